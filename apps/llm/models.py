@@ -1,0 +1,230 @@
+"""``LanguageModel``, what may be asked and for how much; ``Usage``, what was paid."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from types import MappingProxyType
+
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from apps.llm.specs import ModelSpec, Prices, StructuredMode
+from apps.llm.validators import (
+    KEY_ENV_PATTERN,
+    validate_base_url,
+    validate_key_env,
+    validate_parameters,
+)
+
+
+def _price(help_text: str) -> models.DecimalField[Decimal | None, Decimal | None]:
+    return models.DecimalField(
+        max_digits=12, decimal_places=6, null=True, blank=True, help_text=help_text
+    )
+
+
+class LanguageModel(models.Model):
+    """One model of one server that speaks the OpenAI protocol (product 8, *Models*)."""
+
+    name = models.CharField(
+        max_length=200, unique=True, help_text="As the server calls it, for example gpt-4.1-mini."
+    )
+    base_url = models.CharField(
+        max_length=500,
+        blank=True,
+        validators=[validate_base_url],
+        help_text="Empty: OPENAI_BASE_URL where it is set, else the provider’s own address.",
+    )
+    api_key_env = models.CharField(
+        "key variable",
+        max_length=100,
+        blank=True,
+        validators=[validate_key_env],
+        help_text="Name of the environment variable that holds the key. Empty: OPENAI_API_KEY.",
+    )
+    input_price = _price("US dollars per million input tokens. Empty: unknown.")
+    cached_price = _price(
+        "US dollars per million input tokens read from the provider’s cache. "
+        "Empty: the price of input."
+    )
+    output_price = _price("US dollars per million output tokens. Empty: unknown.")
+    free_first_run = models.BooleanField(
+        default=False,
+        help_text="A conversation’s first analysis costs nothing. Reruns and backfills always do.",
+    )
+    context_tokens = models.PositiveIntegerField(
+        default=128_000, help_text="What fits into one request, answer included."
+    )
+    max_output_tokens = models.PositiveIntegerField(
+        default=4_096,
+        help_text="The longest answer asked for. Providers count it against tokens per minute.",
+    )
+    structured_output = models.CharField(
+        max_length=10,
+        choices=StructuredMode,
+        default=StructuredMode.AUTO,
+        help_text="Where to begin: strict schema, tool call or JSON mode. What the server refuses "
+        "is followed by the next; automatic begins with the strict schema.",
+    )
+    parameters = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_parameters],
+        help_text="Sent with each request, for example {“temperature”: 0}.",
+    )
+    max_concurrency = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Requests in flight per worker process. Empty: no limit."
+    )
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="For all workers together. Empty: no limit."
+    )
+    tokens_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="For all workers together. Empty: no limit."
+    )
+    token_correction = models.FloatField(
+        default=1.0, help_text="Actual over estimated tokens; corrected by real usage."
+    )
+    is_local = models.BooleanField(
+        default=False, help_text="The small model that comes with Debrief; costs nothing."
+    )
+    enabled = models.BooleanField(default=True, help_text="Offered where a model is chosen.")
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (
+            models.CheckConstraint(condition=~Q(name=""), name="llm_model_name_not_empty"),
+            models.CheckConstraint(
+                condition=Q(api_key_env="") | Q(api_key_env__regex=KEY_ENV_PATTERN),
+                name="llm_model_key_env_ends_in_api_key",
+            ),
+            models.CheckConstraint(
+                condition=(Q(input_price__isnull=True) | Q(input_price__gte=0))
+                & (Q(cached_price__isnull=True) | Q(cached_price__gte=0))
+                & (Q(output_price__isnull=True) | Q(output_price__gte=0)),
+                name="llm_model_prices_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(input_price__isnull=True, cached_price__isnull=True)
+                & Q(output_price__isnull=True)
+                | Q(input_price__isnull=False, output_price__isnull=False),
+                name="llm_model_prices_known_together",
+                violation_error_message="Give the prices of input and of output, or neither.",
+            ),
+            models.CheckConstraint(
+                condition=Q(max_output_tokens__gte=1)
+                & Q(context_tokens__gt=F("max_output_tokens")),
+                name="llm_model_answer_fits_context",
+                violation_error_message="The longest answer must be at least 1 token and "
+                "smaller than the context.",
+            ),
+            models.CheckConstraint(
+                condition=Q(structured_output__in=StructuredMode.values),
+                name="llm_model_structured_output_known",
+            ),
+            models.CheckConstraint(
+                condition=(Q(max_concurrency__isnull=True) | Q(max_concurrency__gte=1))
+                & (Q(requests_per_minute__isnull=True) | Q(requests_per_minute__gte=1))
+                & (Q(tokens_per_minute__isnull=True) | Q(tokens_per_minute__gte=1)),
+                name="llm_model_limits_at_least_one",
+                violation_error_message="A limit is at least 1; leave it empty for no limit.",
+            ),
+            models.CheckConstraint(
+                condition=Q(token_correction__gt=0, token_correction__lte=100),
+                name="llm_model_token_correction_positive",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def prices(self) -> Prices:
+        return Prices(self.input_price, self.cached_price, self.output_price)
+
+    @property
+    def price_known(self) -> bool:
+        """Whether a cost can be named at all; where not, pages say *price unknown*."""
+        return self.prices.known
+
+    def spec(self) -> ModelSpec:
+        """A snapshot for the client, safe to keep for the length of a run."""
+        return ModelSpec(
+            name=self.name,
+            id=self.pk,
+            base_url=self.base_url,
+            api_key_env=self.api_key_env,
+            structured_output=str(self.structured_output),
+            parameters=MappingProxyType(dict(self.parameters)),
+            context_tokens=self.context_tokens,
+            max_output_tokens=self.max_output_tokens,
+            max_concurrency=self.max_concurrency,
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
+            token_correction=self.token_correction,
+            is_local=self.is_local,
+            free_first_run=self.free_first_run,
+            prices=self.prices,
+        )
+
+
+class Purpose(models.TextChoices):
+    """What a paid request was for."""
+
+    ANALYSIS = "analysis", "Analysis"
+    TRY_IT = "try_it", "Try it"
+    ACCUMULATE = "accumulate", "Accumulate and summarize"
+
+
+class Usage(models.Model):
+    """The ledger: one row for every request, or ladder of requests, paid for (product 8, *Money*).
+
+    It is written once and never changed. The ids are public ids as plain text: the ledger stands
+    below all other rooms and outlives what it speaks of. It takes hundreds of rows a second, so
+    its only index beside the key is a BRIN over time, which is almost free to keep.
+    """
+
+    at = models.DateTimeField(default=timezone.now)
+    purpose = models.CharField(max_length=20, choices=Purpose)
+    model = models.ForeignKey(
+        LanguageModel, null=True, blank=True, on_delete=models.SET_NULL, db_index=False,
+        related_name="+",
+    )  # fmt: skip
+    model_name = models.CharField(max_length=200)
+    trigger = models.CharField(max_length=20, blank=True)
+    who = models.CharField(max_length=200, blank=True)
+    agent_id = models.CharField(max_length=40, blank=True)
+    conversation_id = models.CharField(max_length=40, blank=True)
+    analysis_id = models.CharField(max_length=40, blank=True)
+    backfill_id = models.CharField(max_length=40, blank=True)
+    requests = models.PositiveSmallIntegerField(default=1)
+    input_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(default=0)
+    output_tokens = models.PositiveIntegerField(default=0)
+    input_price = _price("Per million tokens, at that time.")
+    cached_price = _price("Per million tokens, at that time.")
+    output_price = _price("Per million tokens, at that time.")
+    cost = models.DecimalField(
+        max_digits=18, decimal_places=9, null=True, blank=True, help_text="Empty: price unknown."
+    )
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "usage"
+        indexes = (BrinIndex("at", name="llm_usage_at_brin", pages_per_range=32),)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(purpose__in=Purpose.values), name="llm_usage_purpose_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(cached_tokens__lte=F("input_tokens")),
+                name="llm_usage_cached_within_input",
+            ),
+            models.CheckConstraint(
+                condition=Q(cost__isnull=True) | Q(cost__gte=0), name="llm_usage_cost_not_negative"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.model_name}: {self.input_tokens} + {self.output_tokens} tokens"

@@ -1,0 +1,85 @@
+"""Plain values that the room passes around: what a model is, what a request cost.
+
+Free of the database, so that the engine's loop, the tests and the fakes can build
+them by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import MappingProxyType
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class StructuredMode(models.TextChoices):
+    """The way in which a server is asked for an answer of a given shape (product 3.2)."""
+
+    AUTO = "auto", _("Automatic")
+    STRICT = "strict", _("Strict JSON Schema")
+    TOOL = "tool", _("Tool call")
+    JSON = "json", _("JSON mode")
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Money per million tokens. ``None`` is *unknown*, which is not zero."""
+
+    input: Decimal | None = None
+    cached: Decimal | None = None
+    output: Decimal | None = None
+
+    @property
+    def known(self) -> bool:
+        return self.input is not None and self.output is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What the client must know of a model; a snapshot of a ``LanguageModel`` row.
+
+    It carries the *name* of the environment variable with the key, never the key: a spec may be
+    logged, pickled and shown.
+    """
+
+    name: str
+    id: int | None = None
+    base_url: str = ""
+    api_key_env: str = ""
+    structured_output: str = StructuredMode.AUTO.value
+    parameters: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    context_tokens: int = 128_000
+    max_output_tokens: int = 4_096
+    max_concurrency: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    token_correction: float = 1.0
+    is_local: bool = False
+    free_first_run: bool = False
+    prices: Prices = field(default_factory=Prices)
+
+    @property
+    def key(self) -> str:
+        """Names the model among all servers: for limits and for what was learned about it."""
+        return f"{self.base_url}|{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens of one or of several requests. ``cached`` is a part of ``input``, not beside it."""
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.input + self.output
+
+    def __add__(self, other: TokenUsage) -> TokenUsage:
+        return TokenUsage(
+            self.input + other.input, self.cached + other.cached, self.output + other.output
+        )
