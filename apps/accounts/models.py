@@ -1,0 +1,236 @@
+"""Who may do what, and who did what (product 8)."""
+
+from typing import Any, NoReturn
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models.functions import Lower, Now
+from django.utils import timezone
+
+from apps.core.ids import public_id
+
+
+def key_id() -> str:
+    """A fresh public id of an API key."""
+    return public_id("key")
+
+
+class Role(models.TextChoices):
+    """The four roles, each with everything that the ones before it may do (product 8)."""
+
+    VIEWER = "viewer", "Viewer"
+    OPERATOR = "operator", "Operator"
+    EDITOR = "editor", "Editor"
+    ADMIN = "admin", "Admin"
+
+    @property
+    def rank(self) -> int:
+        """Place in the order, 0 for the role that may do least."""
+        return list(Role).index(self)
+
+    def allows(self, needed: "Role") -> bool:
+        """Whether a holder of this role may do what asks for `needed`."""
+        return self.rank >= needed.rank
+
+
+class User(AbstractUser):
+    """A person who signs in. Never deleted, only deactivated: the audit log names them."""
+
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.VIEWER)
+    is_demo = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="The login of the demo data: it works on this machine only.",
+    )
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="user_role_known", condition=models.Q(role__in=Role.values)
+            ),
+            models.UniqueConstraint(
+                Lower("username"),
+                name="user_username_unique_any_case",
+                violation_error_message="There is already a person with this username.",
+            ),
+        ]
+
+    @property
+    def effective_role(self) -> Role:
+        """The role that counts: a superuser (`createsuperuser`) is an admin."""
+        return Role.ADMIN if self.is_superuser else Role(self.role)
+
+    @property
+    def label(self) -> str:
+        """How pages and the audit log name this person."""
+        return self.get_full_name() or self.username
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        """Django's permissions follow the role: admins have all of them, nobody else any."""
+        return self.is_active and self.effective_role is Role.ADMIN
+
+    def has_module_perms(self, app_label: str) -> bool:
+        """As `has_perm`."""
+        return self.has_perm(app_label)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Keeps Django's `is_staff` in step with the role, for packages that look at it."""
+        self.is_staff = self.effective_role is Role.ADMIN
+        fields = kwargs.get("update_fields")
+        if fields is not None and {"role", "is_superuser"} & set(fields):
+            kwargs["update_fields"] = {*fields, "is_staff"}
+        super().save(*args, **kwargs)
+
+
+class ApiKey(models.Model):
+    """A key of the REST API. Its secret is shown once; here is only its hash.
+
+    SHA-256 without salt or stretching is right for it, other than for a password: the secret
+    is 43 random characters, so there is nothing to guess, and each request has to check it.
+    """
+
+    public_id = models.CharField(max_length=40, unique=True, default=key_id, editable=False)
+    name = models.CharField(max_length=100)
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.VIEWER)
+    prefix = models.CharField(
+        max_length=20, unique=True, editable=False, help_text="The beginning of the key."
+    )
+    sha256 = models.CharField(max_length=64, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_by = models.CharField(max_length=200, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_by = models.CharField(max_length=200, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="apikey_role_known", condition=models.Q(role__in=Role.values)
+            ),
+            models.CheckConstraint(
+                name="apikey_sha256_is_a_hash",
+                condition=models.Q(sha256__regex=r"^[0-9a-f]{64}$"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it still opens the API."""
+        return self.revoked_at is None
+
+    @property
+    def label(self) -> str:
+        """How the audit log and "by" columns name what was done with this key."""
+        return f"API key {self.name} ({self.prefix})"
+
+
+class AppendOnlyError(TypeError):
+    """Raised for any attempt to change or delete what is only ever added to."""
+
+
+class AppendOnlyQuerySet(models.QuerySet["AuditEntry"]):
+    """Refuses to change rows; the database refuses it again by a trigger."""
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError("Audit entries cannot be changed.")
+
+    def delete(self) -> NoReturn:
+        raise AppendOnlyError("Audit entries cannot be deleted.")
+
+
+class AuditEntry(models.Model):
+    """One thing that somebody did. Added, never changed, never deleted."""
+
+    class Via(models.TextChoices):
+        """The door that they came through."""
+
+        WEB = "web", "Web"
+        API = "api", "API"
+        COMMAND = "command", "Command"
+        SYSTEM = "system", "System"
+
+    at = models.DateTimeField(default=timezone.now)
+    who = models.CharField(max_length=200)
+    user = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="audit_entries"
+    )
+    via = models.CharField(max_length=10, choices=Via.choices)
+    verb = models.CharField(max_length=60, help_text="What was done, such as agent.published.")
+    target = models.CharField(
+        max_length=100, blank=True, help_text="The public id of what it was done to."
+    )
+    detail = models.JSONField(default=dict, blank=True)
+
+    objects = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        ordering = ["-at", "-pk"]
+        indexes = [
+            models.Index(fields=["at", "id"], name="audit_newest"),
+            models.Index(fields=["verb", "at", "id"], name="audit_by_verb"),
+            models.Index(fields=["target", "at", "id"], name="audit_by_target"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="audit_via_known",
+                condition=models.Q(via__in=["web", "api", "command", "system"]),
+            ),
+            models.CheckConstraint(
+                name="audit_says_who_and_what", condition=~models.Q(who="") & ~models.Q(verb="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.verb} {self.target}".rstrip()
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Adds the entry; refuses to change one that is there."""
+        if not self._state.adding:
+            raise AppendOnlyError("Audit entries cannot be changed.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuses."""
+        raise AppendOnlyError("Audit entries cannot be deleted.")
+
+
+class IdempotencyKey(models.Model):
+    """The answer that an API write gave, so that the same `Idempotency-Key` gets it again.
+
+    Kept 24 hours per caller, key and path (interfaces.md). `status` is empty while the first
+    request is still at work.
+    """
+
+    actor = models.CharField(max_length=200)
+    path = models.CharField(max_length=300)
+    key = models.CharField(max_length=200)
+    request_sha256 = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True, blank=True)
+    body = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["actor", "path", "key"], name="idempotencykey_once"),
+        ]
+        indexes = [models.Index(fields=["created_at"], name="idempotencykey_age")]
+
+    def __str__(self) -> str:
+        return f"{self.key} on {self.path}"
+
+
+class LoginThrottle(models.Model):
+    """How many sign-ins failed for one name or address within one window of time."""
+
+    key = models.CharField(max_length=64, primary_key=True, help_text="Hash of what is counted.")
+    failures = models.PositiveIntegerField()
+    ends_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.failures} until {self.ends_at:%H:%M}"
