@@ -1,0 +1,187 @@
+"""The two documents of a version: what the editors show, and the config that follows from it.
+
+The *editor document* is the ``analysis`` part of the API's draft: it keeps the prompt of a
+built-in that is switched off, and leaves out what was never changed. The *config document* is
+everything that determines a request, with the defaults resolved (product 1.5); it is what is
+hashed, frozen and sent.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+from .builtins import categories, category
+
+#: Revision of the prompt builder. Raise it when `apps.analysis.prompts` changes what a request
+#: says, so that results made before and after are told apart.
+PROMPT_REVISION = 1
+
+LongTranscript = Literal["refuse", "truncate"]
+Schema = dict[str, Any]
+
+EMPTY_SCHEMA: Schema = {"type": "object", "properties": {}, "required": []}
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """A built-in category that is switched on, with the prompt that is really sent."""
+
+    name: str
+    prompt: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigDocument:
+    """Everything that determines a request about one conversation (product 1.5).
+
+    ``instructions`` is a tuple because a fold of transferred agents keeps each agent's analysis
+    prompt (product 4.3). ``schema`` holds the agent's own fields, in the editor's order.
+    """
+
+    channel: str
+    model: str
+    built_ins: tuple[BuiltIn, ...]
+    schema: Schema
+    instructions: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    long_transcript: LongTranscript = "refuse"
+    revision: int = PROMPT_REVISION
+
+    def text(self) -> str:
+        """The canonical JSON text: fixed order of our keys, the editor's order in the schema."""
+        return json.dumps(
+            {
+                "revision": self.revision,
+                "channel": self.channel,
+                "model": self.model,
+                "parameters": dict(sorted(self.parameters.items())),
+                "instructions": list(self.instructions),
+                "built_ins": [
+                    {"name": b.name, "prompt": b.prompt, "required": b.required}
+                    for b in self.built_ins
+                ],
+                "schema": self.schema,
+                "long_transcript": self.long_transcript,
+            },
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+
+    def sha256(self) -> str:
+        """Hex hash of the canonical text: the config's name."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+    def own_fields(self) -> dict[str, Any]:
+        """The agent's own fields: name → JSON Schema of its value."""
+        return cast("dict[str, Any]", self.schema.get("properties") or {})
+
+    def required_names(self) -> tuple[str, ...]:
+        """Fields that must not stay empty (product 3.3): built-ins first, then own ones."""
+        built_ins = tuple(b.name for b in self.built_ins if b.required)
+        return built_ins + tuple(self.schema.get("required") or ())
+
+    def field_names(self) -> tuple[str, ...]:
+        """Every field that a result of this config may hold, in order."""
+        return tuple(b.name for b in self.built_ins) + tuple(self.own_fields())
+
+    def answer_schema(self) -> Schema:
+        """The operator's JSON Schema of a whole answer: built-ins, then the agent's own fields.
+
+        Keywords at the root of the agent's schema stay; answers are validated against this.
+        """
+        properties: dict[str, Any] = {}
+        for built_in in self.built_ins:
+            value = category(self.channel, built_in.name).value
+            properties[built_in.name] = {**value, "description": built_in.prompt}
+        properties.update(self.own_fields())
+        rest = {k: v for k, v in self.schema.items() if k not in {"properties", "required"}}
+        return {
+            **rest,
+            "type": "object",
+            "properties": properties,
+            "required": list(self.required_names()),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which field feeds each history column (product 1.2); an empty name feeds nothing."""
+
+    summary: str = ""
+    outcome: str = ""
+    sentiment: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return {"summary": self.summary, "outcome": self.outcome, "sentiment": self.sentiment}
+
+
+@lru_cache(maxsize=2048)
+def parse_config(text: str, sha256: str) -> ConfigDocument:
+    """Read a stored config document. ``sha256`` keeps the cache's key short to compare."""
+    data = json.loads(text)
+    return ConfigDocument(
+        channel=data["channel"],
+        model=data["model"],
+        built_ins=tuple(BuiltIn(**item) for item in data["built_ins"]),
+        schema=data["schema"],
+        instructions=tuple(data["instructions"]),
+        parameters=data["parameters"],
+        long_transcript=data["long_transcript"],
+        revision=data["revision"],
+    )
+
+
+def resolve(
+    *,
+    channel: str,
+    editor: Mapping[str, Any],
+    long_transcript: LongTranscript,
+    parameters: Mapping[str, Any] | None = None,
+) -> ConfigDocument:
+    """The config that an editor document amounts to, with every default filled in.
+
+    A built-in that the document does not name is on, with its default prompt, and not required.
+    """
+    instructions = str(editor.get("instructions") or "").strip()
+    return ConfigDocument(
+        channel=channel,
+        model=str(editor["model"]),
+        built_ins=tuple(_built_ins(channel, editor.get("built_ins") or {})),
+        schema=editor.get("schema") or EMPTY_SCHEMA,
+        instructions=(instructions,) if instructions else (),
+        parameters=parameters or {},
+        long_transcript=long_transcript,
+    )
+
+
+def _built_ins(channel: str, chosen: Mapping[str, Any]) -> Sequence[BuiltIn]:
+    result = []
+    for item in categories(channel):
+        setting = chosen.get(item.name) or {}
+        if not setting.get("enabled", True):
+            continue
+        prompt = str(setting.get("prompt") or "").strip() or item.prompt
+        result.append(BuiltIn(item.name, prompt, bool(setting.get("required", False))))
+    return result
+
+
+def default_columns(channel: str, document: ConfigDocument) -> Columns:
+    """The columns of a document for which nobody chose any: built-ins where they are on, else a
+    field of the agent's own with a telling name (product 1.2)."""
+    on = {b.name for b in document.built_ins}
+    chosen = {c.column: c.name for c in categories(channel) if c.name in on}
+    own = document.own_fields()
+    for column, names in _OWN_COLUMNS.items():
+        chosen.setdefault(column, next((n for n in names if n in own), ""))
+    return Columns(**chosen)
+
+
+_OWN_COLUMNS = {
+    "summary": ("summary",),
+    "outcome": ("resolved", "resolution_status", "outcome", "successful", "lead_quality"),
+    "sentiment": ("sentiment", "user_sentiment", "customer_sentiment"),
+}

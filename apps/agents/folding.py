@@ -1,0 +1,100 @@
+"""Which configuration reads a conversation that was transferred (product 4.3)."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from .documents import ConfigDocument, Schema
+
+#: One link of a chain: the transfer's setting, the destination's public id, its document.
+Link = tuple[str, str, ConfigDocument]
+
+
+def fold(first_id: str, first: ConfigDocument, links: Sequence[Link]) -> ConfigDocument:
+    """Fold a chain of agents into the one config that reads the conversation.
+
+    ``only_destination_agent`` takes the destination's configuration whole; ``both_agents`` merges
+    it into what was folded so far. ``first_id`` and the ids in ``links`` name the agents whose
+    ``$defs`` are kept apart. A chain without transfers is the first agent's document, unchanged,
+    so that it has the same hash as the draft itself.
+    """
+    current, current_id = first, first_id
+    merged = False
+    for setting, agent_id, document in links:
+        if setting == "only_destination_agent":
+            current, merged = document, False
+        else:
+            source = current if merged else _with_own_defs(current, current_id)
+            current, merged = _merge(source, _with_own_defs(document, agent_id)), True
+        current_id = agent_id
+    return current
+
+
+def _merge(source: ConfigDocument, destination: ConfigDocument) -> ConfigDocument:
+    """Union of the fields; all else is the destination's; both analysis prompts, source first."""
+    inherited = tuple(i for i in source.instructions if i not in destination.instructions)
+    return ConfigDocument(
+        channel=destination.channel,
+        model=destination.model,
+        parameters=destination.parameters,
+        built_ins=destination.built_ins,
+        instructions=inherited + destination.instructions,
+        schema=_merge_schemas(source.schema, destination.schema),
+        long_transcript=destination.long_transcript,
+        revision=destination.revision,
+    )
+
+
+def _merge_schemas(source: Schema, destination: Schema) -> Schema:
+    own = destination.get("properties") or {}
+    inherited = {k: v for k, v in (source.get("properties") or {}).items() if k not in own}
+    required = [name for name in source.get("required") or () if name in inherited]
+    merged = {
+        **destination,
+        "type": "object",
+        "properties": {**inherited, **own},
+        "required": required + list(destination.get("required") or ()),
+    }
+    definitions = {**(source.get("$defs") or {}), **(destination.get("$defs") or {})}
+    if definitions:
+        merged["$defs"] = definitions
+    return merged
+
+
+def _with_own_defs(document: ConfigDocument, agent_id: str) -> ConfigDocument:
+    """The document with its ``$defs`` renamed by agent, references included."""
+    names = document.schema.get("$defs")
+    if not names:
+        return document
+    renamed = {f"#/$defs/{_pointer(n)}": f"#/$defs/{_pointer(f'{agent_id}.{n}')}" for n in names}
+    schema = _rewrite_refs(document.schema, renamed)
+    schema["$defs"] = {f"{agent_id}.{name}": value for name, value in schema["$defs"].items()}
+    return ConfigDocument(
+        channel=document.channel,
+        model=document.model,
+        parameters=document.parameters,
+        built_ins=document.built_ins,
+        instructions=document.instructions,
+        schema=schema,
+        long_transcript=document.long_transcript,
+        revision=document.revision,
+    )
+
+
+def _pointer(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _rewrite_refs(schema: Schema, renamed: dict[str, str]) -> Schema:
+    """A copy in which each local ``$ref`` below a renamed definition points to its new name."""
+
+    def hook(node: dict[str, Any]) -> dict[str, Any]:
+        ref = node.get("$ref")
+        if isinstance(ref, str):
+            for old, new in renamed.items():
+                if ref == old or ref.startswith(old + "/"):
+                    node["$ref"] = new + ref[len(old) :]
+        return node
+
+    copy: Schema = json.loads(json.dumps(schema), object_hook=hook)
+    return copy

@@ -1,0 +1,191 @@
+"""Agents, their versions and what those ask of a model (product 1)."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apps.core.ids import public_id
+from apps.llm.models import LanguageModel
+
+from .documents import ConfigDocument, parse_config
+
+
+def agent_id() -> str:
+    """A fresh public id of an agent."""
+    return public_id("agt")
+
+
+class Channel(models.TextChoices):
+    VOICE = "voice", "Voice"
+    CHAT = "chat", "Chat"
+
+
+class AnalysisConfig(models.Model):
+    """Everything that determines a request, named by the hash of its content (product 1.5).
+
+    Rows are immutable and shared: two equal documents are one row, whichever agent, version or
+    merge of agents they come from. The document is text because jsonb forgets the order of keys,
+    and the order of fields is meaning: it is the order in which a model fills them.
+    """
+
+    sha256 = models.CharField(max_length=64, unique=True)
+    document = models.TextField()
+    model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(sha256__regex=r"^[0-9a-f]{64}$"), name="analysis_config_sha256_hex"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.short
+
+    @property
+    def name(self) -> str:
+        """The name that the API and pages show: ``sha256:<hex>``."""
+        return f"sha256:{self.sha256}"
+
+    @property
+    def short(self) -> str:
+        """The first characters of the hash, enough for a person to tell two configs apart."""
+        return self.sha256[:7]
+
+    def parsed(self) -> ConfigDocument:
+        """The document as a dataclass; parsing is cached by hash."""
+        return parse_config(self.document, self.sha256)
+
+
+class Agent(models.Model):
+    """A voice or chat agent whose conversations are analysed."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=agent_id, editable=False)
+    name = models.CharField(max_length=200)
+    channel = models.CharField(max_length=10, choices=Channel.choices)
+    external_id = models.CharField(
+        max_length=200, blank=True, help_text="The agent's id on the platform that runs it."
+    )
+    unconfigured = models.BooleanField(
+        default=False, help_text="Made by a door for an agent that nobody has set up yet."
+    )
+    deactivated_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(channel__in=Channel.values), name="agent_channel_known"
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="agent_name_given"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AgentVersionQuerySet(models.QuerySet["AgentVersion"]):
+    def drafts(self) -> "AgentVersionQuerySet":
+        """The working draft of each agent."""
+        return self.filter(published_at=None)
+
+    def published(self) -> "AgentVersionQuerySet":
+        return self.exclude(published_at=None)
+
+    def with_config(self) -> "AgentVersionQuerySet":
+        """What a page or a fold needs to read the version's config without another query."""
+        return self.select_related("agent", "config__model")
+
+
+class AgentVersion(models.Model):
+    """One numbered version; exactly one per agent is the unpublished draft (product 1.1).
+
+    ``editor_document`` is what the editors show, in the API's ``analysis`` shape: it also keeps
+    the text of built-ins that are switched off. ``config`` is what follows from it for a request.
+    """
+
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    editor_document = models.TextField()
+    config = models.ForeignKey(AnalysisConfig, on_delete=models.PROTECT, related_name="+")
+    save_count = models.PositiveIntegerField(
+        default=0, help_text="Goes up with each save, so that a second editor is noticed."
+    )
+    saved_at = models.DateTimeField(db_default=Now())
+    saved_by = models.CharField(max_length=200)
+
+    published_at = models.DateTimeField(null=True, blank=True)
+    published_by = models.CharField(max_length=200, blank=True)
+    title = models.CharField(max_length=200, blank=True)
+    note = models.TextField(blank=True)
+
+    # Advanced → Post Analysis (product 1.3)
+    long_transcript = models.CharField(
+        max_length=10,
+        choices=[("refuse", "Refuse"), ("truncate", "Keep the beginning and the end")],
+        default="refuse",
+    )
+    post_analysis_enabled = models.BooleanField(default=True)
+    sample_percent = models.DecimalField(max_digits=6, decimal_places=3, default=100)
+    min_seconds = models.PositiveIntegerField(default=0)
+    min_messages = models.PositiveIntegerField(default=0)
+    chat_idle_seconds = models.PositiveIntegerField(default=3600)
+    retention_days = models.PositiveIntegerField(null=True, blank=True)
+
+    # Which field feeds each history column (product 1.2); empty shows nothing.
+    summary_field = models.CharField(max_length=200, blank=True)
+    outcome_field = models.CharField(max_length=200, blank=True)
+    sentiment_field = models.CharField(max_length=200, blank=True)
+
+    objects = AgentVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["agent", "-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["agent", "number"], name="agent_version_number_once"),
+            models.UniqueConstraint(
+                fields=["agent"], condition=Q(published_at=None), name="agent_one_draft"
+            ),
+            models.CheckConstraint(
+                condition=Q(sample_percent__gte=0, sample_percent__lte=100),
+                name="agent_version_sample_percent_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(chat_idle_seconds__gte=120, chat_idle_seconds__lte=259_200),
+                name="agent_version_chat_idle_range",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label} draft" if self.is_draft else self.label
+
+    @property
+    def label(self) -> str:
+        return f"V{self.number}"
+
+    @property
+    def is_draft(self) -> bool:
+        return self.published_at is None
+
+
+class ConfigSave(models.Model):
+    """One save of a draft: who, when and what it then held (product 1.5)."""
+
+    agent_version = models.ForeignKey(AgentVersion, on_delete=models.CASCADE, related_name="saves")
+    config = models.ForeignKey(AnalysisConfig, on_delete=models.PROTECT, related_name="+")
+    editor_document = models.TextField()
+    settings = models.JSONField(
+        default=dict, help_text="Post-analysis settings and history columns as they were saved."
+    )
+    note = models.CharField(max_length=200, blank=True, help_text="For example “restored V2”.")
+    by = models.CharField(max_length=200)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.agent_version} saved by {self.by}"

@@ -1,0 +1,125 @@
+"""With what a conversation is read: the config, its version and its columns, by route.
+
+Reruns and backfills fold the *drafts* of the agents on a route, the first analysis folds the
+versions that really handled the conversation (product 4.2, 4.3).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from apps.llm.models import LanguageModel
+
+from .documents import Columns, ConfigDocument, resolve
+from .folding import Link, fold
+from .models import AgentVersion, AnalysisConfig
+
+#: A version in a chain, with the setting of the transfer that led to it ("" for the first).
+Step = tuple[str, AgentVersion]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What reads a conversation. ``version`` is that of the last agent, whose prompts lead.
+
+    ``problems`` are sentences for a person; where there are any, nothing may be sent.
+    """
+
+    config: AnalysisConfig
+    document: ConfigDocument
+    version: AgentVersion
+    columns: Columns
+    versions: tuple[AgentVersion, ...]
+    problems: tuple[str, ...] = ()
+
+
+def store_config(document: ConfigDocument) -> AnalysisConfig:
+    """The row of a config document, made where it is new. Equal documents are one row."""
+    sha256 = document.sha256()
+    existing = AnalysisConfig.objects.filter(sha256=sha256).select_related("model").first()
+    if existing:
+        return existing
+    model = LanguageModel.objects.get(name=document.model)
+    AnalysisConfig.objects.bulk_create(
+        [AnalysisConfig(sha256=sha256, document=document.text(), model=model)],
+        ignore_conflicts=True,
+    )
+    return AnalysisConfig.objects.select_related("model").get(sha256=sha256)
+
+
+def plan_for_steps(steps: Sequence[Step]) -> Plan:
+    """Fold a chain of versions. Raises ValueError for an empty chain."""
+    if not steps:
+        raise ValueError("A chain of agents has at least one version.")
+    (_, first), rest = steps[0], steps[1:]
+    versions = tuple(version for _, version in _normalised(steps))
+    last = versions[-1]
+    links: list[Link] = [
+        (setting, version.agent.public_id, version.config.parsed()) for setting, version in rest
+    ]
+    document = fold(first.agent.public_id, first.config.parsed(), links)
+    config = last.config if document is last.config.parsed() else store_config(document)
+    return Plan(
+        config=config,
+        document=document,
+        version=last,
+        columns=columns_of(last),
+        versions=versions,
+        problems=tuple(p for v in dict.fromkeys(versions) for p in problems_of(v)),
+    )
+
+
+def plans_for_routes(routes: Iterable[str]) -> dict[str, Plan]:
+    """The plan of each route by the agents' drafts, in two queries whatever their number.
+
+    A route is a chain of agents' primary keys joined by ``+``, normalised: what an
+    *Only transferred agent* transfer made irrelevant is not in it.
+    """
+    wanted = set(routes)
+    ids = {int(part) for route in wanted for part in route.split("+")}
+    drafts: Mapping[int, AgentVersion] = {
+        version.agent_id: version
+        for version in AgentVersion.objects.drafts().with_config().filter(agent_id__in=ids)
+    }
+    return {
+        route: plan_for_steps(
+            [("both_agents" if i else "", drafts[int(p)]) for i, p in enumerate(route.split("+"))]
+        )
+        for route in wanted
+    }
+
+
+def columns_of(version: AgentVersion) -> Columns:
+    """The history columns that a version feeds."""
+    return Columns(version.summary_field, version.outcome_field, version.sentiment_field)
+
+
+def problems_of(version: AgentVersion) -> tuple[str, ...]:
+    """Why a version cannot be run as it stands, in sentences; empty where it can."""
+    problems = []
+    name = f"{version.agent.name} {version}"
+    if not version.config.parsed().field_names():
+        problems.append(f"{name} has nothing to fill in: switch on a built-in or add a field.")
+    if not version.config.model.enabled:
+        problems.append(f"{name} uses {version.config.model.name}, which is switched off.")
+    return tuple(problems)
+
+
+def config_of(
+    version: AgentVersion, editor: Mapping[str, object], *, model: LanguageModel
+) -> AnalysisConfig:
+    """The config that an editor document of this version amounts to, stored."""
+    document = resolve(
+        channel=version.agent.channel,
+        editor={**editor, "model": model.name},
+        long_transcript="truncate" if version.long_transcript == "truncate" else "refuse",
+        parameters=model.parameters,
+    )
+    return store_config(document)
+
+
+def _normalised(steps: Sequence[Step]) -> Sequence[Step]:
+    """The chain from the last *Only transferred agent* transfer on."""
+    for index in range(len(steps) - 1, 0, -1):
+        if steps[index][0] == "only_destination_agent":
+            return steps[index:]
+    return steps

@@ -1,0 +1,169 @@
+"""One immutable result, or failure, of one pass over a conversation (product 3.4)."""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apps.agents.models import AgentVersion, AnalysisConfig
+from apps.conversations.models import Conversation, Trigger
+from apps.core.ids import public_id
+from apps.llm.errors import ErrorCode
+
+
+def analysis_id() -> str:
+    """A fresh public id of an analysis."""
+    return public_id("an")
+
+
+class State(models.TextChoices):
+    PENDING = "pending", "Waiting"
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    SKIPPED = "skipped", "Skipped"
+
+
+class Lane(models.TextChoices):
+    """Which engine does the work, so that a person does not wait behind a backfill."""
+
+    INTERACTIVE = "interactive", "Reruns"
+    LIVE = "live", "First analyses"
+    BACKFILL = "backfill", "Backfills"
+
+
+class AnalysisQuerySet(models.QuerySet["Analysis"]):
+    def current(self) -> "AnalysisQuerySet":
+        return self.filter(is_current=True)
+
+    def open(self) -> "AnalysisQuerySet":
+        """Pending or running: at most one for a conversation."""
+        return self.filter(state__in=[State.PENDING, State.RUNNING])
+
+    def with_config(self) -> "AnalysisQuerySet":
+        """What a page shows of each analysis, in one query."""
+        return self.select_related("config", "agent_version__agent")
+
+
+class Analysis(models.Model):
+    """One pass. Work until it is final; immutable from then on, but for ``is_current``.
+
+    A pending or running row *is* the queue: a worker claims it with a lease and a token, and
+    records only while it still holds that token (architecture, "How a run flows").
+    """
+
+    public_id = models.CharField(max_length=40, default=analysis_id, editable=False)
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="analyses"
+    )
+    config = models.ForeignKey(
+        AnalysisConfig, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    agent_version = models.ForeignKey(
+        AgentVersion,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="The version whose prompts were used: of the last agent, where transferred.",
+    )
+    columns = models.JSONField(
+        default=dict, help_text="Which field feeds each history column: summary, outcome, …"
+    )
+    trigger = models.CharField(max_length=10, choices=Trigger.choices)
+    lane = models.CharField(max_length=12, choices=Lane.choices, default=Lane.INTERACTIVE)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    is_current = models.BooleanField(default=False)
+    requested_by = models.CharField(max_length=200)
+    backfill_public_id = models.CharField(max_length=40, blank=True)
+    restored_from = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
+
+    output = models.JSONField(null=True, blank=True)
+    field_order = models.JSONField(
+        default=list, help_text="Names in the order of the config: jsonb does not keep it."
+    )
+    missing_required = models.JSONField(default=list)
+    truncated = models.BooleanField(
+        default=False, help_text="Only the beginning and the end of the transcript were read."
+    )
+    messages_read = models.PositiveIntegerField(null=True, blank=True)
+    raw_output = models.TextField(blank=True, help_text="Kept where the answer was not usable.")
+    error_code = models.CharField(max_length=30, blank=True, choices=ErrorCode.choices)
+    error_message = models.TextField(blank=True)
+
+    model = models.CharField(max_length=200, blank=True)
+    request_id = models.CharField(max_length=200, blank=True)
+    requests = models.PositiveIntegerField(default=0)
+    input_tokens = models.PositiveIntegerField(null=True, blank=True)
+    cached_tokens = models.PositiveIntegerField(null=True, blank=True)
+    output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    prices = models.JSONField(null=True, blank=True, help_text="Per million tokens, at that time.")
+    cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True)
+    latency_ms = models.PositiveIntegerField(null=True, blank=True)
+
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(
+        default=0, help_text="How often a worker took it; above a limit it fails as internal."
+    )
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = AnalysisQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["public_id"], name="analysis_public_id_once"),
+            models.UniqueConstraint(
+                fields=["conversation"], condition=Q(is_current=True), name="analysis_one_current"
+            ),
+            models.UniqueConstraint(
+                fields=["conversation"],
+                condition=Q(state__in=["pending", "running"]),
+                name="analysis_one_open",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=State.values), name="analysis_state_known"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=State.RUNNING) | Q(lease_token__isnull=False),
+                name="analysis_running_is_leased",
+            ),
+            models.CheckConstraint(
+                condition=Q(is_current=False) | Q(state=State.SUCCEEDED),
+                name="analysis_current_succeeded",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=State.FAILED) | ~Q(error_code=""),
+                name="analysis_failure_has_code",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["lane", "id"],
+                condition=Q(state__in=["pending", "running"]),
+                name="analysis_work",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def is_final(self) -> bool:
+        return self.state not in {State.PENDING, State.RUNNING}
+
+    def ordered_output(self) -> dict[str, object]:
+        """The values in the order of the config's fields, empty ones left out."""
+        output = self.output or {}
+        names = [n for n in self.field_order if n in output]
+        return {n: output[n] for n in [*names, *(k for k in output if k not in names)]}
+
+
+def lease_token() -> uuid.UUID:
+    """A fresh token by which a worker proves that a row is still its own."""
+    return uuid.uuid4()

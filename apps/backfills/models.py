@@ -1,0 +1,156 @@
+"""A rerun of many conversations, frozen when it was saved (product 5)."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from apps.agents.models import AgentVersion, AnalysisConfig, Channel
+from apps.analysis.models import Analysis
+from apps.conversations.models import Conversation
+from apps.core.ids import public_id
+from apps.llm.errors import ErrorCode
+
+from .querysets import BackfillQuerySet, ItemQuerySet
+
+
+def backfill_id() -> str:
+    """A fresh public id of a backfill."""
+    return public_id("bf")
+
+
+class State(models.TextChoices):
+    """Closed list of interfaces.md."""
+
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    PAUSED = "paused", "Paused"
+    CANCELLING = "cancelling", "Cancelling"
+    COMPLETED = "completed", "Completed"
+    CANCELLED = "cancelled", "Cancelled"
+    FAILED = "failed", "Failed"
+
+
+ACTIVE = (State.QUEUED, State.RUNNING, State.PAUSED, State.CANCELLING)
+
+
+class PauseReason(models.TextChoices):
+    BY_USER = "by_user", "Paused by a person"
+    BUDGET = "budget", "The budget is used up"
+    AUTH = "auth", "The provider refuses the key"
+    QUOTA = "quota", "The provider account has no quota left"
+    PROVIDER_DOWN = "provider_down", "The provider does not answer"
+
+
+class ItemState(models.TextChoices):
+    PENDING = "pending", "Waiting"
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    SKIPPED = "skipped", "Skipped"
+    FAILED = "failed", "Failed"
+
+
+class Backfill(models.Model):
+    """What was asked, by whom, and how far it is. Counts are read from the items.
+
+    ``plan`` freezes what each route of agents is read with: a list of ``{"route",
+    "agent_version", "config", "columns", "sessions"}``. ``save_token`` makes a second Save of the
+    same form find the first one.
+    """
+
+    public_id = models.CharField(max_length=40, unique=True, default=backfill_id, editable=False)
+    channel = models.CharField(max_length=10, choices=Channel.choices)
+    filters = models.JSONField(default=dict)
+    options = models.JSONField(default=dict)
+    plan = models.JSONField(default=list)
+    as_of = models.DateTimeField(help_text="The moment of the preview that was agreed to.")
+    estimate = models.JSONField(default=dict)
+    budget = models.DecimalField(max_digits=14, decimal_places=4, null=True, blank=True)
+    save_token = models.CharField(max_length=64, unique=True)
+    total = models.PositiveIntegerField(default=0, help_text="Items frozen at Save.")
+
+    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
+    reason = models.CharField(max_length=20, blank=True)
+    reason_detail = models.TextField(blank=True)
+    created_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = BackfillQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=State.values), name="backfill_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(budget=None) | Q(budget__gt=0), name="backfill_budget_positive"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE
+
+
+class BackfillItem(models.Model):
+    """One conversation of a backfill, with the config that it is read with."""
+
+    backfill = models.ForeignKey(
+        Backfill, on_delete=models.CASCADE, related_name="items", db_index=False
+    )
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="+")
+    config = models.ForeignKey(
+        AnalysisConfig, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    agent_version = models.ForeignKey(
+        AgentVersion, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    state = models.CharField(
+        max_length=10, choices=ItemState.choices, default=ItemState.PENDING
+    )
+    not_before = models.DateTimeField(
+        null=True, blank=True, help_text="Left alone until then: another analysis is at work."
+    )
+    analysis = models.ForeignKey(
+        Analysis, on_delete=models.SET_NULL, null=True, blank=True, related_name="+",
+        db_index=False,
+    )
+    previous_analysis = models.ForeignKey(
+        Analysis, on_delete=models.SET_NULL, null=True, blank=True, related_name="+",
+        db_index=False, help_text="What was current when this one was recorded.",
+    )
+    changed = models.BooleanField(
+        null=True, blank=True, help_text="Whether any value differs from the previous analysis."
+    )
+    error_code = models.CharField(max_length=30, blank=True, choices=ErrorCode.choices)
+    error_message = models.TextField(blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ItemQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["backfill", "conversation"], name="backfill_item_conversation_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=ItemState.values), name="backfill_item_state_known"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                F("backfill"),
+                F("id"),
+                condition=Q(state__in=["pending", "running"]),
+                name="backfill_item_work",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.backfill_id}:{self.conversation_id}"

@@ -1,0 +1,65 @@
+"""Who the people of conversations are; nothing of where values come from (product 6.3)."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apps.core.ids import public_id
+
+
+def contact_id() -> str:
+    """A fresh public id of a contact."""
+    return public_id("con")
+
+
+class Contact(models.Model):
+    """A person, unique by phone number and by email where those are known."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=contact_id, editable=False)
+    phone_number = models.CharField(max_length=60, null=True, blank=True, unique=True)
+    email = models.CharField(max_length=320, null=True, blank=True, unique=True)
+    first_name = models.CharField(max_length=200, blank=True)
+    last_name = models.CharField(max_length=200, blank=True)
+    custom = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(phone_number="") & ~Q(email=""), name="contact_blank_is_null"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.phone_number or self.email or self.public_id
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}".strip()
+
+
+class ContactField(models.Model):
+    """A custom field that contacts of this installation have."""
+
+    class Kind(models.TextChoices):
+        TEXT = "text", "Text"
+        NUMBER = "number", "Number"
+        YES_NO = "yes_no", "Yes/no"
+        DATE = "date", "Date"
+        CHOICE = "choice", "Choice"
+
+    name = models.CharField(max_length=200, unique=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    choices = models.JSONField(default=list, blank=True)
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind__in=["text", "number", "yes_no", "date", "choice"]),
+                name="contact_field_kind_known",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
