@@ -1,0 +1,69 @@
+"""The Celery application: queues, routes and schedule.
+
+PostgreSQL knows the work, Celery only moves it: a message is a kick that may be lost, doubled or
+late. So there is no result backend, messages are acknowledged before they run, and the sweeps of
+the schedule restart whatever nobody holds.
+"""
+
+import os
+import threading
+
+from celery import Celery
+from celery.signals import worker_ready, worker_shutdown
+from kombu import Queue
+from kombu.common import Broadcast
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+QUEUES = ("interactive", "live", "backfill", "outbound", "maintenance")
+# Every worker process has its own queue on this exchange: a kick for the engines reaches them all.
+ENGINES = "engines"
+
+SWEEP_SECONDS = 3.0
+
+app = Celery("debrief")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    accept_content=["json"],
+    task_serializer="json",
+    task_ignore_result=True,
+    task_acks_late=False,
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    worker_enable_remote_control=False,
+    enable_utc=True,
+    timezone="UTC",
+    broker_connection_retry_on_startup=True,
+    task_queues=[*(Queue(name) for name in QUEUES), Broadcast(ENGINES, queue=None)],
+    task_create_missing_queues=False,
+    task_default_queue="maintenance",
+    task_routes={
+        "analysis.run_engine": {"queue": ENGINES, "exchange": ENGINES},
+        "backfills.run_engine": {"queue": ENGINES, "exchange": ENGINES},
+    },
+    beat_schedule={
+        # A sweep that could not start before the next one is due is worth nothing.
+        name: {
+            "task": name,
+            "schedule": SWEEP_SECONDS,
+            "options": {"queue": "maintenance", "expires": SWEEP_SECONDS},
+        }
+        for name in ("analysis.sweep", "backfills.sweep")
+    },
+)
+app.autodiscover_tasks()
+
+_stopped = threading.Event()
+
+
+@worker_ready.connect
+def _start_heartbeat(**kwargs: object) -> None:
+    from config.heartbeat import beat_until  # noqa: PLC0415 (reads settings)
+
+    threading.Thread(target=beat_until, args=(_stopped,), name="heartbeat", daemon=True).start()
+
+
+@worker_shutdown.connect
+def _stop_heartbeat(**kwargs: object) -> None:
+    _stopped.set()

@@ -1,0 +1,31 @@
+"""Start a program so that it dies with the process that started it: `leash.py PARENT SIGNAL USER ARGV…`.
+
+A small program of its own, run by path, rather than a preexec function: it is safe in a parent with
+threads, and the kernel forgets a parent-death signal when the user changes, so the order (user
+first, then the leash) has to be ours. Where the kernel has no such signal (macOS), the next start
+clears away what is left over (config/supervisor.py).
+"""
+
+import ctypes
+import os
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str]) -> None:
+    """Become `USER` (a numeric id, or "-"), tie the knot, and turn into `ARGV`."""
+    parent, death_signal, user, *argv = arguments
+    if user != "-":
+        os.setgroups([])
+        os.setgid(int(user))
+        os.setuid(int(user))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+        if os.getppid() != int(parent):
+            sys.exit("the supervisor is gone")
+    os.execvp(argv[0], argv)  # noqa: S606 (the program is ours, there is no shell)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,47 @@
+"""What it takes to run one program beside Debrief: how it starts, answers and stops."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from config.embedded import leash
+
+
+class EmbeddedError(Exception):
+    """An embedded part cannot run here; the message is one sentence for a person."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program and its manners. Times are seconds."""
+
+    name: str
+    argv: list[str]
+    ready: Callable[[], bool] = field(default=lambda: True)
+    stop_signal: signal.Signals = signal.SIGTERM
+    grace: float = 10.0
+    # What the kernel sends when the supervisor is killed and cannot stop it in order.
+    death_signal: signal.Signals = signal.SIGTERM
+    user: int | None = None
+    cwd: Path | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    log: Path | None = None  # its output goes to this file; None: to the supervisor's own
+
+    def spawn(self, output: "int | IO[bytes]") -> "subprocess.Popen[bytes]":
+        """Start it in a session of its own, so that a terminal's Ctrl-C reaches only the supervisor."""
+        user = "-" if self.user is None else str(self.user)
+        leashed = [sys.executable, "-IS", leash.__file__, str(os.getpid())]
+        return subprocess.Popen(
+            [*leashed, str(int(self.death_signal)), user, *self.argv],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=self.cwd,
+            env={**os.environ, **self.env},
+            start_new_session=True,
+        )

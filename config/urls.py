@@ -1,0 +1,20 @@
+"""The whole map on one screen. Each room's own paths are in its urls.py."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from config import health
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="conversations:calls"), name="home"),
+    path("", include("apps.accounts.urls")),  # login/ logout/ people/ api-keys/ audit/
+    path("", include("apps.conversations.urls")),  # calls/ chats/
+    path("", include("apps.analysis.urls")),  # conversations/<conv_id>/…
+    path("agents/", include("apps.agents.urls")),
+    path("backfills/", include("apps.backfills.urls")),
+    path("api/", include("apps.api.urls")),
+    path("admin/", admin.site.urls),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+]

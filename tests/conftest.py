@@ -1,0 +1,62 @@
+"""One real PostgreSQL and one real Valkey for the whole run, started before the first test.
+
+They live in a temporary folder and end with the run. Where DATABASE_URL or REDIS_URL is set, that
+one is used instead.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from config.embedded import postgres, valkey
+from config.embedded.program import Program
+
+_STARTED = pytest.StashKey[list["subprocess.Popen[bytes]"]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers, in the one process that all workers come from."""
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    data_dir = Path(settings.DATA_DIR)
+    programs: list[Program] = []
+    if settings.EMBEDDED_DATABASE:
+        programs.append(postgres.program(data_dir, durable=False))
+    if settings.EMBEDDED_BROKER:
+        programs.append(valkey.program(data_dir))
+    processes = [_start(program) for program in programs]
+    config.stash[_STARTED] = processes
+    for program, process in zip(programs, processes, strict=True):
+        _wait_until_ready(program, process)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the servers and remove the folder."""
+    if _STARTED not in config.stash:
+        return
+    for process in config.stash[_STARTED]:
+        process.send_signal(signal.SIGQUIT)  # at once: nothing in there is worth writing down
+    for process in config.stash[_STARTED]:
+        process.wait(timeout=30)
+    shutil.rmtree(os.environ["DEBRIEF_TEST_DATA_DIR"], ignore_errors=True)
+
+
+def _start(program: Program) -> "subprocess.Popen[bytes]":
+    assert program.log
+    with program.log.open("ab") as log:
+        return program.spawn(log)
+
+
+def _wait_until_ready(program: Program, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 30
+    while not program.ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = program.log.read_text() if program.log else ""
+            pytest.exit(f"{program.name} did not start:\n{said}", returncode=1)
+        time.sleep(0.02)
