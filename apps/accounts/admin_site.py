@@ -1,0 +1,33 @@
+"""Django admin for the boring rest: for the role Admin, behind our own login."""
+
+from django.contrib.admin import AdminSite
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from apps.accounts.access import refusal_message
+from apps.accounts.models import Role, User
+
+
+class DebriefAdminSite(AdminSite):
+    """The admin site. Its own login form would go past the limits of ours, so there is none."""
+
+    site_header = "Debrief administration"
+    site_title = "Debrief"
+    index_title = "Everything that has no page of its own"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Admins only."""
+        user = request.user
+        return isinstance(user, User) and user.is_active and user.effective_role is Role.ADMIN
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, object] | None = None
+    ) -> HttpResponse:
+        """Sends strangers to the login page, and refuses those whose role does not reach."""
+        if isinstance(request.user, User) and not self.has_permission(request):
+            raise PermissionDenied(refusal_message(request.user.effective_role, Role.ADMIN))
+        target = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
+        return redirect_to_login(target, reverse("accounts:login"))

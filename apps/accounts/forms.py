@@ -1,0 +1,130 @@
+"""What people type into the pages of this room."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.validators import UnicodeUsernameValidator
+
+from apps.accounts.models import AuditEntry, Role, User
+
+PASSWORD_MAX = 1000
+"""Longer ones only cost time to hash."""
+
+
+def _password(label: str, *, new: bool, required: bool = True, help_text: str = "") -> Any:
+    autocomplete = "new-password" if new else "current-password"
+    return forms.CharField(
+        label=label,
+        strip=False,
+        required=required,
+        max_length=PASSWORD_MAX,
+        help_text=help_text,
+        widget=forms.PasswordInput(attrs={"autocomplete": autocomplete}),
+    )
+
+
+class LoginForm(forms.Form):
+    username = forms.CharField(
+        label="Username",
+        max_length=150,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "username", "autocapitalize": "none", "autofocus": True}
+        ),
+    )
+    password = _password("Password", new=False)
+
+
+class RoleForm(forms.Form):
+    """Base of forms that give a role."""
+
+    role = forms.ChoiceField(
+        choices=Role.choices,
+        help_text="Viewer reads. Operator also reruns, backfills and exports. "
+        "Editor also edits agents. Admin does everything.",
+        error_messages={
+            "invalid_choice": "%(value)s is not a role: viewer, operator, editor or admin."
+        },
+    )
+
+    @property
+    def role_value(self) -> Role:
+        """The chosen role, of a valid form."""
+        return Role(self.cleaned_data["role"])
+
+
+class ApiKeyForm(RoleForm):
+    name = forms.CharField(
+        label="Name",
+        max_length=100,
+        help_text="What uses this key, such as “Nightly export”.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
+    )
+    field_order = ["name", "role"]
+
+
+class PersonForm(RoleForm):
+    """Who a person is, and what they may do."""
+
+    first_name = forms.CharField(label="First name", max_length=150, required=False)
+    last_name = forms.CharField(label="Last name", max_length=150, required=False)
+    email = forms.EmailField(label="Email", required=False)
+    field_order = ["username", "first_name", "last_name", "email", "role", "password"]
+
+    @classmethod
+    def of(cls, user: User) -> "PersonForm":
+        """Filled in with what is known."""
+        names = ("first_name", "last_name", "email")
+        known = {name: getattr(user, name) for name in names}
+        return cls(initial=known | {"role": user.effective_role})
+
+
+class NewPersonForm(PersonForm):
+    username = forms.CharField(
+        label="Username",
+        max_length=150,
+        validators=[UnicodeUsernameValidator()],
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
+    )
+    password = _password(
+        "Password",
+        new=True,
+        required=False,
+        help_text="Leave it empty to get a link by which they choose it themselves.",
+    )
+
+
+class NewPasswordForm(forms.Form):
+    password = _password("New password", new=True, help_text="At least 10 characters.")
+    again = _password("The same again", new=True)
+
+    def clean_again(self) -> str:
+        again: str = self.cleaned_data["again"]
+        if again != self.cleaned_data.get("password"):
+            raise forms.ValidationError("The two passwords differ. Type the new one twice.")
+        return again
+
+
+class ChangePasswordForm(NewPasswordForm):
+    current = _password("Current password", new=False)
+    field_order = ["current", "password", "again"]
+
+    def __init__(self, user: User, data: Any = None) -> None:
+        self.user = user
+        super().__init__(data)
+
+    def clean_current(self) -> str:
+        current: str = self.cleaned_data["current"]
+        if not self.user.check_password(current):
+            raise forms.ValidationError("This is not your current password.")
+        return current
+
+
+class AuditFilterForm(forms.Form):
+    """The filters of the audit page; all optional, all combined."""
+
+    verb = forms.CharField(label="What", max_length=60, required=False)
+    who = forms.CharField(label="Who", max_length=200, required=False)
+    target = forms.CharField(label="Target", max_length=100, required=False)
+    via = forms.ChoiceField(
+        label="Through", choices=[("", "Any door"), *AuditEntry.Via.choices], required=False
+    )

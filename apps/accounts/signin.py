@@ -1,0 +1,85 @@
+"""Signing in: who may, how often they may try, and from where (quality.md, Security)."""
+
+from datetime import datetime
+from ipaddress import ip_address
+
+from django.contrib.auth import authenticate, login
+from django.contrib.auth.backends import ModelBackend
+from django.http import HttpRequest
+from django.http.request import split_domain_port
+
+from apps.accounts import throttle
+from apps.accounts.models import User
+from apps.core.errors import UserError
+
+PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-Ip", "Via")
+
+
+class SignInRefused(UserError):
+    """Name and password do not open anything, or not from here."""
+
+    code = "sign_in_refused"
+    status = 401
+
+
+class Backend(ModelBackend):
+    """Names and passwords, upper and lower case alike in names; the demo login only at home."""
+
+    def authenticate(
+        self,
+        request: HttpRequest | None,
+        username: str | None = None,
+        password: str | None = None,
+        **kwargs: object,
+    ) -> User | None:
+        known = User.objects.filter(username__iexact=username or "").values_list(
+            "username", flat=True
+        )
+        user = super().authenticate(request, known.first() or username, password)
+        if not isinstance(user, User):
+            return None
+        if user.is_demo and (request is None or not is_local(request)):
+            return None
+        return user
+
+
+def is_local(request: HttpRequest) -> bool:
+    """Whether the request comes from this machine itself, and not through a proxy on it."""
+    if any(name in request.headers for name in PROXY_HEADERS):
+        return False
+    host = split_domain_port(request.get_host())[0]
+    return _is_loopback(request.META.get("REMOTE_ADDR", "")) and _is_loopback(host)
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def sign_in(*, request: HttpRequest, username: str, password: str, now: datetime) -> User:
+    """Open a session for this person.
+
+    Raises TooManyAttempts with the time to wait, else SignInRefused with a sentence that does
+    not tell whether there is such a person.
+    """
+    address = request.META.get("REMOTE_ADDR", "")
+    throttle.count_attempt(username=username, address=address, now=now)
+    user = authenticate(request, username=username, password=password)
+    if user is None:
+        raise SignInRefused(_reason(request, username))
+    throttle.forgive(username=username, address=address)
+    login(request, user)
+    return user
+
+
+def _reason(request: HttpRequest, username: str) -> str:
+    if not is_local(request) and User.objects.filter(username__iexact=username, is_demo=True):
+        return (
+            "The demo login works only on the machine that runs Debrief. "
+            "Make a login of your own there: python manage.py createsuperuser."
+        )
+    return "This name and password do not match. Check both; capitals count in the password."

@@ -1,0 +1,12 @@
+"""Housekeeping of this room."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from apps.accounts import services
+
+
+@shared_task(name="accounts.purge", queue="maintenance")
+def purge() -> None:
+    """Delete expired idempotency answers and sign-in counts; hourly is often enough."""
+    services.purge_expired(now=timezone.now())

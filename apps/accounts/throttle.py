@@ -1,0 +1,96 @@
+"""Limits on failed sign-ins, counted in PostgreSQL.
+
+Not in the broker: it may be emptied or away at any time, and a limit that disappears with it
+is none. One upsert counts the attempt *before* the password is looked at, so that a hundred
+attempts at once are a hundred, and a success takes it back.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from math import ceil
+
+from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Greatest
+
+from apps.accounts.models import LoginThrottle
+from apps.core.errors import UserError
+
+WINDOW = timedelta(minutes=15)
+PER_NAME_AND_ADDRESS = 5
+PER_ADDRESS = 50
+PER_NAME = 100
+"""From all addresses together: far apart from what one address may do, so that nobody locks a
+colleague out, and low enough that a thousand machines still cannot guess a password."""
+
+
+class TooManyAttempts(UserError):
+    """Sign-in is refused until the window ends, with the right password too."""
+
+    code = "too_many_attempts"
+    status = 429
+
+    def __init__(self, wait: timedelta) -> None:
+        self.wait = wait
+        minutes = max(1, ceil(wait.total_seconds() / 60))
+        unit = "minute" if minutes == 1 else "minutes"
+        super().__init__(f"Too many failed sign-ins. Try again in {minutes} {unit}.")
+
+
+def count_attempt(*, username: str, address: str, now: datetime) -> None:
+    """Count one sign-in. Raises TooManyAttempts when a limit was reached already."""
+    near = {_pair(username, address): PER_NAME_AND_ADDRESS, _address(address): PER_ADDRESS}
+    _hit(near, now)
+    # Only what one address is still allowed counts against the name.
+    _hit({_name(username): PER_NAME}, now)
+
+
+def forgive(*, username: str, address: str) -> None:
+    """Take a successful sign-in back out of the counts."""
+    LoginThrottle.objects.filter(key=_pair(username, address)).delete()
+    LoginThrottle.objects.filter(key__in=[_address(address), _name(username)]).update(
+        failures=Greatest(F("failures") - 1, 0)
+    )
+
+
+def purge(*, now: datetime) -> int:
+    """Delete windows that have ended; how many there were."""
+    return LoginThrottle.objects.filter(ends_at__lte=now).delete()[0]
+
+
+HIT = """
+INSERT INTO accounts_loginthrottle AS t (key, failures, ends_at)
+SELECT key, 1, %(ends_at)s FROM unnest(%(keys)s::text[]) AS key
+ON CONFLICT (key) DO UPDATE SET
+    failures = CASE WHEN t.ends_at <= %(now)s THEN 1 ELSE least(t.failures + 1, 1000000) END,
+    ends_at = CASE WHEN t.ends_at <= %(now)s THEN excluded.ends_at ELSE t.ends_at END
+RETURNING key, failures, ends_at
+"""
+
+
+def _hit(limits: dict[str, int], now: datetime) -> None:
+    params = {"keys": sorted(limits), "now": now, "ends_at": now + WINDOW}
+    with connection.cursor() as cursor:
+        cursor.execute(HIT, params)
+        rows: Iterable[tuple[str, int, datetime]] = cursor.fetchall()
+    over = [ends_at for key, failures, ends_at in rows if failures > limits[key]]
+    if over:
+        raise TooManyAttempts(max(over) - now)
+
+
+def _key(*parts: str) -> str:
+    """A fixed-length key; names and addresses themselves are not kept."""
+    return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()
+
+
+def _name(username: str) -> str:
+    return _key("name", username.casefold())
+
+
+def _address(address: str) -> str:
+    return _key("address", address)
+
+
+def _pair(username: str, address: str) -> str:
+    return _key("pair", username.casefold(), address)
