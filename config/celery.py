@@ -35,6 +35,8 @@ app.conf.update(
     enable_utc=True,
     timezone="UTC",
     broker_connection_retry_on_startup=True,
+    # A sender never waits for a broker that is away (apps.core.tasks); a worker tries on by itself.
+    broker_transport_options={"max_retries": 0, "socket_connect_timeout": 1.0},
     task_queues=[*(Queue(name) for name in QUEUES), Broadcast(ENGINES, queue=None)],
     task_create_missing_queues=False,
     task_default_queue="maintenance",
