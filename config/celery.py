@@ -9,7 +9,7 @@ import os
 import threading
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutdown
+from celery.signals import setup_logging, worker_ready, worker_shutdown
 from kombu import Queue
 from kombu.common import Broadcast
 
@@ -29,7 +29,6 @@ app.conf.update(
     task_ignore_result=True,
     task_acks_late=False,
     worker_prefetch_multiplier=1,
-    worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     worker_enable_remote_control=False,
     enable_utc=True,
@@ -57,6 +56,11 @@ app.conf.update(
 app.autodiscover_tasks()
 
 _stopped = threading.Event()
+
+
+@setup_logging.connect
+def _keep_django_logging(**kwargs: object) -> None:
+    """Being connected is all it takes: Celery then leaves the LOGGING of the settings alone."""
 
 
 @worker_ready.connect

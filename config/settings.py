@@ -7,12 +7,22 @@ sentence, which `manage.py` prints as its only line.
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import django_stubs_ext
+import django_stubs_ext
 import environ
+import sentry_sdk
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from config.embedded import paths
+from config.logs import logging_config
 from config.secret import kept_secret
+
+# Lets classes like ModelAdmin and ModelForm be written with their type, ModelAdmin[Agent].
+django_stubs_ext.monkeypatch()
+
+# Lets code write `ModelAdmin[Thing]` and `QuerySet[Thing]`, as the type checker reads them.
+django_stubs_ext.monkeypatch()
 
 env = environ.Env()
 
@@ -159,7 +169,12 @@ DATABASES = {
 }
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL: postgres://user@host/database")
-DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+DATABASES["default"] |= {
+    "CONN_MAX_AGE": 60,
+    "CONN_HEALTH_CHECKS": True,
+    # A host that does not answer is an error after seconds, not after the system's minutes.
+    "OPTIONS": {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})},
+}
 
 # Redis protocol: the embedded Valkey over its socket, or yours. REDIS_URL is for redis-py and the
 # cache; kombu spells a socket differently.
@@ -211,6 +226,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
 
 # Mail, errors, logs
 
@@ -220,3 +236,12 @@ SENTRY_DSN = env.str("SENTRY_DSN", default="")
 LOG_FORMAT = env.str("LOG_FORMAT", default="text")
 if LOG_FORMAT not in ("json", "text"):
     raise ImproperlyConfigured(f"LOG_FORMAT must be json or text, not {LOG_FORMAT!r}.")
+LOGGING = logging_config(LOG_FORMAT)
+if SENTRY_DSN:
+    # Transcripts and keys must not travel with an error: no bodies, no local variables, no people.
+    sentry_sdk.init(
+        dsn=SENTRY_DSN,
+        send_default_pii=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+    )

@@ -45,6 +45,7 @@ def program(data_dir: Path, *, durable: bool = True) -> Program:
         stop_signal=signal.SIGINT,
         death_signal=signal.SIGINT,
         grace=60.0,
+        keeps_data=True,
         user=user,
         cwd=cluster,
         log=data_dir / "log" / "postgres.log",

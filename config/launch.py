@@ -1,0 +1,162 @@
+"""The life of one `manage.py up`: check, prepare, start, tell the address, look after, stop."""
+
+import http.client
+import time
+from importlib import import_module
+from importlib.util import find_spec
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command, get_commands
+from django.db import connection, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from apps.accounts.services import DEMO_USERNAME, ensure_demo_user
+from config import preflight, programs
+from config.embedded import model, paths, postgres, valkey
+from config.embedded.program import EmbeddedError, Program
+from config.preflight import Refused
+from config.secret import kept_secret
+from config.supervisor import Crashed, StopRequested, StopSignals, Supervisor
+
+EMBEDDED_SECONDS = 60.0
+READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asks for."""
+
+    bind: str
+    port: int
+    demo: bool
+
+
+def up(wish: Wish) -> None:
+    """Run Debrief until somebody stops it. Raises Refused with the reason when it cannot run."""
+    preflight.check_bind(wish.bind)
+    preflight.check_port(wish.bind, wish.port)
+    preflight.check_static_files()
+    preflight.check_data_dir(settings.DATA_DIR)
+    with preflight.only_one(settings.DATA_DIR):
+        signals = StopSignals()
+        supervisor = Supervisor(settings.DATA_DIR, signals)
+        signals.install()
+        try:
+            _start_all(supervisor, wish)
+            supervisor.watch()
+        except StopRequested:
+            supervisor.say("debrief", "stopping; Ctrl-C once more does not wait for answers")
+        except (Crashed, EmbeddedError) as error:
+            raise Refused(str(error)) from None
+        finally:
+            supervisor.stop()
+        supervisor.say("debrief", "stopped")
+
+
+def _start_all(supervisor: Supervisor, wish: Wish) -> None:
+    supervisor.end_leftovers()
+    started = [supervisor.start(program) for program in _embedded(settings.DATA_DIR)]
+    for child in started:
+        supervisor.wait_until_ready(child, seconds=EMBEDDED_SECONDS)
+    preflight.check_database()
+    preflight.check_broker()
+    _migrate(supervisor)
+    _ensure_catalogue()
+    if wish.demo:
+        _load_demo_once(supervisor)
+    connections.close_all()  # from here on the database belongs to the children
+    supervisor.start(programs.worker())
+    supervisor.start(programs.scheduler())
+    supervisor.start(programs.web(bind=wish.bind, port=wish.port))
+    _wait_until_ready(supervisor, wish)
+    _tell(supervisor, wish)
+
+
+def _embedded(data_dir: Path) -> list[Program]:
+    parts = []
+    if settings.EMBEDDED_DATABASE:
+        parts.append(postgres.program(data_dir))
+    if settings.EMBEDDED_BROKER:
+        parts.append(valkey.program(data_dir))
+    if settings.BUNDLED_MODEL:
+        name, context = settings.BUNDLED_MODEL_NAME, settings.BUNDLED_MODEL_CONTEXT
+        parts.append(model.program(data_dir, name=name, context=context))
+        settings.BUNDLED_MODEL_URL = paths.bundled_model_url(data_dir)
+    return parts
+
+
+def _migrate(supervisor: Supervisor) -> None:
+    executor = MigrationExecutor(connection)
+    pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if pending:
+        supervisor.say("debrief", f"preparing the database ({len(pending)} migrations)")
+        call_command("migrate", interactive=False, verbosity=0)
+
+
+def _ensure_catalogue() -> None:
+    if find_spec("apps.llm.services"):
+        import_module("apps.llm.services").ensure_catalogue()
+
+
+def _load_demo_once(supervisor: Supervisor) -> None:
+    """Demo data and its login, into a database that nobody has used yet.
+
+    The login is made last: a load that was interrupted is done again at the next start.
+    """
+    if get_user_model().objects.exists():
+        return
+    if "load_demo" in get_commands():
+        supervisor.say("debrief", "loading the demo data")
+        call_command("load_demo", verbosity=0)
+    ensure_demo_user(kept_secret(_demo_password(), length=9))
+
+
+def _demo_password() -> Path:
+    return Path(settings.DATA_DIR) / "demo_password"
+
+
+def _wait_until_ready(supervisor: Supervisor, wish: Wish) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not _is_ready(wish):
+        supervisor.look_after_all()
+        if time.monotonic() > deadline:
+            raise Crashed(f"nothing answers at {_address(wish)} after {READY_SECONDS:.0f} seconds.")
+        time.sleep(0.1)
+
+
+def _is_ready(wish: Wish) -> bool:
+    host = wish.bind.strip("[]")
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared)
+    known = settings.ALLOWED_HOSTS[0].lstrip(".")
+    request = http.client.HTTPConnection(reachable, wish.port, timeout=2)
+    try:
+        request.request("GET", "/readyz", headers={"Host": "localhost" if known == "*" else known})
+        return request.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        request.close()
+
+
+def _address(wish: Wish) -> str:
+    host = f"[{wish.bind}]" if ":" in wish.bind.strip("[]") else wish.bind
+    return f"http://{host}:{wish.port}/"
+
+
+def _tell(supervisor: Supervisor, wish: Wish) -> None:
+    supervisor.say("debrief", f"ready at {_address(wish)}")
+    users = get_user_model().objects
+    if users.filter(username=DEMO_USERNAME, is_active=True).exists() and _demo_password().exists():
+        password = kept_secret(_demo_password())
+        supervisor.say("debrief", f"log in as {DEMO_USERNAME} with password {password}")
+    elif not users.exists():
+        supervisor.say("debrief", "make the first login: .venv/bin/python manage.py createsuperuser")
+    if settings.BUNDLED_MODEL:
+        supervisor.say(
+            "debrief", "answers come from the bundled small model; set OPENAI_API_KEY for a good one"
+        )
+    supervisor.say("debrief", "Ctrl-C stops everything")
+    connections.close_all()

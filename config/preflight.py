@@ -1,0 +1,132 @@
+"""What is looked at before anything is started. Each refusal is one sentence with the way out."""
+
+import contextlib
+import fcntl
+import ipaddress
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+FREE_BYTES = 500 * 1024 * 1024
+POSTGRES = 15
+REDIS = 7
+
+
+class Refused(Exception):  # noqa: N818 (it names what happened)
+    """Debrief cannot start here; the message is one sentence for a person."""
+
+
+def check_bind(bind: str) -> None:
+    """Beyond loopback, key and hosts must have been chosen by a person (interfaces: environment)."""
+    if is_loopback(bind):
+        return
+    missing = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS") if not os.environ.get(name)]
+    if missing:
+        raise Refused(f"--bind {bind} reaches beyond this machine: set {' and '.join(missing)}.")
+
+
+def is_loopback(bind: str) -> bool:
+    """True for an address or a name that only this machine can reach."""
+    try:
+        return ipaddress.ip_address(bind.strip("[]")).is_loopback
+    except ValueError:
+        return bind == "localhost"
+
+
+def check_port(bind: str, port: int) -> None:
+    """Refuse a port that somebody listens on, or that we may not open."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            bind.strip("[]"), port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except PermissionError:
+        raise Refused(f"port {port} needs more rights: choose one above 1023, PORT=8000.") from None
+    except socket.gaierror:
+        raise Refused(f"--bind {bind} is not an address of this machine.") from None
+    except OverflowError:
+        raise Refused(f"port {port} is not a port: choose one from 1 to 65535.") from None
+    except OSError as error:
+        raise Refused(
+            f"port {port} on {bind} cannot be opened ({error.strerror}): choose another, "
+            f"`make run PORT={port + 1 if port < 65535 else 8000}`."
+        ) from None
+
+
+def check_data_dir(data_dir: Path) -> None:
+    """Refuse a DATA_DIR that cannot be written or is nearly full."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=data_dir) as file:
+            file.write(b"x")
+            file.flush()
+        free = shutil.disk_usage(data_dir).free
+    except OSError as error:
+        raise Refused(
+            f"DATA_DIR {data_dir} cannot be written ({error.strerror}): "
+            "name a writable folder in DATA_DIR."
+        ) from None
+    if free < FREE_BYTES:
+        raise Refused(
+            f"DATA_DIR {data_dir} has {free // 1024**2} MB free and needs "
+            f"{FREE_BYTES // 1024**2} MB: make room, or name another folder in DATA_DIR."
+        )
+
+
+@contextlib.contextmanager
+def only_one(data_dir: Path) -> Iterator[None]:
+    """Hold DATA_DIR for ourselves. The lock goes with the process, however that ends."""
+    with (data_dir / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise Refused(
+                f"Debrief already runs on DATA_DIR {data_dir} (process {lock.read().strip()}): "
+                "stop that one, or name another folder in DATA_DIR."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def check_static_files() -> None:
+    """Refuse to start without the static files that `make setup` collects."""
+    if not settings.DEBUG and not (settings.STATIC_ROOT / "staticfiles.json").exists():
+        raise Refused("the static files are not collected: run `make setup`.")
+
+
+def check_database() -> None:
+    """Refuse a database that does not answer or is too old."""
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        raise Refused(f"the database does not answer: {_first_line(error)}") from None
+    found = connection.pg_version // 10000
+    if found < POSTGRES:
+        raise Refused(f"the database is PostgreSQL {found}; Debrief needs {POSTGRES} or newer.")
+
+
+def check_broker() -> None:
+    """Refuse a broker that does not answer or is too old."""
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=5) as client:
+            found = str(client.info("server")["redis_version"])
+    except redis.RedisError as error:
+        raise Refused(f"the broker of REDIS_URL does not answer: {_first_line(error)}") from None
+    if int(found.split(".")[0]) < REDIS:
+        raise Refused(f"the broker speaks Redis {found}; Debrief needs {REDIS} or newer.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

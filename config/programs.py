@@ -1,0 +1,74 @@
+"""The three programs of Debrief itself, as `manage.py up` runs them.
+
+On several machines each is started by whatever runs services there, with the same command lines
+(docs/operations.md).
+"""
+
+import signal
+import sys
+
+from django.conf import settings
+
+from config.embedded.program import Program
+
+# Long enough to hand back what was not sent and to hear the answers to what was.
+WORKER_GRACE_SECONDS = 60.0
+# Engines hold a thread each for minutes; the rest is for short work beside them.
+WORKER_THREADS = 16
+WEB_THREADS = 8
+
+
+def web(*, bind: str, port: int) -> Program:
+    """The web server: one process, threads."""
+    options = {
+        "--interface": "wsgi",
+        "--host": bind,
+        "--port": str(port),
+        "--workers": "1",
+        "--blocking-threads": str(WEB_THREADS),
+        "--log-level": "warning",
+        "--process-name": "debrief-web",
+    }
+    return Program(
+        name="web",
+        argv=_module("granian", *_flat(options), "config.wsgi:application"),
+        cwd=settings.BASE_DIR,
+        grace=10.0,
+    )
+
+
+def worker() -> Program:
+    """A worker of all queues, in one process with threads.
+
+    Threads, because `worker_shutting_down` then fires in the very process that runs the engines:
+    they see that they have to end, and do so within the grace time (docs/operations.md).
+    """
+    options = {"--pool": "threads", "--concurrency": str(WORKER_THREADS), "--loglevel": "INFO"}
+    flags = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return Program(
+        name="worker",
+        argv=_module("celery", "--app", "config", "--quiet", "worker", *_flat(options), *flags),
+        cwd=settings.BASE_DIR,
+        grace=WORKER_GRACE_SECONDS,
+        death_signal=signal.SIGKILL,  # its database goes too; the leases bring the work back
+    )
+
+
+def scheduler() -> Program:
+    """The scheduler. It remembers nothing: a file of last runs could only be stale or broken."""
+    options = {"--scheduler": "celery.beat:Scheduler", "--loglevel": "INFO", "--pidfile": ""}
+    return Program(
+        name="scheduler",
+        argv=_module("celery", "--app", "config", "--quiet", "beat", *_flat(options)),
+        cwd=settings.BASE_DIR,
+        grace=5.0,
+        death_signal=signal.SIGKILL,
+    )
+
+
+def _module(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", name, *arguments]
+
+
+def _flat(options: dict[str, str]) -> list[str]:
+    return [part for pair in options.items() for part in pair]

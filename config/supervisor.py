@@ -1,0 +1,254 @@
+"""Runs the programs of one installation: starts them, shows what they say, restarts what crashes.
+
+Small, and our own, because no supervisor that installs from a wheel does all of it: start in
+order and wait for each to answer, restart with a growing pause, give up with the reason, stop in
+reverse order with a grace time for each, and leave nothing behind even when it is killed itself
+(config/embedded/leash.py while the kernel helps, the file of leftovers where it does not).
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from config.embedded.program import EmbeddedError, Program
+
+CRASHES_ALLOWED = 5
+WITHIN_SECONDS = 60.0
+_PAUSES = (0.2, 1.0, 2.0, 4.0)
+_POLL_SECONDS = 0.05
+_BIG_LOG = 10 * 1024 * 1024
+
+
+class StopRequested(BaseException):
+    """Somebody asked us to stop: Ctrl-C, SIGTERM, or the terminal was closed.
+
+    Not an Exception: it must pass through whatever happens to be running, a migration included.
+    """
+
+
+class Crashed(Exception):  # noqa: N818 (it names what happened)
+    """A program does not stay up; the message is one sentence with the reason."""
+
+
+class StopSignals:
+    """Turns the first request to stop into StopRequested, once, and counts the later ones."""
+
+    _NAMES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._raises = True
+
+    def install(self) -> None:
+        """Listen from now on."""
+        for name in self._NAMES:
+            signal.signal(name, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        if self._raises:
+            self._raises = False
+            raise StopRequested
+
+    def from_now_on_only_count(self) -> None:
+        """No more exceptions: what follows is the stopping itself."""
+        self._raises = False
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold a request back while a program is started, so that none is started and forgotten."""
+        before, count = self._raises, self.count
+        self._raises = False
+        try:
+            yield
+        finally:
+            self._raises = before
+        if before and self.count > count:
+            self._raises = False
+            raise StopRequested
+
+
+@dataclass
+class Child:
+    """A program, and the process that runs it now."""
+
+    program: Program
+    process: "subprocess.Popen[bytes]"
+    crashes: deque[float] = field(default_factory=lambda: deque(maxlen=CRASHES_ALLOWED))
+    last_words: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+    restart_at: float | None = None
+
+
+class Supervisor:
+    """Owns the children. All of it runs in the main thread, but for one reader of output each."""
+
+    def __init__(self, data_dir: Path, signals: StopSignals) -> None:
+        self._signals = signals
+        self._children: list[Child] = []
+        self._leftovers = data_dir / "children.json"
+        self._printing = threading.Lock()
+
+    def end_leftovers(self) -> None:
+        """End what an earlier supervisor, killed, could not: found by pid and time of birth."""
+        try:
+            recorded = json.loads(self._leftovers.read_text())
+        except (OSError, ValueError):
+            return
+        for pid, born in recorded:
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                if abs(process.create_time() - born) < 1:
+                    _kill_group(pid)
+        self._leftovers.unlink(missing_ok=True)
+
+    def start(self, program: Program) -> Child:
+        """Start a program; it is not awaited."""
+        with self._signals.held():
+            child = Child(program, self._spawn(program))
+            self._children.append(child)
+            self._attend(child)
+            self._record()
+        return child
+
+    def wait_until_ready(self, child: Child, *, seconds: float) -> None:
+        """Return when it answers. Raises Crashed when it ends or takes longer than `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not child.program.ready():
+            if child.process.poll() is not None:
+                raise Crashed(f"{child.program.name} did not start: {self._reason(child)}")
+            if time.monotonic() > deadline:
+                raise Crashed(
+                    f"{child.program.name} does not answer after {seconds:.0f} seconds: "
+                    f"{self._reason(child)}"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def watch(self) -> None:
+        """Restart what crashes, for ever. Raises Crashed when one does so too often."""
+        while True:
+            self.look_after_all()
+            time.sleep(_POLL_SECONDS * 2)
+
+    def look_after_all(self) -> None:
+        """One look at each child: note a crash, restart after its pause."""
+        now = time.monotonic()
+        for child in self._children:
+            if child.restart_at is not None:
+                if now >= child.restart_at:
+                    self._restart(child)
+            elif child.process.poll() is not None:
+                self._note_crash(child, now)
+
+    def stop(self) -> None:
+        """Stop all in reverse order of their start, each within its grace time.
+
+        Any further Ctrl-C ends the grace of programs that keep nothing; databases always finish.
+        """
+        self._signals.from_now_on_only_count()
+        for child in reversed(self._children):
+            self._stop(child)
+        self._leftovers.unlink(missing_ok=True)
+
+    def say(self, name: str, line: str) -> None:
+        """Print a line under the name of who says it."""
+        # A closed terminal must not keep us from stopping in order.
+        with self._printing, contextlib.suppress(OSError, ValueError):
+            print(f"{name:<9} | {line}", flush=True)  # noqa: T201 (this is the console)
+
+    def _spawn(self, program: Program) -> "subprocess.Popen[bytes]":
+        if program.log is None:
+            return program.spawn(subprocess.PIPE)
+        program.log.parent.mkdir(parents=True, exist_ok=True)
+        if program.log.exists() and program.log.stat().st_size > _BIG_LOG:
+            program.log.replace(program.log.with_suffix(".log.1"))
+        with program.log.open("ab") as log:
+            return program.spawn(log)
+
+    def _attend(self, child: Child) -> None:
+        if child.process.stdout is not None:
+            threading.Thread(target=self._relay, args=(child,), daemon=True).start()
+
+    def _relay(self, child: Child) -> None:
+        assert child.process.stdout
+        for raw in child.process.stdout:
+            line = raw.decode(errors="replace").rstrip()
+            child.last_words.append(line)
+            self.say(child.program.name, line)
+
+    def _note_crash(self, child: Child, now: float) -> None:
+        child.crashes.append(now)
+        recent = [at for at in child.crashes if now - at < WITHIN_SECONDS]
+        reason = self._reason(child)
+        name = child.program.name
+        if len(recent) >= CRASHES_ALLOWED:
+            raise Crashed(f"{name} crashed {len(recent)} times within a minute: {reason}")
+        pause = _PAUSES[min(len(recent), len(_PAUSES)) - 1]
+        _kill_group(child.process.pid)  # whatever it had started itself
+        child.restart_at = now + pause
+        self.say(name, f"ended ({reason}); starting it again in {pause:g} s")
+
+    def _restart(self, child: Child) -> None:
+        with self._signals.held():
+            child.restart_at = None
+            child.process = self._spawn(child.program)
+            self._attend(child)
+            self._record()
+
+    def _stop(self, child: Child) -> None:
+        process, program = child.process, child.program
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(program.stop_signal)
+            deadline = time.monotonic() + program.grace
+            while process.poll() is None and time.monotonic() < deadline:
+                if self._signals.count > 1 and not program.keeps_data:
+                    break
+                time.sleep(_POLL_SECONDS)
+        _kill_group(process.pid)
+        process.wait()
+
+    def _reason(self, child: Child) -> str:
+        code = child.process.poll()
+        if code is None:
+            how = "it runs, but does not answer"
+        elif code < 0:
+            how = f"killed by {signal.Signals(-code).name}"
+        else:
+            how = f"exit code {code}"
+        words = _last_line(child)
+        return f"{how}; its last words: {words}" if words else how
+
+    def _record(self) -> None:
+        born = []
+        for child in self._children:
+            with contextlib.suppress(psutil.Error):
+                born.append([child.process.pid, psutil.Process(child.process.pid).create_time()])
+        self._leftovers.write_text(json.dumps(born))
+
+
+def _last_line(child: Child) -> str:
+    """The last thing it said, from its log file or from what was relayed."""
+    lines = list(child.last_words)
+    if child.program.log is not None:
+        with contextlib.suppress(OSError), child.program.log.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 4096))
+            lines = log.read().decode(errors="replace").splitlines()
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1] if said else ""
+
+
+def _kill_group(leader: int) -> None:
+    """Kill what is left of the session that a child leads."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
