@@ -1,0 +1,43 @@
+// One <dialog id="dialog">. What htmx swaps into it opens it; "dialog:close" (HX-Trigger),
+// [data-close], Escape and a click beside it close it. The browser gives the focus back to the
+// opener; where a swap has replaced the opener, the element with its id gets it.
+(() => {
+  const dialog = document.getElementById("dialog");
+  if (!dialog) return;
+  let openerId = "";
+
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target === dialog && !dialog.open) openerId = document.activeElement?.id ?? "";
+  });
+
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.target !== dialog || !dialog.firstElementChild) return;
+    const first = !dialog.open;
+    if (first) dialog.showModal();
+    const wanted = dialog.querySelector('[aria-invalid="true"]') ?? (first && (dialog.querySelector(".dialog-body [autofocus]") ?? dialog.querySelector("h2")));
+    if (wanted) wanted.focus();
+  });
+
+  document.addEventListener("dialog:close", () => dialog.close());
+
+  document.addEventListener("click", (event) => {
+    const closer = event.target.closest?.("[data-close]");
+    if (!closer || !closer.closest("dialog")) return;
+    event.preventDefault();
+    closer.closest("dialog").close();
+  });
+
+  // Pressed and released on the backdrop: a selection of text that ends outside does not count.
+  let pressedOutside = false;
+  const outside = (event) => {
+    const box = event.target.getBoundingClientRect();
+    return event.target.matches("dialog") && (event.clientX < box.left || event.clientX > box.right || event.clientY < box.top || event.clientY > box.bottom);
+  };
+  document.addEventListener("pointerdown", (event) => { pressedOutside = outside(event); });
+  document.addEventListener("click", (event) => { if (pressedOutside && outside(event)) event.target.close(); });
+
+  dialog.addEventListener("close", () => {
+    dialog.replaceChildren();
+    if (document.activeElement === document.body && openerId) document.getElementById(openerId)?.focus();
+  });
+})();

@@ -1,0 +1,60 @@
+// Selection of rows. Inside [data-selection]: input[data-select-row] in the rows,
+// input[data-select-all] in the head, .bulkbar[hidden] with [data-count] for the number. A button
+// [data-select-matching] sets input[name=all_matching] to 1: "all 1,284 that match", not only
+// those in sight. [data-select-none] clears. Shift selects from the last one ticked.
+(() => {
+  let last = null;
+  const boxes = (area) => [...area.querySelectorAll("[data-select-row]")];
+
+  const show = (area) => {
+    const all = boxes(area);
+    const ticked = all.filter((box) => box.checked).length;
+    const head = area.querySelector("[data-select-all]");
+    if (head) {
+      head.checked = ticked > 0 && ticked === all.length;
+      head.indeterminate = ticked > 0 && ticked < all.length;
+    }
+    const bar = area.querySelector(".bulkbar");
+    if (!bar) return;
+    bar.hidden = ticked === 0;
+    const matching = area.querySelector("input[name=all_matching]");
+    const everything = matching?.value === "1";
+    const count = bar.querySelector("[data-count]");
+    if (count) count.textContent = everything ? bar.dataset.matching : ticked.toLocaleString("en");
+    const offer = bar.querySelector("[data-select-matching]");
+    if (offer) offer.hidden = everything || !head?.checked;
+  };
+
+  const setMatching = (area, value) => {
+    const field = area.querySelector("input[name=all_matching]");
+    if (field) field.value = value;
+  };
+
+  document.addEventListener("click", (event) => {
+    const area = event.target.closest?.("[data-selection]");
+    if (!area) return;
+    if (event.target.matches("[data-select-row]")) {
+      const all = boxes(area);
+      if (event.shiftKey && last && all.includes(last)) {
+        const [from, to] = [all.indexOf(last), all.indexOf(event.target)].sort((a, b) => a - b);
+        for (const box of all.slice(from, to + 1)) box.checked = event.target.checked;
+      }
+      last = event.target;
+      setMatching(area, "");
+    } else if (event.target.matches("[data-select-all]")) {
+      for (const box of boxes(area)) box.checked = event.target.checked;
+      setMatching(area, "");
+    } else if (event.target.closest("[data-select-matching]")) {
+      setMatching(area, "1");
+    } else if (event.target.closest("[data-select-none]")) {
+      for (const box of boxes(area)) box.checked = false;
+      setMatching(area, "");
+    } else return;
+    show(area);
+  });
+
+  const refresh = () => { for (const area of document.querySelectorAll("[data-selection]")) show(area); };
+  document.addEventListener("htmx:afterSettle", refresh);
+  // The browser restores ticks on Back after the page has loaded.
+  addEventListener("pageshow", refresh);
+})();
