@@ -58,7 +58,13 @@ class Analysis(models.Model):
         Conversation, on_delete=models.CASCADE, related_name="analyses"
     )
     config = models.ForeignKey(
-        AnalysisConfig, on_delete=models.PROTECT, related_name="+", db_index=False
+        AnalysisConfig,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="Empty only for what another platform made.",
     )
     agent_version = models.ForeignKey(
         AgentVersion,
@@ -136,6 +142,10 @@ class Analysis(models.Model):
             models.CheckConstraint(
                 condition=Q(is_current=False) | Q(state=State.SUCCEEDED),
                 name="analysis_current_succeeded",
+            ),
+            models.CheckConstraint(
+                condition=Q(config__isnull=False) | Q(trigger__in=["imported", "restored"]),
+                name="analysis_has_config",
             ),
             models.CheckConstraint(
                 condition=~Q(state=State.FAILED) | ~Q(error_code=""),

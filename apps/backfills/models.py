@@ -1,5 +1,7 @@
 """A rerun of many conversations, frozen when it was saved (product 5)."""
 
+import json
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -92,6 +94,10 @@ class Backfill(models.Model):
     def __str__(self) -> str:
         return self.public_id
 
+    def columns_by_version(self) -> dict[int, str]:
+        """The frozen history columns of each version in the plan, as JSON text."""
+        return {entry["agent_version"]: json.dumps(entry["columns"]) for entry in self.plan}
+
     @property
     def is_active(self) -> bool:
         return self.state in ACTIVE
@@ -129,6 +135,9 @@ class BackfillItem(models.Model):
     )
     error_code = models.CharField(max_length=30, blank=True, choices=ErrorCode.choices)
     error_message = models.TextField(blank=True)
+    cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True)
+    input_tokens = models.PositiveIntegerField(default=0, db_default=0)
+    output_tokens = models.PositiveIntegerField(default=0, db_default=0)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = ItemQuerySet.as_manager()

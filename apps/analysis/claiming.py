@@ -1,0 +1,169 @@
+"""Taking work: analyses that wait or whose worker is gone, leased to whoever asks.
+
+A lease is a token and a time on the Analysis. A heartbeat moves the time on; a row whose time has
+passed belongs to nobody and is taken by the next claim, with a new token.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from django.db import connection, transaction
+
+from apps.agents.documents import ConfigDocument
+from apps.agents.models import AnalysisConfig
+from apps.conversations.models import Conversation
+from apps.llm.errors import ErrorCode
+from apps.llm.specs import ModelSpec
+
+from .models import Analysis, State
+from .prompts import Facts
+from .work import Job
+
+#: A worker that has not been heard of for so long is taken for dead.
+LEASE_SECONDS = 20
+HEARTBEAT_SECONDS = 5
+
+#: A row that killed its worker this often is not given to another one.
+MAX_ATTEMPTS = 5
+
+_TAKE = """
+UPDATE analysis_analysis a SET state = 'running', lease_token = %(token)s,
+  lease_until = clock_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1
+FROM (
+  SELECT id FROM analysis_analysis
+  WHERE lane = %(lane)s AND state IN ('pending', 'running')
+    AND (state = 'pending' OR lease_until < clock_timestamp())
+    AND (%(runs)s::text[] IS NULL OR backfill_public_id = ANY(%(runs)s))
+  ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+) AS free
+WHERE a.id = free.id
+RETURNING a.id, a.attempts
+"""
+
+
+def take(*, lane: str, limit: int, runs: Sequence[str] | None = None) -> list[int]:
+    """Lease up to ``limit`` waiting or abandoned analyses of a lane; their ids.
+
+    ``runs`` limits it to analyses of these backfills (public ids). Those that were abandoned too
+    often fail as ``internal`` and are left out.
+    """
+    values = {
+        "lane": lane,
+        "limit": limit,
+        "runs": None if runs is None else list(runs),
+        "token": uuid4(),
+        "lease": LEASE_SECONDS,
+    }
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(_TAKE, values)
+            taken = cursor.fetchall()
+        hopeless = [pk for pk, attempts in taken if attempts > MAX_ATTEMPTS]
+        if hopeless:
+            give_up(hopeless)
+    return [pk for pk, attempts in taken if attempts <= MAX_ATTEMPTS]
+
+
+def give_up(analysis_ids: Sequence[int]) -> None:
+    """Fail analyses that every worker died of, so that they do not go round for ever."""
+    Analysis.objects.filter(pk__in=analysis_ids).update(
+        state=State.FAILED,
+        error_code=ErrorCode.INTERNAL,
+        error_message=f"{MAX_ATTEMPTS} workers ended while they were at it.",
+        lease_until=None,
+    )
+    Conversation.objects.filter(analyses__in=analysis_ids).exclude(
+        analysis_state="succeeded"
+    ).update(analysis_state="failed", analysis_reason=ErrorCode.INTERNAL)
+
+
+def extend(jobs: Sequence[Job]) -> None:
+    """The heartbeat: the jobs that this worker still holds are its own for another while."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE analysis_analysis a"
+            " SET lease_until = clock_timestamp() + make_interval(secs => %s)"
+            " FROM unnest(%s::bigint[], %s::uuid[]) AS v(id, token)"
+            " WHERE a.id = v.id AND a.lease_token = v.token AND a.state = 'running'",
+            [LEASE_SECONDS, [j.analysis_id for j in jobs], [j.token for j in jobs]],
+        )
+
+
+def release(jobs: Sequence[Job]) -> None:
+    """Hand back analyses for which nothing was sent: anybody may take them at once."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE analysis_analysis a SET state = 'pending', lease_token = NULL,"
+            " lease_until = NULL, attempts = greatest(a.attempts - 1, 0)"
+            " FROM unnest(%s::bigint[], %s::uuid[]) AS v(id, token)"
+            " WHERE a.id = v.id AND a.lease_token = v.token AND a.state = 'running'",
+            [[j.analysis_id for j in jobs], [j.token for j in jobs]],
+        )
+
+
+_LOAD = """
+SELECT a.id, a.public_id, a.lease_token, c.id, c.public_id, g.public_id, a.trigger,
+  a.requested_by, a.columns, a.config_id, c.channel, c.started_at, c.duration_ms, c.direction,
+  coalesce(t.messages, '[]'), a.backfill_public_id
+FROM analysis_analysis a
+JOIN conversations_conversation c ON c.id = a.conversation_id
+JOIN agents_agentversion v ON v.id = a.agent_version_id
+JOIN agents_agent g ON g.id = v.agent_id
+LEFT JOIN conversations_transcript t ON t.conversation_id = c.id
+WHERE a.id = ANY(%s) ORDER BY a.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Config:
+    """A config as the jobs of one claim share it."""
+
+    sha256: str
+    document: ConfigDocument
+    spec: ModelSpec
+
+
+def load_jobs(analysis_ids: Sequence[int]) -> list[Job]:
+    """Everything that requests about these claimed analyses need, in two queries."""
+    if not analysis_ids:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(_LOAD, [list(analysis_ids)])
+        rows = cursor.fetchall()
+    configs = _load_configs({row[9] for row in rows})
+    return [_job(row, configs[row[9]]) for row in rows]
+
+
+def _load_configs(ids: set[int]) -> dict[int, _Config]:
+    found = {}
+    for config in AnalysisConfig.objects.select_related("model").filter(pk__in=ids):
+        document = config.parsed()
+        spec = replace(config.model.spec(), parameters=document.parameters)
+        found[config.pk] = _Config(config.sha256, document, spec)
+    return found
+
+
+def _job(row: Sequence[Any], config: _Config) -> Job:
+    return Job(
+        analysis_id=row[0],
+        public_id=row[1],
+        token=row[2],
+        conversation_id=row[3],
+        conversation_public_id=row[4],
+        agent_public_id=row[5],
+        trigger=row[6],
+        requested_by=row[7],
+        columns=json.loads(row[8]),
+        config=config.document,
+        config_id=row[9],
+        config_sha256=config.sha256,
+        spec=config.spec,
+        facts=Facts(
+            channel=row[10], started_at=row[11], duration_ms=row[12], direction=row[13] or ""
+        ),
+        messages=json.loads(row[14]),
+        backfill_public_id=row[15],
+    )

@@ -1,0 +1,231 @@
+"""The engine: many requests in flight, each freed slot refilled at once.
+
+One engine is one run of a lane in one worker process. It takes work from a `WorkSource`, keeps
+``concurrency`` requests in flight on the process's one event loop, and records what is finished
+in groups. Database work happens in threads; the loop never waits for it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from django.db import InterfaceError, OperationalError, connection
+
+from apps.llm.client import LlmClient
+
+from . import claiming, recording
+from .requesting import perform
+from .work import Job, Outcome, WorkSource
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Longest that an engine runs before it makes room for a fresh one, in seconds.
+LIFETIME_SECONDS = 600.0
+#: How long an engine without work stays, so that the next rerun finds it there.
+IDLE_SECONDS = 3.0
+#: How long it waits before it looks again, with slots free and nothing to claim.
+POLL_SECONDS = 0.5
+#: Most outcomes in one recording transaction, and how long it gathers them.
+GROUP_SIZE = 64
+GATHER_SECONDS = 0.02
+#: So many failures of the provider in a row, over so many seconds, and the run is paused.
+DOWN_AFTER = 20
+DOWN_SECONDS = 10.0
+_DOWN_CODES = frozenset({"connection", "timeout", "provider_error"})
+
+
+@dataclass(slots=True)
+class Health:
+    """Whether the provider seems to be down: failures in a row and when they began."""
+
+    failures: int = 0
+    since: float = 0.0
+
+    def note(self, outcome: Outcome) -> bool:
+        """Take an outcome into account; True when the provider is to be taken for down."""
+        if outcome.error_code not in _DOWN_CODES:
+            self.failures = 0
+            return False
+        if not self.failures:
+            self.since = time.monotonic()
+        self.failures += 1
+        return self.failures >= DOWN_AFTER and time.monotonic() - self.since >= DOWN_SECONDS
+
+
+@dataclass
+class Engine:
+    """One run of a lane. ``stopping`` is looked at all the time: True ends it in good order."""
+
+    source: WorkSource
+    client: LlmClient
+    concurrency: int
+    stopping: Callable[[], bool] = lambda: False
+    lifetime: float = LIFETIME_SECONDS
+    idle: float = IDLE_SECONDS
+    handled: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._ready: asyncio.Queue[Job | None] = asyncio.Queue()
+        self._held: dict[int, Job] = {}
+        self._done: list[Outcome] = []
+        self._has_done = asyncio.Event()
+        self._wants_work = asyncio.Event()
+        self._working = 0
+        self._closing = False
+        self._ended = False
+        self._health = Health()
+
+    async def run(self) -> int:
+        """Work until there is none, the lifetime is over or a stop is asked; how many it did."""
+        with ThreadPoolExecutor(2, thread_name_prefix=f"db-{self.source.lane}") as pool:
+            self._pool = pool
+            slots = [asyncio.create_task(self._slot()) for _ in range(self.concurrency)]
+            recorder = asyncio.create_task(self._recorder())
+            recorder.add_done_callback(lambda _: self._close())
+            heart = asyncio.create_task(self._heartbeat())
+            try:
+                await self._feed()
+                await self._hand_back_unsent()
+                for _ in slots:
+                    self._ready.put_nowait(None)
+                await asyncio.gather(*slots)
+            finally:
+                self._ended = True
+                self._has_done.set()
+                await recorder
+                heart.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await heart
+                await self._in_thread(self.source.finished)
+                await asyncio.gather(*(self._in_thread(connection.close) for _ in range(2)))
+        return self.handled
+
+    def _close(self) -> None:
+        """Take no more work: the recorder ended, in good order or by a fault."""
+        self._closing = True
+
+    async def _feed(self) -> None:
+        """Keep a small stock of claimed jobs, so that a freed slot never waits for a claim."""
+        deadline = time.monotonic() + self.lifetime
+        idle_since: float | None = None
+        while not self.stopping() and not self._closing and time.monotonic() < deadline:
+            wanted = self._stock - self._ready.qsize()
+            jobs = await self._in_thread(self.source.claim, wanted) if wanted > 0 else []
+            for job in jobs:
+                self._held[job.analysis_id] = job
+                self._ready.put_nowait(job)
+            if jobs:
+                idle_since = None
+                await self._until_low()
+                continue
+            if self._working or self._done or self._ready.qsize():
+                idle_since = None
+            else:
+                idle_since = idle_since or time.monotonic()
+                await self._in_thread(self.source.finished)
+                if time.monotonic() - idle_since >= self.idle:
+                    return
+            await asyncio.sleep(POLL_SECONDS if wanted > 0 else 0.01)
+
+    @property
+    def _stock(self) -> int:
+        """Jobs to hold ready: what free slots take now, and as many again, because slots tend to
+        be freed together."""
+        return self.concurrency - self._working + self.concurrency
+
+    async def _until_low(self) -> None:
+        """Wait until the stock is half used, looking up now and then for a stop."""
+        while self._ready.qsize() > self.concurrency // 2 and not self.stopping():
+            self._wants_work.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wants_work.wait(), 0.25)
+
+    async def _slot(self) -> None:
+        while (job := await self._ready.get()) is not None:
+            self._working += 1
+            try:
+                outcome = await perform(job, self.client)
+            finally:
+                self._working -= 1
+                self._wants_work.set()
+            if self._health.note(outcome) and not outcome.pause:
+                outcome.pause = "provider_down"
+            if outcome.pause and await self._paused(outcome):
+                continue
+            self._done.append(outcome)
+            self._has_done.set()
+
+    async def _paused(self, outcome: Outcome) -> bool:
+        """Ask the source to pause the run; where it does, the job goes back and stays undone."""
+        if not await self._in_thread(self.source.pause, outcome):
+            outcome.pause = ""
+            return False
+        self._held.pop(outcome.job.analysis_id, None)
+        await self._in_thread(self.source.hand_back, [outcome.job])
+        return True
+
+    async def _recorder(self) -> None:
+        """Record what is finished, in groups; the database being away only delays it."""
+        while True:
+            await self._has_done.wait()
+            if not self._done:
+                if self._ended:
+                    return
+                self._has_done.clear()
+                continue
+            if len(self._done) < GROUP_SIZE and not self._ended:
+                await asyncio.sleep(GATHER_SECONDS)
+            group, self._done = self._done[:GROUP_SIZE], self._done[GROUP_SIZE:]
+            await self._in_thread(self._record, group)
+            for outcome in group:
+                self._held.pop(outcome.job.analysis_id, None)
+            self.handled += len(group)
+
+    def _record(self, group: Sequence[Outcome]) -> None:
+        recording.record(group, settle=self.source.settle)
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(claiming.HEARTBEAT_SECONDS)
+            if self._held:
+                await self._in_thread(claiming.extend, list(self._held.values()))
+
+    async def _hand_back_unsent(self) -> None:
+        unsent = []
+        while not self._ready.empty():
+            job = self._ready.get_nowait()
+            if job is not None:
+                unsent.append(job)
+        if unsent:
+            await self._in_thread(self.source.hand_back, unsent)
+            for job in unsent:
+                self._held.pop(job.analysis_id, None)
+
+    async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
+        """Run database work in a thread; while the database is away, come again."""
+        delay = 0.2
+        while True:
+            try:
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._pool, _with_connection, function, *args
+                )
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("The database is away (%s); next try in %.1f s", error, delay)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+
+
+def _with_connection(function: Callable[..., T], *args: object) -> T:
+    """Call with this thread's connection; a broken one is dropped, so that the next is new."""
+    try:
+        return function(*args)
+    except (OperationalError, InterfaceError):
+        connection.close()
+        raise

@@ -1,0 +1,92 @@
+"""What analyses will cost, told before they run (product 5.2).
+
+Tokens of transcripts are estimated when they come in; here the constant part of the prompt, the
+schema and the expected answer are added, and the model's correction by real usage is applied.
+"""
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from apps.agents.documents import ConfigDocument
+from apps.agents.plans import Plan
+from apps.llm.pricing import charged_prices, cost
+from apps.llm.specs import TokenUsage
+from apps.llm.tokens import estimate_tokens
+
+from .prompts import constant_part
+
+#: Tokens that frame the messages of a request and name the facts of the conversation.
+FRAME_TOKENS = 40
+#: The range around the expected cost; estimates of tokens are held to ±15 % (quality S11).
+SPREAD = Decimal("0.15")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Expected tokens and money of some sessions. ``cost`` is None where a price is unknown."""
+
+    sessions: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal | None = Decimal(0)
+
+    def __add__(self, other: "Estimate") -> "Estimate":
+        unknown = self.cost is None or other.cost is None
+        return Estimate(
+            self.sessions + other.sessions,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            None if unknown else (self.cost or Decimal(0)) + (other.cost or Decimal(0)),
+        )
+
+    @property
+    def low(self) -> Decimal | None:
+        return None if self.cost is None else self.cost * (1 - SPREAD)
+
+    @property
+    def high(self) -> Decimal | None:
+        return None if self.cost is None else self.cost * (1 + SPREAD)
+
+
+def estimate(plan: Plan, *, tokens: int, sessions: int) -> Estimate:
+    """Tokens and money of ``sessions`` conversations with ``tokens`` of transcript in all."""
+    spec = plan.config.model.spec()
+    fixed = constant_tokens(plan.config.sha256, plan.document) + FRAME_TOKENS
+    usage = TokenUsage(
+        input=round((tokens + fixed * sessions) * spec.token_correction),
+        output=expected_answer_tokens(plan.document) * sessions,
+    )
+    return Estimate(sessions, usage.input, usage.output, cost(usage, charged_prices(spec, trigger="rerun")))
+
+
+@lru_cache(maxsize=1024)
+def _constant_tokens(sha256: str, text: str) -> int:
+    return estimate_tokens(text)
+
+
+def constant_tokens(sha256: str, document: ConfigDocument) -> int:
+    """Tokens of what every request of a config repeats: its instructions and its schema."""
+    schema = json.dumps(document.answer_schema(), ensure_ascii=False, separators=(",", ":"))
+    return constant_part(document)[1] + _constant_tokens(sha256, schema)
+
+
+def expected_answer_tokens(document: ConfigDocument) -> int:
+    """Tokens of a typical answer: a few for choices and numbers, a sentence or two for text."""
+    values: list[Any] = list((document.answer_schema().get("properties") or {}).values())
+    return 8 + sum(_expected_value_tokens(value) for value in values)
+
+
+def _expected_value_tokens(value: object) -> int:
+    schema = value if isinstance(value, dict) else {}
+    kinds = schema.get("type", "string")
+    if "enum" in schema or "const" in schema or kinds in {"boolean", "integer", "number"}:
+        return 8
+    if kinds == "array":
+        return 24
+    if kinds == "object":
+        inner = (schema.get("properties") or {}).values()
+        return 8 + sum(_expected_value_tokens(item) for item in inner)
+    return 40

@@ -1,0 +1,126 @@
+"""Results that cost no request: imported from a platform, or restored from the history."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.accounts import audit
+from apps.accounts.actors import Actor
+from apps.agents.plans import columns_of
+from apps.conversations.models import Conversation, Trigger
+from apps.core.errors import Conflict
+
+from .current import column_row, retire_current, write_columns
+from .models import Analysis, State
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A result that another platform made: the flat values, and what is known of its making."""
+
+    conversation: Conversation
+    values: Mapping[str, Any]
+    model: str = ""
+    at: datetime | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+class UnableToRestore(Conflict):
+    """The analysis has no values that could become current."""
+
+    code = "not_restorable"
+
+
+def record_imported(results: Sequence[Imported], *, by: Actor) -> list[Analysis]:
+    """Store results that another platform made and make them current (trigger ``imported``).
+
+    One analysis per conversation; a group costs the same few statements as a single one. The
+    columns are those of the version that handled the conversation, unless ``columns`` says other.
+    """
+    now = timezone.now()
+    rows = [
+        Analysis(
+            conversation=result.conversation,
+            agent_version=result.conversation.agent_version,
+            columns=dict(result.columns)
+            or columns_of(result.conversation.agent_version).as_dict(),
+            trigger=Trigger.IMPORTED,
+            output=dict(result.values),
+            field_order=list(result.values),
+            model=result.model,
+            requested_by=by.label,
+            finished_at=result.at or now,
+        )
+        for result in results
+    ]
+    return _make_current(rows)
+
+
+def restore(*, analysis: Analysis, by: Actor) -> Analysis:
+    """Make an earlier result current again, as a new analysis with trigger ``restored``.
+
+    Nothing is sent and nothing is paid; the restored one stays where it was in the history.
+    Raises UnableToRestore for a failure and for what is current already.
+    """
+    if analysis.state != State.SUCCEEDED or analysis.is_current:
+        raise UnableToRestore("Only an earlier result that succeeded can be restored.")
+    row = Analysis(
+        conversation=analysis.conversation,
+        config_id=analysis.config_id,
+        agent_version_id=analysis.agent_version_id,
+        columns=analysis.columns,
+        trigger=Trigger.RESTORED,
+        restored_from=analysis,
+        output=analysis.output,
+        field_order=analysis.field_order,
+        missing_required=analysis.missing_required,
+        model=analysis.model,
+        requested_by=by.label,
+        finished_at=timezone.now(),
+    )
+    with transaction.atomic():
+        stored = _make_current([row])[0]
+        audit.record(
+            by=by,
+            verb="analysis.restored",
+            target=analysis.conversation.public_id,
+            detail={"analysis": stored.public_id, "from": analysis.public_id},
+        )
+    return stored
+
+
+@transaction.atomic
+def _make_current(rows: list[Analysis]) -> list[Analysis]:
+    """Insert finished results and let each take the place of what was current."""
+    ids = sorted(row.conversation_id for row in rows)
+    # The lock puts a result of an engine, recorded at the same moment, before or after this one.
+    list(
+        Conversation.objects.select_for_update(no_key=True)
+        .filter(pk__in=ids)
+        .order_by("pk")
+        .values_list("pk")
+    )
+    retire_current(ids)
+    for row in rows:
+        row.state, row.is_current = State.SUCCEEDED, True
+    stored = Analysis.objects.bulk_create(rows)
+    write_columns([_columns(row) for row in stored])
+    return stored
+
+
+def _columns(row: Analysis) -> dict[str, Any]:
+    return column_row(
+        conversation_id=row.conversation_id,
+        output=row.output or {},
+        columns=row.columns,
+        missing_required=row.missing_required,
+        config_id=row.config_id,
+        trigger=row.trigger,
+        model=row.model,
+        cost=None,
+        at=row.finished_at or timezone.now(),
+    )

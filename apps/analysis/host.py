@@ -1,0 +1,72 @@
+"""The process that engines live in: one event loop and one client for its whole life.
+
+A Celery worker with the threads pool runs this: a task's thread starts an engine on the loop and
+waits for it, so that SIGTERM is seen by the same process and work in flight is brought home.
+"""
+
+import asyncio
+import logging
+import threading
+
+from django.conf import settings
+
+from apps.llm.client import LlmClient
+
+from .engine import Engine
+from .work import WorkSource
+
+logger = logging.getLogger(__name__)
+
+
+class EngineHost:
+    """At most one engine per lane in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lanes: set[str] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: LlmClient | None = None
+        self._stop = threading.Event()
+
+    def run(self, source: WorkSource, *, concurrency: int | None = None) -> int:
+        """Run an engine until it ends; how many jobs it did. At once 0 where the lane is busy
+        already or the process is about to end."""
+        with self._lock:
+            if source.lane in self._lanes or self._stop.is_set():
+                return 0
+            self._lanes.add(source.lane)
+        try:
+            engine = Engine(
+                source=source,
+                client=self.client,
+                concurrency=concurrency or settings.ANALYSIS_CONCURRENCY,
+                stopping=self._stop.is_set,
+            )
+            return asyncio.run_coroutine_threadsafe(engine.run(), self.loop).result()
+        finally:
+            with self._lock:
+                self._lanes.discard(source.lane)
+
+    def stop(self) -> None:
+        """Take no more work; engines bring home what is in flight and hand back the rest."""
+        self._stop.set()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The one loop, in a daemon thread; made at first use."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="engines", daemon=True).start()
+            return self._loop
+
+    @property
+    def client(self) -> LlmClient:
+        """The one client, which keeps its connections open between requests."""
+        with self._lock:
+            if self._client is None:
+                self._client = LlmClient()
+            return self._client
+
+
+host = EngineHost()

@@ -1,0 +1,232 @@
+"""Recording what engines did.
+
+A group of outcomes is one transaction of a handful of statements, whatever its size: analyses,
+result columns, ledger, search words, and the rows of the source that gave out the work. Nothing
+slow is inside: no model, no network.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import DataError, IntegrityError, connection, transaction
+from django.utils import timezone
+
+from apps.conversations.models import Trigger
+from apps.llm.errors import ErrorCode
+from apps.llm.models import Usage
+from apps.llm.pricing import charged_prices, cost
+
+from .current import column_row, retire_current, write_columns
+from .models import State
+from .results import changed_fields
+from .work import Outcome, Recorded
+
+logger = logging.getLogger(__name__)
+
+Settle = Callable[[Sequence[Recorded]], None]
+
+#: Longest unusable answer that is kept for a person to look at, in characters.
+RAW_LIMIT = 64_000
+
+
+def record(outcomes: Sequence[Outcome], *, settle: Settle, now: datetime | None = None) -> None:
+    """Record a group of outcomes; what one of them breaks is retried row by row.
+
+    Raises OperationalError or InterfaceError when the database is away: the caller keeps the
+    outcomes and comes again. An outcome counts only while its job still holds its lease: a worker that was given up for
+    dead records nothing but what it spent.
+    """
+    now = now or timezone.now()
+    try:
+        _record_group(outcomes, settle, now)
+    except (IntegrityError, DataError):
+        logger.warning("Recording %d results failed, trying one by one", len(outcomes))
+        for outcome in outcomes:
+            _record_one(outcome, settle, now)
+
+
+def _record_one(outcome: Outcome, settle: Settle, now: datetime) -> None:
+    """A result that cannot be stored becomes a failure that says so; its run goes on.
+
+    A clash with somebody who made another result current at the same moment is over when it is
+    seen, so one more attempt comes first.
+    """
+    try:
+        _record_group([outcome], settle, now)
+        return
+    except (IntegrityError, DataError) as error:
+        logger.warning("Recording %s failed: %s", outcome.job.public_id, error)
+    try:
+        _record_group([outcome], settle, now)
+    except (IntegrityError, DataError) as error:
+        logger.exception("The result of %s cannot be stored", outcome.job.public_id)
+        outcome.output, outcome.raw_output, outcome.missing_required = None, "", []
+        outcome.error_code = ErrorCode.INTERNAL
+        outcome.error_message = f"The result could not be stored: {error}"
+        _record_group([outcome], settle, now)
+
+
+def _record_group(outcomes: Sequence[Outcome], settle: Settle, now: datetime) -> None:
+    with transaction.atomic():
+        held, recorded = _leases(outcomes)
+        kept = [o for o in outcomes if o.job.analysis_id in held]
+        Usage.objects.bulk_create(
+            _ledger_row(o, now)
+            for o in outcomes
+            if o.requests and o.job.analysis_id not in recorded
+        )
+        if not kept:
+            return
+        good = [o for o in kept if not o.error_code]
+        previous = retire_current([o.job.conversation_id for o in good])
+        _finish_analyses(kept, now)
+        write_columns([_column_row(o, now) for o in good])
+        _mark_failures([o for o in kept if o.error_code])
+        settle([_recorded(o, previous) for o in kept])
+
+
+def _leases(outcomes: Sequence[Outcome]) -> tuple[set[int], set[int]]:
+    """Which analyses are still ours, locked; and which of ours are recorded already, by a
+    transaction whose answer was lost with the connection."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.id, a.state FROM analysis_analysis a"
+            " JOIN unnest(%s::bigint[], %s::uuid[]) AS v(id, token) ON v.id = a.id"
+            " WHERE a.lease_token = v.token ORDER BY a.id FOR UPDATE OF a",
+            [[o.job.analysis_id for o in outcomes], [o.job.token for o in outcomes]],
+        )
+        rows = cursor.fetchall()
+    held = {pk for pk, state in rows if state == State.RUNNING}
+    return held, {pk for pk, _ in rows} - held
+
+
+_FINISH = """
+UPDATE analysis_analysis a SET
+  state = v.state, is_current = v.is_current, output = v.output, field_order = v.field_order,
+  missing_required = v.missing_required, raw_output = v.raw_output, error_code = v.error_code,
+  error_message = v.error_message, request_id = v.request_id, requests = v.requests,
+  input_tokens = v.input_tokens, cached_tokens = v.cached_tokens,
+  output_tokens = v.output_tokens, prices = v.prices, cost = v.cost, latency_ms = v.latency_ms,
+  messages_read = v.messages_read, truncated = v.truncated, model = v.model,
+  started_at = coalesce(v.started_at, a.started_at), finished_at = %s, lease_until = NULL
+FROM jsonb_to_recordset(%s::jsonb) AS v(
+  id bigint, state text, is_current boolean, output jsonb, field_order jsonb,
+  missing_required jsonb, raw_output text, error_code text, error_message text,
+  request_id text, requests int, input_tokens int, cached_tokens int, output_tokens int,
+  prices jsonb, cost numeric, latency_ms int, messages_read int, truncated boolean, model text,
+  started_at timestamptz)
+WHERE a.id = v.id
+"""
+
+
+def _finish_analyses(outcomes: Sequence[Outcome], now: datetime) -> None:
+    rows = json.dumps([_analysis_row(o) for o in outcomes], ensure_ascii=False, default=str)
+    with connection.cursor() as cursor:
+        cursor.execute(_FINISH, [now, rows])
+
+
+def _analysis_row(o: Outcome) -> dict[str, Any]:
+    ok = not o.error_code
+    return {
+        "id": o.job.analysis_id,
+        "state": State.SUCCEEDED if ok else State.FAILED,
+        "is_current": ok,
+        "output": o.output if ok else None,
+        "field_order": list(o.job.config.field_names()),
+        "missing_required": o.missing_required,
+        "raw_output": o.raw_output[:RAW_LIMIT],
+        "error_code": o.error_code,
+        "error_message": o.error_message[:2000],
+        "request_id": o.request_id[:200],
+        "requests": o.requests,
+        "input_tokens": o.usage.input,
+        "cached_tokens": o.usage.cached,
+        "output_tokens": o.usage.output,
+        "prices": _prices(o),
+        "cost": _cost(o),
+        "latency_ms": o.latency_ms,
+        "messages_read": o.messages_read,
+        "truncated": o.truncated,
+        "model": o.job.spec.name,
+        "started_at": o.started_at,
+    }
+
+
+def _prices(o: Outcome) -> dict[str, str | None]:
+    prices = charged_prices(o.job.spec, trigger=o.job.trigger)
+    return {
+        "input": _decimal(prices.input),
+        "cached": _decimal(prices.cached),
+        "output": _decimal(prices.output),
+    }
+
+
+def _decimal(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _cost(o: Outcome) -> Decimal | None:
+    return cost(o.usage, charged_prices(o.job.spec, trigger=o.job.trigger))
+
+
+def _ledger_row(o: Outcome, now: datetime) -> Usage:
+    prices = charged_prices(o.job.spec, trigger=o.job.trigger)
+    return Usage(
+        at=now,
+        purpose="analysis",
+        model_id=o.job.spec.id,
+        model_name=o.job.spec.name,
+        trigger=o.job.trigger,
+        who=o.job.requested_by,
+        agent_id=o.job.agent_public_id,
+        conversation_id=o.job.conversation_public_id,
+        analysis_id=o.job.public_id,
+        backfill_id=o.job.backfill_public_id,
+        requests=o.requests,
+        input_tokens=o.usage.input,
+        cached_tokens=min(o.usage.cached, o.usage.input),
+        output_tokens=o.usage.output,
+        input_price=prices.input,
+        cached_price=prices.cached,
+        output_price=prices.output,
+        cost=_cost(o),
+    )
+
+
+def _column_row(o: Outcome, now: datetime) -> dict[str, Any]:
+    return column_row(
+        conversation_id=o.job.conversation_id,
+        output=o.output or {},
+        columns=o.job.columns,
+        missing_required=o.missing_required,
+        config_id=o.job.config_id,
+        trigger=o.job.trigger,
+        model=o.job.spec.name,
+        cost=_cost(o),
+        at=now,
+    )
+
+
+def _mark_failures(outcomes: Iterable[Outcome]) -> None:
+    """A failure shows on the conversation only where no result stands: the old one stays."""
+    failed = list(outcomes)
+    if not failed:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE conversations_conversation c"
+            " SET analysis_state = 'failed', analysis_reason = v.code"
+            " FROM unnest(%s::bigint[], %s::text[]) AS v(id, code)"
+            " WHERE c.id = v.id AND c.analysis_state <> 'succeeded'",
+            [[o.job.conversation_id for o in failed], [o.error_code for o in failed]],
+        )
+
+
+def _recorded(o: Outcome, previous: Mapping[int, tuple[int, dict[str, Any]]]) -> Recorded:
+    before_id, before = previous.get(o.job.conversation_id, (None, {}))
+    changed = bool(changed_fields(before, o.output or {})) if not o.error_code else False
+    return Recorded(outcome=o, previous_id=before_id, changed=changed, cost=_cost(o))

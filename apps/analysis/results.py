@@ -1,0 +1,67 @@
+"""What follows from a result: the history columns, and what changed since the one before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apps.agents.builtins import SENTIMENTS
+
+_SENTIMENT_BY_LOWER = {name.lower(): name for name in SENTIMENTS}
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryColumns:
+    """The current result as a history page shows it.
+
+    ``outcome`` is the value in words, ``successful`` what it means: the value of a yes/no field,
+    false where a required field stayed empty (product 3.3), unknown for a choice.
+    """
+
+    summary: str
+    outcome: str
+    successful: bool | None
+    sentiment: str
+
+
+def history_columns(
+    output: Mapping[str, Any], columns: Mapping[str, str], missing_required: list[str]
+) -> HistoryColumns:
+    """Fill the three history columns from a result, by the field that feeds each."""
+    verdict = output.get(columns.get("outcome", ""))
+    successful = verdict if isinstance(verdict, bool) else None
+    return HistoryColumns(
+        summary=_text(output.get(columns.get("summary", ""))),
+        outcome=_text(verdict)[:200],
+        successful=False if missing_required else successful,
+        sentiment=_sentiment(output.get(columns.get("sentiment", ""))),
+    )
+
+
+def changed_fields(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[str]:
+    """Names of the fields whose values differ, in the order of the newer result, then the gone."""
+    old = before or {}
+    names = [*after, *(name for name in old if name not in after)]
+    return [n for n in names if not _same(old.get(n), after.get(n))]
+
+
+def _same(one: object, other: object) -> bool:
+    """Equal as JSON: true is not 1, an empty list or text is the same as nothing."""
+    if isinstance(one, bool) != isinstance(other, bool):
+        return False
+    return one == other or (one in (None, "", []) and other in (None, "", []))
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    return str(value)
+
+
+def _sentiment(value: object) -> str:
+    """One spelling for the four common words, so that agents by schema alone sort with others."""
+    text = _text(value)[:200]
+    return _SENTIMENT_BY_LOWER.get(text.lower(), text)

@@ -1,0 +1,93 @@
+"""What passes between the database and an engine: jobs out, outcomes back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol
+from uuid import UUID
+
+from apps.agents.documents import ConfigDocument
+from apps.llm.specs import ModelSpec, TokenUsage
+
+from .prompts import Facts
+
+
+@dataclass(slots=True)
+class Job:
+    """A claimed analysis with everything that a request needs; held by ``token``."""
+
+    analysis_id: int
+    public_id: str
+    token: UUID
+    conversation_id: int
+    conversation_public_id: str
+    agent_public_id: str
+    trigger: str
+    requested_by: str
+    columns: dict[str, str]
+    config: ConfigDocument
+    config_id: int
+    config_sha256: str
+    spec: ModelSpec
+    facts: Facts
+    messages: list[dict[str, Any]]
+    backfill_public_id: str = ""
+    backfill_id: int | None = None
+    item_id: int | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a job ended. ``error_code`` is empty for a success.
+
+    ``requests`` counts what was really sent: it is paid for, also where the result is lost.
+    ``pause`` (auth, quota, provider_down) asks the source to stop the run; the job itself is
+    handed back and nothing is recorded but the ledger.
+    """
+
+    job: Job
+    output: dict[str, Any] | None = None
+    missing_required: list[str] = field(default_factory=list)
+    error_code: str = ""
+    error_message: str = ""
+    raw_output: str = ""
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    requests: int = 0
+    latency_ms: int = 0
+    request_id: str = ""
+    messages_read: int = 0
+    truncated: bool = False
+    started_at: datetime | None = None
+    pause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What recording an outcome found, for the source to settle its own rows by."""
+
+    outcome: Outcome
+    previous_id: int | None
+    changed: bool
+    cost: Decimal | None
+
+
+class WorkSource(Protocol):
+    """Where an engine takes work from. All methods are synchronous and run in its threads."""
+
+    lane: str
+
+    def claim(self, limit: int) -> list[Job]:
+        """Take up to ``limit`` jobs, leased; looks first whether work may be taken at all."""
+
+    def settle(self, recorded: Sequence[Recorded]) -> None:
+        """Called inside the transaction that records: update the source's own rows."""
+
+    def hand_back(self, jobs: Sequence[Job]) -> None:
+        """Give up jobs for which nothing was sent, so that any worker can take them at once."""
+
+    def pause(self, outcome: Outcome) -> bool:
+        """Stop giving out work like this outcome's; False where the lane cannot pause."""
+
+    def finished(self) -> None:
+        """Close what has nothing left to do, in a transaction of its own."""

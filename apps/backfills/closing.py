@@ -1,0 +1,96 @@
+"""How items come back and how runs end; safe to call at any time, from anywhere, twice.
+
+Each run is closed in a transaction of its own: one that cannot be closed does not hold up the
+others.
+"""
+
+import logging
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from apps.accounts import audit
+from apps.accounts.actors import Actor
+
+from .models import Backfill, State
+
+logger = logging.getLogger(__name__)
+
+_GIVE_BACK = """
+WITH mine AS (
+  SELECT a.id FROM analysis_analysis a
+  JOIN unnest(%s::bigint[], %s::uuid[]) AS v(id, token) ON v.id = a.id
+  WHERE a.lease_token = v.token AND a.state = 'running' FOR UPDATE OF a
+), items AS (
+  UPDATE backfills_backfillitem i SET state = 'pending', analysis_id = NULL
+  FROM analysis_analysis a JOIN backfills_backfill b ON b.public_id = a.backfill_public_id
+  WHERE a.id IN (SELECT id FROM mine) AND i.backfill_id = b.id
+    AND i.conversation_id = a.conversation_id
+)
+DELETE FROM analysis_analysis WHERE id IN (SELECT id FROM mine)
+"""
+
+
+def give_back(analysis_ids: Sequence[int], *, tokens: Sequence[UUID]) -> None:
+    """Undo claims for which nothing was sent: the analyses go, their items wait again."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GIVE_BACK, [list(analysis_ids), list(tokens)])
+
+
+def close_finished() -> None:
+    """Settle what was left behind and close every run that has nothing left to do."""
+    _settle_orphans()
+    for run in Backfill.objects.filter(state__in=[State.QUEUED, State.RUNNING, State.CANCELLING]):
+        try:
+            _close(run)
+        except DatabaseError:
+            logger.exception("%s cannot be closed now", run.public_id)
+
+
+def _close(run: Backfill) -> None:
+    with transaction.atomic():
+        if run.state == State.CANCELLING:
+            run.items.filter(state="pending").update(
+                state="skipped", finished_at=timezone.now()
+            )
+        if run.items.unfinished().exists():
+            return
+        closed = Backfill.objects.filter(pk=run.pk, state=run.state).update(
+            state=State.CANCELLED if run.state == State.CANCELLING else State.COMPLETED,
+            reason="",
+            reason_detail="",
+            finished_at=timezone.now(),
+        )
+        if closed:
+            run.refresh_from_db(fields=["state"])
+            audit.record(
+                by=Actor.system("backfill"), verb=f"backfill.{run.state}", target=run.public_id
+            )
+
+
+_ORPHANS = """
+UPDATE backfills_backfillitem i SET state = 'failed', error_code = a.error_code,
+  error_message = a.error_message, finished_at = clock_timestamp()
+FROM analysis_analysis a, backfills_backfill b
+WHERE a.id = i.analysis_id AND b.id = i.backfill_id AND i.state = 'running'
+  AND a.state = 'failed' AND b.state IN ('queued', 'running', 'paused', 'cancelling')
+"""
+
+_ABANDONED = """
+SELECT a.id, a.lease_token FROM analysis_analysis a
+JOIN backfills_backfill b ON b.public_id = a.backfill_public_id
+WHERE a.lane = 'backfill' AND a.state = 'running' AND a.lease_until < clock_timestamp()
+  AND b.state IN ('paused', 'cancelling')
+"""
+
+
+def _settle_orphans() -> None:
+    """Items whose analysis was given up, and claims that died with a worker of a stopped run."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_ORPHANS)
+        cursor.execute(_ABANDONED)
+        rows = cursor.fetchall()
+        if rows:
+            give_back([row[0] for row in rows], tokens=[row[1] for row in rows])

@@ -1,0 +1,154 @@
+"""What a backfill would do, counted before it is paid for (product 5.2).
+
+One aggregate over the matching conversations, grouped by route and by the config of the present
+result; the rest is arithmetic on a handful of groups.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Sum
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from apps.agents.plans import Plan, plans_for_routes
+from apps.analysis.estimates import Estimate, estimate
+
+from .options import Options
+from .pace import expected_seconds
+from .selection import ANALYZABLE, Chosen, candidates, choose
+
+
+@dataclass(frozen=True, slots=True)
+class RouteGroup:
+    """The sessions of one route: who is on it, what reads them and how many there are.
+
+    ``already`` of them have a result of exactly this config; ``tokens`` are those of the
+    transcripts that are analysed.
+    """
+
+    route: str
+    plan: Plan
+    to_analyze: int = 0
+    already: int = 0
+    tokens: int = 0
+
+    @property
+    def label(self) -> str:
+        """For example “Billing line V5 draft + Technical line V3 draft”."""
+        return " + ".join(f"{v.agent.name} {v}" for v in self.plan.versions)
+
+    @property
+    def estimate(self) -> Estimate:
+        return estimate(self.plan, tokens=self.tokens, sessions=self.to_analyze)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The figures of a backfill at a moment. ``to_analyze`` is what Save would freeze.
+
+    ``not_analyzable`` counts by reason, ``left_out`` by the sentence that names the agent whose
+    draft has errors.
+    """
+
+    channel: str
+    filters: Mapping[str, Sequence[str]]
+    options: Options
+    as_of: datetime
+    matching: int
+    already_analyzed: int
+    not_analyzable: Mapping[str, int]
+    left_out: Sequence[tuple[str, int]]
+    groups: Sequence[RouteGroup]
+    to_analyze: int
+    estimate: Estimate
+    seconds: float
+    chosen: Chosen
+
+    @property
+    def not_analyzable_total(self) -> int:
+        return sum(self.not_analyzable.values()) + sum(n for _, n in self.left_out)
+
+
+def make_preview(
+    *,
+    channel: str,
+    params: Mapping[str, Sequence[str]],
+    options: Options,
+    as_of: datetime | None = None,
+) -> Preview:
+    """Count and price what matches now, or what had come in by ``as_of``.
+
+    Raises `apps.conversations.filters.FilterError` for a filter that is unknown or invalid.
+    """
+    as_of = as_of or timezone.now()
+    found = candidates(channel, params, as_of)
+    rows: list[dict[str, Any]] = list(
+        found.values("route", "why", "present").annotate(
+            sessions=Count("pk"), tokens=Coalesce(Sum("prompt_tokens_est"), 0)
+        )
+    )
+    plans = plans_for_routes({row["route"] for row in rows})
+    chosen = choose(found, plans, options)
+    groups, skipped, left_out = _sort_out(rows, plans, options)
+    if options.sampled:
+        groups = _sampled(groups, chosen)
+    total = sum((group.estimate for group in groups), Estimate())
+    return Preview(
+        channel=channel,
+        filters=params,
+        options=options,
+        as_of=as_of,
+        matching=sum(row["sessions"] for row in rows),
+        already_analyzed=sum(group.already for group in groups),
+        not_analyzable=skipped,
+        left_out=left_out,
+        groups=sorted(groups, key=lambda group: (-group.to_analyze, group.route)),
+        to_analyze=total.sessions,
+        estimate=total,
+        seconds=expected_seconds(total.sessions, [g.plan.config.model.name for g in groups]),
+        chosen=chosen,
+    )
+
+
+def _sort_out(
+    rows: Sequence[Mapping[str, Any]], plans: Mapping[str, Plan], options: Options
+) -> tuple[list[RouteGroup], dict[str, int], list[tuple[str, int]]]:
+    """Rows of the aggregate into: what is analysed by route, what cannot be, and who is out."""
+    groups: dict[str, RouteGroup] = {}
+    skipped: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
+    for row in rows:
+        plan = plans[row["route"]]
+        if row["why"] != ANALYZABLE:
+            skipped[row["why"]] += row["sessions"]
+        elif plan.problems:
+            left_out[" ".join(plan.problems)] += row["sessions"]
+        else:
+            group = groups.get(row["route"]) or RouteGroup(row["route"], plan)
+            groups[row["route"]] = _with_row(group, row, options)
+    return list(groups.values()), dict(skipped), left_out.most_common()
+
+
+def _with_row(group: RouteGroup, row: Mapping[str, Any], options: Options) -> RouteGroup:
+    already = row["present"] == group.plan.config.pk
+    taken = options.include_analyzed or not already
+    return replace(
+        group,
+        to_analyze=group.to_analyze + (row["sessions"] if taken else 0),
+        already=group.already + (row["sessions"] if already else 0),
+        tokens=group.tokens + (row["tokens"] if taken else 0),
+    )
+
+
+def _sampled(groups: Sequence[RouteGroup], chosen: Chosen) -> list[RouteGroup]:
+    """The groups with what the sample really draws of each."""
+    totals = chosen.totals()
+    return [
+        replace(group, to_analyze=totals.get(group.route, (0, 0))[0],
+                tokens=totals.get(group.route, (0, 0))[1])
+        for group in groups
+    ]

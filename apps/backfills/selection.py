@@ -1,0 +1,118 @@
+"""Which conversations a backfill takes: one SELECT, which previews count and Save freezes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Case, CharField, F, Func, IntegerField, Q, QuerySet, Value, When
+
+from apps.agents.plans import Plan
+from apps.conversations.filters import matching
+from apps.conversations.models import Conversation, Reason
+
+from .options import Options
+
+#: What stands in `why` where nothing speaks against an analysis.
+ANALYZABLE = ""
+
+
+class Draw(Func):
+    """A number from 0 to 2³² that follows from the public id alone: the order of a sample."""
+
+    template = "(('x' || substr(md5(%(expressions)s), 1, 8))::bit(32)::bigint)"
+    output_field = IntegerField()
+
+
+def candidates(
+    channel: str, params: Mapping[str, Sequence[str]], as_of: datetime
+) -> QuerySet[Conversation]:
+    """The matching conversations that had come in by ``as_of``, in no order, annotated.
+
+    ``why``: what keeps a model from being asked, empty where nothing does (product 3.5, in the
+    order of `apps.analysis.services.why_not_analyzable`). ``present``: the config of a result
+    that counts as already analysed, that is current, successful and not stale.
+    Raises FilterError for filters that are unknown or invalid: never all rows.
+    """
+    found = matching(channel=channel, params=params).filter(created_at__lte=as_of).order_by()
+    return found.annotate(
+        why=Case(
+            When(status__in=["registered", "ongoing"], then=Value(Reason.NOT_ENDED.value)),
+            When(status="not_connected", then=Value(Reason.NOT_CONNECTED.value)),
+            When(message_count=0, then=Value(Reason.EMPTY.value)),
+            When(has_speech=False, then=Value(Reason.NO_SPEECH.value)),
+            default=Value(ANALYZABLE),
+            output_field=CharField(),
+        ),
+        present=Case(
+            When(Q(analysis_state="succeeded", stale=False), then=F("analysis_config_id")),
+            default=None,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The SELECT of ``(id, route, config_id, version_id, tokens, sort_at)`` that is taken."""
+
+    sql: str
+    params: tuple[Any, ...]
+
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Sessions and transcript tokens by route."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT route, count(*), coalesce(sum(tokens), 0)"
+                f" FROM ({self.sql}) AS chosen GROUP BY route",
+                self.params,
+            )
+            return {row[0]: (row[1], int(row[2])) for row in cursor.fetchall()}
+
+    def freeze(self, backfill_id: int) -> int:
+        """Insert the items of a run, newest conversation first; how many there are."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO backfills_backfillitem (backfill_id, conversation_id, config_id,"
+                " agent_version_id, state, error_code, error_message)"
+                " SELECT %s, id, config_id, version_id, 'pending', '', ''"
+                f" FROM ({self.sql}) AS chosen ORDER BY sort_at DESC, id DESC",
+                (backfill_id, *self.params),
+            )
+            return cursor.rowcount
+
+
+def choose(
+    found: QuerySet[Conversation], plans: Mapping[str, Plan], options: Options
+) -> Chosen:
+    """What of the candidates is analysed with these plans and options.
+
+    All values travel as parameters; the text is the FilterSet's own SQL and the constants here.
+    """
+    base, base_params = (
+        found.annotate(draw=Draw(F("public_id")))
+        .values_list("pk", "route", "why", "present", "draw", "prompt_tokens_est", "sort_at")
+        .query.sql_with_params()
+    )
+    usable = {route: plan for route, plan in plans.items() if not plan.problems}
+    sql = (
+        "SELECT m.id, m.route, p.config_id, p.version_id, m.tokens, m.sort_at"
+        f" FROM ({base}) AS m(id, route, why, present, draw, tokens, sort_at)"
+        " JOIN unnest(%s::text[], %s::bigint[], %s::bigint[]) AS p(route, config_id, version_id)"
+        " ON p.route = m.route"
+        " WHERE m.why = '' AND (%s OR m.present IS DISTINCT FROM p.config_id)"
+    )
+    params: list[Any] = [
+        *base_params,
+        list(usable),
+        [plan.config.pk for plan in usable.values()],
+        [plan.version.pk for plan in usable.values()],
+        options.include_analyzed,
+    ]
+    if options.sample_percent is not None:
+        sql += " AND m.draw < %s"
+        params.append(int(options.sample_percent * 2**32 / 100))
+    if options.sample_count is not None:
+        sql += " ORDER BY m.draw, m.id LIMIT %s"
+        params.append(options.sample_count)
+    return Chosen(sql, tuple(params))

@@ -1,0 +1,245 @@
+"""The engine's work: items of active backfills, taken in turn."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apps.analysis import claiming
+from apps.analysis.models import Lane, analysis_id
+from apps.analysis.work import Job, Outcome, Recorded
+
+from .closing import close_finished, give_back
+from .models import Backfill, BackfillItem, ItemState, State
+
+#: How long an item is left alone while another analysis of its conversation is at work.
+RETRY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Picked:
+    item_id: int
+    conversation_id: int
+    config_id: int
+    version_id: int
+    done: bool
+
+
+class BackfillSource:
+    """Items of all queued and running backfills; each run gets its share of every claim."""
+
+    lane: str = Lane.BACKFILL.value
+
+    def claim(self, limit: int) -> list[Job]:
+        """Take abandoned analyses first, then pending items of the active runs in turn."""
+        runs = list(Backfill.objects.claimable().order_by("pk"))
+        if not runs:
+            return []
+        ids = claiming.take(
+            lane=self.lane, limit=limit, runs=[run.public_id for run in runs]
+        )
+        for position, run in enumerate(runs):
+            wanted = limit - len(ids)
+            if wanted <= 0:
+                break
+            share = -(-wanted // (len(runs) - position))
+            ids += self._claim_from(run, share)
+        return self._with_items(claiming.load_jobs(ids))
+
+    def _claim_from(self, run: Backfill, limit: int) -> list[int]:
+        """Claim items of one run, settling without a request those that meanwhile are done."""
+        with transaction.atomic():
+            if run.state == State.QUEUED:
+                _start(run)
+            picked = _pick(run, limit)
+            fresh = [p for p in picked if not p.done]
+            _finish_without_request([p.item_id for p in picked if p.done])
+            token = uuid4()
+            made = _insert_analyses(run, fresh, token)
+            _attach(made, [p for p in fresh if p.conversation_id not in made])
+        return list(made.values())
+
+    def _with_items(self, jobs: list[Job]) -> list[Job]:
+        """Name each job's item, by which its run is settled and paused."""
+        found = {
+            analysis: (item, backfill)
+            for analysis, item, backfill in BackfillItem.objects.filter(
+                conversation_id__in=[job.conversation_id for job in jobs],
+                state=ItemState.RUNNING,
+                analysis_id__in=[job.analysis_id for job in jobs],
+            ).values_list("analysis_id", "pk", "backfill_id")
+        }
+        for job in jobs:
+            job.item_id, job.backfill_id = found.get(job.analysis_id, (None, None))
+        return jobs
+
+    def settle(self, recorded: Sequence[Recorded]) -> None:
+        """Write how the items ended, in the transaction that records their analyses."""
+        rows = [_settled(r) for r in recorded if r.outcome.job.item_id is not None]
+        if not rows:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(_SETTLE, [json.dumps(rows, default=str)])
+
+    def hand_back(self, jobs: Sequence[Job]) -> None:
+        """The analyses that were only begun are taken back and the items wait again."""
+        give_back([job.analysis_id for job in jobs], tokens=[job.token for job in jobs])
+
+    def pause(self, outcome: Outcome) -> bool:
+        """Pause the run that this outcome is of, with the provider's words as the detail."""
+        job = outcome.job
+        if job.backfill_id is None:
+            return False
+        Backfill.objects.filter(
+            pk=job.backfill_id, state__in=[State.QUEUED, State.RUNNING]
+        ).update(
+            state=State.PAUSED,
+            reason=outcome.pause,
+            reason_detail=outcome.error_message[:1000],
+        )
+        return True
+
+    def finished(self) -> None:
+        """Close every run that has nothing left to do."""
+        close_finished()
+
+
+def _start(run: Backfill) -> None:
+    Backfill.objects.filter(pk=run.pk, state=State.QUEUED).update(
+        state=State.RUNNING, started_at=timezone.now()
+    )
+
+
+_PICK = """
+SELECT i.id, i.conversation_id, i.config_id, i.agent_version_id,
+  c.analysis_state = 'succeeded' AND NOT c.stale AND c.analysis_config_id = i.config_id
+    AND (NOT %(include)s OR c.analyzed_at >= %(created)s)
+FROM backfills_backfillitem i JOIN conversations_conversation c ON c.id = i.conversation_id
+WHERE i.backfill_id = %(run)s AND i.state = 'pending'
+  AND (i.not_before IS NULL OR i.not_before <= clock_timestamp())
+ORDER BY i.id LIMIT %(limit)s FOR UPDATE OF i SKIP LOCKED
+"""
+
+
+def _pick(run: Backfill, limit: int) -> list[_Picked]:
+    """Lock pending items, unless the run was stopped a moment ago.
+
+    An item whose conversation meanwhile has a result of this very config is *done*: a rerun by
+    hand was quicker, and nothing is paid twice (product 4.4).
+    """
+    still = Backfill.objects.claimable().filter(pk=run.pk)
+    if not still.select_for_update(of=("self",), no_key=True, skip_locked=False).exists():
+        return []
+    values: dict[str, Any] = {
+        "run": run.pk,
+        "limit": limit,
+        "include": bool(run.options.get("include_analyzed")),
+        "created": run.created_at,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_PICK, values)
+        return [_Picked(*row) for row in cursor.fetchall()]
+
+
+def _finish_without_request(item_ids: Sequence[int]) -> None:
+    """Done by somebody else: the current analysis is what the item would have made."""
+    if not item_ids:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE backfills_backfillitem i SET state = 'done', changed = false,"
+            " analysis_id = a.id, finished_at = clock_timestamp()"
+            " FROM analysis_analysis a"
+            " WHERE i.id = ANY(%s) AND a.conversation_id = i.conversation_id AND a.is_current",
+            [list(item_ids)],
+        )
+
+
+_INSERT = """
+INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
+  trigger, lane, state, requested_by, backfill_public_id, lease_token, lease_until, attempts,
+  is_current, field_order, missing_required, truncated, raw_output, error_code, error_message,
+  model, request_id, requests)
+SELECT v.public_id, v.conversation_id, v.config_id, v.version_id, v.columns::jsonb, 'backfill',
+  'backfill', 'running', %(by)s, %(run)s, %(token)s,
+  clock_timestamp() + make_interval(secs => %(lease)s), 1, false, '[]', '[]', false, '', '', '',
+  '', '', 0
+FROM unnest(%(ids)s::text[], %(conversations)s::bigint[], %(configs)s::bigint[],
+  %(versions)s::bigint[], %(columns)s::text[])
+  AS v(public_id, conversation_id, config_id, version_id, columns)
+ON CONFLICT DO NOTHING
+RETURNING conversation_id, id
+"""
+
+
+def _insert_analyses(run: Backfill, picked: Sequence[_Picked], token: UUID) -> dict[int, int]:
+    """Begin an analysis for each item whose conversation has none at work: conversation → id."""
+    if not picked:
+        return {}
+    columns = run.columns_by_version()
+    values = {
+        "by": run.created_by,
+        "run": run.public_id,
+        "token": token,
+        "lease": claiming.LEASE_SECONDS,
+        "ids": [analysis_id() for _ in picked],
+        "conversations": [p.conversation_id for p in picked],
+        "configs": [p.config_id for p in picked],
+        "versions": [p.version_id for p in picked],
+        "columns": [columns[p.version_id] for p in picked],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, values)
+        return dict(cursor.fetchall())
+
+
+def _attach(made: dict[int, int], left: Sequence[_Picked]) -> None:
+    """Tie items to their analyses; those that lost to another analysis wait a little."""
+    if not made and not left:
+        return
+    with connection.cursor() as cursor:
+        if made:
+            cursor.execute(
+                "UPDATE backfills_backfillitem i SET state = 'running', analysis_id = a.id"
+                " FROM analysis_analysis a JOIN backfills_backfill b"
+                " ON b.public_id = a.backfill_public_id"
+                " WHERE a.id = ANY(%s) AND i.backfill_id = b.id"
+                " AND i.conversation_id = a.conversation_id",
+                [list(made.values())],
+            )
+        if left:
+            cursor.execute(
+                "UPDATE backfills_backfillitem SET"
+                " not_before = clock_timestamp() + make_interval(secs => %s) WHERE id = ANY(%s)",
+                [RETRY_SECONDS, [p.item_id for p in left]],
+            )
+
+
+_SETTLE = """
+UPDATE backfills_backfillitem i SET state = v.state, previous_analysis_id = v.previous,
+  changed = v.changed, error_code = v.code, error_message = v.message, cost = v.cost,
+  input_tokens = v.input, output_tokens = v.output, finished_at = clock_timestamp()
+FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, state text, previous bigint, changed boolean,
+  code text, message text, cost numeric, input int, output int)
+WHERE i.id = v.id
+"""
+
+
+def _settled(r: Recorded) -> dict[str, Any]:
+    o = r.outcome
+    failed = bool(o.error_code)
+    return {
+        "id": o.job.item_id,
+        "state": ItemState.FAILED if failed else ItemState.DONE,
+        "previous": None if failed else r.previous_id,
+        "changed": None if failed else r.changed,
+        "code": o.error_code,
+        "message": o.error_message[:2000] if failed else "",
+        "cost": r.cost,
+        "input": o.usage.input,
+        "output": o.usage.output,
+    }

@@ -1,0 +1,24 @@
+"""Kicks for the backfill lane; the rows know the work."""
+
+from celery import shared_task
+
+from apps.analysis.host import host
+from apps.core.tasks import send
+
+from .closing import close_finished
+from .models import Backfill
+from .source import BackfillSource
+
+
+@shared_task(name="backfills.run_engine")
+def run_engine() -> None:
+    """Run the backfill engine in this process, unless it runs already."""
+    host.run(BackfillSource())
+
+
+@shared_task(name="backfills.sweep")
+def sweep() -> None:
+    """Close what is finished and kick the engines while anything is left to do."""
+    close_finished()
+    if Backfill.objects.claimable().exists():
+        send("backfills.run_engine", queue=None, kwargs={})
