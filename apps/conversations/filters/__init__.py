@@ -1,0 +1,27 @@
+"""THE filter of conversations: one grammar for pages, API, backfills and commands.
+
+`matching` for rows, `parse` for what a page draws. See interfaces.md for the grammar.
+"""
+
+from .errors import FilterError
+from .filterset import Condition, ConversationFilterSet
+from .kinds import Kind, operator_label, operators
+from .registry import Field, field_named, fields
+from .spec import DEFAULT_SORT, FilterSpec, Sort, matching, parse
+
+__all__ = [
+    "DEFAULT_SORT",
+    "Condition",
+    "ConversationFilterSet",
+    "Field",
+    "FilterError",
+    "FilterSpec",
+    "Kind",
+    "Sort",
+    "field_named",
+    "fields",
+    "matching",
+    "operator_label",
+    "operators",
+    "parse",
+]

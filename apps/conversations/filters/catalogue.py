@@ -1,0 +1,140 @@
+"""Which fields the schemas of the agents' configs have, and of which types.
+
+A name may have several types (another agent, an earlier version): their union counts. Configs
+are immutable and named by their hash, so what was read of one is kept for the process's life.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+
+from apps.agents.models import AgentVersion, AnalysisConfig, ConfigSave
+
+from .kinds import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaField:
+    """A field as the schemas define it; ``choices`` are those of all of them, in order."""
+
+    name: str
+    kinds: tuple[Kind, ...]
+    choices: tuple[str, ...] = ()
+    description: str = ""
+
+
+def schema_fields(channel: str | None) -> dict[str, SchemaField]:
+    """The fields of every version and save of the channel's agents, by name; newest first."""
+    found: dict[str, SchemaField] = {}
+    for config_fields in _fields_of_configs(channel):
+        for field in config_fields:
+            found[field.name] = _united(found[field.name], field) if field.name in found else field
+    return found
+
+
+def _fields_of_configs(channel: str | None) -> list[tuple[SchemaField, ...]]:
+    """Two narrow queries, and a third only for configs that this process has not met."""
+    of_channel = Q(agent__channel=channel) if channel else Q()
+    versions = AgentVersion.objects.filter(of_channel).values("config_id")
+    saved = Q(agent_version__agent__channel=channel) if channel else Q()
+    saves = ConfigSave.objects.filter(saved).values("config_id")
+    configs = AnalysisConfig.objects.filter(Q(pk__in=versions) | Q(pk__in=saves)).order_by("-pk")
+    hashes = list(configs.values_list("sha256", flat=True))
+    if unknown := [sha256 for sha256 in hashes if sha256 not in _read]:
+        for config in AnalysisConfig.objects.filter(sha256__in=unknown):
+            _remember(config)
+    return [_read[sha256] for sha256 in hashes if sha256 in _read]
+
+
+_read: dict[str, tuple[SchemaField, ...]] = {}
+
+
+def _remember(config: AnalysisConfig) -> None:
+    if len(_read) > 20_000:  # a process that lives for years
+        _read.clear()
+    answer = config.parsed().answer_schema()
+    definitions = answer.get("$defs") or {}
+    _read[config.sha256] = tuple(
+        _read_field(name, schema, definitions)
+        for name, schema in (answer.get("properties") or {}).items()
+    )
+
+
+def _read_field(name: str, schema: Any, definitions: Mapping[str, Any]) -> SchemaField:
+    kinds: list[Kind] = []
+    choices: list[str] = []
+    for variant in _variants(schema, definitions):
+        for kind in _kinds(variant):
+            if kind not in kinds:
+                kinds.append(kind)
+        choices += [str(v) for v in _closed_list(variant) if isinstance(v, str)]
+    description = schema.get("description", "") if isinstance(schema, dict) else ""
+    return SchemaField(
+        name,
+        tuple(kinds) or (Kind.TEXT, Kind.NUMBER, Kind.YES_NO, Kind.LIST),
+        tuple(dict.fromkeys(choices)),
+        str(description),
+    )
+
+
+def _variants(schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> list[dict[str, Any]]:
+    """The plain schemas that a value may follow: references and alternatives resolved."""
+    if not isinstance(schema, dict) or depth > 8:
+        return []
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/$defs/"):
+        name = reference.removeprefix("#/$defs/").replace("~1", "/").replace("~0", "~")
+        return _variants(definitions.get(name), definitions, depth + 1)
+    for keyword in ("anyOf", "oneOf"):
+        if isinstance(schema.get(keyword), list):
+            found = [_variants(item, definitions, depth + 1) for item in schema[keyword]]
+            return [variant for variants in found for variant in variants]
+    return [schema]
+
+
+_KIND_OF_TYPE = {
+    "string": Kind.TEXT,
+    "number": Kind.NUMBER,
+    "integer": Kind.NUMBER,
+    "boolean": Kind.YES_NO,
+    "array": Kind.LIST,
+    "object": Kind.OTHER,
+}
+
+
+def _kinds(schema: Mapping[str, Any]) -> Iterable[Kind]:
+    if closed := _closed_list(schema):
+        return [kind for kind in map(_kind_of_value, closed) if kind]
+    types = schema.get("type")
+    names = types if isinstance(types, list) else [types]
+    return [_KIND_OF_TYPE[name] for name in names if name in _KIND_OF_TYPE]
+
+
+def _closed_list(schema: Mapping[str, Any]) -> list[Any]:
+    if "const" in schema:
+        return [schema["const"]]
+    values = schema.get("enum")
+    return values if isinstance(values, list) else []
+
+
+def _kind_of_value(value: object) -> Kind | None:
+    if isinstance(value, bool):
+        return Kind.YES_NO
+    if isinstance(value, int | float):
+        return Kind.NUMBER
+    if isinstance(value, str):
+        return Kind.CHOICE
+    return None if value is None else Kind.OTHER
+
+
+def _united(first: SchemaField, second: SchemaField) -> SchemaField:
+    if first == second:
+        return first
+    return SchemaField(
+        first.name,
+        tuple(dict.fromkeys((*first.kinds, *second.kinds))),
+        tuple(dict.fromkeys((*first.choices, *second.choices))),
+        first.description or second.description,
+    )

@@ -1,0 +1,25 @@
+"""How a filter is refused."""
+
+from collections.abc import Mapping
+
+from apps.core.errors import BadRequest
+
+
+class FilterError(BadRequest):
+    """A filter that cannot be understood; nothing is listed, never everything (interfaces.md).
+
+    ``errors`` holds a sentence for each parameter, by the parameter's name as it was given.
+    """
+
+    code = "invalid_filter"
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__(" ".join(errors.values()), errors)
+
+    @property
+    def errors(self) -> dict[str, str]:
+        return self.fields
+
+
+class BadValueError(ValueError):
+    """One value that does not fit; its text continues “FIELD …”."""

@@ -1,0 +1,184 @@
+"""The FilterSet: django-filter's frame around the registry, made strict.
+
+By itself an invalid FilterSet answers *all rows* and ignores parameters that it does not know;
+a backfill built on that would rerun everything. Here each parameter that is given has a filter
+or an error, and an invalid set has no queryset at all.
+"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import django_filters
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from django.utils.datastructures import MultiValueDict
+
+from apps.conversations.models import Conversation
+from apps.conversations.querysets import ConversationQuerySet
+
+from . import values
+from .errors import BadValueError, FilterError
+from .kinds import IS, operator_label, split_name
+from .registry import Field, field_named, static_fields
+from .widgets import widget_for
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One parameter, understood: a row of the editor, a chip above the table."""
+
+    field: Field
+    operator: str
+    values: tuple[str, ...]
+    q: Q
+
+    @property
+    def parameter(self) -> str:
+        """Its name in a URL: ``FIELD`` or ``FIELD__OP``."""
+        return f"{self.field.name}__{self.operator}" if self.operator else self.field.name
+
+    @property
+    def operator_label(self) -> str:
+        """The operator in words; with ``isset`` the answer is part of it."""
+        if self.operator == "isset":
+            return "is set" if values.read_yes_no(self.values[0]) else "is not set"
+        label = operator_label(self.operator, self.field.kinds)
+        return "is any of" if label == "is" and len(self.values) > 1 else label
+
+
+class ValuesField(forms.Field):
+    """All values of one parameter; cleans to a `Condition`."""
+
+    def __init__(self, field: Field, operator: str, **options: Any) -> None:
+        self.definition = field
+        self.operator = operator
+        widget = widget_for(field.kind, operator, field.choices)
+        super().__init__(required=False, label=field.label, widget=widget, **options)
+
+    def clean(self, value: Any) -> Condition:
+        given = tuple(dict.fromkeys(cast("Sequence[str]", value)))
+        name = self.definition.name
+        if not given or not all(item.strip() for item in given):
+            raise ValidationError(f"{name} needs a value; leave the filter out to see all.")
+        if len(given) > values.MAX_VALUES:
+            raise ValidationError(
+                f"{name} takes at most {values.MAX_VALUES:,} values, not {len(given):,}."
+            )
+        try:
+            condition = self.definition.target.condition(self.operator, given)
+        except BadValueError as error:
+            raise ValidationError(f"{name} {error}") from None
+        return Condition(self.definition, self.operator, given, condition)
+
+
+class ConditionFilter(django_filters.Filter):
+    """One field with one operator."""
+
+    def __init__(self, field: Field, operator: str) -> None:
+        super().__init__(field.name, lookup_expr=operator or "exact", label=field.label)
+        self.definition = field
+        self.operator = operator
+
+    def __deepcopy__(self, memo: object) -> "ConditionFilter":
+        # A set copies every filter that it declares; nothing in one of these ever changes.
+        return copy.copy(self)
+
+    @property
+    def field(self) -> ValuesField:
+        return ValuesField(self.definition, self.operator)
+
+    def filter(self, qs: QuerySet[Any], value: Condition) -> QuerySet[Any]:
+        return qs.filter(value.q)
+
+
+def parameter_name(field: Field, operator: str) -> str:
+    return f"{field.name}__{operator}" if operator else field.name
+
+
+def _declared() -> dict[str, ConditionFilter]:
+    return {
+        parameter_name(field, operator): ConditionFilter(field, operator)
+        for field in static_fields(None).values()
+        for operator in field.operators
+    }
+
+
+class ConversationFilterSet(django_filters.FilterSet):
+    """The one filter behind pages, API, backfill modal and commands."""
+
+    class Meta:
+        model = Conversation
+        fields: list[str] = []
+
+    def __init__(self, data: MultiValueDict[str, str], *, channel: str | None) -> None:
+        rows = Conversation.objects.all()
+        super().__init__(data, rows.filter(channel=channel) if channel else rows)
+        self.unknown: dict[str, str] = {}
+        self.filters = OrderedDict()
+        for parameter in data:
+            found = self._filter_of(parameter, channel)
+            if isinstance(found, ConditionFilter):
+                self.filters[parameter] = found
+            else:
+                self.unknown[parameter] = found
+
+    @classmethod
+    def get_filters(cls) -> OrderedDict[str, django_filters.Filter]:
+        return OrderedDict(_declared())
+
+    def is_valid(self) -> bool:
+        return not self.unknown and bool(self.form.is_valid())
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """A sentence for each parameter that was refused."""
+        refused = {
+            name: " ".join(str(error) for error in errors)
+            for name, errors in self.form.errors.items()
+        }
+        return {**self.unknown, **refused}
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What was asked, in the order given. Raises FilterError."""
+        if not self.is_valid():
+            raise FilterError(self.problems)
+        return tuple(self.form.cleaned_data[name] for name in self.filters)
+
+    @property
+    def qs(self) -> ConversationQuerySet:
+        """The rows that match. Raises FilterError where django-filter would answer all rows."""
+        if not self.is_valid():
+            raise FilterError(self.problems)
+        return cast("ConversationQuerySet", super().qs)
+
+    @staticmethod
+    def _filter_of(parameter: str, channel: str | None) -> ConditionFilter | str:
+        """The filter of a parameter, or the sentence that refuses it."""
+        name, operator = split_name(parameter)
+        field = field_named(name, channel)
+        if field is None:
+            return _unknown(parameter, name, channel)
+        if operator not in field.operators:
+            taken = ", ".join(operator_label(o, field.kinds) for o in field.operators)
+            asked = "is" if operator == IS else f"__{operator}"
+            return f"{name} does not take the operator {asked}; it takes: {taken}."
+        return ConditionFilter(field, operator)
+
+
+def _unknown(parameter: str, name: str, channel: str | None) -> str:
+    shown = values.shorten(name)
+    if name.startswith("analysis."):
+        return (
+            f"No schema of an agent has a field {values.shorten(name.removeprefix('analysis.'))}."
+        )
+    if field_named(name, None) is not None and channel:
+        return f"There is no filter {shown} for {'calls' if channel == 'voice' else 'chats'}."
+    head, _, tail = parameter.rpartition("__")
+    if head and field_named(head, channel) is not None:
+        return f"There is no operator {values.shorten(tail)}, as in {values.shorten(parameter)}."
+    return f"There is no filter {shown}."

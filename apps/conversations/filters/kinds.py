@@ -1,0 +1,77 @@
+"""Kinds of values and the operators that each takes (interfaces.md, "Operators by type")."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    TEXT = "text"
+    NUMBER = "number"
+    TIME = "time"
+    CHOICE = "choice"
+    YES_NO = "yes_no"
+    LIST = "list"
+    ID = "id"
+    SEARCH = "search"
+    OTHER = "other"
+    """A nested object, say: one can only ask whether it is there."""
+
+
+IS: Final = ""
+"""The operator of a bare ``FIELD``: is, or any of."""
+
+_ORDERED = (IS, "ne", "gt", "gte", "lt", "lte", "between", "isset")
+OPERATORS_OF: Final[dict[Kind, tuple[str, ...]]] = {
+    Kind.TEXT: (IS, "ne", "contains", "startswith", "endswith", "isset"),
+    Kind.NUMBER: _ORDERED,
+    Kind.TIME: _ORDERED,
+    Kind.CHOICE: (IS, "ne", "isset"),
+    Kind.YES_NO: (IS, "isset"),
+    Kind.LIST: ("contains", "isset"),
+    Kind.ID: (IS, "ne"),
+    Kind.SEARCH: (IS,),
+    Kind.OTHER: ("isset",),
+}
+#: Every operator, in the order in which menus show them.
+OPERATORS: Final = (
+    IS, "ne", "contains", "startswith", "endswith", "gt", "gte", "lt", "lte", "between", "isset",
+)  # fmt: skip
+
+_LABELS = {
+    IS: "is",
+    "ne": "is not",
+    "contains": "contains",
+    "startswith": "starts with",
+    "endswith": "ends with",
+    "gt": ">",
+    "gte": "≥",
+    "lt": "<",
+    "lte": "≤",
+    "between": "between",
+    "isset": "is set",
+}
+_TIME_LABELS = {"gt": "after", "gte": "from", "lt": "before", "lte": "until"}
+
+
+def operators(kinds: tuple[Kind, ...]) -> tuple[str, ...]:
+    """The union of what these kinds take, in menu order."""
+    taken = {operator for kind in kinds for operator in OPERATORS_OF[kind]}
+    return tuple(operator for operator in OPERATORS if operator in taken)
+
+
+def operator_label(operator: str, kinds: tuple[Kind, ...]) -> str:
+    """How pages call an operator: “after” for a time, “>” for a number."""
+    if kinds == (Kind.TIME,) and operator in _TIME_LABELS:
+        return _TIME_LABELS[operator]
+    return _LABELS[operator]
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """``FIELD__OP`` as field and operator.
+
+    Names may contain ``__``: only a known operator after the last one counts.
+    """
+    field, separator, operator = name.rpartition("__")
+    if separator and field and operator and operator in OPERATORS:
+        return field, operator
+    return name, IS

@@ -1,0 +1,364 @@
+"""What a field stands for in the database: from operator and values to a condition.
+
+A target reads the values (raising `BadValueError`) and answers a `Q`. Several values of one
+parameter mean *any of*; of ``ne``, *none of*, and ``ne`` also matches what is absent.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import or_
+from typing import Any, Protocol
+
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.expressions import Combinable
+
+from apps.agents.builtins import SENTIMENTS
+from apps.agents.models import Agent, AgentVersion, AnalysisConfig
+from apps.contacts.models import Contact
+from apps.conversations.models import Attributes, Transfer
+
+from . import jsonb, values
+from .catalogue import schema_fields
+from .errors import BadValueError
+from .kinds import IS, Kind
+
+
+class Target(Protocol):
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        """The rows that the operator and its values ask for. Raises BadValueError."""
+        ...
+
+
+def any_of(conditions: Sequence[Q]) -> Q:
+    """Their disjunction; an empty one never becomes “everything”."""
+    return reduce(or_, conditions, Q(pk__in=[]))
+
+
+def wanted(raw: Sequence[str]) -> bool:
+    """The one yes or no of ``isset``: asking for both would match everything."""
+    answers = {values.read_yes_no(item) for item in raw}
+    if len(answers) > 1:
+        raise BadValueError("isset takes one value, true or false, not both.")
+    return answers.pop()
+
+
+_TEXT_LOOKUPS = {"contains": "icontains", "startswith": "istartswith", "endswith": "iendswith"}
+
+
+class TextColumn:
+    """A text column, in which empty means not set."""
+
+    def __init__(self, *paths: str, fold: bool = False) -> None:
+        self.paths = paths
+        self.fold = fold  # whether upper and lower case are the same
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        if operator == "isset":
+            unset = Q(**{self.paths[0]: ""})
+            return ~unset if wanted(raw) else unset
+        texts = [values.read_text(item) for item in raw]
+        if operator in _TEXT_LOOKUPS:
+            lookup = _TEXT_LOOKUPS[operator]
+            return any_of([Q(**{f"{p}__{lookup}": t}) for p in self.paths for t in texts])
+        if self.fold:
+            equal = any_of([Q(**{f"{p}__iexact": t}) for p in self.paths for t in texts])
+        else:
+            equal = any_of([Q(**{f"{p}__in": texts}) for p in self.paths])
+        return ~equal if operator == "ne" else equal
+
+
+class NumberColumn:
+    """A column of numbers, whole ones where ``read`` says so."""
+
+    def __init__(
+        self,
+        path: str,
+        read: Callable[[str, str], tuple[Any, ...]] = values.read_integers,
+    ) -> None:
+        self.path = path
+        self.read = read
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        if operator == "isset":
+            return Q(**{f"{self.path}__isnull": not wanted(raw)})
+        read = [self.read(operator, item) for item in raw]
+        if operator in {IS, "ne"}:
+            equal = Q(**{f"{self.path}__in": [numbers[0] for numbers in read]})
+            return ~equal if operator == "ne" else equal
+        return any_of([self._compare(operator, numbers) for numbers in read])
+
+    def _compare(self, operator: str, numbers: tuple[Any, ...]) -> Q:
+        if operator == "between":
+            return Q(**{f"{self.path}__gte": numbers[0], f"{self.path}__lte": numbers[1]})
+        return Q(**{f"{self.path}__{operator}": numbers[0]})
+
+
+class TimeColumn:
+    """A column of times; a bare date is a whole day."""
+
+    def __init__(self, path: str, *, also: str = "") -> None:
+        self.path = path
+        self.also = also
+        """A column that holds the same where the first is set, and is the one with an index."""
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        if operator == "isset":
+            return Q(**{f"{self.path}__isnull": not wanted(raw)})
+        read = [values.read_moments(operator, item) for item in raw]
+        if operator == "ne":
+            return ~any_of([self._within(moments[0], moments[0]) for moments in read])
+        return any_of([self._compare(operator, moments) for moments in read])
+
+    def _compare(self, operator: str, moments: tuple[values.Moment, ...]) -> Q:
+        first, last = moments[0], moments[-1]
+        if operator in {IS, "between"}:
+            return self._within(first, last)
+        if operator in {"gte", "lt"}:
+            return self._bound(operator, first.start)
+        if first.end is None:
+            return self._bound(operator, first.start)
+        return self._bound("gte" if operator == "gt" else "lt", first.end)
+
+    def _within(self, first: values.Moment, last: values.Moment) -> Q:
+        low = self._bound("gte", first.start)
+        if last.end is None:
+            return low & self._bound("lte", last.start)
+        return low & self._bound("lt", last.end)
+
+    def _bound(self, lookup: str, moment: object) -> Q:
+        bound = Q(**{f"{self.path}__{lookup}": moment})
+        return bound & Q(**{f"{self.also}__{lookup}": moment}) if self.also else bound
+
+
+class ChoiceColumn:
+    """A column of a closed list of values; ``""`` is not set."""
+
+    def __init__(self, path: str, choices: Sequence[tuple[str, str]]) -> None:
+        self.path = path
+        self.choices = dict(choices)
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        if operator == "isset":
+            unset = Q(**{self.path: ""})
+            return ~unset if wanted(raw) else unset
+        for item in raw:
+            if item not in self.choices:
+                known = ", ".join(value for value in self.choices if value)
+                raise BadValueError(f"has no value {values.shorten(item)}; it is one of {known}.")
+        equal = Q(**{f"{self.path}__in": list(raw)})
+        return ~equal if operator == "ne" else equal
+
+
+class SentimentColumn(TextColumn):
+    """The column that each agent's sentiment field feeds; case does not matter.
+
+    Its values are the built-in ones and the choices of those fields. Where one of them is free
+    text, any value may stand there.
+    """
+
+    def __init__(self, channel: str | None) -> None:
+        super().__init__("sentiment", fold=True)
+        self.channel = channel
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        if operator != "isset" and (known := self.known()):
+            folded = {value.casefold() for value in known}
+            for item in raw:
+                if values.read_text(item).casefold() not in folded:
+                    raise BadValueError(
+                        f"has no value {values.shorten(item)}; it is one of {', '.join(known)}."
+                    )
+        return super().condition(operator, raw)
+
+    def known(self) -> tuple[str, ...]:
+        """Every value that may stand in the column; empty where any may."""
+        versions = AgentVersion.objects.exclude(sentiment_field="")
+        if self.channel:
+            versions = versions.filter(agent__channel=self.channel)
+        names = set(versions.values_list("sentiment_field", flat=True)) - {"user_sentiment"}
+        fields = schema_fields(self.channel) if names else {}
+        feeding = [fields[name] for name in names if name in fields]
+        if any(Kind.TEXT in field.kinds for field in feeding):
+            return ()
+        return tuple(dict.fromkeys((*SENTIMENTS, *(c for f in feeding for c in f.choices))))
+
+
+class YesNoColumn:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        if operator == "isset":
+            return Q(**{f"{self.path}__isnull": not wanted(raw)})
+        return Q(**{f"{self.path}__in": sorted({values.read_yes_no(item) for item in raw})})
+
+
+class Identity:
+    """The public ids of conversations."""
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        equal = Q(public_id__in=[values.read_text(item).strip() for item in raw])
+        return ~equal if operator == "ne" else equal
+
+
+class AgentColumn:
+    """Agents by public id; an id that no agent has is a mistake, not an empty list."""
+
+    def __init__(self, channel: str | None) -> None:
+        self.channel = channel
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        if operator == "isset":
+            return ~Q(pk__in=[]) if wanted(raw) else Q(pk__in=[])
+        equal = Q(agent__in=agent_pks(raw, self.channel))
+        return ~equal if operator == "ne" else equal
+
+
+class TransferredTo:
+    """Conversations that were transferred to one of these agents."""
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        transfers = Transfer.objects.filter(conversation=OuterRef("pk"))
+        if operator == "isset":
+            return _exists(Exists(transfers), wanted(raw))
+        found = Exists(transfers.filter(to_version__agent__in=agent_pks(raw, None)))
+        return _exists(found, operator != "ne")
+
+
+class ContactColumn:
+    """A contact by public id, phone number, email, or parts of those and of the name."""
+
+    _EXACT = ("public_id", "phone_number", "email")
+    _PARTS = ("phone_number", "email", "first_name", "last_name")
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        if operator == "isset":
+            return Q(contact__isnull=not wanted(raw))
+        texts = [values.read_text(item).strip() for item in raw]
+        if operator in _TEXT_LOOKUPS:
+            found = TextColumn(*self._PARTS).condition(operator, texts)
+        else:
+            texts += [text.lower() for text in texts]  # emails are kept in lower case
+            found = TextColumn(*self._EXACT).condition(IS, texts)
+        matching = Q(contact__in=Contact.objects.filter(found).values("pk"))
+        return ~matching if operator == "ne" else matching
+
+
+class ConfigColumn:
+    """Analysis configs by name (``sha256:…``) or by the first characters of the hash."""
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        if operator == "isset":
+            return Q(analysis_config__isnull=not wanted(raw))
+        equal = Q(analysis_config__in=[pk for item in raw for pk in self._found(item)])
+        return ~equal if operator == "ne" else equal
+
+    def _found(self, raw: str) -> list[int]:
+        start = raw.strip().casefold().removeprefix("sha256:")
+        if not 4 <= len(start) <= 64 or set(start) - set("0123456789abcdef"):
+            raise BadValueError(
+                f"needs sha256:… or at least four characters of the hash, "
+                f"not {values.shorten(raw)}."
+            )
+        found = list(
+            AnalysisConfig.objects.filter(sha256__startswith=start).values_list("pk", flat=True)
+        )
+        if not found:
+            raise BadValueError(f"knows no analysis config {values.shorten(raw)}.")
+        return found
+
+
+class JsonKey:
+    """A key of an object in a JSON column of the conversation, or of its attributes."""
+
+    def __init__(
+        self,
+        column: str,
+        key: str,
+        kinds: tuple[Kind, ...],
+        choices: Sequence[tuple[str, str]] = (),
+        *,
+        attributes: bool = False,
+    ) -> None:
+        self.column = column
+        self.key = key
+        self.kinds = kinds
+        self.choices = dict(choices)
+        self.attributes = attributes
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        if operator == "isset":
+            return self._where([jsonb.has_value(self.column, self.key)], positive=wanted(raw))
+        tests = [test for item in raw for test in self._tests(operator, values.read_text(item))]
+        return self._where(tests, positive=operator != "ne")
+
+    def _tests(self, operator: str, raw: str) -> list[Combinable]:
+        column, key = self.column, self.key
+        if operator in {IS, "ne"}:
+            return [jsonb.contains(column, key, value) for value in self._equals(raw)]
+        if operator in {"startswith", "endswith"}:
+            return [jsonb.reads(column, key, operator, raw)]
+        if operator == "contains":
+            return self._contains(raw)
+        return [jsonb.compares(column, key, operator, values.read_numbers(operator, raw))]
+
+    def _contains(self, raw: str) -> list[Combinable]:
+        tests: list[Combinable] = []
+        if Kind.TEXT in self.kinds:
+            tests.append(jsonb.reads(self.column, self.key, "contains", raw))
+        if Kind.LIST in self.kinds:
+            members = jsonb.candidates(raw, text=True, number=True, yes_no=True)
+            tests += [jsonb.contains(self.column, self.key, [member]) for member in members]
+        return tests
+
+    def _equals(self, raw: str) -> list[Any]:
+        kinds = set(self.kinds)
+        if kinds == {Kind.YES_NO}:
+            return [values.read_yes_no(raw)]
+        if kinds <= {Kind.NUMBER, Kind.YES_NO} and Kind.YES_NO not in kinds:
+            return [values.read_number(raw)]
+        if Kind.TEXT not in kinds and Kind.CHOICE in kinds and raw not in self.choices:
+            found = [c for c in self._found(raw, kinds) if not isinstance(c, str)]
+            if not found:
+                known = ", ".join(self.choices)
+                raise BadValueError(f"has no value {values.shorten(raw)}; it is one of {known}.")
+            return found
+        found = self._found(raw, kinds)
+        if not found:
+            raise BadValueError(f"needs a number or true or false, not {values.shorten(raw)}.")
+        return found
+
+    @staticmethod
+    def _found(raw: str, kinds: set[Kind]) -> list[Any]:
+        return list(
+            jsonb.candidates(
+                raw,
+                text=bool(kinds & {Kind.TEXT, Kind.CHOICE}),
+                number=Kind.NUMBER in kinds,
+                yes_no=Kind.YES_NO in kinds,
+            )
+        )
+
+    def _where(self, tests: Sequence[Combinable], *, positive: bool) -> Q:
+        found = any_of([Q(test) for test in tests])
+        if self.attributes:
+            rows = Attributes.objects.filter(found, conversation=OuterRef("pk"))
+            return _exists(Exists(rows), positive)
+        return found if positive else (Q(**{f"{self.column}__isnull": True}) | ~found)
+
+
+def agent_pks(raw: Sequence[str], channel: str | None) -> list[int]:
+    """Primary keys of agents by public id. Raises BadValueError for one that does not exist."""
+    asked = {values.read_text(item).strip() for item in raw}
+    agents = Agent.objects.filter(public_id__in=asked)
+    if channel:
+        agents = agents.filter(channel=channel)
+    found = dict(agents.values_list("public_id", "pk"))
+    for missing in sorted(asked - found.keys()):
+        which = f"{channel} agent" if channel else "agent"
+        raise BadValueError(f"knows no {which} {values.shorten(missing)}; give its id, agt_….")
+    return list(found.values())
+
+
+def _exists(found: Exists, positive: bool) -> Q:  # noqa: FBT001  (the answer, not a switch)
+    return Q(found) if positive else Q(~found)
