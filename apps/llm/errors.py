@@ -1,22 +1,30 @@
-"""What can go wrong with a request, as closed lists (interfaces.md)."""
+"""Why an analysis failed, and why a run must stop: closed lists that the outside relies on."""
 
 from django.db import models
 
 
 class ErrorCode(models.TextChoices):
-    """Why an analysis failed."""
+    """One cause per failed answer (interfaces, *Closed lists*)."""
 
     INVALID_OUTPUT = "invalid_output", "The answer does not fit the schema"
-    REFUSAL = "refusal", "The model refused"
-    LENGTH = "length", "The answer was cut off"
-    CONTENT_FILTER = "content_filter", "The provider's content filter stepped in"
+    REFUSAL = "refusal", "The model refused to answer"
+    LENGTH = "length", "The answer was cut at its maximum length"
+    CONTENT_FILTER = "content_filter", "The provider’s content filter stopped the answer"
     EMPTY_OUTPUT = "empty_output", "The answer was empty"
-    TIMEOUT = "timeout", "No answer in time"
-    CONNECTION = "connection", "The provider could not be reached"
-    RATE_LIMITED = "rate_limited", "The provider's rate limit"
-    PROVIDER_ERROR = "provider_error", "The provider failed"
-    AUTH = "auth", "The provider refuses the key"
-    QUOTA = "quota", "The provider account has no quota left"
-    SCHEMA_REJECTED = "schema_rejected", "The provider rejects the schema"
-    TRANSCRIPT_TOO_LONG = "transcript_too_long", "The transcript is longer than the model reads"
-    INTERNAL = "internal", "Debrief itself failed"
+    TIMEOUT = "timeout", "The model did not answer in time"
+    CONNECTION = "connection", "The model’s server could not be reached"
+    RATE_LIMITED = "rate_limited", "The provider’s rate limit was reached"
+    PROVIDER_ERROR = "provider_error", "The provider reported an error"
+    AUTH = "auth", "The provider refused the key"
+    QUOTA = "quota", "The provider account has no money or quota left"
+    SCHEMA_REJECTED = "schema_rejected", "The provider refused the schema in every form"
+    TRANSCRIPT_TOO_LONG = "transcript_too_long", "The transcript does not fit the model’s context"
+    INTERNAL = "internal", "An unexpected error inside Debrief"
+
+
+class PauseReason(models.TextChoices):
+    """What makes a run pause instead of failing its items: no further request can succeed."""
+
+    AUTH = "auth", "The provider refused the key"
+    QUOTA = "quota", "The provider account has no money or quota left"
+    PROVIDER_DOWN = "provider_down", "The provider does not answer"

@@ -1,0 +1,20 @@
+"""An operator's JSON Schema: what blocks it, its strict form, and answers held against it."""
+
+from apps.llm.schema.answers import Checker, Verdict, checker, clean, missing_required, validate
+from apps.llm.schema.json_text import Problem, SchemaError
+from apps.llm.schema.problems import problems
+from apps.llm.schema.strict import CompiledSchema, compile_strict
+
+__all__ = [
+    "Checker",
+    "CompiledSchema",
+    "Problem",
+    "SchemaError",
+    "Verdict",
+    "checker",
+    "clean",
+    "compile_strict",
+    "missing_required",
+    "problems",
+    "validate",
+]

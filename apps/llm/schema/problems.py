@@ -1,0 +1,209 @@
+"""What keeps a schema from being used, each in one sentence at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from apps.llm.schema import json_text
+from apps.llm.schema.json_text import Problem, SchemaError
+from apps.llm.schema.nodes import IN_PLACE, children, escape, resolve, walk
+from apps.llm.schema.patterns import PatternError, compile_pattern
+from apps.llm.schema.rules import node_problem, show
+from apps.llm.schema.strict import compile_strict
+
+MAX_PROPERTIES = 5_000
+MAX_LEVELS = 10
+MAX_CHOICES = 1_000
+MAX_NAME_CHARACTERS = 120_000
+MAX_NAME_LENGTH = 200
+MAX_LONG_CHOICES = (250, 15_000)
+MAX_PROBLEMS = 50
+
+_DYNAMIC = ("$dynamicRef", "$recursiveRef")
+
+
+def problems(source: str | Mapping[str, object]) -> list[Problem]:
+    """All that blocks a schema given as JSON text or as a value; an empty list is *usable*.
+
+    Places carry line and column where ``source`` is text. At most ``MAX_PROBLEMS`` are reported.
+    Never raises for any input, never fetches anything, and answers within a fraction of a second
+    for schemas beyond the limits.
+    """
+    if isinstance(source, str):
+        value, found = json_text.parse(source)
+        found = found or _schema_problems(value)
+        return json_text.locate(source, found[:MAX_PROBLEMS])
+    schema = dict(source)
+    return (json_text.value_problems(schema) or _schema_problems(schema))[:MAX_PROBLEMS]
+
+
+def _schema_problems(schema: object) -> list[Problem]:
+    if not isinstance(schema, dict):
+        return [Problem("", f"The schema must be a JSON object, not {_kind(schema)}.")]
+    if schema.get("type") != "object":
+        if "type" not in schema:
+            return [Problem("", "The schema needs “type”: “object” at its top.")]
+        return [
+            Problem("/type", f"The schema’s “type” must be “object”, not {show(schema['type'])}.")
+        ]
+    found = _limit_problems(schema) or [*_node_problems(schema)]
+    if not found:
+        found = _circle_problems(schema)
+    if not found:
+        try:
+            compile_strict(schema)
+        except SchemaError as error:
+            found = error.problems
+    return found
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, list):
+        return "a list"
+    return f"the value {show(value)}"
+
+
+def _limit_problems(schema: dict[str, object]) -> list[Problem]:
+    """The provider's limits, checked before anything that takes time per field."""
+    fields = choices = characters = 0
+    for pointer, node, level in walk(schema):
+        if level > MAX_LEVELS:
+            return [Problem(pointer, f"Fields are nested deeper than {MAX_LEVELS} levels here.")]
+        if not isinstance(node, dict):
+            continue
+        for keyword in ("properties", "$defs", "definitions"):
+            names = node.get(keyword)
+            if isinstance(names, dict):
+                fields += len(names) if keyword == "properties" else 0
+                characters += sum(map(len, names))
+        enum = node.get("enum")
+        if isinstance(enum, list):
+            choices += len(enum)
+            length = sum(len(value) for value in enum if isinstance(value, str))
+            characters += length
+            if len(enum) > MAX_LONG_CHOICES[0] and length > MAX_LONG_CHOICES[1]:
+                return [
+                    Problem(
+                        f"{pointer}/enum",
+                        f"These {len(enum):,} choices have {length:,} characters; "
+                        f"{MAX_LONG_CHOICES[1]:,} are the most for a long list.",
+                    )
+                ]
+    for count, most, what in (
+        (fields, MAX_PROPERTIES, "fields"),
+        (choices, MAX_CHOICES, "choices"),
+        (characters, MAX_NAME_CHARACTERS, "characters in its names and choices"),
+    ):
+        if count > most:
+            return [Problem("", f"The schema has {count:,} {what}; {most:,} are the most.")]
+    return []
+
+
+def _node_problems(schema: dict[str, object]) -> Iterator[Problem]:
+    for pointer, node, _level in walk(schema):
+        if isinstance(node, bool):
+            continue
+        if not isinstance(node, dict):
+            yield Problem(pointer, f"A schema here must be an object, not {show(node)}.")
+            continue
+        if fault := node_problem(node):
+            yield Problem(f"{pointer}/{escape(fault[0])}", fault[1])
+            continue
+        yield from _name_problems(node, pointer)
+        yield from _pattern_problems(node, pointer)
+        yield from _reference_problems(schema, node, pointer)
+
+
+def _name_problems(node: dict[str, object], pointer: str) -> Iterator[Problem]:
+    fields = node.get("properties")
+    if not isinstance(fields, dict):
+        return
+    for name in fields:
+        place = f"{pointer}/properties/{escape(name)}"
+        if not name.strip():
+            yield Problem(place, "A field has no name.")
+        elif len(name) > MAX_NAME_LENGTH:
+            yield Problem(
+                place, f"The name {show(name)} has more than {MAX_NAME_LENGTH} characters."
+            )
+        elif not name.isprintable():
+            yield Problem(place, f"The name {show(name)} holds a character that cannot be seen.")
+
+
+def _pattern_problems(node: dict[str, object], pointer: str) -> Iterator[Problem]:
+    patterns = [("pattern", node["pattern"])] if "pattern" in node else []
+    named = node.get("patternProperties")
+    if isinstance(named, dict):
+        patterns += [(f"patternProperties/{escape(key)}", key) for key in named]
+        if "unevaluatedProperties" in node:
+            yield Problem(
+                f"{pointer}/unevaluatedProperties",
+                "“unevaluatedProperties” cannot be used together with “patternProperties”; "
+                "use “additionalProperties”.",
+            )
+    for suffix, pattern in patterns:
+        try:
+            compile_pattern(str(pattern))
+        except PatternError as error:
+            yield Problem(f"{pointer}/{suffix}", str(error))
+
+
+def _reference_problems(
+    root: dict[str, object], node: dict[str, object], pointer: str
+) -> Iterator[Problem]:
+    for keyword in _DYNAMIC:
+        if keyword in node:
+            yield Problem(f"{pointer}/{keyword}", f"“{keyword}” is not supported; use “$ref”.")
+    if pointer and "$id" in node:
+        yield Problem(f"{pointer}/$id", "“$id” is only allowed at the top of the schema.")
+    ref = node.get("$ref")
+    if not isinstance(ref, str):
+        return
+    place = f"{pointer}/$ref"
+    if not ref.startswith("#"):
+        yield Problem(
+            place,
+            f"{show(ref)} points outside of this schema and is never fetched; "
+            "copy the definition under “$defs” and refer to it as “#/$defs/NAME”.",
+        )
+        return
+    try:
+        target = resolve(root, ref)
+    except LookupError:
+        yield Problem(place, f"{show(ref)} points to nothing in this schema.")
+        return
+    if not isinstance(target, dict | bool):
+        yield Problem(place, f"{show(ref)} points to something that is no schema.")
+
+
+def _circle_problems(root: dict[str, object]) -> list[Problem]:
+    """References that lead back to themselves without a field in between: nothing could fit."""
+    done: set[int] = set()
+    for pointer, node, _level in walk(root):
+        if not isinstance(node, dict) or id(node) in done:
+            continue
+        path: set[int] = set()
+        stack: list[tuple[dict[str, object], bool]] = [(node, False)]
+        while stack:
+            current, leaving = stack.pop()
+            if leaving:
+                path.discard(id(current))
+                done.add(id(current))
+                continue
+            if id(current) in path:
+                return [Problem(pointer, "This definition refers to itself and to nothing else.")]
+            if id(current) in done:
+                continue
+            path.add(id(current))
+            stack.append((current, True))
+            stack.extend((child, False) for child in _in_place(root, current))
+    return []
+
+
+def _in_place(root: dict[str, object], node: dict[str, object]) -> list[dict[str, object]]:
+    """The schemas that judge the same value as this one."""
+    found = [child for keyword, _, child in children(node) if keyword in IN_PLACE]
+    ref = node.get("$ref")
+    if isinstance(ref, str):
+        found.append(resolve(root, ref))
+    return [child for child in found if isinstance(child, dict)]
