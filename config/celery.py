@@ -10,16 +10,19 @@ import threading
 
 from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutdown
-from kombu import Queue
+from kombu import Exchange, Queue
 from kombu.common import Broadcast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 QUEUES = ("interactive", "live", "backfill", "outbound", "maintenance")
-# Every worker process has its own queue on this exchange: a kick for the engines reaches them all.
-ENGINES = "engines"
-
 SWEEP_SECONDS = 3.0
+
+# Every worker process has a queue of its own on this exchange: a kick for the engines reaches all.
+ENGINES = "engines"
+_engines = Exchange(ENGINES, type="fanout", auto_delete=True)
+# A sender that has not declared the exchange takes it for a direct one, and the kick is lost.
+TO_ENGINES = {"queue": ENGINES, "declare": [_engines]}
 
 app = Celery("debrief")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -36,12 +39,12 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     # A sender never waits for a broker that is away (apps.core.tasks); a worker tries on by itself.
     broker_transport_options={"max_retries": 0, "socket_connect_timeout": 1.0},
-    task_queues=[*(Queue(name) for name in QUEUES), Broadcast(ENGINES, queue=None)],
+    task_queues=[*(Queue(name) for name in QUEUES), Broadcast(ENGINES, exchange=_engines)],
     task_create_missing_queues=False,
     task_default_queue="maintenance",
     task_routes={
-        "analysis.run_engine": {"queue": ENGINES, "exchange": ENGINES},
-        "backfills.run_engine": {"queue": ENGINES, "exchange": ENGINES},
+        "analysis.run_engine": TO_ENGINES,
+        "backfills.run_engine": TO_ENGINES,
     },
     beat_schedule={
         # A sweep that could not start before the next one is due is worth nothing.

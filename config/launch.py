@@ -2,11 +2,12 @@
 
 import http.client
 import time
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from dataclasses import dataclass
 from pathlib import Path
 
+import redis
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command, get_commands
@@ -17,6 +18,7 @@ from apps.accounts.services import DEMO_USERNAME, ensure_demo_user
 from config import preflight, programs
 from config.embedded import model, paths, postgres, valkey
 from config.embedded.program import EmbeddedError, Program
+from config.heartbeat import worker_seen
 from config.preflight import Refused
 from config.secret import kept_secret
 from config.supervisor import Crashed, StopRequested, StopSignals, Supervisor
@@ -69,9 +71,9 @@ def _start_all(supervisor: Supervisor, wish: Wish) -> None:
         _load_demo_once(supervisor)
     connections.close_all()  # from here on the database belongs to the children
     supervisor.start(programs.worker())
-    supervisor.start(programs.scheduler())
     supervisor.start(programs.web(bind=wish.bind, port=wish.port))
     _wait_until_ready(supervisor, wish)
+    supervisor.start(programs.scheduler())  # last: two cores start two programs sooner than three
     _tell(supervisor, wish)
 
 
@@ -120,21 +122,29 @@ def _demo_password() -> Path:
 
 def _wait_until_ready(supervisor: Supervisor, wish: Wish) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while not _is_ready(wish):
+    while not (_worker_is_there() and _pages_answer(wish)):
         supervisor.look_after_all()
         if time.monotonic() > deadline:
             raise Crashed(f"nothing answers at {_address(wish)} after {READY_SECONDS:.0f} seconds.")
         time.sleep(0.1)
 
 
-def _is_ready(wish: Wish) -> bool:
+def _worker_is_there() -> bool:
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2) as client:
+            return worker_seen(client)
+    except redis.RedisError:
+        return False
+
+
+def _pages_answer(wish: Wish) -> bool:
     host = wish.bind.strip("[]")
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared)
     known = settings.ALLOWED_HOSTS[0].lstrip(".")
     request = http.client.HTTPConnection(reachable, wish.port, timeout=2)
     try:
         request.request("GET", "/readyz", headers={"Host": "localhost" if known == "*" else known})
-        return request.getresponse().status == 200
+        return request.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
     finally:
@@ -153,10 +163,13 @@ def _tell(supervisor: Supervisor, wish: Wish) -> None:
         password = kept_secret(_demo_password())
         supervisor.say("debrief", f"log in as {DEMO_USERNAME} with password {password}")
     elif not users.exists():
-        supervisor.say("debrief", "make the first login: .venv/bin/python manage.py createsuperuser")
+        supervisor.say(
+            "debrief", "make the first login: .venv/bin/python manage.py createsuperuser"
+        )
     if settings.BUNDLED_MODEL:
         supervisor.say(
-            "debrief", "answers come from the bundled small model; set OPENAI_API_KEY for a good one"
+            "debrief",
+            "answers come from the bundled small model; set OPENAI_API_KEY for a good one",
         )
     supervisor.say("debrief", "Ctrl-C stops everything")
     connections.close_all()

@@ -19,7 +19,7 @@ POSTGRES = 15
 REDIS = 7
 
 
-class Refused(Exception):  # noqa: N818 (it names what happened)
+class Refused(Exception):
     """Debrief cannot start here; the message is one sentence for a person."""
 
 
@@ -124,7 +124,7 @@ def check_broker() -> None:
             found = str(client.info("server")["redis_version"])
     except redis.RedisError as error:
         raise Refused(f"the broker of REDIS_URL does not answer: {_first_line(error)}") from None
-    if int(found.split(".")[0]) < REDIS:
+    if int(found.split(".", maxsplit=1)[0]) < REDIS:
         raise Refused(f"the broker speaks Redis {found}; Debrief needs {REDIS} or newer.")
 
 

@@ -4,6 +4,7 @@ On several machines each is started by whatever runs services there, with the sa
 (docs/operations.md).
 """
 
+import os
 import signal
 import sys
 
@@ -15,7 +16,7 @@ from config.embedded.program import Program
 WORKER_GRACE_SECONDS = 60.0
 # Engines hold a thread each for minutes; the rest is for short work beside them.
 WORKER_THREADS = 16
-WEB_THREADS = 8
+WEB_THREADS = min(16, 2 * (os.cpu_count() or 2) + 1)
 
 
 def web(*, bind: str, port: int) -> Program:
@@ -27,7 +28,6 @@ def web(*, bind: str, port: int) -> Program:
         "--workers": "1",
         "--blocking-threads": str(WEB_THREADS),
         "--log-level": "warning",
-        "--process-name": "debrief-web",
     }
     return Program(
         name="web",
@@ -49,6 +49,8 @@ def worker() -> Program:
         name="worker",
         argv=_module("celery", "--app", "config", "--quiet", "worker", *_flat(options), *flags),
         cwd=settings.BASE_DIR,
+        # The warning is about pickled messages, which we do not take; in containers root is usual.
+        env={"PYTHONWARNINGS": "ignore:You're running the worker"},
         grace=WORKER_GRACE_SECONDS,
         death_signal=signal.SIGKILL,  # its database goes too; the leases bring the work back
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import django_stubs_ext
-import django_stubs_ext
 import environ
 import sentry_sdk
 from csp.constants import NONE, SELF
@@ -180,13 +179,11 @@ DATABASES["default"] |= {
 # cache; kombu spells a socket differently.
 
 EMBEDDED_BROKER = not env.str("REDIS_URL", default="")
-REDIS_URL = (
-    f"unix://{paths.valkey_socket(DATA_DIR)}" if EMBEDDED_BROKER else env.str("REDIS_URL")
-)
+REDIS_URL = f"unix://{paths.valkey_socket(DATA_DIR)}" if EMBEDDED_BROKER else env.str("REDIS_URL")
 if urlsplit(REDIS_URL).scheme not in ("redis", "rediss", "unix"):
     raise ImproperlyConfigured("REDIS_URL must be redis://, rediss:// or unix://")
-CELERY_BROKER_URL = (
-    REDIS_URL.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=")
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1).replace(
+    "?db=", "?virtual_host="
 )
 CACHES = {
     "default": {

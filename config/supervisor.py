@@ -21,7 +21,7 @@ from types import FrameType
 
 import psutil
 
-from config.embedded.program import EmbeddedError, Program
+from config.embedded.program import Program
 
 CRASHES_ALLOWED = 5
 WITHIN_SECONDS = 60.0
@@ -37,7 +37,7 @@ class StopRequested(BaseException):
     """
 
 
-class Crashed(Exception):  # noqa: N818 (it names what happened)
+class Crashed(Exception):
     """A program does not stay up; the message is one sentence with the reason."""
 
 

@@ -1,4 +1,4 @@
-"""Start a program so that it dies with the process that started it: `leash.py PARENT SIGNAL USER ARGV…`.
+"""Start a program that dies with its parent: `leash.py PARENT SIGNAL USER ARGV…`.
 
 A small program of its own, run by path, rather than a preexec function: it is safe in a parent with
 threads, and the kernel forgets a parent-death signal when the user changes, so the order (user
@@ -14,12 +14,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
-    """Become `USER` (a numeric id, or "-"), tie the knot, and turn into `ARGV`."""
+    """Become `USER` (numbers as `uid:gid`, or "-"), tie the knot, and turn into `ARGV`."""
     parent, death_signal, user, *argv = arguments
     if user != "-":
+        uid, gid = user.split(":")
         os.setgroups([])
-        os.setgid(int(user))
-        os.setuid(int(user))
+        os.setgid(int(gid))
+        os.setuid(int(uid))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
         if os.getppid() != int(parent):

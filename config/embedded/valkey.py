@@ -54,4 +54,6 @@ def _binary() -> Path:
     for folder in spec.submodule_search_locations or [] if spec else []:
         for found in Path(folder).glob("_binaries/*/valkey-server"):
             return found
-    raise EmbeddedError("the embedded Valkey is not installed here: run `make setup`, or set REDIS_URL.")
+    raise EmbeddedError(
+        "the embedded Valkey is not installed here: run `make setup`, or set REDIS_URL."
+    )
