@@ -1,5 +1,6 @@
 """A worker says that it lives: one key in the broker that each worker process renews."""
 
+import contextlib
 import os
 import socket
 import threading
@@ -22,8 +23,7 @@ def beat_until(stopped: threading.Event) -> None:
     me = f"{socket.gethostname()}:{os.getpid()}"
     with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2) as client:
         while not stopped.is_set():
-            try:
+            # A broker that is away needs no word here: readiness says so, the key is gone.
+            with contextlib.suppress(redis.RedisError):
                 client.set(KEY, me, ex=COUNTS_FOR_SECONDS)
-            except redis.RedisError:
-                pass  # readiness then says so: the key is gone with the broker
             stopped.wait(EVERY_SECONDS)

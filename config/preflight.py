@@ -24,7 +24,7 @@ class Refused(Exception):
 
 
 def check_bind(bind: str) -> None:
-    """Beyond loopback, key and hosts must have been chosen by a person (interfaces: environment)."""
+    """Beyond loopback, key and hosts must have been chosen by a person (README, Configuration)."""
     if is_loopback(bind):
         return
     missing = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS") if not os.environ.get(name)]
@@ -112,7 +112,9 @@ def check_database() -> None:
         connection.ensure_connection()
     except DatabaseError as error:
         raise Refused(f"the database does not answer: {_first_line(error)}") from None
-    found = connection.pg_version // 10000
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version_num')::int / 10000")
+        found = int(cursor.fetchone()[0])
     if found < POSTGRES:
         raise Refused(f"the database is PostgreSQL {found}; Debrief needs {POSTGRES} or newer.")
 

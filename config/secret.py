@@ -1,4 +1,4 @@
-"""Secrets that an installation makes for itself and keeps in DATA_DIR, readable by its owner only."""
+"""Secrets that an installation makes for itself and keeps in DATA_DIR for its owner only."""
 
 import os
 import secrets

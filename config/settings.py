@@ -5,6 +5,7 @@ sentence, which `manage.py` prints as its only line.
 """
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import django_stubs_ext
@@ -156,7 +157,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # PostgreSQL: the embedded one over its socket, or yours
 
 EMBEDDED_DATABASE = not env.str("DATABASE_URL", default="")
-DATABASES = {
+DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": "debrief",
@@ -172,7 +173,7 @@ DATABASES["default"] |= {
     "CONN_MAX_AGE": 60,
     "CONN_HEALTH_CHECKS": True,
     # A host that does not answer is an error after seconds, not after the system's minutes.
-    "OPTIONS": {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})},
+    "OPTIONS": {"connect_timeout": 5} | DATABASES["default"].get("OPTIONS", {}),
 }
 
 # Redis protocol: the embedded Valkey over its socket, or yours. REDIS_URL is for redis-py and the
