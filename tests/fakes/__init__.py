@@ -1,0 +1,1 @@
+"""Stand-ins for servers of others: real processes that speak the real protocol."""
