@@ -7,10 +7,10 @@ from typing import Concatenate, ParamSpec
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from apps.accounts.actors import actor_of
-from apps.accounts.models import Role
+from apps.accounts.models import Role, User
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -31,6 +31,13 @@ def wants_json(request: HttpRequest) -> bool:
     return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
 
+def user_of(request: HttpRequest) -> User:
+    """The person who signed in, for pages that are theirs alone."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied("Sign in first.")
+    return request.user
+
+
 def role_required(needed: Role) -> Callable[[View[P]], View[P]]:
     """Let only actors through whose role allows `needed`.
 
@@ -39,7 +46,7 @@ def role_required(needed: Role) -> Callable[[View[P]], View[P]]:
 
     def decorate(view: View[P]) -> View[P]:
         @wraps(view)
-        def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             as_json = wants_json(request)
             if not (hasattr(request, "actor") or request.user.is_authenticated):
                 if as_json:
@@ -50,6 +57,9 @@ def role_required(needed: Role) -> Callable[[View[P]], View[P]]:
                 return view(request, *args, **kwargs)
             if as_json:
                 return _json(403, "forbidden", refusal_message(have, needed))
+            if request.headers.get("HX-Request") == "true":  # becomes a toast
+                text = refusal_message(have, needed)
+                return HttpResponse(text, status=403, content_type="text/plain; charset=utf-8")
             raise PermissionDenied(refusal_message(have, needed))
 
         return guarded

@@ -1,14 +1,20 @@
 """Django admin for the boring rest: for the role Admin, behind our own login."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar, cast
+
 from django.contrib.admin import AdminSite
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 
 from apps.accounts.access import refusal_message
 from apps.accounts.models import Role, User
+
+V = TypeVar("V", bound=Callable[..., HttpResponseBase])
 
 
 class DebriefAdminSite(AdminSite):
@@ -23,11 +29,21 @@ class DebriefAdminSite(AdminSite):
         user = request.user
         return isinstance(user, User) and user.is_active and user.effective_role is Role.ADMIN
 
+    def admin_view(self, view: V, cacheable: bool = False) -> V:  # noqa: FBT001, FBT002 (Django's signature)
+        """Django's gate; it would offer a login to those who are signed in and may not enter."""
+        inner = super().admin_view(view, cacheable)
+
+        @wraps(inner)
+        def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+            if isinstance(request.user, User) and not self.has_permission(request):
+                raise PermissionDenied(refusal_message(request.user.effective_role, Role.ADMIN))
+            return inner(request, *args, **kwargs)
+
+        return cast("V", guarded)
+
     def login(
         self, request: HttpRequest, extra_context: dict[str, object] | None = None
     ) -> HttpResponse:
-        """Sends strangers to the login page, and refuses those whose role does not reach."""
-        if isinstance(request.user, User) and not self.has_permission(request):
-            raise PermissionDenied(refusal_message(request.user.effective_role, Role.ADMIN))
+        """Sends everybody to the login page."""
         target = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
         return redirect_to_login(target, reverse("accounts:login"))

@@ -13,7 +13,6 @@ from apps.accounts.models import Role
 from apps.core.errors import Refused
 
 
-
 class KeyAuth(HttpBearer):
     """`Authorization: Bearer dbk_…`; sets `request.actor`. A session alone opens nothing here.
 

@@ -6,12 +6,24 @@ from django import forms
 from django.contrib.auth.validators import UnicodeUsernameValidator
 
 from apps.accounts.models import AuditEntry, Role, User
+from apps.core.errors import UserError
 
 PASSWORD_MAX = 1000
 """Longer ones only cost time to hash."""
 
 
-def _password(label: str, *, new: bool, required: bool = True, help_text: str = "") -> Any:
+def add_refusal(form: forms.Form, error: UserError) -> None:
+    """Show a refusal of a service at its field, or above the form."""
+    fields = {name: text for name, text in error.fields.items() if name in form.fields}
+    for name, text in fields.items():
+        form.add_error(name, text)
+    if not fields:
+        form.add_error(None, error.message)
+
+
+def _password(
+    label: str, *, new: bool, required: bool = True, help_text: str = ""
+) -> forms.CharField:
     autocomplete = "new-password" if new else "current-password"
     return forms.CharField(
         label=label,

@@ -1,10 +1,10 @@
 """`Idempotency-Key`: the same write sent twice is done once (interfaces.md).
 
-    claim = idempotency.claim(key=…, path=…, actor=…, request=body, now=now)
-    if isinstance(claim, Answer):
-        return it again
-    try: … the write … ; claim.keep(status, body)
-    except: claim.forget(); raise
+claim = idempotency.claim(key=…, path=…, actor=…, request=body, now=now)
+if isinstance(claim, Answer):
+    return it again
+try: … the write … ; claim.keep(status, body)
+except: claim.forget(); raise
 """
 
 import hashlib

@@ -1,9 +1,10 @@
 """Who may do what, and who did what (product 8)."""
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
 
@@ -45,9 +46,7 @@ class User(AbstractUser):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(
-                name="user_role_known", condition=models.Q(role__in=Role.values)
-            ),
+            models.CheckConstraint(name="user_role_known", condition=Q(role__in=Role.values)),
             models.UniqueConstraint(
                 Lower("username"),
                 name="user_username_unique_any_case",
@@ -82,6 +81,12 @@ class User(AbstractUser):
         super().save(*args, **kwargs)
 
 
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def in_page_order(self) -> Self:
+        """Keys that work first, newest first."""
+        return self.order_by(F("revoked_at").desc(nulls_first=True), "-created_at", "-pk")
+
+
 class ApiKey(models.Model):
     """A key of the REST API. Its secret is shown once; here is only its hash.
 
@@ -102,16 +107,16 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_by = models.CharField(max_length=200, blank=True, editable=False)
 
+    objects = ApiKeyQuerySet.as_manager()
+
     class Meta:
         verbose_name = "API key"
         ordering = ["-created_at", "-pk"]
         constraints = [
-            models.CheckConstraint(
-                name="apikey_role_known", condition=models.Q(role__in=Role.values)
-            ),
+            models.CheckConstraint(name="apikey_role_known", condition=Q(role__in=Role.values)),
             models.CheckConstraint(
                 name="apikey_sha256_is_a_hash",
-                condition=models.Q(sha256__regex=r"^[0-9a-f]{64}$"),
+                condition=Q(sha256__regex=r"^[0-9a-f]{64}$"),
             ),
         ]
 
@@ -133,8 +138,19 @@ class AppendOnlyError(TypeError):
     """Raised for any attempt to change or delete what is only ever added to."""
 
 
-class AppendOnlyQuerySet(models.QuerySet["AuditEntry"]):
+class AuditQuerySet(models.QuerySet["AuditEntry"]):
     """Refuses to change rows; the database refuses it again by a trigger."""
+
+    def matching(self, *, verb: str = "", who: str = "", target: str = "", via: str = "") -> Self:
+        """Entries of this verb (`agent` alone: of every agent.… verb), by and about these."""
+        rows = self
+        if verb:
+            rows = rows.filter(Q(verb=verb) | Q(verb__startswith=f"{verb.rstrip('.')}."))
+        if who:
+            rows = rows.filter(who__icontains=who)
+        if target:
+            rows = rows.filter(target=target)
+        return rows.filter(via=via) if via else rows
 
     def update(self, **kwargs: Any) -> NoReturn:
         raise AppendOnlyError("Audit entries cannot be changed.")
@@ -166,7 +182,7 @@ class AuditEntry(models.Model):
     )
     detail = models.JSONField(default=dict, blank=True)
 
-    objects = AppendOnlyQuerySet.as_manager()
+    objects = AuditQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "audit entries"
@@ -179,10 +195,10 @@ class AuditEntry(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="audit_via_known",
-                condition=models.Q(via__in=["web", "api", "command", "system"]),
+                condition=Q(via__in=["web", "api", "command", "system"]),
             ),
             models.CheckConstraint(
-                name="audit_says_who_and_what", condition=~models.Q(who="") & ~models.Q(verb="")
+                name="audit_says_who_and_what", condition=~Q(who="") & ~Q(verb="")
             ),
         ]
 

@@ -82,7 +82,7 @@ def change_user(
 ) -> None:
     """Change who a person is and what they may do. Raises LastAdmin."""
     if role is not Role.ADMIN:
-        _keep_an_admin(user)
+        keep_an_admin(user)
     new = {"role": role, "email": email, "first_name": first_name, "last_name": last_name}
     changes = {
         name: [str(getattr(user, name)), str(value)]
@@ -105,7 +105,7 @@ def set_active(*, user: User, active: bool, by: Actor) -> None:
     if user.is_active == active:
         return
     if not active:
-        _keep_an_admin(user)
+        keep_an_admin(user)
     user.is_active = active
     user.save(update_fields=["is_active"])
     verb = "person.activated" if active else "person.deactivated"
@@ -174,7 +174,7 @@ def _give_password(user: User, password: str | None) -> None:
     user.set_password(password)
 
 
-def _keep_an_admin(user: User) -> None:
+def keep_an_admin(user: User) -> None:
     """Refuse what would leave no active admin, also when two admins demote each other at once."""
     admins = User.objects.filter(Q(role=Role.ADMIN) | Q(is_superuser=True), is_active=True)
     ids = set(admins.order_by("pk").select_for_update().values_list("pk", flat=True))

@@ -70,7 +70,8 @@ RETURNING key, failures, ends_at
 
 
 def _hit(limits: dict[str, int], now: datetime) -> None:
-    params = {"keys": sorted(limits), "now": now, "ends_at": now + WINDOW}
+    params: dict[str, list[str] | datetime] = {"keys": sorted(limits), "now": now}
+    params["ends_at"] = now + WINDOW
     with connection.cursor() as cursor:
         cursor.execute(HIT, params)
         rows: Iterable[tuple[str, int, datetime]] = cursor.fetchall()

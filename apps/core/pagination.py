@@ -121,7 +121,7 @@ def page(
         items.reverse()
 
     def beside(item: M, *, back: bool) -> str:
-        values = tuple(cast(Scalar, _value(item, column.name)) for column in columns)
+        values = tuple(cast("Scalar", _value(item, column.name)) for column in columns)
         return Cursor(names, values, back).encode()
 
     has_next = bool(items) and (back or more)
@@ -136,7 +136,7 @@ def page(
 def _with_pk(model: type[Model], order: Sequence[str]) -> list[Column]:
     """The order's columns, the primary key last: a total order, so that no row has a twin."""
     columns = [Column.parse(entry) for entry in order]
-    pk = cast("Field[Any, Any]", model._meta.pk).name
+    pk = model._meta.pk.name
     for at, column in enumerate(columns):
         if column.name in {"pk", pk}:
             return [*columns[:at], Column(pk, column.descending)]
@@ -230,7 +230,7 @@ def _pack(value: Scalar) -> list[str | int | float | bool | None]:
             return ["", value]
 
 
-def _unpack(kind: str, value: str | int | float | bool | None) -> Scalar:
+def _unpack(kind: str, value: Scalar, /) -> Scalar:
     match kind:
         case "t":
             return datetime.fromisoformat(str(value))

@@ -33,7 +33,7 @@ def enqueue(task_name: str, *, queue: str | None = None, **kwargs: Any) -> None:
 
 def send(task_name: str, *, queue: str | None, kwargs: dict[str, Any]) -> bool:
     """Send now; False if the broker did not take it (one line in the log says so)."""
-    global _away_until
+    global _away_until  # noqa: PLW0603 (one number per process, and a lost update costs nothing)
     if time.monotonic() < _away_until:
         return False
     try:

@@ -91,9 +91,7 @@ def test_first_page_has_no_previous_and_last_has_no_next():
     _keys([1, 2, 3])
 
     first = page(ApiKey.objects.all(), order=["-last_used_at"], limit=2)
-    second = page(
-        ApiKey.objects.all(), order=["-last_used_at"], cursor=first.next_cursor, limit=2
-    )
+    second = page(ApiKey.objects.all(), order=["-last_used_at"], cursor=first.next_cursor, limit=2)
 
     assert (first.previous_cursor, second.next_cursor) == (None, None)
     assert second.previous_cursor is not None

@@ -1,0 +1,49 @@
+"""API keys: for admins."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from apps.accounts.access import role_required
+from apps.accounts.actors import actor_of
+from apps.accounts.answers import done, form_page
+from apps.accounts.forms import ApiKeyForm
+from apps.accounts.keys import AlreadyRevoked, create_api_key, revoke_api_key
+from apps.accounts.models import ApiKey, Role
+
+
+@require_safe
+@role_required(Role.ADMIN)
+def key_list(request: HttpRequest) -> HttpResponse:
+    """Every key: those that work first, then the revoked ones."""
+    keys = ApiKey.objects.in_page_order()
+    return render(request, "accounts/api_key_list.html", {"keys": keys})
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@role_required(Role.ADMIN)
+def key_new(request: HttpRequest) -> HttpResponse:
+    """Create a key and show it, this once."""
+    form = ApiKeyForm(request.POST or None)
+    if not form.is_valid():
+        return form_page(request, "accounts/api_key_form.html", {"form": form})
+    key, secret = create_api_key(
+        name=form.cleaned_data["name"], role=form.role_value, by=actor_of(request)
+    )
+    return form_page(request, "accounts/api_key_created.html", {"key": key, "secret": secret})
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.ADMIN)
+def key_revoke(request: HttpRequest, key_id: str) -> HttpResponse:
+    """Ask, then end a key."""
+    key = get_object_or_404(ApiKey, public_id=key_id)
+    if request.method != "POST":
+        return form_page(request, "accounts/api_key_revoke.html", {"key": key})
+    try:
+        revoke_api_key(key=key, by=actor_of(request))
+    except AlreadyRevoked as error:
+        return done(request, "accounts:api_keys", error.message)
+    return done(request, "accounts:api_keys", f"{key.name} is revoked and opens nothing any more.")

@@ -1,0 +1,100 @@
+"""Signing in and out, and one's own password."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import logout as end_session
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.accounts import services
+from apps.accounts.access import user_of
+from apps.accounts.actors import Actor
+from apps.accounts.forms import ChangePasswordForm, LoginForm, NewPasswordForm, add_refusal
+from apps.accounts.signin import sign_in
+from apps.core.errors import UserError
+
+
+@login_not_required
+@sensitive_post_parameters("password")
+@never_cache
+@require_http_methods(["GET", "POST"])
+def login(request: HttpRequest) -> HttpResponse:
+    """The sign-in page; afterwards on to `next`, if that is a page of ours."""
+    target = _safe_next(request)
+    if request.method == "GET" and request.user.is_authenticated:
+        return redirect(target)
+    form = LoginForm(request.POST or None)
+    if form.is_valid():
+        try:
+            sign_in(request=request, **form.cleaned_data, now=timezone.now())
+        except UserError as error:
+            add_refusal(form, error)
+        else:
+            return redirect(target)
+    return render(request, "accounts/login.html", {"form": form, "next": target})
+
+
+@require_POST
+def logout(request: HttpRequest) -> HttpResponse:
+    """End the session. By POST only, so that no link or image can do it."""
+    end_session(request)
+    return redirect(settings.LOGOUT_REDIRECT_URL)
+
+
+@sensitive_post_parameters()
+@require_http_methods(["GET", "POST"])
+def profile(request: HttpRequest) -> HttpResponse:
+    """Who I am, what I may do, and a new password."""
+    user = user_of(request)
+    form = ChangePasswordForm(user, request.POST or None)
+    if form.is_valid():
+        try:
+            services.set_password(
+                user=user, password=form.cleaned_data["password"], by=Actor.of_user(user)
+            )
+        except UserError as error:
+            add_refusal(form, error)
+        else:
+            update_session_auth_hash(request, user)
+            messages.success(request, "Password changed. Your other sessions were signed out.")
+            return redirect("accounts:profile")
+    return render(request, "accounts/profile.html", {"form": form, "person": user})
+
+
+@login_not_required
+@sensitive_post_parameters()
+@never_cache
+@require_http_methods(["GET", "POST"])
+def choose_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
+    """The page behind the link that an admin hands to a person."""
+    user = services.user_of_link(uid, token)
+    if user is None:
+        return render(request, "accounts/choose_password.html", {"form": None}, status=404)
+    form = NewPasswordForm(request.POST or None)
+    if form.is_valid():
+        try:
+            services.set_password(
+                user=user, password=form.cleaned_data["password"], by=Actor.of_user(user)
+            )
+        except UserError as error:
+            add_refusal(form, error)
+        else:
+            messages.success(request, "Password saved. Sign in with it.")
+            return redirect("accounts:login")
+    return render(request, "accounts/choose_password.html", {"form": form, "person": user})
+
+
+def _safe_next(request: HttpRequest) -> str:
+    """Where to go after signing in; never to another site."""
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    hosts = {request.get_host()}
+    if url_has_allowed_host_and_scheme(target, hosts, require_https=request.is_secure()):
+        return target
+    return resolve_url(settings.LOGIN_REDIRECT_URL)

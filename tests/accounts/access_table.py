@@ -1,0 +1,56 @@
+"""Who may do what: every URL of Debrief by its name, and the lowest role that each method needs.
+
+`test_access_matrix.py` walks the URL map and tries each URL as a stranger and as every role. A
+URL without a row here fails the tests, so a new page is not forgotten: add its row.
+
+Helpers: `page(role)` only reads; `form(role)` reads and posts with one role; `action(role)` is
+POST alone; anything else is a plain dict of method to role. `PUBLIC` needs nothing. A method that
+a row does not name has to answer 405. Rows of the REST API (`api-…`) are tried with API keys.
+"""
+
+from apps.accounts.models import Role
+
+PUBLIC = None
+
+Needs = dict[str, Role | None]
+
+
+def page(role: Role | None) -> Needs:
+    """A page to read."""
+    return {"GET": role}
+
+
+def form(role: Role | None) -> Needs:
+    """A form, and sending it."""
+    return {"GET": role, "POST": role}
+
+
+def action(role: Role | None) -> Needs:
+    """A button that sends a POST."""
+    return {"POST": role}
+
+
+VIEWER, OPERATOR, EDITOR, ADMIN = Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN
+
+ACCESS: dict[str, Needs] = {
+    # config
+    "home": form(VIEWER),  # a redirect, whatever the method
+    "healthz": page(PUBLIC),
+    "readyz": page(PUBLIC),
+    # accounts
+    "accounts:login": form(PUBLIC),
+    "accounts:logout": action(VIEWER),
+    "accounts:profile": form(VIEWER),
+    "accounts:choose_password": form(PUBLIC),  # by a signed link
+    "accounts:api_keys": page(ADMIN),
+    "accounts:api_key_new": form(ADMIN),
+    "accounts:api_key_revoke": form(ADMIN),
+    "accounts:people": page(ADMIN),
+    "accounts:person_new": form(ADMIN),
+    "accounts:person_edit": form(ADMIN),
+    "accounts:person_password": form(ADMIN),
+    "accounts:person_link": action(ADMIN),
+    "accounts:person_active": form(ADMIN),
+    "accounts:audit": page(ADMIN),
+}
+"""Everything under `admin:` is for admins and has no rows."""
