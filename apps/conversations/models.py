@@ -138,7 +138,11 @@ class Conversation(models.Model):
     sentiment = models.CharField(max_length=200, blank=True)
     analysis_data = models.JSONField(null=True, blank=True)
     analysis_config = models.ForeignKey(
-        AnalysisConfig, on_delete=models.PROTECT, null=True, blank=True, related_name="+",
+        AnalysisConfig,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
         db_index=False,
     )
     analysis_trigger = models.CharField(max_length=10, blank=True, choices=Trigger.choices)
@@ -176,9 +180,7 @@ class Conversation(models.Model):
         ]
         indexes = [
             models.Index(F("channel"), F("sort_at").desc(), F("id").desc(), name="conv_recent"),
-            models.Index(
-                F("agent"), F("sort_at").desc(), F("id").desc(), name="conv_agent_recent"
-            ),
+            models.Index(F("agent"), F("sort_at").desc(), F("id").desc(), name="conv_agent_recent"),
             GinIndex(
                 fields=["analysis_data"], name="conv_analysis_data", opclasses=["jsonb_path_ops"]
             ),

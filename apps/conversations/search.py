@@ -96,3 +96,8 @@ class _Matches(Func):
 def matching(query: str) -> Q:
     """Rows of `SearchText` that hold what `asked` made of a person's words."""
     return Q(_Matches("words", query)) | Q(_Matches("summary_words", query))
+
+
+def summary_words_text(summary: str) -> str:
+    """The text form of a tsvector (``::tsvector``) of a result's summary."""
+    return vector([summary])

@@ -1,0 +1,243 @@
+"""Filter rows: the add-a-row editor of the history pages and of the backfill modal.
+
+A row of a form is ``row-N-field``, ``row-N-op`` and ``row-N-value`` (repeated for several values;
+``row-N-high`` is the upper end of *between*). `params_of` turns a submitted form into the
+grammar's parameters, `rows_of` turns parameters back into rows, with the error of each at its row.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from django.http import QueryDict
+
+from .choices import Choice, attribute_keys, choices_of
+from .kinds import IS, Kind, operator_label, split_name
+from .registry import Field, attribute_field, field_named, fields
+from .values import read_moment
+
+_NAME = re.compile(r"row-(\d{1,4})-(field|op|value|high|was)")
+_FIRST_OPERATOR = {Kind.TEXT: "contains", Kind.NUMBER: "gte", Kind.TIME: "between"}
+_SECONDS = {"duration_ms"}
+"""Kept in milliseconds, read and written by people in seconds."""
+
+
+#: Fields to choose from: (group, ((name, label), …)).
+Groups = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row as the template draws it. ``control`` names how its values are edited."""
+
+    number: int
+    field: Field | None
+    operator: str
+    values: tuple[str, ...]
+    operators: tuple[tuple[str, str], ...]
+    groups: Groups
+    choices: tuple[Choice, ...]
+    control: str
+    error: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the names of its controls begin with."""
+        return f"row-{self.number}"
+
+    @property
+    def unit(self) -> str:
+        return "seconds" if self.field and self.field.name in _SECONDS else ""
+
+    @property
+    def low(self) -> str:
+        return self.values[0] if self.values else ""
+
+    @property
+    def high(self) -> str:
+        return self.values[1] if len(self.values) > 1 else ""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Values to type: those there are, and room for one more where several may stand."""
+        return (*self.values, "") if self.values and self.operator in {IS, "ne"} else self.values
+
+
+def is_form(data: QueryDict) -> bool:
+    """Whether rows of the editor were submitted, rather than plain parameters."""
+    return any(_NAME.fullmatch(name) for name in data)
+
+
+def params_of(data: QueryDict) -> QueryDict:
+    """The plain parameters that a submitted form means; those already plain are kept.
+
+    A row without a field is one that nobody filled in. A row without a value stays, and is
+    refused with its sentence.
+    """
+    params = QueryDict(mutable=True)
+    for name, values in data.lists():
+        if not _NAME.fullmatch(name):
+            params.setlist(name, values)
+    dropped = set(data.getlist("drop"))
+    params.pop("drop", None)
+    for number in _numbers(data):
+        field = data.get(f"row-{number}-field", "")
+        if not field or str(number) in dropped:
+            continue
+        operator, values = _answer(data, number)
+        parameter = f"{field}__{operator}" if operator else field
+        known = params.getlist(parameter)
+        params.setlist(parameter, [*known, *(value for value in values if value not in known)])
+    return params
+
+
+def rows_of(
+    channel: str, params: Mapping[str, Sequence[str]], errors: Mapping[str, str] | None = None
+) -> list[Row]:
+    """A row for each filter among the parameters, known or not, in their order."""
+    groups = field_groups(channel)
+    rows = []
+    for number, (parameter, values) in enumerate(params.items()):
+        name, operator = split_name(parameter)
+        error = (errors or {}).get(parameter, "")
+        asked = _Asked(number, name, operator, tuple(values), error)
+        rows.append(_row(channel, asked, groups))
+    return rows
+
+
+def row_of_form(channel: str, data: QueryDict, number: int) -> Row:
+    """The row as it should be drawn after its field or operator was changed."""
+    name = data.get(f"row-{number}-field", "")
+    operator, values = _answer(data, number)
+    if name != data.get(f"row-{number}-was", name):
+        field = field_named(name, channel)
+        operator, values = (first_operator(field) if field else IS), []
+    asked = _Asked(number, name, operator, tuple(value for value in values if value))
+    return _row(channel, asked, field_groups(channel))
+
+
+def new_row(channel: str, data: QueryDict) -> Row:
+    """An empty row, numbered after those of the form."""
+    number = max(_numbers(data), default=-1) + 1
+    return _row(channel, _Asked(number, "", IS), field_groups(channel))
+
+
+def first_operator(field: Field) -> str:
+    """The operator that a row begins with: the one that is asked most for this kind."""
+    wanted = _FIRST_OPERATOR.get(field.kind, IS)
+    if field.counted and field.kind is Kind.TEXT:
+        wanted = IS
+    return wanted if wanted in field.operators else field.operators[0]
+
+
+def field_groups(channel: str) -> Groups:
+    """Every field to choose from, in groups: (group, ((name, label), …))."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for field in _listed(channel):
+        found.setdefault(field.group, []).append((field.name, field.label))
+    return tuple((group, tuple(options)) for group, options in found.items())
+
+
+def _listed(channel: str) -> Iterable[Field]:
+    yield from fields(channel)
+    for group, keys in attribute_keys(channel).items():
+        yield from (attribute_field(group, key) for key in keys)
+
+
+def _numbers(data: QueryDict) -> list[int]:
+    found = {int(match[1]) for name in data if (match := _NAME.fullmatch(name))}
+    return sorted(found)
+
+
+def _answer(data: QueryDict, number: int) -> tuple[str, list[str]]:
+    """Operator and values of a row as the grammar writes them."""
+    operator = data.get(f"row-{number}-op", "")
+    values = [value for value in data.getlist(f"row-{number}-value") if value.strip()]
+    if data.get(f"row-{number}-field") in _SECONDS and operator != "isset":
+        values = [_times(value, 1000) for value in values]
+    high = data.get(f"row-{number}-high", "").strip()
+    if operator == "between":
+        if high and data.get(f"row-{number}-field") in _SECONDS:
+            high = _times(high, 1000)
+        return operator, [f"{values[0] if values else ''},{high}"]
+    return operator, values or [""]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    number: int
+    name: str
+    operator: str
+    values: tuple[str, ...] = ()
+    error: str = ""
+
+
+def _row(channel: str, asked: _Asked, groups: Groups) -> Row:
+    name, operator, values = asked.name, asked.operator, asked.values
+    field = field_named(name, channel) if name else None
+    if field and not any(name == option for _, options in groups for option, _ in options):
+        groups = (*groups, (field.group, ((field.name, field.label),)))
+    if operator == "between" and values:
+        low, _, high = values[0].partition(",")
+        values = (low, high)
+    if name in _SECONDS and operator != "isset":
+        values = tuple(_times(value, Decimal("0.001")) for value in values)
+    control = _control(field, operator, values)
+    return Row(
+        number=asked.number,
+        field=field,
+        operator=operator,
+        values=values,
+        operators=_operators(field),
+        groups=groups,
+        choices=_choices(field, channel, values) if control in {"choices", "text"} else (),
+        control=control,
+        error=asked.error,
+    )
+
+
+def _operators(field: Field | None) -> tuple[tuple[str, str], ...]:
+    if field is None:
+        return ()
+    return tuple((operator, operator_label(operator, field.kinds)) for operator in field.operators)
+
+
+def _choices(field: Field | None, channel: str, values: tuple[str, ...]) -> tuple[Choice, ...]:
+    if field is None or not (field.counted or field.choices or field.name == "transferred_to"):
+        return ()
+    offered = choices_of(field, channel)
+    known = {choice.value for choice in offered}
+    chosen = [Choice(value, value) for value in values if value and value not in known]
+    return (*(chosen if field.kind is not Kind.TEXT else []), *offered)
+
+
+def _control(field: Field | None, operator: str, values: tuple[str, ...]) -> str:
+    """Which piece of the template edits the values."""
+    if field is None:
+        return "none"
+    if operator == "isset":
+        return "yes_no"
+    if operator == "between":
+        return "date_range" if field.kind is Kind.TIME and _are_days(values) else "range"
+    if field.kinds in {(Kind.CHOICE,), (Kind.YES_NO,)}:
+        return "choices"
+    if field.kinds == (Kind.TIME,):
+        return "date" if _are_days(values) else "text"
+    return "number" if field.kinds == (Kind.NUMBER,) else "text"
+
+
+def _are_days(values: tuple[str, ...]) -> bool:
+    """Whether a browser's date field can show the values."""
+    try:
+        return all(read_moment(value).end is not None for value in values if value)
+    except ValueError:
+        return False
+
+
+def _times(text: str, factor: int | Decimal) -> str:
+    """A number in another unit; what is no number is left for the grammar to refuse."""
+    try:
+        return f"{(Decimal(text.strip()) * factor).normalize():f}" if len(text) < 20 else text
+    except InvalidOperation:
+        return text

@@ -1,0 +1,88 @@
+"""Filters in words: what a chip above a table says."""
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from apps.agents.models import Agent
+from apps.core import display
+
+from .filterset import Condition
+from .kinds import Kind
+from .spec import FilterSpec
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One filter, drawn; ``without`` is the query of a URL that leaves it out."""
+
+    parameter: str
+    label: str
+    operator: str
+    values: tuple[str, ...]
+    without: str
+
+    @property
+    def shown(self) -> str:
+        """The values, a few of many."""
+        if len(self.values) <= _SHOWN:
+            return ", ".join(self.values)
+        return f"{', '.join(self.values[: _SHOWN - 1])} and {len(self.values) - _SHOWN + 1:,} more"
+
+    @property
+    def text(self) -> str:
+        return " ".join(part for part in (self.label, self.operator, self.shown) if part)
+
+
+def chips(spec: FilterSpec) -> list[Chip]:
+    """A chip for each condition, in the order asked; the search is not among them."""
+    names = _agent_names(spec)
+    params = spec.as_params()
+    return [
+        Chip(
+            parameter=condition.parameter,
+            label=_label(condition),
+            operator=condition.operator_label,
+            values=_values(condition, names),
+            without=urlencode(
+                {name: v for name, v in params.items() if name != condition.parameter}, doseq=True
+            ),
+        )
+        for condition in spec.conditions
+    ]
+
+
+def _label(condition: Condition) -> str:
+    return "Duration" if condition.field.name == "duration_ms" else condition.field.label
+
+
+def _agent_names(spec: FilterSpec) -> dict[str, str]:
+    asked = {
+        value.strip()
+        for condition in spec.conditions
+        if condition.field.name in {"agent", "transferred_to"} and condition.operator != "isset"
+        for value in condition.values
+    }
+    if not asked:
+        return {}
+    agents = Agent.objects.filter(public_id__in=asked).order_by()
+    return dict(agents.values_list("public_id", "name"))
+
+
+def _values(condition: Condition, names: dict[str, str]) -> tuple[str, ...]:
+    if condition.operator == "isset":
+        return ()
+    if condition.field.name == "duration_ms":
+        return tuple(_durations(value) for value in condition.values)
+    if condition.operator == "between":
+        return tuple(value.replace(",", " \N{EN DASH} ", 1) for value in condition.values)
+    labels = {**dict(condition.field.choices), **names}
+    if condition.field.kinds == (Kind.YES_NO,):
+        labels = {"true": "Yes", "yes": "Yes", "1": "Yes", "false": "No", "no": "No", "0": "No"}
+    return tuple(labels.get(value.strip(), value) for value in condition.values)
+
+
+def _durations(value: str) -> str:
+    ends = (display.duration(int(float(end))) for end in value.split(","))
+    return " \N{EN DASH} ".join(str(end) for end in ends)
