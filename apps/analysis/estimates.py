@@ -59,7 +59,8 @@ def estimate(plan: Plan, *, tokens: int, sessions: int) -> Estimate:
         input=round((tokens + fixed * sessions) * spec.token_correction),
         output=expected_answer_tokens(plan.document) * sessions,
     )
-    return Estimate(sessions, usage.input, usage.output, cost(usage, charged_prices(spec, trigger="rerun")))
+    money = cost(usage, charged_prices(spec, trigger="rerun"))
+    return Estimate(sessions, usage.input, usage.output, money)
 
 
 @lru_cache(maxsize=1024)
@@ -81,12 +82,13 @@ def expected_answer_tokens(document: ConfigDocument) -> int:
 
 def _expected_value_tokens(value: object) -> int:
     schema = value if isinstance(value, dict) else {}
-    kinds = schema.get("type", "string")
-    if "enum" in schema or "const" in schema or kinds in {"boolean", "integer", "number"}:
+    given = schema.get("type", "string")
+    kinds = set(given if isinstance(given, list) else [given]) - {"null"}
+    if "enum" in schema or "const" in schema or kinds <= {"boolean", "integer", "number"}:
         return 8
-    if kinds == "array":
+    if "string" not in kinds and "array" in kinds:
         return 24
-    if kinds == "object":
+    if kinds == {"object"}:
         inner = (schema.get("properties") or {}).values()
         return 8 + sum(_expected_value_tokens(item) for item in inner)
     return 40

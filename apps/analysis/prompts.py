@@ -5,6 +5,7 @@ cache serves every conversation of a run. Raise ``apps.agents.documents.PROMPT_R
 request made here says something else than before.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,16 @@ FENCE_OPEN, FENCE_CLOSE = "<transcript>", "</transcript>"
 
 #: Share of the model's context that is kept free, for what an estimate of tokens gets wrong.
 CONTEXT_MARGIN = 0.05
+
+#: Anything in a message that could pass for the fence, whatever its case and blanks.
+_FENCE_LIKE = re.compile(r"<(?=\s*/?\s*transcript)", re.IGNORECASE)
+
+#: Whatever begins a new line for some reader; lines after the first are indented, so that what
+#: somebody says cannot pose as another message.
+_LINE_ENDS = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+
+#: Least room for a transcript that is worth asking about.
+LEAST_ROOM = 50
 
 _ROLES = {"tool_call": "tool call", "tool_result": "tool result"}
 
@@ -61,6 +72,12 @@ class TranscriptTooLong(Exception):
     """The transcript does not fit and the config says to refuse (product 1.3)."""
 
     def __init__(self, tokens: int, room: int) -> None:
+        if room < LEAST_ROOM:
+            super().__init__(
+                "The prompts and fields alone fill the model’s context: there is no room for a "
+                "transcript. Shorten them, or choose a model with a larger context."
+            )
+            return
         super().__init__(
             f"The transcript has about {tokens:,} tokens and the model reads {room:,} of it. "
             "Choose a model with a larger context, or “keep the beginning and the end” under "
@@ -90,7 +107,7 @@ def build(
     truncated = False
     read = len(lines)
     if tokens > room:
-        if config.long_transcript == "refuse":
+        if config.long_transcript == "refuse" or room < LEAST_ROOM:
             raise TranscriptTooLong(tokens, max(room, 0))
         body, read = _beginning_and_end(lines, room)
         tokens, truncated = estimate_tokens(body), True
@@ -128,11 +145,13 @@ def _field_line(name: str, value: object) -> str:
 
 
 def message_line(message: Mapping[str, Any]) -> str:
-    """One message as it stands in a prompt. The fence cannot be forged from inside."""
+    """One message as it stands in a prompt: neither the fence nor another message's beginning
+    can be forged from inside."""
     role = str(message.get("role", ""))
     content = str(message.get("content") or "")
-    if "</" in content:
-        content = content.replace("</transcript", "<\\/transcript")
+    if "<" in content:
+        content = _FENCE_LIKE.sub("‹", content)
+    content = _LINE_ENDS.sub("\n  ", content)
     return f"{_ROLES.get(role, role)}: {content}"
 
 
@@ -159,12 +178,19 @@ def _beginning_and_end(lines: Sequence[str], room: int) -> tuple[str, int]:
     last = _fit(list(reversed(lines[len(first) :])), half)[::-1]
     left_out = len(lines) - len(first) - len(last)
     middle = [OMITTED.format(count=left_out)] if left_out else []
-    if not first and not last and lines:
-        # One message alone is longer than the context: keep its two ends, by characters.
-        text = lines[0]
-        keep = max(int(len(text) * half / max(estimate_tokens(text), 1)), 0)
-        return f"{text[:keep]} […] {text[len(text) - keep :]}", 1
+    if not first and not last:
+        return _two_ends(lines, half), min(len(lines), 2)
     return "\n".join([*first, *middle, *last]), len(first) + len(last)
+
+
+def _two_ends(lines: Sequence[str], half: int) -> str:
+    """Where not even one message fits whole: the first's beginning and the last's end, by
+    characters."""
+    head, tail = lines[0], lines[-1]
+    from_head = int(len(head) * half / max(estimate_tokens(head), 1))
+    from_tail = int(len(tail) * half / max(estimate_tokens(tail), 1))
+    between = OMITTED.format(count=len(lines) - 2) + "\n" if len(lines) > 2 else ""
+    return f"{head[:from_head]} […]\n{between}[…] {tail[len(tail) - from_tail :]}"
 
 
 def _fit(lines: Sequence[str], room: int) -> list[str]:

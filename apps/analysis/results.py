@@ -45,10 +45,17 @@ def changed_fields(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -
 
 
 def _same(one: object, other: object) -> bool:
-    """Equal as JSON: true is not 1, an empty list or text is the same as nothing."""
-    if isinstance(one, bool) != isinstance(other, bool):
-        return False
-    return one == other or (one in (None, "", []) and other in (None, "", []))
+    """Equal as JSON, and an empty list or text is the same as nothing."""
+    return _equal(one, other) or (one in (None, "", []) and other in (None, "", []))
+
+
+def _equal(one: object, other: object) -> bool:
+    """Equal as JSON at every depth: true is not 1, though Python says so."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[k], other[k]) for k in one)
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
 def _text(value: object) -> str:
