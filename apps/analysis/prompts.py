@@ -74,8 +74,8 @@ class TranscriptTooLong(Exception):
     def __init__(self, tokens: int, room: int) -> None:
         if room < LEAST_ROOM:
             super().__init__(
-                "The prompts and fields alone fill the model’s context: there is no room for a "
-                "transcript. Shorten them, or choose a model with a larger context."
+                "The prompts and fields alone fill the context of the model: there is no room for "
+                "a transcript. Shorten them, or choose a model with a larger context."
             )
             return
         super().__init__(
@@ -150,7 +150,7 @@ def message_line(message: Mapping[str, Any]) -> str:
     role = str(message.get("role", ""))
     content = str(message.get("content") or "")
     if "<" in content:
-        content = _FENCE_LIKE.sub("‹", content)
+        content = _FENCE_LIKE.sub("[", content)
     content = _LINE_ENDS.sub("\n  ", content)
     return f"{_ROLES.get(role, role)}: {content}"
 
