@@ -63,6 +63,11 @@ def start(
         if not created:
             return run
         run.total = now.chosen.freeze(run.pk)
+        if agreed and run.total > agreed.to_analyze:
+            raise agreement.PreviewOutdated(
+                "More conversations match than when the figures were shown. Look at them again.",
+                now,
+            )
         run.save(update_fields=["total"])
         audit.record(
             by=by,

@@ -1,0 +1,70 @@
+"""Backfills as the API and the commands show them (interfaces.md)."""
+
+from typing import Any
+
+from .models import Backfill, BackfillItem
+from .preview import Preview
+from .progress import failures_of, progress_of
+from .services import estimate_as_dict
+
+
+def preview_json(preview: Preview, *, token: str) -> dict[str, Any]:
+    """A preview's answer; ``not_analyzable_reasons`` and ``agents`` say what the counts hold."""
+    return {
+        "matching": preview.matching,
+        "already_analyzed": preview.already_analyzed,
+        "not_analyzable": preview.not_analyzable_total,
+        "not_analyzable_reasons": dict(preview.not_analyzable),
+        "left_out": [{"reason": why, "count": n} for why, n in preview.left_out],
+        "to_analyze": preview.to_analyze,
+        "agents": [
+            {
+                "label": group.label,
+                "config": group.plan.config.name,
+                "model": group.plan.config.model.name,
+                "to_analyze": group.to_analyze,
+                "already_analyzed": group.already,
+            }
+            for group in preview.groups
+        ],
+        "estimate": estimate_as_dict(preview),
+        "as_of": preview.as_of.isoformat(),
+        "token": token,
+    }
+
+
+def backfill_json(run: Backfill) -> dict[str, Any]:
+    """One run with its counts, failures, estimate and what it used."""
+    progress = progress_of(run)
+    return {
+        "id": run.public_id,
+        "channel": run.channel,
+        "state": run.state,
+        "reason": run.reason,
+        "reason_detail": run.reason_detail,
+        "filters": run.filters,
+        "options": run.options,
+        "counts": progress.counts(),
+        "failures": failures_of(run) if progress.failed else {},
+        "estimate": run.estimate,
+        "usage": {
+            "input_tokens": progress.input_tokens,
+            "output_tokens": progress.output_tokens,
+            "cost": None if progress.cost is None else str(progress.cost),
+        },
+        "created_by": run.created_by,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+    }
+
+
+def item_json(item: BackfillItem) -> dict[str, Any]:
+    """One item; load it with its conversation and analysis."""
+    return {
+        "conversation_id": item.conversation.public_id,
+        "state": item.state,
+        "error_code": item.error_code or None,
+        "error_message": item.error_message or None,
+        "analysis_id": item.analysis.public_id if item.analysis else None,
+    }

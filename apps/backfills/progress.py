@@ -1,0 +1,127 @@
+"""How far a run is, read from its items: counts of *finished* work, never of scheduled work."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, Q, Sum
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from .models import Backfill, ItemState
+
+#: The rate is that of the last seconds, so that a pause or a slower model shows soon.
+RATE_WINDOW_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Counts of a run. ``done`` is ``changed`` and ``unchanged`` together; the rest is disjoint.
+
+    ``rate`` is items a second lately, ``seconds_left`` None where nothing moves. ``cost`` is
+    what was paid so far, None where a price is unknown.
+    """
+
+    total: int
+    pending: int
+    running: int
+    done: int
+    changed: int
+    skipped: int
+    failed: int
+    cost: Decimal | None
+    input_tokens: int
+    output_tokens: int
+    rate: float
+
+    @property
+    def unchanged(self) -> int:
+        return self.done - self.changed
+
+    @property
+    def finished(self) -> int:
+        return self.done + self.skipped + self.failed
+
+    @property
+    def left(self) -> int:
+        return self.total - self.finished
+
+    @property
+    def share(self) -> float:
+        """Share of finished work, 0 to 1."""
+        return self.finished / self.total if self.total else 1.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        if not self.left:
+            return 0.0
+        return self.left / self.rate if self.rate else None
+
+    def counts(self) -> dict[str, int]:
+        """As the API names them."""
+        return {
+            "total": self.total,
+            "done": self.done,
+            "changed": self.changed,
+            "unchanged": self.unchanged,
+            "skipped": self.skipped,
+            "failed": self.failed,
+            "running": self.running,
+            "pending": self.pending,
+        }
+
+
+def progress_of(run: Backfill) -> Progress:
+    """The counts of a run, in one pass over its items."""
+    now = timezone.now()
+    window = _window(run)
+    row: Mapping[str, Any] = run.items.aggregate(
+        pending=Count("pk", filter=Q(state=ItemState.PENDING)),
+        running=Count("pk", filter=Q(state=ItemState.RUNNING)),
+        done=Count("pk", filter=Q(state=ItemState.DONE)),
+        changed=Count("pk", filter=Q(changed=True)),
+        skipped=Count("pk", filter=Q(state=ItemState.SKIPPED)),
+        failed=Count("pk", filter=Q(state=ItemState.FAILED)),
+        cost=Sum("cost"),
+        unpriced=Count("pk", filter=Q(cost=None, analysis__isnull=False, input_tokens__gt=0)),
+        input=Coalesce(Sum("input_tokens"), 0),
+        output=Coalesce(Sum("output_tokens"), 0),
+        lately=Count("pk", filter=Q(finished_at__gt=now - timedelta(seconds=window))),
+    )
+    return Progress(
+        total=run.total,
+        pending=row["pending"],
+        running=row["running"],
+        done=row["done"],
+        changed=row["changed"],
+        skipped=row["skipped"],
+        failed=row["failed"],
+        cost=None if row["unpriced"] else (row["cost"] or Decimal(0)),
+        input_tokens=row["input"],
+        output_tokens=row["output"],
+        rate=row["lately"] / window if run.is_active else _whole_rate(run, row),
+    )
+
+
+def failures_of(run: Backfill) -> dict[str, int]:
+    """How many items failed, by error code, most first."""
+    rows = run.items.failed().order_by().values("error_code").annotate(n=Count("pk"))
+    return {row["error_code"]: row["n"] for row in sorted(rows, key=lambda row: -row["n"])}
+
+
+def _window(run: Backfill) -> float:
+    """The rate's window: shorter right after the start, when less has passed."""
+    if run.started_at is None:
+        return RATE_WINDOW_SECONDS
+    since = (timezone.now() - run.started_at).total_seconds()
+    return min(max(since, 1.0), RATE_WINDOW_SECONDS)
+
+
+def _whole_rate(run: Backfill, row: Mapping[str, Any]) -> float:
+    """Of a run that has ended: items a second over its whole life."""
+    if run.started_at is None or run.finished_at is None:
+        return 0.0
+    seconds = (run.finished_at - run.started_at).total_seconds()
+    return float((row["done"] + row["failed"]) / max(seconds, 0.001))

@@ -1,0 +1,108 @@
+"""What every benchmark stands on: the embedded services, tuned as in real use, in a folder that
+goes with the run; conversations; real worker processes; and what they all cost in CPU."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+DATA_DIR = Path(os.environ.get("BENCH_DATA_DIR") or tempfile.mkdtemp(prefix="debrief-bench-"))
+os.environ["BENCH_DATA_DIR"] = str(DATA_DIR)
+os.environ["DATA_DIR"] = str(DATA_DIR)
+os.environ["FAKE_API_KEY"] = "fake"
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+for _name in ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+    os.environ.pop(_name, None)
+
+
+@contextmanager
+def services() -> Iterator[psutil.Process]:
+    """PostgreSQL and Valkey, migrated and empty; yields PostgreSQL's process."""
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from config.embedded import postgres, valkey
+
+    started = []
+    try:
+        for program in (postgres.program(DATA_DIR), valkey.program(DATA_DIR)):
+            with (DATA_DIR / f"{program.name}.out").open("ab") as log:
+                started.append((program, program.spawn(log)))
+            until(program.ready, timeout=60)
+        call_command("migrate", verbosity=0)
+        yield psutil.Process(started[0][1].pid)
+    finally:
+        from django.db import connections
+
+        connections.close_all()
+        for program, process in reversed(started):
+            process.send_signal(program.stop_signal)
+            process.wait(timeout=60)
+        shutil.rmtree(DATA_DIR, ignore_errors=True)
+
+
+@contextmanager
+def workers(how_many: int, *, concurrency: int) -> Iterator[list[psutil.Process]]:
+    """Worker processes as `manage.py up` starts them."""
+    from config import programs
+
+    environment = {
+        **os.environ,
+        "ANALYSIS_CONCURRENCY": str(concurrency),
+        "PYTHONWARNINGS": "ignore",
+    }
+    argv = [a if a != "INFO" else "WARNING" for a in programs.worker().argv]
+    log = (DATA_DIR / "workers.log").open("ab")
+    processes = [
+        subprocess.Popen(argv, env=environment, stdout=log, stderr=log) for _ in range(how_many)
+    ]
+    try:
+        yield [psutil.Process(p.pid) for p in processes]
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(timeout=60)
+        log.close()
+
+
+def until(condition: Callable[[], bool], *, timeout: float, every: float = 0.05) -> None:
+    """Wait, with a limit, so that a broken benchmark ends."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit(f"not within {timeout} s: {condition}")
+        time.sleep(every)
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """CPU of a process, its living children and those it has waited for."""
+    total = 0.0
+    for one in [process, *process.children(recursive=True)]:
+        times = one.cpu_times()
+        total += times.user + times.system
+    own = process.cpu_times()
+    return total + own.children_user + own.children_system
+
+
+def machine() -> str:
+    """The machine, in a few words, for the results."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "unknown CPU",
+    )
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{psutil.cpu_count()} cores ({model}), {memory:.0f} GiB, Python {sys.version.split()[0]}"

@@ -1,0 +1,8 @@
+"""Settings of worker processes that fault tests start: the test run's own database."""
+
+import os
+
+from tests.settings import *  # noqa: F403 (a settings module)
+from tests.settings import DATABASES
+
+DATABASES["default"]["NAME"] = os.environ["TEST_DATABASE_NAME"]
