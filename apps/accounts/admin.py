@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.contrib import admin
-from django.contrib.auth import admin as auth_admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db.models import Model
@@ -18,18 +18,18 @@ admin.site.unregister(Group)  # roles say who may do what; nobody should look fo
 
 
 if TYPE_CHECKING:  # generic in the stubs only
-    UserModelForm = forms.ModelForm[User]
-    DjangoUserAdmin = auth_admin.UserAdmin[User]
+    _UserChangeForm = UserChangeForm[User]
+    _DjangoUserAdmin = DjangoUserAdmin[User]
 else:
-    UserModelForm = forms.ModelForm
-    DjangoUserAdmin = auth_admin.UserAdmin
+    _UserChangeForm = UserChangeForm
+    _DjangoUserAdmin = DjangoUserAdmin
 
 
-class UserForm(UserModelForm):
+class UserForm(_UserChangeForm):
     """Holds to the rule of the People page: one admin stays."""
 
     def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         stays = cleaned.get("is_active") and (
             cleaned.get("role") == Role.ADMIN or cleaned.get("is_superuser")
         )
@@ -42,7 +42,7 @@ class UserForm(UserModelForm):
 
 
 @admin.register(User)
-class UserAdmin(AuditedAdmin, DjangoUserAdmin):
+class UserAdmin(AuditedAdmin, _DjangoUserAdmin):
     form = UserForm
     list_display = ("username", "email", "first_name", "last_name", "role", "is_active")
     list_filter = ("role", "is_active")

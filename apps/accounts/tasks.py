@@ -6,7 +6,7 @@ from django.utils import timezone
 from apps.accounts import services
 
 
-@shared_task(name="accounts.purge", queue="maintenance")
+@shared_task(name="accounts.purge")
 def purge() -> None:
     """Delete expired idempotency answers and sign-in counts; hourly is often enough."""
     services.purge_expired(now=timezone.now())

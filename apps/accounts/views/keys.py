@@ -7,7 +7,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.answers import done, form_page
+from apps.accounts.answers import done, form_page, posted
 from apps.accounts.forms import ApiKeyForm
 from apps.accounts.keys import AlreadyRevoked, create_api_key, revoke_api_key
 from apps.accounts.models import ApiKey, Role
@@ -26,7 +26,7 @@ def key_list(request: HttpRequest) -> HttpResponse:
 @role_required(Role.ADMIN)
 def key_new(request: HttpRequest) -> HttpResponse:
     """Create a key and show it, this once."""
-    form = ApiKeyForm(request.POST or None)
+    form = ApiKeyForm(posted(request))
     if not form.is_valid():
         return form_page(request, "accounts/api_key_form.html", {"form": form})
     key, secret = create_api_key(

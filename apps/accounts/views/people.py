@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts import services
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.answers import done, form_page
+from apps.accounts.answers import done, form_page, posted
 from apps.accounts.forms import NewPasswordForm, NewPersonForm, PersonForm, add_refusal
 from apps.accounts.models import Role, User
 from apps.core.errors import UserError
@@ -29,7 +29,7 @@ def person_list(request: HttpRequest) -> HttpResponse:
 @role_required(Role.ADMIN)
 def person_new(request: HttpRequest) -> HttpResponse:
     """Add a person; without a password, show the link by which they choose one."""
-    form = NewPersonForm(request.POST or None)
+    form = NewPersonForm(posted(request))
     page = "accounts/person_new.html"
     if not form.is_valid():
         return form_page(request, page, {"form": form})
@@ -50,7 +50,8 @@ def person_new(request: HttpRequest) -> HttpResponse:
 def person_edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Change names, email address and role."""
     person = get_object_or_404(User, pk=pk)
-    form = PersonForm(request.POST) if request.method == "POST" else PersonForm.of(person)
+    data = posted(request)
+    form = PersonForm.of(person) if data is None else PersonForm(data)
     page = "accounts/person_edit.html"
     if not form.is_valid():
         return form_page(request, page, {"form": form, "person": person})
@@ -70,7 +71,7 @@ def person_edit(request: HttpRequest, pk: int) -> HttpResponse:
 def person_password(request: HttpRequest, pk: int) -> HttpResponse:
     """Give a person a new password."""
     person = get_object_or_404(User, pk=pk)
-    form = NewPasswordForm(request.POST or None)
+    form = NewPasswordForm(posted(request))
     page = "accounts/person_password.html"
     if not form.is_valid():
         return form_page(request, page, {"form": form, "person": person})

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.accounts import services
 from apps.accounts.access import user_of
 from apps.accounts.actors import Actor
+from apps.accounts.answers import posted
 from apps.accounts.forms import ChangePasswordForm, LoginForm, NewPasswordForm, add_refusal
 from apps.accounts.signin import sign_in
 from apps.core.errors import UserError
@@ -30,7 +31,7 @@ def login(request: HttpRequest) -> HttpResponse:
     target = _safe_next(request)
     if request.method == "GET" and request.user.is_authenticated:
         return redirect(target)
-    form = LoginForm(request.POST or None)
+    form = LoginForm(posted(request))
     if form.is_valid():
         try:
             sign_in(request=request, **form.cleaned_data, now=timezone.now())
@@ -53,7 +54,7 @@ def logout(request: HttpRequest) -> HttpResponse:
 def profile(request: HttpRequest) -> HttpResponse:
     """Who I am, what I may do, and a new password."""
     user = user_of(request)
-    form = ChangePasswordForm(user, request.POST or None)
+    form = ChangePasswordForm(user, posted(request))
     if form.is_valid():
         try:
             services.set_password(
@@ -77,7 +78,7 @@ def choose_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     user = services.user_of_link(uid, token)
     if user is None:
         return render(request, "accounts/choose_password.html", {"form": None}, status=404)
-    form = NewPasswordForm(request.POST or None)
+    form = NewPasswordForm(posted(request))
     if form.is_valid():
         try:
             services.set_password(

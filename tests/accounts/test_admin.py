@@ -1,0 +1,80 @@
+import pytest
+
+from apps.accounts.keys import create_api_key
+from apps.accounts.models import AuditEntry, Role
+
+pytestmark = pytest.mark.django_db
+
+
+def _user_form(user, **more):
+    values = {"username": user.username, "role": user.role, "is_active": "on"}
+    return values | {"first_name": "", "last_name": "", "email": ""} | more
+
+
+def test_says_whose_it_is(as_admin):
+    assert "Debrief administration" in as_admin.get("/admin/").text
+
+
+def test_strangers_sign_in_on_our_own_page(client):
+    response = client.get("/admin/login/?next=/admin/accounts/user/")
+
+    assert response.headers["Location"] == "/login/?next=/admin/accounts/user/"
+
+
+def test_signing_out_leads_to_our_own_page(as_admin):
+    assert as_admin.post("/admin/logout/").headers["Location"] == "/login/"
+
+
+@pytest.mark.parametrize("name", ["user", "apikey", "auditentry"])
+def test_lists_open(as_admin, admin, by, name):
+    create_api_key(name="Export", role=Role.VIEWER, by=by)
+
+    assert as_admin.get(f"/admin/accounts/{name}/").status_code == 200
+
+
+def test_keys_show_no_hash(as_admin, by):
+    key, _ = create_api_key(name="Export", role=Role.VIEWER, by=by)
+
+    page = as_admin.get(f"/admin/accounts/apikey/{key.pk}/change/").text
+
+    assert key.prefix in page
+    assert key.sha256 not in page
+
+
+def test_entries_are_read_only(as_admin, by):
+    create_api_key(name="Export", role=Role.VIEWER, by=by)
+    entry = AuditEntry.objects.get()
+
+    assert "Save" not in as_admin.get(f"/admin/accounts/auditentry/{entry.pk}/change/").text
+    assert as_admin.post(f"/admin/accounts/auditentry/{entry.pk}/delete/").status_code == 403
+
+
+def test_a_change_of_a_person_is_audited_here_too(as_admin, person):
+    ada = person("ada")
+
+    response = as_admin.post(
+        f"/admin/accounts/user/{ada.pk}/change/", _user_form(ada, role="editor")
+    )
+
+    assert response.status_code == 302
+    entry = AuditEntry.objects.get()
+    assert (entry.who, entry.verb, entry.target) == ("root", "user.changed", f"user_{ada.pk}")
+
+
+@pytest.mark.parametrize("loss", [{"role": "viewer"}, {"is_active": ""}])
+def test_the_last_admin_stays_one(as_admin, admin, loss):
+    response = as_admin.post(f"/admin/accounts/user/{admin.pk}/change/", _user_form(admin, **loss))
+
+    assert "is the last active admin" in response.text
+    admin.refresh_from_db()
+    assert admin.has_perm("any")
+
+
+def test_a_person_is_added(as_admin):
+    values = {"username": "ada", "role": "editor", "usable_password": "true"}
+    password = {"password1": "a good password", "password2": "a good password"}
+
+    response = as_admin.post("/admin/accounts/user/add/", values | password)
+
+    assert response.status_code == 302
+    assert AuditEntry.objects.get().verb == "user.created"
