@@ -35,24 +35,25 @@ class LanguageModel(models.Model):
         max_length=500,
         blank=True,
         validators=[validate_base_url],
-        help_text="Empty: OPENAI_BASE_URL where it is set, else the provider’s own address.",
+        help_text="Empty: OPENAI_BASE_URL where it is set, else the provider's own address.",
     )
     api_key_env = models.CharField(
         "key variable",
         max_length=100,
         blank=True,
         validators=[validate_key_env],
-        help_text="Name of the environment variable that holds the key. Empty: OPENAI_API_KEY.",
+        help_text="Name of the environment variable that holds the key. Empty: OPENAI_API_KEY for "
+        "the address above left empty, no key for an address of its own.",
     )
     input_price = _price("US dollars per million input tokens. Empty: unknown.")
     cached_price = _price(
-        "US dollars per million input tokens read from the provider’s cache. "
+        "US dollars per million input tokens read from the provider's cache. "
         "Empty: the price of input."
     )
     output_price = _price("US dollars per million output tokens. Empty: unknown.")
     free_first_run = models.BooleanField(
         default=False,
-        help_text="A conversation’s first analysis costs nothing. Reruns and backfills always do.",
+        help_text="A conversation's first analysis costs nothing. Reruns and backfills always do.",
     )
     context_tokens = models.PositiveIntegerField(
         default=128_000, help_text="What fits into one request, answer included."

@@ -12,7 +12,7 @@ KEY_ENV_PATTERN = r"^[A-Z][A-Z0-9_]*_API_KEY$"
 
 validate_key_env = RegexValidator(
     re.compile(KEY_ENV_PATTERN.replace("$", r"\Z")),
-    "“%(value)s” is not the name of a key’s environment variable: capital letters, digits and "
+    "“%(value)s” is not the name of a key's environment variable: capital letters, digits and "
     "underscores, ending in _API_KEY.",
 )
 

@@ -49,43 +49,36 @@ def spoil(kind: str, answer: dict[str, Any], message: dict[str, Any]) -> dict[st
     ``message`` holds the text of the good answer under ``content`` (or a tool call) and is
     changed in place; the returned members replace those of the whole body.
     """
-    finish: dict[str, Any] = {}
     text = json.dumps(answer)
-    match kind:
-        case "empty":
-            _say(message, "")
-        case "refusal":
-            message.clear()
-            message.update(role="assistant", content=None, refusal="I cannot help with that.")
-        case "length":
-            _say(message, text[: len(text) // 2])
-            finish = {"finish_reason": "length"}
-        case "content_filter":
-            _say(message, "")
-            finish = {"finish_reason": "content_filter"}
-        case "not_json":
-            _say(message, "Sure! Here is the analysis you asked for.")
-        case "fenced":
-            _say(message, f"```json\n{text}\n```")
-        case "against_schema" | "wrong_type":
-            _say(message, json.dumps({key: [{"no": 1}] for key in answer} or {"no": 1}))
-        case "extra_keys":
-            _say(message, json.dumps({**answer, "confidence": 0.9, "note": "unasked"}))
-        case "nul":
-            changed = {
-                key: value + "\x00\ud800" if isinstance(value, str) and " " in value else value
-                for key, value in answer.items()
-            }
-            _say(message, json.dumps(changed))
-        case "nan":
-            _say(message, json.dumps({**answer, "note": float("nan")}))
-        case "deep":
-            _say(message, "[" * 100_000)
-        case "wrong_usage":
-            return {"usage": {"prompt_tokens": -5, "completion_tokens": "many"}}
-        case "no_usage":
-            return {"usage": None}
-    return finish
+    said: dict[str, str] = {
+        "empty": "",
+        "length": text[: len(text) // 2],
+        "content_filter": "",
+        "not_json": "Sure! Here is the analysis you asked for.",
+        "fenced": f"```json\n{text}\n```",
+        "against_schema": json.dumps({key: [{"no": 1}] for key in answer} or {"no": 1}),
+        "wrong_type": json.dumps({key: {"wrong": True} for key in answer}),
+        "extra_keys": json.dumps({**answer, "confidence": 0.9, "note": "unasked"}),
+        "nul": json.dumps({key: _with_nul(value) for key, value in answer.items()}),
+        "nan": json.dumps({**answer, "note": float("nan")}),
+        "deep": "[" * 100_000,
+    }
+    if kind in said:
+        _say(message, said[kind])
+    if kind == "refusal":
+        message.clear()
+        message.update(role="assistant", content=None, refusal="I cannot help with that.")
+    changes: dict[str, dict[str, Any]] = {
+        "length": {"finish_reason": "length"},
+        "content_filter": {"finish_reason": "content_filter"},
+        "wrong_usage": {"usage": {"prompt_tokens": -5, "completion_tokens": "many"}},
+        "no_usage": {"usage": None},
+    }
+    return changes.get(kind, {})
+
+
+def _with_nul(value: Any) -> Any:
+    return value + "\x00\ud800" if isinstance(value, str) and " " in value else value
 
 
 def _say(message: dict[str, Any], text: str) -> None:

@@ -10,11 +10,52 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-WORDS = (
-    "the customer asked about a delayed order and the agent offered a refund after checking the "
-    "account then confirmed the new delivery date and promised to call back with details of the "
-    "billing problem which was caused by a duplicate charge on the card"
-).split()
+WORDS = [
+    "the",
+    "customer",
+    "asked",
+    "about",
+    "a",
+    "delayed",
+    "order",
+    "and",
+    "the",
+    "agent",
+    "offered",
+    "a",
+    "refund",
+    "after",
+    "checking",
+    "the",
+    "account",
+    "then",
+    "confirmed",
+    "the",
+    "new",
+    "delivery",
+    "date",
+    "and",
+    "promised",
+    "to",
+    "call",
+    "back",
+    "with",
+    "details",
+    "of",
+    "the",
+    "billing",
+    "problem",
+    "which",
+    "was",
+    "caused",
+    "by",
+    "a",
+    "duplicate",
+    "charge",
+    "on",
+    "the",
+    "card",
+]
 FORMATTED = {
     "date": "2025-03-{:02d}",
     "time": "10:{:02d}:00Z",

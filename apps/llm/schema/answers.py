@@ -18,6 +18,7 @@ from apps.llm.schema.patterns import matches
 
 MAX_MESSAGES = 10
 _MESSAGE_LENGTH = 300
+_TOO_DEEP = "The answer is nested too deeply."
 _OPEN = ("additionalProperties", "patternProperties", "unevaluatedProperties")
 
 Cleaner = Callable[[object], object]
@@ -64,7 +65,7 @@ def _additional_properties(
             yield from validator.descend(item, allowed, path=key)
 
 
-_Validator = extend(
+_Validator = extend(  # type: ignore[no-untyped-call]  # the stubs leave it untyped
     Draft202012Validator,
     {
         "pattern": _pattern,
@@ -107,9 +108,9 @@ class Checker:
         try:
             output = self._clean(answer)
             assert isinstance(output, dict)
-            found = self._messages(output)
+            found = self.messages(output)
         except RecursionError:
-            return Verdict({}, [], ["The answer is nested too deeply."])
+            return Verdict({}, [], [_TOO_DEEP])
         return Verdict(output, [name for name in self.required if name not in output], found)
 
     def clean(self, answer: Mapping[str, object]) -> dict[str, object]:
@@ -118,7 +119,8 @@ class Checker:
         assert isinstance(output, dict)
         return output
 
-    def _messages(self, output: dict[str, object]) -> list[str]:
+    def messages(self, output: dict[str, object]) -> list[str]:
+        """What of a cleaned answer departs from the schema; see ``validate`` below."""
         errors: Iterable[Any] = self._validator.iter_errors(output)
         found = []
         for error in errors:
@@ -167,9 +169,9 @@ def validate(answer: Mapping[str, object], schema: Mapping[str, object]) -> list
     A root field that is required and missing is not among them: see ``missing_required``.
     """
     try:
-        return checker(schema)._messages(dict(answer))
+        return checker(schema).messages(dict(answer))
     except RecursionError:
-        return ["The answer is nested too deeply."]
+        return [_TOO_DEEP]
 
 
 def missing_required(answer: Mapping[str, object], schema: Mapping[str, object]) -> list[str]:
@@ -209,7 +211,10 @@ class _Cleaning:
         key = id(schema)
         if key not in self._built:
             # A recursive schema finds this forwarder while its own cleaner is being built.
-            self._built[key] = lambda value: (self._built[key] or _unchanged)(value)
+            def forward(value: object) -> object:
+                return (self._built[key] or _unchanged)(value)
+
+            self._built[key] = forward
             self._built[key] = self._make(schema)
         return self._built[key]
 
@@ -252,18 +257,19 @@ class _Cleaning:
                 return value
             result = {}
             for name, item in value.items():
+                kept = item
                 if name in inner and item is not None:
-                    item, was = inner[name](item), item
-                    if item == {} and was != {} and name in droppable:
-                        continue
+                    kept = inner[name](item)
                 if name in droppable:
-                    if item is None and name not in keeps_null:
+                    if kept is None and name not in keeps_null:
                         continue
-                    if isinstance(item, str) and not item.strip() and name not in keeps_blank:
+                    if isinstance(kept, str) and not kept.strip() and name not in keeps_blank:
+                        continue
+                    if kept == {} and item:
                         continue
                 elif closed and name not in fields and name not in required:
                     continue
-                result[name] = item
+                result[name] = kept
             return result
 
         return clean_object

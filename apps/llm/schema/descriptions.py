@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+_ENDS = ".!?:;)。\uff01\uff1f"  # the last two are the full-width ! and ?
+
 
 def describe(node: Mapping[str, object], *, conditional: bool) -> str:
     """The description of a field with all that strict mode has no keyword for.
@@ -29,7 +31,7 @@ def _text(value: object) -> str:
 
 def _sentence(value: object) -> str:
     text = _text(value)
-    return text if not text or text[-1] in ".!?:;。！？)" else f"{text}."
+    return text if not text or text[-1] in _ENDS else f"{text}."
 
 
 def _example(value: object) -> str:

@@ -125,10 +125,10 @@ def locate(text: str, problems: list[Problem]) -> list[Problem]:
             places.setdefault(pointer, offset)
     located = []
     for problem in problems:
-        if problem.line is None:
+        line, column = problem.line, problem.column
+        if line is None:
             line, column = _line_column(text, places.get(problem.pointer, 0))
-            problem = Problem(problem.pointer, problem.message, line, column)
-        located.append(problem)
+        located.append(Problem(problem.pointer, problem.message, line, column))
     return located
 
 
@@ -158,20 +158,20 @@ def _positions(text: str) -> list[tuple[str, int, bool]]:
     stack: list[tuple[str, set[str] | None, list[int]]] = []
     pointer, expect_key = "", False
     for match in _TOKEN.finditer(text):
-        token = match.group()
-        if expect_key and token[0] == '"':
+        piece = match.group()
+        if expect_key and piece[0] == '"':
             base, names, _ = stack[-1]
-            name = json.loads(token)
+            name = json.loads(piece)
             pointer = f"{base}/{escape(name)}"
             assert names is not None
             found.append((pointer, match.start(), name in names))
             names.add(name)
             expect_key = False
             continue
-        if token in ":,":
-            expect_key = token == "," and bool(stack) and stack[-1][1] is not None
+        if piece in ":,":
+            expect_key = piece == "," and bool(stack) and stack[-1][1] is not None
             continue
-        if token in "}]":
+        if piece in "}]":
             stack.pop()
             expect_key = False
             continue
@@ -180,9 +180,9 @@ def _positions(text: str) -> list[tuple[str, int, bool]]:
             pointer = f"{base}/{index[0]}"
             index[0] += 1
             found.append((pointer, match.start(), False))
-        if token == "{":
+        if piece == "{":
             stack.append((pointer, set(), [0]))
             expect_key = True
-        elif token == "[":
+        elif piece == "[":
             stack.append((pointer, None, [0]))
     return found

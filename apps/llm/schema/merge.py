@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from apps.llm.schema.json_text import Problem, SchemaError
 from apps.llm.schema.nodes import Node, resolve
+from apps.llm.schema.rules import is_number
 
-_LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
-_UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
+_BOUNDS: dict[str, Callable[[float, float], float]] = {
+    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),
+    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min),
+}
 
 
 def merge_all_of(root: Node, node: Node, pointer: str) -> Node:
@@ -53,18 +58,12 @@ def _merge_keyword(key: str, one: object, two: object, pointer: str) -> object:
         return _common_types(one, two, pointer)
     if key == "properties" and isinstance(one, dict) and isinstance(two, dict):
         return _merge_fields(one, two, f"{pointer}/properties")
-    if isinstance(one, list) and isinstance(two, list):
-        if key == "required":
-            return list(dict.fromkeys([*one, *two]))
-        if key == "enum":
-            common = [value for value in one if value in two]
-            if not common:
-                raise _unmergeable(pointer, "its parts have no choice in common")
-            return common
-    if key in _LOWER_BOUNDS:
-        return max(one, two)  # type: ignore[type-var]  # both numbers, checked by the rules
-    if key in _UPPER_BOUNDS:
-        return min(one, two)  # type: ignore[type-var]  # both numbers, checked by the rules
+    if key == "required" and isinstance(one, list) and isinstance(two, list):
+        return list(dict.fromkeys([*one, *two]))
+    if key == "enum" and isinstance(one, list) and isinstance(two, list):
+        return _common_choices(one, two, pointer)
+    if key in _BOUNDS and is_number(one) and is_number(two):
+        return _BOUNDS[key](one, two)
     if key == "items" and isinstance(one, dict) and isinstance(two, dict):
         return _merge(one, two, f"{pointer}/items")
     # Of anything else the model sees the first; the answer is held to both by the original.
@@ -82,6 +81,13 @@ def _merge_fields(one: Node, two: Node, pointer: str) -> Node:
         elif there is None or there is True:
             fields[name] = schema
     return fields
+
+
+def _common_choices(one: list[object], two: list[object], pointer: str) -> list[object]:
+    common = [value for value in one if value in two]
+    if not common:
+        raise _unmergeable(pointer, "its parts have no choice in common")
+    return common
 
 
 def _common_types(one: object, two: object, pointer: str) -> object:

@@ -44,7 +44,7 @@ def _schema_problems(schema: object) -> list[Problem]:
         if "type" not in schema:
             return [Problem("", "The schema needs “type”: “object” at its top.")]
         return [
-            Problem("/type", f"The schema’s “type” must be “object”, not {show(schema['type'])}.")
+            Problem("/type", f"The schema's “type” must be “object”, not {show(schema['type'])}.")
         ]
     found = _limit_problems(schema) or [*_node_problems(schema)]
     if not found:

@@ -58,20 +58,18 @@ class CompiledSchema:
     @cached_property
     def strict_parameters(self) -> bytes:
         """``response_format`` of a request in strict mode, as members of its body."""
-        return (
-            '"response_format":{"type":"json_schema","json_schema":{"name":"%s","strict":true,'
-            '"schema":%s}}' % (self.name, self.text)
-        ).encode()
+        shape = {"name": self.name, "strict": True, "schema": self.schema}
+        return _members({"response_format": {"type": "json_schema", "json_schema": shape}})
 
     @cached_property
     def tool_parameters(self) -> bytes:
         """A forced tool call with this schema, as members of a request's body."""
-        return (
-            '"tools":[{"type":"function","function":{"name":"%s","description":'
-            '"Record the analysis.","parameters":%s}}],'
-            '"tool_choice":{"type":"function","function":{"name":"%s"}}'
-            % (self.name, self.text, self.name)
-        ).encode()
+        described = {"name": self.name, "description": "Record the analysis."}
+        function = {**described, "parameters": self.schema}
+        chosen = {"type": "function", "function": {"name": self.name}}
+        return _members(
+            {"tools": [{"type": "function", "function": function}], "tool_choice": chosen}
+        )
 
     @cached_property
     def instruction(self) -> str:
@@ -80,6 +78,11 @@ class CompiledSchema:
             "Answer with one JSON object and nothing else. It must fit this JSON Schema; use null "
             f"for what does not apply:\n{self.text}"
         )
+
+
+def _members(value: dict[str, object]) -> bytes:
+    """An object as JSON without its braces."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))[1:-1].encode()
 
 
 _cache: OrderedDict[tuple[str, tuple[str, ...]], CompiledSchema] = OrderedDict()
@@ -221,17 +224,16 @@ class _Compiler:
         return {"anyOf": shapes}
 
     def _choices(self, node: Node, pointer: str) -> Node:
-        values = [node["const"]] if "const" in node else node["enum"]
-        assert isinstance(values, list)
-        if "const" in node and isinstance(node.get("enum"), list):
-            values = [value for value in values if value in node["enum"]]  # type: ignore[operator]  # a list, just checked
+        values = _list(node.get("enum", [node.get("const")]))
+        if "const" in node:
+            values = [node["const"]] if node["const"] in values else []
         if "type" in node:
             allowed = _types(node)
             values = [value for value in values if any(is_type(value, name) for name in allowed)]
         values = list({json.dumps(value): value for value in values}.values())
         if not values:
             raise SchemaError(
-                [Problem(f"{pointer}/enum", "No choice here is of the field’s type.")]
+                [Problem(f"{pointer}/enum", "No choice here is of the field's type.")]
             )
         if any(isinstance(value, list | dict) for value in values):
             self.closed = False
@@ -275,7 +277,7 @@ class _Compiler:
         return self._value(True if items is False else items, f"{pointer}/items")
 
     def _definition(self, ref: str) -> str:
-        """The name under ``$defs`` of what ``ref`` points to, hoisted there if it lives elsewhere."""
+        """The name under ``$defs`` of what ``ref`` points to; hoisted if it lives elsewhere."""
         if ref not in self._names:
             stem = ref.rpartition("/")[2] if ref.startswith(("#/$defs/", "#/definitions/")) else ""
             if not stem or ref.count("/") != 2:
@@ -292,9 +294,8 @@ class _Compiler:
 def nullable(compiled: Node) -> Node:
     """The compiled schema of a field that may also come back null."""
     if "anyOf" in compiled:
-        branches = compiled["anyOf"]
-        assert isinstance(branches, list)
-        if any(branch.get("type") == "null" for branch in branches):
+        branches = _list(compiled["anyOf"])
+        if any(isinstance(branch, dict) and branch.get("type") == "null" for branch in branches):
             return compiled
         return {**compiled, "anyOf": [*branches, {"type": "null"}]}
     if "$ref" in compiled:
@@ -352,6 +353,10 @@ def is_type(value: object, name: str) -> bool:
 
 def _mapping(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _names(value: object) -> list[str]:

@@ -1,0 +1,210 @@
+"""Not more than a provider takes: requests in flight, requests and tokens per minute.
+
+A model without limits, and whose provider never says 429, costs nothing here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+
+from django.conf import settings
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage.redis.redispy import RedispyBridge
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import StorageError
+
+from apps.llm.specs import ModelSpec
+
+BACKFILL_SHARE = 0.8
+"""What of a limit backfills may use, so that reruns need not wait (architecture, *Limits*)."""
+
+LOCAL_SHARES = 2
+"""Into how many parts a shared limit is cut while the broker is gone: one per process."""
+
+_BROKER_PAUSE = 5.0
+_POLL = 0.25
+
+
+class Lane(StrEnum):
+    """Who asks; what is waited for by a person goes first."""
+
+    INTERACTIVE = "interactive"
+    LIVE = "live"
+    BACKFILL = "backfill"
+
+
+class Gate:
+    """Requests in flight to one model from this process, adapting to what the provider bears.
+
+    A 429 halves what is allowed, once for all the requests that were under way together; each
+    success gives a little back, up to the model's own limit, or to no limit where it has none.
+    """
+
+    def __init__(self, maximum: int | None) -> None:
+        self.maximum = maximum
+        self.allowed: float | None = maximum
+        self.in_flight = 0
+        self._cut_at = float("-inf")
+        self._ceiling = 0.0
+        self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
+
+    def _has_room(self, lane: Lane) -> bool:
+        if self.allowed is None:
+            return True
+        share = BACKFILL_SHARE if lane is Lane.BACKFILL else 1.0
+        return self.in_flight < max(1, int(self.allowed * share))
+
+    async def enter(self, lane: Lane) -> None:
+        """Take a place, waiting for one if need be."""
+        if not self._waiting[lane] and self._has_room(lane):
+            self.in_flight += 1
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[lane].append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give the place back to whoever waits, people first."""
+        self.in_flight -= 1
+        self._let_in()
+
+    def _let_in(self) -> None:
+        for lane, places in self._waiting.items():
+            while places and self._has_room(lane):
+                place = places.popleft()
+                if not place.done():
+                    self.in_flight += 1
+                    place.set_result(None)
+
+    def slow_down(self, started_at: float) -> None:
+        """A request that began at ``started_at`` (monotonic) was told 429."""
+        if started_at < self._cut_at:
+            return
+        self._cut_at = time.monotonic()
+        self._ceiling = float(self.in_flight) if self.allowed is None else self.allowed
+        self.allowed = max(1.0, self._ceiling / 2)
+
+    def speed_up(self) -> None:
+        """A request succeeded."""
+        if self.allowed is None or self.allowed == self.maximum:
+            return
+        self.allowed += 1 / self.allowed
+        if self.maximum is None:
+            if self.allowed > 2 * self._ceiling + 1:
+                self.allowed = None
+        elif self.allowed > self.maximum:
+            self.allowed = float(self.maximum)
+        self._let_in()
+
+
+class Rates:
+    """Requests and tokens per minute of a model, counted together by all processes.
+
+    While the broker cannot be reached, each process keeps to its share of the limit by itself.
+    """
+
+    def __init__(
+        self,
+        broker_url: str | None = None,
+        *,
+        shares: int = LOCAL_SHARES,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._storage = _storage(settings.REDIS_URL if broker_url is None else broker_url)
+        self._shared = SlidingWindowCounterRateLimiter(self._storage)
+        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._shares = shares
+        self._sleep = sleep
+        self._broker_gone_until = 0.0
+        self._turns: dict[tuple[str, bool], asyncio.Lock] = {}
+
+    async def reserve(self, spec: ModelSpec, lane: Lane, tokens: int) -> None:
+        """Wait until one request of so many tokens fits into the minute's limits."""
+        if spec.requests_per_minute is None and spec.tokens_per_minute is None:
+            return
+        backfill = lane is Lane.BACKFILL
+        # One waiter at a time asks the broker; the others stand in line behind it.
+        async with self._turns.setdefault((spec.key, backfill), asyncio.Lock()):
+            for what, limit, cost in (
+                ("tokens", spec.tokens_per_minute, tokens),
+                ("requests", spec.requests_per_minute, 1),
+            ):
+                if limit is None:
+                    continue
+                if backfill:
+                    share = max(1, int(limit * BACKFILL_SHARE))
+                    await self._take(f"{what}:backfill:{spec.key}", share, cost)
+                await self._take(f"{what}:{spec.key}", limit, cost)
+
+    async def _take(self, name: str, limit: int, cost: int) -> None:
+        while not await self._hit(name, limit, cost):
+            await self._sleep(_POLL * (0.5 + random.random()))
+
+    async def _hit(self, name: str, limit: int, cost: int) -> bool:
+        if time.monotonic() >= self._broker_gone_until:
+            try:
+                return await self._shared.hit(
+                    RateLimitItemPerMinute(limit), name, cost=min(cost, limit)
+                )
+            except StorageError:
+                self._broker_gone_until = time.monotonic() + _BROKER_PAUSE
+        share = max(1, limit // self._shares)
+        return await self._local.hit(RateLimitItemPerMinute(share), name, cost=min(cost, share))
+
+    async def aclose(self) -> None:
+        """Close the connections to the broker."""
+        bridge = self._storage.bridge
+        if isinstance(bridge, RedispyBridge):
+            await bridge.storage.aclose()
+
+
+def _storage(url: str) -> RedisStorage:
+    url = url.replace("unix://", "redis+unix://", 1) if url.startswith("unix://") else url
+    return RedisStorage(
+        f"async+{url}",
+        wrap_exceptions=True,
+        implementation="redispy",
+        key_prefix="debrief:llm",
+        socket_timeout=2.0,
+        socket_connect_timeout=1.0,
+    )
+
+
+class Limits:
+    """Gates and rates of all models that one event loop speaks to."""
+
+    def __init__(self, rates: Rates | None = None) -> None:
+        self._gates: dict[str, Gate] = {}
+        self._rates = rates
+
+    def gate(self, spec: ModelSpec) -> Gate:
+        """The gate of a model; a changed limit takes effect with the next request."""
+        gate = self._gates.get(spec.key)
+        if gate is None:
+            gate = self._gates[spec.key] = Gate(spec.max_concurrency)
+        elif gate.maximum != spec.max_concurrency:
+            gate.maximum = gate.allowed = spec.max_concurrency
+        return gate
+
+    async def reserve(self, spec: ModelSpec, lane: Lane, tokens: int) -> None:
+        """Wait for the model's requests and tokens per minute, where it has such limits."""
+        if spec.requests_per_minute is None and spec.tokens_per_minute is None:
+            return
+        if self._rates is None:
+            self._rates = Rates()
+        await self._rates.reserve(spec, lane, tokens)
+
+    async def aclose(self) -> None:
+        if self._rates is not None:
+            await self._rates.aclose()
