@@ -1,0 +1,253 @@
+"""`manage.py up` for real: it starts, answers, mends itself, stops and refuses, as a process.
+
+The whole file runs in one worker of pytest-xdist: two installations at once would only make
+each other slow.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+import psutil
+import pytest
+from django.conf import settings
+
+pytestmark = pytest.mark.xdist_group("up")
+
+SECONDS = 60.0
+
+
+class Running:
+    """A `manage.py up` in a process group of its own, as a shell would start it."""
+
+    def __init__(self, data_dir: Path, *options: str, **env: str) -> None:
+        self.port = free_port()
+        self.said: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "up", "--port", str(self.port), *options],
+            cwd=settings.BASE_DIR,
+            env=environment(DATA_DIR=str(data_dir), **env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout
+        with self.process.stdout as said:
+            for line in said:
+                self.said.append(line.rstrip())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout=SECONDS)
+        self._listener.join(timeout=SECONDS)
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """The first line, from the start on, that matches."""
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            for line in list(self.said):
+                if found := re.search(pattern, line):
+                    return found
+            if not self._listener.is_alive():
+                break  # it has ended, and this was all it said
+            time.sleep(0.05)
+        pytest.fail(f"{pattern!r} was not said:\n" + "\n".join(self.said))
+
+    def get(self, path: str) -> int:
+        """The status that a page answers with."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as page:
+                return int(page.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def family(self) -> list[psutil.Process]:
+        """Every process that it has started, and theirs."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, mark: str) -> psutil.Process:
+        """The child whose command line contains `mark`."""
+        return next(one for one in self.family() if mark in " ".join(one.cmdline()))
+
+    def interrupt(self, times: int = 1) -> None:
+        """Ctrl-C, which a terminal sends to the whole process group."""
+        for _ in range(times):
+            os.killpg(self.process.pid, signal.SIGINT)
+            time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def environment(**own: str) -> dict[str, str]:
+    """The environment of a person who has set nothing but `own`."""
+    ours = {
+        "DATABASE_URL", "REDIS_URL", "DATA_DIR", "SECRET_KEY", "ALLOWED_HOSTS", "DEBUG",
+        "OPENAI_API_KEY", "OPENAI_BASE_URL", "DJANGO_SETTINGS_MODULE",
+    }  # fmt: skip
+    return {name: value for name, value in os.environ.items() if name not in ours} | own
+
+
+def refusal(*options: str, **env: str) -> str:
+    """The one line that `up` says instead of starting."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "up", *options],
+        cwd=settings.BASE_DIR,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def assert_gone(family: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive, [one.cmdline() for one in alive]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _static_files() -> None:
+    if not (settings.STATIC_ROOT / "staticfiles.json").exists():
+        command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity=0"]
+        subprocess.run(command, cwd=settings.BASE_DIR, env=environment(), check=True)
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    # Not tmp_path: a socket's address is short, and the folders above have to be passable.
+    with tempfile.TemporaryDirectory(prefix="debrief-up-", ignore_cleanup_errors=True) as name:
+        yield Path(name) / "data"
+
+
+@pytest.fixture
+def start(data_dir: Path) -> Iterator[Callable[..., Running]]:
+    with contextlib.ExitStack() as all_of_them:
+        yield lambda *options: all_of_them.enter_context(Running(data_dir, *options))
+
+
+def test_starts_answers_mends_itself_and_leaves_nothing(
+    start: Callable[..., Running], data_dir: Path
+) -> None:
+    run = start()
+    password = run.wait_for(r"log in as demo with password (\S+)").group(1)
+    kept = data_dir / "demo_password"
+    assert kept.read_text().strip() == password
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert [run.get("/healthz"), run.get("/readyz"), run.get("/login/")] == [200, 200, 200]
+
+    second = refusal("--port", str(free_port()), DATA_DIR=str(data_dir))
+    assert f"already runs on DATA_DIR {data_dir}" in second
+
+    worker = run.child("celery --app config --quiet worker")
+    worker.kill()
+    run.wait_for(r"worker +\| ended \(killed by SIGKILL.*starting it again")
+    wait_until(lambda: sum(line.endswith(" ready.") for line in run.said) == 2)
+    assert run.child("celery --app config --quiet worker").pid != worker.pid
+
+    family = run.family()
+    run.interrupt(times=2)
+    assert run.process.wait(timeout=SECONDS) == 0
+    assert_gone(family)
+    run.wait_for(r"debrief +\| stopped")
+
+
+def test_a_killed_supervisor_takes_its_children_along_and_the_next_recovers(
+    start: Callable[..., Running],
+) -> None:
+    first = start("--no-demo")
+    first.wait_for("ready at")
+    family = first.family()
+    first.process.kill()
+    assert_gone(family)
+
+    second = start("--no-demo")
+    second.wait_for("ready at")
+    assert second.get("/login/") == 200
+    family = second.family()
+    second.process.terminate()
+    assert second.process.wait(timeout=SECONDS) == 0
+    assert_gone(family)
+
+
+def test_an_interrupt_while_starting_leaves_nothing(
+    start: Callable[..., Running], data_dir: Path
+) -> None:
+    run = start("--no-demo")
+    wait_until(lambda: bool(run.family()))
+    family = run.family()
+    run.interrupt()
+    assert run.process.wait(timeout=SECONDS) == 0
+    assert_gone(family)
+    assert not [one for one in psutil.process_iter(["cmdline"]) if names(one, data_dir)]
+
+
+def names(process: psutil.Process, data_dir: Path) -> bool:
+    return str(data_dir) in " ".join(process.info["cmdline"] or [])
+
+
+def test_a_taken_port_is_one_line(data_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refusal("--port", str(port), DATA_DIR=str(data_dir))
+    assert said.startswith(f"debrief: port {port} on 127.0.0.1 cannot be opened")
+
+
+def test_a_data_dir_that_cannot_be_written_is_one_line(data_dir: Path) -> None:
+    data_dir.write_text("a file, not a folder")
+    said = refusal("--port", str(free_port()), DATA_DIR=str(data_dir))
+    assert f"DATA_DIR {data_dir} cannot be written" in said
+
+
+def test_an_unreachable_database_is_one_line(data_dir: Path) -> None:
+    url = f"postgres://somebody:secret@127.0.0.1:{free_port()}/debrief"
+    said = refusal("--port", str(free_port()), DATA_DIR=str(data_dir), DATABASE_URL=url)
+    assert "the database does not answer" in said
+    assert "secret" not in said
+
+
+def test_an_unreachable_broker_is_one_line(data_dir: Path) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    said = refusal("--port", str(free_port()), DATA_DIR=str(data_dir), REDIS_URL=url)
+    assert "the broker of REDIS_URL does not answer" in said
+
+
+def test_beyond_loopback_wants_key_and_hosts(data_dir: Path) -> None:
+    said = refusal("--bind", "0.0.0.0", DATA_DIR=str(data_dir))
+    assert said.endswith("set SECRET_KEY and ALLOWED_HOSTS.")
