@@ -1,8 +1,9 @@
 """Every URL by every role, against the table in access_table.py."""
 
+from typing import Any
+
 import pytest
 from django.db import transaction
-from django.http import HttpResponse
 from django.test import Client
 
 from apps.accounts.actors import Actor
@@ -46,7 +47,7 @@ def _client(role: Role | None, *, api: bool) -> Client:
     return client
 
 
-def _verdict(response: HttpResponse) -> str:
+def _verdict(response: Any) -> str:
     location = response.headers.get("Location", "")
     if response.status_code == 401 or location.startswith(LOGIN):
         return "stranger"
@@ -64,7 +65,7 @@ def _expected(needed: Role | None, role: Role | None) -> str:
 
 
 @pytest.mark.parametrize("url", PAGES, ids=lambda url: url.name)
-def test_each_role_gets_as_far_as_the_table_says(url: Url):
+def test_each_role_gets_as_far_as_the_table_says(url: Url) -> None:
     assert url.name in ACCESS, (
         f"{url.name} ({url.path}) has no row in tests/accounts/access_table.py: add one"
     )
@@ -80,7 +81,7 @@ def test_each_role_gets_as_far_as_the_table_says(url: Url):
 
 
 @pytest.mark.parametrize("url", ADMIN_URLS, ids=lambda url: url.name)
-def test_django_admin_is_for_admins(url: Url):
+def test_django_admin_is_for_admins(url: Url) -> None:
     verdicts = {role: _verdict(_client(role, api=False).get(url.path)) for role in (None, *Role)}
     admins = verdicts.pop(Role.ADMIN)
 
@@ -93,7 +94,7 @@ def test_django_admin_is_for_admins(url: Url):
 @pytest.mark.parametrize(
     "url", [url for url in PAGES if url.name in ACCESS], ids=lambda url: url.name
 )
-def test_other_methods_are_not_allowed(url: Url):
+def test_other_methods_are_not_allowed(url: Url) -> None:
     others = {"GET", "POST", "PUT", "PATCH", "DELETE"} - set(ACCESS[url.name])
     if url.name == "home":  # Django's RedirectView takes them all
         return
@@ -103,18 +104,18 @@ def test_other_methods_are_not_allowed(url: Url):
 
 
 @pytest.mark.parametrize("url", [url for url in PAGES if url.is_api], ids=lambda url: url.name)
-def test_a_session_does_not_open_the_api(url: Url):
+def test_a_session_does_not_open_the_api(url: Url) -> None:
     client = _client(Role.ADMIN, api=False)
     for method, needed in ACCESS.get(url.name, {}).items():
         if needed is not PUBLIC and "openapi" not in url.name:
             assert client.generic(method, url.path).status_code == 401
 
 
-def test_the_public_urls_are_these():
+def test_the_public_urls_are_these() -> None:
     public = {name for name, needs in ACCESS.items() if PUBLIC in needs.values()}
 
     assert public == PUBLIC_URLS
 
 
-def test_the_table_has_no_row_without_a_url():
+def test_the_table_has_no_row_without_a_url() -> None:
     assert set(ACCESS) - {url.name for url in URLS} == set()

@@ -1,38 +1,41 @@
 import pytest
+from django.test import Client
 
+from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
-from apps.accounts.models import AuditEntry, Role
+from apps.accounts.models import AuditEntry, Role, User
+from tests.accounts.conftest import MakePerson
 
 pytestmark = pytest.mark.django_db
 
 
-def _user_form(user, **more):
+def _user_form(user: User, **more: str) -> dict[str, str]:
     values = {"username": user.username, "role": user.role, "is_active": "on"}
     return values | {"first_name": "", "last_name": "", "email": ""} | more
 
 
-def test_says_whose_it_is(as_admin):
+def test_says_whose_it_is(as_admin: Client) -> None:
     assert "Debrief administration" in as_admin.get("/admin/").text
 
 
-def test_strangers_sign_in_on_our_own_page(client):
+def test_strangers_sign_in_on_our_own_page(client: Client) -> None:
     response = client.get("/admin/login/?next=/admin/accounts/user/")
 
     assert response.headers["Location"] == "/login/?next=/admin/accounts/user/"
 
 
-def test_signing_out_leads_to_our_own_page(as_admin):
+def test_signing_out_leads_to_our_own_page(as_admin: Client) -> None:
     assert as_admin.post("/admin/logout/").headers["Location"] == "/login/"
 
 
 @pytest.mark.parametrize("name", ["user", "apikey", "auditentry"])
-def test_lists_open(as_admin, admin, by, name):
+def test_lists_open(as_admin: Client, admin: User, by: Actor, name: str) -> None:
     create_api_key(name="Export", role=Role.VIEWER, by=by)
 
     assert as_admin.get(f"/admin/accounts/{name}/").status_code == 200
 
 
-def test_keys_show_no_hash(as_admin, by):
+def test_keys_show_no_hash(as_admin: Client, by: Actor) -> None:
     key, _ = create_api_key(name="Export", role=Role.VIEWER, by=by)
 
     page = as_admin.get(f"/admin/accounts/apikey/{key.pk}/change/").text
@@ -41,7 +44,7 @@ def test_keys_show_no_hash(as_admin, by):
     assert key.sha256 not in page
 
 
-def test_entries_are_read_only(as_admin, by):
+def test_entries_are_read_only(as_admin: Client, by: Actor) -> None:
     create_api_key(name="Export", role=Role.VIEWER, by=by)
     entry = AuditEntry.objects.get()
 
@@ -49,7 +52,7 @@ def test_entries_are_read_only(as_admin, by):
     assert as_admin.post(f"/admin/accounts/auditentry/{entry.pk}/delete/").status_code == 403
 
 
-def test_a_change_of_a_person_is_audited_here_too(as_admin, person):
+def test_a_change_of_a_person_is_audited_here_too(as_admin: Client, person: MakePerson) -> None:
     ada = person("ada")
 
     response = as_admin.post(
@@ -62,7 +65,7 @@ def test_a_change_of_a_person_is_audited_here_too(as_admin, person):
 
 
 @pytest.mark.parametrize("loss", [{"role": "viewer"}, {"is_active": ""}])
-def test_the_last_admin_stays_one(as_admin, admin, loss):
+def test_the_last_admin_stays_one(as_admin: Client, admin: User, loss: dict[str, str]) -> None:
     response = as_admin.post(f"/admin/accounts/user/{admin.pk}/change/", _user_form(admin, **loss))
 
     assert "is the last active admin" in response.text
@@ -70,7 +73,7 @@ def test_the_last_admin_stays_one(as_admin, admin, loss):
     assert admin.has_perm("any")
 
 
-def test_a_person_is_added(as_admin):
+def test_a_person_is_added(as_admin: Client) -> None:
     values = {"username": "ada", "role": "editor", "usable_password": "true"}
     password = {"password1": "a good password", "password2": "a good password"}
 

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("role", Role)
-def test_prints_the_key_alone(role):
+def test_prints_the_key_alone(role: Role) -> None:
     out = StringIO()
     call_command("create_api_key", "Nightly export", "--role", role, stdout=out)
 
@@ -24,7 +24,7 @@ def test_prints_the_key_alone(role):
     ("name", "role", "says"),
     [("x", "boss", "boss is not a role"), ("", "admin", "required"), ("x" * 101, "admin", "100")],
 )
-def test_refuses_in_words(name, role, says):
+def test_refuses_in_words(name: str, role: Role, says: str) -> None:
     with pytest.raises(CommandError, match=says):
         call_command("create_api_key", name, "--role", role)
     assert not ApiKey.objects.exists()

@@ -6,24 +6,26 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.accounts import services
+from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry, IdempotencyKey, LoginThrottle, Role, User
 from apps.accounts.services import LastAdmin, UsernameTaken, WeakPassword
 from apps.accounts.tasks import purge
+from tests.accounts.conftest import MakePerson
 
 pytestmark = pytest.mark.django_db
 
 
-def _verbs():
+def _verbs() -> list[str]:
     return list(AuditEntry.objects.order_by("pk").values_list("verb", flat=True))
 
 
-def _change(user, by, role, **more):
+def _change(user: User, by: Actor, role: Role, **more: str) -> None:
     values = {"email": "", "first_name": "", "last_name": ""} | more
     services.change_user(user=user, by=by, role=role, **values)
 
 
 class TestCreate:
-    def test_with_a_password(self, by):
+    def test_with_a_password(self, by: Actor) -> None:
         user = services.create_user(
             username="ada", role=Role.EDITOR, by=by, password="a good password"
         )
@@ -31,12 +33,12 @@ class TestCreate:
         assert user.check_password("a good password")
         assert _verbs() == ["person.created"]
 
-    def test_without_one_nobody_gets_in_yet(self, by):
+    def test_without_one_nobody_gets_in_yet(self, by: Actor) -> None:
         assert not services.create_user(
             username="ada", role=Role.VIEWER, by=by
         ).has_usable_password()
 
-    def test_a_name_is_taken_in_any_case(self, by, person):
+    def test_a_name_is_taken_in_any_case(self, by: Actor, person: MakePerson) -> None:
         person("Ada")
 
         with pytest.raises(UsernameTaken, match="ada") as refused:
@@ -44,14 +46,14 @@ class TestCreate:
         assert set(refused.value.fields) == {"username"}
         assert _verbs() == []
 
-    def test_a_password_has_to_pass_the_rules(self, by):
+    def test_a_password_has_to_pass_the_rules(self, by: Actor) -> None:
         with pytest.raises(WeakPassword, match="too short"):
             services.create_user(username="ada", role=Role.VIEWER, by=by, password="x")
         assert not User.objects.exists()
 
 
 class TestChange:
-    def test_is_audited_with_old_and_new(self, by, person):
+    def test_is_audited_with_old_and_new(self, by: Actor, person: MakePerson) -> None:
         user = person("ada", Role.VIEWER)
 
         _change(user, by, Role.EDITOR, email="ada@example.com")
@@ -63,12 +65,14 @@ class TestChange:
             "email": ["", "ada@example.com"],
         }
 
-    def test_of_nothing_writes_nothing(self, by, person):
+    def test_of_nothing_writes_nothing(self, by: Actor, person: MakePerson) -> None:
         _change(person("ada", Role.EDITOR), by, Role.EDITOR)
 
         assert _verbs() == []
 
-    def test_a_superuser_lowered_is_none_any_more(self, by, person, admin):
+    def test_a_superuser_lowered_is_none_any_more(
+        self, by: Actor, person: MakePerson, admin: User
+    ) -> None:
         user = User.objects.create_superuser("boss")
 
         _change(user, by, Role.OPERATOR)
@@ -76,13 +80,15 @@ class TestChange:
         user.refresh_from_db()
         assert user.effective_role is Role.OPERATOR
 
-    def test_the_last_admin_keeps_the_role(self, by, person, admin):
+    def test_the_last_admin_keeps_the_role(
+        self, by: Actor, person: MakePerson, admin: User
+    ) -> None:
         person("former", Role.ADMIN, is_active=False)
 
         with pytest.raises(LastAdmin, match="root is the last active admin"):
             _change(admin, by, Role.EDITOR)
 
-    def test_with_another_admin_it_may_go(self, by, person, admin):
+    def test_with_another_admin_it_may_go(self, by: Actor, person: MakePerson, admin: User) -> None:
         person("second", Role.ADMIN)
 
         _change(admin, by, Role.EDITOR)
@@ -91,7 +97,7 @@ class TestChange:
 
 
 class TestActive:
-    def test_out_and_in_again(self, by, person, admin):
+    def test_out_and_in_again(self, by: Actor, person: MakePerson, admin: User) -> None:
         user = person("ada")
 
         services.set_active(user=user, active=False, by=by)
@@ -100,7 +106,7 @@ class TestActive:
 
         assert _verbs() == ["person.deactivated", "person.activated"]
 
-    def test_the_last_admin_stays_in(self, by, admin):
+    def test_the_last_admin_stays_in(self, by: Actor, admin: User) -> None:
         with pytest.raises(LastAdmin):
             services.set_active(user=admin, active=False, by=by)
         admin.refresh_from_db()
@@ -108,11 +114,11 @@ class TestActive:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_admins_who_lower_each_other_at_once_leave_one(by, person):
+def test_two_admins_who_lower_each_other_at_once_leave_one(by: Actor, person: MakePerson) -> None:
     users = [person("one", Role.ADMIN), person("two", Role.ADMIN)]
     start = threading.Barrier(2)
 
-    def lower(user):
+    def lower(user: User) -> None:
         start.wait()
         try:
             _change(user, by, Role.VIEWER)
@@ -130,7 +136,7 @@ def test_two_admins_who_lower_each_other_at_once_leave_one(by, person):
     assert User.objects.filter(role=Role.ADMIN).count() == 1
 
 
-def test_the_hourly_task_deletes_what_is_out_of_date():
+def test_the_hourly_task_deletes_what_is_out_of_date() -> None:
     now = timezone.now()
     kept = {"actor": "a", "path": "/", "request_sha256": "0" * 64}
     IdempotencyKey.objects.create(key="old", created_at=now - timedelta(hours=25), **kept)

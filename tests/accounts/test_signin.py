@@ -1,35 +1,39 @@
 """Signing in through the page, as a browser does it."""
 
+from typing import Any
+
 import pytest
 from django.test import Client, RequestFactory
 from django.urls import reverse
+from pytest_django import Settings
 
 from apps.accounts import services
 from apps.accounts.models import Role, User
 from apps.accounts.signin import is_local
-from tests.accounts.conftest import HTMX, PASSWORD
+from apps.core.errors import Conflict
+from tests.accounts.conftest import HTMX, PASSWORD, MakePerson
 
 pytestmark = pytest.mark.django_db
 
 LOGIN = "/login/"
 
 
-def _post(client, username="ada", password=PASSWORD, **more):
+def _post(client: Client, username: str = "ada", password: str = PASSWORD, **more: str) -> Any:
     return client.post(LOGIN, {"username": username, "password": password, **more})
 
 
-def _signed_in(client) -> bool:
+def _signed_in(client: Client) -> bool:
     return "_auth_user_id" in client.session
 
 
-def test_shows_the_form(client):
+def test_shows_the_form(client: Client) -> None:
     response = client.get(LOGIN)
 
     assert response.status_code == 200
     assert "no-store" in response.headers["Cache-Control"]
 
 
-def test_opens_a_session_and_goes_on(client, person):
+def test_opens_a_session_and_goes_on(client: Client, person: MakePerson) -> None:
     person()
 
     response = _post(client, next="/people/")
@@ -38,7 +42,7 @@ def test_opens_a_session_and_goes_on(client, person):
     assert _signed_in(client)
 
 
-def test_case_of_the_name_does_not_matter(client, person):
+def test_case_of_the_name_does_not_matter(client: Client, person: MakePerson) -> None:
     person("Ada")
 
     assert _post(client, "aDA").status_code == 302
@@ -47,20 +51,22 @@ def test_case_of_the_name_does_not_matter(client, person):
 @pytest.mark.parametrize(
     "target", ["https://evil.example/", "//evil.example", "javascript:alert(1)", "/\\evil.example"]
 )
-def test_never_goes_to_another_site(client, person, target):
+def test_never_goes_to_another_site(client: Client, person: MakePerson, target: str) -> None:
     person()
 
     assert _post(client, next=target).headers["Location"] == "/"
 
 
-def test_who_is_signed_in_goes_straight_on(as_admin):
+def test_who_is_signed_in_goes_straight_on(as_admin: Client) -> None:
     response = as_admin.get(f"{LOGIN}?next=/people/")
 
     assert response.headers["Location"] == "/people/"
 
 
 @pytest.mark.parametrize(("username", "password"), [("ada", "wrong"), ("nobody", PASSWORD)])
-def test_one_sentence_for_a_wrong_password_and_an_unknown_name(client, person, username, password):
+def test_one_sentence_for_a_wrong_password_and_an_unknown_name(
+    client: Client, person: MakePerson, username: str, password: str
+) -> None:
     person()
 
     response = _post(client, username, password)
@@ -70,13 +76,13 @@ def test_one_sentence_for_a_wrong_password_and_an_unknown_name(client, person, u
     assert not _signed_in(client)
 
 
-def test_the_deactivated_stay_out(client, person):
+def test_the_deactivated_stay_out(client: Client, person: MakePerson) -> None:
     person(is_active=False)
 
     assert "do not match" in _post(client).text
 
 
-def test_deactivating_ends_open_sessions(client, person):
+def test_deactivating_ends_open_sessions(client: Client, person: MakePerson) -> None:
     user = person()
     client.force_login(user)
     User.objects.filter(pk=user.pk).update(is_active=False)
@@ -84,7 +90,9 @@ def test_deactivating_ends_open_sessions(client, person):
     assert client.get("/profile/").headers["Location"].startswith(LOGIN)
 
 
-def test_after_five_failures_the_right_password_waits_too(client, person):
+def test_after_five_failures_the_right_password_waits_too(
+    client: Client, person: MakePerson
+) -> None:
     person()
     for _ in range(5):
         _post(client, password="wrong")
@@ -96,11 +104,11 @@ def test_after_five_failures_the_right_password_waits_too(client, person):
 
 
 @pytest.mark.parametrize("username", ["a\0b", "x" * 500, ""])
-def test_strange_names_are_refused_by_the_form(client, username):
+def test_strange_names_are_refused_by_the_form(client: Client, username: str) -> None:
     assert _post(client, username).status_code == 200
 
 
-def test_signs_out_by_post_only(as_admin):
+def test_signs_out_by_post_only(as_admin: Client) -> None:
     assert as_admin.get("/logout/").status_code == 405
 
     response = as_admin.post("/logout/")
@@ -111,10 +119,10 @@ def test_signs_out_by_post_only(as_admin):
 
 class TestDemoLogin:
     @pytest.fixture
-    def demo(self, db):
+    def demo(self, db: None) -> User:
         return services.ensure_demo_user(PASSWORD)
 
-    def test_works_on_this_machine(self, client, demo):
+    def test_works_on_this_machine(self, client: Client, demo: User) -> None:
         response = client.post(
             LOGIN, {"username": "demo", "password": PASSWORD}, headers={"Host": "localhost:8000"}
         )
@@ -132,7 +140,9 @@ class TestDemoLogin:
             {"HTTP_FORWARDED": "for=192.0.2.7"},
         ],
     )
-    def test_is_refused_from_beyond(self, client, demo, more, settings):
+    def test_is_refused_from_beyond(
+        self, client: Client, demo: User, more: dict[str, Any], settings: Settings
+    ) -> None:
         settings.ALLOWED_HOSTS = ["*"]
         at_home = {"HTTP_HOST": "localhost"}
 
@@ -142,16 +152,16 @@ class TestDemoLogin:
         assert "works only on the machine that runs Debrief" in response.text
         assert not _signed_in(client)
 
-    def test_keeps_its_person_with_a_new_password(self, demo):
+    def test_keeps_its_person_with_a_new_password(self, demo: User) -> None:
         again = services.ensure_demo_user("another password")
 
         assert again.pk == demo.pk
         assert again.check_password("another password")
 
-    def test_does_not_take_over_a_real_person(self, person):
+    def test_does_not_take_over_a_real_person(self, person: MakePerson) -> None:
         person("demo")
 
-        with pytest.raises(services.Conflict, match="not the demo login"):
+        with pytest.raises(Conflict, match="not the demo login"):
             services.ensure_demo_user(PASSWORD)
 
 
@@ -168,19 +178,21 @@ class TestDemoLogin:
         ("localhost", "nonsense", False),
     ],
 )
-def test_what_counts_as_this_machine(host, address, local, settings):
+def test_what_counts_as_this_machine(
+    host: str, address: str, local: bool, settings: Settings
+) -> None:
     settings.ALLOWED_HOSTS = ["*"]
 
     assert is_local(RequestFactory().get("/", HTTP_HOST=host, REMOTE_ADDR=address)) is local
 
 
 class TestLoginRequired:
-    def test_a_page_comes_back_to_itself(self, client):
+    def test_a_page_comes_back_to_itself(self, client: Client) -> None:
         response = client.get("/people/?x=1")
 
         assert response.headers["Location"] == "/login/?next=/people/%3Fx%3D1"
 
-    def test_a_fragment_takes_the_whole_page_to_the_login(self, client):
+    def test_a_fragment_takes_the_whole_page_to_the_login(self, client: Client) -> None:
         seen = {"HX-Current-URL": "http://testserver/audit/?who=a"}
 
         response = client.get("/people/", headers=HTMX | seen)
@@ -188,7 +200,7 @@ class TestLoginRequired:
         assert response.status_code == 204
         assert response.headers["HX-Redirect"] == "/login/?next=%2Faudit%2F%3Fwho%3Da"
 
-    def test_a_program_is_told_in_json(self, client):
+    def test_a_program_is_told_in_json(self, client: Client) -> None:
         response = client.get("/people/", headers={"Accept": "application/json"})
 
         assert response.status_code == 401
@@ -196,10 +208,12 @@ class TestLoginRequired:
 
 
 class TestProfile:
-    def test_shows_name_and_role(self, as_admin):
+    def test_shows_name_and_role(self, as_admin: Client) -> None:
         assert "root" in as_admin.get("/profile/").text
 
-    def test_changes_the_password_and_keeps_this_session(self, as_admin, admin):
+    def test_changes_the_password_and_keeps_this_session(
+        self, as_admin: Client, admin: User
+    ) -> None:
         other = Client()
         other.force_login(admin)
         new = "another good one 7"
@@ -221,7 +235,9 @@ class TestProfile:
             (PASSWORD, "", "", "required"),
         ],
     )
-    def test_refuses_in_words(self, as_admin, current, password, again, says):
+    def test_refuses_in_words(
+        self, as_admin: Client, current: str, password: str, again: str, says: str
+    ) -> None:
         response = as_admin.post(
             "/profile/", {"current": current, "password": password, "again": again}
         )
@@ -231,7 +247,7 @@ class TestProfile:
 
 
 class TestPasswordLink:
-    def test_lets_a_person_choose_once(self, client, person):
+    def test_lets_a_person_choose_once(self, client: Client, person: MakePerson) -> None:
         user = person("ada")
         link = services.password_link(user)
         new = "chosen by myself"
@@ -244,13 +260,13 @@ class TestPasswordLink:
         assert _post(client, "ada", new).status_code == 302
         assert Client().get(link).status_code == 404
 
-    def test_refuses_a_weak_one(self, client, person):
+    def test_refuses_a_weak_one(self, client: Client, person: MakePerson) -> None:
         link = services.password_link(person("ada"))
 
         assert "too short" in client.post(link, {"password": "x", "again": "x"}).text
 
     @pytest.mark.parametrize("uid", ["x", "AA", "MQ", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5"])
-    def test_a_made_up_link_is_not_found(self, client, uid):
+    def test_a_made_up_link_is_not_found(self, client: Client, uid: str) -> None:
         response = client.get(reverse("accounts:choose_password", args=[uid, "a-b"]))
 
         assert response.status_code == 404

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection, models
+from django.db.models.expressions import OrderBy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.django_db
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def _keys(last_used):
+def _keys(last_used: list[int | None]) -> None:
     """Keys whose nullable column has these values."""
     ApiKey.objects.all().delete()
     ApiKey.objects.bulk_create(
@@ -29,9 +30,9 @@ def _keys(last_used):
     )
 
 
-def _walk(order, limit):
+def _walk(order: list[str], limit: int) -> tuple[list[int], list[int]]:
     """All rows forwards, and then all rows backwards from the last page."""
-    forwards, backwards = [], []
+    forwards: list[int] = []
     at = page(ApiKey.objects.all(), order=order, limit=limit)
     assert at.previous_cursor is None
     last = at
@@ -48,9 +49,9 @@ def _walk(order, limit):
     return forwards, backwards
 
 
-def _expected(order):
+def _expected(order: list[str]) -> list[int]:
     """Nulls last in either direction, the key in the direction of the column before it."""
-    expressions = []
+    expressions: list[OrderBy | str] = []
     for entry in order:
         name = entry.removeprefix("-")
         field = models.F(name)
@@ -79,7 +80,9 @@ ORDERS = [
     order=st.sampled_from(ORDERS),
     limit=st.integers(1, 5),
 )
-def test_walks_meet_every_row_once_in_both_directions(last_used, order, limit):
+def test_walks_meet_every_row_once_in_both_directions(
+    last_used: list[int | None], order: list[str], limit: int
+) -> None:
     _keys(last_used)
 
     forwards, backwards = _walk(order, limit)
@@ -87,7 +90,7 @@ def test_walks_meet_every_row_once_in_both_directions(last_used, order, limit):
     assert forwards == backwards == _expected(order)
 
 
-def test_first_page_has_no_previous_and_last_has_no_next():
+def test_first_page_has_no_previous_and_last_has_no_next() -> None:
     _keys([1, 2, 3])
 
     first = page(ApiKey.objects.all(), order=["-last_used_at"], limit=2)
@@ -97,13 +100,13 @@ def test_first_page_has_no_previous_and_last_has_no_next():
     assert second.previous_cursor is not None
 
 
-def test_nothing_at_all():
+def test_nothing_at_all() -> None:
     empty = page(ApiKey.objects.none(), order=["name"])
 
     assert (empty.items, empty.next_cursor, empty.previous_cursor) == ([], None, None)
 
 
-def test_annotations_and_relations_serve_as_order():
+def test_annotations_and_relations_serve_as_order() -> None:
     _keys([1, None, 2])
     rows = ApiKey.objects.annotate(length=models.functions.Length("name"))
 
@@ -113,18 +116,18 @@ def test_annotations_and_relations_serve_as_order():
     assert len({key.pk for key in [*first.items, *second.items]}) == 3
 
 
-def test_a_nullable_second_column_is_a_mistake_of_ours():
+def test_a_nullable_second_column_is_a_mistake_of_ours() -> None:
     with pytest.raises(ValueError, match="last_used_at"):
         page(ApiKey.objects.all(), order=["name", "last_used_at"])
 
 
 @pytest.mark.parametrize("cursor", ["x", "a.b", "'; drop table", "é", "\0", "." * 300])
-def test_a_broken_cursor_is_refused_in_words(cursor):
+def test_a_broken_cursor_is_refused_in_words(cursor: str) -> None:
     with pytest.raises(CursorError, match="begin again"):
         page(ApiKey.objects.all(), order=["name"], cursor=cursor)
 
 
-def test_a_cursor_of_another_order_is_refused():
+def test_a_cursor_of_another_order_is_refused() -> None:
     _keys([1, 2])
     cursor = page(ApiKey.objects.all(), order=["name"], limit=1).next_cursor
 
@@ -132,7 +135,7 @@ def test_a_cursor_of_another_order_is_refused():
         page(ApiKey.objects.all(), order=["-name"], cursor=cursor)
 
 
-def test_a_deep_page_is_found_in_the_index():
+def test_a_deep_page_is_found_in_the_index() -> None:
     AuditEntry.objects.bulk_create(
         AuditEntry(at=T0 + timedelta(seconds=n // 3), who="a", via="web", verb="x.y")
         for n in range(3000)

@@ -3,12 +3,15 @@
 import base64
 import json
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
 from celery import Celery, current_app
 from django.conf import settings
 from django.db import transaction
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from apps.core import tasks
 
@@ -16,22 +19,22 @@ QUEUE = "maintenance"
 
 
 @pytest.fixture(autouse=True)
-def _forget_that_the_broker_was_away(monkeypatch):
+def _forget_that_the_broker_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "_away_until", 0.0)
 
 
 class Waiting:
     """What waits in the real broker's queue."""
 
-    def __init__(self, client: "redis.Redis") -> None:
+    def __init__(self, client: redis.Redis) -> None:
         self.client = client
 
-    def messages(self):
+    def messages(self) -> list[Any]:
         return [json.loads(text) for text in self.client.lrange(QUEUE, 0, -1)]
 
 
 @pytest.fixture
-def queue():
+def queue() -> Iterator[Waiting]:
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.delete(QUEUE)
         yield Waiting(client)
@@ -39,7 +42,7 @@ def queue():
 
 
 @pytest.fixture
-def broker_away(monkeypatch):
+def broker_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A port on which nobody listens."""
     app = Celery("away", broker="redis://127.0.0.1:9/0", set_as_current=False)
     app.conf.broker_transport_options = current_app.conf.broker_transport_options
@@ -49,7 +52,9 @@ def broker_away(monkeypatch):
 
 
 @pytest.mark.django_db
-def test_sends_on_commit(queue, django_capture_on_commit_callbacks):
+def test_sends_on_commit(
+    queue: Waiting, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         tasks.enqueue("accounts.purge", queue=QUEUE, backfill_id=7)
         assert queue.messages() == []
@@ -60,7 +65,7 @@ def test_sends_on_commit(queue, django_capture_on_commit_callbacks):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_sends_nothing_when_rolled_back(queue):
+def test_sends_nothing_when_rolled_back(queue: Waiting) -> None:
     with transaction.atomic():
         tasks.enqueue("accounts.purge", queue=QUEUE)
         transaction.set_rollback(True)
@@ -71,8 +76,9 @@ def test_sends_nothing_when_rolled_back(queue):
 @pytest.mark.django_db
 @pytest.mark.usefixtures("broker_away")
 def test_an_absent_broker_fails_nothing_and_is_left_alone(
-    caplog, django_capture_on_commit_callbacks
-):
+    caplog: pytest.LogCaptureFixture,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
     began = time.monotonic()
     with django_capture_on_commit_callbacks(execute=True):
         for _ in range(50):
@@ -84,7 +90,7 @@ def test_an_absent_broker_fails_nothing_and_is_left_alone(
 
 
 @pytest.mark.usefixtures("broker_away")
-def test_tries_again_after_a_while(monkeypatch, queue):
+def test_tries_again_after_a_while(monkeypatch: pytest.MonkeyPatch, queue: Waiting) -> None:
     assert tasks.send("accounts.purge", queue=QUEUE, kwargs={}) is False
     monkeypatch.undo()
     monkeypatch.setattr(tasks, "_away_until", time.monotonic() - 0.1)
