@@ -1,5 +1,7 @@
 """Agents, their versions and what those ask of a model (product 1)."""
 
+from typing import Any, NoReturn
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -20,6 +22,20 @@ class Channel(models.TextChoices):
     CHAT = "chat", "Chat"
 
 
+class Immutable(TypeError):
+    """Raised for any attempt to change what is only ever added to; the database refuses it too."""
+
+
+class AnalysisConfigQuerySet(models.QuerySet["AnalysisConfig"]):
+    """Refuses to change rows; a trigger of the database refuses it again."""
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise Immutable("An analysis config is never changed: store another one.")
+
+    def delete(self) -> NoReturn:
+        raise Immutable("An analysis config is never deleted: results name it.")
+
+
 class AnalysisConfig(models.Model):
     """Everything that determines a request, named by the hash of its content (product 1.5).
 
@@ -33,6 +49,8 @@ class AnalysisConfig(models.Model):
     model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(db_default=Now())
 
+    objects = AnalysisConfigQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.CheckConstraint(
@@ -42,6 +60,16 @@ class AnalysisConfig(models.Model):
 
     def __str__(self) -> str:
         return self.short
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Adds the row; refuses to change one that is there."""
+        if not self._state.adding:
+            raise Immutable("An analysis config is never changed: store another one.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuses."""
+        raise Immutable("An analysis config is never deleted: results name it.")
 
     @property
     def name(self) -> str:
@@ -98,6 +126,18 @@ class AgentVersionQuerySet(models.QuerySet["AgentVersion"]):
     def with_config(self) -> "AgentVersionQuerySet":
         """What a page or a fold needs to read the version's config without another query."""
         return self.select_related("agent", "config__model")
+
+    def update(self, **kwargs: Any) -> int:
+        """Refuses where a published version is among the rows; so does a trigger."""
+        if self.published().exists():
+            raise Immutable("A published version is never changed; the draft is.")
+        return super().update(**kwargs)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Refuses where a published version is among the rows; so does a trigger."""
+        if self.published().exists():
+            raise Immutable("A published version is never deleted.")
+        return super().delete()
 
 
 class AgentVersion(models.Model):
@@ -161,6 +201,22 @@ class AgentVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label} draft" if self.is_draft else self.label
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Refuses to change a published version; a trigger refuses it again."""
+        if not self._state.adding:
+            self._refuse_if_published("changed; the draft is")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Refuses to delete a published version; a trigger refuses it again."""
+        self._refuse_if_published("deleted")
+        return super().delete(*args, **kwargs)
+
+    def _refuse_if_published(self, done: str) -> None:
+        # Asked of the database: this object may not know that it was published since.
+        if AgentVersion.objects.published().filter(pk=self.pk).exists():
+            raise Immutable(f"{self.label} is published and never {done}.")
 
     @property
     def label(self) -> str:

@@ -1,0 +1,103 @@
+"""What the services of this room share: the lock, the one way to store a draft, the conflict."""
+
+from datetime import datetime
+
+from django.utils import timezone
+
+from apps.accounts import audit
+from apps.accounts.actors import Actor
+from apps.agents.changes import Fault, unstorable
+from apps.agents.contents import Content, content_of_save, fill_version
+from apps.agents.diffs import diff_contents
+from apps.agents.models import Agent, AgentVersion, ConfigSave
+from apps.agents.plans import config_of
+from apps.llm.models import LanguageModel
+
+from .refusals import AgentDeactivated, DraftConflict
+
+MAX_NAME = 200
+
+
+def draft_of(agent: Agent) -> AgentVersion:
+    """The working draft, with its config and model loaded."""
+    draft = AgentVersion.objects.drafts().with_config().get(agent=agent)
+    draft.agent = agent
+    return draft
+
+
+def base_content(draft: AgentVersion, save_count: int) -> Content | None:
+    """What the draft held after its save number ``save_count``; None where there is no such."""
+    if save_count < 1:
+        return None
+    save = draft.saves.order_by("pk")[save_count - 1 : save_count].first()
+    return content_of_save(save, draft.agent.channel) if save else None
+
+
+def lock(agent: Agent) -> tuple[Agent, AgentVersion]:
+    """The agent, held until the transaction ends, and its draft as it is now.
+
+    Without KEY: conversations that arrive meanwhile refer to the row and must not wait.
+    """
+    locked = Agent.objects.select_for_update(no_key=True).get(pk=agent.pk)
+    if locked.deactivated_at:
+        raise AgentDeactivated(f"{locked.name} is deactivated. Reactivate it before you edit it.")
+    return locked, draft_of(locked)
+
+
+def store(
+    version: AgentVersion,
+    content: Content,
+    model: LanguageModel,
+    *,
+    by: Actor,
+    note: str,
+    at: datetime | None,
+) -> ConfigSave:
+    """Put a content into a draft and keep it as a save; ``at`` is now where it is None."""
+    fill_version(version, content)
+    version.config = config_of(version, content.editor, model=model)
+    version.save_count += 1
+    version.saved_at = at or timezone.now()
+    version.saved_by = by.label
+    version.save()
+    return ConfigSave.objects.create(
+        agent_version=version,
+        config=version.config,
+        editor_document=version.editor_document,
+        settings=content.settings(),
+        note=note,
+        by=by.label,
+        at=version.saved_at,
+    )
+
+
+def conflict(draft: AgentVersion, expected: int, current: Content, mine: Content) -> DraftConflict:
+    """The refusal for an editor whose page is of save ``expected``, in full."""
+    base = base_content(draft, expected) or current
+    return DraftConflict(
+        saved_by=draft.saved_by,
+        saved_at=draft.saved_at,
+        save_count=draft.save_count,
+        theirs=diff_contents(base, current),
+        mine=diff_contents(current, mine),
+    )
+
+
+def configured(agent: Agent, by: Actor) -> None:
+    """Somebody has looked at the agent and saved: its conversations may be analysed."""
+    if agent.unconfigured:
+        agent.unconfigured = False
+        agent.save(update_fields=["unconfigured"])
+        audit.record(by=by, verb="agent.configured", target=agent.public_id)
+
+
+def name_faults(name: str) -> list[Fault]:
+    """What is wrong with the name of an agent."""
+    if not name:
+        return [Fault("name", "Give the agent a name.")]
+    if len(name) > MAX_NAME:
+        return [Fault("name", f"The name has {len(name)} characters; {MAX_NAME} are the most.")]
+    reason = unstorable(name)
+    if not reason and any(ord(c) < 32 for c in name):
+        reason = "The name holds a line end or another control character. Remove it."
+    return [Fault("name", reason)] if reason else []

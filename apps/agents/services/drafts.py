@@ -1,0 +1,196 @@
+"""Making an agent, saving and restoring its draft."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from apps.accounts import audit
+from apps.accounts.actors import Actor
+from apps.agents.builtins import categories
+from apps.agents.changes import Fault, merge, show
+from apps.agents.contents import Content, Json, canonical_editor, content_of, content_of_save
+from apps.agents.diffs import Diff, diff_contents
+from apps.agents.documents import default_columns
+from apps.agents.models import Agent, AgentVersion, Channel, ConfigSave
+from apps.core.errors import NotFound
+from apps.llm.models import LanguageModel
+
+from .common import configured, conflict, lock, name_faults, store
+from .refusals import InvalidDraft
+
+
+@dataclass(frozen=True, slots=True)
+class SaveResult:
+    """What a save did. ``save`` is None, and ``diff`` empty, where nothing had changed."""
+
+    version: AgentVersion
+    save: ConfigSave | None
+    diff: Diff
+
+    @property
+    def changed(self) -> bool:
+        return self.save is not None
+
+
+@transaction.atomic
+def create_agent(
+    *,
+    name: str,
+    channel: str,
+    by: Actor,
+    model: LanguageModel | str | None = None,
+    external_id: str = "",
+    unconfigured: bool = False,
+    at: datetime | None = None,
+) -> Agent:
+    """A new agent with its draft V0: all built-ins on with their default prompts, and required.
+
+    Without ``model`` it gets DEFAULT_MODEL. ``unconfigured`` is for doors that meet an agent
+    which nobody has set up: its conversations wait until somebody saves. ``at`` dates what is
+    imported, now where it is None. Raises InvalidDraft.
+    """
+    name = name.strip()
+    faults = name_faults(name)
+    if channel not in Channel.values:
+        faults.append(Fault("channel", f"The channel must be voice or chat, not {show(channel)}."))
+    if faults:
+        raise InvalidDraft(faults)
+    language_model = _model(model)
+    agent = Agent.objects.create(
+        name=name,
+        channel=channel,
+        external_id=external_id,
+        unconfigured=unconfigured,
+        created_by=by.label,
+        created_at=at or timezone.now(),
+    )
+    draft = AgentVersion(agent=agent, number=0)
+    content = _first_content(channel, language_model)
+    store(draft, content, language_model, by=by, note="created", at=at)
+    detail = {"name": name, "channel": channel}
+    audit.record(by=by, verb="agent.created", target=agent.public_id, detail=detail)
+    return agent
+
+
+def draft_document(version: AgentVersion) -> Json:
+    """A version in the API's shape, with every default filled in (interfaces.md, *A draft*)."""
+    return content_of(version).as_draft()
+
+
+@transaction.atomic
+def save_draft(
+    *,
+    agent: Agent,
+    changes: Json,
+    by: Actor,
+    expected_save_count: int | None = None,
+    note: str = "",
+    at: datetime | None = None,
+) -> SaveResult:
+    """Merge any part of the API's draft shape into the draft, and keep it as a save.
+
+    Writes nothing where nothing changed. Raises InvalidDraft with a fault per place, and
+    DraftConflict where ``expected_save_count`` is given and somebody has saved since.
+    """
+    agent, draft = lock(agent)
+    before = content_of(draft)
+    after, faults = merge(before, changes)
+    model = None if faults else _model_of(after, before, faults)
+    if faults or model is None:
+        raise InvalidDraft(faults)
+    if _is_stored(draft, before, after, model):
+        configured(agent, by)
+        return SaveResult(draft, None, Diff())
+    if expected_save_count is not None and expected_save_count != draft.save_count:
+        raise conflict(draft, expected_save_count, before, after)
+    save = store(draft, after, model, by=by, note=note, at=at)
+    diff = diff_contents(before, after)
+    configured(agent, by)
+    detail = {"version": draft.number, "save": save.pk, "what": diff.summary, "note": note}
+    audit.record(by=by, verb="agent.draft_saved", target=agent.public_id, detail=detail)
+    return SaveResult(draft, save, diff)
+
+
+@transaction.atomic
+def restore_save(
+    *,
+    agent: Agent,
+    by: Actor,
+    save_id: int | None = None,
+    version: int | None = None,
+    expected_save_count: int | None = None,
+) -> SaveResult:
+    """Make the draft what it was at a save, or what a published version is, as a new save.
+
+    Raises NotFound for a save or version of another agent, and what ``save_draft`` raises.
+    """
+    if save_id is not None:
+        save = ConfigSave.objects.filter(pk=save_id, agent_version__agent=agent).first()
+        if save is None:
+            raise NotFound(f"{agent.name} has no save number {save_id}.")
+        content = content_of_save(save, agent.channel)
+        said = f"{timezone.localtime(save.at):%-d %b %Y, %H:%M}"
+        note = f"restored the save of {said} by {save.by}"[:200]
+    else:
+        published = AgentVersion.objects.published().filter(agent=agent)
+        found = published.filter(number=version).first() if version is not None else None
+        if found is None:
+            raise NotFound(f"{agent.name} has no published version {version}.")
+        found.agent = agent
+        content, note = content_of(found), f"restored {found.label}"
+    return save_draft(
+        agent=agent,
+        changes=content.as_draft(),
+        by=by,
+        expected_save_count=expected_save_count,
+        note=note,
+    )
+
+
+def _first_content(channel: str, model: LanguageModel) -> Content:
+    built_ins = {c.name: {"required": True} for c in categories(channel)}
+    editor = canonical_editor(channel, {"model": model.name, "built_ins": built_ins})
+    content = Content(channel, editor)
+    columns = default_columns(channel, content.document())
+    return Content(channel, editor, columns=columns)
+
+
+def _is_stored(draft: AgentVersion, before: Content, after: Content, model: LanguageModel) -> bool:
+    """Whether saving would change nothing: not the content, nor the model's own parameters."""
+    same_model = draft.config.model_id == model.pk
+    parameters = dict(draft.config.parsed().parameters)
+    return before.same_as(after) and same_model and parameters == model.parameters
+
+
+def _model(model: LanguageModel | str | None) -> LanguageModel:
+    if isinstance(model, LanguageModel):
+        return model
+    name = model or settings.DEFAULT_MODEL
+    found = LanguageModel.objects.filter(name=name).first()
+    if found is None and model is None:
+        found, _ = LanguageModel.objects.get_or_create(name=name)
+    if found is None:
+        raise InvalidDraft([_unknown_model(name)])
+    return found
+
+
+def _model_of(after: Content, before: Content, faults: list[Fault]) -> LanguageModel | None:
+    """The model that a content names; a fault where there is none, or one that is off is chosen."""
+    name = after.editor["model"]
+    model = LanguageModel.objects.filter(name=name).first()
+    if model is None:
+        faults.append(_unknown_model(name))
+    elif not model.enabled and name != before.editor["model"]:
+        reason = f"The model {show(name)} is switched off. Choose another one."
+        faults.append(Fault("analysis.model", reason))
+    return model
+
+
+def _unknown_model(name: str) -> Fault:
+    return Fault(
+        "analysis.model",
+        f"There is no model {show(name)}. An admin adds models in the administration.",
+    )
