@@ -17,6 +17,8 @@ from django.conf import settings
 from config.embedded import postgres, valkey
 from config.embedded.program import Program
 
+pytest_plugins = ["tests.fakes.fixtures"]
+
 _STARTED = pytest.StashKey[list["subprocess.Popen[bytes]"]]()
 
 

@@ -107,7 +107,7 @@ def release(jobs: Sequence[Job]) -> None:
 _LOAD = """
 SELECT a.id, a.public_id, a.lease_token, c.id, c.public_id, g.public_id, a.trigger,
   a.requested_by, a.columns, a.config_id, c.channel, c.started_at, c.duration_ms, c.direction,
-  coalesce(t.messages, '[]'), a.backfill_public_id
+  coalesce(t.messages, '[]'), a.backfill_public_id, a.lane
 FROM analysis_analysis a
 JOIN conversations_conversation c ON c.id = a.conversation_id
 JOIN agents_agentversion v ON v.id = a.agent_version_id
@@ -166,4 +166,5 @@ def _job(row: Sequence[Any], config: _Config) -> Job:
         ),
         messages=json.loads(row[14]),
         backfill_public_id=row[15],
+        lane=row[16],
     )

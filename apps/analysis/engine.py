@@ -8,6 +8,7 @@ in groups. Database work happens in threads; the loop never waits for it.
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,8 @@ POLL_SECONDS = 0.5
 #: Most outcomes in one recording transaction, and how long it gathers them.
 GROUP_SIZE = 64
 GATHER_SECONDS = 0.02
+#: Threads for database work: one claims or extends while the other records.
+_THREADS = 2
 #: So many failures of the provider in a row, over so many seconds, and the run is paused.
 DOWN_AFTER = 20
 DOWN_SECONDS = 10.0
@@ -84,7 +87,7 @@ class Engine:
 
     async def run(self) -> int:
         """Work until there is none, the lifetime is over or a stop is asked; how many it did."""
-        with ThreadPoolExecutor(2, thread_name_prefix=f"db-{self.source.lane}") as pool:
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix=f"db-{self.source.lane}") as pool:
             self._pool = pool
             slots = [asyncio.create_task(self._slot()) for _ in range(self.concurrency)]
             recorder = asyncio.create_task(self._recorder())
@@ -104,8 +107,18 @@ class Engine:
                 with contextlib.suppress(asyncio.CancelledError):
                     await heart
                 await self._in_thread(self.source.finished)
-                await asyncio.gather(*(self._in_thread(connection.close) for _ in range(2)))
+                await self._close_connections()
         return self.handled
+
+    async def _close_connections(self) -> None:
+        """Close the connection of each thread; the barrier keeps one thread from doing both."""
+        both = threading.Barrier(_THREADS)
+
+        def close() -> None:
+            both.wait(5)
+            connection.close()
+
+        await asyncio.gather(*(self._in_thread(close) for _ in range(_THREADS)))
 
     def _close(self) -> None:
         """Take no more work: the recorder ended, in good order or by a fault."""

@@ -8,6 +8,7 @@ from django.utils import timezone
 from apps.agents.documents import ConfigDocument
 from apps.llm.client import LlmClient, StructuredAnswer, StructuredRequest
 from apps.llm.errors import ErrorCode
+from apps.llm.limits import Lane
 from apps.llm.schema import CompiledSchema, compile_strict
 
 from . import prompts
@@ -61,6 +62,8 @@ async def _ask(job: Job, client: LlmClient) -> Outcome:
             original_schema=original,
             max_output_tokens=cap,
             cache_key=job.config_sha256[:16],
+            lane=Lane(job.lane),
+            input_tokens=prompt.input_tokens,
         )
     )
     return _outcome(job, prompt, answer)

@@ -31,6 +31,8 @@ class DraftInvalid(UnableToRerun):
     code = "draft_invalid"
 
 
+_ALREADY_RUNNING = "An analysis of this conversation is already running. Wait for its result."
+
 _NOT_ANALYZABLE = {
     Reason.NOT_ENDED: "It has not ended yet: there is nothing whole to analyse.",
     Reason.NOT_CONNECTED: "It never connected, so there is nothing to analyse.",
@@ -48,6 +50,16 @@ def why_not_analyzable(conversation: Conversation) -> Reason | None:
     if not conversation.message_count:
         return Reason.EMPTY
     return None if conversation.has_speech else Reason.NO_SPEECH
+
+
+def check_rerun(conversation: Conversation, *, at_work: bool) -> str:
+    """The sentence with which a rerun of this conversation would be refused; empty where none.
+
+    ``at_work``: an analysis of it waits or runs. Drafts are not looked at: see `plan_rerun`.
+    """
+    if reason := why_not_analyzable(conversation):
+        return _NOT_ANALYZABLE[reason]
+    return _ALREADY_RUNNING if at_work else ""
 
 
 def plan_rerun(conversation: Conversation, *, version: AgentVersion | None = None) -> Plan:
@@ -90,7 +102,7 @@ def request_rerun(
         made = Analysis.objects.bulk_create([analysis], ignore_conflicts=True)[0]
         stored = Analysis.objects.filter(public_id=made.public_id).first()
         if stored is None:
-            raise AlreadyRunning("An analysis of this conversation is already running.")
+            raise AlreadyRunning(_ALREADY_RUNNING)
         audit.record(
             by=by,
             verb="analysis.rerun",

@@ -1,7 +1,27 @@
 """Paths of this room."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
+
+from .views import conversation, history, rerun
 
 app_name = "analysis"
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("conversations/<slug:conv_id>/", conversation.conversation, name="conversation"),
+    path("conversations/<slug:conv_id>/messages/", conversation.messages, name="messages"),
+    path(
+        "conversations/<slug:conv_id>/messages/<int:index>/", conversation.message, name="message"
+    ),
+    path("conversations/<slug:conv_id>/rerun/", rerun.rerun, name="rerun"),
+    path("conversations/<slug:conv_id>/changes/", rerun.changes, name="changes"),
+    path(
+        "conversations/<slug:conv_id>/analyses/<slug:an_id>/progress/",
+        conversation.progress,
+        name="progress",
+    ),
+    path(
+        "conversations/<slug:conv_id>/analyses/<slug:an_id>/restore/",
+        history.restore,
+        name="restore",
+    ),
+]

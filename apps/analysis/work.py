@@ -32,6 +32,7 @@ class Job:
     spec: ModelSpec
     facts: Facts
     messages: list[dict[str, Any]]
+    lane: str
     backfill_public_id: str = ""
     backfill_id: int | None = None
     item_id: int | None = None

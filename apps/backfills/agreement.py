@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.core import signing
 
+from apps.core.display import money
 from apps.core.errors import BadRequest, Conflict
 
 from .options import Options
@@ -43,14 +43,17 @@ class PreviewOutdated(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The figures of a token, read back. ``nonce`` is the same for each Save of one form."""
+    """The figures of a token, read back. ``nonce`` is the same for each Save of one form.
+
+    ``configs`` is the hash of the config by route, of the routes that were to be analysed.
+    """
 
     nonce: str
     asked: str
     as_of: datetime
     to_analyze: int
     cost: Decimal | None
-    configs: tuple[str, ...]
+    configs: Mapping[str, str]
 
 
 def token_for(preview: Preview) -> str:
@@ -83,7 +86,7 @@ def read_token(token: str) -> Agreement:
         as_of=datetime.fromisoformat(data["as_of"]),
         to_analyze=data["to_analyze"],
         cost=None if data["cost"] is None else Decimal(data["cost"]),
-        configs=tuple(data["configs"]),
+        configs=data["configs"],
     )
 
 
@@ -105,28 +108,41 @@ def check(agreement: Agreement, preview: Preview) -> None:
             "The filters are not those of the figures that were shown. Look at them again.",
             preview,
         )
-    if preview.to_analyze > agreement.to_analyze:
-        raise PreviewOutdated(
-            f"{preview.to_analyze:,} conversations match now, {agreement.to_analyze:,} did when "
-            "the figures were shown. Look at them again.",
-            preview,
-        )
-    if list(agreement.configs) != _configs(preview):
+    if _edited(agreement.configs, _configs(preview)):
         raise PreviewOutdated(
             "A draft was edited since the figures were shown. Look at them again.", preview
         )
+    if preview.to_analyze > agreement.to_analyze:
+        raise PreviewOutdated(
+            f"{preview.to_analyze:,} conversations would be analysed now; they were "
+            f"{agreement.to_analyze:,} when the figures were shown. Look at them again.",
+            preview,
+        )
     if _grew(agreement.cost, preview.estimate.cost):
         raise PreviewOutdated(
-            f"It would cost ${preview.estimate.cost:,.4f} now, ${agreement.cost:,.4f} when the "
-            "figures were shown. Look at them again.",
+            f"It would cost {money(preview.estimate.cost)} now; it was {money(agreement.cost)} "
+            "when the figures were shown. Look at them again.",
             preview,
         )
 
 
 def _grew(before: Decimal | None, now: Decimal | None) -> bool:
-    """Whether a known price became larger; a price that became known was agreed to unknown."""
-    return before is not None and now is not None and now > before
+    """Whether the figure that people see became larger.
+
+    Estimates follow the usage that is seen while other runs work: what moves below the digits
+    that were shown is no other price. One that became known was agreed to unknown.
+    """
+    if before is None or now is None:
+        return before is not None
+    return now > before and money(now) != money(before)
 
 
-def _configs(preview: Preview) -> list[Any]:
-    return sorted(group.plan.config.sha256 for group in preview.groups if group.to_analyze)
+def _edited(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Whether any route is read with another config than was shown. Fewer routes are no edit."""
+    shown = set(before.values())
+    return any(before.get(route, config if config in shown else "") != config
+               for route, config in now.items())
+
+
+def _configs(preview: Preview) -> dict[str, str]:
+    return {g.route: g.plan.config.sha256 for g in preview.groups if g.to_analyze}

@@ -69,6 +69,17 @@ class Chosen:
             )
             return {row[0]: (row[1], int(row[2])) for row in cursor.fetchall()}
 
+    def all_in(self, backfill_id: int) -> bool:
+        """Whether every conversation that is taken is an item of this run already."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT NOT EXISTS (SELECT 1 FROM ({self.sql}) AS chosen WHERE NOT EXISTS"
+                " (SELECT 1 FROM backfills_backfillitem i"
+                " WHERE i.backfill_id = %s AND i.conversation_id = chosen.id))",
+                (*self.params, backfill_id),
+            )
+            return bool(cursor.fetchone()[0])
+
     def freeze(self, backfill_id: int) -> int:
         """Insert the items of a run, newest conversation first; how many there are."""
         with connection.cursor() as cursor:

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.accounts import audit
@@ -15,7 +15,7 @@ from apps.core.tasks import enqueue
 from . import agreement
 from .closing import close_finished
 from .models import Backfill, PauseReason, State
-from .options import Options
+from .options import Options, read_options
 from .preview import Preview, RouteGroup, make_preview
 
 
@@ -46,17 +46,22 @@ def start(
     or invalid filter and NothingToAnalyze for an empty set.
     """
     agreed = agreement.read_token(token) if token else None
-    if agreed and (same := Backfill.objects.filter(save_token=agreed.nonce).first()):
-        return same
+    question = agreement.asked(channel, params, options)
+    if agreed and agreed.asked == question:
+        same = Backfill.objects.filter(save_token=agreed.nonce).first()
+        if same:
+            return same
     now = make_preview(
         channel=channel, params=params, options=options, as_of=agreed.as_of if agreed else None
     )
     if agreed:
         agreement.check(agreed, now)
     if not now.to_analyze:
-        raise NothingToAnalyze(_why_nothing(now))
+        raise NothingToAnalyze(why_nothing(now))
     nonce = agreed.nonce if agreed else secrets.token_hex(16)
     with transaction.atomic():
+        if agreed and (twin := _twin(question, now)):
+            return twin
         run, created = Backfill.objects.get_or_create(
             save_token=nonce, defaults=_fields(now, by)
         )
@@ -77,6 +82,22 @@ def start(
         )
         _kick()
     return run
+
+
+def _twin(question: str, now: Preview) -> Backfill | None:
+    """A run that is asked the very same and holds all of it: the form was open twice.
+
+    Two Saves of the same question wait for each other here.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [question])
+    configs = {group.plan.config.sha256 for group in now.groups if group.to_analyze}
+    for run in Backfill.objects.active().exclude(state=State.CANCELLING).order_by("pk"):
+        frozen = {entry["config"] for entry in run.plan if entry["sessions"]}
+        same = agreement.asked(run.channel, run.filters, read_options(run.options)) == question
+        if same and configs <= frozen and now.chosen.all_in(run.pk):
+            return run
+    return None
 
 
 def cancel(*, run: Backfill, by: Actor) -> None:
@@ -100,8 +121,9 @@ def pause(*, run: Backfill, by: Actor) -> None:
 
 
 def resume(*, run: Backfill, by: Actor) -> None:
-    """Go on with a paused run."""
-    _move(run, by, "resumed", to=State.RUNNING, allowed=(State.PAUSED,))
+    """Go on with a paused run; one that was paused before it began is queued again."""
+    to = State.RUNNING if run.started_at else State.QUEUED
+    _move(run, by, "resumed", to=to, allowed=(State.PAUSED,))
     enqueue("backfills.run_engine")
 
 
@@ -159,7 +181,8 @@ def _fields(now: Preview, by: Actor) -> dict[str, Any]:
         "channel": now.channel,
         "filters": {name: list(values) for name, values in now.filters.items()},
         "options": now.options.as_dict(),
-        "plan": [_plan_entry(group) for group in now.groups if group.to_analyze],
+        # Routes with nothing to do as well: a conversation may become stale before the freeze.
+        "plan": [_plan_entry(group) for group in now.groups],
         "as_of": now.as_of,
         "estimate": estimate_as_dict(now),
         "created_by": by.label,
@@ -195,13 +218,17 @@ def estimate_as_dict(now: Preview) -> dict[str, Any]:
     }
 
 
-def _why_nothing(now: Preview) -> str:
+def why_nothing(now: Preview) -> str:
+    """Why a preview has nothing to analyse, in a sentence."""
     if not now.matching:
         return "No conversation matches these filters."
-    if now.already_analyzed:
+    able = now.matching - now.not_analyzable_total
+    if able and (now.options.include_analyzed or now.already_analyzed < able):
+        return f"The sample draws none of the {able:,} that could be analysed. Take a larger one."
+    if able:
         return (
-            f"All {now.already_analyzed:,} that could be analysed have a result of exactly this "
-            "config. Choose “Include them” to analyse them again."
+            f"All {able:,} that could be analysed have a result of exactly these prompts. Include "
+            "them to analyse them again."
         )
     if now.left_out:
         return now.left_out[0][0]

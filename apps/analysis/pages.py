@@ -1,0 +1,209 @@
+"""What the conversation page shows, gathered in a handful of queries whatever was said in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.db.models import OuterRef, Q, Subquery
+from django.urls import reverse
+
+from apps.agents.plans import Plan
+from apps.conversations.models import Conversation, Transcript, Transfer, Trigger
+from apps.core import display
+
+from . import reading
+from .differences import Difference, differences, in_words
+from .estimates import Estimate, estimate
+from .models import Analysis, AnalysisQuerySet, State
+from .services import plan_rerun, why_not_analyzable
+
+TABS = {"analysis": "Analysis", "history": "History", "details": "Details"}
+
+#: Most analyses that the History tab lists; nobody reads further, and compares by id if they do.
+HISTORY_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """URLs of one conversation's pages. ``origin`` is the list's query that one came from."""
+
+    conv_id: str
+    origin: str = ""
+
+    def to(self, name: str, *args: str, **params: object) -> str:
+        """The path of ``analysis:name`` with these parameters and the origin."""
+        given = {k: v for k, v in params.items() if v not in ("", None, ())}
+        if self.origin:
+            given["from"] = self.origin
+        path = reverse(f"analysis:{name}", args=[self.conv_id, *args])
+        return f"{path}?{urlencode(given, doseq=True)}" if given else path
+
+    @property
+    def analysis(self) -> str:
+        return self.to("conversation")
+
+    @property
+    def history(self) -> str:
+        return self.to("conversation", tab="history")
+
+    @property
+    def details(self) -> str:
+        return self.to("conversation", tab="details")
+
+    @property
+    def rerun(self) -> str:
+        return self.to("rerun")
+
+    @property
+    def changes(self) -> str:
+        return self.to("changes")
+
+    @property
+    def messages(self) -> str:
+        return self.to("messages")
+
+
+def conversation_by_id(conv_id: str) -> Conversation:
+    """One conversation with what its page shows of it. Raises Conversation.DoesNotExist."""
+    rows = Conversation.objects.select_related("agent", "agent_version", "contact")
+    return rows.get(public_id=conv_id)
+
+
+# The transcript
+
+
+def messages_of(conversation: Conversation) -> list[reading.Message]:
+    """The messages; none where nothing was ever stored."""
+    found = Transcript.objects.filter(conversation=conversation).values_list("messages", flat=True)
+    return list(found.first() or [])
+
+
+def scene_of(conversation: Conversation, transfers: Sequence[Transfer]) -> reading.Scene:
+    """What surrounds the transcript."""
+    return reading.Scene(
+        channel=conversation.channel,
+        started_at=conversation.started_at,
+        user=_user_name(conversation),
+        transfers=[
+            reading.Moved(t.after_message, t.to_version.agent.name, t.get_setting_display())
+            for t in transfers
+        ],
+    )
+
+
+def transfers_of(conversation: Conversation) -> list[Transfer]:
+    """The transfers in their order, with who took over."""
+    return list(conversation.transfers.select_related("to_version__agent"))
+
+
+def _user_name(conversation: Conversation) -> str:
+    if conversation.contact is not None and conversation.contact.first_name:
+        return conversation.contact.first_name
+    return "Caller" if conversation.channel == "voice" else "Customer"
+
+
+def title_of(conversation: Conversation) -> str:
+    """Who it was with: the contact's name, else the number of the other side, else the id."""
+    contact = conversation.contact
+    outbound = conversation.direction == "outbound"
+    number = conversation.to_number if outbound else conversation.from_number
+    if contact is not None:
+        return contact.name or number or str(contact)
+    return number or display.short_id(conversation.public_id)
+
+
+# The panel
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The analyses that the panel speaks of: the result, one at work, the last failure since."""
+
+    current: Analysis | None
+    at_work: Analysis | None
+    failed: Analysis | None
+
+
+def analyses_of(conversation: Conversation) -> AnalysisQuerySet:
+    """Every analysis ever made of it, newest first, as pages show them."""
+    rows = Analysis.objects.filter(conversation=conversation)
+    return rows.select_related("conversation", "config__model", "agent_version__agent",
+                               "agent_version__config").order_by("-pk")  # fmt: skip
+
+
+def standing_of(conversation: Conversation) -> Standing:
+    """Where the conversation's analysis stands, in one query."""
+    last = Analysis.objects.filter(conversation=OuterRef("conversation")).order_by("-pk")
+    found = list(
+        analyses_of(conversation).filter(
+            Q(is_current=True)
+            | Q(state__in=[State.PENDING, State.RUNNING])
+            | Q(pk=Subquery(last.values("pk")[:1]))
+        )
+    )
+    current = next((a for a in found if a.is_current), None)
+    at_work = next((a for a in found if not a.is_final), None)
+    failed = found[0] if found and found[0].state == State.FAILED else None
+    return Standing(current, at_work, failed)
+
+
+def previous_of(analysis: Analysis) -> Analysis | None:
+    """The result that was current when this one was made, as far as times tell."""
+    if analysis.finished_at is None:
+        return None
+    rows = analyses_of(analysis.conversation).filter(
+        state=State.SUCCEEDED, finished_at__lte=analysis.finished_at
+    )
+    return rows.exclude(pk=analysis.pk).order_by("-finished_at", "-pk").first()
+
+
+def by_whom(analysis: Analysis) -> str:
+    """What made an analysis, and who asked for it: ``rerun by Ada``."""
+    trigger = Trigger(analysis.trigger)
+    if trigger == Trigger.INITIAL:
+        return "first analysis"
+    if trigger == Trigger.IMPORTED:
+        return "made by another platform"
+    return f"{trigger.label.lower()} by {analysis.requested_by}"
+
+
+# What a rerun would do
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a rerun would use, what that changes since the present result, and its price.
+
+    ``refusal`` is the sentence that says why there can be none; ``known`` is False where the
+    present result was not made by a config of ours.
+    """
+
+    plan: Plan
+    estimate: Estimate
+    found: Sequence[Difference]
+    known: bool
+    refusal: str = ""
+
+    @property
+    def in_words(self) -> str:
+        return in_words(self.found)
+
+
+def propose_rerun(conversation: Conversation, current: Analysis | None) -> Proposal:
+    """The drafts on the conversation's route, held against the present result."""
+    plan = plan_rerun(conversation)
+    found: Sequence[Difference] = ()
+    config = current.config if current else None
+    if config is not None and config.pk != plan.config.pk:
+        found = differences(config.parsed(), plan.document)
+    return Proposal(
+        plan=plan,
+        estimate=estimate(plan, tokens=conversation.prompt_tokens_est, sessions=1),
+        found=found,
+        known=config is not None,
+    )
+
+
+def can_rerun(conversation: Conversation) -> bool:
+    """Whether a model may be asked about it at all."""
+    return why_not_analyzable(conversation) is None

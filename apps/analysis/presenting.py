@@ -1,0 +1,269 @@
+"""An analysis as it is shown: JSON for programs, fields and changes for people.
+
+The API, webhooks and pages all read from here, so that they never say different things.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from apps.agents.documents import ConfigDocument
+from apps.conversations.models import AnalysisState, Conversation, Reason
+from apps.core import display
+from apps.llm.errors import ErrorCode
+
+from .models import Analysis
+from .results import changed_fields, history_columns
+
+Kind = Literal["text", "word", "number", "yes_no", "tags", "json"]
+
+#: Longer JSON values are cut on a page; the raw data has them whole.
+JSON_LIMIT = 20_000
+
+
+def analysis_json(analysis: Analysis) -> dict[str, Any]:
+    """One analysis as ``GET …/analysis`` answers it (interfaces.md).
+
+    Reads ``conversation``, ``config`` and ``agent_version.agent``: select them with the row.
+    ``agent_id`` and ``agent_version`` name the version whose prompts were used.
+    """
+    return {
+        "analysis_id": analysis.public_id,
+        "conversation_id": analysis.conversation.public_id,
+        "agent_id": analysis.agent_version.agent.public_id,
+        "analysis": analysis.ordered_output(),
+        "status": analysis.state,
+        "trigger": analysis.trigger,
+        "agent_version": analysis.agent_version.number,
+        "config": analysis.config.name if analysis.config else None,
+        "model": analysis.model or (analysis.config.model.name if analysis.config else None),
+        "usage": {
+            "input_tokens": analysis.input_tokens,
+            "cached_tokens": analysis.cached_tokens,
+            "output_tokens": analysis.output_tokens,
+            "cost": None if analysis.cost is None else float(analysis.cost),
+        },
+        "current": analysis.is_current,
+        "missing_required": list(analysis.missing_required),
+        "truncated": analysis.truncated,
+        "error": _error_json(analysis),
+        "requested_by": analysis.requested_by,
+        "created_at": analysis.created_at.isoformat(),
+        "finished_at": analysis.finished_at.isoformat() if analysis.finished_at else None,
+    }
+
+
+def _error_json(analysis: Analysis) -> dict[str, str] | None:
+    if not analysis.error_code:
+        return None
+    return {"code": analysis.error_code, "message": analysis.error_message}
+
+
+# Why there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a conversation has no result: the code for programs, the sentence for people.
+
+    ``way_out`` is what would solve it: rerun, the agent's settings or its prompts, or nothing.
+    """
+
+    reason: str
+    sentence: str
+    way_out: Literal["", "rerun", "settings", "prompts", "models"] = ""
+
+
+_WAYS_OUT: dict[str, Literal["rerun", "settings", "prompts", "models"]] = {
+    Reason.DISABLED: "settings",
+    Reason.SAMPLED_OUT: "settings",
+    Reason.TOO_SHORT: "settings",
+    Reason.UNCONFIGURED: "prompts",
+    Reason.WAITING_FOR_PLATFORM: "rerun",
+    Reason.BUDGET: "rerun",
+    ErrorCode.AUTH: "models",
+    ErrorCode.QUOTA: "models",
+    ErrorCode.SCHEMA_REJECTED: "prompts",
+    ErrorCode.TRANSCRIPT_TOO_LONG: "settings",
+}
+
+
+def why_none(conversation: Conversation, failed: Analysis | None = None) -> Why:
+    """Why there is no result (product 2.6). ``failed`` is the last failure, whose words it adds."""
+    kind = "call" if conversation.channel == "voice" else "chat"
+    reason = conversation.analysis_reason
+    if conversation.analysis_state in {AnalysisState.PENDING, AnalysisState.RUNNING}:
+        return Why(conversation.analysis_state, f"This {kind} is being analysed.")
+    if conversation.analysis_state == AnalysisState.FAILED or reason in ErrorCode.values:
+        said = failure_sentence(reason, failed.error_message if failed else "")
+        return Why(reason, f"The analysis failed: {said}", _WAYS_OUT.get(reason, "rerun"))
+    if reason in Reason.values:
+        sentence = f"This {kind} has not been analysed: {Reason(reason).label}."
+        return Why(reason, sentence, _WAYS_OUT.get(reason, ""))
+    if not conversation.has_ended:
+        return Why(Reason.NOT_ENDED, f"This {kind} has not been analysed: it has not ended yet.")
+    return Why("", f"This {kind} has not been analysed yet.", "rerun")
+
+
+def failure_sentence(code: str, message: str = "") -> str:
+    """A failure in words: what the code means, then what the provider or we said of it."""
+    label = str(ErrorCode(code).label) if code in ErrorCode.values else display.words(code)
+    message = message.strip()
+    if not message or message.rstrip(".").lower() == label.lower():
+        return f"{label}."
+    return f"{label}. {message}"
+
+
+# Fields and their values
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value as a page draws it. ``scale`` is the range of a number, in words."""
+
+    kind: Kind
+    text: str
+    items: tuple[str, ...] = ()
+    scale: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRow:
+    """One field of a result. ``value`` is None where it is empty, and ``why`` says why."""
+
+    name: str
+    description: str = ""
+    value: Value | None = None
+    why: str = ""
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A field before and after. Without a change ``after`` is the value of both."""
+
+    name: str
+    changed: bool
+    before: Value | None
+    after: Value | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A result as a page shows it: the three history columns first, then the other fields."""
+
+    analysis: Analysis
+    outcome: str
+    sentiment: str
+    summary: str
+    rows: tuple[FieldRow, ...]
+    missing: tuple[str, ...]
+
+
+def result_of(analysis: Analysis) -> Result:
+    """A succeeded analysis as a page shows it; fields that a head line shows are not repeated."""
+    output = analysis.output or {}
+    columns: Mapping[str, str] = analysis.columns
+    missing = tuple(analysis.missing_required)
+    head = history_columns(output, columns, list(missing))
+    shown = {columns.get(c) for c in ("summary", "outcome", "sentiment")}
+    rows = field_rows(analysis)
+    return Result(
+        analysis=analysis,
+        outcome="no" if missing else head.outcome,
+        sentiment=head.sentiment,
+        summary=head.summary,
+        rows=tuple(r for r in rows if r.value is None or r.name not in shown),
+        missing=missing,
+    )
+
+
+def field_rows(analysis: Analysis) -> list[FieldRow]:
+    """Every field that the result's config asked for, in its order, then what else came in."""
+    output = analysis.output or {}
+    schemas = schemas_of(analysis)
+    asked = list(analysis.field_order) if analysis.config_id is None else list(schemas)
+    names = [*asked, *(name for name in output if name not in asked)]
+    return [_field_row(n, output, schemas.get(n), analysis.missing_required) for n in names]
+
+
+def schemas_of(analysis: Analysis) -> dict[str, Any]:
+    """Name → JSON Schema of the fields; for imported results those of the agent's version."""
+    config = analysis.config or analysis.agent_version.config
+    return field_schemas(config.parsed())
+
+
+def field_schemas(document: ConfigDocument) -> dict[str, Any]:
+    """Name → JSON Schema of every field of a config, in order."""
+    properties: dict[str, Any] = document.answer_schema()["properties"]
+    return properties
+
+
+def _field_row(
+    name: str, output: Mapping[str, Any], schema: object, missing: Sequence[str]
+) -> FieldRow:
+    rules = schema if isinstance(schema, dict) else {}
+    description = str(rules.get("description") or "")
+    value = value_of(output.get(name), rules)
+    if value is not None:
+        return FieldRow(name, description, value)
+    if name in missing:
+        why = "Empty, though required"
+    elif condition := str(rules.get("x-condition") or "").strip().rstrip("."):
+        why = f"Empty: only {condition if condition.startswith('if') else f'if {condition}'}"
+    else:
+        why = "Empty: the transcript gives nothing for it"
+    return FieldRow(name, description, None, why, missing=name in missing)
+
+
+def value_of(value: object, schema: object = None) -> Value | None:
+    """A JSON value as a page draws it; None for what is empty."""
+    rules = schema if isinstance(schema, dict) else {}
+    if value is None or value in ("", []):
+        return None
+    if isinstance(value, bool):
+        return Value("yes_no", "Yes" if value else "No")
+    if isinstance(value, int | float):
+        return Value("number", display.number(value), scale=_scale(rules))
+    if isinstance(value, str):
+        return Value("word" if "enum" in rules else "text", value)
+    if isinstance(value, list) and not any(isinstance(item, list | dict) for item in value):
+        return Value("tags", "", items=tuple(_plain(item) for item in value))
+    return Value("json", display.json_pretty(value)[:JSON_LIMIT])
+
+
+def _plain(item: object) -> str:
+    if isinstance(item, bool):
+        return "Yes" if item else "No"
+    return display.NOTHING if item is None else display.number(item)
+
+
+def _scale(rules: Mapping[str, Any]) -> str:
+    low, high = rules.get("minimum"), rules.get("maximum")
+    if low is not None and high is not None:
+        return f"of {display.number(low)}\u2013{display.number(high)}"
+    if high is not None:
+        return f"at most {display.number(high)}"
+    return "" if low is None or low == 0 else f"at least {display.number(low)}"
+
+
+def changes_between(before: Analysis | None, after: Analysis) -> list[Change]:
+    """Every field of two results, the changed ones first, each group in the newer one's order."""
+    old = before.ordered_output() if before else {}
+    new = after.ordered_output()
+    schemas = {**(schemas_of(before) if before else {}), **schemas_of(after)}
+    differing = set(changed_fields(old, new))
+    order = [*field_order(after), *(name for name in old if name not in field_order(after))]
+    rows = [
+        Change(n, n in differing, value_of(old.get(n), schemas.get(n)),
+               value_of(new.get(n), schemas.get(n)))
+        for n in order
+        if n in old or n in new
+    ]  # fmt: skip
+    return sorted(rows, key=lambda change: not change.changed)
+
+
+def field_order(analysis: Analysis) -> list[str]:
+    """Names of a result's fields in the order of its config, then what else it holds."""
+    names = list(analysis.field_order)
+    return [*names, *(name for name in analysis.output or {} if name not in names)]
