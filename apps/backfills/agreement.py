@@ -90,9 +90,7 @@ def read_token(token: str) -> Agreement:
     )
 
 
-def asked(
-    channel: str, filters: Mapping[str, Sequence[str]], options: Options
-) -> str:
+def asked(channel: str, filters: Mapping[str, Sequence[str]], options: Options) -> str:
     """A hash of the question, so that a token cannot be used for another one."""
     text = json.dumps(
         [channel, {k: sorted(v) for k, v in sorted(filters.items())}, options.as_dict()],
@@ -140,8 +138,10 @@ def _grew(before: Decimal | None, now: Decimal | None) -> bool:
 def _edited(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
     """Whether any route is read with another config than was shown. Fewer routes are no edit."""
     shown = set(before.values())
-    return any(before.get(route, config if config in shown else "") != config
-               for route, config in now.items())
+    return any(
+        before.get(route, config if config in shown else "") != config
+        for route, config in now.items()
+    )
 
 
 def _configs(preview: Preview) -> dict[str, str]:
