@@ -235,7 +235,7 @@ class _Attempt:
         self.seconds = 0.0
         self.tokens = 0
         if request.model.tokens_per_minute is not None:
-            sent = request.input_tokens or estimate_messages(*(m.content for m in self.messages))
+            sent = request.input_tokens or estimate_messages(*(m["content"] for m in self.messages))
             self.tokens = max(sent, self.cap)  # as providers charge their limit
 
     async def run(self) -> StructuredAnswer:
@@ -275,10 +275,10 @@ class _Attempt:
             self.rung = Rung.JSON
         self.messages = (
             *self.messages,
-            Message("assistant", shorten(reply.text, _QUOTED)),
+            Message(role="assistant", content=shorten(reply.text, _QUOTED)),
             Message(
-                "user",
-                f"That answer cannot be used. {first.error_message}\n"
+                role="user",
+                content=f"That answer cannot be used. {first.error_message}\n"
                 "Give the whole answer again, as one JSON object that fits the schema.",
             ),
         )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import TypedDict
 
 from apps.llm.schema import CompiledSchema
 from apps.llm.specs import ModelSpec, StructuredMode, TokenUsage
@@ -19,7 +19,7 @@ _OVERFLOW = re.compile(r"\d[eE]\+?\d{3}")
 _FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*)\n\s*```\s*\Z", re.DOTALL)
 
 
-class Message(NamedTuple):
+class Message(TypedDict):
     """One message of a prompt; ``role`` is system, user or assistant."""
 
     role: str
@@ -71,7 +71,7 @@ def request_body(  # noqa: PLR0917  # one call site; all are parts of one body
     cache_key: str,
 ) -> bytes:
     """The JSON of a request. The parts that are constant for a config are encoded only once."""
-    listed = [{"role": role, "content": sanitise(content)} for role, content in messages]
+    listed = [{"role": m["role"], "content": sanitise(m["content"])} for m in messages]
     if rung is Rung.JSON:
         # After the leading system messages: constant for the config, so it can be cached too.
         place = next((i for i, m in enumerate(listed) if m["role"] != "system"), len(listed))
@@ -125,7 +125,7 @@ def _count(value: object) -> int | None:
 
 def estimated_usage(model: ModelSpec, messages: Sequence[Message], reply_text: str) -> TokenUsage:
     """What a request probably took, where the server's own numbers cannot be used."""
-    sent = estimate_messages(*(content for _, content in messages))
+    sent = estimate_messages(*(message["content"] for message in messages))
     factor = model.token_correction
     return TokenUsage(round(sent * factor), 0, round(estimate_tokens(reply_text) * factor))
 

@@ -127,13 +127,13 @@ class _Planner:
 
     def reference(self, ref: str, name: str) -> Maker:
         if ref not in self.planned:
-            self.planned[ref] = lambda dice, depth: self.planned[ref](dice, depth)
+            self.planned[ref] = _later(self.planned, ref)
             target: Any = self.root
             for token in ref[2:].split("/") if ref != "#" else []:
                 target = target[token.replace("~1", "/").replace("~0", "~")]
             self.planned[ref] = self.node(target, name)
-        made = self.planned
-        return lambda dice, depth: made[ref](dice, depth + 1)
+        made = _later(self.planned, ref)
+        return lambda dice, depth: made(dice, depth + 1)
 
     def of_type(self, kind: str, node: dict[str, Any], name: str) -> Maker:
         match kind:
@@ -166,6 +166,15 @@ class _Planner:
             return items
 
         return make
+
+
+def _later(planned: dict[str, Maker], ref: str) -> Maker:
+    """What is planned for a reference, looked up when it is used: a schema may be recursive."""
+
+    def make(dice: Dice, depth: int) -> Any:
+        return planned[ref](dice, depth)
+
+    return make
 
 
 def _number(node: dict[str, Any], *, whole: bool) -> Maker:

@@ -36,6 +36,7 @@ import sys
 import time
 import zlib
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -48,6 +49,16 @@ _FATE = re.compile(r"\[\[fake:([a-z0-9_]+)(?::([\d.]+))?( once)?\]\]")
 _ID = re.compile(r"\[\[id:([^\]]+)\]\]")
 _HUGE = "x" * (10 * 1024 * 1024)
 _CREATED = 1_750_000_000
+
+
+SETTINGS: dict[str, Callable[[Any], Any]] = {
+    "script": deque,
+    "refuse": set,
+    **dict.fromkeys(
+        ("latency", "jitter", "always", "probability", "models", "quota_after", "key"),
+        lambda value: value,
+    ),
+}
 
 
 class State:
@@ -83,22 +94,15 @@ class State:
         if change.pop("reset", False):
             self.reset()
         for name, value in change.items():
-            match name:
-                case "script":
-                    self.script = deque(value)
-                case "refuse":
-                    self.refuse = set(value)
-                case "seed":
-                    self.random = random.Random(value)
-                case "record":
-                    self.bodies = deque(self.bodies, maxlen=value)
-                    self.headers = deque(self.headers, maxlen=value)
-                case "latency" | "jitter" | "always" | "probability" | "models" | "quota_after":
-                    setattr(self, name, value)
-                case "key":
-                    self.key = value
-                case _:
-                    raise ValueError(f"there is no control named {name}")
+            if name == "record":
+                self.bodies = deque(self.bodies, maxlen=value)
+                self.headers = deque(self.headers, maxlen=value)
+            elif name == "seed":
+                self.random = random.Random(value)
+            elif name in SETTINGS:
+                setattr(self, name, SETTINGS[name](value))
+            else:
+                raise ValueError(f"there is no control named {name}")
         for kind in [*self.script, self.always, *self.probability, *self.models.values()]:
             if kind.partition(":")[0] not in behaviours.ALL:
                 raise ValueError(f"there is no behaviour named {kind}")

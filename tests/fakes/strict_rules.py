@@ -71,16 +71,7 @@ class _Check:
         if types is None:
             self.fail(path, "schema must have a 'type' key.")
         kinds = types if isinstance(types, list) else [types]
-        allowed = ANNOTATIONS | {"type", "enum", "const"}
-        for kind in kinds:
-            if kind not in KEYWORDS:
-                self.fail(path, f"'{kind}' is not a type")
-            allowed = allowed | KEYWORDS[kind]
-        for keyword in node:
-            if keyword not in allowed:
-                self.fail(path, f"'{keyword}' is not permitted.")
-            if keyword in BOUNDS and not self.bounds:
-                self.fail(path, f"'{keyword}' is not permitted.")
+        self.keywords(node, kinds, path)
         if node.get("format", "date") not in FORMATS:
             self.fail(path, f"'{node['format']}' is not a valid format.")
         self.enum(node, kinds, path)
@@ -91,6 +82,16 @@ class _Check:
         if "object" in kinds:
             self.object(node, path, depth)
         return None
+
+    def keywords(self, node: dict[str, Any], kinds: list[str], path: tuple[str, ...]) -> None:
+        allowed = ANNOTATIONS | {"type", "enum", "const"}
+        for kind in kinds:
+            if kind not in KEYWORDS:
+                self.fail(path, f"'{kind}' is not a type")
+            allowed = allowed | KEYWORDS[kind]
+        for keyword in node:
+            if keyword not in allowed or (keyword in BOUNDS and not self.bounds):
+                self.fail(path, f"'{keyword}' is not permitted.")
 
     def reference(self, node: dict[str, Any], path: tuple[str, ...]) -> None:
         if set(node) != {"$ref"}:

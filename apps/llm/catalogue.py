@@ -1,0 +1,55 @@
+"""Models that most installations start with, and their public list prices.
+
+The prices are what the provider's public price list said when this was written, in US dollars
+per million tokens for ordinary (not batch, not priority) processing. **Check your provider's
+price list**: prices change, contracts differ, and what an administrator enters is never
+overwritten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from types import MappingProxyType
+
+_NO_PARAMETERS = MappingProxyType[str, object]({})
+# Same question, same answer, as far as the provider can.
+_STEADY = MappingProxyType[str, object]({"temperature": 0})
+# Filling in fields needs little thought, and reasoning tokens are charged as output.
+_BRIEF = MappingProxyType[str, object]({"reasoning_effort": "minimal"})
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """One line of the catalogue; prices per million tokens."""
+
+    name: str
+    input: str
+    cached: str
+    output: str
+    context: int = 128_000
+    max_output: int = 4_096
+    parameters: MappingProxyType[str, object] = _NO_PARAMETERS
+
+    def fields(self) -> dict[str, object]:
+        """The columns of its row."""
+        return {
+            "input_price": Decimal(self.input),
+            "cached_price": Decimal(self.cached),
+            "output_price": Decimal(self.output),
+            "context_tokens": self.context,
+            "max_output_tokens": self.max_output,
+            "parameters": dict(self.parameters),
+        }
+
+
+KNOWN_MODELS = (
+    KnownModel("gpt-4.1", "2.00", "0.50", "8.00", 1_047_576, parameters=_STEADY),
+    KnownModel("gpt-4.1-mini", "0.40", "0.10", "1.60", 1_047_576, parameters=_STEADY),
+    KnownModel("gpt-4.1-nano", "0.10", "0.025", "0.40", 1_047_576, parameters=_STEADY),
+    KnownModel("gpt-4o", "2.50", "1.25", "10.00", parameters=_STEADY),
+    KnownModel("gpt-4o-mini", "0.15", "0.075", "0.60", parameters=_STEADY),
+    KnownModel("gpt-5", "1.25", "0.125", "10.00", 400_000, 16_384, _BRIEF),
+    KnownModel("gpt-5-mini", "0.25", "0.025", "2.00", 400_000, 16_384, _BRIEF),
+    KnownModel("gpt-5-nano", "0.05", "0.005", "0.40", 400_000, 16_384, _BRIEF),
+)

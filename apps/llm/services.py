@@ -1,0 +1,121 @@
+"""What other rooms ask of this one besides answers: the catalogue, the ledger, the correction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.db.models import F, Value
+from django.utils import timezone
+
+from apps.llm.catalogue import KNOWN_MODELS
+from apps.llm.models import LanguageModel, Usage
+from apps.llm.pricing import charged_prices, cost
+from apps.llm.specs import ModelSpec, TokenUsage
+
+CORRECTION_BOUNDS = (0.25, 4.0)
+"""Beyond these, a server's token counts are not believed."""
+
+_CORRECTION_STEP = 0.2
+
+
+def ensure_catalogue() -> None:
+    """Add what the catalogue of models lacks; called by ``up`` after the migrations.
+
+    Adds, never changes: a row that is there, whoever made it, stays as it is. The well-known
+    models come with their public list prices (see ``catalogue``), the bundled model where no
+    provider is configured, and ``DEFAULT_MODEL`` without a price where nobody knows it.
+    """
+    rows = [LanguageModel(name=known.name, **known.fields()) for known in KNOWN_MODELS]
+    if settings.BUNDLED_MODEL:
+        rows.append(_bundled_model())
+    names = {row.name for row in rows}
+    if settings.DEFAULT_MODEL not in names:
+        rows.append(LanguageModel(name=settings.DEFAULT_MODEL))
+    LanguageModel.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _bundled_model() -> LanguageModel:
+    nothing = Decimal(0)
+    return LanguageModel(
+        name=settings.BUNDLED_MODEL_NAME,
+        is_local=True,
+        input_price=nothing,
+        cached_price=nothing,
+        output_price=nothing,
+        context_tokens=settings.BUNDLED_MODEL_CONTEXT,
+        max_output_tokens=1_024,
+        parameters={"temperature": 0},
+    )
+
+
+def default_model() -> LanguageModel:
+    """The model of new agents (interfaces, *Environment*), added to the catalogue if need be."""
+    model = LanguageModel.objects.filter(name=settings.DEFAULT_MODEL).first()
+    if model is None:
+        ensure_catalogue()
+        model = LanguageModel.objects.get(name=settings.DEFAULT_MODEL)
+    return model
+
+
+def usage_row(
+    *,
+    spec: ModelSpec,
+    purpose: str,
+    usage: TokenUsage,
+    requests: int = 1,
+    trigger: str = "",
+    who: str = "",
+    agent_id: str = "",
+    conversation_id: str = "",
+    analysis_id: str = "",
+    backfill_id: str = "",
+    at: datetime | None = None,
+) -> Usage:
+    """An unsaved line of the ledger at the prices of this moment, for ``bulk_create``.
+
+    A first analysis by a model that is free on first run is a line with a cost of zero: tokens
+    were used all the same.
+    """
+    prices = charged_prices(spec, trigger=trigger)
+    return Usage(
+        at=at or timezone.now(),
+        purpose=purpose,
+        model_id=spec.id,
+        model_name=spec.name,
+        trigger=trigger,
+        who=who,
+        agent_id=agent_id,
+        conversation_id=conversation_id,
+        analysis_id=analysis_id,
+        backfill_id=backfill_id,
+        requests=requests,
+        input_tokens=usage.input,
+        cached_tokens=usage.cached,
+        output_tokens=usage.output,
+        input_price=prices.input,
+        cached_price=prices.cached,
+        output_price=prices.output,
+        cost=cost(usage, prices),
+    )
+
+
+def correct_estimates(*, samples: Iterable[tuple[str, int, int]]) -> None:
+    """Move each model's ``token_correction`` towards what its server counted.
+
+    ``samples`` are (model name, estimated input tokens before correction, actual input tokens).
+    A fifth of the way at a time, so that one odd conversation cannot spoil the next preview.
+    """
+    sums: dict[str, list[int]] = {}
+    for name, estimated, actual in samples:
+        if estimated > 0 and actual > 0:
+            total = sums.setdefault(name, [0, 0])
+            total[0] += estimated
+            total[1] += actual
+    low, high = CORRECTION_BOUNDS
+    for name, (estimated, actual) in sums.items():
+        seen = min(high, max(low, actual / estimated))
+        towards = F("token_correction") + (Value(seen) - F("token_correction")) * _CORRECTION_STEP
+        LanguageModel.objects.filter(name=name).update(token_correction=towards)
