@@ -35,8 +35,11 @@ check: setup-dev  ## what CI runs: format, lint, types, layers, migrations, depl
 	@$(py) -m ruff format --check .
 	@$(py) -m ruff check .
 	@$(py) -m mypy
-	@$(py) -m importlinter.cli lint
-	@$(py) -m config.checks
+	@$(venv)/bin/lint-imports --no-logo
+	@SECRET_KEY=$$($(py) -c 'import secrets; print(secrets.token_urlsafe(60))') \
+		ALLOWED_HOSTS=debrief.example.com $(py) manage.py check --deploy --fail-level WARNING
+	@PYTHONWARNINGS=ignore::RuntimeWarning $(py) manage.py makemigrations --check --dry-run
+	@$(py) -m tests.audit
 	@$(MAKE) --no-print-directory test
 
 bench: setup-dev  ## the benchmarks, a table with ratios

@@ -78,9 +78,9 @@ def _start_all(supervisor: Supervisor, wish: Wish) -> None:
 
 
 def _check_services(*, embedded: bool) -> None:
-    if settings.EMBEDDED_DATABASE == embedded:
+    if embedded == settings.EMBEDDED_DATABASE:
         preflight.check_database()
-    if settings.EMBEDDED_BROKER == embedded:
+    if embedded == settings.EMBEDDED_BROKER:
         preflight.check_broker()
 
 

@@ -7,6 +7,7 @@ sentence, which `manage.py` prints as its only line.
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import django_stubs_ext
 import environ
@@ -26,10 +27,18 @@ django_stubs_ext.monkeypatch()
 
 env = environ.Env()
 
+
+def _whole_number(name: str, *, default: int) -> int:
+    text = env.str(name, default="") or str(default)
+    if not text.isdecimal() or int(text) < 1:
+        raise ImproperlyConfigured(f"{name} must be a whole number above zero, not {text!r}.")
+    return int(text)
+
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.str("DATA_DIR", default="") or BASE_DIR / ".data").expanduser().resolve()
 
-# Hosts and keys. Beyond loopback both must be named by whoever runs it (config/checks.py, `up`).
+# Hosts and keys. Beyond loopback both must be named by whoever runs it (here and in `up`).
 
 LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) or LOOPBACK_HOSTS
@@ -205,13 +214,19 @@ BUNDLED_MODEL_URL = paths.bundled_model_url(DATA_DIR) if BUNDLED_MODEL else ""
 DEFAULT_MODEL = env.str("DEFAULT_MODEL", default="") or (
     BUNDLED_MODEL_NAME if BUNDLED_MODEL else "gpt-4.1-mini"
 )
-ANALYSIS_CONCURRENCY = env.int("ANALYSIS_CONCURRENCY", default=32)
+ANALYSIS_CONCURRENCY = _whole_number("ANALYSIS_CONCURRENCY", default=32)
 WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", default=False)
 
 # Time and language
 
 USE_TZ = True
-TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+TIME_ZONE = env.str("TIME_ZONE", default="") or "UTC"
+try:
+    ZoneInfo(TIME_ZONE)
+except (ZoneInfoNotFoundError, ValueError) as error:
+    raise ImproperlyConfigured(
+        f"TIME_ZONE must be a zone such as Europe/Berlin, not {TIME_ZONE!r}."
+    ) from error
 LANGUAGE_CODE = "en"
 USE_I18N = False
 
@@ -231,7 +246,7 @@ WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
 globals().update(env.email_url("EMAIL_URL", default="consolemail://"))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="debrief@localhost")
 SENTRY_DSN = env.str("SENTRY_DSN", default="")
-LOG_FORMAT = env.str("LOG_FORMAT", default="text")
+LOG_FORMAT = env.str("LOG_FORMAT", default="") or "text"
 if LOG_FORMAT not in ("json", "text"):
     raise ImproperlyConfigured(f"LOG_FORMAT must be json or text, not {LOG_FORMAT!r}.")
 LOGGING = logging_config(LOG_FORMAT)
