@@ -14,7 +14,7 @@ from .factories import ADA, BEN, TOPIC, agent, draft, language_model, with_field
 
 pytestmark = pytest.mark.django_db
 
-INSTRUCTIONS = {"analysis": {"instructions": "Be brief."}}
+INSTRUCTIONS: dict[str, Any] = {"analysis": {"instructions": "Be brief."}}
 
 
 def test_a_new_agent_has_a_draft_that_works_as_it_is() -> None:
