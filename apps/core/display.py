@@ -12,6 +12,9 @@ NOTHING = "\u2013"  # stands where there is no value, so that columns do not col
 Numeric = int | float | Decimal
 
 
+_UNITS: tuple[tuple[int, str], ...] = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
+
+
 def number(value: object) -> str:
     """`12,904`; fractions keep up to two digits. What is not a number stays as it is."""
     if value is None or value == "":
@@ -27,7 +30,7 @@ def compact(value: Numeric | None) -> str:
     """A figure whose last digits do not matter: `14.1 M`; exact below 100,000."""
     if value is None:
         return NOTHING
-    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+    for size, unit in _UNITS:
         if abs(value) >= max(size, 100_000):
             scaled = f"{float(value) / size:.1f}".removesuffix(".0")
             return f"{scaled} {unit}"

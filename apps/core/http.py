@@ -56,7 +56,7 @@ def varies_by_htmx(
     """Set `Vary` on whatever `view` answers; for views that call `wants_fragment` themselves."""
 
     @wraps(view)
-    def varied(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> R:
+    def varied(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> R:
         response = view(request, *args, **kwargs)
         patch_vary_headers(response, FRAGMENT_HEADERS)
         return response
@@ -84,19 +84,14 @@ def add_toast(
 
 
 def dialog_done(
-    text: str = "",
-    *,
-    kind: ToastKind = "ok",
-    href: str = "",
-    action: str = "",
-    **events: object,
+    text: str = "", *events: str, kind: ToastKind = "ok", href: str = "", action: str = ""
 ) -> HttpResponse:
     """The answer to a form in a dialog that succeeded: close it, say so, tell the page.
 
-    A 204, so nothing is swapped. `events` are fired for whatever shows the changed data
-    (`hx-trigger="agents:changed from:body"`). The form's invalid answer is a 200 with the form.
+    A 204, so nothing is swapped. `events` are the names of those fired for whatever shows the
+    changed data (`hx-trigger="agents:changed from:body"`). An invalid form is answered with a 200 instead.
     """
-    response = hx_trigger(HttpResponse(status=204), **{"dialog:close": None, **events})
+    response = hx_trigger(HttpResponse(status=204), **dict.fromkeys(["dialog:close", *events]))
     return add_toast(response, text, kind=kind, href=href, action=action) if text else response
 
 

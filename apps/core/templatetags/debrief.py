@@ -134,7 +134,7 @@ def nav_link(  # noqa: PLR0917 (each is an attribute of the link)
 
     It is current on its own pages, and where a view puts its `section` as `nav` into the context.
     """
-    if not context.get("may", {}).get(needs):
+    if not (context.get("may") or {}).get(needs):
         return mark_safe("")
     try:
         url = reverse(url_name)
@@ -162,13 +162,15 @@ def sort_th(
     label: str,
     *,
     num: bool = False,
+    down: bool = False,
     hx: str = "",
     default: str = "",
     css: str = "",
 ) -> dict[str, object]:
     """A table head that sorts by `field` (`?sort=field`, `?sort=-field`) and says how it does.
 
-    The first click sorts figures from the top (`num`), words from A. `default` is the sort of a
+    The first click sorts figures and times from the top (`num`, which also sets the column to the
+    right, or `down`), words from A. `default` is the sort of a
     list whose URL names none. `hx` is the target that htmx swaps; the cursor is dropped.
     """
     params = context["request"].GET.copy()
@@ -179,7 +181,7 @@ def sort_th(
     elif current == f"-{field}":
         direction, following = "descending", field
     else:
-        direction, following = "", f"-{field}" if num else field
+        direction, following = "", f"-{field}" if num or down else field
     params["sort"] = following
     url = f"?{params.urlencode()}"
     names = " ".join(name for name in ("num" if num else "", css) if name)
