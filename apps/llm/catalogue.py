@@ -8,15 +8,14 @@ overwritten.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
-from types import MappingProxyType
 
-_NO_PARAMETERS = MappingProxyType[str, object]({})
 # Same question, same answer, as far as the provider can.
-_STEADY = MappingProxyType[str, object]({"temperature": 0})
+_STEADY: Mapping[str, object] = {"temperature": 0}
 # Filling in fields needs little thought, and reasoning tokens are charged as output.
-_BRIEF = MappingProxyType[str, object]({"reasoning_effort": "minimal"})
+_BRIEF: Mapping[str, object] = {"reasoning_effort": "minimal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class KnownModel:
     output: str
     context: int = 128_000
     max_output: int = 4_096
-    parameters: MappingProxyType[str, object] = _NO_PARAMETERS
+    parameters: Mapping[str, object] = field(default_factory=dict)
 
     def fields(self) -> dict[str, object]:
         """The columns of its row."""
