@@ -5,11 +5,14 @@ import uuid
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from apps.agents.models import AgentVersion, AnalysisConfig
 from apps.conversations.models import Conversation, Trigger
 from apps.core.ids import public_id
 from apps.llm.errors import ErrorCode
+
+from .failures import failure_sentence
 
 
 def analysis_id() -> str:
@@ -166,6 +169,16 @@ class Analysis(models.Model):
     @property
     def is_final(self) -> bool:
         return self.state not in {State.PENDING, State.RUNNING}
+
+    @property
+    def seconds_waiting(self) -> int:
+        """How long ago it was asked for."""
+        return max(0, int((timezone.now() - self.created_at).total_seconds()))
+
+    @property
+    def sentence(self) -> str:
+        """A failure in words: what its code means, then what the provider or we said of it."""
+        return failure_sentence(self.error_code, self.error_message)
 
     def ordered_output(self) -> dict[str, object]:
         """The values in the order of the config's fields, empty ones left out."""

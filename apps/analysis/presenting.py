@@ -12,6 +12,7 @@ from apps.conversations.models import AnalysisState, Conversation, Reason
 from apps.core import display
 from apps.llm.errors import ErrorCode
 
+from .failures import failure_sentence
 from .models import Analysis
 from .results import changed_fields, history_columns
 
@@ -103,15 +104,6 @@ def why_none(conversation: Conversation, failed: Analysis | None = None) -> Why:
     if not conversation.has_ended:
         return Why(Reason.NOT_ENDED, f"This {kind} has not been analysed: it has not ended yet.")
     return Why("", f"This {kind} has not been analysed yet.", "rerun")
-
-
-def failure_sentence(code: str, message: str = "") -> str:
-    """A failure in words: what the code means, then what the provider or we said of it."""
-    label = str(ErrorCode(code).label) if code in ErrorCode.values else display.words(code)
-    message = message.strip()
-    if not message or message.rstrip(".").lower() == label.lower():
-        return f"{label}."
-    return f"{label}. {message}"
 
 
 # Fields and their values

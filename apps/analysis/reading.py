@@ -126,7 +126,7 @@ def window(
     at = min(max(hit, 0), len(hits) - 1) if hits else 0
     start = min(max(start, 0), len(messages))
     stop = _stop(messages, start)
-    if hits and not start <= hits[at] < stop:
+    if hits and not start and hits[at] >= stop:
         start = max(0, hits[at] - LEAD_IN)
         stop = _stop(messages, start)
     lines = tuple(_lines(messages, scene, start, stop))

@@ -66,14 +66,20 @@ def plan_rerun(conversation: Conversation, *, version: AgentVersion | None = Non
     """What a rerun reads the conversation with: the drafts of the agents on its route.
 
     A named ``version`` takes the place of its own agent's draft in the chain (product 4.2).
+    Raises UnableToRerun where its agent is not on the route.
     """
     if version is None:
         return plans_for_routes([conversation.route])[conversation.route]
-    steps: list[Step] = []
     drafts = plans_for_routes([conversation.route])[conversation.route].versions
-    for position, draft in enumerate(drafts):
-        setting = "both_agents" if position else ""
-        steps.append((setting, version if version.agent_id == draft.agent_id else draft))
+    if all(version.agent_id != draft.agent_id for draft in drafts):
+        raise UnableToRerun(
+            f"{version.agent.name} {version} cannot be used: its agent is not one of those whose "
+            "prompts read this conversation."
+        )
+    steps: list[Step] = [
+        ("both_agents" if i else "", version if version.agent_id == draft.agent_id else draft)
+        for i, draft in enumerate(drafts)
+    ]
     return plan_for_steps(steps)
 
 

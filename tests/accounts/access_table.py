@@ -52,5 +52,24 @@ ACCESS: dict[str, Needs] = {
     "accounts:person_link": action(ADMIN),
     "accounts:person_active": form(ADMIN),
     "accounts:audit": page(ADMIN),
+    # conversations
+    "conversations:filter_row": page(VIEWER),
+    "conversations:filter_edit": page(VIEWER),
+    # analysis
+    "analysis:conversation": page(VIEWER),
+    "analysis:messages": page(VIEWER),
+    "analysis:message": page(VIEWER),
+    "analysis:progress": page(VIEWER),
+    "analysis:changes": page(VIEWER),
+    "analysis:rerun": form(OPERATOR),
+    "analysis:restore": form(OPERATOR),
+    # analysis
+    "analysis:conversation": page(VIEWER),
+    "analysis:messages": page(VIEWER),
+    "analysis:message": page(VIEWER),
+    "analysis:changes": page(VIEWER),
+    "analysis:progress": page(VIEWER),
+    "analysis:rerun": form(OPERATOR),
+    "analysis:restore": form(OPERATOR),
 }
 """Everything under `admin:` is for admins and has no rows."""

@@ -1,0 +1,13 @@
+"""Failures in words."""
+
+from apps.core import display
+from apps.llm.errors import ErrorCode
+
+
+def failure_sentence(code: str, message: str = "") -> str:
+    """A failure in words: what the code means, then what the provider or we said of it."""
+    label = str(ErrorCode(code).label) if code in ErrorCode.values else display.words(code)
+    message = message.strip()
+    if not message or message.rstrip(".").lower() == label.lower():
+        return f"{label}."
+    return f"{label}. {message}"

@@ -1,0 +1,1 @@
+"""The conversation page, its rerun and its history."""

@@ -1,0 +1,128 @@
+"""What the views of this room share: finding a conversation, and the context of its panel."""
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, QueryDict
+
+from apps.analysis import pages
+from apps.analysis.models import Analysis
+from apps.analysis.presenting import analysis_json, changes_between, result_of, why_none
+from apps.conversations.models import Attributes, Conversation
+
+#: Longest list query that is carried along; a longer one is dropped, not cut.
+ORIGIN_MAX = 4000
+
+
+def conversation_or_404(conv_id: str) -> Conversation:
+    """The conversation, with what its page shows of it."""
+    try:
+        return pages.conversation_by_id(conv_id)
+    except Conversation.DoesNotExist as error:
+        raise Http404("There is no such conversation.") from error
+
+
+def analysis_or_404(conversation: Conversation, an_id: str) -> Analysis:
+    """One analysis of this conversation."""
+    found = pages.analyses_of(conversation).filter(public_id=an_id).first()
+    if found is None:
+        raise Http404("This conversation has no such analysis.")
+    return found
+
+
+def links_of(request: HttpRequest, conversation: Conversation) -> pages.Links:
+    """URLs that keep the list from which one came."""
+    origin = (request.POST.get("from") or request.GET.get("from") or "").replace("\x00", "")
+    return pages.Links(conversation.public_id, origin if len(origin) <= ORIGIN_MAX else "")
+
+
+def number_in(params: QueryDict, name: str) -> int:
+    """A whole number of the query, 0 where it is none: a hand-edited URL is no error."""
+    text = params.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+
+
+def panel_context(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
+    """Everything that one tab of the panel shows."""
+    asked = request.GET.get("tab", "analysis")
+    tab = asked if asked in pages.TABS else "analysis"
+    links = links_of(request, conversation)
+    fill = {"analysis": analysis_tab, "history": history_tab, "details": details_tab}[tab]
+    return {
+        "conversation": conversation,
+        "links": links,
+        "tab": tab,
+        "tabs": [
+            (name, label, links.to("conversation", tab="" if name == "analysis" else name))
+            for name, label in pages.TABS.items()
+        ],
+        "can_rerun": pages.can_rerun(conversation),
+        **fill(request, conversation),
+    }
+
+
+def analysis_tab(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
+    """The current result, what is at work, the last failure; after a rerun, old beside new."""
+    standing = pages.standing_of(conversation)
+    current = standing.current
+    proposal = pages.propose_rerun(conversation, current) if current else None
+    return {
+        "standing": standing,
+        "result": result_of(current) if current else None,
+        "by_whom": pages.by_whom(current) if current else "",
+        "why": None if current else why_none(conversation, standing.failed),
+        "proposal": proposal,
+        "run": run_context(request, conversation),
+    }
+
+
+def run_context(request: HttpRequest, conversation: Conversation) -> dict[str, Any] | None:
+    """The rerun that the page was opened for (``?run=``), once it has ended."""
+    run_id = request.GET.get("run", "")
+    if not run_id or "\x00" in run_id:
+        return None
+    run = pages.analyses_of(conversation).filter(public_id=run_id).first()
+    return None if run is None or not run.is_final else ended_run(run)
+
+
+def ended_run(run: Analysis) -> dict[str, Any]:
+    """A rerun that ended: old and new side by side, or the failure."""
+    before = pages.previous_of(run)
+    changes = changes_between(before, run) if run.state == "succeeded" and before else []
+    changed = [change for change in changes if change.changed]
+    return {
+        "analysis": run,
+        "before": before,
+        "changed": changed,
+        "same": [change for change in changes if not change.changed],
+        "total": len(changes),
+    }
+
+
+def history_tab(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
+    """Every analysis ever made, and two of them side by side."""
+    rows = list(pages.analyses_of(conversation).defer("raw_output")[: pages.HISTORY_LIMIT + 1])
+    picked = [a for a in rows if a.public_id in set(request.GET.getlist("pick"))]
+    pair = sorted(picked, key=lambda a: (a.finished_at or a.created_at, a.pk))
+    changes = changes_between(pair[0], pair[1]) if len(pair) == 2 else []
+    return {
+        "rows": [(a, pages.by_whom(a)) for a in rows[: pages.HISTORY_LIMIT]],
+        "more": len(rows) > pages.HISTORY_LIMIT,
+        "picked": {a.public_id for a in picked},
+        "pair": pair if len(pair) == 2 else None,
+        "pick_error": "pick" in request.GET and len(pair) != 2,
+        "changed": [c for c in changes if c.changed],
+        "same": [c for c in changes if not c.changed],
+        "pick_from": [a for a in rows if a.state == "succeeded"],
+    }
+
+
+def details_tab(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
+    """All raw data."""
+    current = pages.analyses_of(conversation).filter(is_current=True).first()
+    attributes = Attributes.objects.filter(conversation=conversation).first()
+    return {
+        "attributes": attributes,
+        "transfers": pages.transfers_of(conversation),
+        "current": current,
+        "raw_analysis": analysis_json(current) if current else None,
+    }

@@ -1,0 +1,123 @@
+"""The page of one conversation: its facts, its transcript, and the panel beside it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+from django_htmx.http import reswap, retarget
+
+from apps.analysis import pages, reading
+from apps.conversations.models import Conversation, Transfer
+from apps.core import display
+from apps.core.http import stop_polling, varies_by_htmx, wants_fragment
+
+from .common import (
+    analysis_or_404,
+    conversation_or_404,
+    ended_run,
+    links_of,
+    number_in,
+    panel_context,
+)
+from .neighbours import neighbours_of
+
+
+@require_safe
+@varies_by_htmx
+def conversation(request: HttpRequest, conv_id: str) -> HttpResponse:
+    """The whole page; for htmx one tab of the panel."""
+    found = conversation_or_404(conv_id)
+    context = panel_context(request, found)
+    if wants_fragment(request):
+        return render(request, "analysis/_panel.html", context)
+    transfers = pages.transfers_of(found)
+    context |= {
+        "nav": "calls" if found.channel == "voice" else "chats",
+        "title": pages.title_of(found),
+        "transfers": transfers,
+        "disconnection": display.words(found.disconnection_reason),
+        "neighbours": neighbours_of(found, context["links"]),
+        **_transcript_context(request, found, transfers),
+    }
+    return render(request, "analysis/conversation.html", context)
+
+
+@require_safe
+@varies_by_htmx
+def messages(request: HttpRequest, conv_id: str) -> HttpResponse:
+    """A window of the transcript: further down, or around what was searched for."""
+    found = conversation_or_404(conv_id)
+    if not wants_fragment(request):
+        return HttpResponseRedirect(
+            f"{links_of(request, found).analysis}?{request.GET.urlencode()}"
+        )
+    context = _transcript_context(request, found, pages.transfers_of(found))
+    context |= {"conversation": found, "links": links_of(request, found)}
+    window: reading.Window = context["window"]
+    if "more" in request.GET:
+        return render(request, "analysis/_lines.html", context)
+    response = render(request, "analysis/_messages.html", context)
+    if window.hits:
+        response["HX-Reswap"] = f"outerHTML show:#{window.anchor}:top"
+    return response
+
+
+@require_safe
+def message(request: HttpRequest, conv_id: str, index: int) -> HttpResponse:
+    """One message whole, as plain text: for those that are too long for the page."""
+    stored = pages.messages_of(conversation_or_404(conv_id))
+    if index >= len(stored):
+        raise Http404("This conversation has no such message.")
+    return HttpResponse(reading.whole_text(stored[index]), content_type="text/plain; charset=utf-8")
+
+
+@require_safe
+@varies_by_htmx
+def progress(request: HttpRequest, conv_id: str, an_id: str) -> HttpResponse:
+    """How a rerun goes on; the last answer puts old and new into the panel and ends the poll."""
+    found = conversation_or_404(conv_id)
+    run = analysis_or_404(found, an_id)
+    links = links_of(request, found)
+    if not wants_fragment(request):
+        return HttpResponseRedirect(links.to("conversation", run=run.public_id))
+    if not run.is_final:
+        return render(request, "analysis/_run.html", {"run": run, "links": links})
+    context = {**panel_context(request, found), "run": ended_run(run)}
+    response = render(request, "analysis/_panel.html", context)
+    return stop_polling(reswap(retarget(response, "#panel"), "outerHTML"))
+
+
+def _transcript_context(
+    request: HttpRequest, found: Conversation, transfers: Sequence[Transfer]
+) -> dict[str, Any]:
+    window = reading.window(
+        pages.messages_of(found),
+        pages.scene_of(found, transfers),
+        start=number_in(request.GET, "start"),
+        find=request.GET.get("find", "").replace("\x00", ""),
+        hit=number_in(request.GET, "hit"),
+    )
+    return {"window": window, "ways": _ways(links_of(request, found), window)}
+
+
+def _ways(links: pages.Links, window: reading.Window) -> dict[str, tuple[str, str]]:
+    """Where one can go from a window, each as a page and as a fragment."""
+
+    def way(**params: object) -> tuple[str, str]:
+        params = {"find": window.find, **params}
+        return links.to("conversation", **params), links.to("messages", **params)
+
+    ways = {}
+    if len(window.hits) > 1:
+        ways["previous"] = way(hit=window.previous_hit)
+        ways["next"] = way(hit=window.next_hit)
+    if window.start:
+        ways["earlier"] = way(start=max(0, window.start - reading.WINDOW_MESSAGES // 2))
+    if window.left:
+        ways["more"] = (
+            links.to("conversation", start=window.stop, find=window.find),
+            links.to("messages", start=window.stop, find=window.find, more=1),
+        )
+    return ways

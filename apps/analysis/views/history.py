@@ -1,0 +1,58 @@
+"""Making an earlier result the current one again."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.views.decorators.http import require_http_methods
+
+from apps.accounts.access import role_required
+from apps.accounts.actors import actor_of
+from apps.accounts.models import Role
+from apps.analysis import pages
+from apps.analysis.given import UnableToRestore
+from apps.analysis.given import restore as restore_result
+from apps.analysis.models import Analysis
+from apps.analysis.presenting import changes_between
+from apps.core.http import dialog_done, render_either, varies_by_htmx, wants_fragment
+
+from .common import analysis_or_404, conversation_or_404, links_of
+
+DONE = "The earlier result is current again."
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.OPERATOR)
+@varies_by_htmx
+def restore(request: HttpRequest, conv_id: str, an_id: str) -> HttpResponse:
+    """Ask with the difference in sight; on POST restore it."""
+    found = conversation_or_404(conv_id)
+    analysis = analysis_or_404(found, an_id)
+    links = links_of(request, found)
+    if request.method != "POST":
+        return _dialog(request, analysis, links)
+    try:
+        restore_result(analysis=analysis, by=actor_of(request))
+    except UnableToRestore as error:
+        return _dialog(request, analysis, links, error=error.message)
+    if wants_fragment(request):
+        return dialog_done(DONE, "analysis:changed")
+    messages.success(request, DONE)
+    return HttpResponseRedirect(links.analysis)
+
+
+def _dialog(
+    request: HttpRequest, analysis: Analysis, links: pages.Links, *, error: str = ""
+) -> HttpResponse:
+    current = pages.analyses_of(analysis.conversation).filter(is_current=True).first()
+    changes = changes_between(current, analysis) if current else []
+    context = {
+        "analysis": analysis,
+        "by_whom": pages.by_whom(analysis),
+        "links": links,
+        "error": error,
+        "possible": analysis.state == "succeeded" and not analysis.is_current,
+        "changed": [change for change in changes if change.changed],
+        "nav": "calls" if analysis.conversation.channel == "voice" else "chats",
+    }
+    return render_either(
+        request, page="analysis/restore.html", fragment="analysis/_restore.html", context=context
+    )

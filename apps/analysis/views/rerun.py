@@ -1,0 +1,88 @@
+"""Rerun analysis (product 4): the dialog that says what it will use and cost, and the start."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from apps.accounts.access import role_required
+from apps.accounts.actors import actor_of
+from apps.accounts.models import Role
+from apps.analysis import pages
+from apps.analysis.forms import RerunForm
+from apps.analysis.services import UnableToRerun, check_rerun, plan_rerun, request_rerun
+from apps.conversations.models import Conversation
+from apps.core.http import dialog_done, render_either, varies_by_htmx, wants_fragment
+
+from .common import conversation_or_404, links_of
+
+CHANGED_MEANWHILE = (
+    "The draft was saved while this dialog was open. Below is what would be used now: look at it "
+    "and confirm once more."
+)
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.OPERATOR)
+@varies_by_htmx
+def rerun(request: HttpRequest, conv_id: str) -> HttpResponse:
+    """Say what a rerun would do; on POST start it, or show the dialog again with the reason."""
+    found = conversation_or_404(conv_id)
+    if request.method != "POST":
+        return _dialog(request, found)
+    form = RerunForm(request.POST)
+    plan = plan_rerun(found)
+    shown = form.cleaned_data["config"] if form.is_valid() else "unreadable"
+    if shown and shown != plan.config.sha256:
+        return _dialog(request, found, notice=CHANGED_MEANWHILE)
+    try:
+        analysis = request_rerun(conversation=found, by=actor_of(request))
+    except UnableToRerun as error:
+        return _dialog(request, found, error=error.message)
+    if wants_fragment(request):
+        return dialog_done("", "analysis:changed")
+    messages.success(request, "The rerun has been started.")
+    return HttpResponseRedirect(links_of(request, found).to("conversation", run=analysis.public_id))
+
+
+def _dialog(
+    request: HttpRequest, found: Conversation, *, error: str = "", notice: str = ""
+) -> HttpResponse:
+    standing = pages.standing_of(found)
+    context: dict[str, Any] = {
+        "conversation": found,
+        "links": links_of(request, found),
+        "title": pages.title_of(found),
+        "standing": standing,
+        "refusal": error or check_rerun(found, at_work=standing.at_work is not None),
+        "notice": notice,
+        "proposal": pages.propose_rerun(found, standing.current),
+        "nav": "calls" if found.channel == "voice" else "chats",
+    }
+    return render_either(
+        request,
+        page="analysis/rerun.html",
+        fragment="analysis/_rerun.html",
+        context=context,
+    )
+
+
+@require_safe
+@varies_by_htmx
+def changes(request: HttpRequest, conv_id: str) -> HttpResponse:
+    """What the drafts have changed since the present result."""
+    found = conversation_or_404(conv_id)
+    standing = pages.standing_of(found)
+    context = {
+        "conversation": found,
+        "links": links_of(request, found),
+        "title": pages.title_of(found),
+        "standing": standing,
+        "proposal": pages.propose_rerun(found, standing.current),
+        "can_rerun": pages.can_rerun(found),
+        "nav": "calls" if found.channel == "voice" else "chats",
+    }
+    template = "_changes" if wants_fragment(request) else "changes"
+    return render(request, f"analysis/{template}.html", context)
