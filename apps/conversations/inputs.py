@@ -1,0 +1,72 @@
+"""A conversation as a door hands it in: read and checked, not yet stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+
+from apps.core.errors import UserError
+
+from .models import Status, TransferSetting
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ContactInput:
+    """Who it was with; unknown parts are empty."""
+
+    phone_number: str = ""
+    email: str = ""
+    first_name: str = ""
+    last_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferInput:
+    """A move to another agent (its id) after so many messages."""
+
+    after_message: int
+    to_agent: str
+    setting: str = TransferSetting.ONLY_DESTINATION_AGENT.value
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationInput:
+    """One conversation; what is empty or None is not known to whoever handed it in.
+
+    ``agent`` is Debrief's id or the platform's; empty leaves it to the door's default. ``at`` of
+    a message is ISO 8601. ``analysis`` is a result that another platform made.
+    """
+
+    channel: str
+    agent: str = ""
+    agent_version: int | None = None
+    source: str = "api"
+    external_id: str = ""
+    status: str = Status.ENDED.value
+    language: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration_ms: int | None = None
+    direction: str = ""
+    from_number: str = ""
+    to_number: str = ""
+    disconnection_reason: str = ""
+    recording_url: str = ""
+    contact: ContactInput | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    dynamic_variables: Mapping[str, Any] = field(default_factory=dict)
+    messages: list[Message] = field(default_factory=list)
+    transfers: tuple[TransferInput, ...] = ()
+    analysis: Mapping[str, Any] | None = None
+
+
+class LineRefused(UserError):
+    """One conversation that cannot be taken in. ``code`` is for programs, per instance."""
+
+    status: ClassVar[int] = 422
+
+    def __init__(self, code: str, message: str, field_name: str = "") -> None:
+        super().__init__(message, {field_name: message} if field_name else None)
+        self.code = code  # type: ignore[misc]  # the base's is per class; lines have many

@@ -1,0 +1,89 @@
+"""The one rule of merging (product 2.3), as pure functions.
+
+The same data again changes nothing, more data is added, the status only moves forward. A line
+that is *behind* (its status is an earlier one than the stored) arrived late: it fills gaps and
+replaces nothing. Otherwise what it says holds. Nothing is ever emptied.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .inputs import ConversationInput, Message
+from .models import Conversation, Status
+
+_RANK = {
+    Status.REGISTERED.value: 0,
+    Status.ONGOING.value: 1,
+    Status.ENDED.value: 2,
+    Status.ERROR.value: 2,
+    Status.NOT_CONNECTED.value: 2,
+}
+_SCALARS = (
+    "language",
+    "started_at",
+    "ended_at",
+    "duration_ms",
+    "direction",
+    "from_number",
+    "to_number",
+    "disconnection_reason",
+    "recording_url",
+)
+
+
+def is_ahead(stored: str, given: str) -> bool:
+    """Whether a line with the status ``given`` may replace what is stored."""
+    return _RANK[given] >= _RANK[stored]
+
+
+def merge_scalars(stored: Conversation, line: ConversationInput) -> dict[str, Any]:
+    """The columns that change, with their new values."""
+    ahead = is_ahead(stored.status, line.status)
+    changes: dict[str, Any] = {}
+    for name in _SCALARS:
+        old, new = getattr(stored, name), getattr(line, name)
+        if new in {"", None} or new == old:
+            continue
+        if ahead or old in {"", None}:
+            changes[name] = new
+    if _RANK[line.status] > _RANK[stored.status]:
+        changes["status"] = line.status
+    return changes
+
+
+def merge_object(
+    stored: Mapping[str, Any], given: Mapping[str, Any], *, ahead: bool
+) -> dict[str, Any]:
+    """Keys of both; where they differ, the given ones unless the line is behind."""
+    return {**stored, **given} if ahead else {**given, **stored}
+
+
+def merge_messages(
+    stored: Sequence[Message], given: Sequence[Message], *, ahead: bool
+) -> list[Message]:
+    """The messages after the merge.
+
+    A list that begins with the stored one is appended; a beginning of the stored one adds at most
+    the times that were unknown. A different list replaces it only when it is not shorter.
+    """
+    same = 0
+    for old, new in zip(stored, given, strict=False):
+        if (old["role"], old["content"]) != (new["role"], new["content"]):
+            break
+        same += 1
+    if same < len(stored) and same < len(given):
+        return list(given) if ahead and len(given) >= len(stored) else list(stored)
+    merged = [{**new, **old} for old, new in zip(stored, given, strict=False)]
+    return [*merged, *stored[same:], *given[same:]]
+
+
+def merge_list(stored: Sequence[Any], given: Sequence[Any], *, ahead: bool) -> list[Any]:
+    """The same rule for what is equal or not, such as transfers."""
+    same = 0
+    for old, new in zip(stored, given, strict=False):
+        if old != new:
+            break
+        same += 1
+    if same < len(stored) and same < len(given):
+        return list(given) if ahead and len(given) >= len(stored) else list(stored)
+    return [*stored, *given[same:]] if same == len(stored) else list(stored)

@@ -1,0 +1,95 @@
+"""Contacts of conversations: found by phone number or email, made where they are new."""
+
+from collections.abc import Mapping, Sequence
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from apps.contacts.models import Contact
+
+from .inputs import ContactInput
+
+
+def contacts_for(people: Sequence[ContactInput]) -> dict[ContactInput, Contact]:
+    """The contact of each person who has a number or an email. The number decides before it.
+
+    Safe against others who make the same contact at the same moment: the first one stays.
+    """
+    wanted = [person for person in dict.fromkeys(people) if person.phone_number or person.email]
+    if not wanted:
+        return {}
+    known = _Known(wanted)
+    new: list[Contact] = []
+    for person in wanted:
+        contact = known.of(person)
+        if contact is None:
+            new.append(known.add(_filled(Contact(), known.missing(Contact(), person))))
+        elif any(contact is made for made in new):
+            known.add(_filled(contact, known.missing(contact, person)))
+    if new:
+        Contact.objects.bulk_create(new, ignore_conflicts=True)
+        known = _Known(wanted)
+    found: dict[ContactInput, Contact] = {}
+    for person in wanted:
+        contact = known.of(person)
+        if contact is not None:
+            _save(contact, known.missing(contact, person))
+            found[person] = known.add(contact)
+    return found
+
+
+class _Known:
+    """Contacts by phone number and by email."""
+
+    def __init__(self, people: Sequence[ContactInput]) -> None:
+        self.by_phone: dict[str, Contact] = {}
+        self.by_email: dict[str, Contact] = {}
+        phones = {person.phone_number for person in people} - {""}
+        emails = {person.email for person in people} - {""}
+        asked = Q(phone_number__in=phones) | Q(email__in=emails)
+        for contact in Contact.objects.filter(asked).order_by("pk"):
+            self.add(contact)
+
+    def add(self, contact: Contact) -> Contact:
+        if contact.phone_number:
+            self.by_phone.setdefault(contact.phone_number, contact)
+        if contact.email:
+            self.by_email.setdefault(contact.email, contact)
+        return contact
+
+    def of(self, person: ContactInput) -> Contact | None:
+        """By the number first; by the email only where that is not somebody of another number."""
+        if person.phone_number in self.by_phone:
+            return self.by_phone[person.phone_number]
+        contact = self.by_email.get(person.email)
+        if contact and person.phone_number and contact.phone_number:
+            return None
+        return contact
+
+    def missing(self, contact: Contact, person: ContactInput) -> dict[str, str]:
+        """What the person brings that the contact lacks; another's number or email stays there."""
+        return {
+            name: value
+            for name in ("phone_number", "email", "first_name", "last_name")
+            if (value := getattr(person, name))
+            and not getattr(contact, name)
+            and not (name == "phone_number" and value in self.by_phone)
+            and not (name == "email" and value in self.by_email)
+        }
+
+
+def _filled(contact: Contact, missing: Mapping[str, str]) -> Contact:
+    for name, value in missing.items():
+        setattr(contact, name, value)
+    return contact
+
+
+def _save(contact: Contact, missing: Mapping[str, str]) -> None:
+    """Add what is missing; what somebody else took at this moment stays theirs."""
+    if not missing:
+        return
+    try:
+        with transaction.atomic():
+            _filled(contact, missing).save(update_fields=list(missing))
+    except IntegrityError:
+        contact.refresh_from_db()

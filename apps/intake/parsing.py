@@ -1,0 +1,234 @@
+"""Reading one conversation as outside programs write it (interfaces.md).
+
+Strict about what Debrief stands on (channel, roles, times, numbers), forgiving about form: nulls,
+other platforms' role names, `id` for `external_id`, and keys that nobody knows, which go to the
+metadata unread. Each refusal is one sentence with the value that was refused.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from apps.agents.models import Channel
+from apps.conversations.inputs import (
+    ContactInput,
+    ConversationInput,
+    LineRefused,
+    TransferInput,
+)
+from apps.conversations.models import Direction, Status, TransferSetting
+from apps.llm.text import sanitise
+
+from . import reading
+from .messages import read_messages
+from .numbers import normal_number
+
+_KNOWN = {
+    "id",
+    "external_id",
+    "source",
+    "agent_id",
+    "agent_version",
+    "channel",
+    "status",
+    "language",
+    "started_at",
+    "ended_at",
+    "duration_ms",
+    "direction",
+    "from_number",
+    "to_number",
+    "disconnection_reason",
+    "metadata",
+    "dynamic_variables",
+    "recording_url",
+    "contact",
+    "messages",
+    "transfers",
+    "analysis",
+}
+MAX_DEPTH = 100
+_OPENED = {Status.REGISTERED.value, Status.ONGOING.value, Status.NOT_CONNECTED.value}
+
+
+def read_line(text: str | bytes, *, source: str) -> ConversationInput:
+    """One line of NDJSON. Raises LineRefused."""
+    return read_conversation(read_json(text), source=source)
+
+
+def read_json(text: str | bytes) -> Mapping[str, Any]:
+    """A JSON object. Raises LineRefused with code ``not_json`` or ``not_an_object``."""
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise LineRefused(
+            "not_json", f"This is not UTF-8: byte {error.start + 1} cannot be read."
+        ) from None
+    except RecursionError:
+        raise LineRefused("not_json", "This is nested too deeply to be read.") from None
+    except ValueError as error:
+        raise LineRefused("not_json", f"This is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise LineRefused("not_an_object", "A conversation is a JSON object: {…}.")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationInput:
+    """One conversation as a JSON object. ``source`` names it where it names none itself."""
+    known = {name: body.get(name) for name in _KNOWN}
+    channel = reading.choice(known["channel"], "channel", Channel.values, required=True)
+    status = reading.choice(known["status"], "status", Status.values) or Status.ENDED.value
+    started, ended, duration = _times(known)
+    if known["messages"] is None and "messages" not in body and status not in _OPENED:
+        raise LineRefused(
+            "missing_field", "messages is missing; send [] where nothing was said.", "messages"
+        )
+    messages = read_messages(known["messages"], started)
+    return ConversationInput(
+        channel=channel,
+        agent=reading.text(known["agent_id"], "agent_id", 200),
+        agent_version=reading.integer(known["agent_version"], "agent_version", 2**31 - 1),
+        source=_source(known["source"]) or source,
+        external_id=_external_id(known),
+        status=status,
+        language=reading.text(known["language"], "language", 35),
+        started_at=started,
+        ended_at=ended,
+        duration_ms=duration,
+        direction=reading.choice(known["direction"], "direction", Direction.values),
+        from_number=reading.text(known["from_number"], "from_number", 60),
+        to_number=reading.text(known["to_number"], "to_number", 60),
+        disconnection_reason=reading.text(
+            known["disconnection_reason"], "disconnection_reason", 100
+        ),
+        recording_url=_recording(known["recording_url"]),
+        contact=_contact(known["contact"]),
+        metadata=_metadata(body, known),
+        dynamic_variables=_plain_object(known["dynamic_variables"], "dynamic_variables"),
+        messages=messages,
+        transfers=_transfers(known["transfers"], len(messages)),
+        analysis=_plain_object(known["analysis"], "analysis") or None,
+    )
+
+
+def _external_id(known: Mapping[str, Any]) -> str:
+    for name in ("external_id", "id"):
+        if value := reading.text(known[name], name, 300):
+            return value
+    return ""
+
+
+def _source(value: object) -> str:
+    return "" if isinstance(value, dict) else reading.text(value, "source", 100)
+
+
+def _metadata(body: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Its own, then what this reader does not know: nothing that was sent is lost."""
+    extra = {name: value for name, value in body.items() if name not in _KNOWN}
+    if isinstance(known["source"], dict):
+        extra["source"] = known["source"]
+    own = _plain_object(known["metadata"], "metadata")
+    return {**_plain_object(extra, "metadata"), **own}
+
+
+def _times(known: Mapping[str, Any]) -> tuple[Any, Any, int | None]:
+    started = reading.moment(known["started_at"], "started_at")
+    ended = reading.moment(known["ended_at"], "ended_at")
+    duration = reading.integer(known["duration_ms"], "duration_ms", 10**12)
+    if started and ended and ended < started:
+        raise LineRefused("invalid_value", "ended_at is before started_at.", "ended_at")
+    if started and ended is None and duration is not None:
+        try:
+            ended = started + timedelta(milliseconds=duration)
+        except OverflowError:
+            raise LineRefused("invalid_value", "duration_ms is too long.", "duration_ms") from None
+    return started, ended, duration
+
+
+def _recording(value: object) -> str:
+    url = reading.text(value, "recording_url", 4_000)
+    if url and not url.lower().startswith(("http://", "https://")):
+        raise LineRefused(
+            "invalid_value",
+            f"recording_url begins with http:// or https://, not {reading.shown(url)}.",
+            "recording_url",
+        )
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme.lower()}{separator}{rest}"
+
+
+def _contact(value: object) -> ContactInput | None:
+    if value is None:
+        return None
+    parts = reading.an_object(value, "contact")
+    email = reading.text(parts.get("email"), "contact.email", 320).strip().lower()
+    if email and "@" not in email:
+        raise LineRefused(
+            "invalid_value", f"contact.email is no address: {reading.shown(email)}.", "contact"
+        )
+    number = reading.text(parts.get("phone_number"), "contact.phone_number", 60)
+    contact = ContactInput(
+        phone_number=normal_number(number),
+        email=email,
+        first_name=reading.text(parts.get("first_name"), "contact.first_name", 200),
+        last_name=reading.text(parts.get("last_name"), "contact.last_name", 200),
+    )
+    return contact if contact.phone_number or contact.email else None
+
+
+def _transfers(value: object, said: int) -> tuple[TransferInput, ...]:
+    found = []
+    for at, item in enumerate(reading.a_list(value, "transfers")):
+        where = f"transfers[{at}]"
+        parts = reading.an_object(item, where)
+        after = reading.integer(parts.get("after_message"), f"{where}.after_message", 10**9)
+        to_agent = reading.text(parts.get("to_agent_id"), f"{where}.to_agent_id", 200)
+        if not to_agent:
+            raise LineRefused("missing_field", f"{where}.to_agent_id is missing.", "transfers")
+        setting = reading.choice(
+            parts.get("post_call_analysis_setting"),
+            f"{where}.post_call_analysis_setting",
+            TransferSetting.values,
+        )
+        found.append(
+            TransferInput(
+                said if after is None else after,
+                to_agent,
+                setting or TransferSetting.ONLY_DESTINATION_AGENT.value,
+            )
+        )
+    return tuple(found)
+
+
+def _plain_object(value: object, name: str) -> dict[str, Any]:
+    """An object of anything, made fit for the database."""
+    if value is None:
+        return {}
+    return {
+        sanitise(str(key)): clean(item, name)
+        for key, item in reading.an_object(value, name).items()
+    }
+
+
+def clean(value: object, name: str, depth: int = 0) -> Any:
+    """A JSON value without NUL bytes and lone surrogates. Raises LineRefused for what jsonb
+    cannot hold: infinite numbers, and nesting without end."""
+    if depth > MAX_DEPTH:
+        raise LineRefused("invalid_value", f"{name} is nested deeper than {MAX_DEPTH}.", name)
+    if isinstance(value, str):
+        return sanitise(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise LineRefused("invalid_value", f"{name} holds a number out of range.", name)
+    if isinstance(value, list):
+        return [clean(item, name, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {sanitise(str(k)): clean(item, name, depth + 1) for k, item in value.items()}
+    return value

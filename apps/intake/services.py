@@ -1,0 +1,308 @@
+"""Taking conversations in: read, store, and give each its first result.
+
+A result that another platform made is stored as *imported*; what ended without one gets its
+first analysis, or the reason why not (product 2.3, 2.4).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from django.db import DatabaseError, transaction
+
+from apps.accounts.actors import Actor
+from apps.agents.models import Agent, Channel
+from apps.agents.plans import columns_of
+from apps.agents.services import create_agent
+from apps.analysis.given import Imported, record_imported
+from apps.analysis.models import Analysis
+from apps.analysis.services import request_first
+from apps.conversations.inputs import ConversationInput, LineRefused
+from apps.conversations.models import AnalysisState, Conversation, Trigger
+from apps.conversations.services import GROUP, Outcome, Stored, store_conversations
+
+from .parsing import read_conversation, read_line
+
+Line = str | bytes | Mapping[str, Any] | ConversationInput
+MAX_ERRORS = 1_000
+"""Refusals that a report names one by one; beyond, they are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A line that was not taken in; ``line`` counts from 1."""
+
+    line: int
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of the lines, in the words of the bulk door (interfaces.md)."""
+
+    accepted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    errors: list[Refusal] = field(default_factory=list)
+    to_analyze: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.accepted + self.updated + self.unchanged + self.refused
+
+    def as_dict(self) -> dict[str, Any]:
+        """The answer of the bulk door."""
+        return {
+            "accepted": self.accepted,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "refused": self.refused,
+            "errors": [
+                {"line": error.line, "code": error.code, "message": error.message}
+                for error in self.errors
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a door takes lines in."""
+
+    by: Actor
+    source: str
+    default_agents: Mapping[str, Agent]
+
+
+def take_in(
+    *,
+    lines: Iterable[Line],
+    by: Actor,
+    source: str = "api",
+    default_agents: Mapping[str, Agent] | None = None,
+    on_refused: Callable[[Refusal, Line], None] | None = None,
+    on_progress: Callable[[Report], None] | None = None,
+) -> Report:
+    """Take in any number of lines; blank ones are passed over but counted as lines.
+
+    Groups are committed as they come, so a torn upload keeps what it brought, and sending all of
+    it again changes nothing. ``default_agents`` (by channel) answer for lines that name none.
+    ``on_refused`` is told every refusal with its line.
+    """
+    settings = Settings(by, source, {} if default_agents is None else default_agents)
+    report = Report()
+    numbered = ((n, line) for n, line in enumerate(lines, 1) if not _is_blank(line))
+    while group := list(islice(numbered, GROUP)):
+        for (number, line), result in zip(group, _take_group(group, settings, report), strict=True):
+            if isinstance(result, LineRefused):
+                refusal = Refusal(number, result.code, result.message)
+                _count_refusal(report, refusal)
+                if on_refused:
+                    on_refused(refusal, line)
+        if on_progress:
+            on_progress(report)
+    return report
+
+
+def take_in_one(
+    *,
+    line: Line,
+    by: Actor,
+    source: str = "api",
+    default_agents: Mapping[str, Agent] | None = None,
+) -> Stored:
+    """Take in one conversation, all or nothing. Raises LineRefused."""
+    settings = Settings(by, source, {} if default_agents is None else default_agents)
+    with transaction.atomic():
+        (result,) = _take_group([(1, line)], settings, Report())
+        if isinstance(result, LineRefused):
+            raise result
+    return result
+
+
+def default_agents(*, source: str, by: Actor) -> "DefaultAgents":
+    """Agents for lines that name none, one per channel, made when they are first needed."""
+    return DefaultAgents(source, by)
+
+
+class DefaultAgents(Mapping[str, Agent]):
+    """“Imported calls” and “Imported chats”, or those words with the source's name."""
+
+    def __init__(self, source: str, by: Actor) -> None:
+        self.source = source
+        self.by = by
+        self._made: dict[str, Agent] = {}
+
+    def __getitem__(self, channel: str) -> Agent:
+        if channel not in self._made:
+            if channel not in Channel.values:
+                raise KeyError(channel)
+            self._made[channel] = self._agent(channel)
+        return self._made[channel]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def _agent(self, channel: str) -> Agent:
+        what = "Imported calls" if channel == Channel.VOICE else "Imported chats"
+        name = what if self.source == "import" else f"{what}: {self.source}"
+        found = Agent.objects.filter(name=name, channel=channel).order_by("pk").first()
+        return found or create_agent(name=name, channel=channel, by=self.by)
+
+
+def _is_blank(line: Line) -> bool:
+    return isinstance(line, str | bytes) and not line.strip()
+
+
+def _count_refusal(report: Report, refusal: Refusal) -> None:
+    report.refused += 1
+    if len(report.errors) < MAX_ERRORS:
+        report.errors.append(refusal)
+
+
+def _take_group(
+    group: Sequence[tuple[int, Line]], settings: Settings, report: Report
+) -> list[Stored | LineRefused]:
+    """One group in one transaction: stored, with imported results, first analyses queued."""
+    read = [_read(line, settings.source) for _, line in group]
+    good = [line for line in read if isinstance(line, ConversationInput)]
+    with transaction.atomic():
+        results = store_conversations(lines=good, default_agents=_needed(good, settings))
+        pairs = list(zip(good, results, strict=True))
+        imported = _import_results(pairs, settings.by)
+        outcomes = [_settled(result, imported) for result in results]
+        report.to_analyze += _request_first(outcomes, imported)
+    for result in outcomes:
+        if isinstance(result, Stored):
+            setattr(report, result.outcome, getattr(report, result.outcome) + 1)
+    following = iter(outcomes)
+    return [line if isinstance(line, LineRefused) else next(following) for line in read]
+
+
+def _read(line: Line, source: str) -> ConversationInput | LineRefused:
+    try:
+        if isinstance(line, ConversationInput):
+            return line
+        if isinstance(line, str | bytes):
+            return read_line(line, source=source)
+        return read_conversation(line, source=source)
+    except LineRefused as refusal:
+        return refusal
+
+
+def _needed(lines: Iterable[ConversationInput], settings: Settings) -> dict[str, Agent]:
+    """The default agents of the channels in which a line names none."""
+    channels = {line.channel for line in lines if not line.agent}
+    found: dict[str, Agent] = {}
+    for channel in channels:
+        try:
+            found[channel] = settings.default_agents[channel]
+        except KeyError:
+            continue
+    return found
+
+
+def _settled(
+    result: Stored | LineRefused, imported: Mapping[int, LineRefused | None]
+) -> Stored | LineRefused:
+    """What the report says of a line: a new imported result is an update too."""
+    if isinstance(result, LineRefused) or result.conversation.pk not in imported:
+        return result
+    if refusal := imported[result.conversation.pk]:
+        return refusal
+    if result.outcome == Outcome.UNCHANGED:
+        return Stored(result.conversation, Outcome.UPDATED, result.route)
+    return result
+
+
+def _import_results(
+    pairs: Sequence[tuple[ConversationInput, Stored | LineRefused]], by: Actor
+) -> dict[int, LineRefused | None]:
+    """Record what other platforms found. By conversation: None, or why it could not be kept.
+
+    A result that is there already is not recorded again, and none that Debrief itself made is
+    replaced.
+    """
+    wanted = [
+        (result, line.analysis)
+        for line, result in pairs
+        if isinstance(result, Stored) and line.analysis
+    ]
+    known = [r.conversation.pk for r, _ in wanted if r.outcome != Outcome.ACCEPTED]
+    current = _current(known)
+    by_pk = {
+        result.conversation.pk: _imported(result, analysis)
+        for result, analysis in wanted
+        if _is_news(current.get(result.conversation.pk), analysis)
+    }
+    if not by_pk:
+        return {}
+    try:
+        with transaction.atomic():
+            record_imported(list(by_pk.values()), by=by)
+        return dict.fromkeys(by_pk)
+    except DatabaseError:
+        return {pk: _import_alone(result, by) for pk, result in by_pk.items()}
+
+
+def _current(conversations: Sequence[int]) -> dict[int, tuple[str, Any]]:
+    if not conversations:
+        return {}
+    rows = Analysis.objects.current().filter(conversation__in=conversations)
+    return {pk: (t, o) for pk, t, o in rows.values_list("conversation", "trigger", "output")}
+
+
+def _is_news(current: tuple[str, Any] | None, analysis: Mapping[str, Any]) -> bool:
+    if current is None:
+        return True
+    trigger, output = current
+    return trigger == Trigger.IMPORTED and output != analysis
+
+
+def _imported(stored: Stored, analysis: Mapping[str, Any]) -> Imported:
+    steps = stored.route.steps
+    last = steps[-1].version if steps else stored.route.version
+    conversation = stored.conversation
+    return Imported(
+        conversation,
+        analysis,
+        at=conversation.ended_at,
+        columns=columns_of(last).as_dict(),
+    )
+
+
+def _import_alone(result: Imported, by: Actor) -> LineRefused | None:
+    try:
+        with transaction.atomic():
+            record_imported([result], by=by)
+    except DatabaseError as error:
+        said = str(error).strip().splitlines()[0].rstrip(".")
+        return LineRefused(
+            "invalid_value", f"analysis cannot be stored: {said}. The rest is.", "analysis"
+        )
+    return None
+
+
+def _request_first(
+    results: Iterable[Stored | LineRefused], imported: Mapping[int, LineRefused | None]
+) -> int:
+    """Queue first analyses of what is new or has changed, and has no result of any kind."""
+    waiting = [
+        result.conversation.pk
+        for result in results
+        if isinstance(result, Stored)
+        and result.outcome != Outcome.UNCHANGED
+        and result.conversation.analysis_state == AnalysisState.NONE
+        and result.conversation.pk not in imported
+    ]
+    return request_first(conversation_ids=waiting) if waiting else 0
+
+
+def reload(stored: Stored) -> Conversation:
+    """The conversation as it stands after its result was recorded."""
+    return Conversation.objects.with_agents().get(pk=stored.conversation.pk)
