@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import resolve_url
+from django.shortcuts import redirect
 
-from apps.core.http import hx_redirect, render_either
+from apps.core.http import dialog_done, render_either, wants_fragment
 
 
 def posted(request: HttpRequest) -> QueryDict | None:
@@ -24,6 +24,16 @@ def form_page(request: HttpRequest, template: str, context: Mapping[str, object]
 
 
 def done(request: HttpRequest, to: str, message: str) -> HttpResponse:
-    """Go to the page `to`, which then says what happened."""
+    """Say what happened: on the page `to`, or beside the dialog, whose page is told to look again.
+
+    The event is named for the page: `people:changed` for `accounts:people`.
+    """
+    if wants_fragment(request):
+        return dialog_done(message, changed(to))
     messages.success(request, message)
-    return hx_redirect(request, resolve_url(to))
+    return redirect(to)
+
+
+def changed(page: str) -> str:
+    """The event that makes the list on `page` load itself again."""
+    return f"{page.rpartition(':')[2]}:changed"

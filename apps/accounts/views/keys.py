@@ -1,16 +1,17 @@
 """API keys: for admins."""
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.answers import done, form_page, posted
+from apps.accounts.answers import changed, done, form_page, posted
 from apps.accounts.forms import ApiKeyForm
 from apps.accounts.keys import AlreadyRevoked, create_api_key, revoke_api_key
 from apps.accounts.models import ApiKey, Role
+from apps.core.http import hx_trigger
 
 
 @require_safe
@@ -18,7 +19,7 @@ from apps.accounts.models import ApiKey, Role
 def key_list(request: HttpRequest) -> HttpResponse:
     """Every key: those that work first, then the revoked ones."""
     keys = ApiKey.objects.in_page_order()
-    return render(request, "accounts/api_key_list.html", {"keys": keys})
+    return form_page(request, "accounts/api_key_list.html", {"keys": keys})
 
 
 @require_http_methods(["GET", "POST"])
@@ -32,7 +33,8 @@ def key_new(request: HttpRequest) -> HttpResponse:
     key, secret = create_api_key(
         name=form.cleaned_data["name"], role=form.role_value, by=actor_of(request)
     )
-    return form_page(request, "accounts/api_key_created.html", {"key": key, "secret": secret})
+    shown = form_page(request, "accounts/api_key_created.html", {"key": key, "secret": secret})
+    return hx_trigger(shown, **{changed("accounts:api_keys"): None})
 
 
 @require_http_methods(["GET", "POST"])

@@ -1,7 +1,7 @@
 """People and what they may do: for admins."""
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -9,10 +9,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts import services
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.answers import done, form_page, posted
+from apps.accounts.answers import changed, done, form_page, posted
 from apps.accounts.forms import NewPasswordForm, NewPersonForm, PersonForm, add_refusal
 from apps.accounts.models import Role, User
 from apps.core.errors import UserError
+from apps.core.http import hx_trigger
 
 
 @require_safe
@@ -20,7 +21,7 @@ from apps.core.errors import UserError
 def person_list(request: HttpRequest) -> HttpResponse:
     """Everybody: those who may sign in first."""
     people = User.objects.order_by("-is_active", "username")
-    return render(request, "accounts/person_list.html", {"people": people})
+    return form_page(request, "accounts/person_list.html", {"people": people})
 
 
 @require_http_methods(["GET", "POST"])
@@ -112,4 +113,5 @@ def person_active(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _show_link(request: HttpRequest, person: User) -> HttpResponse:
     link = request.build_absolute_uri(services.password_link(person))
-    return form_page(request, "accounts/person_link.html", {"person": person, "link": link})
+    shown = form_page(request, "accounts/person_link.html", {"person": person, "link": link})
+    return hx_trigger(shown, **{changed("accounts:people"): None})
