@@ -6,7 +6,7 @@ made from (``base``), so that a schema that nobody edited comes back byte for by
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
@@ -55,7 +55,10 @@ class RowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One field, as the builder edits it. Examples are text, whatever the type."""
+    """One field, as the builder edits it. Examples are text, whatever the type.
+
+    In the form, choices and examples are one a line.
+    """
 
     name: str
     kind: Kind = "text"
@@ -69,7 +72,8 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """The row as JSON for the form."""
-        return asdict(self) | {"choices": list(self.choices), "examples": list(self.examples)}
+        lines = {"choices": "\n".join(self.choices), "examples": "\n".join(self.examples)}
+        return asdict(self) | lines
 
 
 def rows_of(schema: Mapping[str, Any]) -> list[Row]:
@@ -134,12 +138,15 @@ def _row(name: str, value: object, required: bool) -> Row:  # noqa: FBT001 (a fa
     examples = value.get("examples", [])
     if not isinstance(examples, list):
         raise NotShowable(f"the examples of “{name}”")
+    lines = tuple(_example_text(kind, example) for example in examples)
+    if odd := [line for line in (*choices, *lines) if "\n" in line or not line.strip()]:
+        raise NotShowable(f"a choice or example of “{name}” that is not one line: {odd[0][:40]!r}")
     return Row(
         name=name,
         kind=kind,
         description=value.get("description", ""),
         choices=tuple(choices),
-        examples=tuple(_example_text(kind, example) for example in examples),
+        examples=lines,
         minimum=value.get("minimum"),
         maximum=value.get("maximum"),
         required=required,
@@ -230,7 +237,8 @@ def _example_text(kind: Kind, example: object) -> str:
             return example
     elif kind == "list" and isinstance(example, list) and all(isinstance(v, str) for v in example):
         line = ", ".join(example)
-        return line if _items(line) == example else json.dumps(example, ensure_ascii=False)
+        plain = _items(line) == example and line and "\n" not in line
+        return line if plain else json.dumps(example, ensure_ascii=False)
     elif kind == "yes_no" and isinstance(example, bool):
         return "yes" if example else "no"
     elif kind in {"number", "integer"} and isinstance(example, int | float):
@@ -314,9 +322,8 @@ def _line(value: object) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _lines(value: object) -> Iterator[str]:
-    items = value if isinstance(value, list) else []
-    return (item for item in items if isinstance(item, str) and item.strip())
+def _lines(value: object) -> list[str]:
+    return [line for line in _line(value).split("\n") if line.strip()]
 
 
 def _bound(index: int, part: str, value: object) -> int | float | None:
