@@ -3,8 +3,6 @@
 import http.client
 import time
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import redis
@@ -15,6 +13,7 @@ from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from apps.accounts.services import DEMO_USERNAME, ensure_demo_user
+from apps.llm.services import ensure_catalogue
 from config import preflight, programs
 from config.embedded import model, paths, postgres, valkey
 from config.embedded.program import EmbeddedError, Program
@@ -66,7 +65,7 @@ def _start_all(supervisor: Supervisor, wish: Wish) -> None:
         supervisor.wait_until_ready(child, seconds=EMBEDDED_SECONDS)
     _check_services(embedded=True)
     _migrate(supervisor)
-    _ensure_catalogue()
+    ensure_catalogue()
     if wish.demo:
         _load_demo_once(supervisor)
     connections.close_all()  # from here on the database belongs to the children
@@ -103,11 +102,6 @@ def _migrate(supervisor: Supervisor) -> None:
     if pending:
         supervisor.say("debrief", f"preparing the database ({len(pending)} migrations)")
         call_command("migrate", interactive=False, verbosity=0)
-
-
-def _ensure_catalogue() -> None:
-    if find_spec("apps.llm.services"):
-        import_module("apps.llm.services").ensure_catalogue()
 
 
 def _load_demo_once(supervisor: Supervisor) -> None:

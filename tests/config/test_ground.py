@@ -99,9 +99,7 @@ def test_every_dependency_is_explained_locked_and_in_order() -> None:
         locked = (ROOT / lock).read_text()
         for line, name in zip(wanted, names, strict=True):
             assert re.search(rf'^    "{re.escape(line)}",  # \w.{{8,}}$', text, re.MULTILINE), line
-            assert re.search(rf"^{re.escape(name)}==", locked, re.MULTILINE), (
-                f"make lock: {name}"
-            )
+            assert re.search(rf"^{re.escape(name)}==", locked, re.MULTILINE), f"make lock: {name}"
 
 
 def test_readyz_names_what_is_missing(client: Client) -> None:
