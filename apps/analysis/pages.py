@@ -7,12 +7,12 @@ from urllib.parse import urlencode
 from django.db.models import OuterRef, Q, Subquery
 from django.urls import reverse
 
+from apps.agents.diffs import Diff, diff_configs
 from apps.agents.plans import Plan
 from apps.conversations.models import Conversation, Transcript, Transfer, Trigger
 from apps.core import display
 
 from . import reading
-from .differences import Difference, differences, in_words
 from .estimates import Estimate, estimate
 from .models import Analysis, AnalysisQuerySet, State
 from .services import plan_rerun, why_not_analyzable
@@ -174,32 +174,24 @@ def by_whom(analysis: Analysis) -> str:
 class Proposal:
     """What a rerun would use, what that changes since the present result, and its price.
 
-    ``refusal`` is the sentence that says why there can be none; ``known`` is False where the
-    present result was not made by a config of ours.
+    ``known`` is False where the present result was not made by a config of ours.
     """
 
     plan: Plan
     estimate: Estimate
-    found: Sequence[Difference]
+    diff: Diff
     known: bool
-    refusal: str = ""
-
-    @property
-    def in_words(self) -> str:
-        return in_words(self.found)
 
 
 def propose_rerun(conversation: Conversation, current: Analysis | None) -> Proposal:
     """The drafts on the conversation's route, held against the present result."""
     plan = plan_rerun(conversation)
-    found: Sequence[Difference] = ()
     config = current.config if current else None
-    if config is not None and config.pk != plan.config.pk:
-        found = differences(config.parsed(), plan.document)
+    differs = config is not None and config.pk != plan.config.pk
     return Proposal(
         plan=plan,
         estimate=estimate(plan, tokens=conversation.prompt_tokens_est, sessions=1),
-        found=found,
+        diff=diff_configs(config.parsed(), plan.document) if config and differs else Diff(),
         known=config is not None,
     )
 

@@ -323,12 +323,12 @@ def test_hint_where_the_draft_has_changed(viewer: Client) -> None:
 
     edit_prompt(agent, "Write a 1–5 word summary of the call.")
 
-    assert "The draft has changed since this result: 1 prompt." in viewer.get(
+    assert "The draft has changed since this result: 1 prompt changed." in viewer.get(
         url(conversation)
     ).content.decode()
     shown = viewer.get(url(conversation, "changes"), headers=HTMX).content.decode()
     assert "<html" not in shown
-    assert "call_summary" in shown
+    assert "Call summary" in shown
     assert "<ins>" in shown or "word summary of the call" in shown
     assert b"<html" in viewer.get(url(conversation, "changes")).content
 
