@@ -103,7 +103,7 @@ def _ours(
         options=Options(sample_count=how_many, include_analyzed=True),
         by=Actor.system("bench"),
     )
-    until(lambda: _beat(run.pk, Backfill, sweep), timeout=300, every=0.25)
+    until(lambda: _beat(run.pk, Backfill, sweep, worker), timeout=300, every=0.25)
     run.refresh_from_db()
     last = run.items.aggregate(last=Max("finished_at"))["last"]
     assert run.started_at is not None
@@ -114,8 +114,10 @@ def _ours(
     return how_many / seconds, each[0], each[1]
 
 
-def _beat(pk: int, model: Any, sweep: Any) -> bool:
+def _beat(pk: int, model: Any, sweep: Any, worker: psutil.Process) -> bool:
     """Whether the run has ended; kicks the engines as the scheduler would."""
+    if worker.status() == psutil.STATUS_ZOMBIE:
+        sys.exit((DATA_DIR / "workers.log").read_text())
     sweep()
     return bool(model.objects.get(pk=pk).state == "completed")
 
