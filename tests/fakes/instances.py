@@ -206,11 +206,12 @@ def _text(node: dict[str, Any], name: str) -> Maker:
         return lambda dice, depth: shape.format(1 + dice.below(28))
     if "pattern" in node:
         return _from_pattern(node["pattern"])
-    least, most = 1, 0
+    least: int = 1
+    most: int | None = None
     if bound := _BOUND.search(node.get("description", "")):
         numbers = [int(n) for n in bound.groups()[1:] if n]
         least = 0 if bound[1] == "At most" else numbers[0]
-        most = numbers[-1] if bound[1] != "At least" else 0
+        most = numbers[-1] if bound[1] != "At least" else None
     from_transcript = "summary" in name
 
     def make(dice: Dice, depth: int) -> str:
@@ -222,7 +223,7 @@ def _text(node: dict[str, Any], name: str) -> Maker:
             start = dice.below(len(WORDS) - 6)
             text = " ".join(WORDS[start : start + 2 + dice.below(5)])
         text = text.ljust(least, "x") or "x"
-        return text[:most] if most else text
+        return text[:most]
 
     return make
 

@@ -101,7 +101,7 @@ class Checker:
                 },
             }
         self._validator = _Validator(self._root, format_checker=_FORMATS)
-        self._clean = _Cleaning(self._root).root(self.required)
+        self._clean = _Cleaning(self._root, self._validator).root(self.required)
 
     def examine(self, answer: Mapping[str, object]) -> Verdict:
         """Clean, then judge. Never raises, whatever the answer holds."""
@@ -197,8 +197,9 @@ def _redirect(node: Any, target: str) -> Any:
 class _Cleaning:
     """Builds, once per schema, the function that drops what stayed empty."""
 
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: Node, validator: Any) -> None:
         self._root = root
+        self._validator = validator
         self._built: dict[int, Cleaner | None] = {}
 
     def root(self, required: list[str]) -> Cleaner:
@@ -220,6 +221,7 @@ class _Cleaning:
 
     def _make(self, schema: Node) -> Cleaner | None:
         cleaners = [self._build(part) for part in self._parts(schema)]
+        cleaners += [self._union(_list(schema.get(keyword))) for keyword in ("anyOf", "oneOf")]
         if "properties" in schema:
             cleaners.append(self._object(schema, frozenset(_names(schema))))
         if isinstance(schema.get("items"), dict) and (item := self._build(schema["items"])):
@@ -229,18 +231,32 @@ class _Cleaning:
         return _chain([cleaner for cleaner in cleaners if cleaner])
 
     def _parts(self, schema: Node) -> list[object]:
-        """What else describes the same value. Of several object shapes none is chosen."""
+        """What else describes the same value without a choice."""
         parts: list[object] = []
         ref = schema.get("$ref")
         if isinstance(ref, str):
             parts.append(resolve(self._root, ref))
-        for keyword in ("anyOf", "oneOf"):
-            branches = schema.get(keyword)
-            if isinstance(branches, list):
-                real = [branch for branch in branches if branch != {"type": "null"}]
-                parts += real if len(real) == 1 else []
         everything = schema.get("allOf")
         return parts + (everything if isinstance(everything, list) else [])
+
+    def _union(self, branches: list[object]) -> Cleaner | None:
+        """Cleans by the alternative that then fits, and that keeps the most of the value."""
+        options = [
+            (cleaner, self._validator.evolve(schema=branch))
+            for branch in branches
+            if (cleaner := self._build(branch))
+        ]
+        if not options:
+            return None
+        if len(branches) == 1 or (len(branches) == 2 and {"type": "null"} in branches):
+            return options[0][0]
+
+        def clean_by_the_fitting(value: object) -> object:
+            cleaned = [(cleaner(value), validator) for cleaner, validator in options]
+            fitting = [made for made, validator in cleaned if validator.is_valid(made)]
+            return max(fitting, key=_size, default=value)
+
+        return clean_by_the_fitting
 
     def _object(self, schema: Node, required: frozenset[str], *, is_root: bool = False) -> Cleaner:
         declared = schema.get("properties")
@@ -312,6 +328,10 @@ def _blank_is_offered(schema: Node) -> bool:
 
 def _unchanged(value: object) -> object:
     return value
+
+
+def _size(value: object) -> int:
+    return len(value) if isinstance(value, list | dict) else 0
 
 
 def _whole(value: object) -> object:

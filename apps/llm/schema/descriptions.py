@@ -15,7 +15,7 @@ def describe(node: Mapping[str, object], *, conditional: bool) -> str:
     (product 3.3).
     """
     parts = [_sentence(node.get("description") or node.get("title"))]
-    if conditional and (condition := _text(node.get("x-condition"))):
+    if conditional and (condition := _sentence(node.get("x-condition"))):
         parts.append(f"Only fill this in under this condition, else null: {condition}")
     examples = node.get("examples")
     if isinstance(examples, list) and examples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from apps.llm.schema import json_text
 from apps.llm.schema.json_text import Problem, SchemaError
@@ -46,7 +46,7 @@ def _schema_problems(schema: object) -> list[Problem]:
         return [
             Problem("/type", f"The schema's “type” must be “object”, not {show(schema['type'])}.")
         ]
-    found = _limit_problems(schema) or [*_node_problems(schema)]
+    found = _limit_problems(schema) or _first_of_each_place(_node_problems(schema))
     if not found:
         found = _circle_problems(schema)
     if not found:
@@ -55,6 +55,13 @@ def _schema_problems(schema: object) -> list[Problem]:
         except SchemaError as error:
             found = error.problems
     return found
+
+
+def _first_of_each_place(found: Iterable[Problem]) -> list[Problem]:
+    places: dict[str, Problem] = {}
+    for problem in found:
+        places.setdefault(problem.pointer, problem)
+    return list(places.values())
 
 
 def _kind(value: object) -> str:

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+from apps.llm.limits import Gate, Lane, Limits, Rates
+from apps.llm.specs import ModelSpec
+
+
+async def test_without_a_limit_nobody_waits() -> None:
+    gate = Gate(None)
+    for _ in range(1_000):
+        await gate.enter(Lane.BACKFILL)
+    assert gate.in_flight == 1_000
+
+
+async def test_backfills_leave_a_fifth_to_people() -> None:
+    gate = Gate(10)
+    backfill = [asyncio.create_task(gate.enter(Lane.BACKFILL)) for _ in range(12)]
+    await asyncio.sleep(0)
+    assert (gate.in_flight, sum(task.done() for task in backfill)) == (8, 8)
+    await asyncio.wait_for(gate.enter(Lane.INTERACTIVE), 1)
+    await asyncio.wait_for(gate.enter(Lane.LIVE), 1)
+    assert gate.in_flight == 10
+    for task in backfill:
+        task.cancel()
+    await asyncio.gather(*backfill, return_exceptions=True)
+
+
+async def test_people_go_first() -> None:
+    gate = Gate(1)
+    await gate.enter(Lane.LIVE)
+    order: list[Lane] = []
+
+    async def come(lane: Lane) -> None:
+        await gate.enter(lane)
+        order.append(lane)
+
+    tasks = [
+        asyncio.create_task(come(lane)) for lane in (Lane.BACKFILL, Lane.LIVE, Lane.INTERACTIVE)
+    ]
+    await asyncio.sleep(0)
+    for _ in tasks:
+        gate.leave()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert order == [Lane.INTERACTIVE, Lane.LIVE, Lane.BACKFILL]
+
+
+async def test_a_cancelled_waiter_does_not_keep_the_place() -> None:
+    gate = Gate(1)
+    await gate.enter(Lane.LIVE)
+    waiter = asyncio.create_task(gate.enter(Lane.LIVE))
+    await asyncio.sleep(0)
+    gate.leave()  # the place is given to the waiter, who is gone before it notices
+    waiter.cancel()
+    await asyncio.gather(waiter, return_exceptions=True)
+    assert gate.in_flight == 0
+    await asyncio.wait_for(gate.enter(Lane.LIVE), 1)
+
+
+async def test_429_halves_once_for_those_under_way_and_success_gives_back() -> None:
+    gate = Gate(16)
+    started = time.monotonic()
+    for _ in range(5):
+        gate.slow_down(started)
+    assert gate.allowed == 8
+    gate.slow_down(time.monotonic())
+    assert gate.allowed == 4
+    for _ in range(2_000):
+        gate.speed_up()
+    assert gate.allowed == 16
+
+
+async def test_without_a_maximum_429_sets_one_for_a_while() -> None:
+    gate = Gate(None)
+    for _ in range(40):
+        await gate.enter(Lane.LIVE)
+    gate.slow_down(time.monotonic())
+    assert gate.allowed == 20
+    for _ in range(20_000):
+        gate.speed_up()
+    assert gate.allowed is None
+
+
+async def test_never_below_one() -> None:
+    gate = Gate(1)
+    for _ in range(5):
+        gate.slow_down(time.monotonic())
+    assert gate.allowed == 1
+    await asyncio.wait_for(gate.enter(Lane.BACKFILL), 1)
+
+
+def spec(name: str, rpm: int | None = None, tpm: int | None = None) -> ModelSpec:
+    return ModelSpec(f"{name}-{time.time_ns()}", requests_per_minute=rpm, tokens_per_minute=tpm)
+
+
+class Full(Exception):
+    """Somebody had to wait."""
+
+
+async def nobody_sleeps(_seconds: float) -> None:
+    raise Full
+
+
+async def let_in(rates: Rates, model: ModelSpec, lane: Lane = Lane.LIVE, tokens: int = 1) -> int:
+    """How many requests fit into the minute."""
+    count = 0
+    try:
+        while count < 100:
+            await rates.reserve(model, lane, tokens)
+            count += 1
+    except Full:
+        pass
+    return count
+
+
+async def test_requests_per_minute_are_shared_through_the_broker() -> None:
+    one, two = Rates(sleep=nobody_sleeps), Rates(sleep=nobody_sleeps)
+    model = spec("rpm", rpm=10)
+    for _ in range(4):
+        await one.reserve(model, Lane.LIVE, 1)
+    assert await let_in(two, model) == 6
+    assert await let_in(one, model) == 0
+    await one.aclose()
+    await two.aclose()
+
+
+async def test_tokens_per_minute_and_a_request_larger_than_the_limit() -> None:
+    rates = Rates(sleep=nobody_sleeps)
+    assert await let_in(rates, spec("tpm", tpm=1_000), tokens=300) == 3
+    assert await let_in(rates, spec("big", tpm=1_000), tokens=5_000) == 1
+    await rates.aclose()
+
+
+async def test_backfills_get_four_fifths_of_the_minute() -> None:
+    rates = Rates(sleep=nobody_sleeps)
+    model = spec("lanes", rpm=10)
+    assert await let_in(rates, model, Lane.BACKFILL) == 8
+    assert await let_in(rates, model, Lane.INTERACTIVE) == 2
+    await rates.aclose()
+
+
+async def test_without_the_broker_each_keeps_to_its_share() -> None:
+    rates = Rates("redis://127.0.0.1:9/0", shares=2, sleep=nobody_sleeps)
+    assert await let_in(rates, spec("gone", rpm=10)) == 5
+    await rates.aclose()
+
+
+async def test_a_model_without_limits_asks_nobody() -> None:
+    limits = Limits()
+    await limits.reserve(ModelSpec("free"), Lane.LIVE, 10)
+    assert limits.gate(ModelSpec("free")).allowed is None
+    await limits.aclose()
+
+
+async def test_a_changed_limit_takes_effect() -> None:
+    limits = Limits()
+    gate = limits.gate(ModelSpec("m", max_concurrency=5))
+    assert limits.gate(ModelSpec("m", max_concurrency=9)) is gate
+    assert gate.allowed == 9
