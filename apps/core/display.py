@@ -31,7 +31,7 @@ def compact(value: Numeric | None) -> str:
     if value is None:
         return NOTHING
     for size, unit in _UNITS:
-        if abs(value) >= max(size, 100_000):
+        if abs(float(value)) >= max(size, 100_000):
             scaled = f"{float(value) / size:.1f}".removesuffix(".0")
             return f"{scaled} {unit}"
     return number(value)

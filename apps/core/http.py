@@ -89,7 +89,7 @@ def dialog_done(
     """The answer to a form in a dialog that succeeded: close it, say so, tell the page.
 
     A 204, so nothing is swapped. `events` are the names of those fired for whatever shows the
-    changed data (`hx-trigger="agents:changed from:body"`). An invalid form is answered with a 200 instead.
+    changed data (`hx-trigger="agents:changed from:body"`). An invalid form gets a 200 instead.
     """
     response = hx_trigger(HttpResponse(status=204), **dict.fromkeys(["dialog:close", *events]))
     return add_toast(response, text, kind=kind, href=href, action=action) if text else response

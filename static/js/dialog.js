@@ -1,13 +1,13 @@
 // One <dialog id="dialog">. What htmx swaps into it opens it; "dialog:close" (HX-Trigger),
-// [data-close], Escape and a click beside it close it. The browser gives the focus back to the
-// opener; where a swap has replaced the opener, the element with its id gets it.
+// [data-close], Escape and a click beside it close it. The focus goes back to what opened it; where
+// a swap has replaced that, to the element with its id; from a menu, to the menu's button.
 (() => {
   const dialog = document.getElementById("dialog");
   if (!dialog) return;
-  let openerId = "";
+  let opener = null;
 
   document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.target === dialog && !dialog.open) openerId = document.activeElement?.id ?? "";
+    if (event.detail.target === dialog && !dialog.open) opener = event.detail.requestConfig?.elt ?? null;
   });
 
   document.addEventListener("htmx:afterSwap", (event) => {
@@ -38,6 +38,8 @@
 
   dialog.addEventListener("close", () => {
     dialog.replaceChildren();
-    if (document.activeElement === document.body && openerId) document.getElementById(openerId)?.focus();
+    const back = opener?.isConnected ? opener : opener?.id ? document.getElementById(opener.id) : null;
+    opener = null;
+    if (back) (back.closest("details.menu:not([open])")?.querySelector("summary") ?? back).focus();
   });
 })();
