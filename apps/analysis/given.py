@@ -66,24 +66,10 @@ def restore(*, analysis: Analysis, by: Actor) -> Analysis:
     Nothing is sent and nothing is paid; the restored one stays where it was in the history.
     Raises UnableToRestore for a failure and for what is current already.
     """
-    if analysis.state != State.SUCCEEDED or analysis.is_current:
-        raise UnableToRestore("Only an earlier result that succeeded can be restored.")
-    row = Analysis(
-        conversation=analysis.conversation,
-        config_id=analysis.config_id,
-        agent_version_id=analysis.agent_version_id,
-        columns=analysis.columns,
-        trigger=Trigger.RESTORED,
-        restored_from=analysis,
-        output=analysis.output,
-        field_order=analysis.field_order,
-        missing_required=analysis.missing_required,
-        model=analysis.model,
-        requested_by=by.label,
-        finished_at=timezone.now(),
-    )
     with transaction.atomic():
-        stored = _make_current([row])[0]
+        _lock([analysis.conversation_id])
+        _check_restorable(analysis)
+        stored = _make_current([_copy(analysis, by)])[0]
         audit.record(
             by=by,
             verb="analysis.restored",
@@ -93,23 +79,52 @@ def restore(*, analysis: Analysis, by: Actor) -> Analysis:
     return stored
 
 
+def _check_restorable(analysis: Analysis) -> None:
+    """Looks at the rows as they are now: a second click finds the first one's work done."""
+    analysis.refresh_from_db(fields=["state", "is_current"])
+    if analysis.state != State.SUCCEEDED:
+        raise UnableToRestore("Only an earlier result that succeeded can be restored.")
+    again = Analysis.objects.current().filter(restored_from=analysis).exists()
+    if analysis.is_current or again:
+        raise UnableToRestore("This result is the current one already.")
+
+
+def _copy(analysis: Analysis, by: Actor) -> Analysis:
+    return Analysis(
+        conversation=analysis.conversation,
+        config_id=analysis.config_id,
+        agent_version_id=analysis.agent_version_id,
+        columns=analysis.columns,
+        trigger=Trigger.RESTORED,
+        restored_from=analysis,
+        output=analysis.output,
+        field_order=analysis.field_order,
+        missing_required=analysis.missing_required,
+        truncated=analysis.truncated,
+        messages_read=analysis.messages_read,
+        model=analysis.model,
+        requested_by=by.label,
+        finished_at=timezone.now(),
+    )
+
+
 @transaction.atomic
 def _make_current(rows: list[Analysis]) -> list[Analysis]:
     """Insert finished results and let each take the place of what was current."""
     ids = sorted(row.conversation_id for row in rows)
-    # The lock puts a result of an engine, recorded at the same moment, before or after this one.
-    list(
-        Conversation.objects.select_for_update(no_key=True)
-        .filter(pk__in=ids)
-        .order_by("pk")
-        .values_list("pk")
-    )
+    _lock(ids)
     retire_current(ids)
     for row in rows:
         row.state, row.is_current = State.SUCCEEDED, True
     stored = Analysis.objects.bulk_create(rows)
     write_columns([_columns(row) for row in stored])
     return stored
+
+
+def _lock(conversation_ids: Sequence[int]) -> None:
+    """Put a result that is made at the same moment before or after this one."""
+    rows = Conversation.objects.select_for_update(no_key=True).filter(pk__in=conversation_ids)
+    list(rows.order_by("pk").values_list("pk"))
 
 
 def _columns(row: Analysis) -> dict[str, Any]:
