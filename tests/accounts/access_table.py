@@ -71,5 +71,17 @@ ACCESS: dict[str, Needs] = {
     "analysis:progress": page(VIEWER),
     "analysis:rerun": form(OPERATOR),
     "analysis:restore": form(OPERATOR),
+    # backfills
+    "backfills:list": page(VIEWER),
+    "backfills:detail": page(VIEWER),
+    "backfills:progress": page(VIEWER),
+    "backfills:banner": page(VIEWER),
+    "backfills:actions": page(VIEWER),
+    "backfills:new": form(OPERATOR),
+    "backfills:preview": action(OPERATOR),
+    "backfills:pause": action(OPERATOR),
+    "backfills:resume": action(OPERATOR),
+    "backfills:cancel": form(OPERATOR),
+    "backfills:retry_failed": action(OPERATOR),
 }
 """Everything under `admin:` is for admins and has no rows."""

@@ -1,0 +1,158 @@
+"""A preview as pages and the command tell it: figures with their words (product 5.2)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.urls import NoReverseMatch, reverse
+
+from apps.agents.diffs import diff_configs
+from apps.agents.models import AgentVersion
+from apps.conversations.models import Reason
+from apps.core.display import money
+
+from . import agreement
+from .models import Backfill, State
+from .options import read_options
+from .preview import Preview, RouteGroup
+from .services import why_nothing
+from .words import noun, pace
+
+#: Lines of drafts that are shown before the rest is folded.
+SHOWN_DRAFTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DraftNote:
+    """How a draft differs from what was published last: “2 prompts changed since V4”."""
+
+    text: str
+    href: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftLine:
+    """One draft, or one fold of several, and how many sessions it reads."""
+
+    label: str
+    model: str
+    price_known: bool
+    sessions: int
+    notes: tuple[DraftNote, ...]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Everything that stands in the preview panel."""
+
+    preview: Preview
+    token: str
+    drafts: tuple[DraftLine, ...]
+    reasons: tuple[tuple[int, str], ...]
+    asked_already: tuple[Backfill, ...]
+
+    @property
+    def noun(self) -> str:
+        """*call* or *calls*, as the number to analyse wants it."""
+        return noun(self.preview.channel, self.preview.to_analyze)
+
+    @property
+    def nouns(self) -> str:
+        return noun(self.preview.channel, 2)
+
+    @property
+    def everything(self) -> bool:
+        """Whether no filter stands in the way: all conversations of the channel are meant."""
+        return not self.preview.filters
+
+    @property
+    def reasons_total(self) -> int:
+        return sum(count for count, _ in self.reasons)
+
+    @property
+    def why_nothing(self) -> str:
+        return "" if self.preview.to_analyze else why_nothing(self.preview)
+
+    @property
+    def cost(self) -> str:
+        """As it stands in the Save button: “$7.24”, or “price unknown”."""
+        return money(self.preview.estimate.cost)
+
+    @property
+    def unpriced(self) -> list[str]:
+        """Models whose price nobody has set."""
+        return sorted({line.model for line in self.drafts if not line.price_known})
+
+    @property
+    def pace(self) -> str:
+        """The rate that the expected time comes from: “210/s”."""
+        seconds = self.preview.seconds
+        return pace(self.preview.to_analyze / seconds) if seconds else ""
+
+    @property
+    def shown_drafts(self) -> Sequence[DraftLine]:
+        return self.drafts[:SHOWN_DRAFTS]
+
+    @property
+    def folded_drafts(self) -> Sequence[DraftLine]:
+        return self.drafts[SHOWN_DRAFTS:]
+
+
+def figures_of(preview: Preview) -> Figures:
+    """The words to a preview, with a token to save it by."""
+    return Figures(
+        preview=preview,
+        token=agreement.token_for(preview),
+        drafts=_draft_lines([group for group in preview.groups if group.to_analyze]),
+        reasons=tuple(
+            (count, Reason(reason).label)
+            for reason, count in sorted(preview.not_analyzable.items(), key=lambda item: -item[1])
+        ),
+        asked_already=_asked_already(preview),
+    )
+
+
+def _asked_already(preview: Preview) -> tuple[Backfill, ...]:
+    """Runs at work that were asked the very same, so that nobody starts one twice unawares."""
+    question = agreement.asked(preview.channel, preview.filters, preview.options)
+    return tuple(
+        run
+        for run in Backfill.objects.active().exclude(state=State.CANCELLING)
+        if agreement.asked(run.channel, run.filters, read_options(run.options)) == question
+    )
+
+
+def _draft_lines(groups: Sequence[RouteGroup]) -> tuple[DraftLine, ...]:
+    versions = [version for group in groups for version in group.plan.versions]
+    published = _last_published(version.agent_id for version in versions)
+    notes = {version.pk: _note(version, published.get(version.agent_id)) for version in versions}
+    return tuple(
+        DraftLine(
+            label=group.label,
+            model=group.plan.config.model.name,
+            price_known=group.plan.config.model.price_known,
+            sessions=group.to_analyze,
+            notes=tuple(notes[v.pk] for v in dict.fromkeys(group.plan.versions)),
+        )
+        for group in groups
+    )
+
+
+def _last_published(agent_ids: Iterable[int]) -> dict[int, AgentVersion]:
+    rows = AgentVersion.objects.published().filter(agent_id__in=set(agent_ids)).with_config()
+    return {row.agent_id: row for row in rows.order_by("agent_id", "-number").distinct("agent_id")}
+
+
+def _note(draft: AgentVersion, published: AgentVersion | None) -> DraftNote:
+    if published is None:
+        return DraftNote("never published")
+    diff = diff_configs(published.config.parsed(), draft.config.parsed())
+    if not diff:
+        return DraftNote(f"same as V{published.number}")
+    return DraftNote(f"{diff.summary} since V{published.number}", _versions_url(draft))
+
+
+def _versions_url(draft: AgentVersion) -> str:
+    try:
+        return reverse("agents:versions", args=[draft.agent.public_id])
+    except NoReverseMatch:
+        return ""

@@ -1,0 +1,112 @@
+"""What pages say about a run: its filters, its options, its pace, why it stands still."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from apps.agents.models import Agent, Channel
+from apps.conversations.filters.kinds import operator_label, split_name
+from apps.conversations.filters.registry import static_fields
+from apps.core.display import duration, number
+
+from .models import Backfill, PauseReason
+
+_NOUNS = {Channel.VOICE: ("call", "calls"), Channel.CHAT: ("chat", "chats")}
+_AGENT_FIELDS = {"agent", "transferred_to"}
+#: Values of one filter that are named before the rest is counted.
+_SHOWN = 3
+_WAY_OUT = {
+    PauseReason.BY_USER: "Nothing more is sent to a model until somebody resumes it.",
+    PauseReason.BUDGET: "Nothing more is sent to a model.",
+    PauseReason.AUTH: "Replace the key of the model, then resume. Nothing was lost.",
+    PauseReason.QUOTA: "Top up the account or raise its limit, then resume. Nothing was lost.",
+    PauseReason.PROVIDER_DOWN: "Resume when it answers again. Nothing was lost.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One filter of a run in words, as a chip shows it."""
+
+    label: str
+    operator: str = ""
+    values: str = ""
+
+
+def noun(channel: str, count: int) -> str:
+    """*call*, *calls*, *chat* or *chats*."""
+    one, several = _NOUNS[Channel(channel)]
+    return one if count == 1 else several
+
+
+def asked_filters(runs: Sequence[Backfill]) -> dict[int, list[Asked]]:
+    """The filters of each run, by its key, in one query for all.
+
+    Drawn from what was kept, so that a run stays readable when a field of it is gone.
+    """
+    ids = {
+        value
+        for run in runs
+        for name, values in run.filters.items()
+        if split_name(name)[0] in _AGENT_FIELDS
+        for value in values
+    }
+    agents = Agent.objects.filter(public_id__in=ids).order_by() if ids else Agent.objects.none()
+    names = dict(agents.values_list("public_id", "name"))
+    return {
+        run.pk: [_asked(run.channel, name, values, names) for name, values in run.filters.items()]
+        for run in runs
+    }
+
+
+def _asked(channel: str, name: str, values: Sequence[str], agents: Mapping[str, str]) -> Asked:
+    if name == "q":
+        return Asked("Search", "for", values[0])
+    plain, operator = split_name(name)
+    field = static_fields(channel).get(plain)
+    label = field.label if field else plain.partition(".")[2] or plain
+    word = operator_label(operator, field.kinds if field else ())
+    if operator == "isset":
+        return Asked(label, "is set" if values[0] in {"true", "1", "yes"} else "is not set")
+    labels = {**dict(field.choices if field else ()), **agents, "true": "Yes", "false": "No"}
+    if plain == "duration_ms":
+        label = "Duration"
+        labels = {value: _durations(value) for value in values}
+    shown = [labels.get(value, value.replace(",", " and ", 1)) for value in values]
+    several = "" if len(shown) <= _SHOWN else f" and {len(shown) - _SHOWN:,} more"
+    return Asked(label, word, ", ".join(shown[:_SHOWN]) + several)
+
+
+def _durations(value: str) -> str:
+    try:
+        return " and ".join(duration(int(float(end))) for end in value.split(","))
+    except ValueError:
+        return value
+
+
+def asked_options(run: Backfill) -> str:
+    """The options of a run in one line: “a sample of 500 · what had this result again”."""
+    sample = run.options.get("sample") or {}
+    parts = []
+    if "count" in sample:
+        parts.append(f"a sample of {sample['count']:,}")
+    if "percent" in sample:
+        parts.append(f"a sample of {number(sample['percent'])}%")
+    again = bool(run.options.get("include_analyzed"))
+    parts.append("those that had this result again" if again else "only what lacked this result")
+    return " · ".join(parts)
+
+
+def pace(rate: float) -> str:
+    """Items a second as a person would say it: “210/s”, “3.4/s”, “12/min”; empty for none."""
+    if rate >= 10:
+        return f"{rate:,.0f}/s"
+    if rate >= 1:
+        return f"{rate:.1f}/s"
+    return f"{rate * 60:.0f}/min" if rate * 60 >= 0.5 else ""
+
+
+def way_out(run: Backfill) -> str:
+    """What helps a run that is paused; empty for one that is not."""
+    if run.reason not in PauseReason.values:
+        return ""
+    return _WAY_OUT[PauseReason(run.reason)]
