@@ -95,7 +95,7 @@ def test_parameters_that_are_refused(value: object) -> None:
 
 def test_a_spec_is_a_snapshot_without_the_key() -> None:
     model = LanguageModel.objects.create(
-        name="m", input_price=1, output_price=2, parameters={"temperature": 0}
+        name="m", input_price=Decimal(1), output_price=Decimal(2), parameters={"temperature": 0}
     )
     model.refresh_from_db()
     spec = model.spec()

@@ -13,7 +13,13 @@ def schema(required: list[str] | None = None, **fields: Any) -> dict[str, Any]:
 
 
 def test_a_good_answer_passes_and_empty_fields_go() -> None:
-    answer = {"summary": "Bill", "topic": "billing", "resolved": None, "effort": 2, "issues": []}
+    answer: dict[str, Any] = {
+        "summary": "Bill",
+        "topic": "billing",
+        "resolved": None,
+        "effort": 2,
+        "issues": [],
+    }
     verdict = Checker(SUPPORT).examine(answer)
     assert verdict.output == {"summary": "Bill", "topic": "billing", "effort": 2, "issues": []}
     assert (verdict.missing_required, verdict.problems) == ([], [])

@@ -194,3 +194,13 @@ def test_all_of_with_references_is_inlined_and_a_circle_is_refused() -> None:
     with pytest.raises(SchemaError, match="contains itself"):
         compile_strict(schema)
     assert problems(schema)
+
+
+def test_a_root_that_refers_is_merged() -> None:
+    schema = {
+        "type": "object",
+        "$ref": "#/$defs/base",
+        "properties": {"y": {"type": "number"}},
+        "$defs": {"base": {"properties": {"x": {"type": "string"}}}},
+    }
+    assert list(fields(schema)) == ["y", "x"]

@@ -32,18 +32,19 @@ def test_every_known_model_passes_its_own_rules(provider: Settings) -> None:
 
 
 def test_what_an_administrator_entered_is_kept(provider: Settings) -> None:
-    LanguageModel.objects.create(name="gpt-4.1", enabled=False, input_price=9, output_price=9)
+    LanguageModel.objects.create(
+        name="gpt-4.1", enabled=False, input_price=Decimal(9), output_price=Decimal(9)
+    )
     ensure_catalogue()
     model = LanguageModel.objects.get(name="gpt-4.1")
-    assert (model.enabled, model.input_price, model.cached_price) == (False, 9, None)
+    assert (model.enabled, model.input_price, model.cached_price) == (False, Decimal(9), None)
 
 
 def test_nothing_configured_brings_the_bundled_model(settings: Settings) -> None:
     assert settings.BUNDLED_MODEL
     model = default_model()
-    assert (model.name, model.is_local, model.output_price) == (
-        settings.BUNDLED_MODEL_NAME, True, 0,
-    )  # fmt: skip
+    assert (model.name, model.is_local) == (settings.BUNDLED_MODEL_NAME, True)
+    assert model.output_price == 0
     assert model.context_tokens == settings.BUNDLED_MODEL_CONTEXT
 
 
@@ -78,7 +79,9 @@ def test_a_line_of_the_ledger_keeps_the_prices_of_its_moment() -> None:
 
 
 def test_a_free_first_run_is_ledgered_at_zero_and_an_unknown_price_at_nothing() -> None:
-    free = LanguageModel(name="f", input_price=1, output_price=1, free_first_run=True).spec()
+    free = LanguageModel(
+        name="f", input_price=Decimal(1), output_price=Decimal(1), free_first_run=True
+    ).spec()
     usage = TokenUsage(10, 0, 10)
     assert usage_row(spec=free, purpose="analysis", usage=usage, trigger="initial").cost == 0
     unknown = LanguageModel(name="u").spec()

@@ -13,6 +13,8 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
 from apps.llm.schema.formats import format_checker
+from apps.llm.schema.json_text import SchemaError
+from apps.llm.schema.merge import merge_all_of, merge_root
 from apps.llm.schema.nodes import Node, resolve
 from apps.llm.schema.patterns import matches
 
@@ -201,9 +203,14 @@ class _Cleaning:
         self._root = root
         self._validator = validator
         self._built: dict[int, Cleaner | None] = {}
+        self._merged: list[Node] = []  # keeps them, and so their ids, for as long as the memory
 
     def root(self, required: list[str]) -> Cleaner:
-        return self._object(self._root, frozenset(required), is_root=True)
+        try:
+            self._merged.append(merge_root(self._root))
+        except SchemaError:
+            self._merged.append(self._root)
+        return self._object(self._merged[-1], frozenset(required), is_root=True)
 
     def _build(self, schema: object) -> Cleaner | None:
         """The cleaner of a value, or ``None`` where nothing below can be dropped."""
@@ -220,7 +227,16 @@ class _Cleaning:
         return self._built[key]
 
     def _make(self, schema: Node) -> Cleaner | None:
-        cleaners = [self._build(part) for part in self._parts(schema)]
+        if "allOf" in schema:
+            try:
+                schema = merge_all_of(self._root, schema, "")
+            except SchemaError:
+                return None
+            self._merged.append(schema)
+        cleaners: list[Cleaner | None] = []
+        ref = schema.get("$ref")
+        if isinstance(ref, str):
+            cleaners.append(self._build(resolve(self._root, ref)))
         cleaners += [self._union(_list(schema.get(keyword))) for keyword in ("anyOf", "oneOf")]
         if "properties" in schema:
             cleaners.append(self._object(schema, frozenset(_names(schema))))
@@ -229,15 +245,6 @@ class _Cleaning:
         if schema.get("type") == "integer" or schema.get("type") == ["integer", "null"]:
             cleaners.append(_whole)
         return _chain([cleaner for cleaner in cleaners if cleaner])
-
-    def _parts(self, schema: Node) -> list[object]:
-        """What else describes the same value without a choice."""
-        parts: list[object] = []
-        ref = schema.get("$ref")
-        if isinstance(ref, str):
-            parts.append(resolve(self._root, ref))
-        everything = schema.get("allOf")
-        return parts + (everything if isinstance(everything, list) else [])
 
     def _union(self, branches: list[object]) -> Cleaner | None:
         """Cleans by the alternative that then fits, and that keeps the most of the value."""

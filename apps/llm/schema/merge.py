@@ -22,6 +22,16 @@ def merge_all_of(root: Node, node: Node, pointer: str) -> Node:
     return merged
 
 
+def merge_root(root: Node) -> Node:
+    """The root with its ``$ref`` and ``allOf`` merged in. Raises ``SchemaError``."""
+    if "$ref" not in root:
+        return merge_all_of(root, root, "") if "allOf" in root else root
+    parts = root.get("allOf")
+    node = {key: value for key, value in root.items() if key != "$ref"}
+    node["allOf"] = [*(parts if isinstance(parts, list) else []), {"$ref": root["$ref"]}]
+    return merge_all_of(root, node, "")
+
+
 def _members(root: Node, node: Node, pointer: str, seen: frozenset[str]) -> list[Node]:
     parts: list[Node] = []
     members = node.get("allOf")

@@ -16,7 +16,7 @@ from hashlib import sha256
 
 from apps.llm.schema.descriptions import describe
 from apps.llm.schema.json_text import Problem, SchemaError
-from apps.llm.schema.merge import merge_all_of
+from apps.llm.schema.merge import merge_all_of, merge_root
 from apps.llm.schema.nodes import Node, escape, resolve
 from apps.llm.schema.rules import is_number
 
@@ -124,7 +124,7 @@ class _Compiler:
         self._waiting: list[tuple[str, str]] = []
 
     def root(self, required_names: frozenset[str]) -> Node:
-        node = merge_all_of(self.original, self.original, "")
+        node = merge_root(self.original)
         compiled: Node = {"type": "object"}
         if text := describe(node, conditional=False):
             compiled["description"] = text
