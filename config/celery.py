@@ -37,6 +37,9 @@ app.conf.update(
     enable_utc=True,
     timezone="UTC",
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    # Concerns late acknowledgement only, which we do not use; unset, each lost connection warns.
+    worker_cancel_long_running_tasks_on_connection_loss=True,
     # A sender never waits for a broker that is away (apps.core.tasks); a worker tries on by itself.
     broker_transport_options={"max_retries": 0, "socket_connect_timeout": 1.0},
     task_queues=[*(Queue(name) for name in QUEUES), Broadcast(ENGINES, exchange=_engines)],
@@ -54,6 +57,13 @@ app.conf.update(
             "options": {"queue": "maintenance", "expires": SWEEP_SECONDS},
         }
         for name in ("analysis.sweep", "backfills.sweep")
+    }
+    | {
+        "accounts.purge": {
+            "task": "accounts.purge",
+            "schedule": 3600.0,
+            "options": {"queue": "maintenance", "expires": 3600.0},
+        }
     },
 )
 app.autodiscover_tasks()
