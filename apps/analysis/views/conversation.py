@@ -50,9 +50,8 @@ def messages(request: HttpRequest, conv_id: str) -> HttpResponse:
     """A window of the transcript: further down, or around what was searched for."""
     found = conversation_or_404(conv_id)
     if not wants_fragment(request):
-        return HttpResponseRedirect(
-            f"{links_of(request, found).analysis}?{request.GET.urlencode()}"
-        )
+        page = pages.Links(found.public_id).analysis
+        return HttpResponseRedirect(f"{page}?{request.GET.urlencode()}")
     context = _transcript_context(request, found, pages.transfers_of(found))
     context |= {"conversation": found, "links": links_of(request, found)}
     window: reading.Window = context["window"]
