@@ -32,6 +32,7 @@ def action(role: Role | None) -> Needs:
 
 VIEWER, OPERATOR, EDITOR, ADMIN = Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN
 
+
 ACCESS: dict[str, Needs] = {
     # config
     "home": form(VIEWER),  # a redirect, whatever the method
@@ -53,22 +54,35 @@ ACCESS: dict[str, Needs] = {
     "accounts:person_active": form(ADMIN),
     "accounts:audit": page(ADMIN),
     # conversations
+    "conversations:calls": page(VIEWER),
+    "conversations:chats": page(VIEWER),
+    "conversations:export": page(OPERATOR),
+    "conversations:selected": page(OPERATOR),
+    "conversations:count": page(VIEWER),
+    "conversations:columns": page(VIEWER),
     "conversations:filter_row": page(VIEWER),
     "conversations:filter_edit": page(VIEWER),
+    # agents
+    "agents:list": page(VIEWER),
+    "agents:new": form(EDITOR),
+    "agents:detail": page(VIEWER),
+    "agents:prompts": {"GET": VIEWER, "POST": EDITOR},
+    "agents:shares": action(VIEWER),
+    "agents:fields": {"GET": VIEWER, "POST": EDITOR},
+    "agents:post_analysis": {"GET": VIEWER, "POST": EDITOR},
+    "agents:versions": page(VIEWER),
+    "agents:compare": page(VIEWER),
+    "agents:restore": form(EDITOR),
+    "agents:publish": form(EDITOR),
+    "agents:rename": form(EDITOR),
+    "agents:deactivate": form(EDITOR),
+    "agents:reactivate": action(EDITOR),
     # analysis
     "analysis:conversation": page(VIEWER),
     "analysis:messages": page(VIEWER),
     "analysis:message": page(VIEWER),
     "analysis:progress": page(VIEWER),
     "analysis:changes": page(VIEWER),
-    "analysis:rerun": form(OPERATOR),
-    "analysis:restore": form(OPERATOR),
-    # analysis
-    "analysis:conversation": page(VIEWER),
-    "analysis:messages": page(VIEWER),
-    "analysis:message": page(VIEWER),
-    "analysis:changes": page(VIEWER),
-    "analysis:progress": page(VIEWER),
     "analysis:rerun": form(OPERATOR),
     "analysis:restore": form(OPERATOR),
     # backfills
