@@ -105,6 +105,11 @@ def pace(rate: float) -> str:
     return f"{rate * 60:.0f}/min" if rate * 60 >= 0.5 else ""
 
 
+def paused_because(run: Backfill) -> str:
+    """Why a run is paused, in a few words; empty for one that is not."""
+    return str(PauseReason(run.reason).label) if run.reason in PauseReason.values else ""
+
+
 def way_out(run: Backfill) -> str:
     """What helps a run that is paused; empty for one that is not."""
     if run.reason not in PauseReason.values:

@@ -9,7 +9,7 @@ from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.backfills.models import Backfill
 from apps.backfills.progress import progress_of
-from apps.backfills.words import pace
+from apps.backfills.words import pace, paused_because
 from apps.core.http import hx_trigger, stop_polling
 
 #: Named by a page that has seen a run at work: how that one ended is said once.
@@ -33,6 +33,7 @@ def banner(request: HttpRequest) -> HttpResponse:
         "run": run,
         "progress": progress,
         "pace": pace(progress.rate),
+        "because": paused_because(run),
         "others": len(active) - 1,
     }
     response = render(request, "backfills/_banner.html", context)

@@ -14,7 +14,7 @@ from apps.accounts.models import Role
 from apps.backfills.models import Backfill
 from apps.backfills.overview import failure_groups, item_page, item_tabs, overviews
 from apps.backfills.progress import Progress, progress_of
-from apps.backfills.words import asked_filters, asked_options, pace, way_out
+from apps.backfills.words import asked_filters, asked_options, pace, paused_because, way_out
 from apps.core.http import hx_trigger, render_either, stop_polling, wants_fragment
 from apps.core.pagination import CursorError, page
 
@@ -106,6 +106,7 @@ def _run_context(run: Backfill, progress: Progress) -> dict[str, Any]:
         "expected": expected,
         "failures": failure_groups(run) if progress.failed else [],
         "retry_cost": expected * progress.failed / run.total if expected and run.total else None,
+        "because": paused_because(run),
         "way_out": way_out(run),
         "took": run.finished_at - run.started_at if run.finished_at and run.started_at else None,
         "links": {
