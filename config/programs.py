@@ -12,8 +12,8 @@ from django.conf import settings
 
 from config.embedded.program import Program
 
-# Long enough to hand back what was not sent and to hear the answers to what was.
-WORKER_GRACE_SECONDS = 60.0
+# After the engines' own grace: time to hand back what was not answered.
+HAND_BACK_SECONDS = 10.0
 # Engines hold a thread each for minutes; the rest is for short work beside them.
 WORKER_THREADS = 16
 WEB_THREADS = min(16, 2 * (os.cpu_count() or 2) + 1)
@@ -51,7 +51,7 @@ def worker() -> Program:
         cwd=settings.BASE_DIR,
         # The warning is about pickled messages, which we do not take; in containers root is usual.
         env={"PYTHONWARNINGS": "ignore:You're running the worker"},
-        grace=WORKER_GRACE_SECONDS,
+        grace=settings.STOP_GRACE_SECONDS + HAND_BACK_SECONDS,
         death_signal=signal.SIGKILL,  # its database goes too; the leases bring the work back
     )
 
@@ -63,7 +63,8 @@ def scheduler() -> Program:
         name="scheduler",
         argv=_module("celery", "--app", "config", "--quiet", "beat", *_flat(options)),
         cwd=settings.BASE_DIR,
-        grace=5.0,
+        # Told to stop while it sends, it ends in a traceback; it has nothing to lose.
+        stop_signal=signal.SIGKILL,
         death_signal=signal.SIGKILL,
     )
 

@@ -215,6 +215,9 @@ DEFAULT_MODEL = env.str("DEFAULT_MODEL", default="") or (
     BUNDLED_MODEL_NAME if BUNDLED_MODEL else "gpt-4.1-mini"
 )
 ANALYSIS_CONCURRENCY = _whole_number("ANALYSIS_CONCURRENCY", default=32)
+# How long a worker that is told to stop waits for answers that are on their way and will cost.
+# The bundled model charges nothing: its answers are asked for again.
+STOP_GRACE_SECONDS = 3 if BUNDLED_MODEL else 45
 WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", default=False)
 
 # Time and language

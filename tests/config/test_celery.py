@@ -66,7 +66,7 @@ def test_a_kick_reaches_every_process_and_sigterm_every_engine(
     for process in workers:
         process.send_signal(signal.SIGTERM)
     assert [process.wait(timeout=SECONDS) for process in workers] == [0, 0]
-    assert time.monotonic() - began < programs.WORKER_GRACE_SECONDS
+    assert time.monotonic() - began < programs.worker().grace
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
         str(process.pid): "handed back" for process in workers
     }

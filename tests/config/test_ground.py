@@ -148,6 +148,21 @@ def test_a_wrong_environment_is_one_line(env: dict[str, str], said: str) -> None
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
+def test_a_command_without_a_database_is_one_line() -> None:
+    plain = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "showmigrations"],
+        cwd=ROOT,
+        env=plain | {"DATABASE_URL": "postgres://own@127.0.0.1:1/debrief"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("debrief: the database does not answer; is `make run` running?")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_secret_is_made_once_and_kept_private(tmp_path: Path) -> None:
     path = tmp_path / "new" / "key"
     first = kept_secret(path)
