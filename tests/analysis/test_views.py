@@ -36,6 +36,10 @@ def signed_in(client: Client, role: Role) -> Client:
     return client
 
 
+def day(number: int) -> datetime:
+    return datetime(2025, 3, number, tzinfo=UTC)
+
+
 def url(conversation: Conversation, name: str = "conversation", *args: Any) -> str:
     return reverse(f"analysis:{name}", args=[conversation.public_id, *args])
 
@@ -128,7 +132,7 @@ def test_query_count(viewer: Client, django_assert_num_queries: DjangoAssertNumQ
     for number in range(5):
         succeeded(conversation, call_summary=f"Result {number}")
 
-    with django_assert_num_queries(7):  # session, user, conversation, analyses, draft, …
+    with django_assert_num_queries(9):  # session and user, two neighbours, five of its own
         viewer.get(url(conversation))
     with django_assert_num_queries(4):
         viewer.get(url(conversation), {"tab": "history"}, headers=HTMX)
@@ -346,9 +350,8 @@ def test_history_lists_all_and_compares_two(viewer: Client) -> None:
     failed(conversation, "length", "Cut at 600 tokens.")
 
     text = viewer.get(url(conversation), {"tab": "history"}).content.decode()
-    both = viewer.get(
-        url(conversation), {"tab": "history", "pick": [second.public_id, first.public_id]}
-    ).content.decode()
+    two = f"{url(conversation)}?tab=history&pick={second.public_id}&pick={first.public_id}"
+    both = viewer.get(two).content.decode()
     one = viewer.get(url(conversation), {"tab": "history", "pick": first.public_id})
 
     assert "made by another platform" in text
@@ -379,3 +382,22 @@ def test_the_list_it_came_from_is_carried_along(viewer: Client) -> None:
     text = viewer.get(url(conversation), {"from": "status=ended&q=refund"}).content.decode()
 
     assert "?tab=history&amp;from=status%3Dended%26q%3Drefund" in text
+
+
+def test_next_and_previous_within_the_list(viewer: Client) -> None:
+    agent = make_agent()
+    made = [
+        make_conversation(agent, status="ended" if n != 1 else "error", sort_at=day(4 - n))
+        for n in range(3)
+    ]
+    here, other, after = made
+
+    text = viewer.get(url(here), {"from": "status=ended"}).content.decode()
+    everything = viewer.get(url(here)).content.decode()
+    broken = viewer.get(url(here), {"from": "nonsense=1&cursor=x"})
+
+    assert f'rel="next" href="{url(after)}?from=status%3Dended"' in text
+    assert 'rel="prev"' not in text
+    assert f'rel="next" href="{url(other)}"' in everything
+    assert broken.status_code == 200
+    assert b'rel="next"' not in broken.content

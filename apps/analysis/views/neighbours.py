@@ -1,8 +1,12 @@
 """The conversations before and after one, within the list that one came from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from django.http import QueryDict
 
 from apps.analysis.pages import Links
+from apps.conversations.filters import FilterError, parse
+from apps.conversations.listing import neighbours
 from apps.conversations.models import Conversation
 
 
@@ -16,4 +20,11 @@ class Neighbours:
 
 def neighbours_of(conversation: Conversation, links: Links) -> Neighbours:
     """By the list's own filter and order; none where the query cannot be read any more."""
-    return Neighbours()
+    query = QueryDict(links.origin, mutable=True)
+    query.pop("cursor", None)
+    try:
+        spec = parse(conversation.channel, query)
+        before, after = neighbours(spec, conversation)
+    except FilterError:
+        return Neighbours()
+    return Neighbours(*(replace(links, conv_id=i).analysis if i else "" for i in (before, after)))
