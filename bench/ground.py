@@ -105,4 +105,5 @@ def machine() -> str:
         "unknown CPU",
     )
     memory = psutil.virtual_memory().total / 2**30
-    return f"{psutil.cpu_count()} cores ({model}), {memory:.0f} GiB, Python {sys.version.split()[0]}"
+    version = sys.version.split()[0]
+    return f"{psutil.cpu_count()} cores ({model}), {memory:.0f} GiB, Python {version}"

@@ -1,0 +1,91 @@
+"""Agents, their drafts and versions."""
+
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from ninja import Router
+
+from apps.accounts.actors import actor_of
+from apps.accounts.models import Role
+from apps.agents.models import Agent, AgentVersion, AgentVersionQuerySet
+from apps.agents.services import create_agent, publish, save_draft
+
+from . import lists
+from .docs import AGENT, DRAFT, PUBLISH
+from .errors import read_object, refuse_unknown
+from .presenting import agent_json, version_json
+from .writes import write
+
+router = Router(tags=["Agents"])
+
+
+@router.post("", openapi_extra=AGENT, summary="Create an agent")
+@write(Role.EDITOR)
+def create(request: HttpRequest) -> HttpResponse:
+    """With its first draft, V0, at the default prompts."""
+    body = read_object(request)
+    refuse_unknown(body, {"name", "channel"})
+    agent = create_agent(
+        name=str(body.get("name") or ""),
+        channel=str(body.get("channel") or ""),
+        by=actor_of(request),
+    )
+    return JsonResponse(agent_json(_agent(agent.public_id)), status=201)
+
+
+@router.get("", summary="List agents")
+def many(request: HttpRequest) -> HttpResponse:
+    """By name; each with its draft."""
+    lists.only(request)
+    return lists.answer(request, _agents(), order=["name"], show=agent_json)
+
+
+@router.get("/{agent_id}", summary="One agent")
+def one(request: HttpRequest, agent_id: str) -> HttpResponse:
+    """With its draft."""
+    return JsonResponse(agent_json(_agent(agent_id)))
+
+
+@router.patch("/{agent_id}/draft", openapi_extra=DRAFT, summary="Edit the draft")
+@write(Role.EDITOR)
+def edit(request: HttpRequest, agent_id: str) -> HttpResponse:
+    """Any part of the draft; what is left out stays as it is."""
+    save_draft(agent=_agent(agent_id), changes=read_object(request), by=actor_of(request))
+    return JsonResponse(agent_json(_agent(agent_id)))
+
+
+@router.post("/{agent_id}/publish", openapi_extra=PUBLISH, summary="Publish the draft")
+@write(Role.EDITOR)
+def publish_draft(request: HttpRequest, agent_id: str) -> HttpResponse:
+    """Freezes the draft and opens the next one as its copy; answers the frozen version."""
+    body = read_object(request)
+    refuse_unknown(body, {"title", "note"})
+    version = publish(
+        agent=_agent(agent_id),
+        by=actor_of(request),
+        title=str(body.get("title") or ""),
+        note=str(body.get("note") or ""),
+    )
+    return JsonResponse(version_json(_versions(agent_id).get(pk=version.pk)))
+
+
+@router.get("/{agent_id}/versions", summary="Versions of an agent")
+def versions(request: HttpRequest, agent_id: str) -> HttpResponse:
+    """The newest first, the draft before all."""
+    lists.only(request)
+    _agent(agent_id)
+    return lists.answer(request, _versions(agent_id), order=["-number"], show=version_json)
+
+
+def _versions(agent_id: str) -> AgentVersionQuerySet:
+    return AgentVersion.objects.with_config().filter(agent__public_id=agent_id)
+
+
+def _agents() -> QuerySet[Agent]:
+    return Agent.objects.prefetch_related(
+        Prefetch("versions", AgentVersion.objects.with_config().order_by("-number"))
+    )
+
+
+def _agent(agent_id: str) -> Agent:
+    return get_object_or_404(_agents(), public_id=agent_id)

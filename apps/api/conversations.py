@@ -1,0 +1,132 @@
+"""Conversations and their analyses."""
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from ninja import Router
+
+from apps.accounts.actors import actor_of
+from apps.accounts.models import Role
+from apps.agents.models import AgentVersion
+from apps.analysis.models import Analysis, AnalysisQuerySet
+from apps.analysis.presenting import analysis_json, why_none
+from apps.analysis.services import request_rerun
+from apps.conversations import filters
+from apps.conversations.models import Conversation
+from apps.conversations.services import Outcome
+from apps.core.errors import UserError
+from apps.intake.services import take_in, take_in_one
+
+from . import lists
+from .docs import BULK, CONVERSATION, FILTERS, RERUN
+from .errors import read_object, refusal, refuse_unknown
+from .presenting import conversation_json
+from .writes import write
+
+router = Router(tags=["Conversations"])
+
+
+@router.post("", openapi_extra=CONVERSATION, summary="Create or merge a conversation")
+@write(Role.OPERATOR)
+def create(request: HttpRequest) -> HttpResponse:
+    """Whole or still `ongoing`. The same `source` and `external_id` again is the same
+    conversation: 200 instead of 201, and what is new in it is merged."""
+    stored = take_in_one(line=read_object(request), by=actor_of(request))
+    status = 201 if stored.outcome == Outcome.ACCEPTED else 200
+    return JsonResponse(
+        conversation_json(_whole(stored.conversation.public_id), whole=True), status=status
+    )
+
+
+@router.post("/bulk", openapi_extra=BULK, summary="Take in many, one a line")
+@write(Role.OPERATOR)
+def bulk(request: HttpRequest) -> HttpResponse:
+    """NDJSON: a line that is refused is named with its reason and spoils no other."""
+    return JsonResponse(take_in(lines=request, by=actor_of(request)).as_dict())
+
+
+@router.get("", openapi_extra=FILTERS, summary="List conversations")
+def many(request: HttpRequest) -> HttpResponse:
+    """The filters of the history pages, as query parameters; `channel` is voice or chat."""
+    params = request.GET.copy()
+    channel = params.pop("channel", [None])[-1]
+    for name in lists.PARAMETERS:
+        params.pop(name, None)
+    if channel not in {None, "voice", "chat"}:
+        raise filters.FilterError({"channel": f"channel is voice or chat, not “{channel}”."})
+    spec = filters.parse(channel, params)
+    rows = spec.queryset().with_agents()
+    return lists.answer(
+        request, rows, order=spec.sort.order, show=lambda c: conversation_json(c, whole=False)
+    )
+
+
+@router.get("/{conversation_id}", summary="One conversation")
+def one(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """With transcript, transfers, metadata and the current result's values."""
+    return JsonResponse(conversation_json(_whole(conversation_id), whole=True))
+
+
+@router.get("/{conversation_id}/analysis", summary="The current analysis")
+def current(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """404 `not_analyzed` with the `reason` where there is none."""
+    conversation = get_object_or_404(Conversation, public_id=conversation_id)
+    analysis = _analyses(conversation_id).current().first()
+    if analysis is None:
+        why = why_none(conversation, _analyses(conversation_id).first())
+        return refusal(404, "not_analyzed", why.sentence, reason=why.reason or "none")
+    return JsonResponse(analysis_json(analysis))
+
+
+@router.get("/{conversation_id}/analyses", summary="Every analysis ever made")
+def history(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """The newest first, failures and running ones included."""
+    lists.only(request)
+    get_object_or_404(Conversation, public_id=conversation_id)
+    return lists.answer(request, _analyses(conversation_id), order=["-pk"], show=analysis_json)
+
+
+@router.post("/{conversation_id}/analysis/rerun", openapi_extra=RERUN, summary="Rerun")
+@write(Role.OPERATOR)
+def rerun(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """By the latest drafts, or by a published `version` of the conversation's last agent. It is
+    charged for, also where the first analysis was free."""
+    body = read_object(request)
+    refuse_unknown(body, {"version", "side_effects"})
+    conversation = get_object_or_404(Conversation, public_id=conversation_id)
+    analysis = request_rerun(
+        conversation=conversation, by=actor_of(request), version=_version(conversation, body)
+    )
+    return JsonResponse(analysis_json(_analyses(conversation_id).get(pk=analysis.pk)), status=202)
+
+
+class UnknownVersion(UserError):
+    """The named version is not one of the conversation's last agent, or not published."""
+
+    code = "unknown_version"
+
+
+def _version(conversation: Conversation, body: dict[str, object]) -> AgentVersion | None:
+    number = body.get("version")
+    if number is None:
+        return None
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
+        raise UnknownVersion(f"version is a number, not {number!r}.", {"version": "A number."})
+    agent_pk = int(conversation.route.split("+")[-1])
+    versions = AgentVersion.objects.published().with_config()
+    version = versions.filter(agent_id=agent_pk, number=number).first()
+    if version is None:
+        raise UnknownVersion(
+            f"The agent has no published version {number}.", {"version": "Not published."}
+        )
+    return version
+
+
+def _whole(conversation_id: str) -> Conversation:
+    rows = Conversation.objects.with_agents().select_related("transcript", "attributes")
+    rows = rows.prefetch_related("transfers__to_version__agent")
+    return get_object_or_404(rows, public_id=conversation_id)
+
+
+def _analyses(conversation_id: str) -> AnalysisQuerySet:
+    rows = Analysis.objects.filter(conversation__public_id=conversation_id).with_config()
+    return rows.select_related("conversation", "config__model", "agent_version__agent")

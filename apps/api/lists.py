@@ -1,0 +1,58 @@
+"""Lists of the API: ``limit``, ``cursor``, ``include_total``."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, JsonResponse
+
+from apps.core.errors import BadRequest
+from apps.core.pagination import page
+
+M = TypeVar("M", bound=Model)
+
+PARAMETERS = ("limit", "cursor", "include_total")
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 50
+
+
+def answer(
+    request: HttpRequest,
+    rows: QuerySet[M],
+    *,
+    order: Sequence[str],
+    show: Callable[[M], dict[str, Any]],
+) -> JsonResponse:
+    """One page of rows as ``{"items", "next_cursor"}``, with ``total`` where it is asked for."""
+    found = page(rows, order=order, cursor=request.GET.get("cursor"), limit=_limit(request))
+    body: dict[str, Any] = {
+        "items": [show(row) for row in found.items],
+        "next_cursor": found.next_cursor,
+    }
+    if _wants_total(request):
+        body["total"] = rows.order_by().count()
+    return JsonResponse(body)
+
+
+def _limit(request: HttpRequest) -> int:
+    text = request.GET.get("limit", str(DEFAULT_LIMIT))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LIMIT:
+        raise BadRequest(
+            f"limit is a whole number from 1 to {MAX_LIMIT}, not “{text[:40]}”.",
+            {"limit": f"From 1 to {MAX_LIMIT}."},
+        )
+    return int(text)
+
+
+def _wants_total(request: HttpRequest) -> bool:
+    text = request.GET.get("include_total", "false")
+    if text not in {"true", "false"}:
+        raise BadRequest("include_total is true or false.", {"include_total": "true or false."})
+    return text == "true"
+
+
+def only(request: HttpRequest, *known: str) -> None:
+    """Raise BadRequest for a query parameter that means nothing here."""
+    for name in request.GET:
+        if name not in {*PARAMETERS, *known}:
+            raise BadRequest(f"Unknown parameter “{name[:80]}”.", {name[:80]: "Unknown."})
