@@ -3,7 +3,8 @@
 (() => {
   document.addEventListener("htmx:beforeRequest", (event) => {
     const area = event.detail.elt;
-    if (!area.matches?.("[data-live]") || event.detail.requestConfig.triggeringEvent) return;
+    // Only polls rest: what asks once, on load, would never ask again.
+    if (!area.matches?.('[data-live][hx-trigger*="every"]') || event.detail.requestConfig.triggeringEvent) return;
     const busy = area.querySelector("details.menu[open]") || (area.contains(document.activeElement) && document.activeElement.matches("input, select, textarea"));
     if (document.hidden || busy) event.preventDefault();
   });

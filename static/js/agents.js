@@ -1,0 +1,127 @@
+// The editors of an agent. A form with [data-draft] saves by Ctrl+S or ⌘S, knows whether it holds
+// something unsaved (body[data-unsaved]) and asks before that is left. Without this script the
+// form is an ordinary one.
+(() => {
+  const form = () => document.querySelector("form[data-draft]");
+  let typed = 0; // counts what was typed, so that a save answers only for what it had sent
+  let sent = 0;
+
+  // ---- Unsaved changes
+  // Everything but the stamp. The builder writes its field from script, without any event.
+  const snapshot = (area) => {
+    const data = new FormData(area);
+    for (const name of ["csrfmiddlewaretoken", "version", "save_count", "base_version", "base", "base_schema", "mode"]) data.delete(name);
+    return JSON.stringify([...data]);
+  };
+  let clean = "";
+  let clear = false;
+  const look = () => {
+    const area = form();
+    if (area) document.body.toggleAttribute("data-unsaved", area.hasAttribute("data-dirty") || (clean !== "" && snapshot(area) !== clean));
+  };
+  const begin = () => { const area = form(); if (area) clean = snapshot(area); look(); };
+  const soon = () => setTimeout(look, 0);
+  for (const name of ["input", "change", "click", "keyup"]) {
+    document.addEventListener(name, (event) => { if (event.target.closest?.("form[data-draft]")) { if (name === "input") typed += 1; soon(); } });
+  }
+  window.addEventListener("beforeunload", (event) => { look(); if (!clear && document.body.hasAttribute("data-unsaved")) event.preventDefault(); });
+  document.addEventListener("submit", (event) => { if (event.target.matches("form[data-draft]") && !window.htmx) clear = true; });
+  document.addEventListener("htmx:beforeRequest", (event) => { if (event.detail.elt.matches("form[data-draft]")) { sent = typed; event.detail.elt.pending = snapshot(event.detail.elt); } });
+
+  document.addEventListener("draft:saved", () => {
+    const area = form();
+    if (!area) return;
+    area.removeAttribute("data-dirty");
+    for (const now of area.querySelectorAll("[data-select]")) {
+      const select = area.elements[now.dataset.select];
+      if (select && sent === typed) select.value = now.dataset.value;
+    }
+    clean = sent === typed ? snapshot(area) : area.pending ?? clean;
+    look();
+  });
+  document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.matches?.("form[data-draft]") || event.detail.elt?.matches?.("form[data-draft]")) { lines(); look(); } });
+
+  // ---- Keys
+  document.addEventListener("keydown", (event) => {
+    const area = form();
+    if (!area || event.key.toLowerCase() !== "s" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+    event.preventDefault();
+    if (!document.querySelector("dialog[open]")) area.requestSubmit(area.querySelector(".save-bar [type=submit]"));
+  });
+
+  // ---- Reset to default, switches
+  const dim = () => { for (const box of document.querySelectorAll("[data-enables]")) box.closest(".built-in").classList.toggle("off", !box.checked); };
+  document.addEventListener("change", (event) => { if (event.target.matches("[data-enables]")) dim(); });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-reset]");
+    if (!button) return;
+    const area = document.getElementById(button.dataset.reset);
+    area.focus();
+    area.select();
+    // As if typed, so that Undo brings the old words back.
+    if (!document.execCommand("insertText", false, area.dataset.default)) area.value = area.dataset.default;
+    area.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+
+  // ---- The conflict dialog
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-discard]")) { clear = true; return; }
+    const keep = event.target.closest("[data-keep-mine]");
+    if (!keep) return;
+    form().elements.save_count.value = keep.dataset.keepMine;
+    form().elements.version.value = keep.dataset.version;
+    keep.closest("dialog").close();
+    form().querySelector(".save-bar [type=submit]")?.focus();
+  });
+
+  // ---- Faults: the first one gets the focus; a click leads to its place
+  const place = (fault) => {
+    const area = document.getElementById("schema");
+    if (fault.dataset.line && area) {
+      const rows = area.value.split("\n");
+      const line = Math.min(Number(fault.dataset.line), rows.length);
+      const start = rows.slice(0, line - 1).reduce((sum, row) => sum + row.length + 1, 0);
+      area.focus();
+      area.setSelectionRange(start + Number(fault.dataset.column) - 1, start + rows[line - 1].length);
+      const height = parseFloat(getComputedStyle(area).lineHeight);
+      window.scrollTo({ top: area.getBoundingClientRect().top + scrollY + (line - 6) * height });
+      return;
+    }
+    const [, index, part] = /^row-(\d+)-(.+)$/.exec(fault.dataset.at ?? "") ?? [];
+    const pointed = /^\/properties\/([^/]*)/.exec(fault.dataset.at ?? "");
+    const rows = [...document.querySelectorAll("[data-builder] .rjf-form-row:has(> .rjf-form-row-inner > .rjf-form-group)")];
+    const name = pointed && pointed[1].replaceAll("~1", "/").replaceAll("~0", "~");
+    const row = rows.find((item, at) => (pointed ? item.querySelector("[name$='name']")?.value === name : at === Number(index)));
+    const field = row?.querySelector(`[name$='${pointed ? "name" : part}']`);
+    field?.focus();
+    field?.scrollIntoView({ block: "center" });
+  };
+  document.addEventListener("click", (event) => { const fault = event.target.closest(".fault[data-line], .fault[data-at]"); if (fault) place(fault); });
+  document.addEventListener("draft:refused", () => {
+    lines();
+    const slot = [...document.querySelectorAll("form[data-draft] .faults")].find((item) => item.firstElementChild);
+    if (!slot) return;
+    const control = document.querySelector(`[aria-describedby~="${slot.id}"]`);
+    if (control && control.id !== "schema") control.focus(); else slot.querySelector("button")?.focus();
+    slot.scrollIntoView({ block: "center" });
+  });
+
+  // ---- Line numbers of the JSON editor, those of faults marked
+  const lines = () => {
+    const area = document.getElementById("schema");
+    const gutter = document.querySelector(".json-lines");
+    if (!area || !gutter) return;
+    const bad = new Set([...document.querySelectorAll(".fault[data-line]")].map((fault) => Number(fault.dataset.line)));
+    const count = area.value.split("\n").length;
+    gutter.replaceChildren(...Array.from({ length: count }, (_, index) => {
+      const line = document.createElement("span");
+      line.textContent = index + 1;
+      if (bad.has(index + 1)) line.className = "bad";
+      return line;
+    }));
+    area.rows = Math.max(24, count + 1);
+  };
+  document.addEventListener("input", (event) => { if (event.target.id === "schema") lines(); });
+
+  document.addEventListener("DOMContentLoaded", () => { dim(); lines(); setTimeout(begin, 0); });
+})();
