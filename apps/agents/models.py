@@ -3,8 +3,8 @@
 from typing import Any, NoReturn
 
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import Count, F, Q
+from django.db.models.functions import Lower, Now
 
 from apps.core.ids import public_id
 from apps.llm.models import LanguageModel
@@ -86,6 +86,21 @@ class AnalysisConfig(models.Model):
         return parse_config(self.document, self.sha256)
 
 
+class AgentQuerySet(models.QuerySet["Agent"]):
+    def active(self) -> "AgentQuerySet":
+        """Agents that are in use."""
+        return self.filter(deactivated_at=None)
+
+    def in_page_order(self) -> "AgentQuerySet":
+        """Those in use first, by name."""
+        return self.order_by(F("deactivated_at").asc(nulls_first=True), Lower("name"), "pk")
+
+    def with_conversation_counts(self) -> "AgentQuerySet":
+        """``conversation_count`` of each. The relation belongs to the room above; here only its
+        name is used."""
+        return self.annotate(conversation_count=Count("conversations"))
+
+
 class Agent(models.Model):
     """A voice or chat agent whose conversations are analysed."""
 
@@ -102,6 +117,8 @@ class Agent(models.Model):
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now())
 
+    objects = AgentQuerySet.as_manager()
+
     class Meta:
         ordering = ["name", "pk"]
         constraints = [
@@ -113,6 +130,17 @@ class Agent(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def sessions_word(self) -> str:
+        """What its conversations are called in the plural: calls or chats."""
+        return "calls" if self.channel == Channel.VOICE else "chats"
+
+    @property
+    def extraction_title(self) -> str:
+        """The name of the section with prompts and fields (product 1.2)."""
+        said = "Call" if self.channel == Channel.VOICE else "Chat"
+        return f"Post-{said} Data Extraction"
 
 
 class AgentVersionQuerySet(models.QuerySet["AgentVersion"]):

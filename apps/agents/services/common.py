@@ -73,7 +73,7 @@ def store(
 
 def conflict(draft: AgentVersion, expected: int, current: Content, mine: Content) -> DraftConflict:
     """The refusal for an editor whose page is of save ``expected``, in full."""
-    base = base_content(draft, expected) or current
+    base = base_content(draft, max(expected, 1)) or current
     return DraftConflict(
         saved_by=draft.saved_by,
         saved_at=draft.saved_at,

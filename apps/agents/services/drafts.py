@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -17,6 +16,7 @@ from apps.agents.documents import default_columns
 from apps.agents.models import Agent, AgentVersion, Channel, ConfigSave
 from apps.core.errors import NotFound
 from apps.llm.models import LanguageModel
+from apps.llm.services import default_model
 
 from .common import configured, conflict, lock, name_faults, store
 from .refusals import InvalidDraft
@@ -168,12 +168,11 @@ def _is_stored(draft: AgentVersion, before: Content, after: Content, model: Lang
 def _model(model: LanguageModel | str | None) -> LanguageModel:
     if isinstance(model, LanguageModel):
         return model
-    name = model or settings.DEFAULT_MODEL
-    found = LanguageModel.objects.filter(name=name).first()
-    if found is None and model is None:
-        found, _ = LanguageModel.objects.get_or_create(name=name)
+    if model is None:
+        return default_model()
+    found = LanguageModel.objects.filter(name=model).first()
     if found is None:
-        raise InvalidDraft([_unknown_model(name)])
+        raise InvalidDraft([_unknown_model(model)])
     return found
 
 

@@ -19,7 +19,7 @@ def rename_agent(*, agent: Agent, name: str, by: Actor) -> Agent:
     name = name.strip()
     if faults := name_faults(name):
         raise InvalidDraft(faults)
-    locked = Agent.objects.select_for_update(no_key=True).get(pk=agent.pk)
+    locked: Agent = Agent.objects.select_for_update(no_key=True).get(pk=agent.pk)
     if locked.name != name:
         detail = {"before": locked.name, "after": name}
         locked.name = name
@@ -41,7 +41,7 @@ def reactivate(*, agent: Agent, by: Actor) -> Agent:
 
 
 def _set_deactivated(agent: Agent, at: datetime | None, by: Actor, verb: str) -> Agent:
-    locked = Agent.objects.select_for_update(no_key=True).get(pk=agent.pk)
+    locked: Agent = Agent.objects.select_for_update(no_key=True).get(pk=agent.pk)
     if bool(locked.deactivated_at) != bool(at):
         locked.deactivated_at = at
         locked.save(update_fields=["deactivated_at"])

@@ -1,0 +1,198 @@
+"""What arrives from the pages of this room, read into the shape of a draft (interfaces.md).
+
+Whether it is right is not decided here but by ``changes.merge``, the same for every door: what
+cannot be read as a number is handed on as the text that was typed, so that the refusal names it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+from django import forms
+from django.http import QueryDict
+
+from apps.llm.models import LanguageModel
+
+from .builder import RowError, read_rows, schema_of
+from .builtins import categories
+from .changes import COLUMN_NAMES, Fault
+from .contents import Json
+from .documents import EMPTY_SCHEMA
+from .models import Channel
+
+if TYPE_CHECKING:  # generic in the stubs only
+    ModelChoice = forms.ModelChoiceField[LanguageModel]
+else:
+    ModelChoice = forms.ModelChoiceField
+
+
+class LanguageModelField(ModelChoice):
+    """A model, offered with its prices."""
+
+    def label_from_instance(self, obj: LanguageModel) -> str:
+        return model_label(obj)
+
+
+class AgentForm(forms.Form):
+    name = forms.CharField(
+        max_length=200,
+        widget=forms.TextInput(attrs={"autofocus": True, "placeholder": "Billing line"}),
+        error_messages={"required": "Give the agent a name."},
+    )
+    channel = forms.ChoiceField(
+        choices=Channel.choices,
+        initial=Channel.VOICE,
+        widget=forms.RadioSelect,
+        help_text="It decides the built-in categories and cannot be changed later.",
+        error_messages={
+            "required": "Choose voice or chat.",
+            "invalid_choice": "%(value)s is neither voice nor chat.",
+        },
+    )
+    model = LanguageModelField(
+        queryset=LanguageModel.objects.filter(enabled=True),
+        required=False,
+        empty_label=None,
+        help_text="Dollars per million tokens. It can be changed at any time.",
+    )
+
+
+class RenameForm(forms.Form):
+    name = forms.CharField(
+        max_length=200,
+        widget=forms.TextInput(attrs={"autofocus": True}),
+        error_messages={"required": "Give the agent a name."},
+    )
+
+
+class PublishForm(forms.Form):
+    title = forms.CharField(
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"autofocus": True, "placeholder": "What is new, in short"}),
+    )
+    note = forms.CharField(
+        required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 3})
+    )
+    version = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+    save_count = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+
+
+class StampForm(forms.Form):
+    """Which state of which draft a page was filled from, and which one its author has seen."""
+
+    version = forms.IntegerField(min_value=0, max_value=2**31)
+    base_version = forms.IntegerField(min_value=0, max_value=2**31)
+    base = forms.IntegerField(min_value=0, max_value=2**31)
+    save_count = forms.IntegerField(min_value=0, max_value=2**31)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldsInput:
+    """The fields tab as it was sent: from the builder or as JSON text.
+
+    ``schema`` is what to save (text or value), ``fault`` why rows cannot be read, ``text`` what
+    the raw editor shows again.
+    """
+
+    mode: str
+    schema: object
+    text: str
+    rows: str = ""
+    base: str = ""
+    faults: tuple[Fault, ...] = ()
+
+
+def prompts_changes(data: QueryDict, channel: str) -> Json:
+    """The Prompts tab as changes to a draft."""
+    return {
+        "analysis": {
+            "model": data.get("model", ""),
+            "instructions": data.get("instructions", ""),
+            "built_ins": {
+                item.name: {
+                    "prompt": data.get(f"{item.name}-prompt", ""),
+                    "enabled": f"{item.name}-enabled" in data,
+                    "required": f"{item.name}-required" in data,
+                }
+                for item in categories(channel)
+            },
+        },
+        "columns": {name: data.get(f"column-{name}", "") for name in COLUMN_NAMES},
+    }
+
+
+def post_analysis_changes(data: QueryDict, channel: str) -> Json:
+    """The Post analysis tab as changes to a draft."""
+    changes: Json = {
+        "enabled": "enabled" in data,
+        "sample_percent": _number(data.get("sample_percent", "")),
+        "min_seconds": _number(data.get("min_seconds", "")),
+        "min_messages": _number(data.get("min_messages", "")),
+        "long_transcript": data.get("long_transcript", ""),
+    }
+    if channel == Channel.CHAT:
+        minutes = _number(data.get("chat_idle_minutes", ""))
+        seconds = minutes * 60 if isinstance(minutes, Decimal) else minutes
+        changes["chat_idle_seconds"] = seconds
+    return {"post_analysis": changes}
+
+
+def fields_input(data: QueryDict) -> FieldsInput:
+    """The Fields tab, from whichever of its two editors it came."""
+    if data.get("mode") != "builder":
+        text = data.get("schema", "")
+        return FieldsInput("json", text, text)
+    rows, base = data.get("rows", ""), data.get("base_schema", "")
+    try:
+        schema = schema_of(read_rows(_json(rows)), base=_object(base))
+    except RowError as error:
+        fault = Fault("analysis.schema", error.message, f"row-{error.row}-{error.part}")
+        return FieldsInput("builder", None, "", rows, base, (fault,))
+    return FieldsInput("builder", schema, pretty(schema), rows, base)
+
+
+def pretty(schema: object) -> str:
+    """A schema as the raw editor shows it: short lists on one line, the order kept."""
+    return json.dumps(schema, indent=2, ensure_ascii=False)
+
+
+def model_label(model: LanguageModel) -> str:
+    """A model with its prices, for a select."""
+    if model.is_local:
+        return f"{model.name} · local, costs nothing"
+    if not model.price_known:
+        return f"{model.name} · price unknown"
+    off = "" if model.enabled else " · switched off"
+    return f"{model.name} · ${_price(model.input_price)} in, ${_price(model.output_price)} out{off}"
+
+
+def _price(value: Decimal | None) -> str:
+    text = f"{value or Decimal(0):f}"
+    whole, _, digits = text.partition(".")
+    return f"{whole}.{digits.rstrip('0').ljust(2, '0')}"
+
+
+def _number(text: str) -> Decimal | str | None:
+    stripped = text.strip().replace(",", ".")
+    if not stripped:
+        return None
+    try:
+        number = Decimal(stripped)
+    except InvalidOperation:
+        return text
+    return number if number.is_finite() and len(stripped) < 30 else text
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text) if len(text) < 5_000_000 else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(text: str) -> Mapping[str, object]:
+    value = _json(text)
+    return value if isinstance(value, dict) else EMPTY_SCHEMA

@@ -1,0 +1,23 @@
+"""How faults stand beside what they are about."""
+
+from collections.abc import Mapping, Sequence
+
+from django import template
+
+from apps.agents.changes import Fault
+
+register = template.Library()
+
+
+@register.inclusion_tag("agents/_fault.html")
+def faults(
+    slots: Mapping[str, Sequence[Fault]], place: str, *, oob: bool = False
+) -> dict[str, object]:
+    """The slot of a place, empty or not: an answer out of band fills and empties it by its id."""
+    return {"faults": slots.get(place, ()), "id": fault_id(place), "oob": oob}
+
+
+@register.filter
+def fault_id(place: str) -> str:
+    """The id of the slot that a control is described by."""
+    return f"fault-{place.replace('.', '-') or 'general'}"

@@ -1,0 +1,65 @@
+"""What every page of an agent has: the agent, where its draft stands, the tabs."""
+
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.http import urlencode
+
+from apps.agents.models import Agent
+from apps.agents.pages import Standing
+
+TABS = (
+    ("prompts", "Prompts"),
+    ("fields", "Fields"),
+    ("post_analysis", "Post analysis"),
+    ("versions", "Versions"),
+)
+
+
+def agent_or_404(agent_id: str) -> Agent:
+    """The agent of a public id."""
+    agent: Agent | None = Agent.objects.filter(public_id=agent_id).first()
+    if agent is None:
+        raise Http404(f"There is no agent {agent_id}.")
+    return agent
+
+
+def page_context(request: HttpRequest, standing: Standing, tab: str) -> dict[str, Any]:
+    """The context of an agent's page."""
+    agent = standing.agent
+    may = getattr(request.user, "effective_role", None)
+    return {
+        "agent": agent,
+        "standing": standing,
+        "draft": standing.draft,
+        "tab": tab,
+        "tabs": [
+            {"name": name, "title": title, "url": url_of(name, agent)} for name, title in TABS
+        ],
+        "editable": bool(may and may.rank >= 2) and agent.deactivated_at is None,
+        "backfill_url": backfill_url(agent),
+        "conversations_url": conversations_url(agent),
+        "nav": "agents",
+    }
+
+
+def url_of(name: str, agent: Agent) -> str:
+    return reverse(f"agents:{name}", args=[agent.public_id])
+
+
+def backfill_url(agent: Agent) -> str:
+    """Where past conversations are backfilled with this agent's draft; the room is above."""
+    return _above("backfills:new", channel=agent.channel, agent=agent.public_id)
+
+
+def conversations_url(agent: Agent) -> str:
+    """The history page, filtered to this agent."""
+    return _above(f"conversations:{agent.sessions_word}", agent=agent.public_id)
+
+
+def _above(name: str, **query: str) -> str:
+    try:
+        return f"{reverse(name)}?{urlencode(query)}"
+    except NoReverseMatch:
+        return ""

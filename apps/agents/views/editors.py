@@ -1,0 +1,228 @@
+"""The three tabs in which a draft is edited: Prompts, Fields, Post analysis."""
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.accounts.access import role_required
+from apps.accounts.models import Role
+from apps.agents.builder import NotShowable, rows_of
+from apps.agents.builtins import categories
+from apps.agents.changes import merge, read_schema
+from apps.agents.contents import Json, content_of
+from apps.agents.costs import shares
+from apps.agents.forms import (
+    FieldsInput,
+    fields_input,
+    model_label,
+    post_analysis_changes,
+    pretty,
+    prompts_changes,
+)
+from apps.agents.models import Agent
+from apps.agents.pages import Standing, standing_of
+from apps.agents.services import draft_of
+from apps.agents.widgets import builder_widget
+from apps.core.http import varies_by_htmx, wants_fragment
+from apps.llm.models import LanguageModel
+
+from .common import agent_or_404, page_context
+from .saving import Outcome, places, refuse, save_tab, slots_of, stamp_of
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.VIEWER)
+@varies_by_htmx
+def prompts(request: HttpRequest, agent_id: str) -> HttpResponseBase:
+    """Analysis prompt, model, built-in categories, history columns."""
+    agent = agent_or_404(agent_id)
+    if request.method == "POST":
+        return _save_prompts(request, agent)
+    return _prompts_page(request, standing_of(agent), Outcome())
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.VIEWER)
+@varies_by_htmx
+def fields(request: HttpRequest, agent_id: str) -> HttpResponseBase:
+    """The agent's own fields, in the builder or as JSON Schema (``?view=json``)."""
+    agent = agent_or_404(agent_id)
+    if request.method == "POST":
+        return _save_fields(request, agent)
+    return _fields_page(request, standing_of(agent), Outcome())
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.VIEWER)
+@varies_by_htmx
+def post_analysis(request: HttpRequest, agent_id: str) -> HttpResponseBase:
+    """Which conversations are analysed by themselves, and what with long ones (product 1.3)."""
+    agent = agent_or_404(agent_id)
+    if request.method == "POST":
+        return _save_post_analysis(request, agent)
+    return _post_analysis_page(request, standing_of(agent), Outcome())
+
+
+@require_POST
+@role_required(Role.VIEWER)
+def shares_of_prompts(request: HttpRequest, agent_id: str) -> HttpResponse:
+    """What the prompts, as they are typed, add to each conversation. Writes nothing."""
+    draft = draft_of(agent_or_404(agent_id))
+    typed = prompts_changes(request.POST, draft.agent.channel)
+    content, faults = merge(content_of(draft), {"analysis": typed["analysis"]})
+    model = LanguageModel.objects.filter(name=content.editor["model"]).first()
+    if faults or model is None:
+        return HttpResponse(status=204)
+    context = {"shares": shares(content, model), "agent": draft.agent, "oob": True}
+    return render(request, "agents/_shares.html", context)
+
+
+@role_required(Role.EDITOR)
+def _save_prompts(request: HttpRequest, agent: Agent) -> HttpResponse:
+    changes = prompts_changes(request.POST, agent.channel)
+    return save_tab(request, agent, "prompts", changes, _prompts_page)
+
+
+@role_required(Role.EDITOR)
+def _save_post_analysis(request: HttpRequest, agent: Agent) -> HttpResponse:
+    changes = post_analysis_changes(request.POST, agent.channel)
+    return save_tab(request, agent, "post_analysis", changes, _post_analysis_page)
+
+
+@role_required(Role.EDITOR)
+def _save_fields(request: HttpRequest, agent: Agent) -> HttpResponse:
+    sent = fields_input(request.POST)
+    if "switch" in request.POST:
+        return _switch(request, agent, sent, request.POST["switch"])
+
+    def page(request: HttpRequest, standing: Standing, outcome: Outcome) -> HttpResponse:
+        return _fields_page(request, standing, outcome, sent=sent)
+
+    if sent.faults:
+        return refuse(request, agent, "fields", Outcome(faults=sent.faults), page)
+    changes = {"analysis": {"schema": sent.schema}}
+    return save_tab(request, agent, "fields", changes, page)
+
+
+def _switch(request: HttpRequest, agent: Agent, sent: FieldsInput, to: str) -> HttpResponse:
+    """The other editor over what is in this one, saved or not; this one where that fails."""
+    faults = sent.faults
+    if not faults and to == "builder":
+        faults = tuple(read_schema(sent.schema)[1])
+    if not faults:
+        sent = FieldsInput(to, sent.schema, sent.text)
+    outcome = Outcome(faults=faults, stamp=_stamp(request))
+    return _fields_page(request, standing_of(agent), outcome, sent=sent)
+
+
+def _stamp(request: HttpRequest) -> dict[str, int]:
+    names = ("version", "save_count", "base_version", "base")
+    values = {name: request.POST.get(name, "") for name in names}
+    return {name: int(value) for name, value in values.items() if value.isdecimal()}
+
+
+def _prompts_page(request: HttpRequest, standing: Standing, outcome: Outcome) -> HttpResponse:
+    content = content_of(standing.draft)
+    model = standing.draft.config.model
+    shown = overlay(content.as_draft(), outcome.typed)
+    models = LanguageModel.objects.all()
+    context = {
+        **_context(request, standing, "prompts", outcome, shown),
+        "cards": [
+            {"category": item, "setting": shown["analysis"]["built_ins"][item.name]}
+            for item in categories(standing.agent.channel)
+        ],
+        "models": [(m.name, model_label(m)) for m in models if m.enabled or m.name == model.name],
+        "shares": shares(content, model),
+        "columns": _columns(standing, shown),
+    }
+    return render(request, "agents/prompts.html", context)
+
+
+def _columns(standing: Standing, shown: Json) -> list[dict[str, Any]]:
+    """The three selects: what is on, then the agent's own fields, then nothing."""
+    built_ins = [c.name for c in categories(standing.agent.channel)]
+    own = list(standing.draft.config.parsed().own_fields())
+    return [
+        {"name": name, "value": value, "built_ins": built_ins, "own": own}
+        for name, value in shown["columns"].items()
+    ]
+
+
+def _post_analysis_page(request: HttpRequest, standing: Standing, outcome: Outcome) -> HttpResponse:
+    shown = overlay(content_of(standing.draft).as_draft(), outcome.typed)
+    idle = shown["post_analysis"]["chat_idle_seconds"]
+    minutes = idle / 60 if isinstance(idle, int | float) else idle
+    context = {
+        **_context(request, standing, "post_analysis", outcome, shown),
+        "idle_minutes": int(minutes) if minutes == int(minutes or 0) else minutes,
+    }
+    return render(request, "agents/post_analysis.html", context)
+
+
+def _fields_page(
+    request: HttpRequest, standing: Standing, outcome: Outcome, sent: FieldsInput | None = None
+) -> HttpResponse:
+    content = content_of(standing.draft)
+    if sent is None:
+        schema = content.editor["schema"]
+        mode = "json" if request.GET.get("view") == "json" else "builder"
+        sent = FieldsInput(mode, schema, pretty(schema))
+    context = {
+        **_context(request, standing, "fields", outcome, content.as_draft()),
+        **_editor(sent, editable=agent_is_editable(request, standing)),
+    }
+    fragment = wants_fragment(request) and "switch" in request.POST
+    template = "agents/_fields_form.html" if fragment else "agents/fields.html"
+    return render(request, template, context)
+
+
+def agent_is_editable(request: HttpRequest, standing: Standing) -> bool:
+    return bool(page_context(request, standing, "fields")["editable"])
+
+
+def _editor(sent: FieldsInput, *, editable: bool) -> dict[str, Any]:
+    """The context of one of the two editors; the raw one where the builder cannot show it all."""
+    if sent.mode == "builder" and sent.rows:
+        return {"mode": "builder", "rows": sent.rows, "base_schema": sent.base,
+                "builder": builder_widget(sent.rows, editable=editable)}  # fmt: skip
+    schema = (
+        json.loads(sent.text)
+        if isinstance(sent.schema, str) and sent.mode == "builder"
+        else (sent.schema)
+    )
+    reason = ""
+    if sent.mode == "builder" and isinstance(schema, dict):
+        try:
+            rows = json.dumps([row.as_dict() for row in rows_of(schema)], ensure_ascii=False)
+        except NotShowable as error:
+            reason = str(error)
+        else:
+            return {"mode": "builder", "base_schema": json.dumps(schema, ensure_ascii=False),
+                    "builder": builder_widget(rows, editable=editable)}  # fmt: skip
+    return {"mode": "json", "schema_text": sent.text, "not_showable": reason}
+
+
+def _context(
+    request: HttpRequest, standing: Standing, tab: str, outcome: Outcome, shown: Json
+) -> dict[str, Any]:
+    return {
+        **page_context(request, standing, tab),
+        "outcome": outcome,
+        "slots": slots_of(places(tab, standing.agent.channel), outcome.faults),
+        "stamp": outcome.stamp or stamp_of(standing.draft),
+        "content": shown,
+    }
+
+
+def overlay(document: Json, typed: Json) -> Json:
+    """A draft with what somebody typed laid over it, right or wrong, to show it again."""
+    result = dict(document)
+    for name, value in typed.items():
+        inner = result.get(name)
+        both = isinstance(inner, dict) and isinstance(value, dict) and name != "schema"
+        result[name] = overlay(inner, value) if both and isinstance(inner, dict) else value
+    return result

@@ -1,0 +1,66 @@
+"""The list of agents, and making one."""
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from apps.accounts.access import role_required
+from apps.accounts.actors import actor_of
+from apps.accounts.models import Role
+from apps.agents import services
+from apps.agents.forms import AgentForm
+from apps.agents.models import Agent
+from apps.agents.pages import standings
+from apps.core.errors import UserError
+from apps.core.http import hx_redirect, render_either
+from apps.llm.services import default_model
+
+from .common import agent_or_404, conversations_url, url_of
+
+
+@require_safe
+@role_required(Role.VIEWER)
+def agent_list(request: HttpRequest) -> HttpResponse:
+    """Every agent and where its draft stands."""
+    agents = list(Agent.objects.with_conversation_counts().in_page_order())
+    rows = [
+        {"standing": standing, "conversations_url": conversations_url(standing.agent)}
+        for standing in standings(agents)
+    ]
+    return render(request, "agents/agent_list.html", {"rows": rows, "nav": "agents"})
+
+
+@require_safe
+@role_required(Role.VIEWER)
+def agent_detail(request: HttpRequest, agent_id: str) -> HttpResponse:
+    """The agent's first tab."""
+    return redirect(url_of("prompts", agent_or_404(agent_id)))
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.EDITOR)
+def agent_new(request: HttpRequest) -> HttpResponse:
+    """Make an agent, and go to its prompts."""
+    form = AgentForm(request.POST or None, initial={"model": default_model()})
+    if form.is_valid():
+        try:
+            agent = services.create_agent(**form.cleaned_data, by=actor_of(request))
+        except UserError as error:
+            add_refusal(form, error)
+        else:
+            messages.success(request, f"{agent.name} is there, with default prompts as its draft.")
+            return hx_redirect(request, url_of("prompts", agent))
+    context = {"form": form, "nav": "agents"}
+    return render_either(
+        request, page="agents/agent_new.html", fragment="agents/_agent_new.html", context=context
+    )
+
+
+def add_refusal(form: forms.Form, error: UserError) -> None:
+    """Show a refusal of a service at its field, or above the form."""
+    for name, text in error.fields.items():
+        form.add_error(name if name in form.fields else None, text)
+    if not error.fields:
+        form.add_error(None, error.message)
