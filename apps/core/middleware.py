@@ -1,0 +1,22 @@
+"""What holds for every request, whatever room answers it."""
+
+from collections.abc import Callable
+
+from django.http import Http404, HttpRequest, HttpResponseBase
+
+Answer = Callable[[HttpRequest], HttpResponseBase]
+
+
+class NulIsNotFound:
+    """No path with a NUL in it exists: PostgreSQL's text cannot even be asked for one."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view: object) -> None:
+        """Raise Http404 here, where the view's own 404 would be made."""
+        if "\0" in request.path_info:
+            raise Http404
