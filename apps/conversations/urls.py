@@ -2,11 +2,17 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import filtering
+from .views import export, filtering, history
 
 app_name = "conversations"
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("calls/", history.calls, name="calls"),
+    path("chats/", history.chats, name="chats"),
+    path("conversations-export/", export.export, name="export"),
+    path("conversations-selected/", export.selected, name="selected"),
+    path("filters/count/", history.count, name="count"),
+    path("filters/columns/", history.columns, name="columns"),
     path("filters/row/", filtering.filter_row, name="filter_row"),
     path("filters/edit/", filtering.filter_edit, name="filter_edit"),
 ]

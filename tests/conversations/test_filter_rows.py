@@ -47,9 +47,9 @@ def test_durations_are_edited_in_seconds() -> None:
     assert params_of("row-0-field=duration_ms&row-0-op=gte&row-0-value=61.5") == {
         "duration_ms__gte": ["61500"]
     }
-    assert params_of(
-        "row-0-field=duration_ms&row-0-op=between&row-0-value=1&row-0-high=2"
-    ) == {"duration_ms__between": ["1000,2000"]}
+    assert params_of("row-0-field=duration_ms&row-0-op=between&row-0-value=1&row-0-high=2") == {
+        "duration_ms__between": ["1000,2000"]
+    }
     (row,) = rows.rows_of("voice", {"duration_ms__between": ["1000,2500"]})
     assert (row.low, row.high, row.unit) == ("1", "2.5", "seconds")
     assert params_of("row-0-field=duration_ms&row-0-op=gt&row-0-value=soon") == {
@@ -103,7 +103,7 @@ def test_chips_are_words() -> None:
     assert [chip.text for chip in chips] == [
         "Agent is Billing line",
         "Duration ≥ 3:41",
-        "Started between 2025-03-01 – 2025-03-31",  # noqa: RUF001
+        "Started between 2025-03-01 – 2025-03-31",
         "Call successful is No",
         "Direction is not set",
         "Status is any of Ended, Error and 2 more",
@@ -131,7 +131,7 @@ def test_a_row_redraws_for_its_field(viewer: Client) -> None:
     assert 'value="not_connected"' in html
     assert "checked" not in html
     same = row(viewer, "channel=voice&n=2&row-2-field=status&row-2-op=isset&row-2-was=status")
-    assert "<option value=\"false\"" in same
+    assert '<option value="false"' in same
     assert row(viewer, "channel=voice&n=2&remove=1") == ""
     assert "&lt;b&gt;" in row(viewer, "channel=voice&n=0&row-0-field=metadata.%3Cb%3E")
 

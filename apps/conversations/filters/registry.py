@@ -88,7 +88,7 @@ def _session(channel: str | None) -> list[Field]:
     return [
         Field("started_at", "Started", (Kind.TIME,), started, sort="sort_at"),
         Field("ended_at", "Ended", (Kind.TIME,), TimeColumn("ended_at"), sort="ended_at"),
-        _number("duration_ms", "Duration (ms)"),
+        _number("duration_ms", "Duration", description="In milliseconds."),
         Field(
             "agent",
             "Agent",
@@ -254,6 +254,10 @@ def analysis_field(found: SchemaField) -> Field:
 
 
 def fields(channel: str | None) -> list[Field]:
-    """Every field that can be listed: the fixed ones, then those of the schemas."""
-    found = schema_fields(channel).values()
-    return [*static_fields(channel).values(), *(analysis_field(item) for item in found)]
+    """Every field that a menu offers: the fixed ones, then the agents' own.
+
+    The built-in categories are among the fixed ones; ``analysis.call_summary`` works all the same.
+    """
+    static = static_fields(channel)
+    own = [item for item in schema_fields(channel).values() if item.name not in static]
+    return [*static.values(), *(analysis_field(item) for item in own)]

@@ -75,6 +75,13 @@ class FilterSpec:
         """The filter as the query of a URL, without sort and columns."""
         return urlencode(self.as_params(), doseq=True)
 
+    def of_the_page(self) -> dict[str, list[str]]:
+        """Sort and columns as parameters, where they are not the usual ones."""
+        params = {"columns": [field.name for field in self.columns]} if self.columns else {}
+        if self.sort.parameter != DEFAULT_SORT:
+            params["sort"] = [self.sort.parameter]
+        return params
+
     @property
     def is_empty(self) -> bool:
         return not self.conditions and not self.q

@@ -1,5 +1,6 @@
 """Filters in words: what a chip above a table says."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -7,7 +8,8 @@ from apps.agents.models import Agent
 from apps.core import display
 
 from .filterset import Condition
-from .kinds import Kind
+from .kinds import Kind, operator_label, split_name
+from .registry import field_named
 from .spec import FilterSpec
 
 _SHOWN = 3
@@ -22,6 +24,7 @@ class Chip:
     operator: str
     values: tuple[str, ...]
     without: str
+    error: str = ""
 
     @property
     def shown(self) -> str:
@@ -38,7 +41,7 @@ class Chip:
 def chips(spec: FilterSpec) -> list[Chip]:
     """A chip for each condition, in the order asked; the search is not among them."""
     names = _agent_names(spec)
-    params = spec.as_params()
+    params = {**spec.as_params(), **spec.of_the_page()}
     return [
         Chip(
             parameter=condition.parameter,
@@ -51,6 +54,29 @@ def chips(spec: FilterSpec) -> list[Chip]:
         )
         for condition in spec.conditions
     ]
+
+
+def refused_chips(
+    params: Mapping[str, Sequence[str]], errors: Mapping[str, str], channel: str
+) -> list[Chip]:
+    """Chips of parameters of which some are refused, each with its sentence."""
+    drawn = []
+    for parameter, given in params.items():
+        if parameter in {"q", "sort", "columns"}:
+            continue
+        name, operator = split_name(parameter)
+        field = field_named(name, channel)
+        drawn.append(
+            Chip(
+                parameter=parameter,
+                label=field.label if field else name,
+                operator=operator_label(operator, field.kinds if field else ()),
+                values=tuple(given),
+                without=urlencode({n: v for n, v in params.items() if n != parameter}, doseq=True),
+                error=errors.get(parameter, ""),
+            )
+        )
+    return drawn
 
 
 def _label(condition: Condition) -> str:

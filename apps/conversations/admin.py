@@ -1,0 +1,25 @@
+"""Django admin: conversations to look up; doors fill them and analyses give them their results."""
+
+from django.contrib import admin
+
+from apps.accounts.admin_base import AuditedAdmin, ReadOnlyAdmin
+from apps.conversations.models import Conversation, SavedView
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnlyAdmin):
+    """To read only: a change by hand would part the columns from the results behind them."""
+
+    list_display = ("public_id", "channel", "agent", "status", "sort_at", "analysis_state")
+    list_filter = ("channel", "status", "analysis_state", "agent")
+    list_select_related = ("agent",)
+    search_fields = ("=public_id", "=external_id")
+    show_full_result_count = False
+    ordering = ("-sort_at", "-pk")
+
+
+@admin.register(SavedView)
+class SavedViewAdmin(AuditedAdmin):
+    list_display = ("name", "channel", "owner", "shared", "created_at")
+    list_filter = ("channel", "shared")
+    search_fields = ("name", "owner")

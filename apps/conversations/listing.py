@@ -1,0 +1,184 @@
+"""The lists of the history pages: columns, order, counts, and who stands beside whom."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+
+from apps.agents.models import Channel
+from apps.core.pagination import Cursor, Page, page
+
+from .filters import Field, FilterSpec, Kind, field_named
+from .models import Conversation, Transfer
+from .querysets import ConversationQuerySet
+
+PAGE = 50
+COUNTED = 10_000
+"""Counts beside the title stop here; the exact figure comes when it is asked for."""
+
+_DEFAULT = (
+    "started_at",
+    "duration_ms",
+    "agent",
+    "contact",
+    "{}_successful",
+    "user_sentiment",
+    "{}_summary",
+    "analysis_cost",
+)
+_HEADS = {
+    "started_at": "Time",
+    "duration_ms": "Dur.",
+    "call_successful": "Outcome",
+    "chat_successful": "Outcome",
+    "user_sentiment": "Sentiment",
+    "call_summary": "Summary",
+    "chat_summary": "Summary",
+    "analysis_cost": "Cost",
+    "disconnection_reason": "Ended by",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many rows match; ``exact`` is False where counting stopped."""
+
+    number: int
+    exact: bool
+
+    def __str__(self) -> str:
+        return f"{self.number:,}" if self.exact else f"{self.number:,}+"
+
+
+def default_columns(channel: str) -> list[str]:
+    """The names of the columns that a history page shows by itself."""
+    prefix = "chat" if channel == Channel.CHAT else "call"
+    return [name.format(prefix) for name in _DEFAULT]
+
+
+def columns_of(spec: FilterSpec) -> tuple[Field, ...]:
+    """The columns that were asked for, else the usual ones."""
+    if spec.columns:
+        return spec.columns
+    found = (field_named(name, spec.channel) for name in default_columns(spec.channel or ""))
+    return tuple(field for field in found if field is not None)
+
+
+def head_of(field: Field) -> str:
+    """What stands above a column."""
+    return _HEADS.get(field.name, field.label)
+
+
+def rows_for(spec: FilterSpec, columns: Sequence[Field]) -> ConversationQuerySet:
+    """The rows with what the columns show, and no more."""
+    rows = spec.queryset().select_related("agent", "agent_version", "contact")
+    names = [field.name for field in columns]
+    if any(name.startswith(("metadata.", "var.")) for name in names):
+        rows = rows.select_related("attributes")
+    if not any(name.startswith("analysis.") for name in names):
+        rows = rows.defer("analysis_data")
+    if "analysis_config" in names:
+        rows = rows.select_related("analysis_config")
+    if "transferred_to" in names:
+        transfers = Transfer.objects.select_related("to_version__agent")
+        rows = rows.prefetch_related(Prefetch("transfers", transfers))
+    return rows.defer("agent_version__editor_document")
+
+
+def page_of(spec: FilterSpec, columns: Sequence[Field], cursor: str | None) -> Page[Conversation]:
+    """One page of the list. Raises CursorError."""
+    return page(rows_for(spec, columns), order=spec.sort.order, cursor=cursor, limit=PAGE)
+
+
+def count(rows: QuerySet[Conversation], *, limit: int = COUNTED) -> Count:
+    """How many rows there are, up to a limit."""
+    number = rows.order_by().values("pk")[: limit + 1].count()
+    return Count(min(number, limit), number <= limit)
+
+
+def counts(spec: FilterSpec, *, limit: int = COUNTED) -> tuple[Count, Count]:
+    """How many match, and of how many."""
+    everything = count(Conversation.objects.filter(channel=spec.channel), limit=limit)
+    if spec.is_empty:
+        return everything, everything
+    return count(spec.queryset(), limit=limit), everything
+
+
+def neighbours(spec: FilterSpec, conversation: Conversation) -> tuple[str, str]:
+    """Public ids of the conversations before and after one in the list's order; empty at an end.
+
+    The conversation itself need not match: it is the place in the order that counts.
+    """
+    order = spec.sort.order
+    back, forth = (_beside(spec, conversation, order, back=back) for back in (True, False))
+    return back, forth
+
+
+def _beside(
+    spec: FilterSpec, conversation: Conversation, order: Sequence[str], *, back: bool
+) -> str:
+    names = (*order, "-id" if order[-1].startswith("-") else "id")
+    values = tuple(_path(conversation, name.removeprefix("-")) for name in names)
+    cursor = Cursor(names, values, back).encode()
+    found = page(spec.queryset().only("public_id"), order=order, cursor=cursor, limit=1)
+    return found.items[0].public_id if found.items else ""
+
+
+def _path(conversation: Conversation, name: str) -> Any:
+    value: Any = conversation
+    for part in name.split("__"):
+        value = getattr(value, part, None)
+    return value
+
+
+def value_of(conversation: Conversation, field: Field) -> Any:
+    """What a column holds, as a plain value."""
+    group, dot, key = field.name.partition(".")
+    if dot:
+        return _in_object(conversation, group, key)
+    if field.name in _COMPUTED:
+        return _COMPUTED[field.name](conversation)
+    return getattr(conversation, field.name)
+
+
+def _in_object(conversation: Conversation, group: str, key: str) -> Any:
+    if group == "analysis":
+        return (conversation.analysis_data or {}).get(key)
+    attributes = conversation.attributes
+    return (attributes.metadata if group == "metadata" else attributes.dynamic_variables).get(key)
+
+
+def other_party(conversation: Conversation) -> str:
+    """Who it was with: the contact, else the number of the other side."""
+    if conversation.contact is not None:
+        return str(conversation.contact)
+    outbound = conversation.direction == "outbound"
+    return conversation.to_number if outbound else conversation.from_number
+
+
+def _outcome(conversation: Conversation) -> Any:
+    """The verdict where there is one; else the word of the agent's own outcome field."""
+    if conversation.outcome and conversation.outcome not in {"yes", "no", "true", "false"}:
+        return conversation.outcome
+    return conversation.successful
+
+
+_COMPUTED: dict[str, Callable[[Conversation], Any]] = {
+    "id": lambda c: c.public_id,
+    "agent": lambda c: c.agent.name,
+    "agent_version": lambda c: c.agent_version.number,
+    "contact": other_party,
+    "transferred_to": lambda c: [t.to_version.agent.name for t in c.transfers.all()],
+    "call_summary": lambda c: c.summary,
+    "chat_summary": lambda c: c.summary,
+    "call_successful": _outcome,
+    "chat_successful": _outcome,
+    "user_sentiment": lambda c: c.sentiment,
+    "analysis_config": lambda c: c.analysis_config.name if c.analysis_config else "",
+}
+
+
+def is_figure(field: Field) -> bool:
+    """Whether a column's values line up at the right."""
+    return field.kinds == (Kind.NUMBER,)

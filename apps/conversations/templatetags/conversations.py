@@ -1,0 +1,121 @@
+"""Cells of the history pages: one value of one conversation, as a person reads it."""
+
+from typing import Any
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from apps.conversations.filters import Field, Kind
+from apps.conversations.listing import head_of, is_figure, value_of
+from apps.conversations.models import AnalysisState, Conversation, Reason
+from apps.core import display
+from apps.core.templatetags.debrief import ago, outcome, sentiment, state
+
+register = template.Library()
+
+register.filter("head_of", head_of)
+register.filter("is_figure", is_figure)
+
+_SUMMARIES = {"call_summary", "chat_summary"}
+_OUTCOMES = {"call_successful", "chat_successful"}
+_FITTING = {"started_at", "contact", "user_sentiment", "status", "language", *_OUTCOMES}
+
+
+@register.filter
+def cell_class(field: Field) -> str:
+    """The classes of a column's cells (table.css)."""
+    names = {
+        "started_at": "fit card-time",
+        "duration_ms": "num fit",
+        "agent": "fit card-title",
+        "analysis_cost": "num fit card-off",
+    }
+    if field.name in names:
+        return names[field.name]
+    if field.name in _SUMMARIES:
+        return "text card-wide"
+    if is_figure(field):
+        return "num fit"
+    return "fit" if field.name in _FITTING else "clip"
+
+
+@register.filter
+def head_class(field: Field) -> str:
+    """The classes of a column's head."""
+    return "num" if is_figure(field) else "text" if field.name in _SUMMARIES else ""
+
+
+@register.simple_tag
+def cell(conversation: Conversation, field: Field) -> str | SafeString:
+    """One cell. Everything that comes from data is escaped."""
+    value = value_of(conversation, field)
+    if field.name in _SUMMARIES:
+        return _summary(conversation)
+    if field.name in _OUTCOMES:
+        return outcome(value) if value is not None else display.NOTHING
+    if field.name == "user_sentiment":
+        return sentiment(value)
+    if field.name == "agent":
+        return format_html(
+            '{} <span class="faint">{}</span>', value, conversation.agent_version.label
+        )
+    if field.name == "analysis_config":
+        return value.removeprefix("sha256:")[:7] or display.NOTHING
+    if field.name == "analysis_reason" and value:
+        return _reason(conversation)
+    return _plain(conversation, field, value)
+
+
+def _plain(conversation: Conversation, field: Field, value: Any) -> str | SafeString:
+    if field.name == "duration_ms":
+        return display.duration(value)
+    if field.name == "analysis_cost":
+        return display.NOTHING if value is None else display.money(value)
+    if field.name in {"status", "analysis_state"}:
+        return state(value, dict(field.choices).get(value, ""))
+    if field.kind is Kind.TIME:
+        shown = conversation.sort_at if field.name == "started_at" else value
+        return ago(shown)
+    if field.choices and isinstance(value, str):
+        return dict(field.choices).get(value, value) or display.NOTHING
+    return json_cell(value)
+
+
+def json_cell(value: Any) -> str | SafeString:
+    """A value of any JSON type, on one line."""
+    if value in (None, "", []):
+        return display.NOTHING
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if isinstance(value, int | float):
+        return display.number(value)
+    if isinstance(value, list):
+        tags = ((item if isinstance(item, str) else display.json_pretty(item),) for item in value)
+        return format_html('<span class="tags">{}</span>', format_html_join(" ", _TAG, tags))
+    return format_html('<bdi dir="auto">{}</bdi>', str(value))
+
+
+_TAG = '<span class="tag">{}</span>'
+
+
+def _summary(conversation: Conversation) -> str | SafeString:
+    """The summary; where there is none, a word on why."""
+    if conversation.summary:
+        return conversation.summary
+    if conversation.analysis_state in {AnalysisState.SUCCEEDED, AnalysisState.FAILED}:
+        words = "Analysis failed" if conversation.analysis_state == AnalysisState.FAILED else ""
+        return format_html('<span class="faint">{}</span>', words or display.NOTHING)
+    if conversation.analysis_state == AnalysisState.PENDING:
+        return format_html('<span class="faint">{}</span>', "Waiting for its analysis")
+    if conversation.analysis_state == AnalysisState.RUNNING:
+        return format_html('<span class="faint">{}</span>', "Being analysed…")
+    return format_html('<span class="faint">{}</span>', _reason(conversation))
+
+
+def _reason(conversation: Conversation) -> str:
+    known = dict(Reason.choices)
+    reason = conversation.analysis_reason
+    if reason in known:
+        return f"Not analysed: {known[reason]}"
+    return display.words(reason) if reason else "Not analysed"

@@ -1,0 +1,60 @@
+"""What is done with what is listed or selected: the CSV, and the way to a rerun."""
+
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    QueryDict,
+    StreamingHttpResponse,
+)
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from apps.accounts.access import role_required
+from apps.accounts.models import Role
+from apps.agents.models import Channel
+from apps.conversations.exporting import csv_lines
+from apps.conversations.filters import FilterError, parse
+from apps.conversations.listing import columns_of
+
+from .filtering import channel_of
+
+
+@require_safe
+@role_required(Role.OPERATOR)
+def export(request: HttpRequest) -> HttpResponseBase:
+    """All that match as CSV, with the columns of the page, streamed."""
+    channel = channel_of(request)
+    params = request.GET.copy()
+    for name in ("channel", "cursor"):
+        params.pop(name, None)
+    try:
+        spec = parse(channel, params)
+    except FilterError as error:
+        return HttpResponse(error.message, status=error.status, content_type="text/plain")
+    lines = csv_lines(spec, columns_of(spec))
+    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+    what = "calls" if channel == Channel.VOICE else "chats"
+    name = f"{what}-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+@require_safe
+@role_required(Role.OPERATOR)
+def selected(request: HttpRequest) -> HttpResponse:
+    """From ticked rows to the door that was chosen: those ids, or all that match the page."""
+    channel = channel_of(request)
+    if request.GET.get("all_matching") == "1":
+        chosen = QueryDict(request.GET.get("query", ""), mutable=True)
+        chosen.pop("cursor", None)
+    else:
+        chosen = QueryDict(mutable=True)
+        chosen.setlist("id", request.GET.getlist("id"))
+        if not chosen.getlist("id"):
+            raise Http404("Nothing is selected.")
+    door = "conversations:export" if request.GET.get("to") == "export" else "backfills:new"
+    return HttpResponseRedirect(f"{reverse(door)}?channel={channel}&{chosen.urlencode()}")

@@ -1,0 +1,208 @@
+"""Call History and Chat History: what matches, page by page; the URL holds all of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from apps.accounts.access import role_required
+from apps.accounts.models import Role
+from apps.agents.models import Channel
+from apps.conversations import listing
+from apps.conversations.filters import FilterError, FilterSpec, parse, rows
+from apps.conversations.filters.words import chips, refused_chips
+from apps.conversations.models import Conversation
+from apps.core.http import render_either
+from apps.core.pagination import CursorError
+
+from .filtering import PAGES, channel_of
+
+_BLANK = ("q", "sort", "all_matching")
+"""Parameters that a form sends empty when nothing was meant."""
+
+
+@require_safe
+@role_required(Role.VIEWER)
+def calls(request: HttpRequest) -> HttpResponse:
+    """Call History."""
+    return _history(request, Channel.VOICE)
+
+
+@require_safe
+@role_required(Role.VIEWER)
+def chats(request: HttpRequest) -> HttpResponse:
+    """Chat History."""
+    return _history(request, Channel.CHAT)
+
+
+def _history(request: HttpRequest, channel: Channel) -> HttpResponse:
+    if (plain := plain_query(request.GET)) is not None:
+        return HttpResponseRedirect(f"{request.path}?{plain.urlencode()}".rstrip("?"))
+    params = request.GET.copy()
+    cursor = params.pop("cursor", [""])[-1]
+    try:
+        context = _listed(parse(channel, params), cursor)
+    except FilterError as error:
+        context = _refused(channel, params, error)
+    except CursorError:
+        return HttpResponseRedirect(f"{request.path}?{params.urlencode()}".rstrip("?"))
+    context |= {
+        "channel": channel.value,
+        "page_url": request.path,
+        "query": params.urlencode(),
+        "without_search": without(params, "q").urlencode(),
+        "custom_period": custom_period(params),
+        "others": other_params(params, leave_out=()),
+        "searched": params.get("q", ""),
+        "periods": periods(params),
+        "word": "call" if channel == Channel.VOICE else "chat",
+    }
+    return render_either(
+        request,
+        page="conversations/conversation_list.html",
+        fragment="conversations/_results.html",
+        context=context,
+    )
+
+
+def plain_query(query: QueryDict) -> QueryDict | None:
+    """The query as it should stand in the address; None where it does already."""
+    blank = [name for name in _BLANK if name in query and not "".join(query.getlist(name)).strip()]
+    if not blank and not rows.is_form(query):
+        return None
+    plain = rows.params_of(query)
+    for name in blank:
+        plain.pop(name, None)
+    return plain
+
+
+def _listed(spec: FilterSpec, cursor: str) -> dict[str, object]:
+    columns = listing.columns_of(spec)
+    page = listing.page_of(spec, columns, cursor or None)
+    matching, everything = listing.counts(spec)
+    return {
+        "columns": columns,
+        "conversations": page.items,
+        "next_cursor": page.next_cursor,
+        "previous_cursor": page.previous_cursor,
+        "matching": matching,
+        "everything": everything,
+        "chips": chips(spec),
+    }
+
+
+def _refused(channel: str, params: QueryDict, error: FilterError) -> dict[str, object]:
+    """Nothing is listed, and each mistake stands at its filter (interfaces.md)."""
+    given: Mapping[str, list[str]] = dict(params.lists())
+    everything = listing.count(Conversation.objects.filter(channel=channel))
+    loose = [error.errors[name] for name in ("q", "sort", "columns") if name in error.errors]
+    return {
+        "columns": (),
+        "conversations": (),
+        "matching": listing.Count(0, exact=True),
+        "everything": everything,
+        "chips": refused_chips(given, error.errors, channel),
+        "refusals": loose,
+        "refused": True,
+    }
+
+
+def without(params: QueryDict, name: str) -> QueryDict:
+    """The page's query without one parameter."""
+    rest = params.copy()
+    rest.pop(name, None)
+    return rest
+
+
+def custom_period(params: QueryDict) -> tuple[str, str] | None:
+    """The ends of a period that was typed, where that is what stands in the address."""
+    if "started_at__between" not in params:
+        return None
+    low, _, high = params.get("started_at__between", "").partition(",")
+    return low, high
+
+
+def other_params(params: QueryDict, *, leave_out: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The page's parameters as hidden fields of a form that changes only one of them."""
+    return [
+        (name, value)
+        for name, values in params.lists()
+        if name not in leave_out
+        for value in values
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """One entry of the date menu; ``query`` is the page's with this period."""
+
+    label: str
+    query: str
+    current: bool
+
+
+def periods(params: QueryDict) -> list[Period]:
+    """Today and the last days, by the start; any time where nothing is asked."""
+    today = timezone.localdate()
+    asked = {name: v for name, v in params.lists() if name.partition("__")[0] == "started_at"}
+    rest = params.copy()
+    for name in asked:
+        rest.pop(name)
+    entries = [Period("Any time", rest.urlencode(), not asked)]
+    for label, days in (("Today", 1), ("Last 7 days", 7), ("Last 30 days", 30), _QUARTER):
+        since = {"started_at__gte": [(today - timedelta(days=days - 1)).isoformat()]}
+        query = rest.copy()
+        query.setlist("started_at__gte", since["started_at__gte"])
+        entries.append(Period(label, query.urlencode(), asked == since))
+    return entries
+
+
+_QUARTER = ("Last 90 days", 90)
+
+
+@require_safe
+@role_required(Role.VIEWER)
+def count(request: HttpRequest) -> HttpResponse:
+    """The exact figures, asked for where the page's own stopped counting."""
+    channel = channel_of(request)
+    params = request.GET.copy()
+    for name in ("channel", "cursor"):
+        params.pop(name, None)
+    try:
+        matching, everything = listing.counts(parse(channel, params), limit=10**9)
+    except FilterError:
+        matching = everything = listing.Count(0, exact=True)
+    context = {"matching": matching, "everything": everything}
+    return render(request, "conversations/_count.html", context)
+
+
+@require_safe
+@role_required(Role.VIEWER)
+def columns(request: HttpRequest) -> HttpResponse:
+    """The column chooser."""
+    channel = channel_of(request)
+    params = request.GET.copy()
+    params.pop("channel")
+    try:
+        shown = [field.name for field in listing.columns_of(parse(channel, params))]
+    except FilterError:
+        shown = listing.default_columns(channel)
+    context = {
+        "groups": rows.field_groups(channel),
+        "shown": shown,
+        "others": other_params(params, leave_out=("columns", "cursor")),
+        "page_url": reverse(PAGES[Channel(channel)]),
+        "channel": channel,
+        "nav": "calls" if channel == Channel.VOICE else "chats",
+    }
+    return render_either(
+        request,
+        page="conversations/columns.html",
+        fragment="conversations/_columns.html",
+        context=context,
+    )
