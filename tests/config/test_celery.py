@@ -59,7 +59,12 @@ def test_a_kick_reaches_every_process_and_sigterm_every_engine(
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         wait_until(lambda: listening(client) == 2)
         wait_until(lambda: worker_seen(client))
-    app.send_task("tests.run_engine", kwargs={"folder": str(tmp_path)}, **TO_ENGINES)
+    app.send_task(
+        "tests.run_engine",
+        kwargs={"folder": str(tmp_path)},
+        queue=ENGINES,
+        declare=TO_ENGINES["declare"],
+    )
     wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
 
     began = time.monotonic()

@@ -39,26 +39,36 @@ def folder() -> Iterator[Path]:
 def database_url(folder: Path) -> Iterator[str]:
     binaries, cluster, port = postgres_binaries(), folder / "cluster", free_port()
     cluster.mkdir(mode=0o700)
-    as_whom: dict[str, object] = {}
-    if os.geteuid() == 0:
+    uid = gid = None
+    if os.geteuid() == 0:  # which PostgreSQL refuses to run as
         entry = pwd.getpwnam("postgres")
-        os.chown(cluster, entry.pw_uid, entry.pw_gid)
-        as_whom = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+        uid, gid = entry.pw_uid, entry.pw_gid
+        os.chown(cluster, uid, gid)
     secret = folder / "secret"
     secret.write_text("p@ss/word")
     secret.chmod(0o644)
-    initdb = [binaries / "initdb", "-D", cluster, "-U", "own", "-A", "scram-sha-256"]
+    initdb = [str(binaries / "initdb"), "-D", str(cluster), "-U", "own", "-A", "scram-sha-256"]
     subprocess.run(
         [*initdb, "--no-sync", f"--pwfile={secret}"],
-        check=True, capture_output=True, cwd="/", **as_whom,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        cwd="/",
+        user=uid,
+        group=gid,
+    )
     options = ["-c", f"port={port}", "-c", "unix_socket_directories=", "-c", "fsync=off"]
-    with ended(subprocess.Popen(
-        [binaries / "postgres", "-D", cluster, *options],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **as_whom,
-    )):  # fmt: skip
-        wait_until((cluster / "postmaster.pid").exists)
-        wait_until(lambda: "ready" in (cluster / "postmaster.pid").read_text())
+    server = subprocess.Popen(
+        [str(binaries / "postgres"), "-D", str(cluster), *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        user=uid,
+        group=gid,
+    )
+    pid_file = cluster / "postmaster.pid"
+    with ended(server):
+        wait_until(pid_file.exists)
+        wait_until(lambda: "ready" in pid_file.read_text())
         yield f"postgres://own:p%40ss%2Fword@127.0.0.1:{port}/postgres"
 
 
