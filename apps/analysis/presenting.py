@@ -202,10 +202,17 @@ def _field_row(
     if name in missing:
         why = "Empty, though required"
     elif condition := str(rules.get("x-condition") or "").strip().rstrip("."):
-        why = f"Empty: only {condition if condition.startswith('if') else f'if {condition}'}"
+        why = f"Empty: only {_as_clause(condition)}"
     else:
         why = "Empty: the transcript gives nothing for it"
     return FieldRow(name, description, None, why, missing=name in missing)
+
+
+def _as_clause(condition: str) -> str:
+    """A condition within a sentence: ``if the call was escalated``."""
+    if condition[1:2].islower():
+        condition = condition[0].lower() + condition[1:]
+    return condition if condition.startswith("if ") else f"if {condition}"
 
 
 def value_of(value: object, schema: object = None) -> Value | None:

@@ -12,6 +12,7 @@ from apps.analysis.given import UnableToRestore
 from apps.analysis.given import restore as restore_result
 from apps.analysis.models import Analysis
 from apps.analysis.presenting import changes_between
+from apps.conversations.models import Conversation
 from apps.core.http import dialog_done, render_either, varies_by_htmx, wants_fragment
 
 from .common import analysis_or_404, conversation_or_404, links_of
@@ -28,11 +29,11 @@ def restore(request: HttpRequest, conv_id: str, an_id: str) -> HttpResponse:
     analysis = analysis_or_404(found, an_id)
     links = links_of(request, found)
     if request.method != "POST":
-        return _dialog(request, analysis, links)
+        return _dialog(request, found, analysis, links)
     try:
         restore_result(analysis=analysis, by=actor_of(request))
     except UnableToRestore as error:
-        return _dialog(request, analysis, links, error=error.message)
+        return _dialog(request, found, analysis, links, error=error.message)
     if wants_fragment(request):
         return dialog_done(DONE, "analysis:changed")
     messages.success(request, DONE)
@@ -40,18 +41,24 @@ def restore(request: HttpRequest, conv_id: str, an_id: str) -> HttpResponse:
 
 
 def _dialog(
-    request: HttpRequest, analysis: Analysis, links: pages.Links, *, error: str = ""
+    request: HttpRequest,
+    found: Conversation,
+    analysis: Analysis,
+    links: pages.Links,
+    *,
+    error: str = "",
 ) -> HttpResponse:
-    current = pages.analyses_of(analysis.conversation).filter(is_current=True).first()
+    current = pages.analyses_of(found).filter(is_current=True).first()
     changes = changes_between(current, analysis) if current else []
     context = {
         "analysis": analysis,
+        "title": pages.title_of(found),
         "by_whom": pages.by_whom(analysis),
         "links": links,
         "error": error,
         "possible": analysis.state == "succeeded" and not analysis.is_current,
         "changed": [change for change in changes if change.changed],
-        "nav": "calls" if analysis.conversation.channel == "voice" else "chats",
+        "nav": "calls" if found.channel == "voice" else "chats",
     }
     return render_either(
         request, page="analysis/restore.html", fragment="analysis/_restore.html", context=context
