@@ -103,9 +103,7 @@ def make_conversations(
         "prompt_tokens_est": transcript_tokens(messages),
     }
     made = Conversation.objects.bulk_create(
-        Conversation(
-            agent=agent, **({"external_id": f"x-{next(_numbers)}"} | defaults | values)
-        )
+        Conversation(agent=agent, **({"external_id": f"x-{next(_numbers)}"} | defaults | values))
         for _ in range(how_many)
     )
     Transcript.objects.bulk_create(

@@ -46,8 +46,7 @@ def record_imported(results: Sequence[Imported], *, by: Actor) -> list[Analysis]
         Analysis(
             conversation=result.conversation,
             agent_version=result.conversation.agent_version,
-            columns=dict(result.columns)
-            or columns_of(result.conversation.agent_version).as_dict(),
+            columns=dict(result.columns) or columns_of(result.conversation.agent_version).as_dict(),
             trigger=Trigger.IMPORTED,
             output=dict(result.values),
             field_order=list(result.values),

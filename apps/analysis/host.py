@@ -5,7 +5,6 @@ waits for it, so that SIGTERM is seen by the same process and work in flight is 
 """
 
 import asyncio
-import logging
 import threading
 
 from django.conf import settings
@@ -15,7 +14,8 @@ from apps.llm.client import LlmClient
 from .engine import Engine
 from .work import WorkSource
 
-logger = logging.getLogger(__name__)
+#: How long closing connections may take at the end of a process.
+CLOSE_SECONDS = 5.0
 
 
 class EngineHost:
@@ -50,6 +50,13 @@ class EngineHost:
     def stop(self) -> None:
         """Take no more work; engines bring home what is in flight and hand back the rest."""
         self._stop.set()
+
+    def close(self) -> None:
+        """Close the client's connections; the last thing before the process ends."""
+        with self._lock:
+            client, loop, self._client = self._client, self._loop, None
+        if client is not None and loop is not None:
+            asyncio.run_coroutine_threadsafe(client.aclose(), loop).result(CLOSE_SECONDS)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -15,7 +15,6 @@ from typing import Any
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from apps.conversations.models import Trigger
 from apps.llm.errors import ErrorCode
 from apps.llm.models import Usage
 from apps.llm.pricing import charged_prices, cost

@@ -27,9 +27,7 @@ async def perform(job: Job, client: LlmClient) -> Outcome:
     try:
         outcome = await _ask(job, client)
     except prompts.TranscriptTooLong as error:
-        outcome = Outcome(
-            job, error_code=ErrorCode.TRANSCRIPT_TOO_LONG, error_message=str(error)
-        )
+        outcome = Outcome(job, error_code=ErrorCode.TRANSCRIPT_TOO_LONG, error_message=str(error))
     except Exception as error:  # whatever it is, the run goes on and the item says what it was
         logger.exception("%s failed inside", job.public_id)
         outcome = Outcome(

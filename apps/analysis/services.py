@@ -148,9 +148,7 @@ def request_first(*, conversation_ids: Sequence[int]) -> int:
     return len(queued)
 
 
-def _plan_first(
-    conversation: Conversation, plans: dict[tuple[tuple[str, int], ...], Plan]
-) -> Plan:
+def _plan_first(conversation: Conversation, plans: dict[tuple[tuple[str, int], ...], Plan]) -> Plan:
     steps: list[Step] = [("", conversation.agent_version)]
     steps += [(t.setting, t.to_version) for t in conversation.transfers.all()]
     key = tuple((setting, version.pk) for setting, version in steps)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_shutdown, worker_shutting_down
 
 from apps.core.tasks import send
 
@@ -30,3 +30,9 @@ def sweep() -> None:
 def _stop_engines(**kwargs: Any) -> None:
     """SIGTERM: engines finish what is in flight and hand back the rest."""
     host.stop()
+
+
+@worker_shutdown.connect
+def _close_client(**kwargs: Any) -> None:
+    """All tasks have ended: nothing needs the connections any more."""
+    host.close()

@@ -1,19 +1,16 @@
 """The engine over a real database and a real server of the OpenAI protocol."""
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from django.db import connection
 
 from apps.accounts.actors import Actor
-from apps.analysis.engine import Engine
 from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.services import request_rerun
-from apps.analysis.sources import QueueSource
 from apps.conversations.models import Conversation
-from apps.llm.client import LlmClient
 from apps.llm.models import Usage
+from tests.engines import run_lane
 from tests.factories import edit_prompt, make_agent, make_conversation, make_model
 from tests.fakes.fixtures import FakeLLM
 
@@ -29,19 +26,8 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     connection.close()
 
 
-def run_engine(lane: Lane = Lane.INTERACTIVE, stopping: Callable[[], bool] = lambda: False) -> int:
-    """Let an engine work until nothing waits."""
-
-    async def work() -> int:
-        client = LlmClient()
-        try:
-            return await Engine(
-                source=QueueSource(lane), client=client, concurrency=8, stopping=stopping, idle=0.0
-            ).run()
-        finally:
-            await client.aclose()
-
-    return asyncio.run(work())
+def run_engine(lane: Lane = Lane.INTERACTIVE) -> int:
+    return run_lane(lane, concurrency=8)
 
 
 def a_conversation(fake: FakeLLM) -> Conversation:
@@ -111,7 +97,7 @@ def test_a_first_failure_shows_on_the_conversation(fake_llm: FakeLLM) -> None:
 def test_an_engine_that_is_to_stop_hands_back_what_was_not_sent(fake_llm: FakeLLM) -> None:
     conversation = a_conversation(fake_llm)
     waiting = request_rerun(conversation=conversation, by=BY)
-    assert run_engine(stopping=lambda: True) == 0
+    assert run_lane(Lane.INTERACTIVE, stopping=lambda: True) == 0
     waiting.refresh_from_db()
     assert (waiting.state, waiting.attempts) == (State.PENDING, 0)
     assert fake_llm.total == 0
@@ -119,7 +105,9 @@ def test_an_engine_that_is_to_stop_hands_back_what_was_not_sent(fake_llm: FakeLL
 
 def test_a_transcript_that_does_not_fit_is_refused_without_a_request(fake_llm: FakeLLM) -> None:
     model = make_model(
-        base_url=fake_llm.url, api_key_env="FAKE_API_KEY", context_tokens=2_000,
+        base_url=fake_llm.url,
+        api_key_env="FAKE_API_KEY",
+        context_tokens=2_000,
         max_output_tokens=700,
     )
     long = [{"role": "user", "content": "word " * 4_000}]

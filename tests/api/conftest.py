@@ -9,8 +9,8 @@ from django.http import HttpResponse
 from django.test import Client
 
 from apps.accounts.actors import Actor
-from apps.accounts.models import Role
 from apps.accounts.keys import create_api_key
+from apps.accounts.models import Role
 
 
 class Caller:

@@ -24,7 +24,8 @@ def test_an_agent_from_first_draft_to_published(
     assert (agent["draft"]["version"], agent["latest_published"]) == (0, None)
     schema = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "boolean"}}}
     edited = editor.send(
-        "PATCH", f"/agents/{agent['id']}/draft",
+        "PATCH",
+        f"/agents/{agent['id']}/draft",
         {"analysis": {"schema": schema, "built_ins": {"call_summary": {"prompt": "In 5 words."}}}},
     )
     draft = json.loads(edited.content)["draft"]

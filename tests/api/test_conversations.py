@@ -85,8 +85,15 @@ def test_the_list_filters_and_pages(viewer: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    "params", [{"nonsense": "1"}, {"duration_ms__gt": "soon"}, {"agent__gt": "x"}, {"limit": "0"},
-               {"channel": "fax"}, {"cursor": "x"}]
+    "params",
+    [
+        {"nonsense": "1"},
+        {"duration_ms__gt": "soon"},
+        {"agent__gt": "x"},
+        {"limit": "0"},
+        {"channel": "fax"},
+        {"cursor": "x"},
+    ],
 )
 def test_a_bad_parameter_is_refused_and_lists_nothing(
     viewer: Caller, params: dict[str, str]
@@ -135,7 +142,8 @@ def test_the_same_idempotency_key_is_done_once(operator: Caller) -> None:
 def test_a_viewer_may_not_write(viewer: Caller) -> None:
     conversation = make_conversation(make_agent())
     for path in (
-        "/conversations", "/conversations/bulk",
+        "/conversations",
+        "/conversations/bulk",
         f"/conversations/{conversation.public_id}/analysis/rerun",
     ):
         assert viewer.post(path).status_code == 403, path

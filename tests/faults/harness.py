@@ -89,5 +89,3 @@ def wait_until(
             beat = time.monotonic() + 1
         between()
         time.sleep(every)
-
-

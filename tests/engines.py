@@ -1,0 +1,33 @@
+"""Engines inside a test's process: the real client and a real server, no Celery between."""
+
+import asyncio
+from collections.abc import Callable
+
+from apps.analysis.engine import Engine
+from apps.analysis.models import Lane
+from apps.analysis.sources import QueueSource
+from apps.analysis.work import WorkSource
+from apps.backfills.source import BackfillSource
+from apps.llm.client import LlmClient
+
+
+def run_lane(
+    lane: Lane, *, concurrency: int = 16, stopping: Callable[[], bool] = lambda: False
+) -> int:
+    """Let an engine work until nothing waits in the lane; how many jobs it did."""
+    source: WorkSource = BackfillSource() if lane is Lane.BACKFILL else QueueSource(lane)
+
+    async def work() -> int:
+        client = LlmClient()
+        try:
+            return await Engine(
+                source=source,
+                client=client,
+                concurrency=concurrency,
+                stopping=stopping,
+                idle=0.0,
+            ).run()
+        finally:
+            await client.aclose()
+
+    return asyncio.run(work())
