@@ -13,6 +13,7 @@ from apps.agents.models import Agent
 from apps.contacts.models import Contact
 
 from . import rows
+from .copying import copy_in, give_keys
 from .inputs import ContactInput, ConversationInput, LineRefused
 from .merging import is_ahead, merge_list, merge_messages, merge_object, merge_scalars
 from .models import (
@@ -161,11 +162,12 @@ def _insert(
     made = [
         rows.new_conversation(line, route, _contact(line, people), now) for line, route in fresh
     ]
-    Conversation.objects.bulk_create(made)
+    give_keys(made)
+    copy_in(made)
     both = list(zip(made, fresh, strict=True))
-    Attributes.objects.bulk_create(rows.attributes_of(c, line) for c, (line, _) in both)
-    Transcript.objects.bulk_create(rows.transcript_of(c, line) for c, (line, _) in both)
-    SearchText.objects.bulk_create(rows.search_text_of(c, line.messages) for c, (line, _) in both)
+    copy_in([rows.attributes_of(c, line) for c, (line, _) in both])
+    copy_in([rows.transcript_of(c, line) for c, (line, _) in both])
+    copy_in([rows.search_text_of(c, line.messages) for c, (line, _) in both])
     Transfer.objects.bulk_create(t for c, (_, route) in both for t in rows.transfers_of(c, route))
     return (Stored(c, Outcome.ACCEPTED, route) for c, (_, route) in both)
 
