@@ -40,7 +40,6 @@ DOWN_AFTER = 5
 """Requests in a row that gave up on a server, after which it counts as down and runs pause."""
 
 _IGNORED_AFTER = 3
-_GROWTH = 4
 _QUOTED = 4_000
 _JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
@@ -334,9 +333,8 @@ class _Attempt:
         return True
 
     def grow(self) -> bool:
-        """A larger cap for an answer that was cut, if the model has room for one."""
-        model = self.request.model
-        larger = min(max(self.cap * _GROWTH, model.max_output_tokens), model.context_tokens // 2)
+        """The model's own limit for an answer that was cut, if the cap was below it."""
+        larger = self.request.model.max_output_tokens
         if larger <= self.cap:
             return False
         self.cap = larger

@@ -57,8 +57,11 @@ class NotAnAnswerError(ValueError):
     """The body of a 200 is not a chat completion."""
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+
+
 def _encode(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def request_body(  # noqa: PLR0917  # one call site; all are parts of one body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
@@ -47,6 +48,8 @@ def _bundled_model() -> LanguageModel:
         output_price=nothing,
         context_tokens=settings.BUNDLED_MODEL_CONTEXT,
         max_output_tokens=1_024,
+        # It runs on this machine: more requests at once only make each of them late.
+        max_concurrency=min(4, max(2, os.cpu_count() or 2)),
         parameters={"temperature": 0},
     )
 
@@ -105,7 +108,8 @@ def usage_row(
 def correct_estimates(*, samples: Iterable[tuple[str, int, int]]) -> None:
     """Move each model's ``token_correction`` towards what its server counted.
 
-    ``samples`` are (model name, estimated input tokens before correction, actual input tokens).
+    ``samples`` are (model name, estimated input tokens before correction, actual input tokens)
+    of answers that took one request and whose usage was not itself estimated.
     A fifth of the way at a time, so that one odd conversation cannot spoil the next preview.
     """
     sums: dict[str, list[int]] = {}
