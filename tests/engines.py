@@ -12,7 +12,11 @@ from apps.llm.client import LlmClient
 
 
 def run_lane(
-    lane: Lane, *, concurrency: int = 16, stopping: Callable[[], bool] = lambda: False
+    lane: Lane,
+    *,
+    concurrency: int = 16,
+    stopping: Callable[[], bool] = lambda: False,
+    grace: float = 10.0,
 ) -> int:
     """Let an engine work until nothing waits in the lane; how many jobs it did."""
     source: WorkSource = BackfillSource() if lane is Lane.BACKFILL else QueueSource(lane)
@@ -25,6 +29,7 @@ def run_lane(
                 client=client,
                 concurrency=concurrency,
                 stopping=stopping,
+                grace=grace,
                 idle=0.0,
             ).run()
         finally:

@@ -50,7 +50,7 @@ def take(*, lane: str, limit: int, runs: Sequence[str] | None = None) -> list[in
     ``runs`` limits it to analyses of these backfills (public ids). Those that were abandoned too
     often fail as ``internal`` and are left out.
     """
-    values = {
+    values: dict[str, Any] = {
         "lane": lane,
         "limit": limit,
         "runs": None if runs is None else list(runs),

@@ -31,6 +31,8 @@ T = TypeVar("T")
 LIFETIME_SECONDS = 600.0
 #: How long an engine without work stays, so that the next rerun finds it there.
 IDLE_SECONDS = 3.0
+#: How long it waits for answers in flight once it is to stop.
+GRACE_SECONDS = 45.0
 #: How long it waits before it looks again, with slots free and nothing to claim.
 POLL_SECONDS = 0.5
 #: Most outcomes in one recording transaction, and how long it gathers them.
@@ -64,7 +66,11 @@ class Health:
 
 @dataclass
 class Engine:
-    """One run of a lane. ``stopping`` is looked at all the time: True ends it in good order."""
+    """One run of a lane. ``stopping`` is looked at all the time: True ends it in good order.
+
+    ``lifetime``, ``idle`` and ``grace`` are seconds: the longest it runs, how long it stays
+    without work, and how long it waits for answers in flight once it is to stop.
+    """
 
     source: WorkSource
     client: LlmClient
@@ -72,6 +78,7 @@ class Engine:
     stopping: Callable[[], bool] = lambda: False
     lifetime: float = LIFETIME_SECONDS
     idle: float = IDLE_SECONDS
+    grace: float = GRACE_SECONDS
     handled: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -96,19 +103,35 @@ class Engine:
             try:
                 await self._feed()
                 await self._hand_back_unsent()
-                for _ in slots:
-                    self._ready.put_nowait(None)
-                await asyncio.gather(*slots)
+                await self._drain(slots)
             finally:
                 self._ended = True
                 self._has_done.set()
                 await recorder
+                await self._hand_back(list(self._held.values()))
                 heart.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await heart
                 await self._in_thread(self.source.finished)
                 await self._close_connections()
         return self.handled
+
+    async def _drain(self, slots: Sequence[asyncio.Task[None]]) -> None:
+        """Wait for what is in flight; once a stop is asked for, only as long as the grace."""
+        for _ in slots:
+            self._ready.put_nowait(None)
+        waiting, give_up_at = set(slots), None
+        while waiting:
+            if give_up_at is None and self.stopping():
+                give_up_at = time.monotonic() + self.grace
+            if give_up_at is not None and time.monotonic() >= give_up_at:
+                break
+            _, waiting = await asyncio.wait(waiting, timeout=0.25)
+        for slot in waiting:
+            slot.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for slot in set(slots) - waiting:
+            slot.result()
 
     async def _close_connections(self) -> None:
         """Close the connection of each thread; the barrier keeps one thread from doing both."""
@@ -216,9 +239,12 @@ class Engine:
             job = self._ready.get_nowait()
             if job is not None:
                 unsent.append(job)
-        if unsent:
-            await self._in_thread(self.source.hand_back, unsent)
-            for job in unsent:
+        await self._hand_back(unsent)
+
+    async def _hand_back(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            await self._in_thread(self.source.hand_back, jobs)
+            for job in jobs:
                 self._held.pop(job.analysis_id, None)
 
     async def _in_thread(self, function: Callable[..., T], *args: object) -> T:

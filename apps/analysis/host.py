@@ -41,6 +41,7 @@ class EngineHost:
                 client=self.client,
                 concurrency=concurrency or settings.ANALYSIS_CONCURRENCY,
                 stopping=self._stop.is_set,
+                grace=settings.STOP_GRACE_SECONDS,
             )
             return asyncio.run_coroutine_threadsafe(engine.run(), self.loop).result()
         finally:

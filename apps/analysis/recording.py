@@ -36,8 +36,8 @@ def record(outcomes: Sequence[Outcome], *, settle: Settle, now: datetime | None 
     """Record a group of outcomes; what one of them breaks is retried row by row.
 
     Raises OperationalError or InterfaceError when the database is away: the caller keeps the
-    outcomes and comes again. An outcome counts only while its job still holds its lease: a worker that was given up for
-    dead records nothing but what it spent.
+    outcomes and comes again. An outcome counts only while its job still holds its lease: a
+    worker that was given up for dead records nothing but what it spent.
     """
     now = now or timezone.now()
     try:

@@ -27,7 +27,7 @@ class Draw(Func):
 
 def candidates(
     channel: str, params: Mapping[str, Sequence[str]], as_of: datetime
-) -> QuerySet[Conversation]:
+) -> QuerySet[Any]:
     """The matching conversations that had come in by ``as_of``, in no order, annotated.
 
     ``why``: what keeps a model from being asked, empty where nothing does (product 3.5, in the
@@ -90,12 +90,10 @@ class Chosen:
                 f" FROM ({self.sql}) AS chosen ORDER BY sort_at DESC, id DESC",
                 (backfill_id, *self.params),
             )
-            return cursor.rowcount
+            return int(cursor.rowcount)
 
 
-def choose(
-    found: QuerySet[Conversation], plans: Mapping[str, Plan], options: Options
-) -> Chosen:
+def choose(found: QuerySet[Conversation], plans: Mapping[str, Plan], options: Options) -> Chosen:
     """What of the candidates is analysed with these plans and options.
 
     All values travel as parameters; the text is the FilterSet's own SQL and the constants here.

@@ -39,9 +39,7 @@ class BackfillSource:
         runs = list(Backfill.objects.claimable().order_by("pk"))
         if not runs:
             return []
-        ids = claiming.take(
-            lane=self.lane, limit=limit, runs=[run.public_id for run in runs]
-        )
+        ids = claiming.take(lane=self.lane, limit=limit, runs=[run.public_id for run in runs])
         for position, run in enumerate(runs):
             wanted = limit - len(ids)
             if wanted <= 0:
@@ -94,9 +92,7 @@ class BackfillSource:
         job = outcome.job
         if job.backfill_id is None:
             return False
-        Backfill.objects.filter(
-            pk=job.backfill_id, state__in=[State.QUEUED, State.RUNNING]
-        ).update(
+        Backfill.objects.filter(pk=job.backfill_id, state__in=[State.QUEUED, State.RUNNING]).update(
             state=State.PAUSED,
             reason=outcome.pause,
             reason_detail=outcome.error_message[:1000],
@@ -181,7 +177,7 @@ def _insert_analyses(run: Backfill, picked: Sequence[_Picked], token: UUID) -> d
     if not picked:
         return {}
     columns = run.columns_by_version()
-    values = {
+    values: dict[str, Any] = {
         "by": run.created_by,
         "run": run.public_id,
         "token": token,

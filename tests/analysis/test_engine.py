@@ -1,5 +1,6 @@
 """The engine over a real database and a real server of the OpenAI protocol."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -101,6 +102,21 @@ def test_an_engine_that_is_to_stop_hands_back_what_was_not_sent(fake_llm: FakeLL
     waiting.refresh_from_db()
     assert (waiting.state, waiting.attempts) == (State.PENDING, 0)
     assert fake_llm.total == 0
+
+
+def test_what_does_not_answer_in_time_is_handed_back_at_a_stop(fake_llm: FakeLLM) -> None:
+    conversation = a_conversation(fake_llm)
+    waiting = request_rerun(conversation=conversation, by=BY)
+    fake_llm.set(latency=30)
+    begun = time.monotonic()
+
+    def stopping() -> bool:
+        return fake_llm.total > 0
+
+    assert run_lane(Lane.INTERACTIVE, stopping=stopping, grace=0.5) == 0
+    assert time.monotonic() - begun < 10
+    waiting.refresh_from_db()
+    assert waiting.state == State.PENDING
 
 
 def test_a_transcript_that_does_not_fit_is_refused_without_a_request(fake_llm: FakeLLM) -> None:

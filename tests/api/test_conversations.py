@@ -69,7 +69,7 @@ def test_the_list_filters_and_pages(viewer: Caller) -> None:
     make_conversation(make_agent(), external_id="other")
     seen, cursor = [], None
     while True:
-        more = {"cursor": cursor} if cursor else {}
+        more: dict[str, str] = {"cursor": cursor} if cursor else {}
         page = json.loads(
             viewer.get("/conversations", agent=agent.public_id, limit=2, **more).content
         )
