@@ -11,7 +11,7 @@ from django.db.models.expressions import OrderBy
 from django.utils import timezone
 
 from .filters import Field, FilterSpec
-from .listing import rows_for, value_of
+from .listing import value_of, with_columns
 
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 CHUNK = 2_000
@@ -30,7 +30,9 @@ def csv_lines(spec: FilterSpec, columns: Sequence[Field]) -> Iterator[str]:
     fields = [field for field in columns if field.name != "id"]
     yield "\ufeff" + writer.writerow(["id", *(safe(field.name) for field in fields)])
     first = OrderBy(F(spec.sort.field.sort), descending=spec.sort.descending, nulls_last=True)
-    rows = rows_for(spec, columns).order_by(first, "-pk" if spec.sort.descending else "pk")
+    rows = with_columns(spec.queryset(), columns).order_by(
+        first, "-pk" if spec.sort.descending else "pk"
+    )
     for conversation in rows.iterator(chunk_size=CHUNK):
         cells = (as_cell(value_of(conversation, field)) for field in fields)
         yield writer.writerow([conversation.public_id, *cells])

@@ -70,16 +70,16 @@ def head_of(field: Field) -> str:
     return _HEADS.get(field.name, field.label)
 
 
-def rows_for(spec: FilterSpec, columns: Sequence[Field]) -> ConversationQuerySet:
+def with_columns(rows: ConversationQuerySet, columns: Sequence[Field]) -> ConversationQuerySet:
     """The rows with what the columns show, and no more."""
-    rows = spec.queryset().select_related("agent", "agent_version", "contact")
+    rows = rows.select_related("agent", "agent_version", "contact")
     names = [field.name for field in columns]
     if any(name.startswith(("metadata.", "var.")) for name in names):
         rows = rows.select_related("attributes")
     if not any(name.startswith("analysis.") for name in names):
         rows = rows.defer("analysis_data")
     if "analysis_config" in names:
-        rows = rows.select_related("analysis_config")
+        rows = rows.select_related("analysis_config").defer("analysis_config__document")
     if "transferred_to" in names:
         transfers = Transfer.objects.select_related("to_version__agent")
         rows = rows.prefetch_related(Prefetch("transfers", transfers))
@@ -87,8 +87,25 @@ def rows_for(spec: FilterSpec, columns: Sequence[Field]) -> ConversationQuerySet
 
 
 def page_of(spec: FilterSpec, columns: Sequence[Field], cursor: str | None) -> Page[Conversation]:
-    """One page of the list. Raises CursorError."""
-    return page(rows_for(spec, columns), order=spec.sort.order, cursor=cursor, limit=PAGE)
+    """One page of the list. Raises CursorError.
+
+    The order is found over keys alone, and only the page's own rows are then read whole: a sort
+    by a column without an index would else carry every column of every row.
+    """
+    keys = page(_keys(spec), order=spec.sort.order, cursor=cursor, limit=PAGE)
+    wanted = [row.pk for row in keys.items]
+    found = with_columns(Conversation.objects.filter(pk__in=wanted), columns).in_bulk()
+    items = [found[pk] for pk in wanted if pk in found]
+    return Page(items, keys.next_cursor, keys.previous_cursor)
+
+
+def _keys(spec: FilterSpec) -> ConversationQuerySet:
+    """What matches, with no more than its place in the order."""
+    rows = spec.queryset()
+    relation, follows, _ = spec.sort.field.sort.rpartition("__")
+    if follows:
+        rows = rows.select_related(relation)
+    return rows.only("public_id", spec.sort.field.sort)
 
 
 def count(rows: QuerySet[Conversation], *, limit: int = COUNTED) -> Count:
@@ -121,7 +138,7 @@ def _beside(
     names = (*order, "-id" if order[-1].startswith("-") else "id")
     values = tuple(_path(conversation, name.removeprefix("-")) for name in names)
     cursor = Cursor(names, values, back).encode()
-    found = page(spec.queryset().only("public_id"), order=order, cursor=cursor, limit=1)
+    found = page(_keys(spec), order=order, cursor=cursor, limit=1)
     return found.items[0].public_id if found.items else ""
 
 
