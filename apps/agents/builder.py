@@ -72,8 +72,16 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """The row as JSON for the form."""
-        lines = {"choices": "\n".join(self.choices), "examples": "\n".join(self.examples)}
-        return asdict(self) | lines
+        return asdict(self) | {
+            "choices": "\n".join(self.choices),
+            "examples": "\n".join(self.examples),
+            "minimum": _bound_text(self.minimum),
+            "maximum": _bound_text(self.maximum),
+        }
+
+
+def _bound_text(bound: float | None) -> str:
+    return "" if bound is None else json.dumps(bound)
 
 
 def rows_of(schema: Mapping[str, Any]) -> list[Row]:
@@ -304,14 +312,16 @@ def _read_row(index: int, item: object) -> Row:
     kind = item.get("kind") or "text"
     if kind not in KINDS:
         raise RowError(index, "kind", f"“{kind}” is not a type of field.")
+    numeric = kind in ("number", "integer")
     return Row(
         name=_line(item.get("name")).strip(),
         kind=cast("Kind", kind),
         description=_line(item.get("description")),
         choices=tuple(_lines(item.get("choices"))),
         examples=tuple(_lines(item.get("examples"))),
-        minimum=_bound(index, "minimum", item.get("minimum")),
-        maximum=_bound(index, "maximum", item.get("maximum")),
+        # What a row of another type hides is not read: nobody could see what is wrong with it.
+        minimum=_bound(index, "minimum", item.get("minimum")) if numeric else None,
+        maximum=_bound(index, "maximum", item.get("maximum")) if numeric else None,
         required=item.get("required") is True,
         condition=_line(item.get("condition")),
     )

@@ -34,6 +34,7 @@ class Moment:
     key: str
     summary: str
     is_current: bool
+    is_from: bool
     published: AgentVersion | None
 
 
@@ -89,7 +90,11 @@ def moments(agent: Agent, draft: AgentVersion, saves: Sequence[ConfigSave]) -> l
         published = version if not version.is_draft and _is_last(save, version, seen) else None
         seen.add(version.pk)
         current = version.pk == draft.pk and index == 0
-        lines.append(Moment(save, f"s{save.pk}", diff.summary if diff else "", current, published))
+        lines.append(
+            Moment(
+                save, f"s{save.pk}", diff.summary if diff else "", current, index == 1, published
+            )
+        )
     return lines
 
 
@@ -115,5 +120,5 @@ def side_of(agent: Agent, key: str) -> Side:
         save = saves.filter(agent_version__agent=agent, pk=number).first()
         if save:
             content = content_of_save(save, agent.channel)
-            return Side(key, f"{save.agent_version.label} as saved", save.by, save.at, content)
+            return Side(key, f"{save.agent_version.label}, a save", save.by, save.at, content)
     raise NotFound(f"{agent.name} has no state “{key[:20]}”. Pick two lines of its history.")

@@ -10,7 +10,6 @@ from .builder import KINDS
 #: What a row of the builder asks for. CSS shows only those parts that the row's type has.
 ROWS_SCHEMA: dict[str, Any] = {
     "type": "array",
-    "title": " ",
     "items": {
         "type": "object",
         "title": "Field",
@@ -46,7 +45,8 @@ ROWS_SCHEMA: dict[str, Any] = {
             "condition": {
                 "type": "string",
                 "title": "Only if",
-                "placeholder": "When this field applies; ignored on a required one",
+                "widget": "textarea",
+                "placeholder": "When this field applies",
             },
         },
     },

@@ -39,7 +39,7 @@
     clean = sent === typed ? snapshot(area) : area.pending ?? clean;
     look();
   });
-  document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.matches?.("form[data-draft]") || event.detail.elt?.matches?.("form[data-draft]")) { lines(); look(); } });
+  document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.matches?.("form[data-draft]") || event.detail.elt?.matches?.("form[data-draft]")) { lines(); watch(); look(); } });
 
   // ---- Keys
   document.addEventListener("keydown", (event) => {
@@ -89,10 +89,10 @@
     }
     const [, index, part] = /^row-(\d+)-(.+)$/.exec(fault.dataset.at ?? "") ?? [];
     const pointed = /^\/properties\/([^/]*)/.exec(fault.dataset.at ?? "");
-    const rows = [...document.querySelectorAll("[data-builder] .rjf-form-row:has(> .rjf-form-row-inner > .rjf-form-group)")];
+    const rows = fieldRows();
     const name = pointed && pointed[1].replaceAll("~1", "/").replaceAll("~0", "~");
-    const row = rows.find((item, at) => (pointed ? item.querySelector("[name$='name']")?.value === name : at === Number(index)));
-    const field = row?.querySelector(`[name$='${pointed ? "name" : part}']`);
+    const row = rows.find((item, at) => (pointed ? item.querySelector("[name$='§name']")?.value === name : at === Number(index)));
+    const field = row?.querySelector(`[name$='§${pointed ? "name" : part}']`);
     field?.focus();
     field?.scrollIntoView({ block: "center" });
   };
@@ -104,6 +104,56 @@
     const control = document.querySelector(`[aria-describedby~="${slot.id}"]`);
     if (control && control.id !== "schema") control.focus(); else slot.querySelector("button")?.focus();
     slot.scrollIntoView({ block: "center" });
+  });
+
+  // ---- The builder: names for what it leaves nameless, and the focus that goes with the field
+  const fieldRows = () => [...document.querySelectorAll("[data-builder] .rjf-form-group-inner")].map((inner) => inner.parentElement.parentElement);
+  const describe = (row) => {
+    const group = row.querySelector(".rjf-form-group-inner > .rjf-form-group-children");
+    if (!group) return;
+    for (const part of group.children) {
+      const field = part.querySelector("input, select, textarea");
+      if (!field) continue;
+      part.dataset.part = field.name.split("§").at(-1);
+      if (field.type !== "checkbox") field.setAttribute("aria-label", part.querySelector("label").textContent);
+      if (part.dataset.part === "kind") group.dataset.kind = field.value;
+      if (part.dataset.part === "required") group.toggleAttribute("data-required", field.checked);
+    }
+    const name = row.querySelector("[name$='§name']")?.value || "new field";
+    row.setAttribute("role", "group");
+    row.setAttribute("aria-label", name);
+    for (const button of row.firstElementChild.children) button.setAttribute("aria-label", `${button.title} ${name}`);
+  };
+  const label = () => {
+    const rows = fieldRows();
+    rows.forEach(describe);
+    document.querySelector("[data-builder]")?.toggleAttribute("data-empty", rows.length === 0);
+    document.querySelector("[data-builder] .rjf-add-button")?.setAttribute("aria-label", "Add field");
+  };
+  document.addEventListener("change", (event) => { const row = event.target.closest("[data-builder] [role=group]"); if (row) describe(row); });
+  let watched = null;
+  const watch = () => {
+    const builder = document.querySelector("[data-builder]");
+    if (!builder || builder === watched) return;
+    watched = builder;
+    new MutationObserver(() => { label(); soon(); }).observe(builder, { childList: true, subtree: true });
+    label();
+  };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-builder] button");
+    if (!button) return;
+    const at = fieldRows().findIndex((row) => row.contains(button));
+    const [step, kind] = button.matches(".rjf-move-down-button") ? [1, "down"] : button.matches(".rjf-move-up-button") ? [-1, "up"] : [0, ""];
+    const adds = button.matches(".rjf-add-button");
+    const removes = button.matches(".rjf-remove-button");
+    setTimeout(() => {
+      const rows = fieldRows();
+      if (adds) rows.at(-1)?.querySelector("[name$='§name']")?.focus();
+      else if (removes) (rows[Math.min(at, rows.length - 1)]?.querySelector("[name$='§name']") ?? document.querySelector(".rjf-add-button"))?.focus();
+      else if (step) { const moved = rows[at + step]; (moved?.querySelector(`.rjf-move-${kind}-button`) ?? moved?.querySelector("button"))?.focus(); moved?.scrollIntoView({ block: "nearest" }); }
+      label();
+      look();
+    }, step ? 260 : 30); // a move is drawn for 200 ms before it is made
   });
 
   // ---- Line numbers of the JSON editor, those of faults marked
@@ -123,5 +173,5 @@
   };
   document.addEventListener("input", (event) => { if (event.target.id === "schema") lines(); });
 
-  document.addEventListener("DOMContentLoaded", () => { dim(); lines(); setTimeout(begin, 0); });
+  document.addEventListener("DOMContentLoaded", () => { dim(); lines(); watch(); setTimeout(begin, 0); });
 })();

@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django_htmx.http import reswap, retarget
+from django_htmx.http import reswap, retarget, trigger_client_event
 
 from apps.accounts.actors import actor_of
 from apps.agents import services
@@ -23,7 +23,7 @@ from apps.agents.forms import StampForm
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.pages import Standing, standing_of
 from apps.core.errors import UserError
-from apps.core.http import hx_trigger, wants_fragment
+from apps.core.http import wants_fragment
 
 from .common import page_context, url_of
 
@@ -158,6 +158,5 @@ def _fragment(request: HttpRequest, standing: Standing, tab: str, outcome: Outco
         response = render(request, "agents/_conflict.html", context)
         return reswap(retarget(response, "#dialog"), "innerHTML")
     response = render(request, "agents/_answer.html", context)
-    if outcome.saved or outcome.unchanged:
-        return hx_trigger(response, **{"draft:saved": None})
-    return hx_trigger(response, **{"draft:refused": None})
+    event = "draft:saved" if outcome.saved or outcome.unchanged else "draft:refused"
+    return trigger_client_event(response, event, after="settle")  # when the parts are in place
