@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed, JsonResponse
 from django.urls import URLPattern, URLResolver
 from ninja.security import HttpBearer
 
@@ -47,6 +47,8 @@ def session_or_key(
     """For the API's documentation (`docs_decorator`): people in a browser, and programs."""
 
     def guarded(request: HttpRequest) -> HttpResponseBase:
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
         header = request.headers.get("Authorization", "")
         if request.user.is_authenticated or (header and authenticate_key(header)):
             return view(request)

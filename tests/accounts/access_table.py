@@ -5,7 +5,8 @@ URL without a row here fails the tests, so a new page is not forgotten: add its 
 
 Helpers: `page(role)` only reads; `form(role)` reads and posts with one role; `action(role)` is
 POST alone; anything else is a plain dict of method to role. `PUBLIC` needs nothing. A method that
-a row does not name has to answer 405. Rows of the REST API (`api-…`) are tried with API keys.
+a row does not name has to answer 405. Rows of the REST API are named by their route (names repeat
+there) and tried with API keys.
 """
 
 from apps.accounts.models import Role
@@ -97,5 +98,28 @@ ACCESS: dict[str, Needs] = {
     "backfills:resume": action(OPERATOR),
     "backfills:cancel": form(OPERATOR),
     "backfills:retry_failed": action(OPERATOR),
+    # api
+    "/api/": page(PUBLIC),  # a 404 that names the documentation
+    "/api/docs": page(VIEWER),
+    "/api/openapi.json": page(VIEWER),
+    "/api/conversations": {"GET": VIEWER, "POST": OPERATOR},
+    "/api/conversations/bulk": action(OPERATOR),
+    "/api/conversations/<conversation_id>": page(VIEWER),
+    "/api/conversations/<conversation_id>/analysis": page(VIEWER),
+    "/api/conversations/<conversation_id>/analyses": page(VIEWER),
+    "/api/conversations/<conversation_id>/analysis/rerun": action(OPERATOR),
+    "/api/agents": {"GET": VIEWER, "POST": EDITOR},
+    "/api/agents/<agent_id>": page(VIEWER),
+    "/api/agents/<agent_id>/draft": {"PATCH": EDITOR},
+    "/api/agents/<agent_id>/publish": action(EDITOR),
+    "/api/agents/<agent_id>/versions": page(VIEWER),
+    "/api/backfills": {"GET": VIEWER, "POST": OPERATOR},
+    "/api/backfills/preview": action(OPERATOR),
+    "/api/backfills/<backfill_id>": page(VIEWER),
+    "/api/backfills/<backfill_id>/items": page(VIEWER),
+    "/api/backfills/<backfill_id>/pause": action(OPERATOR),
+    "/api/backfills/<backfill_id>/resume": action(OPERATOR),
+    "/api/backfills/<backfill_id>/cancel": action(OPERATOR),
+    "/api/backfills/<backfill_id>/retry_failed": action(OPERATOR),
 }
 """Everything under `admin:` is for admins and has no rows."""

@@ -1,21 +1,31 @@
-"""Every URL by every role, against the table in access_table.py."""
+"""Every URL by every role, against the table in access_table.py, on things that exist."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 from django.test import Client
+from pytest_django import DjangoDbBlocker
 
+from apps.accounts import services
 from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
+from apps.analysis.models import Analysis
+from apps.backfills.options import Options
+from apps.backfills.services import start
 from tests.accounts.access_table import ACCESS, PUBLIC
 from tests.accounts.url_map import Url, urls
+from tests.factories import make_agent, make_conversation
 
 pytestmark = pytest.mark.django_db
 
 LOGIN = ("/login/?next=", "/admin/login/?next=")
 FORM = "application/x-www-form-urlencoded"
+BY = Actor.system("test")
 
 URLS = urls()
 PAGES = [url for url in URLS if not url.name.startswith("admin:")]
@@ -27,6 +37,7 @@ ADMIN_URLS = [
 ]
 
 PUBLIC_URLS = {
+    "/api/",  # a 404 that names the documentation
     "accounts:choose_password",
     "accounts:login",
     "healthz",
@@ -34,17 +45,75 @@ PUBLIC_URLS = {
 }
 """What a stranger may see. Make this longer only with care."""
 
+TAKES_ANY_METHOD = {"/api/", "home"}
 
-def _client(role: Role | None, *, api: bool) -> Client:
-    client = Client(raise_request_exception=False)
-    if role is None:
+
+def _id(url: Url) -> str:
+    return url.key
+
+
+@dataclass(frozen=True)
+class World:
+    """What the matrix is tried on, made once: things that exist, and a way in for each role."""
+
+    things: dict[str, str]
+    sessions: dict[Role, str]
+    keys: dict[Role, str]
+
+    def client(self, role: Role | None, *, api: bool) -> Client:
+        """A fresh client of this role; None is a stranger."""
+        client = Client(raise_request_exception=False)
+        if role is not None and api:
+            client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {self.keys[role]}"
+        elif role is not None:
+            client.cookies[settings.SESSION_COOKIE_NAME] = self.sessions[role]
         return client
-    if api:
-        _, secret = create_api_key(name="matrix", role=role, by=Actor.system("test"))
-        client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
-    else:
-        client.force_login(User.objects.create_user(f"a-{role}", role=role))
-    return client
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[World]:
+    """In one transaction around all tests of this module, each of which rolls back its own."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        sessions, keys = {}, {}
+        for role in Role:
+            client = Client()
+            client.force_login(User.objects.create_user(f"a-{role}", role=role))
+            sessions[role] = client.cookies[settings.SESSION_COOKIE_NAME].value
+            keys[role] = create_api_key(name="matrix", role=role, by=BY)[1]
+        yield World(_things(), sessions, keys)
+        transaction.set_rollback(True)
+
+
+def _things() -> dict[str, str]:
+    """Real ids by the names of path parameters."""
+    agent = make_agent()
+    conversation = make_conversation(agent)
+    draft = agent.versions.get()
+    analysis = Analysis.objects.create(
+        conversation=conversation,
+        agent_version=draft,
+        config=draft.config,
+        trigger="rerun",
+        state="succeeded",
+        output={},
+    )
+    run = start(channel=agent.channel, params={}, options=Options(), by=BY)
+    person = User.objects.create_user("somebody")
+    key, _ = create_api_key(name="some key", role=Role.VIEWER, by=BY)
+    uid, token = services.password_link(person).strip("/").split("/")[1:]
+    return {
+        "agent_id": agent.public_id,
+        "conv_id": conversation.public_id,
+        "conversation_id": conversation.public_id,
+        "an_id": analysis.public_id,
+        "index": "0",
+        "public_id": run.public_id,
+        "backfill_id": run.public_id,
+        "pk": str(person.pk),
+        "key_id": key.public_id,
+        "uid": uid,
+        "token": token,
+    }
 
 
 def _verdict(response: Any) -> str:
@@ -64,25 +133,25 @@ def _expected(needed: Role | None, role: Role | None) -> str:
     return "allowed" if role.allows(needed) else "forbidden"
 
 
-@pytest.mark.parametrize("url", PAGES, ids=lambda url: url.name)
-def test_each_role_gets_as_far_as_the_table_says(url: Url) -> None:
-    assert url.name in ACCESS, (
-        f"{url.name} ({url.path}) has no row in tests/accounts/access_table.py: add one"
-    )
+@pytest.mark.parametrize("url", PAGES, ids=_id)
+def test_each_role_gets_as_far_as_the_table_says(url: Url, world: World) -> None:
+    assert url.key in ACCESS, f"{url.key} has no row in tests/accounts/access_table.py: add one"
+    path = url.path(world.things, otherwise="none-such")
     body, kind = ("{}", "application/json") if url.is_api else ("", FORM)
     for role in (None, *Role):
-        client = _client(role, api=url.is_api)
-        for method, needed in ACCESS[url.name].items():
+        client = world.client(role, api=url.is_api)
+        for method, needed in ACCESS[url.key].items():
             with transaction.atomic():
-                response = client.generic(method, url.path, body, content_type=kind)
+                response = client.generic(method, path, body, content_type=kind)
                 transaction.set_rollback(True)  # a sign-out must not spoil the next method
             verdict = _verdict(response)
-            assert verdict == _expected(needed, role), (method, role, response.status_code)
+            assert verdict == _expected(needed, role), (method, path, role, response.status_code)
 
 
-@pytest.mark.parametrize("url", ADMIN_URLS, ids=lambda url: url.name)
-def test_django_admin_is_for_admins(url: Url) -> None:
-    verdicts = {role: _verdict(_client(role, api=False).get(url.path)) for role in (None, *Role)}
+@pytest.mark.parametrize("url", ADMIN_URLS, ids=_id)
+def test_django_admin_is_for_admins(url: Url, world: World) -> None:
+    path = url.path({})
+    verdicts = {role: _verdict(world.client(role, api=False).get(path)) for role in (None, *Role)}
     admins = verdicts.pop(Role.ADMIN)
 
     # What is read-only is forbidden to admins too.
@@ -91,31 +160,46 @@ def test_django_admin_is_for_admins(url: Url) -> None:
     assert set(verdicts.values()) == {"forbidden"}
 
 
-@pytest.mark.parametrize(
-    "url", [url for url in PAGES if url.name in ACCESS], ids=lambda url: url.name
-)
-def test_other_methods_are_not_allowed(url: Url) -> None:
-    others = {"GET", "POST", "PUT", "PATCH", "DELETE"} - set(ACCESS[url.name])
-    if url.name == "home":  # Django's RedirectView takes them all
+@pytest.mark.parametrize("url", [url for url in PAGES if url.key in ACCESS], ids=_id)
+def test_other_methods_are_not_allowed(url: Url, world: World) -> None:
+    if url.key in TAKES_ANY_METHOD:
         return
-    client = _client(Role.ADMIN, api=url.is_api)
+    others = {"GET", "POST", "PUT", "PATCH", "DELETE"} - set(ACCESS[url.key])
+    client = world.client(Role.ADMIN, api=url.is_api)
 
-    assert {client.generic(method, url.path).status_code for method in others} == {405}
+    answers = {
+        method: client.generic(method, url.path(world.things)).status_code for method in others
+    }
+
+    assert answers == dict.fromkeys(others, 405)
 
 
-@pytest.mark.parametrize("url", [url for url in PAGES if url.is_api], ids=lambda url: url.name)
-def test_a_session_does_not_open_the_api(url: Url) -> None:
-    client = _client(Role.ADMIN, api=False)
-    for method, needed in ACCESS.get(url.name, {}).items():
-        if needed is not PUBLIC and "openapi" not in url.name:
-            assert client.generic(method, url.path).status_code == 401
+@pytest.mark.parametrize("url", [url for url in PAGES if url.is_api], ids=_id)
+def test_a_session_does_not_open_the_api(url: Url, world: World) -> None:
+    if url.name in {"api:rest:openapi-json", "api:rest:openapi-view"}:
+        return  # the documentation is for people too
+    client = world.client(Role.ADMIN, api=False)
+
+    for method, needed in ACCESS.get(url.key, {}).items():
+        if needed is not PUBLIC:
+            assert client.generic(method, url.path(world.things)).status_code == 401
+
+
+@pytest.mark.parametrize("url", [url for url in PAGES if url.takes_text_id], ids=_id)
+def test_an_id_that_no_database_can_hold_is_not_found(url: Url, world: World) -> None:
+    client = world.client(Role.ADMIN, api=url.is_api)
+    numbers = {name: world.things[name] for name in ("pk", "index")}
+    for method in ACCESS.get(url.key, {}):
+        for odd in ("a%00b", "%F0%9F%92%A9", "x" * 5000):
+            path = url.path(numbers, otherwise=odd)
+            assert client.generic(method, path).status_code in {400, 404}, (method, path[:60])
 
 
 def test_the_public_urls_are_these() -> None:
-    public = {name for name, needs in ACCESS.items() if PUBLIC in needs.values()}
+    public = {key for key, needs in ACCESS.items() if PUBLIC in needs.values()}
 
     assert public == PUBLIC_URLS
 
 
 def test_the_table_has_no_row_without_a_url() -> None:
-    assert set(ACCESS) - {url.name for url in URLS} == set()
+    assert set(ACCESS) - {url.key for url in URLS} == set()
