@@ -13,15 +13,19 @@ from typing import Any
 from apps.agents.documents import ConfigDocument
 from apps.agents.plans import Plan
 from apps.llm.pricing import charged_prices, cost
+from apps.llm.services import correct_estimates
 from apps.llm.specs import TokenUsage
 from apps.llm.tokens import estimate_tokens
 
+from .models import AnalysisQuerySet, State
 from .prompts import constant_part
 
 #: Tokens that frame the messages of a request and name the facts of the conversation.
 FRAME_TOKENS = 40
 #: The range around the expected cost; estimates of tokens are held to ±15 % (quality S11).
 SPREAD = Decimal("0.15")
+#: Analyses that are enough to correct an estimate by.
+LEARN_FROM = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,27 @@ def estimate(plan: Plan, *, tokens: int, sessions: int) -> Estimate:
     )
     money = cost(usage, charged_prices(spec, trigger="rerun"))
     return Estimate(sessions, usage.input, usage.output, money)
+
+
+def learn_from(analyses: AnalysisQuerySet) -> None:
+    """Correct the models' estimates by what their servers counted for these analyses.
+
+    Only what took one request and was read whole tells something; a few hundred tell enough.
+    """
+    rows = analyses.filter(state=State.SUCCEEDED, requests=1, truncated=False, input_tokens__gt=0)
+    correct_estimates(
+        samples=[
+            (
+                row.model,
+                row.conversation.prompt_tokens_est
+                + constant_tokens(row.config.sha256, row.config.parsed())
+                + FRAME_TOKENS,
+                row.input_tokens,
+            )
+            for row in rows.select_related("conversation", "config")[:LEARN_FROM]
+            if row.config and row.input_tokens
+        ]
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -16,8 +16,9 @@ from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from apps.llm.errors import ErrorCode
-from apps.llm.models import Usage
+from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
+from apps.llm.services import usage_row
 
 from .current import column_row, retire_current, write_columns
 from .models import State
@@ -173,26 +174,18 @@ def _cost(o: Outcome) -> Decimal | None:
 
 
 def _ledger_row(o: Outcome, now: datetime) -> Usage:
-    prices = charged_prices(o.job.spec, trigger=o.job.trigger)
-    return Usage(
-        at=now,
-        purpose="analysis",
-        model_id=o.job.spec.id,
-        model_name=o.job.spec.name,
+    return usage_row(
+        spec=o.job.spec,
+        purpose=Purpose.ANALYSIS,
+        usage=o.usage,
+        requests=o.requests,
         trigger=o.job.trigger,
         who=o.job.requested_by,
         agent_id=o.job.agent_public_id,
         conversation_id=o.job.conversation_public_id,
         analysis_id=o.job.public_id,
         backfill_id=o.job.backfill_public_id,
-        requests=o.requests,
-        input_tokens=o.usage.input,
-        cached_tokens=min(o.usage.cached, o.usage.input),
-        output_tokens=o.usage.output,
-        input_price=prices.input,
-        cached_price=prices.cached,
-        output_price=prices.output,
-        cost=_cost(o),
+        at=now,
     )
 
 

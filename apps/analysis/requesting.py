@@ -100,7 +100,8 @@ def compiled(sha256: str, config: ConfigDocument) -> tuple[CompiledSchema, dict[
     found = _schemas.get(sha256)
     if found is None:
         original = config.answer_schema()
-        found = compile_strict(original), original
+        always = tuple(b.name for b in config.built_ins if b.required)
+        found = compile_strict(original, required_names=always), original
         while len(_schemas) >= _SCHEMAS_KEPT:
             _schemas.pop(next(iter(_schemas)))
         _schemas[sha256] = found

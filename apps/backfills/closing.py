@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
+from apps.analysis.estimates import learn_from
+from apps.analysis.models import Analysis
 
 from .models import Backfill, State
 
@@ -44,19 +46,19 @@ def close_finished() -> None:
     _settle_orphans()
     for run in Backfill.objects.filter(state__in=[State.QUEUED, State.RUNNING, State.CANCELLING]):
         try:
-            _close(run)
+            if _close(run):
+                learn_from(Analysis.objects.filter(pk__in=run.items.values("analysis")))
         except DatabaseError:
             logger.exception("%s cannot be closed now", run.public_id)
 
 
-def _close(run: Backfill) -> None:
+def _close(run: Backfill) -> bool:
+    """Close a run with nothing left to do; whether it was closed here and now."""
     with transaction.atomic():
         if run.state == State.CANCELLING:
-            run.items.filter(state="pending").update(
-                state="skipped", finished_at=timezone.now()
-            )
+            run.items.filter(state="pending").update(state="skipped", finished_at=timezone.now())
         if run.items.unfinished().exists():
-            return
+            return False
         closed = Backfill.objects.filter(pk=run.pk, state=run.state).update(
             state=State.CANCELLED if run.state == State.CANCELLING else State.COMPLETED,
             reason="",
@@ -68,6 +70,7 @@ def _close(run: Backfill) -> None:
             audit.record(
                 by=Actor.system("backfill"), verb=f"backfill.{run.state}", target=run.public_id
             )
+        return bool(closed)
 
 
 _ORPHANS = """

@@ -181,6 +181,17 @@ def test_a_run_cancelled_while_its_worker_died_still_ends(
     assert set(run.items.values_list("state", flat=True)) == {"skipped"}
 
 
+def test_estimates_learn_from_a_run_that_ended(agent: Agent, source: BackfillSource) -> None:
+    make_conversations(agent, 3)
+    start()
+    recording.record([good(job) for job in source.claim(10)], settle=source.settle)
+    model = agent.versions.get().config.model
+    assert model.token_correction == 1.0
+    source.finished()
+    model.refresh_from_db()
+    assert model.token_correction > 1.05  # 1,000 tokens were counted, some 500 expected
+
+
 def test_changed_is_by_value(agent: Agent, source: BackfillSource) -> None:
     make_conversations(agent, 1)
     start()
