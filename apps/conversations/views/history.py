@@ -165,6 +165,9 @@ def periods(params: QueryDict) -> list[Period]:
 _QUARTER = ("Last 90 days", 90)
 
 
+_ALL = 10**9
+
+
 @require_safe
 @role_required(Role.VIEWER)
 def count(request: HttpRequest) -> HttpResponse:
@@ -174,9 +177,10 @@ def count(request: HttpRequest) -> HttpResponse:
     for name in ("channel", "cursor"):
         params.pop(name, None)
     try:
-        matching, everything = listing.counts(parse(channel, params), limit=10**9)
+        matching, everything = listing.counts(parse(channel, params), limit=_ALL)
     except FilterError:
-        matching = everything = listing.Count(0, exact=True)
+        matching = listing.Count(0, exact=True)
+        everything = listing.count(Conversation.objects.filter(channel=channel), limit=_ALL)
     context = {"matching": matching, "everything": everything}
     return render(request, "conversations/_count.html", context)
 
