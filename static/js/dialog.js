@@ -7,7 +7,10 @@
   let opener = null;
 
   document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.target === dialog && !dialog.open) opener = event.detail.requestConfig?.elt ?? null;
+    if (event.detail.target !== dialog) return;
+    // Never outerHTML, which a link inherits from an area around it that swaps itself.
+    event.detail.swapOverride = "innerHTML";
+    if (!dialog.open) opener = event.detail.requestConfig?.elt ?? null;
   });
 
   document.addEventListener("htmx:afterSwap", (event) => {
