@@ -19,6 +19,12 @@ from .words import noun, pace
 
 #: Lines of drafts that are shown before the rest is folded.
 SHOWN_DRAFTS = 4
+_WHY_NOT = {
+    Reason.NOT_ENDED: "not ended yet",
+    Reason.NOT_CONNECTED: "never connected",
+    Reason.NO_SPEECH: "in which nobody spoke",
+    Reason.EMPTY: "with an empty transcript",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class DraftLine:
     price_known: bool
     sessions: int
     notes: tuple[DraftNote, ...]
+    folded: bool
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ def figures_of(preview: Preview) -> Figures:
         token=agreement.token_for(preview),
         drafts=_draft_lines([group for group in preview.groups if group.to_analyze]),
         reasons=tuple(
-            (count, Reason(reason).label)
+            (count, _WHY_NOT[Reason(reason)])
             for reason, count in sorted(preview.not_analyzable.items(), key=lambda item: -item[1])
         ),
         asked_already=_asked_already(preview),
@@ -125,13 +132,15 @@ def _draft_lines(groups: Sequence[RouteGroup]) -> tuple[DraftLine, ...]:
     versions = [version for group in groups for version in group.plan.versions]
     published = _last_published(version.agent_id for version in versions)
     notes = {version.pk: _note(version, published.get(version.agent_id)) for version in versions}
+    # Each draft's changes are told once, beside the line that is read with it most.
     return tuple(
         DraftLine(
             label=group.label,
             model=group.plan.config.model.name,
             price_known=group.plan.config.model.price_known,
             sessions=group.to_analyze,
-            notes=tuple(notes[v.pk] for v in dict.fromkeys(group.plan.versions)),
+            notes=tuple(notes.pop(v.pk) for v in group.plan.versions if v.pk in notes),
+            folded=len(group.plan.versions) > 1,
         )
         for group in groups
     )

@@ -68,8 +68,11 @@ def _sample(data: dict[str, Any]) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True)
-class Unknown:
-    """A parameter that is no filter at all. It stays in the form until a person removes it."""
+class Kept:
+    """A filter that no row shows: a selection of rows, or what is no filter at all.
+
+    It stays in the form until a person removes it, so that it never falls away unseen.
+    """
 
     name: str
     values: list[str]
@@ -102,12 +105,12 @@ class Question:
         return " ".join(self.given.get("q", []))
 
     @property
-    def unknown(self) -> list[Unknown]:
-        """Parameters that no row can show."""
+    def kept(self) -> list[Kept]:
+        """Filters that no row can show."""
         return [
-            Unknown(name, values, self.errors.get(name, ""))
+            Kept(name, values, self.errors.get(name, ""))
             for name, values in self.given.items()
-            if name != "q" and self._label(name) is None
+            if name != "q" and not self._has_row(name)
         ]
 
     @property
@@ -125,18 +128,12 @@ class Question:
             told.add(parameter)
         return messages
 
-    @property
-    def errors_elsewhere(self) -> list[str]:
-        """What is wrong with parameters that have no row."""
-        rows_have = {*self.row_of.values(), *self._without_value()}
-        return [message for name, message in self.errors.items() if name not in rows_have]
-
     def rows(self) -> list[rows.Row]:
         """The filter rows as the template draws them."""
         filters = {
             name: values
             for name, values in self.given.items()
-            if name != "q" and self._label(name) is not None
+            if name != "q" and self._has_row(name)
         }
         drawn = rows.rows_of(self.channel, filters, self.errors)
         if self.spare_row or not drawn:
@@ -144,6 +141,12 @@ class Question:
             taken.update({f"{row.name}-field": "" for row in drawn})
             drawn.append(rows.new_row(self.channel, taken))
         return drawn
+
+    def _has_row(self, parameter: str) -> bool:
+        """Whether a row shows it. A selection on a history page is shown by its number."""
+        if parameter == "id" and len(self.given["id"]) > 1 and "id" not in self.row_of.values():
+            return False
+        return self._label(parameter) is not None
 
     def _label(self, parameter: str) -> str | None:
         field = field_named(split_name(parameter)[0], self.channel)
