@@ -210,7 +210,7 @@ def _field_row(
 
 def _as_clause(condition: str) -> str:
     """A condition within a sentence: ``if the call was escalated``."""
-    if condition[1:2].islower():
+    if not condition[1:2].isupper():
         condition = condition[0].lower() + condition[1:]
     return condition if condition.startswith("if ") else f"if {condition}"
 

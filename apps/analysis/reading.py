@@ -22,7 +22,9 @@ Message = Mapping[str, Any]
 #: Most messages, and characters, of one window, and of one message in it.
 WINDOW_MESSAGES = 200
 WINDOW_CHARACTERS = 120_000
-CLIP = 20_000
+CLIP = 8_000
+#: Longest content of a tool that is read as JSON.
+PARSED_MAX = 200_000
 #: Characters of a tool call's one line.
 BRIEF = 240
 #: Messages before the one that was searched for, so that it is read in its context.
@@ -277,7 +279,7 @@ def _called(content: str) -> tuple[str, object]:
 
 def _parsed(content: str) -> object:
     """JSON where it is an object or a list of bearable size, else the text as it is."""
-    if len(content) > 10 * CLIP or not content.lstrip().startswith(("{", "[")):
+    if len(content) > PARSED_MAX or not content.lstrip().startswith(("{", "[")):
         return content
     try:
         value: object = json.loads(content)

@@ -213,7 +213,7 @@ def test_search_marks_and_walks(viewer: Client) -> None:
     conversation = make_conversation(make_agent(), messages=said)
 
     first = viewer.get(url(conversation, "messages"), {"find": "REFUND"}, headers=HTMX)
-    fifth = viewer.get(url(conversation), {"find": "refund", "hit": 4}).content.decode()
+    fifth = viewer.get(url(conversation), {"find": "refund", "hit": "4"}).content.decode()
     none = viewer.get(url(conversation), {"find": "nowhere"}).content.decode()
 
     assert b"<mark>refund</mark>" in first.content

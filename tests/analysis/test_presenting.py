@@ -1,0 +1,104 @@
+"""An analysis for programs and for people."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from apps.accounts.actors import Actor
+from apps.analysis.given import Imported, record_imported
+from apps.analysis.models import Analysis
+from apps.analysis.presenting import analysis_json, changes_between, value_of, why_none
+from apps.conversations.models import Reason
+from apps.llm.errors import ErrorCode
+from tests.factories import make_agent, make_conversation
+
+pytestmark = pytest.mark.django_db
+BY = Actor.system("tests")
+
+
+def test_json_as_the_api_answers_it() -> None:
+    conversation = make_conversation(make_agent())
+    analysis = record_imported([Imported(conversation, {"b": 1, "a": "x"})], by=BY)[0]
+    config = conversation.agent_version.config
+    Analysis.objects.filter(pk=analysis.pk).update(
+        config=config, cost=Decimal("0.0007"), input_tokens=12, cached_tokens=4, output_tokens=3
+    )
+    analysis = Analysis.objects.select_related("conversation", "config__model").get(pk=analysis.pk)
+
+    shown = analysis_json(analysis)
+
+    assert list(shown["analysis"]) == ["b", "a"]
+    assert shown["usage"] == {
+        "input_tokens": 12,
+        "cached_tokens": 4,
+        "output_tokens": 3,
+        "cost": 0.0007,
+    }
+    assert shown["conversation_id"] == conversation.public_id
+    assert shown["agent_id"] == conversation.agent.public_id
+    assert shown["config"] == f"sha256:{config.sha256}"
+    assert (shown["status"], shown["trigger"], shown["agent_version"]) == (
+        "succeeded",
+        "imported",
+        0,
+    )
+    assert {"model", "created_at"} < set(shown)
+
+
+@pytest.mark.parametrize("reason", [*Reason.values, *ErrorCode.values])
+def test_every_reason_and_failure_has_its_sentence(reason: str) -> None:
+    state = "failed" if reason in ErrorCode.values else "skipped"
+    conversation = make_conversation(make_agent(), analysis_state=state, analysis_reason=reason)
+
+    why = why_none(conversation)
+
+    assert why.reason == reason
+    assert why.sentence.startswith(("This call has not been analysed: ", "The analysis failed: "))
+    assert why.sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "kind", "text"),
+    [
+        (True, {}, "yes_no", "Yes"),
+        (0, {"minimum": 0, "maximum": 10}, "number", "0"),
+        (1234.5, {}, "number", "1,234.5"),
+        ("billing", {"enum": ["billing"]}, "word", "billing"),
+        ("<b>", {}, "text", "<b>"),
+        ({"a": [1]}, {}, "json", '{\n  "a": [\n    1\n  ]\n}'),
+        ([{"a": 1}], {}, "json", '[\n  {\n    "a": 1\n  }\n]'),
+    ],
+)
+def test_values_by_their_kind(value: Any, schema: dict[str, Any], kind: str, text: str) -> None:
+    shown = value_of(value, schema)
+
+    assert shown
+    assert (shown.kind, shown.text) == (kind, text)
+
+
+@pytest.mark.parametrize("value", [None, "", []])
+def test_empty_values_are_none(value: Any) -> None:
+    assert value_of(value) is None
+
+
+def test_lists_are_chips() -> None:
+    shown = value_of(["a", 2, True, None])
+
+    assert shown
+    assert shown.items == ("a", "2", "Yes", "\u2013")
+
+
+def test_changed_fields_come_first_in_the_newer_order() -> None:
+    conversation = make_conversation(make_agent())
+    old = record_imported([Imported(conversation, {"a": 1, "gone": 2, "c": 3})], by=BY)[0]
+    new = record_imported([Imported(conversation, {"z": 0, "a": 1, "c": 4})], by=BY)[0]
+
+    found = changes_between(old, new)
+
+    assert [(c.name, c.changed) for c in found] == [
+        ("z", True),
+        ("c", True),
+        ("gone", True),
+        ("a", False),
+    ]
