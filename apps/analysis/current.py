@@ -72,7 +72,7 @@ WHERE c.id = v.id
 """
 
 _SUMMARY_WORDS = """
-UPDATE conversations_searchtext s SET summary_words = to_tsvector('simple', v.words)
+UPDATE conversations_searchtext s SET summary_words = v.words::tsvector
 FROM unnest(%s::bigint[], %s::text[]) AS v(id, words)
 WHERE s.conversation_id = v.id
 """

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from django.db import connection, transaction
+from django.db.models import Q
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
@@ -120,13 +121,15 @@ def request_rerun(
 
 
 def request_first(*, conversation_ids: Sequence[int]) -> int:
-    """Queue the first analysis of conversations that ended without a result (product 2.4).
+    """Queue the first analysis of conversations that ended without a result, or went on after
+    the one they have, which stands until the new one is there (product 2.4).
 
     Each is read with the versions that handled it. One that is not analysed keeps the reason;
     how many were queued is returned.
     """
     waiting = (
-        Conversation.objects.filter(pk__in=conversation_ids, analysis_state=AnalysisState.NONE)
+        Conversation.objects.filter(pk__in=conversation_ids)
+        .filter(Q(analysis_state=AnalysisState.NONE) | Q(stale=True))
         .select_related("agent_version__agent", "agent_version__config__model")
         .prefetch_related("transfers__to_version__agent", "transfers__to_version__config__model")
     )
