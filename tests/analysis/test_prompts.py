@@ -179,9 +179,7 @@ def test_prompts_that_leave_no_room_are_refused_under_either_rule(rule: Any) -> 
     st.integers(min_value=1_500, max_value=5_000),
 )
 def test_a_truncated_prompt_fits(texts: list[str], context: int) -> None:
-    prompt = built(
-        [said(t) for t in texts], a_config(long_transcript="truncate"), context=context
-    )
+    prompt = built([said(t) for t in texts], a_config(long_transcript="truncate"), context=context)
 
     room = context * (1 - prompts.CONTEXT_MARGIN) - 600
     assert prompt.truncated == (prompt.messages_read < len(texts) or "[…]" in prompt.user)
