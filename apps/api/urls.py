@@ -1,6 +1,5 @@
 """The REST API: one router per path (two routers on one path answer 405 for each other)."""
 
-from django.urls import path
 from ninja import NinjaAPI
 
 from apps.accounts.api_auth import KeyAuth, open_to_keys, session_or_key
@@ -16,7 +15,7 @@ api = NinjaAPI(
     description="Read analyses, rerun, backfill, edit drafts, hand conversations in.",
     auth=KeyAuth(),
     docs_decorator=session_or_key,
-    urls_namespace="rest",
+    urls_namespace=app_name,
 )
 add_handlers(api)
 api.add_router("/conversations", conversations.router)
@@ -26,4 +25,4 @@ api.add_router("/backfills", backfills.router)
 patterns, _, _ = api.urls
 open_to_keys(patterns)
 
-urlpatterns = [path("", (patterns, "rest", "rest"))]
+urlpatterns = patterns

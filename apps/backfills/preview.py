@@ -109,7 +109,7 @@ def make_preview(
         groups=sorted(groups, key=lambda group: (-group.to_analyze, group.route)),
         to_analyze=total.sessions,
         estimate=total,
-        seconds=expected_seconds(total.sessions, [g.plan.config.model.name for g in groups]),
+        seconds=expected_seconds(total.sessions, [g.plan.config.model for g in groups]),
         chosen=chosen,
     )
 
@@ -148,7 +148,10 @@ def _sampled(groups: Sequence[RouteGroup], chosen: Chosen) -> list[RouteGroup]:
     """The groups with what the sample really draws of each."""
     totals = chosen.totals()
     return [
-        replace(group, to_analyze=totals.get(group.route, (0, 0))[0],
-                tokens=totals.get(group.route, (0, 0))[1])
+        replace(
+            group,
+            to_analyze=totals.get(group.route, (0, 0))[0],
+            tokens=totals.get(group.route, (0, 0))[1],
+        )
         for group in groups
     ]

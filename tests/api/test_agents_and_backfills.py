@@ -117,3 +117,11 @@ def test_who_may(caller_of: CallerOf) -> None:
     assert operator.post("/agents", {"name": "x", "channel": "voice"}).status_code == 403
     assert viewer.get("/agents").status_code == 200
     assert viewer.get("/backfills").status_code == 200
+
+
+def test_the_documentation_opens_for_a_key(viewer: Caller) -> None:
+    schema = viewer.get("/openapi.json")
+    assert schema.status_code == 200
+    paths = json.loads(schema.content)["paths"]
+    assert "/api/backfills/{backfill_id}/retry_failed" in paths
+    assert viewer.get("/docs").status_code == 200
