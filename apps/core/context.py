@@ -1,0 +1,9 @@
+"""What every page says of the installation as a whole."""
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def notices(request: HttpRequest) -> dict[str, bool]:
+    """``bundled_model``: answers come from the small local model (interfaces.md, Environment)."""
+    return {"bundled_model": settings.BUNDLED_MODEL}
