@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Case, CharField, F, Func, IntegerField, Q, QuerySet, Value, When
 
@@ -25,9 +26,7 @@ class Draw(Func):
     output_field = IntegerField()
 
 
-def candidates(
-    channel: str, params: Mapping[str, Sequence[str]], as_of: datetime
-) -> QuerySet[Any]:
+def candidates(channel: str, params: Mapping[str, Sequence[str]], as_of: datetime) -> QuerySet[Any]:
     """The matching conversations that had come in by ``as_of``, in no order, annotated.
 
     ``why``: what keeps a model from being asked, empty where nothing does (product 3.5, in the
@@ -93,16 +92,26 @@ class Chosen:
             return int(cursor.rowcount)
 
 
+#: What is taken of nothing.
+NOTHING = Chosen(
+    "SELECT NULL::bigint AS id, NULL::text AS route, NULL::bigint AS config_id,"
+    " NULL::bigint AS version_id, 0 AS tokens, NULL::timestamptz AS sort_at WHERE false",
+    (),
+)
+
+
 def choose(found: QuerySet[Conversation], plans: Mapping[str, Plan], options: Options) -> Chosen:
     """What of the candidates is analysed with these plans and options.
 
     All values travel as parameters; the text is the FilterSet's own SQL and the constants here.
     """
-    base, base_params = (
-        found.annotate(draw=Draw(F("public_id")))
-        .values_list("pk", "route", "why", "present", "draw", "prompt_tokens_est", "sort_at")
-        .query.sql_with_params()
+    columns = found.annotate(draw=Draw(F("public_id"))).values_list(
+        "pk", "route", "why", "present", "draw", "prompt_tokens_est", "sort_at"
     )
+    try:
+        base, base_params = columns.query.sql_with_params()
+    except EmptyResultSet:  # a search without a hit, say: Django knows without asking
+        return NOTHING
     usable = {route: plan for route, plan in plans.items() if not plan.problems}
     sql = (
         "SELECT m.id, m.route, p.config_id, p.version_id, m.tokens, m.sort_at"

@@ -166,7 +166,7 @@ def test_a_filter_that_cannot_be_understood_never_counts_all(
 ) -> None:
     make_conversations(agent, 2)
     with pytest.raises(FilterError):
-        preview(**params)
+        make_preview(channel="voice", params=params, options=Options())
 
 
 def test_a_price_that_nobody_set_is_unknown_and_not_zero() -> None:

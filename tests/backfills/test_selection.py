@@ -58,7 +58,7 @@ def test_sql_and_python_agree_on_what_cannot_be_analysed(
     conversation = make_conversation(agent, **values)  # type: ignore[arg-type]  # as given
     reason = why_not_analyzable(conversation)
     row = candidates("voice", {}, timezone.now()).get()
-    assert row.why == (reason or "")  # type: ignore[attr-defined]  # annotated
+    assert row.why == (reason or "")
     assert len(ids(chosen())) == (0 if reason else 1)
 
 
@@ -122,3 +122,9 @@ def test_all_in_sees_what_came_later(agent: Agent) -> None:
     assert chosen().freeze(run.pk) == 2
     make_conversation(agent)
     assert not chosen().all_in(run.pk)
+
+
+def test_a_search_without_a_hit_takes_nothing(agent: Agent) -> None:
+    make_conversations(agent, 2)
+    assert ids(chosen(q=["no such words"])) == set()
+    assert chosen(q=["no such words"]).totals() == {}
