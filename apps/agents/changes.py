@@ -142,7 +142,7 @@ def only_mine(changes: Mapping[str, Any], base: Mapping[str, Any]) -> Json:
     for name, value in changes.items():
         was = base.get(name)
         if name == "schema":
-            if not _same_schema(value, was):
+            if not same_schema(value, was):
                 kept[name] = value
         elif isinstance(value, Mapping) and isinstance(was, Mapping):
             if inner := only_mine(value, was):
@@ -231,10 +231,11 @@ def _keep_form(schema: Json, before: Json) -> Json:
 
     The order of the fields does mean something, and counts.
     """
-    return before if _same_schema(schema, before) else schema
+    return before if same_schema(schema, before) else schema
 
 
-def _same_schema(given: object, before: object) -> bool:
+def same_schema(given: object, before: object) -> bool:
+    """Whether two schemas, as text or value, say the same in the same order of fields."""
     if isinstance(given, str):
         try:
             given = json.loads(given)

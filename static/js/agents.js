@@ -19,7 +19,7 @@
     const area = form();
     if (area) document.body.toggleAttribute("data-unsaved", area.hasAttribute("data-dirty") || (clean !== "" && snapshot(area) !== clean));
   };
-  const begin = () => { const area = form(); if (area) clean = snapshot(area); look(); };
+  const begin = () => { const area = form(); if (area && !area.known) { area.known = true; clean = snapshot(area); } look(); };
   const soon = () => setTimeout(look, 0);
   for (const name of ["input", "change", "click", "keyup"]) {
     document.addEventListener(name, (event) => { if (event.target.closest?.("form[data-draft]")) { if (name === "input") typed += 1; soon(); } });
@@ -39,7 +39,7 @@
     clean = sent === typed ? snapshot(area) : area.pending ?? clean;
     look();
   });
-  document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.matches?.("form[data-draft]") || event.detail.elt?.matches?.("form[data-draft]")) { lines(); watch(); look(); } });
+  document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.matches?.("form[data-draft]") || event.detail.elt?.matches?.("form[data-draft]")) { lines(); watch(); setTimeout(begin, 0); } });
 
   // ---- Keys
   document.addEventListener("keydown", (event) => {

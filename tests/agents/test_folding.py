@@ -14,9 +14,12 @@ from apps.llm.schema import problems
 ONLY, BOTH = "only_destination_agent", "both_agents"
 
 
-def document(name: str, *, required: tuple[str, ...] = (), **root: Any) -> ConfigDocument:
+def document(
+    name: str, *, fields: Any = None, required: Any = (), defs: Any = None, **root: Any
+) -> ConfigDocument:
     """A document that says in every part whose it is."""
-    fields = root.pop("fields", {f"{name}_field": {"type": "string"}})
+    fields = fields or {f"{name}_field": {"type": "string"}}
+    root |= {"$defs": defs} if defs else {}
     return ConfigDocument(
         channel="voice",
         model=f"model-{name}",
@@ -90,7 +93,7 @@ def test_definitions_are_kept_apart_by_agent() -> None:
             f"{name}_list": {"type": "array", "items": {"$ref": "#/$defs/thing/properties/deep"}},
         }
         thing = {"type": "object", "properties": {"deep": {"type": kind}}}
-        return document(name, fields=fields, **{"$defs": {"thing": thing}})
+        return document(name, fields=fields, defs={"thing": thing})
 
     source, destination = with_definition("a", "string"), with_definition("b", "integer")
     before = json.dumps(source.schema)
@@ -109,7 +112,7 @@ def test_definitions_that_refer_to_each_other_and_have_odd_names() -> None:
         "a/b": {"type": "array", "items": {"$ref": "#/$defs/a~1b~0"}},
         "a/b~": {"type": "string"},
     }
-    source = document("a", fields={"x": {"$ref": "#/$defs/a~1b"}}, **{"$defs": definitions})
+    source = document("a", fields={"x": {"$ref": "#/$defs/a~1b"}}, defs=definitions)
     merged = fold("A", source, [(BOTH, "B", B)]).schema
     assert not problems(merged)
     assert merged["properties"]["x"]["$ref"] == "#/$defs/A.a~1b"
@@ -117,8 +120,8 @@ def test_definitions_that_refer_to_each_other_and_have_odd_names() -> None:
 
 
 def test_a_chain_that_returns_keeps_its_definitions_once() -> None:
-    thing = {"$defs": {"thing": {"type": "string"}}}
-    source = document("a", fields={"x": {"$ref": "#/$defs/thing"}}, **thing)
+    thing = {"thing": {"type": "string"}}
+    source = document("a", fields={"x": {"$ref": "#/$defs/thing"}}, defs=thing)
     merged = fold("A", source, [(BOTH, "B", B), (BOTH, "A", source)]).schema
     assert list(merged["$defs"]) == ["A.thing"]
     assert not problems(merged)

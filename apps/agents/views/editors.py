@@ -1,6 +1,7 @@
 """The three tabs in which a draft is edited: Prompts, Fields, Post analysis."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -11,8 +12,8 @@ from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.agents.builder import NotShowable, rows_of
 from apps.agents.builtins import categories
-from apps.agents.changes import merge, read_schema
-from apps.agents.contents import Json, content_of
+from apps.agents.changes import merge, read_schema, same_schema
+from apps.agents.contents import Json, content_of, plain_number
 from apps.agents.costs import shares
 from apps.agents.forms import (
     FieldsInput,
@@ -114,8 +115,11 @@ def _switch(request: HttpRequest, agent: Agent, sent: FieldsInput, to: str) -> H
         faults = tuple(read_schema(sent.schema)[1])
     if not faults:
         sent = FieldsInput(to, sent.schema, sent.text)
-    outcome = Outcome(faults=faults, stamp=_stamp(request))
-    return _fields_page(request, standing_of(agent), outcome, sent=sent)
+    standing = standing_of(agent)
+    saved = content_of(standing.draft).editor["schema"]
+    dirty = bool(faults) or not same_schema(sent.schema, saved)
+    outcome = Outcome(faults=faults, stamp=_stamp(request), dirty=dirty)
+    return _fields_page(request, standing, outcome, sent=sent)
 
 
 def _stamp(request: HttpRequest) -> dict[str, int]:
@@ -154,13 +158,18 @@ def _columns(standing: Standing, shown: Json) -> list[dict[str, Any]]:
 
 def _post_analysis_page(request: HttpRequest, standing: Standing, outcome: Outcome) -> HttpResponse:
     shown = overlay(content_of(standing.draft).as_draft(), outcome.typed)
-    idle = shown["post_analysis"]["chat_idle_seconds"]
-    minutes = idle / 60 if isinstance(idle, int | float) else idle
     context = {
         **_context(request, standing, "post_analysis", outcome, shown),
-        "idle_minutes": int(minutes) if minutes == int(minutes or 0) else minutes,
+        "idle_minutes": _minutes(shown["post_analysis"]["chat_idle_seconds"]),
     }
     return render(request, "agents/post_analysis.html", context)
+
+
+def _minutes(seconds: object) -> object:
+    """Seconds as minutes; what somebody typed instead of a number stays as it is."""
+    if not isinstance(seconds, int | float | Decimal):
+        return seconds
+    return plain_number(Decimal(str(seconds)) / 60)
 
 
 def _fields_page(

@@ -41,6 +41,7 @@ class Outcome:
     refusal: str = ""
     saved: bool = False
     unchanged: bool = False
+    dirty: bool = False
     stamp: dict[str, int] = field(default_factory=dict)
 
 
