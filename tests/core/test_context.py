@@ -1,8 +1,7 @@
 """Notices that every page carries."""
 
 import pytest
-from django.test import Client
-from pytest_django.fixtures import SettingsWrapper
+from django.test import Client, override_settings
 
 from apps.accounts.models import User
 
@@ -10,9 +9,8 @@ pytestmark = [pytest.mark.django_db]
 
 
 @pytest.mark.parametrize("bundled", [True, False])
-def test_pages_say_when_the_bundled_model_answers(
-    client: Client, settings: SettingsWrapper, *, bundled: bool
-) -> None:
-    settings.BUNDLED_MODEL = bundled
+def test_pages_say_when_the_bundled_model_answers(client: Client, *, bundled: bool) -> None:
     client.force_login(User.objects.create(username="ada"))
-    assert ("Bundled small model" in client.get("/calls/").content.decode()) is bundled
+    with override_settings(BUNDLED_MODEL=bundled):
+        page = client.get("/calls/").content.decode()
+    assert ("Bundled small model" in page) is bundled
