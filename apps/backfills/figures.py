@@ -19,6 +19,7 @@ from .words import noun, pace
 
 #: Lines of drafts that are shown before the rest is folded.
 SHOWN_DRAFTS = 4
+_FEW = 20
 _WHY_NOT = {
     Reason.NOT_ENDED: "not ended yet",
     Reason.NOT_CONNECTED: "never connected",
@@ -91,9 +92,9 @@ class Figures:
 
     @property
     def pace(self) -> str:
-        """The rate that the expected time comes from: “210/s”."""
-        seconds = self.preview.seconds
-        return pace(self.preview.to_analyze / seconds) if seconds else ""
+        """The rate that the expected time comes from: “210/s”; a handful has none to speak of."""
+        few = self.preview.to_analyze < _FEW
+        return "" if few else pace(self.preview.to_analyze / self.preview.seconds)
 
     @property
     def shown_drafts(self) -> Sequence[DraftLine]:

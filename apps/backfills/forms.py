@@ -34,6 +34,7 @@ class OptionsForm(forms.Form):
         required=False,
         label="Unit of the sample",
         choices=[("count", "conversations"), ("percent", "percent")],
+        widget=forms.Select(attrs={"aria-label": "Unit of the sample"}),
     )
     include_analyzed = forms.BooleanField(
         required=False, label="Include those that already have this result"

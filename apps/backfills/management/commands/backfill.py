@@ -103,7 +103,7 @@ class Command(BaseCommand):
             between = f" ({money(estimate.low)} to {money(estimate.high)})" if estimate.cost else ""
             say(
                 f"{compact(estimate.input_tokens)} tokens in, {compact(estimate.output_tokens)} out"
-                f", {figures.cost}{between}, about {timespan(preview.seconds)} at {figures.pace}"
+                f", {figures.cost}{between}, about {timespan(preview.seconds)}"
             )
         return figures
 
