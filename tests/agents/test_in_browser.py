@@ -1,0 +1,155 @@
+"""The editors played in a real browser, under our content policy."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.test import Client
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from apps.accounts.models import Role, User
+from apps.agents import services
+from apps.agents.models import Agent
+from tests.install_browser import ARGUMENTS, executable
+
+from .factories import ADA, TOPIC, agent, draft, with_fields
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def chromium() -> Iterator[Browser]:
+    path = executable()
+    with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
+        # The driver keeps an event loop in this thread; the ORM is used beside it, not in it.
+        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        found = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, live_server: LiveServer) -> Iterator[Page]:
+    """A window of an editor; what the console complains of fails the test."""
+    client = Client()
+    client.force_login(User.objects.create_user("ed", first_name="Ed", role=Role.EDITOR))
+    context = chromium.new_context(base_url=live_server.url)
+    name = settings.SESSION_COOKIE_NAME
+    cookie = client.cookies[name].value
+    context.add_cookies([{"name": name, "value": cookie, "url": live_server.url}])
+    window = context.new_page()
+    complaints: list[str] = []
+    window.on("pageerror", lambda error: complaints.append(str(error)))
+    window.on(
+        "console", lambda said: complaints.append(said.text) if said.type == "error" else None
+    )
+    yield window
+    context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def made() -> Agent:
+    return agent(**with_fields(topic=dict(TOPIC)))
+
+
+def is_unsaved(page: Page) -> bool:
+    return bool(page.evaluate("document.body.hasAttribute('data-unsaved')"))
+
+
+def open_tab(page: Page, made: Agent, tab: str) -> None:
+    page.goto(f"/agents/{made.public_id}/{tab}")
+    page.wait_for_load_state("networkidle")
+
+
+def test_a_prompt_is_edited_and_saved_by_keys(page: Page, made: Agent) -> None:
+    open_tab(page, made, "prompts/")
+    assert not is_unsaved(page)
+    page.fill("#call_summary-prompt", "Write a 1–5 word summary of the call.")
+    expect(page.get_by_text("Unsaved changes")).to_be_visible()
+    page.keyboard.press("Control+s")
+    expect(page.locator("#save-state")).to_contain_text("Saved")
+    expect(page.locator("#draft-bar")).to_contain_text("by Ed")
+    # The words and the place in them stay.
+    assert page.evaluate("document.activeElement.id") == "call_summary-prompt"
+    assert not is_unsaved(page)
+    assert draft(made).config.parsed().built_ins[0].prompt.startswith("Write a 1–5")
+    page.click("[data-reset=call_summary-prompt]")
+    assert is_unsaved(page)
+    assert page.input_value("#call_summary-prompt").startswith("Write a summary")
+
+
+def test_the_second_editor_keeps_their_words_on_top(page: Page, made: Agent) -> None:
+    open_tab(page, made, "prompts/")
+    services.save_draft(agent=made, changes={"analysis": {"instructions": "Ada's."}}, by=ADA)
+    page.fill("#call_summary-prompt", "Five words.")
+    page.keyboard.press("Control+s")
+    dialog = page.locator("#dialog")
+    expect(dialog).to_contain_text("Ada saved this draft meanwhile")
+    dialog.get_by_text("Keep editing, mine on top").click()
+    expect(dialog).to_be_hidden()
+    page.keyboard.press("Control+s")
+    expect(page.locator("#save-state")).to_contain_text("Saved")
+    document = draft(made).config.parsed()
+    assert document.instructions == ("Ada's.",)
+    assert document.built_ins[0].prompt == "Five words."
+
+
+def test_a_fault_gets_the_focus(page: Page, made: Agent) -> None:
+    open_tab(page, made, "prompts/")
+    page.uncheck("#call_summary-enabled")
+    page.select_option("#column-outcome", "call_summary")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#fault-columns-outcome")).to_contain_text("switched on")
+    assert page.evaluate("document.activeElement.id") == "column-outcome"
+
+
+def test_fields_are_built_moved_and_seen_as_json(page: Page, made: Agent) -> None:
+    open_tab(page, made, "fields/")
+    page.get_by_role("button", name="Add field").click()
+    expect(page.locator("[name='rjf§1§name']")).to_be_focused()
+    page.keyboard.type("channel_used")
+    page.select_option("[name='rjf§1§kind']", "selector")
+    page.keyboard.press("Control+s")
+    page.locator(".fault").click()
+    expect(page.locator("[name='rjf§1§choices']")).to_be_focused()
+    page.keyboard.type("app\nphone")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#save-state")).to_contain_text("Saved")
+    page.get_by_role("button", name="Move up").last.click()
+    expect(page.locator("[name='rjf§0§name']")).to_have_value("channel_used")
+    page.get_by_role("button", name="JSON Schema").click()
+    expect(page.locator("#schema")).to_be_visible()
+    shown = json.loads(page.input_value("#schema"))["properties"]
+    assert list(shown) == ["channel_used", "topic"]  # in the order of the rows
+    assert shown["channel_used"] == {"type": "string", "enum": ["app", "phone"]}
+    assert shown["topic"] == TOPIC
+    assert is_unsaved(page)
+    page.keyboard.press("Control+s")
+    expect(page.locator("#save-state")).to_contain_text("Saved")
+    assert list(draft(made).config.parsed().own_fields()) == ["channel_used", "topic"]
+
+
+def test_a_fault_in_json_is_marked_at_its_line(page: Page, made: Agent) -> None:
+    open_tab(page, made, "fields/?view=json")
+    page.fill("#schema", '{"type": "object",\n "properties": {"a": {"type": "text"}}}')
+    page.keyboard.press("Control+s")
+    expect(page.locator(".json-lines .bad")).to_have_text("2")
+    page.locator(".fault").click()
+    selected = "(e => e.value.slice(e.selectionStart, e.selectionEnd))(document.activeElement)"
+    assert page.evaluate(selected).startswith('"type": "text"')
+
+
+@pytest.mark.parametrize("tab", ["prompts/", "fields/", "fields/?view=json", "post-analysis/",
+                                 "versions/"])  # fmt: skip
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_kept_out(page: Page, made: Agent, tab: str, scheme: str) -> None:
+    services.publish(agent=made, by=ADA)
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    open_tab(page, made, tab)
+    found = Axe().run(page).response["violations"]
+    serious = [v for v in found if v["impact"] in {"serious", "critical"}]
+    assert not serious, [(v["id"], [n["html"][:160] for n in v["nodes"]][:3]) for v in serious]
