@@ -63,6 +63,16 @@
     area.dispatchEvent(new Event("input", { bubbles: true }));
   });
 
+  // ---- What is not saved is neither published nor backfilled, though it stands on the screen
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-needs-saved]")) return;
+    look();
+    if (!document.body.hasAttribute("data-unsaved")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    document.dispatchEvent(new CustomEvent("toast", { detail: { text: "Save the draft first: what you typed is not in it yet.", kind: "warn" } }));
+  }, true);
+
   // ---- The conflict dialog
   document.addEventListener("click", (event) => {
     if (event.target.closest("[data-discard]")) { clear = true; return; }

@@ -74,8 +74,8 @@ def test_a_prompt_is_edited_and_saved_by_keys(page: Page, made: Agent) -> None:
     expect(page.locator("#save-state")).to_contain_text("Saved")
     expect(page.locator("#draft-bar")).to_contain_text("by Ed")
     # The words and the place in them stay.
-    assert page.evaluate("document.activeElement.id") == "call_summary-prompt"
-    assert not is_unsaved(page)
+    expect(page.locator("#call_summary-prompt")).to_be_focused()
+    expect(page.locator("body:not([data-unsaved])")).to_be_attached()
     assert draft(made).config.parsed().built_ins[0].prompt.startswith("Write a 1–5")
     page.click("[data-reset=call_summary-prompt]")
     assert is_unsaved(page)
@@ -104,7 +104,7 @@ def test_a_fault_gets_the_focus(page: Page, made: Agent) -> None:
     page.select_option("#column-outcome", "call_summary")
     page.keyboard.press("Control+s")
     expect(page.locator("#fault-columns-outcome")).to_contain_text("switched on")
-    assert page.evaluate("document.activeElement.id") == "column-outcome"
+    expect(page.locator("#column-outcome")).to_be_focused()
 
 
 def test_fields_are_built_moved_and_seen_as_json(page: Page, made: Agent) -> None:
@@ -143,13 +143,27 @@ def test_a_fault_in_json_is_marked_at_its_line(page: Page, made: Agent) -> None:
     assert page.evaluate(selected).startswith('"type": "text"')
 
 
-@pytest.mark.parametrize("tab", ["prompts/", "fields/", "fields/?view=json", "post-analysis/",
-                                 "versions/"])  # fmt: skip
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nobody_is_kept_out(page: Page, made: Agent, tab: str, scheme: str) -> None:
+def test_nobody_is_kept_out(page: Page, made: Agent, scheme: str) -> None:
     services.publish(agent=made, by=ADA)
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    open_tab(page, made, tab)
-    found = Axe().run(page).response["violations"]
-    serious = [v for v in found if v["impact"] in {"serious", "critical"}]
-    assert not serious, [(v["id"], [n["html"][:160] for n in v["nodes"]][:3]) for v in serious]
+    for tab in ("prompts/", "fields/", "fields/?view=json", "post-analysis/", "versions/"):
+        open_tab(page, made, tab)
+        found = Axe().run(page).response["violations"]
+        serious = [v for v in found if v["impact"] in {"serious", "critical"}]
+        assert not serious, [(v["id"], [n["html"][:160] for n in v["nodes"]][:3]) for v in serious]
+
+
+def test_what_is_not_saved_is_not_published_by_mistake(page: Page, made: Agent) -> None:
+    open_tab(page, made, "prompts/")
+    page.fill("#instructions", "Not saved yet.")
+    page.click("#publish")
+    expect(page.locator("#toasts")).to_contain_text("Save the draft first")
+    expect(page.locator("#dialog")).to_be_hidden()
+    page.keyboard.press("Control+s")
+    expect(page.locator("#save-state")).to_contain_text("Saved")
+    page.click("#publish")
+    page.fill("#dialog [name=title]", "Brief")
+    page.get_by_role("button", name="Publish V0").click()
+    expect(page.get_by_text("V0 is published.")).to_be_visible()
+    assert draft(made).number == 1
