@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
+from django.conf import settings
 from django.db import connection, transaction
+from django.utils import timezone
 
 from apps.agents.documents import ConfigDocument
 from apps.agents.models import AnalysisConfig
@@ -18,28 +20,30 @@ from apps.conversations.models import Conversation
 from apps.llm.errors import ErrorCode
 from apps.llm.specs import ModelSpec
 
+from .current import lock_conversations
 from .models import Analysis, State
 from .prompts import Facts
 from .work import Job
 
-#: A worker that has not been heard of for so long is taken for dead.
-LEASE_SECONDS = 20
-HEARTBEAT_SECONDS = 5
+#: How long a claim holds without a word from its worker, and how often the worker gives one.
+LEASE_SECONDS: float = settings.ANALYSIS_LEASE_SECONDS
+HEARTBEAT_SECONDS = LEASE_SECONDS / 4
 
 #: A row that killed its worker this often is not given to another one.
 MAX_ATTEMPTS = 5
 
+# The CTE is materialised because a plan that ran it again for each row would lease more than asked.
 _TAKE = """
-UPDATE analysis_analysis a SET state = 'running', lease_token = %(token)s,
-  lease_until = clock_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1
-FROM (
+WITH free AS MATERIALIZED (
   SELECT id FROM analysis_analysis
   WHERE lane = %(lane)s AND state IN ('pending', 'running')
     AND (state = 'pending' OR lease_until < clock_timestamp())
     AND (%(runs)s::text[] IS NULL OR backfill_public_id = ANY(%(runs)s))
   ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-) AS free
-WHERE a.id = free.id
+)
+UPDATE analysis_analysis a SET state = 'running', lease_token = %(token)s,
+  lease_until = clock_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1
+FROM free WHERE a.id = free.id
 RETURNING a.id, a.attempts
 """
 
@@ -57,38 +61,54 @@ def take(*, lane: str, limit: int, runs: Sequence[str] | None = None) -> list[in
         "token": uuid4(),
         "lease": LEASE_SECONDS,
     }
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(_TAKE, values)
-            taken = cursor.fetchall()
-        hopeless = [pk for pk, attempts in taken if attempts > MAX_ATTEMPTS]
-        if hopeless:
-            give_up(hopeless)
-    return [pk for pk, attempts in taken if attempts <= MAX_ATTEMPTS]
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, values)
+        taken = cursor.fetchall()
+    # By itself, after the leases are committed: it locks conversations, which come before
+    # analyses wherever both are locked.
+    give_up([pk for pk, attempts in taken if attempts > MAX_ATTEMPTS])
+    return sorted(pk for pk, attempts in taken if attempts <= MAX_ATTEMPTS)
 
 
 def give_up(analysis_ids: Sequence[int]) -> None:
-    """Fail analyses that every worker died of, so that they do not go round for ever."""
-    Analysis.objects.filter(pk__in=analysis_ids).update(
-        state=State.FAILED,
-        error_code=ErrorCode.INTERNAL,
-        error_message=f"{MAX_ATTEMPTS} workers ended while they were at it.",
-        lease_until=None,
-    )
-    Conversation.objects.filter(analyses__in=analysis_ids).exclude(
-        analysis_state="succeeded"
-    ).update(analysis_state="failed", analysis_reason=ErrorCode.INTERNAL)
+    """Fail analyses that every worker died of, so that they do not go round for ever.
+
+    Items of backfills follow in the sweep that closes runs.
+    """
+    if not analysis_ids:
+        return
+    failed = Analysis.objects.filter(pk__in=analysis_ids, state=State.RUNNING)
+    with transaction.atomic():
+        conversations = list(failed.values_list("conversation_id", flat=True))
+        lock_conversations(conversations)
+        failed.update(
+            state=State.FAILED,
+            error_code=ErrorCode.INTERNAL,
+            error_message=f"{MAX_ATTEMPTS} workers ended while they were at it.",
+            lease_until=None,
+            finished_at=timezone.now(),
+        )
+        Conversation.objects.filter(pk__in=conversations).exclude(
+            analysis_state="succeeded"
+        ).update(analysis_state="failed", analysis_reason=ErrorCode.INTERNAL)
 
 
 def extend(jobs: Sequence[Job]) -> None:
-    """The heartbeat: the jobs that this worker still holds are its own for another while."""
+    """The heartbeat: the jobs that this worker still holds are its own for another while.
+
+    A row that is locked is being recorded or handed back this moment: it needs no extension, and
+    waiting for it could be a deadlock.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE analysis_analysis a"
+            "WITH mine AS MATERIALIZED ("
+            " SELECT a.id FROM analysis_analysis a"
+            " JOIN unnest(%s::bigint[], %s::uuid[]) AS v(id, token) ON v.id = a.id"
+            " WHERE a.lease_token = v.token AND a.state = 'running' FOR UPDATE OF a SKIP LOCKED)"
+            " UPDATE analysis_analysis a"
             " SET lease_until = clock_timestamp() + make_interval(secs => %s)"
-            " FROM unnest(%s::bigint[], %s::uuid[]) AS v(id, token)"
-            " WHERE a.id = v.id AND a.lease_token = v.token AND a.state = 'running'",
-            [LEASE_SECONDS, [j.analysis_id for j in jobs], [j.token for j in jobs]],
+            " FROM mine WHERE a.id = mine.id",
+            [[j.analysis_id for j in jobs], [j.token for j in jobs], LEASE_SECONDS],
         )
 
 

@@ -4,16 +4,27 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django.db import connection
 
+from apps.conversations.models import Conversation
 from apps.conversations.search import summary_words_text
 
 from .results import history_columns
+
+
+def lock_conversations(ids: Iterable[int]) -> None:
+    """Put results that are made at the same moment one after the other.
+
+    Conversations are locked before their analyses everywhere, and in one order: no two writers
+    ever wait for each other.
+    """
+    rows = Conversation.objects.select_for_update(no_key=True).filter(pk__in=set(ids))
+    list(rows.order_by("pk").values_list("pk"))
 
 
 def retire_current(conversation_ids: Sequence[int]) -> dict[int, tuple[int, dict[str, Any]]]:

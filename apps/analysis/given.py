@@ -14,7 +14,7 @@ from apps.agents.plans import columns_of
 from apps.conversations.models import Conversation, Trigger
 from apps.core.errors import Conflict
 
-from .current import column_row, retire_current, write_columns
+from .current import column_row, lock_conversations, retire_current, write_columns
 from .models import Analysis, State
 
 
@@ -66,7 +66,7 @@ def restore(*, analysis: Analysis, by: Actor) -> Analysis:
     Raises UnableToRestore for a failure and for what is current already.
     """
     with transaction.atomic():
-        _lock([analysis.conversation_id])
+        lock_conversations([analysis.conversation_id])
         _check_restorable(analysis)
         stored = _make_current([_copy(analysis, by)])[0]
         audit.record(
@@ -110,20 +110,14 @@ def _copy(analysis: Analysis, by: Actor) -> Analysis:
 @transaction.atomic
 def _make_current(rows: list[Analysis]) -> list[Analysis]:
     """Insert finished results and let each take the place of what was current."""
-    ids = sorted(row.conversation_id for row in rows)
-    _lock(ids)
+    ids = [row.conversation_id for row in rows]
+    lock_conversations(ids)
     retire_current(ids)
     for row in rows:
         row.state, row.is_current = State.SUCCEEDED, True
     stored = Analysis.objects.bulk_create(rows)
     write_columns([_columns(row) for row in stored])
     return stored
-
-
-def _lock(conversation_ids: Sequence[int]) -> None:
-    """Put a result that is made at the same moment before or after this one."""
-    rows = Conversation.objects.select_for_update(no_key=True).filter(pk__in=conversation_ids)
-    list(rows.order_by("pk").values_list("pk"))
 
 
 def _columns(row: Analysis) -> dict[str, Any]:

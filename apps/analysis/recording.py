@@ -20,7 +20,7 @@ from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
 
-from .current import column_row, retire_current, write_columns
+from .current import column_row, lock_conversations, retire_current, write_columns
 from .models import State
 from .results import changed_fields
 from .work import Outcome, Recorded
@@ -72,6 +72,7 @@ def _record_one(outcome: Outcome, settle: Settle, now: datetime) -> None:
 
 def _record_group(outcomes: Sequence[Outcome], settle: Settle, now: datetime) -> None:
     with transaction.atomic():
+        lock_conversations(o.job.conversation_id for o in outcomes)
         held, recorded = _leases(outcomes)
         kept = [o for o in outcomes if o.job.analysis_id in held]
         Usage.objects.bulk_create(
