@@ -24,7 +24,7 @@ _GIVE_BACK = """
 WITH mine AS (
   SELECT a.id FROM analysis_analysis a
   JOIN unnest(%s::bigint[], %s::uuid[]) AS v(id, token) ON v.id = a.id
-  WHERE a.lease_token = v.token AND a.state = 'running' FOR UPDATE OF a
+  WHERE a.lease_token = v.token AND a.state = 'running' ORDER BY a.id FOR UPDATE OF a
 ), items AS (
   UPDATE backfills_backfillitem i SET state = 'pending', analysis_id = NULL
   FROM analysis_analysis a JOIN backfills_backfill b ON b.public_id = a.backfill_public_id
@@ -44,7 +44,7 @@ def give_back(analysis_ids: Sequence[int], *, tokens: Sequence[UUID]) -> None:
 def close_finished() -> None:
     """Settle what was left behind and close every run that has nothing left to do."""
     _settle_orphans()
-    for run in Backfill.objects.filter(state__in=[State.QUEUED, State.RUNNING, State.CANCELLING]):
+    for run in Backfill.objects.active():
         try:
             if _close(run):
                 learn_from(Analysis.objects.filter(pk__in=run.items.values("analysis")))
@@ -53,24 +53,28 @@ def close_finished() -> None:
 
 
 def _close(run: Backfill) -> bool:
-    """Close a run with nothing left to do; whether it was closed here and now."""
+    """Close a run with nothing left to do; whether it was closed here and now.
+
+    The run is locked before its items are looked at: whoever queues failed ones again waits, and
+    finds it closed, or is seen here. One that somebody else is closing is left to them.
+    """
     with transaction.atomic():
-        if run.state == State.CANCELLING:
-            run.items.filter(state="pending").update(state="skipped", finished_at=timezone.now())
-        if run.items.unfinished().exists():
+        locked = Backfill.objects.select_for_update(no_key=True, skip_locked=True)
+        now = locked.active().filter(pk=run.pk).first()
+        if now is None:
             return False
-        closed = Backfill.objects.filter(pk=run.pk, state=run.state).update(
-            state=State.CANCELLED if run.state == State.CANCELLING else State.COMPLETED,
-            reason="",
-            reason_detail="",
-            finished_at=timezone.now(),
+        cancelled = now.state == State.CANCELLING
+        if cancelled:
+            now.items.filter(state="pending").update(state="skipped", finished_at=timezone.now())
+        if now.items.unfinished().exists():
+            return False
+        now.state = State.CANCELLED if cancelled else State.COMPLETED
+        now.reason, now.reason_detail, now.finished_at = "", "", timezone.now()
+        now.save(update_fields=["state", "reason", "reason_detail", "finished_at"])
+        audit.record(
+            by=Actor.system("backfill"), verb=f"backfill.{now.state}", target=now.public_id
         )
-        if closed:
-            run.refresh_from_db(fields=["state"])
-            audit.record(
-                by=Actor.system("backfill"), verb=f"backfill.{run.state}", target=run.public_id
-            )
-        return bool(closed)
+    return True
 
 
 _ORPHANS = """

@@ -117,7 +117,7 @@ SELECT i.id, i.conversation_id, i.config_id, i.agent_version_id,
 FROM backfills_backfillitem i JOIN conversations_conversation c ON c.id = i.conversation_id
 WHERE i.backfill_id = %(run)s AND i.state = 'pending'
   AND (i.not_before IS NULL OR i.not_before <= clock_timestamp())
-ORDER BY i.id LIMIT %(limit)s FOR UPDATE OF i SKIP LOCKED
+ORDER BY i.id LIMIT %(limit)s FOR UPDATE OF i SKIP LOCKED FOR NO KEY UPDATE OF c SKIP LOCKED
 """
 
 
@@ -125,7 +125,9 @@ def _pick(run: Backfill, limit: int) -> list[_Picked]:
     """Lock pending items, unless the run was stopped a moment ago.
 
     An item whose conversation meanwhile has a result of this very config is *done*: a rerun by
-    hand was quicker, and nothing is paid twice (product 4.4).
+    hand was quicker, and nothing is paid twice (product 4.4). Conversations are locked too, so
+    that no such result comes between this look and the claim; one that is just being written
+    is left for the next claim.
     """
     still = Backfill.objects.claimable().filter(pk=run.pk)
     if not still.select_for_update(of=("self",), no_key=True, skip_locked=False).exists():
@@ -215,10 +217,12 @@ def _attach(made: dict[int, int], left: Sequence[_Picked]) -> None:
             )
 
 
+# What an earlier, failed try of the item cost stays in the sum: it was paid.
 _SETTLE = """
 UPDATE backfills_backfillitem i SET state = v.state, previous_analysis_id = v.previous,
-  changed = v.changed, error_code = v.code, error_message = v.message, cost = v.cost,
-  input_tokens = v.input, output_tokens = v.output, finished_at = clock_timestamp()
+  changed = v.changed, error_code = v.code, error_message = v.message,
+  cost = coalesce(i.cost, 0) + v.cost, input_tokens = i.input_tokens + v.input,
+  output_tokens = i.output_tokens + v.output, finished_at = clock_timestamp()
 FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, state text, previous bigint, changed boolean,
   code text, message text, cost numeric, input int, output int)
 WHERE i.id = v.id
