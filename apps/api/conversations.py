@@ -12,6 +12,7 @@ from apps.analysis.presenting import analysis_json, why_none
 from apps.analysis.services import request_rerun
 from apps.conversations import filters
 from apps.conversations.models import Conversation
+from apps.conversations.presenting import conversation_json
 from apps.conversations.services import Outcome
 from apps.core.errors import UserError
 from apps.intake.services import take_in, take_in_one
@@ -19,7 +20,6 @@ from apps.intake.services import take_in, take_in_one
 from . import lists
 from .docs import BULK, CONVERSATION, FILTERS, RERUN
 from .errors import read_object, refusal, refuse_unknown
-from .presenting import conversation_json
 from .writes import write
 
 router = Router(tags=["Conversations"])

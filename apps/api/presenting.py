@@ -1,10 +1,9 @@
-"""Agents and conversations as the API shows them (interfaces.md)."""
+"""Agents as the API shows them (interfaces.md)."""
 
 from typing import Any
 
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.services import draft_document
-from apps.conversations.models import Conversation
 
 
 def agent_json(agent: Agent) -> dict[str, Any]:
@@ -33,59 +32,4 @@ def version_json(version: AgentVersion) -> dict[str, Any]:
         "note": version.note,
         "config": version.config.name,
         **draft_document(version),
-    }
-
-
-def conversation_json(conversation: Conversation, *, whole: bool) -> dict[str, Any]:
-    """A conversation; ``whole`` adds transcript, transfers and attributes, loaded with it."""
-    contact = conversation.contact
-    shown: dict[str, Any] = {
-        "id": conversation.public_id,
-        "external_id": conversation.external_id,
-        "source": conversation.source,
-        "agent_id": conversation.agent.public_id,
-        "agent_version": conversation.agent_version.number,
-        "channel": conversation.channel,
-        "status": conversation.status,
-        "language": conversation.language or None,
-        "started_at": conversation.started_at,
-        "ended_at": conversation.ended_at,
-        "duration_ms": conversation.duration_ms,
-        "direction": conversation.direction or None,
-        "from_number": conversation.from_number or None,
-        "to_number": conversation.to_number or None,
-        "disconnection_reason": conversation.disconnection_reason or None,
-        "recording_url": conversation.recording_url or None,
-        "contact": None
-        if contact is None
-        else {
-            "phone_number": contact.phone_number,
-            "email": contact.email,
-            "first_name": contact.first_name or None,
-            "last_name": contact.last_name or None,
-        },
-        "message_count": conversation.message_count,
-        "analysis_state": conversation.analysis_state,
-        "analysis_reason": conversation.analysis_reason or None,
-        "stale": conversation.stale,
-        "analysis": conversation.analysis_data,
-    }
-    if whole:
-        shown |= _rest(conversation)
-    return shown
-
-
-def _rest(conversation: Conversation) -> dict[str, Any]:
-    return {
-        "metadata": conversation.attributes.metadata,
-        "dynamic_variables": conversation.attributes.dynamic_variables,
-        "messages": conversation.transcript.messages,
-        "transfers": [
-            {
-                "after_message": transfer.after_message,
-                "to_agent_id": transfer.to_version.agent.public_id,
-                "post_call_analysis_setting": transfer.setting,
-            }
-            for transfer in conversation.transfers.all()
-        ],
     }

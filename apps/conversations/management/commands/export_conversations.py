@@ -1,0 +1,50 @@
+"""``manage.py export_conversations``: what a filter matches, streamed to standard output."""
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.core.serializers.json import DjangoJSONEncoder
+
+from apps.agents.models import Channel
+from apps.conversations.exporting import CHUNK, csv_lines
+from apps.conversations.filters import FilterSpec, parse
+from apps.conversations.filters.arguments import from_arguments
+from apps.conversations.listing import columns_of
+from apps.conversations.presenting import conversation_json
+from apps.core.errors import UserError
+
+
+class Command(BaseCommand):
+    help = "Write conversations to standard output, as a spreadsheet or one JSON object a line."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--format", required=True, choices=["csv", "jsonl"])
+        parser.add_argument("--channel", choices=Channel.values, help="Both where it is left out.")
+        parser.add_argument(
+            "--filter", action="append", default=[], metavar="K=V", dest="filters",
+            help="As in the address of a history page; `columns=` chooses those of the CSV.",
+        )  # fmt: skip
+
+    def handle(self, *args: object, **options: Any) -> None:
+        try:
+            spec = parse(options["channel"], from_arguments(options["filters"]))
+        except UserError as error:
+            raise CommandError(" ".join(error.message.split())) from error
+        if options["format"] == "csv":
+            lines = csv_lines(spec, columns_of(spec))
+        else:
+            lines = _json_lines(spec)
+        for line in lines:
+            self.stdout.write(line, ending="")
+
+
+def _json_lines(spec: FilterSpec) -> Iterator[str]:
+    """Each conversation whole, in the order in which they came in: what the bulk door reads."""
+    rows = spec.queryset().with_agents().select_related("transcript", "attributes")
+    rows = rows.prefetch_related("transfers__to_version__agent").order_by("pk")
+    for conversation in rows.iterator(chunk_size=CHUNK):
+        shown = conversation_json(conversation, whole=True)
+        yield json.dumps(shown, ensure_ascii=False, cls=DjangoJSONEncoder) + "\n"
