@@ -223,6 +223,8 @@ ANALYSIS_CONCURRENCY = _whole_number("ANALYSIS_CONCURRENCY", default=32)
 # How long a worker that is told to stop waits for answers that are on their way and will cost.
 # The bundled model charges nothing: its answers are asked for again.
 STOP_GRACE_SECONDS = 3 if BUNDLED_MODEL else 45
+# A worker that has not been heard of for so long is taken for dead, and its work is taken over.
+ANALYSIS_LEASE_SECONDS = 20
 WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", default=False)
 
 # Time and language

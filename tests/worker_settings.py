@@ -6,3 +6,5 @@ from tests.settings import *  # noqa: F403 (a settings module)
 from tests.settings import DATABASES
 
 DATABASES["default"]["NAME"] = os.environ["TEST_DATABASE_NAME"]
+# So that a test of dead workers need not wait for the lease that real ones are given.
+ANALYSIS_LEASE_SECONDS = float(os.environ["TEST_LEASE_SECONDS"])

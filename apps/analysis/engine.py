@@ -152,7 +152,7 @@ class Engine:
         deadline = time.monotonic() + self.lifetime
         idle_since: float | None = None
         while not self.stopping() and not self._closing and time.monotonic() < deadline:
-            wanted = self._stock - self._ready.qsize()
+            wanted = min(self._stock - self._ready.qsize(), self._most - len(self._held))
             jobs = await self._in_thread(self.source.claim, wanted) if wanted > 0 else []
             for job in jobs:
                 self._held[job.analysis_id] = job
@@ -175,6 +175,12 @@ class Engine:
         """Jobs to hold ready: what free slots take now, and as many again, because slots tend to
         be freed together."""
         return self.concurrency - self._working + self.concurrency
+
+    @property
+    def _most(self) -> int:
+        """Jobs to hold at all, those included whose answers wait to be recorded: where recording
+        is slow, a death must not cost more than one answer a slot beside those in flight."""
+        return 2 * self.concurrency
 
     async def _until_low(self) -> None:
         """Wait until the stock is half used, looking up now and then for a stop."""
