@@ -1,72 +1,84 @@
-"""Real worker processes, started and killed by tests."""
+"""Real worker and scheduler processes, started and killed by tests."""
 
-import os
 import random
-import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from django.db import connection
 
 from apps.core.tasks import send
 from config import programs
+from config.embedded.program import Program
+
+LEASE_SECONDS = 6.0
+"""The lease of workers in tests: the time to wait for what a killed one held."""
 
 
+@dataclass
 class Workers:
     """Celery workers as `manage.py up` runs them, over the database of this test.
 
-    `sweep` stands for the scheduler: tests call it in their waiting loop, so that its rhythm is
-    theirs.
+    They end with the test's process, however that ends. `environment` is added to its own.
     """
 
-    def __init__(self, log: Path, *, concurrency: int = 16) -> None:
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.log = log
-        self.concurrency = concurrency
+    log: Path
+    concurrency: int = 16
+    environment: Mapping[str, str] = field(default_factory=dict)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    others: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start one more worker; it is ready when it takes work."""
-        environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.worker_settings",
-            "TEST_DATABASE_NAME": str(connection.settings_dict["NAME"]),
-            "ANALYSIS_CONCURRENCY": str(self.concurrency),
-            "FAKE_API_KEY": "fake",
-            "PYTHONWARNINGS": "ignore",
-        }
-        argv = [a if a != "INFO" else "WARNING" for a in programs.worker().argv]
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
-        self.processes.append(process)
-        return process
+        """Start one more worker; it takes work some seconds later."""
+        self.processes.append(self._spawn(programs.worker()))
+        return self.processes[-1]
+
+    def start_scheduler(self) -> subprocess.Popen[bytes]:
+        """Start one more scheduler, for tests that do not beat the drum themselves."""
+        self.others.append(self._spawn(programs.scheduler()))
+        return self.others[-1]
 
     def kill_one(self, chance: random.Random) -> None:
-        """kill -9 of one of the living, and another one in its place."""
+        """kill -9 of one of the living workers, and another one in its place."""
         victim = chance.choice([p for p in self.processes if p.poll() is None])
-        victim.send_signal(signal.SIGKILL)
+        victim.kill()
         victim.wait()
         self.start()
 
     def kill_all(self) -> None:
-        """kill -9 of every worker."""
-        for process in self.processes:
+        """kill -9 of everything that was started here."""
+        for process in (*self.processes, *self.others):
             if process.poll() is None:
                 process.kill()
                 process.wait()
 
     def stop(self, timeout: float = 30) -> None:
-        """SIGTERM, as a deploy sends it."""
+        """SIGTERM to the workers, as a deploy sends it."""
         for process in self.processes:
             if process.poll() is None:
                 process.terminate()
         for process in self.processes:
             process.wait(timeout=timeout)
 
+    def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
+        environment = {
+            "DJANGO_SETTINGS_MODULE": "tests.worker_settings",
+            "TEST_DATABASE_NAME": str(connection.settings_dict["NAME"]),
+            "TEST_LEASE_SECONDS": str(LEASE_SECONDS),
+            "ANALYSIS_CONCURRENCY": str(self.concurrency),
+            "FAKE_API_KEY": "fake",
+            "PYTHONWARNINGS": "ignore",
+            **self.environment,
+        }
+        argv = [a if a != "INFO" else "WARNING" for a in program.argv]
+        with self.log.open("ab") as log:
+            return replace(program, argv=argv, env=environment).spawn(log)
+
 
 def sweep() -> None:
-    """One beat of the scheduler."""
+    """One beat of the scheduler, sent from here: so its rhythm is the test's own."""
     for name in ("analysis.sweep", "backfills.sweep"):
         send(name, queue="maintenance", kwargs={})
 
@@ -77,15 +89,20 @@ def wait_until(
     timeout: float = 60,
     every: float = 0.1,
     between: Callable[[], object] = lambda: None,
+    drum: Callable[[], object] = sweep,
 ) -> None:
-    """Look until the condition holds, beating the scheduler's drum once a second."""
+    """Look until the condition holds, beating the drum once a second."""
     deadline = time.monotonic() + timeout
     beat = 0.0
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {condition.__doc__ or condition}")
         if time.monotonic() >= beat:
-            sweep()
+            drum()
             beat = time.monotonic() + 1
         between()
         time.sleep(every)
+
+
+def no_drum() -> None:
+    """For tests whose schedulers are real."""

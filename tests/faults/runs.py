@@ -1,0 +1,71 @@
+"""Backfills over the fake provider, and what must be true of them whatever happened."""
+
+from django.db.models import Count
+
+from apps.accounts.actors import Actor
+from apps.agents.models import Agent
+from apps.analysis.models import Analysis
+from apps.backfills.models import Backfill, State
+from apps.backfills.options import Options
+from apps.backfills.services import start
+from apps.conversations.models import Conversation
+from apps.llm.models import Usage
+from tests.factories import make_agent, make_conversations, make_model
+from tests.fakes.fixtures import FakeLLM
+
+TESTS = Actor.system("tests")
+
+
+def agent_of(fake: FakeLLM, *, channel: str = "voice") -> Agent:
+    """An agent whose model is the fake server."""
+    model = make_model(base_url=fake.url, api_key_env="FAKE_API_KEY")
+    return make_agent(model=model, channel=channel)
+
+
+def run_of(fake: FakeLLM, items: int, *, channel: str = "voice") -> Backfill:
+    """A queued backfill of so many conversations of a fresh agent."""
+    make_conversations(agent_of(fake, channel=channel), items)
+    return start_run(channel=channel)
+
+
+def start_run(*, channel: str = "voice") -> Backfill:
+    """A queued backfill of all conversations of a channel that have no result yet."""
+    return start(channel=channel, params={}, options=Options(), by=TESTS)
+
+
+def done(run: Backfill) -> int:
+    """How many items are done."""
+    return run.items.filter(state="done").count()
+
+
+def is_over(run: Backfill) -> bool:
+    """the run has ended"""
+    run.refresh_from_db()
+    return run.state in {State.COMPLETED, State.CANCELLED, State.FAILED}
+
+
+def states(run: Backfill) -> dict[str, int]:
+    """Items by their state."""
+    return dict(run.items.order_by().values_list("state").annotate(Count("pk")))
+
+
+def assert_consistent(*, current: int) -> None:
+    """Nothing is open, nothing is current twice, and every result was charged once."""
+    assert Analysis.objects.open().count() == 0
+    by_conversation = Analysis.objects.current().order_by().values("conversation_id")
+    assert by_conversation.annotate(n=Count("pk")).filter(n__gt=1).count() == 0
+    assert by_conversation.count() == current
+    assert Conversation.objects.filter(analysis_state="succeeded").count() == current
+    # A worker that was given up for dead adds what it spent, under the id of the same analysis.
+    charged = Usage.objects.order_by().values("analysis_id").distinct().count()
+    assert charged == Analysis.objects.filter(requests__gt=0).count()
+
+
+def assert_whole(run: Backfill, fake: FakeLLM, *, items: int, repeated: int = 0) -> None:
+    """The promise of product 5.6 in numbers: all done, and at most so many asked twice."""
+    run.refresh_from_db()
+    assert run.state == State.COMPLETED
+    assert states(run) == {"done": items}
+    assert_consistent(current=items)
+    asked = fake.total
+    assert items <= asked <= items + repeated
