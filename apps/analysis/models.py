@@ -187,6 +187,49 @@ class Analysis(models.Model):
         return {n: output[n] for n in [*names, *(k for k in output if k not in names)]}
 
 
+class Verdict(models.TextChoices):
+    CONFIRMED = "confirmed", "Confirmed"
+    CORRECTED = "corrected", "Corrected"
+
+
+class Label(models.Model):
+    """What a reviewer says of one field: that the model was right, or what is right (product 7.1).
+
+    A label is of the conversation and stays current over reruns, backfills and roll-backs;
+    ``analysis`` is the result that the reviewer saw, by which agreement knows config and model.
+    It belongs to the same conversation, which the service sees to. Another verdict on the field
+    takes the place of this one, which stays as history.
+    """
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="labels")
+    analysis = models.ForeignKey(Analysis, on_delete=models.CASCADE, related_name="labels")
+    field = models.CharField(max_length=200)
+    verdict = models.CharField(max_length=10, choices=Verdict.choices)
+    value = models.JSONField(
+        null=True, blank=True, help_text="The right value; empty: the field should be empty."
+    )
+    is_current = models.BooleanField(default=True)
+    by = models.CharField(max_length=200)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["conversation", "field"],
+                condition=Q(is_current=True),
+                name="label_one_current",
+            ),
+            models.CheckConstraint(
+                condition=Q(verdict__in=Verdict.values), name="label_verdict_known"
+            ),
+            models.CheckConstraint(condition=~Q(field=""), name="label_field_given"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.verdict} by {self.by}"
+
+
 def lease_token() -> uuid.UUID:
     """A fresh token by which a worker proves that a row is still its own."""
     return uuid.uuid4()

@@ -1,0 +1,152 @@
+"""The doors of other platforms, and what came in by them (product 2.3)."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apps.agents.models import Agent
+from apps.conversations.models import Conversation
+from apps.core.ids import public_id
+
+
+def source_id() -> str:
+    """A fresh public id of an intake source, the last part of its door's path."""
+    return public_id("in")
+
+
+class Platform(models.TextChoices):
+    RETELL = "retell", "Retell"
+    VAPI = "vapi", "Vapi"
+    ELEVENLABS = "elevenlabs", "ElevenLabs"
+
+
+class PlatformAnalysis(models.TextChoices):
+    """What becomes of the analysis that the platform made itself."""
+
+    THEIRS = "theirs", "Use theirs"
+    OURS = "ours", "Make ours"
+    WAIT = "wait", "Wait for theirs, then make ours"
+
+
+class PayloadState(models.TextChoices):
+    TAKEN = "taken", "Taken"
+    REFUSED = "refused", "Refused"
+
+
+class IntakeSource(models.Model):
+    """One account at a platform, with its own door, secret and rule.
+
+    ``secret_encrypted`` is what the platform signs with, which has to be read again to verify.
+    It is ciphertext: ``apps.core`` will hold the one cipher, with its key, when the first room
+    needs it; until then nothing writes this column, and no secret may go there plain.
+    """
+
+    public_id = models.CharField(max_length=40, unique=True, default=source_id, editable=False)
+    kind = models.CharField(max_length=15, choices=Platform.choices)
+    name = models.CharField(max_length=100, unique=True)
+    secret_encrypted = models.BinaryField()
+    platform_analysis = models.CharField(
+        max_length=10, choices=PlatformAnalysis.choices, default=PlatformAnalysis.OURS
+    )
+    wait_minutes = models.PositiveIntegerField(
+        default=10, help_text="How long theirs is awaited, where it is: up to a day."
+    )
+    created_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind__in=Platform.values), name="intake_source_kind_known"
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="intake_source_name_given"),
+            models.CheckConstraint(
+                condition=~Q(secret_encrypted=b""), name="intake_source_secret_given"
+            ),
+            models.CheckConstraint(
+                condition=Q(platform_analysis__in=PlatformAnalysis.values),
+                name="intake_source_analysis_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(wait_minutes__gte=1, wait_minutes__lte=1440),
+                name="intake_source_wait_range",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SourceAgent(models.Model):
+    """Which of our agents one of the platform's is: the source's map, a row an agent.
+
+    Two of theirs may be one of ours. One that the map lacks is found by ``Agent.external_id``,
+    else made, unconfigured.
+    """
+
+    source = models.ForeignKey(
+        IntakeSource, on_delete=models.CASCADE, related_name="agents", db_index=False
+    )
+    external_id = models.CharField(max_length=200, help_text="The agent's id on the platform.")
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering = ["source", "external_id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "external_id"], name="source_agent_external_id_once"
+            ),
+            models.CheckConstraint(
+                condition=~Q(external_id=""), name="source_agent_external_id_given"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.external_id} → {self.agent_id}"
+
+
+class IntakePayload(models.Model):
+    """One payload as it came, kept for inspection; a refused one with the reason.
+
+    A body that is JSON which jsonb can hold is in ``body``; any other (broken, with NUL
+    characters or lone surrogates) is in ``raw``, byte by byte, so that nothing that was refused
+    is lost. Erasing a conversation takes what came of it along; refused payloads of it are found
+    by source and external id (product 2.7).
+    """
+
+    source = models.ForeignKey(
+        IntakeSource, on_delete=models.PROTECT, related_name="payloads", db_index=False
+    )
+    external_id = models.CharField(
+        max_length=300, blank=True, help_text="The conversation's id there, where it could be read."
+    )
+    event = models.CharField(
+        max_length=100, blank=True, help_text="As the platform calls it: call_analyzed, …"
+    )
+    body = models.JSONField(null=True, blank=True)
+    raw = models.BinaryField(null=True, blank=True)
+    state = models.CharField(max_length=10, choices=PayloadState.choices)
+    reason = models.TextField(blank=True, help_text="Why it was refused, as a sentence.")
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    received_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state=PayloadState.TAKEN, reason="")
+                | Q(state=PayloadState.REFUSED) & ~Q(reason=""),
+                name="intake_payload_refused_with_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(body__isnull=False, raw=None) | Q(body__isnull=True, raw__isnull=False),
+                name="intake_payload_one_body",
+            ),
+        ]
+        indexes = [models.Index(fields=["source", "external_id"], name="intake_payload_of")]
+
+    def __str__(self) -> str:
+        return f"{self.event or 'payload'} {self.external_id}".rstrip()

@@ -1,0 +1,210 @@
+"""Results on their way to other programs: who wants them, the outbox, each delivery (product 6.1).
+
+An event is written in the transaction of what it tells, and a delivery for every endpoint that
+wants it with it. So nothing is lost while an endpoint, a worker or the broker is down.
+"""
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import URLValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from apps.agents.models import Agent
+from apps.conversations.models import Conversation
+from apps.core.ids import public_id
+
+KEPT_CHARACTERS = 20_000
+"""How much of a request and of a response is kept to be shown: an endpoint may answer anything."""
+
+
+def endpoint_id() -> str:
+    """A fresh public id of an endpoint."""
+    return public_id("wh")
+
+
+def event_id() -> str:
+    """A fresh public id of an event: the ``webhook-id`` of all its deliveries."""
+    return public_id("msg")
+
+
+class EventType(models.TextChoices):
+    """What an endpoint may ask for (closed list of product 6.1)."""
+
+    CONVERSATION_ANALYZED = "conversation.analyzed", "Conversation analysed"
+    CONVERSATION_ANALYSIS_FAILED = "conversation.analysis_failed", "Analysis failed"
+    CONVERSATION_ENDED = "conversation.ended", "Conversation ended"
+    BACKFILL_COMPLETED = "backfill.completed", "Backfill completed"
+    ALERT_TRIGGERED = "alert.triggered", "Alert triggered"
+    ALERT_RESOLVED = "alert.resolved", "Alert resolved"
+
+
+class DeliveryState(models.TextChoices):
+    PENDING = "pending", "Waiting"
+    DELIVERED = "delivered", "Delivered"
+    FAILED = "failed", "Failed"
+    DROPPED = "dropped", "Dropped"
+
+
+class Endpoint(models.Model):
+    """An address of another program, and what it wants to be told.
+
+    ``secret_encrypted`` is the signing secret, which has to be read again to sign (a hash would
+    not do). It is ciphertext: ``apps.core`` will hold the one cipher, with its key, when the
+    first room needs it; until then nothing writes this column, and no secret may go there plain.
+    """
+
+    public_id = models.CharField(max_length=40, unique=True, default=endpoint_id, editable=False)
+    url = models.CharField(max_length=2000, validators=[URLValidator(schemes=["http", "https"])])
+    secret_encrypted = models.BinaryField()
+    events = ArrayField(models.CharField(max_length=40, choices=EventType.choices))
+    agent = models.ForeignKey(
+        Agent,
+        on_delete=models.PROTECT,  # set to null it would be told of every other agent
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Only what concerns this agent. Empty: all agents.",
+    )
+    consecutive_failures = models.PositiveIntegerField(
+        default=0, help_text="Back to 0 with each success; above a limit it is disabled."
+    )
+    disabled_at = models.DateTimeField(null=True, blank=True)
+    disabled_reason = models.TextField(blank=True, help_text="A sentence for its owner.")
+    created_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(url__regex=r"^https?://[^[:space:]/]"), name="endpoint_url_http"
+            ),
+            models.CheckConstraint(
+                condition=~Q(secret_encrypted=b""), name="endpoint_secret_given"
+            ),
+            models.CheckConstraint(
+                condition=Q(events__contained_by=EventType.values, events__len__gt=0),
+                name="endpoint_events_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(disabled_at=None, disabled_reason="")
+                | Q(disabled_at__isnull=False) & ~Q(disabled_reason=""),
+                name="endpoint_disabled_with_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def is_enabled(self) -> bool:
+        return self.disabled_at is None
+
+
+class Event(models.Model):
+    """One thing that happened, as it is told: the outbox.
+
+    Events of one conversation are in the order of their ids: each is written under the lock of
+    the conversation's row. Across conversations ids say nothing, they are not in commit order.
+    Erasing a conversation takes its events along (product 2.7).
+    """
+
+    public_id = models.CharField(max_length=40, default=event_id, editable=False)
+    type = models.CharField(max_length=40, choices=EventType.choices)
+    conversation = models.ForeignKey(
+        Conversation,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="Empty for what is not about one, such as a backfill.",
+    )
+    payload = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["public_id"], name="event_public_id_once"),
+            models.CheckConstraint(condition=Q(type__in=EventType.values), name="event_type_known"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["conversation", "id"],
+                condition=Q(conversation__isnull=False),
+                name="event_conversation_order",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+
+class Delivery(models.Model):
+    """One event on its way to one endpoint, and the last try of it.
+
+    A pending row *is* the queue, as with an analysis: a worker claims it with a lease and a
+    token, and records only while it still holds that token. It is claimed only when no earlier
+    event of its conversation is pending for the endpoint. *Failed*: tried for a day. *Dropped*:
+    not tried to the end, because the endpoint was disabled. *Send again* makes it pending.
+    """
+
+    endpoint = models.ForeignKey(
+        Endpoint, on_delete=models.CASCADE, related_name="deliveries", db_index=False
+    )
+    event = models.ForeignKey(
+        Event, on_delete=models.CASCADE, related_name="deliveries", db_index=False
+    )
+    state = models.CharField(
+        max_length=10, choices=DeliveryState.choices, default=DeliveryState.PENDING
+    )
+    not_before = models.DateTimeField(
+        null=True, blank=True, help_text="The next try; empty: at once."
+    )
+    attempts = models.PositiveIntegerField(default=0)
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    last_status = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="HTTP status of the last try; empty: no answer came."
+    )
+    last_error = models.TextField(blank=True, help_text="Why no answer came, as a sentence.")
+    request = models.CharField(
+        max_length=KEPT_CHARACTERS, blank=True, help_text="Headers and body of the last try, cut."
+    )
+    response = models.CharField(
+        max_length=KEPT_CHARACTERS, blank=True, help_text="Headers and body of the answer, cut."
+    )
+    created_at = models.DateTimeField(db_default=Now())
+    last_attempt_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        verbose_name_plural = "deliveries"
+        constraints = [
+            # Event first: it also finds the deliveries of an event, for order and erasing.
+            models.UniqueConstraint(fields=["event", "endpoint"], name="delivery_event_once"),
+            models.CheckConstraint(
+                condition=Q(state__in=DeliveryState.values), name="delivery_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(lease_token=None, lease_until=None)
+                | Q(lease_token__isnull=False, lease_until__isnull=False, state="pending"),
+                name="delivery_lease_whole_and_open",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="pending", finished_at=None)
+                | ~Q(state="pending") & Q(finished_at__isnull=False),
+                name="delivery_final_has_end",
+            ),
+        ]
+        indexes = [
+            models.Index(F("endpoint"), F("id").desc(), name="delivery_endpoint_recent"),
+            models.Index(fields=["id"], condition=Q(state="pending"), name="delivery_work"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} to {self.endpoint_id}"
