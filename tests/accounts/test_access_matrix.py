@@ -176,7 +176,7 @@ def test_other_methods_are_not_allowed(url: Url, world: World) -> None:
 
 @pytest.mark.parametrize("url", [url for url in PAGES if url.is_api], ids=_id)
 def test_a_session_does_not_open_the_api(url: Url, world: World) -> None:
-    if url.name in {"api:rest:openapi-json", "api:rest:openapi-view"}:
+    if url.name in {"api:openapi-json", "api:openapi-view"}:
         return  # the documentation is for people too
     client = world.client(Role.ADMIN, api=False)
 
