@@ -146,8 +146,10 @@ def fields_input(data: QueryDict) -> FieldsInput:
         text = data.get("schema", "")
         return FieldsInput("json", text, text)
     rows, base = data.get("rows", ""), data.get("base_schema", "")
+    value = _json(rows)
+    rows = rows if isinstance(value, list) else "[]"
     try:
-        schema = schema_of(read_rows(_json(rows)), base=_object(base))
+        schema = schema_of(read_rows(value), base=_object(base))
     except RowError as error:
         fault = Fault("analysis.schema", error.message, f"row-{error.row}-{error.part}")
         return FieldsInput("builder", None, "", rows, base, (fault,))

@@ -120,5 +120,5 @@ def side_of(agent: Agent, key: str) -> Side:
         save = saves.filter(agent_version__agent=agent, pk=number).first()
         if save:
             content = content_of_save(save, agent.channel)
-            return Side(key, f"{save.agent_version.label}, a save", save.by, save.at, content)
+            return Side(key, f"a save of {save.agent_version.label}", save.by, save.at, content)
     raise NotFound(f"{agent.name} has no state “{key[:20]}”. Pick two lines of its history.")

@@ -180,39 +180,36 @@ def _fields_page(
         schema = content.editor["schema"]
         mode = "json" if request.GET.get("view") == "json" else "builder"
         sent = FieldsInput(mode, schema, pretty(schema))
-    context = {
-        **_context(request, standing, "fields", outcome, content.as_draft()),
-        **_editor(sent, editable=agent_is_editable(request, standing)),
-    }
+    context = _context(request, standing, "fields", outcome, content.as_draft())
+    context |= _editor(sent, editable=context["editable"])
     fragment = wants_fragment(request) and "switch" in request.POST
     template = "agents/_fields_form.html" if fragment else "agents/fields.html"
     return render(request, template, context)
 
 
-def agent_is_editable(request: HttpRequest, standing: Standing) -> bool:
-    return bool(page_context(request, standing, "fields")["editable"])
-
-
 def _editor(sent: FieldsInput, *, editable: bool) -> dict[str, Any]:
     """The context of one of the two editors; the raw one where the builder cannot show it all."""
-    if sent.mode == "builder" and sent.rows:
-        return {"mode": "builder", "rows": sent.rows, "base_schema": sent.base,
-                "builder": builder_widget(sent.rows, editable=editable)}  # fmt: skip
-    schema = (
-        json.loads(sent.text)
-        if isinstance(sent.schema, str) and sent.mode == "builder"
-        else (sent.schema)
-    )
     reason = ""
-    if sent.mode == "builder" and isinstance(schema, dict):
+    if sent.mode == "builder":
         try:
-            rows = json.dumps([row.as_dict() for row in rows_of(schema)], ensure_ascii=False)
+            rows, base = _rows_and_base(sent)
         except NotShowable as error:
             reason = str(error)
         else:
-            return {"mode": "builder", "base_schema": json.dumps(schema, ensure_ascii=False),
-                    "builder": builder_widget(rows, editable=editable)}  # fmt: skip
+            builder = builder_widget(rows, editable=editable)
+            return {"mode": "builder", "base_schema": base, "builder": builder}
     return {"mode": "json", "schema_text": sent.text, "not_showable": reason}
+
+
+def _rows_and_base(sent: FieldsInput) -> tuple[str, str]:
+    """The builder's rows and the schema that they come from, as JSON. Raises NotShowable."""
+    if sent.rows:  # as they were typed, right or wrong
+        return sent.rows, sent.base
+    schema = json.loads(sent.schema) if isinstance(sent.schema, str) else sent.schema
+    if not isinstance(schema, dict):
+        raise NotShowable("what is not an object")
+    rows = [row.as_dict() for row in rows_of(schema)]
+    return json.dumps(rows, ensure_ascii=False), json.dumps(schema, ensure_ascii=False)
 
 
 def _context(
