@@ -4,6 +4,7 @@ llama.cpp, with its own HTTP server, speaks the OpenAI protocol; this only sets 
 Run by path, it imports nothing of Debrief.
 """
 
+import os
 import signal
 import sys
 
@@ -24,6 +25,10 @@ def main(arguments: list[str]) -> None:
     parameters.port = int(port)
     parameters.n_parallel = int(slots)
     parameters.n_ctx = int(context) * int(slots)  # llama.cpp divides it among the slots
+    # Its threads wait for one another in a busy loop after every step: one that has to share its
+    # core with the database makes all of them slower than a single one. So a core stays free.
+    threads = max(1, (os.cpu_count() or 2) - 1)
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     parameters.cache_ram_mib = 256
     parameters.n_gpu_layers = 0  # it is tiny: a graphics card would take longer to wake
     parameters.fit_params = False
