@@ -1,4 +1,4 @@
-"""Processes of each test, gone after it; their last words where it failed."""
+"""Processes and servers of each test, gone after it; their last words where it failed."""
 
 import sys
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import pytest
 pytest.register_assert_rewrite("tests.faults.runs")
 
 from .harness import Workers  # noqa: E402 (after what makes the asserts of its neighbours speak)
+from .servers import Servers  # noqa: E402
 
 _LAST = 6_000
 
@@ -21,3 +22,25 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
     pool.kill_all()
     if pool.log.exists():
         sys.stdout.write(pool.log.read_text(errors="replace")[-_LAST:])
+
+
+@pytest.fixture
+def servers(transactional_db: None) -> Iterator[Servers]:
+    """Servers of this test's own; its process uses their database."""
+    own = Servers()
+    try:
+        own.start_all()
+        with own.as_database():
+            yield own
+    finally:
+        own.remove()
+
+
+@pytest.fixture
+def installation(workers: Workers, servers: Servers) -> Workers:
+    """Two workers and a scheduler on the test's own servers."""
+    workers.environment = servers.environment
+    for _ in range(2):
+        workers.start()
+    workers.start_scheduler()
+    return workers
