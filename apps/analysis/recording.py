@@ -12,13 +12,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
+from apps.core.database import is_passing
 from apps.llm.errors import ErrorCode
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
+from apps.llm.text import sanitise
 
 from .current import column_row, lock_conversations, retire_current, write_columns
 from .models import State
@@ -43,7 +45,9 @@ def record(outcomes: Sequence[Outcome], *, settle: Settle, now: datetime | None 
     now = now or timezone.now()
     try:
         _record_group(outcomes, settle, now)
-    except (IntegrityError, DataError):
+    except Exception as error:  # whatever one of them breaks, the others were paid for
+        if is_passing(error):
+            raise
         logger.warning("Recording %d results failed, trying one by one", len(outcomes))
         for outcome in outcomes:
             _record_one(outcome, settle, now)
@@ -55,19 +59,26 @@ def _record_one(outcome: Outcome, settle: Settle, now: datetime) -> None:
     A clash with somebody who made another result current at the same moment is over when it is
     seen, so one more attempt comes first.
     """
-    try:
-        _record_group([outcome], settle, now)
-        return
-    except (IntegrityError, DataError) as error:
-        logger.warning("Recording %s failed: %s", outcome.job.public_id, error)
-    try:
-        _record_group([outcome], settle, now)
-    except (IntegrityError, DataError) as error:
-        logger.exception("The result of %s cannot be stored", outcome.job.public_id)
-        outcome.output, outcome.raw_output, outcome.missing_required = None, "", []
-        outcome.error_code = ErrorCode.INTERNAL
-        outcome.error_message = f"The result could not be stored: {error}"
-        _record_group([outcome], settle, now)
+    for last in (False, True):
+        try:
+            _record_group([outcome], settle, now)
+            return
+        except Exception as error:
+            if is_passing(error):
+                raise
+            logger.warning("Recording %s failed: %s", outcome.job.public_id, error)
+            if last:
+                logger.exception("The result of %s cannot be stored", outcome.job.public_id)
+                _make_failure(outcome, error)
+    _record_group([outcome], settle, now)
+
+
+def _make_failure(outcome: Outcome, error: Exception) -> None:
+    """Keep nothing of the answer but what it cost: any part of it may be what was refused."""
+    outcome.output, outcome.raw_output, outcome.missing_required = None, "", []
+    outcome.request_id = ""
+    outcome.error_code = ErrorCode.INTERNAL
+    outcome.error_message = sanitise(f"The result could not be stored: {error}")
 
 
 def _record_group(outcomes: Sequence[Outcome], settle: Settle, now: datetime) -> None:
