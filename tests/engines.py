@@ -20,6 +20,17 @@ def run_lane(
 ) -> int:
     """Let an engine work until nothing waits in the lane; how many jobs it did."""
     source: WorkSource = BackfillSource() if lane is Lane.BACKFILL else QueueSource(lane)
+    return run_source(source, concurrency=concurrency, stopping=stopping, grace=grace)
+
+
+def run_source(
+    source: WorkSource,
+    *,
+    concurrency: int = 16,
+    stopping: Callable[[], bool] = lambda: False,
+    grace: float = 10.0,
+) -> int:
+    """Let an engine work until this source has nothing; how many jobs it did."""
 
     async def work() -> int:
         client = LlmClient()

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
 
+from apps.core.database import is_passing
 from apps.llm.client import LlmClient
 
 from . import claiming, recording
@@ -35,6 +36,8 @@ IDLE_SECONDS = 3.0
 GRACE_SECONDS = 45.0
 #: How long it waits before it looks again, with slots free and nothing to claim.
 POLL_SECONDS = 0.5
+#: How soon a stopped run's jobs that were claimed but not sent are handed back.
+WATCH_SECONDS = 1.0
 #: Most outcomes in one recording transaction, and how long it gathers them.
 GROUP_SIZE = 64
 GATHER_SECONDS = 0.02
@@ -80,41 +83,61 @@ class Engine:
     idle: float = IDLE_SECONDS
     grace: float = GRACE_SECONDS
     handled: int = field(default=0, init=False)
+    kicked: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._ready: asyncio.Queue[Job | None] = asyncio.Queue()
         self._held: dict[int, Job] = {}
+        self._unsent: dict[int, Job] = {}
         self._done: list[Outcome] = []
         self._has_done = asyncio.Event()
         self._wants_work = asyncio.Event()
+        self._wakes = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._working = 0
         self._closing = False
         self._ended = False
         self._health = Health()
+        self._beat_at = time.monotonic()
 
     async def run(self) -> int:
         """Work until there is none, the lifetime is over or a stop is asked; how many it did."""
         with ThreadPoolExecutor(_THREADS, thread_name_prefix=f"db-{self.source.lane}") as pool:
-            self._pool = pool
+            self._pool, self._loop = pool, asyncio.get_running_loop()
             slots = [asyncio.create_task(self._slot()) for _ in range(self.concurrency)]
             recorder = asyncio.create_task(self._recorder())
-            recorder.add_done_callback(lambda _: self._close())
-            heart = asyncio.create_task(self._heartbeat())
+            watchers = [asyncio.create_task(t) for t in (self._heartbeat(), self._watch())]
+            for task in (recorder, *watchers):
+                task.add_done_callback(lambda _: self._close())
             try:
-                await self._feed()
-                await self._hand_back_unsent()
-                await self._drain(slots)
+                await self._work(slots)
             finally:
-                self._ended = True
-                self._has_done.set()
-                await recorder
-                await self._hand_back(list(self._held.values()))
-                heart.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await heart
-                await self._in_thread(self.source.finished)
-                await self._close_connections()
+                try:
+                    await self._bring_home(recorder)
+                finally:
+                    await _end(watchers)
+                    await self._close_connections()
         return self.handled
+
+    async def _work(self, slots: Sequence[asyncio.Task[None]]) -> None:
+        """Feed the slots; in the end, also by a fault, wait for the answers that are paid for."""
+        try:
+            await self._feed()
+        finally:
+            await self._hand_back_unsent()
+            await self._drain(slots)
+
+    async def _bring_home(self, recorder: asyncio.Task[None]) -> None:
+        """Record what was answered and hand back what was not.
+
+        Where recording itself broke, nothing is handed back: the leases run out, and what breaks
+        it every time is given up after a few attempts instead of being paid for without end.
+        """
+        self._ended = True
+        self._has_done.set()
+        await recorder
+        await self._hand_back(list(self._held.values()))
+        await self._in_thread(self.source.finished)
 
     async def _drain(self, slots: Sequence[asyncio.Task[None]]) -> None:
         """Wait for what is in flight; once a stop is asked for, only as long as the grace."""
@@ -138,24 +161,36 @@ class Engine:
         both = threading.Barrier(_THREADS)
 
         def close() -> None:
-            both.wait(5)
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(5)
             connection.close()
 
         await asyncio.gather(*(self._in_thread(close) for _ in range(_THREADS)))
 
     def _close(self) -> None:
-        """Take no more work: the recorder ended, in good order or by a fault."""
+        """Take no more work: what an engine cannot do without ended, or broke."""
         self._closing = True
+        self._wants_work.set()
+
+    def kick(self) -> None:
+        """Say, from any thread, that there is work: it is looked for now and not at the next poll.
+
+        ``kicked`` stays true where the engine was ending and did not look again.
+        """
+        self.kicked = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wakes.set)
 
     async def _feed(self) -> None:
         """Keep a small stock of claimed jobs, so that a freed slot never waits for a claim."""
         deadline = time.monotonic() + self.lifetime
         idle_since: float | None = None
-        while not self.stopping() and not self._closing and time.monotonic() < deadline:
+        while not self._must_end() and time.monotonic() < deadline:
             wanted = min(self._stock - self._ready.qsize(), self._most - len(self._held))
-            jobs = await self._in_thread(self.source.claim, wanted) if wanted > 0 else []
+            self.kicked = False
+            jobs = await self._in_thread(self._claim, wanted) if wanted > 0 else []
             for job in jobs:
-                self._held[job.analysis_id] = job
+                self._held[job.analysis_id] = self._unsent[job.analysis_id] = job
                 self._ready.put_nowait(job)
             if jobs:
                 idle_since = None
@@ -168,7 +203,23 @@ class Engine:
                 await self._in_thread(self.source.finished)
                 if time.monotonic() - idle_since >= self.idle:
                     return
-            await asyncio.sleep(POLL_SECONDS if wanted > 0 else 0.01)
+            await self._until_kicked(POLL_SECONDS if wanted > 0 else 0.01)
+
+    def _claim(self, wanted: int) -> list[Job]:
+        """Claim in a thread. After the database was away, the leases of what is in flight may
+        have run out: they are renewed first, so that an engine does not claim its own work."""
+        if time.monotonic() - self._beat_at > 2 * claiming.HEARTBEAT_SECONDS:
+            self._beat()
+        return self.source.claim(wanted)
+
+    async def _until_kicked(self, seconds: float) -> None:
+        """Sleep, but no longer than until a kick says that there is work."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wakes.wait(), seconds)
+        self._wakes.clear()
+
+    def _must_end(self) -> bool:
+        return self._closing or self.stopping()
 
     @property
     def _stock(self) -> int:
@@ -184,13 +235,15 @@ class Engine:
 
     async def _until_low(self) -> None:
         """Wait until the stock is half used, looking up now and then for a stop."""
-        while self._ready.qsize() > self.concurrency // 2 and not self.stopping():
+        while self._ready.qsize() > self.concurrency // 2 and not self._must_end():
             self._wants_work.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wants_work.wait(), 0.25)
 
     async def _slot(self) -> None:
         while (job := await self._ready.get()) is not None:
+            if self._unsent.pop(job.analysis_id, None) is None:
+                continue  # withdrawn meanwhile
             self._working += 1
             try:
                 outcome = await perform(job, self.client)
@@ -205,13 +258,29 @@ class Engine:
             self._has_done.set()
 
     async def _paused(self, outcome: Outcome) -> bool:
-        """Ask the source to pause the run; where it does, the job goes back and stays undone."""
+        """Ask the source to pause the run; where it does, the job goes back and stays undone,
+        and so do those of the run that are not sent yet: they would only be refused as well."""
         if not await self._in_thread(self.source.pause, outcome):
             outcome.pause = ""
             return False
-        self._held.pop(outcome.job.analysis_id, None)
-        await self._in_thread(self.source.hand_back, [outcome.job])
+        await self._hand_back([outcome.job])
+        if outcome.usage.total:
+            # Its lease is gone by now: this records nothing but what it spent.
+            await self._in_thread(self._record, [outcome])
+        await self._withdraw_stopped()
         return True
+
+    async def _watch(self) -> None:
+        """Hand back what was claimed but not sent of runs that somebody stopped."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            await self._withdraw_stopped()
+
+    async def _withdraw_stopped(self) -> None:
+        claimed = list(self._unsent.values())
+        stopped = await self._in_thread(self.source.stopped, claimed) if claimed else []
+        # What was sent in the meantime is on its way, and recorded when it comes home.
+        await self._hand_back([j for j in stopped if self._unsent.pop(j.analysis_id, None)])
 
     async def _recorder(self) -> None:
         """Record what is finished, in groups; the database being away only delays it."""
@@ -236,15 +305,16 @@ class Engine:
     async def _heartbeat(self) -> None:
         while True:
             await asyncio.sleep(claiming.HEARTBEAT_SECONDS)
-            if self._held:
-                await self._in_thread(claiming.extend, list(self._held.values()))
+            await self._in_thread(self._beat)
+
+    def _beat(self) -> None:
+        if held := list(self._held.values()):
+            claiming.extend(held)
+        self._beat_at = time.monotonic()
 
     async def _hand_back_unsent(self) -> None:
-        unsent = []
-        while not self._ready.empty():
-            job = self._ready.get_nowait()
-            if job is not None:
-                unsent.append(job)
+        unsent = list(self._unsent.values())
+        self._unsent.clear()
         await self._hand_back(unsent)
 
     async def _hand_back(self, jobs: Sequence[Job]) -> None:
@@ -262,6 +332,8 @@ class Engine:
                     self._pool, _with_connection, function, *args
                 )
             except (OperationalError, InterfaceError) as error:
+                if not is_passing(error):
+                    raise
                 logger.warning("The database is away (%s); next try in %.1f s", error, delay)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
@@ -274,3 +346,12 @@ def _with_connection(function: Callable[..., T], *args: object) -> T:
     except (OperationalError, InterfaceError):
         connection.close()
         raise
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """End tasks that run for ever; one that broke before is told of."""
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            logger.error("An engine's watcher broke", exc_info=result)

@@ -23,30 +23,46 @@ class EngineHost:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lanes: set[str] = set()
+        self._engines: dict[str, Engine] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: LlmClient | None = None
         self._stop = threading.Event()
 
     def run(self, source: WorkSource, *, concurrency: int | None = None) -> int:
-        """Run an engine until it ends; how many jobs it did. At once 0 where the lane is busy
-        already or the process is about to end."""
+        """Run an engine until it ends; how many jobs it did.
+
+        At once 0 where the process is about to end, or where the lane is busy: then its engine is
+        kicked, and one that is ending already is followed by another.
+        """
+        lane, done = source.lane, 0
+        while (engine := self._new_engine(source, concurrency)) is not None:
+            try:
+                running = asyncio.run_coroutine_threadsafe(engine.run(), self.loop)
+                done += running.result()
+            finally:
+                with self._lock:
+                    self._engines.pop(lane, None)
+            if not engine.kicked:
+                break
+        return done
+
+    def _new_engine(self, source: WorkSource, concurrency: int | None) -> Engine | None:
+        """The lane's engine, unless it has one, which is kicked, or the process is to end."""
+        client = self.client
         with self._lock:
-            if source.lane in self._lanes or self._stop.is_set():
-                return 0
-            self._lanes.add(source.lane)
-        try:
-            engine = Engine(
+            if self._stop.is_set():
+                return None
+            if busy := self._engines.get(source.lane):
+                busy.kick()
+                return None
+            engine = self._engines[source.lane] = Engine(
                 source=source,
-                client=self.client,
+                client=client,
                 concurrency=concurrency or settings.ANALYSIS_CONCURRENCY,
                 stopping=self._stop.is_set,
                 grace=settings.STOP_GRACE_SECONDS,
             )
-            return asyncio.run_coroutine_threadsafe(engine.run(), self.loop).result()
-        finally:
-            with self._lock:
-                self._lanes.discard(source.lane)
+            return engine
 
     def stop(self) -> None:
         """Take no more work; engines bring home what is in flight and hand back the rest."""

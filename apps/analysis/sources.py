@@ -23,6 +23,10 @@ class QueueSource:
     def hand_back(self, jobs: Sequence[Job]) -> None:
         claiming.release(jobs)
 
+    def stopped(self, jobs: Sequence[Job]) -> list[Job]:
+        """Nobody stops a queue."""
+        return []
+
     def pause(self, outcome: Outcome) -> bool:
         """A person waits for the answer: it is the reason, as a failure."""
         return False

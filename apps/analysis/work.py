@@ -87,6 +87,9 @@ class WorkSource(Protocol):
     def hand_back(self, jobs: Sequence[Job]) -> None:
         """Give up jobs for which nothing was sent, so that any worker can take them at once."""
 
+    def stopped(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of the claimed jobs whose run was paused or cancelled since."""
+
     def pause(self, outcome: Outcome) -> bool:
         """Stop giving out work like this outcome's; False where the lane cannot pause."""
 

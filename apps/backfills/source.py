@@ -87,6 +87,13 @@ class BackfillSource:
         """The analyses that were only begun are taken back and the items wait again."""
         give_back([job.analysis_id for job in jobs], tokens=[job.token for job in jobs])
 
+    def stopped(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs of runs that were paused or cancelled since they were claimed."""
+        runs = {job.backfill_id for job in jobs}
+        going = Backfill.objects.claimable().filter(pk__in=runs).values_list("pk", flat=True)
+        left = runs - set(going)
+        return [job for job in jobs if job.backfill_id in left]
+
     def pause(self, outcome: Outcome) -> bool:
         """Pause the run that this outcome is of, with the provider's words as the detail."""
         job = outcome.job

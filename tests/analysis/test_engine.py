@@ -1,19 +1,29 @@
 """The engine over a real database and a real server of the OpenAI protocol."""
 
+import asyncio
 import time
 from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from apps.accounts.actors import Actor
+from apps.analysis.engine import Engine
+from apps.analysis.host import EngineHost
 from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.services import request_rerun
+from apps.analysis.sources import QueueSource
+from apps.analysis.work import Job
 from apps.conversations.models import Conversation
+from apps.llm.client import LlmClient
 from apps.llm.models import Usage
-from tests.engines import run_lane
+from tests.engines import run_lane, run_source
 from tests.factories import edit_prompt, make_agent, make_conversation, make_model
 from tests.fakes.fixtures import FakeLLM
+from tests.locks import Writer
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -134,3 +144,91 @@ def test_a_transcript_that_does_not_fit_is_refused_without_a_request(fake_llm: F
     assert (refused.state, refused.error_code) == (State.FAILED, "transcript_too_long")
     assert fake_llm.total == 0
     assert Analysis.objects.open().count() == 0
+
+
+class Faulty(QueueSource):
+    """Breaks at the second claim, as a fault in our own code would."""
+
+    claims = 0
+
+    def claim(self, limit: int) -> list[Job]:
+        self.claims += 1
+        if self.claims == 2:
+            raise RuntimeError("broken")
+        return super().claim(limit)
+
+
+def test_a_fault_of_a_claim_loses_no_answer_in_flight(fake_llm: FakeLLM) -> None:
+    conversation = a_conversation(fake_llm)
+    request_rerun(conversation=conversation, by=BY)
+    fake_llm.set(latency=1.0)
+    with pytest.raises(RuntimeError, match="broken"):
+        run_source(Faulty(Lane.INTERACTIVE))
+    assert Analysis.objects.get().state == State.SUCCEEDED
+    assert fake_llm.total == 1
+
+
+def test_an_engine_does_not_claim_its_own_work_after_an_outage(fake_llm: FakeLLM) -> None:
+    request_rerun(conversation=a_conversation(fake_llm), by=BY)
+    source = QueueSource(Lane.INTERACTIVE)
+    engine = Engine(source=source, client=LlmClient(), concurrency=4)
+    [job] = engine._claim(4)
+    engine._held[job.analysis_id] = job
+    engine._beat_at -= 3_600
+    Analysis.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert engine._claim(4) == []
+    assert Analysis.objects.get().lease_token == job.token
+
+
+def test_a_kick_is_heard_between_two_polls(
+    fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.analysis.engine.POLL_SECONDS", 30.0)
+    conversation = a_conversation(fake_llm)
+    client = LlmClient()
+    engine = Engine(
+        source=QueueSource(Lane.INTERACTIVE),
+        client=client,
+        concurrency=4,
+        stopping=lambda: fake_llm.total > 0,
+        idle=60.0,
+    )
+
+    async def work() -> None:
+        await engine.run()
+        await client.aclose()
+
+    running = Writer(lambda: asyncio.run(work()))
+    time.sleep(0.5)
+    request_rerun(conversation=conversation, by=BY)
+    engine.kick()
+    running.join(timeout=40)
+    assert Analysis.objects.get().state == State.SUCCEEDED
+
+
+class KickedAtTheEnd(QueueSource):
+    """Is kicked while its first engine ends: new work came a moment too late for it."""
+
+    def __init__(self, host: EngineHost) -> None:
+        super().__init__(Lane.INTERACTIVE)
+        self.host = host
+        self.claims = 0
+
+    def claim(self, limit: int) -> list[Job]:
+        self.claims += 1
+        return []
+
+    def finished(self) -> None:
+        if self.claims == 1:
+            assert self.host.run(self) == 0
+
+
+def test_work_that_comes_while_an_engine_ends_gets_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("apps.analysis.host.Engine", partial(Engine, idle=0.0))
+    host = EngineHost()
+    source = KickedAtTheEnd(host)
+    assert host.run(source) == 0
+    assert source.claims == 2
+    host.close()
