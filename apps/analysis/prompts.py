@@ -92,16 +92,19 @@ def build(
     *,
     context_tokens: int,
     output_tokens: int,
+    schema_tokens: int = 0,
 ) -> Prompt:
     """The prompt about one conversation.
 
     ``context_tokens`` is the model's whole context, of which ``output_tokens`` are kept for the
-    answer. Raises TranscriptTooLong where the transcript does not fit and may not be cut.
+    answer and ``schema_tokens`` for the schema, which is sent beside the prompt. Raises
+    TranscriptTooLong where the transcript does not fit and may not be cut.
     """
-    system, system_tokens = constant_part(config)
+    system, fixed = constant_part(config)
+    fixed += schema_tokens
     head = _head(facts)
     lines = [message_line(m) for m in messages]
-    room = int(context_tokens * (1 - CONTEXT_MARGIN)) - output_tokens - system_tokens - 64
+    room = int(context_tokens * (1 - CONTEXT_MARGIN)) - output_tokens - fixed - 64
     body = "\n".join(lines)
     tokens = estimate_tokens(body)
     truncated = False
@@ -112,7 +115,7 @@ def build(
         body, read = _beginning_and_end(lines, room)
         tokens, truncated = estimate_tokens(body), True
     user = f"{head}\n{FENCE_OPEN}\n{body}\n{FENCE_CLOSE}"
-    return Prompt(system, user, read, truncated, system_tokens + tokens + 32)
+    return Prompt(system, user, read, truncated, fixed + tokens + 32)
 
 
 @lru_cache(maxsize=512)

@@ -1,6 +1,7 @@
 """One job, one request: from a claimed analysis to its outcome."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils import timezone
@@ -10,6 +11,7 @@ from apps.llm.client import LlmClient, StructuredAnswer, StructuredRequest
 from apps.llm.errors import ErrorCode
 from apps.llm.limits import Lane
 from apps.llm.schema import CompiledSchema, compile_strict
+from apps.llm.tokens import estimate_tokens
 
 from . import prompts
 from .work import Job, Outcome
@@ -41,14 +43,15 @@ async def perform(job: Job, client: LlmClient) -> Outcome:
 
 async def _ask(job: Job, client: LlmClient) -> Outcome:
     cap = output_cap(job.config, job.spec.max_output_tokens)
+    shape = compiled(job.config_sha256, job.config)
     prompt = prompts.build(
         job.config,
         job.facts,
         job.messages,
         context_tokens=job.spec.context_tokens,
         output_tokens=cap,
+        schema_tokens=shape.tokens,
     )
-    schema, original = compiled(job.config_sha256, job.config)
     answer = await client.complete(
         StructuredRequest(
             model=job.spec,
@@ -56,8 +59,8 @@ async def _ask(job: Job, client: LlmClient) -> Outcome:
                 {"role": "system", "content": prompt.system},
                 {"role": "user", "content": prompt.user},
             ),
-            schema=schema,
-            original_schema=original,
+            schema=shape.schema,
+            original_schema=shape.original,
             max_output_tokens=cap,
             cache_key=job.config_sha256[:16],
             lane=Lane(job.lane),
@@ -91,18 +94,28 @@ def output_cap(config: ConfigDocument, model_limit: int) -> int:
     return min(wanted, model_limit)
 
 
-_schemas: dict[str, tuple[CompiledSchema, dict[str, Any]]] = {}
-_SCHEMAS_KEPT = 512
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an answer must look like: as it is sent, the operator's own, and the tokens it takes."""
+
+    schema: CompiledSchema
+    original: dict[str, Any]
+    tokens: int
 
 
-def compiled(sha256: str, config: ConfigDocument) -> tuple[CompiledSchema, dict[str, Any]]:
+_shapes: dict[str, Shape] = {}
+_SHAPES_KEPT = 512
+
+
+def compiled(sha256: str, config: ConfigDocument) -> Shape:
     """The schema as it is sent, byte-stable for a config, and the operator's own to check by."""
-    found = _schemas.get(sha256)
+    found = _shapes.get(sha256)
     if found is None:
         original = config.answer_schema()
         always = tuple(b.name for b in config.built_ins if b.required)
-        found = compile_strict(original, required_names=always), original
-        while len(_schemas) >= _SCHEMAS_KEPT:
-            _schemas.pop(next(iter(_schemas)))
-        _schemas[sha256] = found
+        schema = compile_strict(original, required_names=always)
+        found = Shape(schema, original, estimate_tokens(schema.text))
+        while len(_shapes) >= _SHAPES_KEPT:
+            _shapes.pop(next(iter(_shapes)))
+        _shapes[sha256] = found
     return found

@@ -146,6 +146,24 @@ def test_a_transcript_that_does_not_fit_is_refused_without_a_request(fake_llm: F
     assert Analysis.objects.open().count() == 0
 
 
+def test_the_schema_takes_its_part_of_the_context(fake_llm: FakeLLM) -> None:
+    """Alone the transcript fits; with a schema of many choices beside it, it does not."""
+    model = make_model(
+        base_url=fake_llm.url,
+        api_key_env="FAKE_API_KEY",
+        context_tokens=6_000,
+        max_output_tokens=700,
+    )
+    choices = {"type": "string", "enum": [f"choice number {n}" for n in range(800)]}
+    agent = make_agent(model=model, schema={"type": "object", "properties": {"x": choices}})
+    long = [{"role": "user", "content": "word " * 2_000}]
+    refused = request_rerun(conversation=make_conversation(agent, messages=long), by=BY)
+    run_engine()
+    refused.refresh_from_db()
+    assert refused.error_code == "transcript_too_long"
+    assert fake_llm.total == 0
+
+
 class Faulty(QueueSource):
     """Breaks at the second claim, as a fault in our own code would."""
 
