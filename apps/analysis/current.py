@@ -52,8 +52,13 @@ def column_row(
     model: str,
     cost: Decimal | None,
     at: datetime,
+    messages: int | None = None,
 ) -> dict[str, Any]:
-    """The result columns of one conversation, as `write_columns` takes them."""
+    """The result columns of one conversation, as `write_columns` takes them.
+
+    ``messages`` is how many there were when it was read: with more by now it is stale at once
+    (product 2.4). None where nobody knows.
+    """
     shown = history_columns(output, columns, missing_required)
     return {
         "id": conversation_id,
@@ -67,18 +72,21 @@ def column_row(
         "model": model,
         "cost": cost,
         "analyzed_at": at,
+        "messages": messages,
     }
 
 
 _COLUMNS = """
 UPDATE conversations_conversation c SET
-  analysis_state = 'succeeded', analysis_reason = '', stale = false, summary = v.summary,
+  analysis_state = 'succeeded', analysis_reason = '', summary = v.summary,
+  stale = coalesce(c.message_count > v.messages, false),
   outcome = v.outcome, successful = v.successful, sentiment = v.sentiment,
   analysis_data = v.data, analysis_config_id = v.config_id, analysis_trigger = v.trigger,
   analysis_model = v.model, analysis_cost = v.cost, analyzed_at = v.analyzed_at
 FROM jsonb_to_recordset(%s::jsonb) AS v(
   id bigint, summary text, outcome text, successful boolean, sentiment text, data jsonb,
-  config_id bigint, trigger text, model text, cost numeric, analyzed_at timestamptz)
+  config_id bigint, trigger text, model text, cost numeric, analyzed_at timestamptz,
+  messages int)
 WHERE c.id = v.id
 """
 

@@ -131,4 +131,5 @@ def _columns(row: Analysis) -> dict[str, Any]:
         model=row.model,
         cost=None,
         at=row.finished_at or timezone.now(),
+        messages=None if row.truncated else row.messages_read,
     )

@@ -212,6 +212,7 @@ def _column_row(o: Outcome, now: datetime) -> dict[str, Any]:
         model=o.job.spec.name,
         cost=_cost(o),
         at=now,
+        messages=len(o.job.messages),
     )
 
 

@@ -11,6 +11,7 @@ from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.services import request_rerun
 from apps.analysis.sources import QueueSource
 from apps.analysis.work import Job, Outcome, Recorded
+from apps.conversations.models import Conversation
 from apps.core.database import is_passing
 from apps.llm.models import Usage
 from tests.factories import make_agent, make_conversations
@@ -62,3 +63,11 @@ def test_text_that_the_database_cannot_hold_fails_alone(bad: str) -> None:
 def test_which_errors_pass() -> None:
     assert is_passing(OperationalError("server closed the connection"))
     assert not is_passing(ValueError("ours"))
+
+
+def test_what_was_said_while_the_model_read_makes_the_result_stale() -> None:
+    one, two = two_jobs()
+    Conversation.objects.filter(pk=one.conversation_id).update(message_count=4)
+    recording.record([good(one), good(two)], settle=nothing)
+    stale = dict(Conversation.objects.values_list("pk", "stale"))
+    assert stale == {one.conversation_id: True, two.conversation_id: False}
