@@ -1,7 +1,7 @@
 """Results that cost no request: imported from a platform, or restored from the history."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
+from apps.agents.models import AgentVersion
 from apps.agents.plans import columns_of
-from apps.conversations.models import Conversation, Trigger
+from apps.conversations.models import Conversation, Transfer, Trigger
 from apps.core.errors import Conflict
 
 from .current import column_row, lock_conversations, retire_current, write_columns
@@ -26,7 +27,6 @@ class Imported:
     values: Mapping[str, Any]
     model: str = ""
     at: datetime | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 class UnableToRestore(Conflict):
@@ -38,15 +38,16 @@ class UnableToRestore(Conflict):
 def record_imported(results: Sequence[Imported], *, by: Actor) -> list[Analysis]:
     """Store results that another platform made and make them current (trigger ``imported``).
 
-    One analysis per conversation; a group costs the same few statements as a single one. The
-    columns are those of the version that handled the conversation, unless ``columns`` says other.
+    One analysis per conversation; a group costs the same few statements as a single one. Version
+    and columns are those of the last agent on the route, as with a result of our own.
     """
     now = timezone.now()
+    versions = _last_versions([result.conversation for result in results])
     rows = [
         Analysis(
             conversation=result.conversation,
-            agent_version=result.conversation.agent_version,
-            columns=dict(result.columns) or columns_of(result.conversation.agent_version).as_dict(),
+            agent_version=versions[result.conversation.pk],
+            columns=columns_of(versions[result.conversation.pk]).as_dict(),
             trigger=Trigger.IMPORTED,
             output=dict(result.values),
             field_order=list(result.values),
@@ -57,6 +58,14 @@ def record_imported(results: Sequence[Imported], *, by: Actor) -> list[Analysis]
         for result in results
     ]
     return _make_current(rows)
+
+
+def _last_versions(conversations: Sequence[Conversation]) -> dict[int, AgentVersion]:
+    """The version that handled each conversation at its end."""
+    first = {conversation.pk: conversation.agent_version for conversation in conversations}
+    transfers = Transfer.objects.filter(conversation__in=first).select_related("to_version")
+    last = {t.conversation_id: t.to_version for t in transfers.order_by("position", "pk")}
+    return first | last
 
 
 def restore(*, analysis: Analysis, by: Actor) -> Analysis:

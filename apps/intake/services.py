@@ -13,7 +13,6 @@ from django.db import DatabaseError, transaction
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent, Channel
-from apps.agents.plans import columns_of
 from apps.agents.services import create_agent
 from apps.analysis.given import Imported, record_imported
 from apps.analysis.models import Analysis
@@ -265,15 +264,7 @@ def _is_news(current: tuple[str, Any] | None, analysis: Mapping[str, Any]) -> bo
 
 
 def _imported(stored: Stored, analysis: Mapping[str, Any]) -> Imported:
-    steps = stored.route.steps
-    last = steps[-1].version if steps else stored.route.version
-    conversation = stored.conversation
-    return Imported(
-        conversation,
-        analysis,
-        at=conversation.ended_at,
-        columns=columns_of(last).as_dict(),
-    )
+    return Imported(stored.conversation, analysis, at=stored.conversation.ended_at)
 
 
 def _import_alone(result: Imported, by: Actor) -> LineRefused | None:

@@ -9,10 +9,11 @@ from django.db import connection
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry
+from apps.agents.models import AgentVersion
 from apps.analysis.given import Imported, UnableToRestore, record_imported, restore
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
-from apps.conversations.models import Conversation, SearchText
+from apps.conversations.models import Conversation, SearchText, Transfer
 from apps.llm.models import Usage
 from tests.factories import make_agent, make_conversation, make_conversations
 
@@ -57,6 +58,27 @@ def test_a_second_import_takes_the_place_of_the_first() -> None:
     assert not first.is_current
     assert conversation.analyses.get(is_current=True) == second
     assert conversation.summary == "Two."
+
+
+def test_an_imported_result_of_a_transferred_call_is_the_last_agents() -> None:
+    first, last = make_agent(), make_agent()
+    conversation = make_conversation(first, route=f"{first.pk}+{last.pk}")
+    to_version = last.versions.get()
+    AgentVersion.objects.filter(pk=to_version.pk).update(summary_field="call_successful")
+    for position, version in enumerate([first.versions.get(), to_version]):
+        Transfer.objects.create(
+            conversation=conversation,
+            position=position,
+            after_message=1,
+            to_version=version,
+            setting="both_agents",
+        )
+
+    analysis = imported(conversation, call_successful=True, call_summary="Two.")
+
+    assert analysis.agent_version == to_version
+    conversation.refresh_from_db()
+    assert conversation.summary == "yes"
 
 
 def test_many_at_once_cost_a_handful_of_statements(django_assert_max_num_queries: Any) -> None:
