@@ -208,6 +208,10 @@ CACHES = {
     }
 }
 
+# The largest body of a request: one transcript of 5,000,000 characters, each of them escaped.
+# Bulk uploads are read as they come and have no such bound.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024 * 1024
+
 # Models that read conversations
 
 OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")

@@ -1,6 +1,7 @@
 """Conversations, analyses and reruns over the REST API."""
 
 import json
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -154,3 +155,19 @@ def test_unknown_ids_are_404(operator: Caller) -> None:
         answer = operator.get(f"/conversations/conv_none{path}")
         assert answer.status_code == 404
         assert json.loads(answer.content)["error"]["code"] == "not_found"
+
+
+def test_a_transcript_of_five_million_characters_is_taken_in(operator: Caller) -> None:
+    """Escaped, it is six times as long on the wire as in the table."""
+    sent = body_of(make_agent().public_id, external_id="long")
+    sent["messages"] = [{"role": "user", "content": "ü" * 1_000_000} for _ in range(5)]
+    answer = operator.post("/conversations", sent)
+    assert answer.status_code == 201, answer.content[:300]
+    assert json.loads(answer.content)["message_count"] == 5
+
+
+def test_a_body_beyond_all_measure_is_refused(operator: Caller, settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    answer = operator.post("/conversations", body_of(make_agent().public_id))
+    assert answer.status_code == 413
+    assert json.loads(answer.content)["error"]["code"] == "too_large"
