@@ -69,7 +69,10 @@ def plan_for_steps(steps: Sequence[Step]) -> Plan:
 
 
 def plans_for_routes(routes: Iterable[str]) -> dict[str, Plan]:
-    """The plan of each route by the agents' drafts, in two queries whatever their number.
+    """The plan of each route by the agents' drafts: one query, and one for each route that merges.
+
+    What a merge amounts to is stored where it is new, also for a preview: configs are named by
+    their content, so that it changes nothing for anybody.
 
     A route is a chain of agents' primary keys joined by ``+``, normalised: what an
     *Only transferred agent* transfer made irrelevant is not in it.

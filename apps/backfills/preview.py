@@ -92,8 +92,9 @@ def make_preview(
         )
     )
     plans = plans_for_routes({row["route"] for row in rows})
-    chosen = choose(found, plans, options)
     groups, skipped, left_out = _sort_out(rows, plans, options)
+    # Only routes that were counted: what ends a moment later by another one has no frozen plan.
+    chosen = choose(found, {group.route: group.plan for group in groups}, options)
     if options.sampled:
         groups = _sampled(groups, chosen)
     total = sum((group.estimate for group in groups), Estimate())

@@ -37,6 +37,15 @@ def agent() -> Agent:
     return make_agent(name="Billing line")
 
 
+def test_only_routes_that_were_counted_are_frozen(agent: Agent) -> None:
+    """The run has no plan of what ends, by another route, between the count and the freeze."""
+    make_conversation(agent)
+    late = make_conversation(make_agent(), status="ongoing")
+    shown = preview()
+    Conversation.objects.filter(pk=late.pk).update(status="ended")
+    assert set(shown.chosen.totals()) == {str(agent.pk)}
+
+
 def test_the_figures_of_a_mixed_set(agent: Agent) -> None:
     config = agent.versions.get().config
     make_conversations(agent, 5)
