@@ -28,6 +28,9 @@ from .work import Job
 #: How long a claim holds without a word from its worker, and how often the worker gives one.
 LEASE_SECONDS: float = settings.ANALYSIS_LEASE_SECONDS
 HEARTBEAT_SECONDS = LEASE_SECONDS / 4
+#: How long after a start of the database no lease counts as run out: it may have run out while
+#: the database was away, and its worker may hold an answer that is paid for.
+RESTART_SECONDS = LEASE_SECONDS
 
 #: A row that killed its worker this often is not given to another one.
 MAX_ATTEMPTS = 5
@@ -37,7 +40,8 @@ _TAKE = """
 WITH free AS MATERIALIZED (
   SELECT id FROM analysis_analysis
   WHERE lane = %(lane)s AND state IN ('pending', 'running')
-    AND (state = 'pending' OR lease_until < clock_timestamp())
+    AND (state = 'pending' OR lease_until < clock_timestamp()
+      AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %(restart)s))
     AND (%(runs)s::text[] IS NULL OR backfill_public_id = ANY(%(runs)s))
   ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
@@ -60,6 +64,7 @@ def take(*, lane: str, limit: int, runs: Sequence[str] | None = None) -> list[in
         "runs": None if runs is None else list(runs),
         "token": uuid4(),
         "lease": LEASE_SECONDS,
+        "restart": RESTART_SECONDS,
     }
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, values)

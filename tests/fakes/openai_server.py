@@ -21,7 +21,7 @@ tokens for a beginning that it has seen before.
 
 A transcript can carry its own fate: ``[[fake:refusal]]``, ``[[fake:late:3]]``, or, for the first
 request only, ``[[fake:429 once]]``. ``[[id:NAME]]`` in a prompt names the conversation in the
-counts; without it the hash of the last message does.
+counts; without it the hash of the first question does.
 """
 
 from __future__ import annotations
@@ -193,9 +193,11 @@ class Server:
         state.bodies.append(body)
         state.headers.append(dict(request.headers))
         last = body["messages"][-1]["content"] or ""
-        named = _ID.search(last)
-        state.conversations[named[1] if named else f"{zlib.crc32(last.encode()):08x}"] += 1
-        kind, _, argument = self.fate(body, last).partition(":")
+        # In the first question, which stands in every further one about the same conversation.
+        asked = next((m["content"] for m in body["messages"] if m["role"] == "user"), last) or ""
+        named = _ID.search(asked)
+        state.conversations[named[1] if named else f"{zlib.crc32(asked.encode()):08x}"] += 1
+        kind, _, argument = self.fate(body, asked).partition(":")
         state.outcomes[kind] += 1
         if state.latency:
             await asyncio.sleep(state.latency * (1 + state.jitter * state.random.random()))
@@ -212,15 +214,15 @@ class Server:
             return refusal
         return await self.deliver(request, kind, argument, made)
 
-    def fate(self, body: dict[str, Any], last: str) -> str:
+    def fate(self, body: dict[str, Any], asked: str) -> str:
         """Which behaviour this request meets: the marker, the script, the model, chance."""
         state = self.state
         if state.quota_after is not None and state.total > state.quota_after:
             return "quota"
-        if "[[fake:" in last and (marker := _FATE.search(last)):
+        if "[[fake:" in asked and (marker := _FATE.search(asked)):
             kind, argument, once = marker.groups()
-            if not once or last not in state.fated:
-                state.fated.add(last)
+            if not once or asked not in state.fated:
+                state.fated.add(asked)
                 return f"{kind}:{argument}" if argument else str(kind)
         if state.script:
             return state.script.popleft()

@@ -39,7 +39,8 @@ def servers(transactional_db: None) -> Iterator[Servers]:
 @pytest.fixture
 def installation(workers: Workers, servers: Servers) -> Workers:
     """Two workers and a scheduler on the test's own servers."""
-    workers.environment = servers.environment
+    # A lease that outlasts the pauses between an engine's attempts to reach the database.
+    workers.environment = {**servers.environment, "TEST_LEASE_SECONDS": "10"}
     for _ in range(2):
         workers.start()
     workers.start_scheduler()
