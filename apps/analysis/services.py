@@ -132,6 +132,7 @@ def request_first(*, conversation_ids: Sequence[int]) -> int:
         .filter(Q(analysis_state=AnalysisState.NONE) | Q(stale=True))
         .select_related("agent_version__agent", "agent_version__config__model")
         .prefetch_related("transfers__to_version__agent", "transfers__to_version__config__model")
+        .order_by("pk")  # two who ask for the same ones wait for each other in one order
     )
     plans: dict[tuple[tuple[str, int], ...], Plan] = {}
     queued: list[Analysis] = []
@@ -143,12 +144,23 @@ def request_first(*, conversation_ids: Sequence[int]) -> int:
         else:
             queued.append(_first(conversation, plan))
     with transaction.atomic():
-        Analysis.objects.bulk_create(queued, ignore_conflicts=True)
-        _set_states([(a.conversation_id, AnalysisState.PENDING, "") for a in queued])
+        made = _queue(queued)
+        _set_states([(pk, AnalysisState.PENDING, "") for pk in made])
         _set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
-        if queued:
+        if made:
             enqueue("analysis.run_engine", lane=Lane.LIVE.value)
-    return len(queued)
+    return len(made)
+
+
+def _queue(analyses: Sequence[Analysis]) -> list[int]:
+    """Store those whose conversations have none at work; the conversations that really wait now.
+
+    One that another analysis reads already is left as it is: that of a backfill may be handed
+    back, and nobody would end a wait that was only written down.
+    """
+    Analysis.objects.bulk_create(analyses, ignore_conflicts=True)
+    stored = Analysis.objects.filter(public_id__in=[a.public_id for a in analyses])
+    return list(stored.values_list("conversation_id", flat=True))
 
 
 def _plan_first(conversation: Conversation, plans: dict[tuple[tuple[str, int], ...], Plan]) -> Plan:

@@ -346,7 +346,7 @@ def test_first_analyses_cost_few_queries_whatever_their_number(
     agent, other = an_agent("A", "a"), an_agent("B", "b")
     made = [handled_by(agent, (BOTH, other)) for _ in range(12)]
 
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(15):
         request_first(conversation_ids=[c.pk for c in made])
 
     assert Analysis.objects.values("config").distinct().count() == 1
@@ -370,3 +370,14 @@ def test_lanes_with_work_are_those_that_wait() -> None:
     request_first(conversation_ids=[make_conversation(make_agent(), messages=HELLO).pk])
 
     assert sorted(services.lanes_with_work()) == ["interactive", "live"]
+
+
+def test_a_conversation_that_another_analysis_reads_does_not_wait_for_one_that_is_not_there() -> (
+    None
+):
+    conversation = make_conversation(make_agent())
+    request_rerun(conversation=conversation, by=BY)
+    assert request_first(conversation_ids=[conversation.pk]) == 0
+    conversation.refresh_from_db()
+    assert conversation.analysis_state == "none"
+    assert conversation.analyses.count() == 1
