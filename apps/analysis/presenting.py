@@ -26,7 +26,8 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """One analysis as ``GET …/analysis`` answers it (interfaces.md).
 
     Reads ``conversation``, ``config`` and ``agent_version.agent``: select them with the row.
-    ``agent_id`` and ``agent_version`` name the version whose prompts were used.
+    ``agent_id`` and ``agent_version`` name the version whose prompts were used. Money is text, to
+    be exact, as with backfills.
     """
     return {
         "analysis_id": analysis.public_id,
@@ -42,7 +43,7 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
             "input_tokens": analysis.input_tokens,
             "cached_tokens": analysis.cached_tokens,
             "output_tokens": analysis.output_tokens,
-            "cost": None if analysis.cost is None else float(analysis.cost),
+            "cost": None if analysis.cost is None else str(analysis.cost),
         },
         "current": analysis.is_current,
         "missing_required": list(analysis.missing_required),
