@@ -89,10 +89,9 @@ class BackfillSource:
 
     def stopped(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs of runs that were paused or cancelled since they were claimed."""
-        runs = {job.backfill_id for job in jobs}
-        going = Backfill.objects.claimable().filter(pk__in=runs).values_list("pk", flat=True)
-        left = runs - set(going)
-        return [job for job in jobs if job.backfill_id in left]
+        runs = {job.backfill_id for job in jobs if job.backfill_id is not None}
+        going = set(Backfill.objects.claimable().filter(pk__in=runs).values_list("pk", flat=True))
+        return [job for job in jobs if job.backfill_id not in going]
 
     def pause(self, outcome: Outcome) -> bool:
         """Pause the run that this outcome is of, with the provider's words as the detail."""
