@@ -116,19 +116,26 @@ class BackfillItem(models.Model):
     agent_version = models.ForeignKey(
         AgentVersion, on_delete=models.PROTECT, related_name="+", db_index=False
     )
-    state = models.CharField(
-        max_length=10, choices=ItemState.choices, default=ItemState.PENDING
-    )
+    state = models.CharField(max_length=10, choices=ItemState.choices, default=ItemState.PENDING)
     not_before = models.DateTimeField(
         null=True, blank=True, help_text="Left alone until then: another analysis is at work."
     )
     analysis = models.ForeignKey(
-        Analysis, on_delete=models.SET_NULL, null=True, blank=True, related_name="+",
+        Analysis,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
         db_index=False,
     )
     previous_analysis = models.ForeignKey(
-        Analysis, on_delete=models.SET_NULL, null=True, blank=True, related_name="+",
-        db_index=False, help_text="What was current when this one was recorded.",
+        Analysis,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="What was current when this one was recorded.",
     )
     changed = models.BooleanField(
         null=True, blank=True, help_text="Whether any value differs from the previous analysis."

@@ -62,9 +62,7 @@ def start(
     with transaction.atomic():
         if agreed and (twin := _twin(question, now)):
             return twin
-        run, created = Backfill.objects.get_or_create(
-            save_token=nonce, defaults=_fields(now, by)
-        )
+        run, created = Backfill.objects.get_or_create(save_token=nonce, defaults=_fields(now, by))
         if not created:
             return run
         run.total = now.chosen.freeze(run.pk)
@@ -103,7 +101,11 @@ def _twin(question: str, now: Preview) -> Backfill | None:
 def cancel(*, run: Backfill, by: Actor) -> None:
     """Stop a run: what waits is skipped, what was sent is still recorded."""
     _move(
-        run, by, "cancelled", to=State.CANCELLING, allowed=(State.QUEUED, State.RUNNING, State.PAUSED)
+        run,
+        by,
+        "cancelled",
+        to=State.CANCELLING,
+        allowed=(State.QUEUED, State.RUNNING, State.PAUSED),
     )
     close_finished()
 
@@ -134,17 +136,20 @@ def retry_failed(*, run: Backfill, by: Actor) -> int:
         if locked.state in {State.CANCELLING, State.CANCELLED}:
             raise UnableToChange("This backfill was cancelled. Start a new one for what failed.")
         count = locked.items.failed().update(
-            state="pending", analysis=None, error_code="", error_message="", finished_at=None,
-            not_before=None, changed=None,
+            state="pending",
+            analysis=None,
+            error_code="",
+            error_message="",
+            finished_at=None,
+            not_before=None,
+            changed=None,
         )
         if not count:
             raise UnableToChange("Nothing in this backfill has failed.")
         if locked.state in {State.COMPLETED, State.FAILED}:
             locked.state, locked.finished_at, locked.reason = State.RUNNING, None, ""
             locked.save(update_fields=["state", "finished_at", "reason"])
-        audit.record(
-            by=by, verb="backfill.retried", target=run.public_id, detail={"items": count}
-        )
+        audit.record(by=by, verb="backfill.retried", target=run.public_id, detail={"items": count})
         _kick()
     run.refresh_from_db()
     return count

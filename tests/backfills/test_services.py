@@ -55,8 +55,15 @@ def test_a_second_save_of_the_same_form_starts_nothing(agent: Agent) -> None:
     assert BackfillItem.objects.count() == 2
 
 
-@pytest.mark.parametrize("params", [{"nonsense": ["1"]}, {"duration_ms__gt": ["soon"]},
-                                    {"status__gt": ["ended"]}, {"agent": ["nobody"]}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"nonsense": ["1"]},
+        {"duration_ms__gt": ["soon"]},
+        {"status__gt": ["ended"]},
+        {"agent": ["nobody"]},
+    ],
+)
 def test_a_bad_filter_starts_nothing(agent: Agent, params: dict[str, list[str]]) -> None:
     make_conversations(agent, 2)
     with pytest.raises((FilterError, services.NothingToAnalyze)):
