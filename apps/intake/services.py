@@ -282,13 +282,16 @@ def _import_alone(result: Imported, by: Actor) -> LineRefused | None:
 def _request_first(
     results: Iterable[Stored | LineRefused], imported: Mapping[int, LineRefused | None]
 ) -> int:
-    """Queue first analyses of what is new or has changed, and has no result of any kind."""
+    """Queue analyses of what is new or has changed: it has no result of any kind, or went on
+    after the one it has (product 2.4)."""
     waiting = [
         result.conversation.pk
         for result in results
         if isinstance(result, Stored)
         and result.outcome != Outcome.UNCHANGED
-        and result.conversation.analysis_state == AnalysisState.NONE
+        and (
+            result.conversation.analysis_state == AnalysisState.NONE or result.conversation.stale
+        )
         and result.conversation.pk not in imported
     ]
     return request_first(conversation_ids=waiting) if waiting else 0

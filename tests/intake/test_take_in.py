@@ -142,6 +142,9 @@ def test_new_messages_make_a_result_stale(agent: Agent) -> None:
     more = [*line(agent)["messages"], {"role": "user", "content": "and again"}]
     take(line(agent, messages=more))
     assert only().stale
+    pending = Analysis.objects.get(conversation=only(), state="pending")
+    assert pending.trigger == "initial"
+    assert only().analysis_state == "succeeded"  # the old result stands until then
 
 
 def test_what_was_left_out_is_looked_at_again(agent: Agent) -> None:
