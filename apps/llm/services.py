@@ -50,7 +50,8 @@ def _bundled_model() -> LanguageModel:
         max_output_tokens=1_024,
         # It runs on this machine: more requests at once only make each of them late.
         max_concurrency=min(4, max(2, os.cpu_count() or 2)),
-        parameters={"temperature": 0},
+        # Without the penalty it repeats one sentence until it is cut, in every second answer.
+        parameters={"temperature": 0, "repeat_penalty": 1.13, "repeat_last_n": 256},
     )
 
 
