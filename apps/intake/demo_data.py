@@ -1,10 +1,11 @@
 """The demo: an invented provider's four agents and their conversations of the last 60 days.
 
 The files in `demo/` are written by hand; days are counted back from today, so that the demo is
-always fresh.
+always fresh; ``{day+5}`` in a text is five days after its conversation.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from .services import Report, take_in
 FOLDER = Path(__file__).parent / "demo"
 SOURCE = "demo"
 _OFFICE = time(9, 40)
+_RELATIVE_DAY = re.compile(r"\{day([+-]\d+)\}")
 _BY = Actor.system("demo data")
 
 
@@ -95,7 +97,12 @@ def _lines(agents: Mapping[str, Agent], now: datetime) -> Iterator[dict[str, Any
         for text in path.read_text(encoding="utf-8").splitlines():
             described = json.loads(text)
             if described["key"] not in known:
-                yield _line(described, agents, now)
+                yield _line(json.loads(_dated(text, _started(described, now).date())), agents, now)
+
+
+def _dated(text: str, day: date) -> str:
+    """The line with ``{day+5}`` replaced by the date five days after its conversation."""
+    return _RELATIVE_DAY.sub(lambda found: str(day + timedelta(days=int(found[1]))), text)
 
 
 def _line(

@@ -1,15 +1,17 @@
 """The demo loads whole, at the right days, once."""
 
 import time
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db.models import TextField
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from apps.agents.models import Agent, AgentVersion
 from apps.analysis.models import Analysis
-from apps.conversations.models import Conversation
+from apps.conversations.models import Conversation, Transcript
 
 pytestmark = pytest.mark.django_db
 
@@ -27,6 +29,11 @@ def test_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
     assert conversations.filter(started_at__lt=now - timedelta(days=61)).count() == 0
     assert conversations.filter(analysis_trigger="imported").count() >= 240
     assert set(Analysis.objects.current().values_list("trigger", flat=True)) == {"imported"}
+    promised = conversations.filter(analysis_data__has_key="follow_up_date")
+    days = [of["follow_up_date"] for of in promised.values_list("analysis_data", flat=True)]
+    assert len([date.fromisoformat(day) for day in days if day]) > 20
+    texts = Transcript.objects.annotate(text=Cast("messages", TextField()))
+    assert not texts.filter(text__contains="{day").exists()
     for agent in Agent.objects.all():
         numbers = list(agent.versions.order_by("number").values_list("published_at", flat=True))
         published = [at for at in numbers if at]
