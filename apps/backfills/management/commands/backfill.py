@@ -19,6 +19,7 @@ from apps.backfills.preview import make_preview
 from apps.backfills.progress import Progress, failures_of, progress_of
 from apps.backfills.words import noun, pace, paused_because, way_out
 from apps.conversations.filters import FilterSpec, parse
+from apps.conversations.filters.arguments import from_arguments
 from apps.core.display import compact, money, timespan
 from apps.core.errors import UserError
 
@@ -54,7 +55,7 @@ class Command(BaseCommand):
 
     def _handle(self, **given: Any) -> None:
         channel = given["channel"]
-        spec = parse(channel, _params(given["filters"]))
+        spec = parse(channel, from_arguments(given["filters"]))
         options = read_options(
             {"sample": _sample(given["sample"]), "include_analyzed": given["include_analyzed"]}
         )
@@ -152,17 +153,6 @@ class Command(BaseCommand):
 
     def _end(self, message: str) -> NoReturn:
         raise CommandError(" ".join(message.split()))
-
-
-def _params(filters: list[str]) -> dict[str, list[str]]:
-    """``k=v`` as parameters. Raises CommandError for one without an equals sign."""
-    params: dict[str, list[str]] = {}
-    for text in filters:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise CommandError(f"--filter takes NAME=VALUE, not “{text}”.")
-        params.setdefault(name, []).append(value)
-    return params
 
 
 def _sample(text: str | None) -> dict[str, Any] | None:
