@@ -353,7 +353,10 @@ def test_history_lists_all_and_compares_two(viewer: Client) -> None:
     two = f"{url(conversation)}?tab=history&pick={second.public_id}&pick={first.public_id}"
     both = viewer.get(two).content.decode()
     one = viewer.get(url(conversation), {"tab": "history", "pick": first.public_id})
+    none = viewer.get(url(conversation), {"tab": "history", "pick": ""})
 
+    assert text.count(" checked") == 2  # the newest two are chosen before anybody chooses
+    assert b"Choose two results" in none.content
     assert "made by another platform" in text
     assert "The answer was cut at its maximum length. Cut at 600 tokens." in text
     assert "1 field differs" in both

@@ -104,15 +104,16 @@ def history_tab(request: HttpRequest, conversation: Conversation) -> dict[str, A
     picked = [a for a in rows if a.public_id in set(request.GET.getlist("pick"))]
     pair = sorted(picked, key=lambda a: (a.finished_at or a.created_at, a.pk))
     changes = changes_between(pair[0], pair[1]) if len(pair) == 2 else []
+    pick_from = [a for a in rows if a.state == "succeeded"]
     return {
         "rows": [(a, pages.by_whom(a)) for a in rows[: pages.HISTORY_LIMIT]],
         "more": len(rows) > pages.HISTORY_LIMIT,
-        "picked": {a.public_id for a in picked},
+        "picked": {a.public_id for a in (picked if "pick" in request.GET else pick_from[:2])},
         "pair": pair if len(pair) == 2 else None,
         "pick_error": "pick" in request.GET and len(pair) != 2,
         "changed": [c for c in changes if c.changed],
         "same": [c for c in changes if not c.changed],
-        "pick_from": [a for a in rows if a.state == "succeeded"],
+        "pick_from": pick_from,
     }
 
 
