@@ -289,9 +289,7 @@ def _request_first(
         for result in results
         if isinstance(result, Stored)
         and result.outcome != Outcome.UNCHANGED
-        and (
-            result.conversation.analysis_state == AnalysisState.NONE or result.conversation.stale
-        )
+        and (result.conversation.analysis_state == AnalysisState.NONE or result.conversation.stale)
         and result.conversation.pk not in imported
     ]
     return request_first(conversation_ids=waiting) if waiting else 0
