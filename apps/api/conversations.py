@@ -15,6 +15,7 @@ from apps.conversations.models import Conversation
 from apps.conversations.presenting import conversation_json
 from apps.conversations.services import Outcome
 from apps.core.errors import UserError
+from apps.intake.files import split_lines
 from apps.intake.services import take_in, take_in_one
 
 from . import lists
@@ -41,7 +42,7 @@ def create(request: HttpRequest) -> HttpResponse:
 @write(Role.OPERATOR)
 def bulk(request: HttpRequest) -> HttpResponse:
     """NDJSON: a line that is refused is named with its reason and spoils no other."""
-    return JsonResponse(take_in(lines=request, by=actor_of(request)).as_dict())
+    return JsonResponse(take_in(lines=split_lines(request.read), by=actor_of(request)).as_dict())
 
 
 @router.get("", openapi_extra=FILTERS, summary="List conversations")

@@ -3,7 +3,7 @@
 import gzip
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -11,6 +11,9 @@ from apps.core.errors import UserError
 
 MAX_LINE = 256 * 1024 * 1024
 """A longer line is no conversation; reading it would take the memory of everything else."""
+
+
+_CHUNK = 1024 * 1024
 
 
 class UnreadableFileError(UserError):
@@ -29,6 +32,23 @@ def read_lines(name: str, *, progress: "Progress") -> Iterator[bytes]:
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableFileError(f"{name} cannot be read: {reason}.") from error
+
+
+def split_lines(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """The lines of a request's body, by ``read`` alone.
+
+    granian's ``readline`` takes the line end away and then ends the body at the next call, so
+    that what iterates over a request sees its first line only.
+    """
+    parts: list[bytes] = []
+    while chunk := read(_CHUNK):
+        head, *more = chunk.split(b"\n")
+        parts.append(head)
+        for piece in more:
+            yield b"".join(parts)
+            parts = [piece]
+    if any(parts):
+        yield b"".join(parts)
 
 
 class Progress:
