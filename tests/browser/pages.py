@@ -1,0 +1,64 @@
+"""Which pages there are to look at, with the paths that this installation's demo gave them."""
+
+from dataclasses import dataclass
+
+from tests.browser.product import Visit
+
+
+@dataclass(frozen=True)
+class Places:
+    """Paths of things whose ids are made anew by every installation."""
+
+    call: str
+    """An analysed call of the Billing line, with transfers and tools or without."""
+    agent: str
+    """The page of the Billing line, ending in a slash."""
+
+    def pages(self) -> dict[str, str]:
+        """Every page that a person signed in can open, by name."""
+        return {
+            "calls": "/calls/",
+            "calls-filtered": f"/calls/?agent={self.agent_id}&call_successful=false"
+            "&started_at__gte=2020-01-01&sort=-duration_ms",
+            "calls-refused": "/calls/?duration_ms__gte=soon&nonsense=1",
+            "calls-none": "/calls/?q=xyzzyplugh",
+            "chats": "/chats/",
+            "filter": "/filters/edit/?channel=voice",
+            "columns": "/filters/columns/?channel=voice",
+            "call": self.call,
+            "call-history": f"{self.call}?tab=history",
+            "call-details": f"{self.call}?tab=details",
+            "rerun": f"{self.call}rerun/",
+            "backfills": "/backfills/",
+            "backfill-new": f"/backfills/new/?channel=voice&agent={self.agent_id}",
+            "agents": "/agents/",
+            "agent-new": "/agents/new/",
+            "prompts": f"{self.agent}prompts/",
+            "fields": f"{self.agent}fields/",
+            "post-analysis": f"{self.agent}post-analysis/",
+            "versions": f"{self.agent}versions/",
+            "compare": f"{self.agent}compare/",
+            "publish": f"{self.agent}publish/",
+            "api-keys": "/api-keys/",
+            "api-key-new": "/api-keys/new/",
+            "people": "/people/",
+            "person-new": "/people/new/",
+            "audit": "/audit/",
+            "profile": "/profile/",
+        }
+
+    @property
+    def agent_id(self) -> str:
+        """Of the Billing line."""
+        return self.agent.rstrip("/").rsplit("/", 1)[1]
+
+
+def find_places(window: Visit) -> Places:
+    """As a person would: from the lists."""
+    page = window.open("/agents/")
+    link = page.get_by_role("link", name="Billing line").first.get_attribute("href") or ""
+    agent = "/".join(link.split("/")[:3]) + "/"
+    agent_id = agent.rstrip("/").rsplit("/", 1)[1]
+    window.open(f"/calls/?agent={agent_id}&analysis_trigger=imported&call_successful=true")
+    call = page.locator(".row-link").first.get_attribute("href") or ""
+    return Places(call=call.split("?")[0], agent=agent)
