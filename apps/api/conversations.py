@@ -42,6 +42,8 @@ def create(request: HttpRequest) -> HttpResponse:
 @write(Role.OPERATOR)
 def bulk(request: HttpRequest) -> HttpResponse:
     """NDJSON: a line that is refused is named with its reason and spoils no other."""
+    if not request.META.get("CONTENT_LENGTH"):  # Django then reads nothing, whatever was sent
+        return refusal(411, "length_required", "Send the body with its Content-Length.")
     return JsonResponse(take_in(lines=split_lines(request.read), by=actor_of(request)).as_dict())
 
 

@@ -64,6 +64,12 @@ def test_bulk_names_every_refused_line(operator: Caller) -> None:
     assert all(error["message"] for error in answer["errors"])
 
 
+def test_a_bulk_body_of_unknown_length_is_refused(operator: Caller) -> None:
+    answer = operator.ndjson("/conversations/bulk", "")
+    assert answer.status_code == 411
+    assert json.loads(answer.content)["error"]["code"] == "length_required"
+
+
 def test_the_list_filters_and_pages(viewer: Caller) -> None:
     agent = make_agent()
     make_conversations(agent, 5)
