@@ -120,12 +120,12 @@ def request_rerun(
     return stored
 
 
-def request_first(*, conversation_ids: Sequence[int]) -> int:
+def request_first(*, conversation_ids: Sequence[int], ask: bool = True) -> int:
     """Queue the first analysis of conversations that ended without a result, or went on after
     the one they have, which stands until the new one is there (product 2.4).
 
     Each is read with the versions that handled it. One that is not analysed keeps the reason;
-    how many were queued is returned.
+    how many were queued is returned. Without ``ask`` only the reasons are written down.
     """
     waiting = (
         Conversation.objects.filter(pk__in=conversation_ids)
@@ -144,7 +144,7 @@ def request_first(*, conversation_ids: Sequence[int]) -> int:
         else:
             queued.append(_first(conversation, plan))
     with transaction.atomic():
-        made = _queue(queued)
+        made = _queue(queued) if ask else []
         _set_states([(pk, AnalysisState.PENDING, "") for pk in made])
         _set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
         if made:

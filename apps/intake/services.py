@@ -73,6 +73,7 @@ class Settings:
     by: Actor
     source: str
     default_agents: Mapping[str, Agent]
+    analyze: bool = True
 
 
 def take_in(
@@ -83,14 +84,16 @@ def take_in(
     default_agents: Mapping[str, Agent] | None = None,
     on_refused: Callable[[Refusal, Line], None] | None = None,
     on_progress: Callable[[Report], None] | None = None,
+    analyze: bool = True,
 ) -> Report:
     """Take in any number of lines; blank ones are passed over but counted as lines.
 
     Groups are committed as they come, so a torn upload keeps what it brought, and sending all of
     it again changes nothing. ``default_agents`` (by channel) answer for lines that name none.
-    ``on_refused`` is told every refusal with its line.
+    ``on_refused`` is told every refusal with its line. Without ``analyze`` no model is asked.
     """
-    settings = Settings(by, source, {} if default_agents is None else default_agents)
+    agents = {} if default_agents is None else default_agents
+    settings = Settings(by, source, agents, analyze)
     report = Report()
     numbered = ((n, line) for n, line in enumerate(lines, 1) if not _is_blank(line))
     while group := list(islice(numbered, GROUP)):
@@ -175,7 +178,7 @@ def _take_group(
         pairs = list(zip(good, results, strict=True))
         imported = _import_results(pairs, settings.by)
         outcomes = [_settled(result, imported) for result in results]
-        report.to_analyze += _request_first(outcomes, imported)
+        report.to_analyze += _request_first(outcomes, imported, ask=settings.analyze)
     for result in outcomes:
         if isinstance(result, Stored):
             setattr(report, result.outcome, getattr(report, result.outcome) + 1)
@@ -280,7 +283,10 @@ def _import_alone(result: Imported, by: Actor) -> LineRefused | None:
 
 
 def _request_first(
-    results: Iterable[Stored | LineRefused], imported: Mapping[int, LineRefused | None]
+    results: Iterable[Stored | LineRefused],
+    imported: Mapping[int, LineRefused | None],
+    *,
+    ask: bool,
 ) -> int:
     """Queue analyses of what is new or has changed: it has no result of any kind, or went on
     after the one it has (product 2.4)."""
@@ -292,7 +298,7 @@ def _request_first(
         and (result.conversation.analysis_state == AnalysisState.NONE or result.conversation.stale)
         and result.conversation.pk not in imported
     ]
-    return request_first(conversation_ids=waiting) if waiting else 0
+    return request_first(conversation_ids=waiting, ask=ask) if waiting else 0
 
 
 def reload(stored: Stored) -> Conversation:

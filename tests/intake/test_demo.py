@@ -28,6 +28,9 @@ def test_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
     assert not conversations.filter(started_at__gt=now).exists()
     assert conversations.filter(started_at__lt=now - timedelta(days=61)).count() == 0
     assert conversations.filter(analysis_trigger="imported").count() >= 240
+    assert not Analysis.objects.open().exists()  # a demo asks no model by itself
+    assert conversations.filter(analysis_reason="not_connected").exists()
+    assert conversations.filter(analysis_reason="not_ended").exists()
     assert set(Analysis.objects.current().values_list("trigger", flat=True)) == {"imported"}
     promised = conversations.filter(analysis_data__has_key="follow_up_date")
     values = [dict(given or {}) for given in promised.values_list("analysis_data", flat=True)]
