@@ -129,6 +129,9 @@ def _backfill(window: Visit) -> None:
     page.locator("#banner-open").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Backfill of 4 calls")
     expect(page.locator(".page-lead")).to_contain_text("Completed", timeout=READING_MS)
+    # The head follows at once, the items with their next look.
+    expect(page.locator("#items nav")).to_contain_text("Done", timeout=20_000)
+    expect(page.locator("#items nav")).not_to_contain_text("Waiting", timeout=20_000)
     _counts_add_up(page)
 
     items = page.locator("#items tbody tr")
