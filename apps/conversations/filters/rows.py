@@ -75,10 +75,7 @@ def params_of(data: QueryDict) -> QueryDict:
     A row without a field is one that nobody filled in. A row without a value stays, and is
     refused with its sentence.
     """
-    params = QueryDict(mutable=True)
-    for name, values in data.lists():
-        if not _NAME.fullmatch(name):
-            params.setlist(name, values)
+    params = without_rows(data)
     dropped = set(data.getlist("drop"))
     params.pop("drop", None)
     for number in _numbers(data):
@@ -90,6 +87,24 @@ def params_of(data: QueryDict) -> QueryDict:
         known = params.getlist(parameter)
         params.setlist(parameter, [*known, *(value for value in values if value not in known)])
     return params
+
+
+def without_rows(data: QueryDict) -> QueryDict:
+    """The parameters that are already plain."""
+    params = QueryDict(mutable=True)
+    for name, values in data.lists():
+        if not _NAME.fullmatch(name):
+            params.setlist(name, values)
+    return params
+
+
+def half_chosen(data: QueryDict) -> str:
+    """The field of a row that has not been redrawn for it, as happens without script; or empty."""
+    for number in _numbers(data):
+        name = data.get(f"row-{number}-field", "")
+        if name and name != data.get(f"row-{number}-was", name):
+            return name
+    return ""
 
 
 def rows_of(

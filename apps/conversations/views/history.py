@@ -41,6 +41,8 @@ def chats(request: HttpRequest) -> HttpResponse:
 
 
 def _history(request: HttpRequest, channel: Channel) -> HttpResponse:
+    if name := rows.half_chosen(request.GET):
+        return HttpResponseRedirect(_editor_of(name, channel, request.GET))
     if (plain := plain_query(request.GET)) is not None:
         return HttpResponseRedirect(f"{request.path}?{plain.urlencode()}".rstrip("?"))
     params = request.GET.copy()
@@ -59,7 +61,8 @@ def _history(request: HttpRequest, channel: Channel) -> HttpResponse:
         "custom_period": custom_period(params),
         "others": other_params(params, leave_out=()),
         "searched": params.get("q", ""),
-        "periods": periods(params),
+        "periods": (menu := periods(params)),
+        "period": next((entry.label for entry in menu if entry.current), "Custom dates"),
         "word": "call" if channel == Channel.VOICE else "chat",
     }
     return render_either(
@@ -68,6 +71,15 @@ def _history(request: HttpRequest, channel: Channel) -> HttpResponse:
         fragment="conversations/_results.html",
         context=context,
     )
+
+
+def _editor_of(name: str, channel: Channel, query: QueryDict) -> str:
+    """The editor of a field that was chosen without script, where its values can be given."""
+    rest = rows.without_rows(query)
+    rest[name] = ""
+    asked = QueryDict(mutable=True)
+    asked["channel"], asked["edit"] = channel.value, name
+    return f"{reverse('conversations:filter_edit')}?{asked.urlencode()}&{rest.urlencode()}"
 
 
 def plain_query(query: QueryDict) -> QueryDict | None:
