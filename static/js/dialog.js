@@ -19,7 +19,13 @@
     if (first) dialog.showModal();
     const wanted = dialog.querySelector('[aria-invalid="true"]') ?? (first && (dialog.querySelector(".dialog-body [autofocus]") ?? dialog.querySelector("h2")));
     if (wanted) wanted.focus();
+    reachable(dialog.querySelector(".dialog-body"));
   });
+
+  // What has to be scrolled and holds nothing to tab to becomes a stop of the Tab key itself.
+  const reachable = (body) => {
+    if (body && body.scrollHeight > body.clientHeight && !body.querySelector("a[href], button, input, select, textarea, summary, [tabindex]")) body.tabIndex = 0;
+  };
 
   document.addEventListener("dialog:close", () => dialog.close());
 
