@@ -10,7 +10,9 @@ class Places:
     """Paths of things whose ids are made anew by every installation."""
 
     call: str
-    """An analysed call of the Billing line, with transfers and tools or without."""
+    """An analysed call of the Billing line."""
+    other_call: str
+    """Another one."""
     agent: str
     """The page of the Billing line, ending in a slash."""
 
@@ -60,5 +62,6 @@ def find_places(window: Visit) -> Places:
     agent = "/".join(link.split("/")[:3]) + "/"
     agent_id = agent.rstrip("/").rsplit("/", 1)[1]
     window.open(f"/calls/?agent={agent_id}&analysis_trigger=imported&call_successful=true")
-    call = page.locator(".row-link").first.get_attribute("href") or ""
-    return Places(call=call.split("?")[0], agent=agent)
+    links = page.locator(".row-link")
+    call, other = (links.nth(n).get_attribute("href") or "" for n in (0, 1))
+    return Places(call=call.split("?")[0], other_call=other.split("?")[0], agent=agent)

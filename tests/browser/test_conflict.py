@@ -1,0 +1,81 @@
+"""Two people, or one impatient one: nothing is overwritten, nothing is started twice."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.pages import Places
+from tests.browser.product import Visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+SENTIMENT = "Prompt of User sentiment"
+INSTRUCTIONS = "Analysis prompt"
+
+
+def test_the_second_editor_is_told_and_overwrites_nothing(
+    visit: Callable[..., Visit], places: Places
+) -> None:
+    # Not the agent of the main path: its draft stays as the demo made it.
+    first, second = visit(), visit()
+    path = _prompts_of(first, "Technical support line")
+    first.open(path)
+    second.open(path)
+
+    first.page.get_by_label(SENTIMENT).fill("How did the caller feel at the end?")
+    first.page.get_by_role("button", name="Save draft").click()
+    expect(first.page.locator("#save-state")).to_contain_text("Saved")
+
+    mine = "You read calls to the technical support line. Be brief."
+    second.page.get_by_label(INSTRUCTIONS).fill(mine)
+    second.page.get_by_role("button", name="Save draft").click()
+    told = second.dialog()
+    expect(told).to_contain_text("saved this draft meanwhile")
+    expect(told).to_contain_text("nothing was overwritten")
+    expect(told).to_contain_text("How did the caller feel at the end?")
+    expect(told).to_contain_text("Be brief.")
+    expect(second.page.get_by_label(INSTRUCTIONS)).to_have_value(mine)
+
+    saved = first.open(path)
+    expect(saved.get_by_label(SENTIMENT)).to_have_value("How did the caller feel at the end?")
+    expect(saved.get_by_label(INSTRUCTIONS)).not_to_have_value(mine)
+
+    told.get_by_role("button", name="Keep editing").click()
+    expect(told).to_be_hidden()
+    second.page.get_by_role("button", name="Save draft").click()
+    expect(second.page.locator("#save-state")).to_contain_text("Saved")
+    saved = first.open(path)
+    expect(saved.get_by_label(INSTRUCTIONS)).to_have_value(mine)
+    expect(saved.get_by_label(SENTIMENT)).to_have_value("How did the caller feel at the end?")
+
+
+def _prompts_of(window: Visit, agent: str) -> str:
+    page = window.open("/agents/")
+    href = page.get_by_role("link", name=agent).first.get_attribute("href") or ""
+    return "/".join(href.split("/")[:3]) + "/prompts/"
+
+
+def test_an_impatient_save_starts_one_run(visit: Callable[..., Visit], places: Places) -> None:
+    window = visit()
+    page = window.open("/backfills/")
+    before = page.locator("#runs tbody tr").count()
+    conversation = places.call.rstrip("/").rsplit("/", 1)[1]
+    window.open(f"/calls/?id={conversation}")
+    page.locator("#actions summary").click()
+    page.get_by_role("link", name="Backfill from Post-Call Data").click()
+    dialog = window.dialog()
+    expect(dialog).to_contain_text("1 call matches")
+    window.settle()
+    # The figures follow what is ticked: a Save before they are there is refused, rightly.
+    with page.expect_response("**/backfills/preview/"):
+        dialog.get_by_text("Options").click()
+        dialog.get_by_role("checkbox", name="Include").check()
+    window.settle()
+    save = dialog.get_by_role("button", name=re.compile("^Save"))
+    expect(save).to_be_enabled()
+    save.evaluate("button => { for (let n = 0; n < 5; n++) button.click(); }")
+    expect(dialog).to_have_count(0)
+    page = window.open("/backfills/")
+    expect(page.locator("#runs tbody tr")).to_have_count(before + 1)
