@@ -12,7 +12,7 @@ compile := $(py) -m uv pip compile --quiet --universal --python-version 3.11 --g
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 static_sources := $(shell find static -type f 2>/dev/null)
 
-.PHONY: help run setup setup-dev browser test test-slow check bench lock format
+.PHONY: help run setup setup-dev browser test test-slow check screens bench lock format
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -41,6 +41,10 @@ check: setup-dev  ## what CI runs: format, lint, types, layers, migrations, depl
 	@PYTHONWARNINGS=ignore::RuntimeWarning $(py) manage.py makemigrations --check --dry-run
 	@$(py) -m tests.audit
 	@$(MAKE) --no-print-directory test
+
+SCREENS ?= /tmp/debrief-screens
+screens: setup-dev browser  ## a picture of every page, to be looked at (SCREENS=folder)
+	@$(py) -m tests.browser.screens $(SCREENS)
 
 bench: setup-dev  ## the benchmarks, a table with ratios
 	@$(py) -m bench

@@ -1,0 +1,162 @@
+"""Takes a picture of every page: `python -m tests.browser.screens FOLDER [SCENE…]`.
+
+Each scene (demo, empty, ugly) is a Debrief of its own, and each page is taken wide and on a
+phone, light and dark. To be looked at by a person; what can be tested is in test_accessibility.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.pages import Places, find_places
+from tests.browser.product import PHONE, WIDE, Product, Visit
+from tests.config.running import Running, environment
+from tests.install_browser import ARGUMENTS, executable
+
+SCENES = ("demo", "empty", "ugly")
+LOOKS = {
+    "wide-light": (WIDE, False),
+    "wide-dark": (WIDE, True),
+    "phone-light": (PHONE, False),
+    "phone-dark": (PHONE, True),
+}
+EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/api-keys/", "/people/",
+         "/audit/", "/profile/", "/agents/new/", "/backfills/new/?channel=voice")  # fmt: skip
+TWELVE_FILTERS = (
+    "/calls/?agent__isset=true&status=ended&status=error&duration_ms__gte=0&message_count__gte=0"
+    "&language__ne=xx&direction__ne=outbound&from_number__contains=%2B1555&source=ugly"
+    "&external_id__startswith=failed&cost=0&analysis_cost__isset=false"
+    "&call_summary__isset=false&nonsense=%3Cb%3E&sort=-duration_ms"
+)
+
+
+def main() -> None:
+    """Take them all, or only the scenes, looks and pages that are named."""
+    parser = argparse.ArgumentParser(description="Take a picture of every page.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("scenes", nargs="*", choices=SCENES, default=SCENES)
+    parser.add_argument("--look", choices=LOOKS, action="append")
+    parser.add_argument("--only", default="", help="pages whose name contains this")
+    asked = parser.parse_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    path = executable()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        for scene in asked.scenes:
+            with _running(scene) as product:
+                for look in asked.look or LOOKS:
+                    _take(browser, product, scene, look, asked.folder, asked.only)
+
+
+@contextmanager
+def _running(scene: str) -> Iterator[Product]:
+    with tempfile.TemporaryDirectory(prefix="debrief-seen-", ignore_cleanup_errors=True) as name:
+        data_dir = Path(name) / "data"
+        with Running(data_dir, *(["--no-demo"] if scene == "empty" else [])) as running:
+            url = running.wait_for(r"ready at (http://\S+?)/?$").group(1)
+            env = environment(DATA_DIR=str(data_dir))
+            if scene == "ugly":
+                _python("-m", "tests.browser.ugly", env=env)
+            if scene == "empty":
+                make = "from apps.accounts.services import ensure_demo_user as e; e('empty-demo-1')"
+                _python("manage.py", "shell", "--command", make, env=env)
+                (data_dir / "demo_password").write_text("empty-demo-1")
+            yield Product(url, data_dir, (data_dir / "demo_password").read_text().strip())
+
+
+def _python(*arguments: str, env: dict[str, str]) -> None:
+    subprocess.run([sys.executable, *arguments], cwd=settings.BASE_DIR, env=env, check=True)
+
+
+def _take(  # noqa: PLR0917 (it is called once)
+    browser: Browser, product: Product, scene: str, look: str, folder: Path, only: str
+) -> None:
+    size, dark = LOOKS[look]
+    with Visit(browser, product, size=size, dark=dark) as window:
+        window.log_in()
+        for name, show in _shown(scene, window).items():
+            if only not in name:
+                continue
+            show(window.page)
+            target = folder / scene / f"{name}-{look}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            window.page.screenshot(path=target)
+        for complaint in window.complaints:
+            print(f"{scene} {look}: {complaint}", flush=True)  # noqa: T201 (for the person)
+        window.complaints.clear()
+
+
+def _shown(scene: str, window: Visit) -> dict[str, Callable[[Page], None]]:
+    def at(path: str) -> Callable[[Page], None]:
+        return lambda page: void(window.open(path))
+
+    if scene == "empty":
+        return {path.strip("/").split("?")[0].replace("/", "-"): at(path) for path in EMPTY}
+    if scene == "ugly":
+        return _ugly(window, at)
+    places = find_places(window)
+    shown = {name: at(path) for name, path in places.pages().items()}
+    return shown | _opened(window, places)
+
+
+def _opened(window: Visit, places: Places) -> dict[str, Callable[[Page], None]]:
+    """What shows only after a click."""
+
+    def clicked(path: str, *openers: str) -> Callable[[Page], None]:
+        def show(page: Page) -> None:
+            window.open(path)
+            for opener in openers:
+                page.locator(opener).first.click()
+                window.settle()
+            page.wait_for_load_state("networkidle")
+            page.wait_for_timeout(300)
+
+        return show
+
+    actions = ("#actions summary", "#actions-backfill")
+    return {
+        "dialog-rerun": clicked(places.call, "#rerun"),
+        "dialog-backfill": clicked(f"/calls/?agent={places.agent_id}", *actions),
+        "dialog-publish": clicked(f"{places.agent}prompts/", "text=Publish V"),
+        "dialog-compare": clicked(f"{places.agent}prompts/", "#view-changes"),
+        "menu-filter": clicked("/calls/", "summary:has-text('Add filter')"),
+        "menu-columns": clicked("/calls/", "summary:has-text('Columns')"),
+        "menu-actions": clicked("/calls/", "#actions summary"),
+        "selected": clicked("/calls/", "[data-select-row] >> nth=1", "[data-select-row] >> nth=2"),
+    }
+
+
+def _ugly(
+    window: Visit, at: Callable[[str], Callable[[Page], None]]
+) -> dict[str, Callable[[Page], None]]:
+    page = window.open("/calls/?source=ugly")
+    links = [link.get_attribute("href") or "" for link in page.locator(".row-link").all()]
+    page = window.open("/agents/")
+    agent = page.locator(".row-link", has_text="الفواتير").first.get_attribute("href") or ""
+    base = "/".join(agent.split("/")[:3])
+    shown = {f"call-{n:02}": at(link) for n, link in enumerate(links)}
+    shown |= {f"call-{n:02}-details": at(f"{links[n]}&tab=details") for n in (0, 20)}
+    return shown | {
+        "calls": at("/calls/?source=ugly"),
+        "calls-twelve": at(TWELVE_FILTERS),
+        "agents": at("/agents/"),
+        "agent-prompts": at(f"{base}/prompts/"),
+        "agent-fields": at(f"{base}/fields/"),
+        "agent-versions": at(f"{base}/versions/"),
+    }
+
+
+def void(_: object) -> None:
+    """For lambdas that are called for what they do."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Data that spoils pages: `DATA_DIR=… python -m tests.browser.ugly`, beside a running Debrief.
+
+Names of 200 characters from right to left, 60 fields, markup, emoji, one word of 10,000 letters,
+nothing said at all, ids without an end, and a failure of every kind.
+"""
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import django
+
+LONG_NAME = ("خط الفواتير والدعم الفني للعملاء في جميع الفروع والمناطق " * 4)[:199] + "!"
+HTML = "<script>alert('x')</script><b>bold</b> {{ 7|add:1 }} {% csrf_token %} &amp; \u202e abc"
+EMOJI = "👩🏽‍🚒🏳️‍🌈🇺🇳 né\u0301e 🤦🏿‍♂️" * 12
+FIELDS = 60
+
+
+def main() -> None:
+    """Add it all; a second run adds only a second agent."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    from apps.accounts.actors import Actor
+    from apps.agents.services import create_agent, save_draft
+    from apps.intake.services import take_in
+
+    by = Actor.system("ugly data")
+    agent = create_agent(name=LONG_NAME, channel="voice", by=by)
+    save_draft(
+        agent=agent,
+        by=by,
+        changes={"analysis": {"instructions": HTML * 40, "schema": _schema()}},
+    )
+    report = take_in(lines=list(_lines(agent.public_id)), by=by, source="ugly", analyze=False)
+    assert not report.refused, report.errors
+    _fail_in_every_way()
+
+
+def _schema() -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        f"field_{number:02}_{'x' * (number % 7 * 6)}": {
+            "type": ("string", "boolean", "number", "integer")[number % 4],
+            "description": HTML if number % 9 == 0 else "What was it, in a word? " * (number % 5),
+        }
+        for number in range(FIELDS - 1)
+    }
+    properties["list_of_things"] = {"type": "array", "items": {"type": "string"}}
+    return {"type": "object", "properties": properties, "required": list(properties)[:5]}
+
+
+def _lines(agent: str) -> list[dict[str, Any]]:
+    from django.utils import timezone
+
+    now = timezone.now()
+
+    def call(key: str, said: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        return {
+            "agent_id": agent,
+            "channel": "voice",
+            "external_id": f"{key}-{'0123456789' * 12}",
+            "status": "ended",
+            "started_at": (now - timedelta(hours=len(key))).isoformat(),
+            "duration_ms": 359_999_000,
+            "from_number": "+15550100",
+            "messages": said,
+            "metadata": {HTML[:60]: HTML, "k" * 200: "v" * 5_000},
+            **more,
+        }
+
+    ten_thousand = [{"role": "user", "content": "W" * 10_000}, {"role": "agent", "content": EMOJI}]
+    everything = {
+        "call_summary": (HTML + EMOJI) * 6,
+        "call_successful": False,
+        "user_sentiment": "Negative",
+        "list_of_things": [HTML, EMOJI, "W" * 400, *map(str, range(60))],
+        **{f"field_{n:02}_{'x' * (n % 7 * 6)}": "V" * 300 for n in range(0, 20, 4)},
+    }
+    person = {"first_name": LONG_NAME[:140], "last_name": "W" * 140, "phone_number": "+15550100"}
+    return [
+        call("markup", [{"role": "user", "content": HTML * 20}], analysis=everything),
+        call("word", ten_thousand, contact=person, analysis={"call_summary": "W" * 3_000}),
+        call("silent", []),
+        call("many", [{"role": "agent", "content": f"{n} {EMOJI}"} for n in range(400)]),
+        call("tool", [{"role": "tool_call", "content": '{"name": "' + "n" * 900 + '"}'}]),
+        *(call(f"failed-{n}", [{"role": "user", "content": "Hello?"}]) for n in range(20)),
+    ]
+
+
+def _fail_in_every_way() -> None:
+    from django.utils import timezone
+
+    from apps.analysis.models import Analysis
+    from apps.conversations.models import Conversation
+    from apps.llm.errors import ErrorCode
+
+    calls = Conversation.objects.filter(external_id__startswith="failed-")
+    for call, code in zip(calls.select_related("agent_version"), ErrorCode.values, strict=False):
+        Analysis.objects.create(
+            conversation=call,
+            config_id=call.agent_version.config_id,
+            agent_version=call.agent_version,
+            trigger="initial",
+            state="failed",
+            error_code=code,
+            error_message=HTML * 3,
+            raw_output='{"call_summary": "' + "cut " * 400,
+            model="smollm2-135m-instruct",
+            requested_by="ugly data",
+            finished_at=timezone.now(),
+        )
+        Conversation.objects.filter(pk=call.pk).update(
+            analysis_state="failed", analysis_reason=code
+        )
+
+
+if __name__ == "__main__":
+    main()
