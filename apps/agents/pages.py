@@ -121,6 +121,4 @@ def side_of(agent: Agent, key: str) -> Side:
         if save:
             content = content_of_save(save, agent.channel)
             return Side(key, f"a save of {save.agent_version.label}", save.by, save.at, content)
-    if not key:
-        raise NotFound("Pick two lines of the history to compare.")
     raise NotFound(f"{agent.name} has no state “{key[:20]}”. Pick two lines of its history.")

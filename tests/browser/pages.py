@@ -39,7 +39,7 @@ class Places:
             "fields": f"{self.agent}fields/",
             "post-analysis": f"{self.agent}post-analysis/",
             "versions": f"{self.agent}versions/",
-            "compare": f"{self.agent}compare/",
+            "compare": f"{self.agent}compare/?from=v1&to=draft",
             "publish": f"{self.agent}publish/",
             "api-keys": "/api-keys/",
             "api-key-new": "/api-keys/new/",

@@ -1,7 +1,8 @@
 """Takes a picture of every page: `python -m tests.browser.screens FOLDER [SCENE…]`.
 
-Each scene (demo, empty, ugly) is a Debrief of its own, and each page is taken wide and on a
-phone, light and dark. To be looked at by a person; what can be tested is in test_accessibility.
+Each scene (demo, empty, ugly, readme) is a Debrief of its own, and each page is taken wide and on
+a phone, light and dark. To be looked at by a person; what can be tested is in test_accessibility.
+The pictures of docs/images are of the scene readme, wide and light.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from tests.browser.product import PHONE, WIDE, Product, Visit
 from tests.config.running import Running, environment
 from tests.install_browser import ARGUMENTS, executable
 
-SCENES = ("demo", "empty", "ugly")
+SCENES = ("demo", "empty", "ugly", "readme")
 LOOKS = {
     "wide-light": (WIDE, False),
     "wide-dark": (WIDE, True),
@@ -30,6 +31,7 @@ LOOKS = {
 }
 EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/api-keys/", "/people/",
          "/audit/", "/profile/", "/agents/new/", "/backfills/new/?channel=voice")  # fmt: skip
+README_TOPICS = ("double_charge", "payment_failed", "plan_price", "refund")
 TWELVE_FILTERS = (
     "/calls/?agent__isset=true&status=ended&status=error&duration_ms__gte=0&message_count__gte=0"
     "&language__ne=xx&direction__ne=outbound&from_number__contains=%2B1555&source=ugly"
@@ -58,9 +60,11 @@ def main() -> None:
 
 @contextmanager
 def _running(scene: str) -> Iterator[Product]:
+    # A key that nothing is sent with: it makes the pages show a priced model.
+    priced = {"OPENAI_API_KEY": "none"} if scene == "readme" else {}
     with tempfile.TemporaryDirectory(prefix="debrief-seen-", ignore_cleanup_errors=True) as name:
         data_dir = Path(name) / "data"
-        with Running(data_dir, *(["--no-demo"] if scene == "empty" else [])) as running:
+        with Running(data_dir, *(["--no-demo"] if scene == "empty" else []), **priced) as running:
             url = running.wait_for(r"ready at (http://\S+?)/?$").group(1)
             env = environment(DATA_DIR=str(data_dir))
             if scene == "ugly":
@@ -103,6 +107,11 @@ def _shown(scene: str, window: Visit) -> dict[str, Callable[[Page], None]]:
     if scene == "ugly":
         return _ugly(window, at)
     places = find_places(window)
+    if scene == "readme":
+        opened = _opened(window, places)
+        topics = "&".join(f"analysis.topic={name}" for name in README_TOPICS)
+        calls = f"/calls/?agent={places.agent_id}&{topics}"
+        return {"calls": at(calls), "backfill": opened["dialog-backfill"]}
     shown = {name: at(path) for name, path in places.pages().items()}
     return shown | _opened(window, places)
 

@@ -40,7 +40,9 @@ def _schema() -> dict[str, Any]:
     properties: dict[str, Any] = {
         f"field_{number:02}_{'x' * (number % 7 * 6)}": {
             "type": ("string", "boolean", "number", "integer")[number % 4],
-            "description": HTML if number % 9 == 0 else "What was it, in a word? " * (number % 5),
+            "description": HTML
+            if number % 9 == 0
+            else ("What was it, in a word? " * (number % 5)).strip(),
         }
         for number in range(FIELDS - 1)
     }
