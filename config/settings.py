@@ -51,6 +51,8 @@ if not SECRET_KEY and BEYOND_LOOPBACK:
     raise ImproperlyConfigured("SECRET_KEY must be set when ALLOWED_HOSTS reaches beyond loopback.")
 if not SECRET_KEY:
     SECRET_KEY = kept_secret(DATA_DIR / "secret_key")
+# Keys that were in use before: what they signed and encrypted can still be read.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 
 # Beyond loopback means HTTPS, unless a trusted network without it is named as such.
 PLAIN_HTTP = env.bool("PLAIN_HTTP", default=not BEYOND_LOOPBACK)

@@ -1,0 +1,52 @@
+"""Secrets that must be read again, such as an endpoint's signing secret, kept as ciphertext.
+
+What only has to be recognised (API keys, passwords) is hashed instead. The key is derived from
+SECRET_KEY: a copy of the database alone reads nothing. Keys of SECRET_KEY_FALLBACKS still
+decrypt, so that SECRET_KEY can be changed.
+"""
+
+import base64
+from functools import lru_cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+
+from .errors import UserError
+
+
+class Unreadable(UserError):
+    """A stored secret was encrypted with a SECRET_KEY that is not known any more."""
+
+    code = "secret_unreadable"
+
+
+def encrypt(secret: str) -> bytes:
+    """The secret as ciphertext; another one each time."""
+    return _box(_keys()).encrypt(secret.encode())
+
+
+def decrypt(stored: bytes | memoryview) -> str:
+    """The secret again. Raises Unreadable where SECRET_KEY has changed since."""
+    try:
+        return _box(_keys()).decrypt(bytes(stored)).decode()
+    except InvalidToken:
+        raise Unreadable(
+            "This secret was stored with another SECRET_KEY and cannot be read. Set a new secret, "
+            "or name the old key in SECRET_KEY_FALLBACKS."
+        ) from None
+
+
+def _keys() -> tuple[str, ...]:
+    return (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+
+
+@lru_cache(maxsize=4)
+def _box(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(_derived(key)) for key in keys])
+
+
+def _derived(key: str) -> bytes:
+    kdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"debrief stored secrets")
+    return base64.urlsafe_b64encode(kdf.derive(key.encode()))
