@@ -4,10 +4,8 @@ Tokens of transcripts are estimated when they come in; here the constant part of
 schema and the expected answer are added, and the model's correction by real usage is applied.
 """
 
-import json
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 from apps.agents.documents import ConfigDocument
@@ -15,10 +13,10 @@ from apps.agents.plans import Plan
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import correct_estimates
 from apps.llm.specs import TokenUsage
-from apps.llm.tokens import estimate_tokens
 
 from .models import AnalysisQuerySet, State
 from .prompts import constant_part
+from .requesting import compiled
 
 #: Tokens that frame the messages of a request and name the facts of the conversation.
 FRAME_TOKENS = 40
@@ -88,15 +86,10 @@ def learn_from(analyses: AnalysisQuerySet) -> None:
     )
 
 
-@lru_cache(maxsize=1024)
-def _constant_tokens(sha256: str, text: str) -> int:
-    return estimate_tokens(text)
-
-
 def constant_tokens(sha256: str, document: ConfigDocument) -> int:
-    """Tokens of what every request of a config repeats: its instructions and its schema."""
-    schema = json.dumps(document.answer_schema(), ensure_ascii=False, separators=(",", ":"))
-    return constant_part(document)[1] + _constant_tokens(sha256, schema)
+    """Tokens of what every request of a config repeats: its instructions, and its schema in the
+    form in which it is sent."""
+    return constant_part(document)[1] + compiled(sha256, document).tokens
 
 
 def expected_answer_tokens(document: ConfigDocument) -> int:

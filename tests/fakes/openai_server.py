@@ -18,6 +18,7 @@ tokens for a beginning that it has seen before.
 ``refuse``       what it does not know: json_schema, bounds, tools, json_object, cap, cache_key
 ``record``       how many of the last bodies and arrival times to keep (50)
 ``key``          the only API key it takes
+``tokenizer``    "o200k" counts tokens as OpenAI's models do, the schema included; unset estimates
 
 A transcript can carry its own fate: ``[[fake:refusal]]``, ``[[fake:late:3]]``, or, for the first
 request only, ``[[fake:429 once]]``. ``[[id:NAME]]`` in a prompt names the conversation in the
@@ -55,7 +56,7 @@ SETTINGS: dict[str, Callable[[Any], Any]] = {
     "script": deque,
     "refuse": set,
     **dict.fromkeys(
-        ("latency", "jitter", "always", "probability", "models", "quota_after", "key"),
+        ("latency", "jitter", "always", "probability", "models", "quota_after", "key", "tokenizer"),
         lambda value: value,
     ),
 }
@@ -78,6 +79,7 @@ class State:
         self.quota_after: int | None = None
         self.refuse: set[str] = set()
         self.key: str | None = None
+        self.tokenizer: str | None = None
         self.random = random.Random(0)
         self.bodies: deque[dict[str, Any]] = deque(maxlen=50)
         self.headers: deque[dict[str, str]] = deque(maxlen=50)
@@ -299,17 +301,20 @@ class Server:
 
     def usage(self, body: dict[str, Any], text: str) -> dict[str, Any]:
         state = self.state
+        count = _tokens if state.tokenizer else estimate_tokens
         first = body["messages"][0]["content"] or ""
+        if state.tokenizer:  # the schema stands before the first message and is cached with it
+            first = json.dumps(body.get("response_format", {}), ensure_ascii=False) + first
         key = first + str(body.get("prompt_cache_key", ""))
         prefix = state.prefixes.get(first)
         if prefix is None:
-            prefix = state.prefixes[first] = estimate_tokens(first)
+            prefix = state.prefixes[first] = count(first)
             if len(state.prefixes) > 1_000:
                 state.prefixes.popitem(last=False)
-        rest = sum(4 + estimate_tokens(m["content"] or "") for m in body["messages"][1:])
+        rest = sum(4 + count(m["content"] or "") for m in body["messages"][1:])
         cached = prefix - prefix % 128 if key in state.seen and prefix >= 1_024 else 0
         state.seen.add(key)
-        prompt, output = prefix + rest + 7, estimate_tokens(text)
+        prompt, output = prefix + rest + 7, count(text)
         state.input_tokens += prompt
         state.cached_tokens += cached
         state.output_tokens += output
@@ -337,6 +342,13 @@ class Server:
             case "drip" | "huge":
                 return await _stream(request, kind, argument, made)
         return web.Response(body=made, content_type="application/json", headers=headers)
+
+
+def _tokens(text: str) -> int:
+    """Counted by the tokenizer of OpenAI's models; loaded by those who ask for it."""
+    from rs_bpe.bpe import openai
+
+    return int(openai.o200k_base().count(text))
 
 
 def _schema_in_prompt(messages: list[dict[str, Any]]) -> Any:
