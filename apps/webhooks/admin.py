@@ -13,6 +13,7 @@ class EndpointAdmin(ReadOnlyAdmin):
     list_display = ("url", "public_id", "events", "agent", "consecutive_failures", "disabled_at")
     list_select_related = ("agent",)
     search_fields = ("url", "=public_id")
+    exclude = ("old_secret_until",)
 
 
 @admin.register(Event)

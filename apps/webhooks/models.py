@@ -7,7 +7,7 @@ wants it with it. So nothing is lost while an endpoint, a worker or the broker i
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import URLValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 
 from apps.agents.models import Agent
@@ -46,17 +46,39 @@ class DeliveryState(models.TextChoices):
     DROPPED = "dropped", "Dropped"
 
 
+class DisabledCause(models.TextChoices):
+    """Who or what switched an endpoint off."""
+
+    PERSON = "person", "Switched off"
+    FAILING = "failing", "Failed for a day"
+    GONE = "gone", "Answered 410 Gone"
+
+
+class EndpointQuerySet(models.QuerySet["Endpoint"]):
+    def enabled(self) -> "EndpointQuerySet":
+        return self.filter(disabled_at=None)
+
+    def given_up(self) -> "EndpointQuerySet":
+        """Those that nobody switched off: they failed until they were not tried any more."""
+        return self.filter(disabled_cause__in=[DisabledCause.FAILING, DisabledCause.GONE])
+
+
 class Endpoint(models.Model):
     """An address of another program, and what it wants to be told.
 
     ``secret_encrypted`` is the signing secret, which has to be read again to sign (a hash would
-    not do). It is ciphertext: ``apps.core`` will hold the one cipher, with its key, when the
-    first room needs it; until then nothing writes this column, and no secret may go there plain.
+    not do); it is ciphertext of `apps.core.cipher`. The one before it signs as well until
+    ``old_secret_until``, so that a receiver can change over without losing anything.
+
+    ``failing_since`` is the first failure after the last success, and ``rest_until`` how long
+    nothing is sent because of it: an endpoint that is down is probed, not flooded.
     """
 
     public_id = models.CharField(max_length=40, unique=True, default=endpoint_id, editable=False)
     url = models.CharField(max_length=2000, validators=[URLValidator(schemes=["http", "https"])])
     secret_encrypted = models.BinaryField()
+    old_secret_encrypted = models.BinaryField(null=True, blank=True)
+    old_secret_until = models.DateTimeField(null=True, blank=True)
     events = ArrayField(models.CharField(max_length=40, choices=EventType.choices))
     agent = models.ForeignKey(
         Agent,
@@ -69,10 +91,17 @@ class Endpoint(models.Model):
     consecutive_failures = models.PositiveIntegerField(
         default=0, help_text="Back to 0 with each success; above a limit it is disabled."
     )
+    failing_since = models.DateTimeField(null=True, blank=True)
+    rest_until = models.DateTimeField(null=True, blank=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
+    disabled_cause = models.CharField(
+        max_length=10, blank=True, choices=DisabledCause.choices, db_default=""
+    )
     disabled_reason = models.TextField(blank=True, help_text="A sentence for its owner.")
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now())
+
+    objects = EndpointQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
@@ -92,6 +121,16 @@ class Endpoint(models.Model):
                 | Q(disabled_at__isnull=False) & ~Q(disabled_reason=""),
                 name="endpoint_disabled_with_reason",
             ),
+            models.CheckConstraint(
+                condition=Q(disabled_cause="")
+                | Q(disabled_cause__in=DisabledCause.values, disabled_at__isnull=False),
+                name="endpoint_disabled_cause_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(old_secret_encrypted=None, old_secret_until=None)
+                | Q(old_secret_encrypted__isnull=False, old_secret_until__isnull=False),
+                name="endpoint_old_secret_ends",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -107,7 +146,8 @@ class Event(models.Model):
 
     Events of one conversation are in the order of their ids: each is written under the lock of
     the conversation's row. Across conversations ids say nothing, they are not in commit order.
-    Erasing a conversation takes its events along (product 2.7).
+    Erasing a conversation takes its events along (product 2.7). ``payload`` is the body as it
+    is sent, byte for byte: JSON as text, because jsonb loses the order of keys.
     """
 
     public_id = models.CharField(max_length=40, default=event_id, editable=False)
@@ -121,7 +161,8 @@ class Event(models.Model):
         db_index=False,
         help_text="Empty for what is not about one, such as a backfill.",
     )
-    payload = models.JSONField()
+    payload = models.TextField()
+    is_test = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -129,6 +170,9 @@ class Event(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["public_id"], name="event_public_id_once"),
             models.CheckConstraint(condition=Q(type__in=EventType.values), name="event_type_known"),
+            models.CheckConstraint(
+                condition=Q(payload__startswith="{"), name="event_payload_object"
+            ),
         ]
         indexes = [
             models.Index(
@@ -149,6 +193,9 @@ class Delivery(models.Model):
     token, and records only while it still holds that token. It is claimed only when no earlier
     event of its conversation is pending for the endpoint. *Failed*: tried for a day. *Dropped*:
     not tried to the end, because the endpoint was disabled. *Send again* makes it pending.
+
+    ``conversation_key`` is the event's conversation, repeated here for the order alone: the
+    event's own foreign key is the one that erasing goes by.
     """
 
     endpoint = models.ForeignKey(
@@ -160,10 +207,14 @@ class Delivery(models.Model):
     state = models.CharField(
         max_length=10, choices=DeliveryState.choices, default=DeliveryState.PENDING
     )
-    not_before = models.DateTimeField(
-        null=True, blank=True, help_text="The next try; empty: at once."
-    )
+    conversation_key = models.BigIntegerField(null=True, blank=True, editable=False)
+    not_before = models.DateTimeField(db_default=Now(), help_text="The next try.")
     attempts = models.PositiveIntegerField(default=0)
+    tries = models.JSONField(
+        default=list,
+        db_default=Value("[]", models.JSONField()),
+        help_text="Each try: when, status or error, milliseconds; the last ones.",
+    )
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
 
@@ -177,7 +228,11 @@ class Delivery(models.Model):
     response = models.CharField(
         max_length=KEPT_CHARACTERS, blank=True, help_text="Headers and body of the answer, cut."
     )
+    duration_ms = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
+    first_attempt_at = models.DateTimeField(
+        null=True, blank=True, help_text="The day of retries counts from here."
+    )
     last_attempt_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -203,7 +258,16 @@ class Delivery(models.Model):
         ]
         indexes = [
             models.Index(F("endpoint"), F("id").desc(), name="delivery_endpoint_recent"),
-            models.Index(fields=["id"], condition=Q(state="pending"), name="delivery_work"),
+            models.Index(
+                fields=["endpoint", "not_before", "id"],
+                condition=Q(state="pending"),
+                name="delivery_due",
+            ),
+            models.Index(
+                fields=["endpoint", "conversation_key", "id"],
+                condition=Q(state="pending", conversation_key__isnull=False),
+                name="delivery_order",
+            ),
         ]
 
     def __str__(self) -> str:

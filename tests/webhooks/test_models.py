@@ -38,7 +38,7 @@ def make_endpoint(**values: Any) -> Endpoint:
 
 def make_event(**values: Any) -> Event:
     return Event.objects.create(
-        **{"type": EventType.BACKFILL_COMPLETED, "payload": {"event": "x"}, **values}
+        **{"type": EventType.BACKFILL_COMPLETED, "payload": '{"event": "x"}', **values}
     )
 
 
@@ -164,7 +164,18 @@ def test_what_is_kept_of_a_try_is_cut(column: str) -> None:
 @pytest.mark.parametrize(
     ("queryset", "index"),
     [
-        (Delivery.objects.filter(state="pending").order_by("id"), "delivery_work"),
+        (
+            Delivery.objects.filter(state="pending", endpoint=1, not_before__lte=NOW).order_by(
+                "not_before", "id"
+            ),
+            "delivery_due",
+        ),
+        (
+            Delivery.objects.filter(
+                state="pending", endpoint=1, conversation_key=1, conversation_key__isnull=False
+            ).order_by("id"),
+            "delivery_order",
+        ),
         (Delivery.objects.filter(endpoint=1).order_by("-id"), "delivery_endpoint_recent"),
         (Event.objects.filter(conversation=1).order_by("id"), "event_conversation_order"),
     ],

@@ -1,0 +1,121 @@
+"""The outbox: an event is written in the transaction of what it tells, or not at all.
+
+With no endpoint that wants it, an event costs one query of a tiny table and leaves nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from apps.core.tasks import enqueue
+
+from .models import Delivery, DeliveryState, DisabledCause, Endpoint, Event, EventType, event_id
+from .payloads import body_of
+
+KEPT_FOR_DISABLED = timedelta(days=30)
+"""How long events are noted, as dropped, for an endpoint that was given up: whoever enables it
+again may have them sent. For one that a person switched off nothing is noted."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """Something that happened, to be told to the endpoints that want it.
+
+    ``payload`` is the body with its keys in the order in which they are sent. ``agent_id`` (our
+    primary key) is the agent that it concerns: None reaches only endpoints of all agents.
+    Events of one ``conversation_id`` are delivered in the order in which they are written.
+    """
+
+    type: EventType
+    payload: dict[str, Any]
+    agent_id: int | None = None
+    conversation_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    endpoint_id: int
+    events: frozenset[str]
+    agent_id: int | None
+    enabled: bool
+
+    def wants(self, event: NewEvent) -> bool:
+        return event.type in self.events and self.agent_id in {None, event.agent_id}
+
+
+def wanted(*types: EventType) -> bool:
+    """Whether anybody listens to one of these: if not, no payload needs to be built."""
+    return _noted().filter(events__overlap=[str(t) for t in types]).exists()
+
+
+def write(events: Sequence[NewEvent]) -> int:
+    """Store events with a delivery for each endpoint that wants them; how many were stored.
+
+    Call it inside the transaction of what the events tell; those about a conversation under the
+    lock of its row, which gives them their order. The delivery starts when that commits.
+    """
+    listeners = _lock_listeners() if events else []
+    heard = [(e, to) for e in events if (to := [x for x in listeners if x.wants(e)])]
+    if not heard:
+        return 0
+    rows = Event.objects.bulk_create(
+        Event(
+            public_id=event_id(),
+            type=event.type,
+            conversation_id=event.conversation_id,
+            payload=body_of(event.payload),
+        )
+        for event, _ in heard
+    )
+    Delivery.objects.bulk_create(
+        _delivery(row, listener)
+        for row, (_, to) in zip(rows, heard, strict=True)
+        for listener in to
+    )
+    if any(listener.enabled for _, to in heard for listener in to):
+        kick()
+    return len(rows)
+
+
+def kick() -> None:
+    """Let a worker look for deliveries once the current transaction commits."""
+    enqueue("webhooks.deliver", queue="outbound")
+
+
+def _delivery(event: Event, listener: _Listener) -> Delivery:
+    now = timezone.now()
+    return Delivery(
+        endpoint_id=listener.endpoint_id,
+        event=event,
+        conversation_key=event.conversation_id,
+        not_before=now,
+        state=DeliveryState.PENDING if listener.enabled else DeliveryState.DROPPED,
+        finished_at=None if listener.enabled else now,
+    )
+
+
+def _noted() -> Any:
+    """Endpoints for which events are written: the enabled ones, and those lately given up."""
+    given_up = Endpoint.objects.given_up().filter(
+        disabled_at__gt=timezone.now() - KEPT_FOR_DISABLED
+    )
+    return Endpoint.objects.enabled() | given_up
+
+
+_LISTENERS = """
+SELECT id, events, agent_id, disabled_at IS NULL FROM webhooks_endpoint
+WHERE disabled_at IS NULL OR disabled_cause = ANY(%s) AND disabled_at > %s
+ORDER BY id FOR KEY SHARE
+"""
+
+
+def _lock_listeners() -> list[_Listener]:
+    """The endpoints for which events are written, kept from being deleted until the commit."""
+    causes = [DisabledCause.FAILING.value, DisabledCause.GONE.value]
+    with connection.cursor() as cursor:
+        cursor.execute(_LISTENERS, [causes, timezone.now() - KEPT_FOR_DISABLED])
+        return [_Listener(pk, frozenset(events), agent, on) for pk, events, agent, on in cursor]
