@@ -1,6 +1,6 @@
 """Django admin of this room: sources and what came in by them, refused payloads above all.
 
-Sources are made by a command, which encrypts the secret.
+Sources are made on the page *Intake* or by a command; both encrypt the secret.
 """
 
 from django.contrib import admin
@@ -14,6 +14,7 @@ from .models import IntakePayload, IntakeSource, SourceAgent
 class IntakeSourceAdmin(ReadOnlyAdmin):
     list_display = ("name", "public_id", "kind", "platform_analysis", "wait_minutes", "created_by")
     list_filter = ("kind",)
+    exclude = ("secret_set_at",)  # nothing of the secret is shown here, not even its age
     search_fields = ("name", "=public_id")
 
 
@@ -26,9 +27,9 @@ class SourceAgentAdmin(ReadOnlyAdmin):
 
 @admin.register(IntakePayload)
 class IntakePayloadAdmin(ReadOnlyAdmin):
-    list_display = ("received_at", "source", "event", "external_id", "state", "reason")
+    list_display = ("received_at", "source", "door", "event", "external_id", "state", "reason")
     list_select_related = ("source",)
-    list_filter = ("state", "source")
+    list_filter = ("state", "source", "door")
     search_fields = ("=external_id", "=source__public_id")
     readonly_fields = ("raw_text",)
     show_full_result_count = False

@@ -36,15 +36,17 @@ class PayloadState(models.TextChoices):
 class IntakeSource(models.Model):
     """One account at a platform, with its own door, secret and rule.
 
-    ``secret_encrypted`` is what the platform signs with, which has to be read again to verify.
-    It is ciphertext: ``apps.core`` will hold the one cipher, with its key, when the first room
-    needs it; until then nothing writes this column, and no secret may go there plain.
+    ``secret_encrypted`` is what the platform signs with, as ciphertext of ``apps.core.cipher``: it
+    has to be read again to verify. Some platforms name theirs only once they know the door; until
+    it is entered, ``secret_set_at`` is null, the column holds a secret that nobody has, and
+    whatever arrives is refused and kept.
     """
 
     public_id = models.CharField(max_length=40, unique=True, default=source_id, editable=False)
     kind = models.CharField(max_length=15, choices=Platform.choices)
     name = models.CharField(max_length=100, unique=True)
     secret_encrypted = models.BinaryField()
+    secret_set_at = models.DateTimeField(null=True, blank=True)
     platform_analysis = models.CharField(
         max_length=10, choices=PlatformAnalysis.choices, default=PlatformAnalysis.OURS
     )
@@ -106,18 +108,55 @@ class SourceAgent(models.Model):
         return f"{self.external_id} → {self.agent_id}"
 
 
+class LineDoor(models.TextChoices):
+    """The doors that belong to no source; what they refuse is kept line by line."""
+
+    API = "api", "REST API"
+    BULK = "bulk", "Bulk upload"
+    FILE = "file", "File"
+
+
 class IntakePayload(models.Model):
     """One payload as it came, kept for inspection; a refused one with the reason.
 
     A body that is JSON which jsonb can hold is in ``body``; any other (broken, with NUL
     characters or lone surrogates) is in ``raw``, byte by byte, so that nothing that was refused
     is lost. Erasing a conversation takes what came of it along; refused payloads of it are found
-    by source and external id (product 2.7).
+    by source (or ``source_name``) and external id (product 2.7).
+
+    A line that one of our own doors refused is a row too, without a source: ``door`` says which
+    one, the other columns how it was read there, so that it can be replayed alike.
     """
 
     source = models.ForeignKey(
-        IntakeSource, on_delete=models.PROTECT, related_name="payloads", db_index=False
+        IntakeSource,
+        on_delete=models.PROTECT,
+        related_name="payloads",
+        db_index=False,
+        null=True,
+        blank=True,
     )
+    door = models.CharField(max_length=10, choices=LineDoor.choices, blank=True, db_default="")
+    line = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Its number in the upload or file, from 1."
+    )
+    source_name = models.CharField(
+        max_length=100,
+        blank=True,
+        db_default="",
+        help_text="The `source` that a line was read for.",
+    )
+    default_agent = models.ForeignKey(
+        Agent,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="The agent of lines that name none, where the sender chose one.",
+    )
+    sent_by = models.CharField(max_length=200, blank=True, db_default="")
+
     external_id = models.CharField(
         max_length=300, blank=True, help_text="The conversation's id there, where it could be read."
     )
@@ -126,12 +165,29 @@ class IntakePayload(models.Model):
     )
     body = models.JSONField(null=True, blank=True)
     raw = models.BinaryField(null=True, blank=True)
+    size = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Bytes as they came; fewer are kept where it was cut."
+    )
+    cut = models.BooleanField(
+        db_default=False, default=False, help_text="Only the beginning is kept, in `raw`."
+    )
     state = models.CharField(max_length=10, choices=PayloadState.choices)
+    code = models.CharField(
+        max_length=50,
+        blank=True,
+        db_default="",
+        help_text="Why it was refused, for programs: unknown_agent, bad_signature, …",
+    )
     reason = models.TextField(blank=True, help_text="Why it was refused, as a sentence.")
+    note = models.TextField(
+        blank=True, db_default="", help_text="What is worth knowing of one that was taken."
+    )
     conversation = models.ForeignKey(
         Conversation, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
     received_at = models.DateTimeField(db_default=Now())
+    replayed_at = models.DateTimeField(null=True, blank=True)
+    replayed_by = models.CharField(max_length=200, blank=True, db_default="")
 
     class Meta:
         ordering = ["-pk"]
@@ -145,8 +201,43 @@ class IntakePayload(models.Model):
                 condition=Q(body__isnull=False, raw=None) | Q(body__isnull=True, raw__isnull=False),
                 name="intake_payload_one_body",
             ),
+            models.CheckConstraint(
+                condition=Q(source__isnull=False, door="")
+                | Q(source__isnull=True, door__in=LineDoor.values),
+                name="intake_payload_one_door",
+            ),
+            models.CheckConstraint(
+                condition=Q(cut=False) | Q(raw__isnull=False), name="intake_payload_cut_is_raw"
+            ),
         ]
-        indexes = [models.Index(fields=["source", "external_id"], name="intake_payload_of")]
+        indexes = [
+            models.Index(fields=["source", "external_id"], name="intake_payload_of"),
+            # The page: all of them, one source's, and those that were refused, newest first.
+            models.Index(fields=["received_at", "id"], name="intake_payload_at"),
+            models.Index(fields=["source", "received_at", "id"], name="intake_payload_source_at"),
+            models.Index(
+                fields=["received_at", "id"],
+                condition=Q(state=PayloadState.REFUSED),
+                name="intake_payload_refused_at",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.event or 'payload'} {self.external_id}".rstrip()
+
+
+class Erased(models.Model):
+    """A conversation that was erased of late, known by a keyed hash of its source and id alone.
+
+    A door asks here before it takes something in again; the row says nothing to anyone else.
+    """
+
+    digest = models.BinaryField(max_length=32, primary_key=True)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "erased conversations"
+        indexes = [models.Index(fields=["at"], name="intake_erased_age")]
+
+    def __str__(self) -> str:
+        return bytes(self.digest).hex()[:12]
