@@ -35,4 +35,14 @@
   document.addEventListener("focusin", (event) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) close(menu);
   });
+
+  // A swap that takes the focused control away leaves the focus where the next filter is added.
+  let held = null;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    held = event.detail.target.contains(document.activeElement) ? event.detail.target.id : null;
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    if (held && document.activeElement === document.body) document.getElementById(held)?.querySelector("[data-key='f']")?.focus();
+    held = null;
+  });
 })();

@@ -107,6 +107,15 @@ def test_calls_by_keyboard_alone(visit: Callable[..., Visit]) -> None:
     press("Escape")
     expect(editor).to_have_count(0)
 
+    press("f")
+    editor.get_by_label("Field").select_option("direction")
+    editor.get_by_label("Inbound").check()
+    editor.get_by_role("button", name="Apply").press("Enter")
+    expect(page).to_have_url(re.compile("direction=inbound"))
+    expect(page.locator("summary", has_text="Add filter")).to_be_focused()
+    page.get_by_role("link", name=re.compile("Remove filter: Direction")).press("Enter")
+    expect(page).not_to_have_url(re.compile("direction="))
+
     rows = page.locator(".row-link")
     second = rows.nth(1).get_attribute("href") or ""
     page.get_by_role("heading", level=1).click()
