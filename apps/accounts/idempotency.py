@@ -1,21 +1,21 @@
 """`Idempotency-Key`: the same write sent twice is done once (interfaces.md).
 
-claim = idempotency.claim(key=…, path=…, actor=…, request=body, now=now)
+claim = idempotency.claim(key=…, path=…, actor=…, sha256=…, now=now)
 if isinstance(claim, Answer):
     return it again
 try: … the write … ; claim.keep(status, body)
 except: claim.forget(); raise
 """
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Func, Q, TextField
 
 from apps.accounts.actors import Actor
-from apps.accounts.models import IdempotencyKey
+from apps.accounts.models import NAMED, IdempotencyKey
 from apps.core.errors import BadRequest, Conflict, UserError
 
 KEPT = timedelta(hours=24)
@@ -42,6 +42,15 @@ class Answer:
 
     status: int
     body: str
+    request_sha256: str
+
+    def check(self, key: str, sha256: str) -> None:
+        """Raise KeyReused (422) unless the first request had the body with this hash."""
+        if self.request_sha256 != sha256:
+            raise KeyReused(
+                f"The Idempotency-Key {key} was used for another request. "
+                "Use a new key for a new one."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +59,53 @@ class Claim:
 
     pk: int
 
-    def keep(self, status: int, body: str) -> None:
-        """Store the answer for the next request with this key."""
-        IdempotencyKey.objects.filter(pk=self.pk).update(status=status, body=body)
+    def keep(self, status: int, body: str, *, sha256: str | None = None) -> None:
+        """Store the answer for the next request with this key.
+
+        ``sha256`` is the hash of a body that was not known when the claim was made.
+        """
+        late = {} if sha256 is None else {"request_sha256": sha256}
+        IdempotencyKey.objects.filter(pk=self.pk).update(status=status, body=body, **late)
 
     def forget(self) -> None:
         """The write did not happen: the key is free again."""
         IdempotencyKey.objects.filter(pk=self.pk).delete()
 
 
-def claim(*, key: str, path: str, actor: Actor, request: bytes, now: datetime) -> Claim | Answer:
+def forget_about(conversation_ids: Sequence[str]) -> int:
+    """Drop the answers that are about these conversations (public ids); how many.
+
+    For erasing: such an answer may hold the whole transcript. An answer that is about a
+    conversation names it first of all, by which an index finds it.
+    """
+    named = Func(F("body"), template=NAMED, output_field=TextField())
+    rows = IdempotencyKey.objects.alias(named=named).filter(named__in=conversation_ids)
+    return rows.delete()[0]
+
+
+def claim(
+    *, key: str, path: str, actor: Actor, sha256: str | None, now: datetime
+) -> Claim | Answer:
     """Take this key for one write, or get the answer that it had within the last 24 hours.
 
+    ``sha256`` is the hash of the body. None where it is read only while the write is done: then
+    `Claim.keep` is told it, and `Answer.check` holds the second body against the first.
     Raises InProgress (409), KeyReused (422), BadRequest for a key that is empty or too long.
     """
     if not 0 < len(key) <= KEY_MAX or "\0" in key:
         raise BadRequest(f"Idempotency-Key must have 1 to {KEY_MAX} characters.")
     who = {"actor": actor.label, "path": path[:300], "key": key}
-    sha256 = hashlib.sha256(request).hexdigest()
     old = Q(created_at__lte=now - KEPT) | Q(status=None, created_at__lte=now - ABANDONED)
     with transaction.atomic():
         IdempotencyKey.objects.filter(old, **who).delete()
         row, new = IdempotencyKey.objects.get_or_create(
-            **who, defaults={"request_sha256": sha256, "created_at": now}
+            **who, defaults={"request_sha256": sha256 or "", "created_at": now}
         )
     if new:
         return Claim(row.pk)
-    if row.request_sha256 != sha256:
-        raise KeyReused(
-            f"The Idempotency-Key {key} was used for another request. Use a new key for a new one."
-        )
+    first = Answer(row.status or 0, row.body, row.request_sha256)
+    if sha256 is not None:
+        first.check(key, sha256)
     if row.status is None:
         raise InProgress("The first request with this Idempotency-Key is still at work.")
-    return Answer(row.status, row.body)
+    return first

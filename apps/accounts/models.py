@@ -4,7 +4,7 @@ from typing import Any, NoReturn, Self
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
 
@@ -216,6 +216,10 @@ class AuditEntry(models.Model):
         raise AppendOnlyError("Audit entries cannot be deleted.")
 
 
+NAMED = "substring(%(expressions)s from 'conv_[0-9A-Za-z]+')"
+"""The conversation that an answer of the API names first, as SQL."""
+
+
 class IdempotencyKey(models.Model):
     """The answer that an API write gave, so that the same `Idempotency-Key` gets it again.
 
@@ -235,7 +239,10 @@ class IdempotencyKey(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["actor", "path", "key"], name="idempotencykey_once"),
         ]
-        indexes = [models.Index(fields=["created_at"], name="idempotencykey_age")]
+        indexes = [
+            models.Index(fields=["created_at"], name="idempotencykey_age"),
+            models.Index(Func(F("body"), template=NAMED), name="idempotencykey_named"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.key} on {self.path}"

@@ -58,7 +58,7 @@ class Analysis(models.Model):
 
     public_id = models.CharField(max_length=40, default=analysis_id, editable=False)
     conversation = models.ForeignKey(
-        Conversation, on_delete=models.CASCADE, related_name="analyses"
+        Conversation, on_delete=models.CASCADE, related_name="analyses", db_index=False
     )
     config = models.ForeignKey(
         AnalysisConfig,
@@ -86,7 +86,13 @@ class Analysis(models.Model):
     requested_by = models.CharField(max_length=200)
     backfill_public_id = models.CharField(max_length=40, blank=True)
     restored_from = models.ForeignKey(
-        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,  # a migration makes it one of the same conversation
     )
 
     output = models.JSONField(null=True, blank=True)
@@ -127,6 +133,8 @@ class Analysis(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(fields=["public_id"], name="analysis_public_id_once"),
+            # Finds the analyses of a conversation, and is what two-column foreign keys refer to.
+            models.UniqueConstraint(fields=["conversation", "id"], name="analysis_of_conversation"),
             models.UniqueConstraint(
                 fields=["conversation"], condition=Q(is_current=True), name="analysis_one_current"
             ),

@@ -104,12 +104,19 @@ class Backfill(models.Model):
 
 
 class BackfillItem(models.Model):
-    """One conversation of a backfill, with the config that it is read with."""
+    """One conversation of a backfill, with the config that it is read with.
+
+    The conversation is empty once it was erased: the item then is what was counted and paid, and
+    has no words (decision 0017). That its analyses are of its own conversation is a foreign key
+    of two columns, made by a migration: an index less than two of one column would need.
+    """
 
     backfill = models.ForeignKey(
         Backfill, on_delete=models.CASCADE, related_name="items", db_index=False
     )
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="+")
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     config = models.ForeignKey(
         AnalysisConfig, on_delete=models.PROTECT, related_name="+", db_index=False
     )
@@ -127,6 +134,7 @@ class BackfillItem(models.Model):
         blank=True,
         related_name="+",
         db_index=False,
+        db_constraint=False,
     )
     previous_analysis = models.ForeignKey(
         Analysis,
@@ -135,6 +143,7 @@ class BackfillItem(models.Model):
         blank=True,
         related_name="+",
         db_index=False,
+        db_constraint=False,
         help_text="What was current when this one was recorded.",
     )
     changed = models.BooleanField(
@@ -157,6 +166,16 @@ class BackfillItem(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(state__in=ItemState.values), name="backfill_item_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(conversation__isnull=False)
+                | Q(
+                    analysis=None,
+                    previous_analysis=None,
+                    error_message="",
+                    state__in=[ItemState.DONE, ItemState.SKIPPED, ItemState.FAILED],
+                ),
+                name="backfill_item_erased_is_bare",
             ),
         ]
         indexes = [

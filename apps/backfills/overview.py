@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Q, Sum
 from django.http import QueryDict
 
 from apps.core.pagination import CursorError, Page, page
@@ -115,12 +115,12 @@ def _line(run: Backfill, row: Mapping[str, Any], asked: Sequence[Asked]) -> Line
 
 
 def failure_groups(run: Backfill) -> list[FailureGroup]:
-    """What failed, by cause, most first, each with its first item."""
+    """What failed, by cause, most first, each with its first item that was not erased."""
     examples = {
         item.error_code: item
         for item in run.items.failed()
         .select_related("conversation")
-        .order_by("error_code", "pk")
+        .order_by("error_code", F("conversation").asc(nulls_last=True), "pk")
         .distinct("error_code")
     }
     return [

@@ -60,9 +60,9 @@ def backfill_json(run: Backfill) -> dict[str, Any]:
 
 
 def item_json(item: BackfillItem) -> dict[str, Any]:
-    """One item; load it with its conversation and analysis."""
+    """One item; load it with its conversation and analysis. No conversation: it was erased."""
     return {
-        "conversation_id": item.conversation.public_id,
+        "conversation_id": item.conversation.public_id if item.conversation else None,
         "state": item.state,
         "error_code": item.error_code or None,
         "error_message": item.error_message or None,

@@ -85,7 +85,7 @@ def progress_of(run: Backfill) -> Progress:
         skipped=Count("pk", filter=Q(state=ItemState.SKIPPED)),
         failed=Count("pk", filter=Q(state=ItemState.FAILED)),
         paid=Sum("cost"),
-        unpriced=Count("pk", filter=Q(cost=None, analysis__isnull=False, input_tokens__gt=0)),
+        unpriced=Count("pk", filter=Q(cost=None, input_tokens__gt=0)),
         input=Coalesce(Sum("input_tokens"), 0),
         output=Coalesce(Sum("output_tokens"), 0),
         lately=Count("pk", filter=Q(finished_at__gt=now - timedelta(seconds=window))),

@@ -130,19 +130,26 @@ def resume(*, run: Backfill, by: Actor) -> None:
 
 
 def retry_failed(*, run: Backfill, by: Actor) -> int:
-    """Queue the failed items of a run again, with the configs frozen at Save; how many."""
+    """Queue the failed items of a run again, with the configs frozen at Save; how many.
+
+    Those whose conversation was erased meanwhile stay failed.
+    """
     with transaction.atomic():
         locked = Backfill.objects.select_for_update().get(pk=run.pk)
         if locked.state in {State.CANCELLING, State.CANCELLED}:
             raise UnableToChange("This backfill was cancelled. Start a new one for what failed.")
-        count = locked.items.failed().update(
-            state="pending",
-            analysis=None,
-            error_code="",
-            error_message="",
-            finished_at=None,
-            not_before=None,
-            changed=None,
+        count = (
+            locked.items.failed()
+            .filter(conversation__isnull=False)
+            .update(
+                state="pending",
+                analysis=None,
+                error_code="",
+                error_message="",
+                finished_at=None,
+                not_before=None,
+                changed=None,
+            )
         )
         if not count:
             raise UnableToChange("Nothing in this backfill has failed.")

@@ -15,8 +15,10 @@ from apps.agents.models import Agent
 from apps.backfills import services
 from apps.backfills.models import Backfill, State
 from apps.backfills.options import Options
+from apps.backfills.progress import progress_of
 from apps.backfills.source import BackfillSource
 from apps.conversations.models import Conversation
+from apps.intake.erasing import erase
 from tests.factories import make_agent, make_conversations
 
 from .test_views import HTMX, as_role, html, text
@@ -345,9 +347,18 @@ def test_two_runs_at_work_share_the_banner(client: Client, agent: Agent) -> None
     assert "1 more" in text(said)
 
 
-def test_an_erased_conversation_leaves_the_page_whole(client: Client, agent: Agent) -> None:
-    run = a_run(agent, 3)
+def test_erased_conversations_leave_the_page_and_its_counts_whole(
+    client: Client, agent: Agent
+) -> None:
+    run = a_run(agent, 4)
     finish(run, changed=2, failed=1)
-    for conversation in Conversation.objects.all()[:2]:
-        conversation.delete()
-    assert client.get(url(run)).status_code == 200
+    before = progress_of(run)
+    erase(conversations=Conversation.objects.all(), by=BY, why="asked for")
+    page = client.get(url(run))
+    assert page.status_code == 200
+    assert text(page).count("Erased conversation") == 4
+    after = progress_of(run)
+    assert (after.done, after.failed, after.cost) == (before.done, before.failed, before.cost)
+    assert (after.skipped, after.left) == (1, 0)  # what was not finished is not to be done
+    with pytest.raises(services.UnableToChange):
+        services.retry_failed(run=run, by=BY)
