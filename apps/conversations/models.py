@@ -26,6 +26,10 @@ class Status(models.TextChoices):
     ERROR = "error", "Error"
 
 
+OPEN = (Status.REGISTERED.value, Status.ONGOING.value)
+CLOSED = (Status.ENDED.value, Status.NOT_CONNECTED.value, Status.ERROR.value)
+
+
 class Direction(models.TextChoices):
     INBOUND = "inbound", "Inbound"
     OUTBOUND = "outbound", "Outbound"
@@ -124,6 +128,16 @@ class Conversation(models.Model):
     stale = models.BooleanField(
         default=False, help_text="Messages came after the analysis was made (product 2.4)."
     )
+    analyze_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="It has ended, and its analysis is asked for by then; empty once it was.",
+    )
+    idle_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When an open chat counts as ended, should nobody write until then.",
+    )
 
     # The current result, as columns
     analysis_state = models.CharField(
@@ -177,6 +191,12 @@ class Conversation(models.Model):
                 condition=Q(recording_url="") | Q(recording_url__regex=r"^https?://"),
                 name="conversation_recording_url_http",
             ),
+            models.CheckConstraint(
+                condition=Q(analyze_at=None) | Q(status__in=CLOSED), name="conversation_due_ended"
+            ),
+            models.CheckConstraint(
+                condition=Q(idle_at=None) | Q(status__in=OPEN), name="conversation_idle_is_open"
+            ),
         ]
         indexes = [
             models.Index(F("channel"), F("sort_at").desc(), F("id").desc(), name="conv_recent"),
@@ -184,6 +204,11 @@ class Conversation(models.Model):
             GinIndex(
                 fields=["analysis_data"], name="conv_analysis_data", opclasses=["jsonb_path_ops"]
             ),
+            # What sweeps look for every few seconds: a handful of rows, whatever the table holds.
+            models.Index(
+                fields=["analyze_at"], condition=Q(analyze_at__isnull=False), name="conv_due"
+            ),
+            models.Index(fields=["idle_at"], condition=Q(idle_at__isnull=False), name="conv_idle"),
         ]
 
     def __str__(self) -> str:
@@ -191,7 +216,7 @@ class Conversation(models.Model):
 
     @property
     def has_ended(self) -> bool:
-        return self.status in {Status.ENDED, Status.ERROR, Status.NOT_CONNECTED}
+        return self.status in CLOSED
 
 
 class Attributes(models.Model):

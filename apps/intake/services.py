@@ -22,6 +22,7 @@ from apps.conversations.models import AnalysisState, Conversation, Trigger
 from apps.conversations.services import GROUP, Outcome, Stored, store_conversations
 
 from .parsing import read_conversation, read_line
+from .rules import PlatformRule
 
 Line = str | bytes | Mapping[str, Any] | ConversationInput
 MAX_ERRORS = 1_000
@@ -74,6 +75,7 @@ class Settings:
     source: str
     default_agents: Mapping[str, Agent]
     analyze: bool = True
+    platform_analysis: PlatformRule | None = None
 
 
 def take_in(
@@ -85,6 +87,7 @@ def take_in(
     on_refused: Callable[[Refusal, Line], None] | None = None,
     on_progress: Callable[[Report], None] | None = None,
     analyze: bool = True,
+    platform_analysis: PlatformRule | None = None,
 ) -> Report:
     """Take in any number of lines; blank ones are passed over but counted as lines.
 
@@ -93,7 +96,7 @@ def take_in(
     ``on_refused`` is told every refusal with its line. Without ``analyze`` no model is asked.
     """
     agents = {} if default_agents is None else default_agents
-    settings = Settings(by, source, agents, analyze)
+    settings = Settings(by, source, agents, analyze, platform_analysis)
     report = Report()
     numbered = ((n, line) for n, line in enumerate(lines, 1) if not _is_blank(line))
     while group := list(islice(numbered, GROUP)):
@@ -114,9 +117,11 @@ def take_in_one(
     by: Actor,
     source: str = "api",
     default_agents: Mapping[str, Agent] | None = None,
+    platform_analysis: PlatformRule | None = None,
 ) -> Stored:
     """Take in one conversation, all or nothing. Raises LineRefused."""
-    settings = Settings(by, source, {} if default_agents is None else default_agents)
+    agents = {} if default_agents is None else default_agents
+    settings = Settings(by, source, agents, platform_analysis=platform_analysis)
     with transaction.atomic():
         (result,) = _take_group([(1, line)], settings, Report())
         if isinstance(result, LineRefused):
