@@ -16,6 +16,8 @@ from apps.conversations.presenting import conversation_json
 from apps.conversations.services import Outcome
 from apps.core.errors import UserError
 from apps.intake.files import split_lines
+from apps.intake.models import LineDoor
+from apps.intake.refusals import keeping, keeping_one
 from apps.intake.services import take_in, take_in_one
 
 from . import lists
@@ -31,7 +33,9 @@ router = Router(tags=["Conversations"])
 def create(request: HttpRequest) -> HttpResponse:
     """Whole or still `ongoing`. The same `source` and `external_id` again is the same
     conversation: 200 instead of 201, and what is new in it is merged."""
-    stored = take_in_one(line=read_object(request), by=actor_of(request))
+    by = actor_of(request)
+    with keeping_one(request.body, by=by):
+        stored = take_in_one(line=read_object(request), by=by)
     status = 201 if stored.outcome == Outcome.ACCEPTED else 200
     return JsonResponse(
         conversation_json(_whole(stored.conversation.public_id), whole=True), status=status
@@ -44,7 +48,10 @@ def bulk(request: HttpRequest) -> HttpResponse:
     """NDJSON: a line that is refused is named with its reason and spoils no other."""
     if not request.META.get("CONTENT_LENGTH"):  # Django then reads nothing, whatever was sent
         return refusal(411, "length_required", "Send the body with its Content-Length.")
-    return JsonResponse(take_in(lines=split_lines(request.read), by=actor_of(request)).as_dict())
+    by = actor_of(request)
+    with keeping(LineDoor.BULK, by=by, source="api") as keep:
+        report = take_in(lines=split_lines(request.read), by=by, on_refused=keep)
+    return JsonResponse(report.as_dict())
 
 
 @router.get("", openapi_extra=FILTERS, summary="List conversations")

@@ -1,5 +1,7 @@
 """The doors of other platforms, and what came in by them (product 2.3)."""
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -116,6 +118,28 @@ class LineDoor(models.TextChoices):
     FILE = "file", "File"
 
 
+class PayloadQuerySet(models.QuerySet["IntakePayload"]):
+    def refused(self) -> "PayloadQuerySet":
+        return self.filter(state=PayloadState.REFUSED)
+
+    def since(self, moment: datetime) -> "PayloadQuerySet":
+        """What arrived at this moment or later."""
+        return self.filter(received_at__gte=moment)
+
+    def replayable(self) -> "PayloadQuerySet":
+        """Refused, kept whole, and not waiting for a replay already."""
+        return self.refused().filter(cut=False, replay_asked_by="")
+
+    def to_replay(self) -> "PayloadQuerySet":
+        """Those that wait for a replay, the oldest first: events of a call go in their order."""
+        return self.exclude(replay_asked_by="").order_by("received_at", "pk")
+
+    def for_list(self) -> "PayloadQuerySet":
+        """What a line of the page shows; the bodies, which may be large, stay where they are."""
+        rows = self.select_related("source", "conversation")
+        return rows.defer("body", "raw", "source__secret_encrypted")
+
+
 class IntakePayload(models.Model):
     """One payload as it came, kept for inspection; a refused one with the reason.
 
@@ -188,6 +212,14 @@ class IntakePayload(models.Model):
     received_at = models.DateTimeField(db_default=Now())
     replayed_at = models.DateTimeField(null=True, blank=True)
     replayed_by = models.CharField(max_length=200, blank=True, db_default="")
+    replay_asked_by = models.CharField(
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="Who wants it replayed, while it waits for that.",
+    )
+
+    objects = PayloadQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
@@ -219,6 +251,11 @@ class IntakePayload(models.Model):
                 fields=["received_at", "id"],
                 condition=Q(state=PayloadState.REFUSED),
                 name="intake_payload_refused_at",
+            ),
+            models.Index(
+                fields=["received_at", "id"],
+                condition=~Q(replay_asked_by=""),
+                name="intake_payload_to_replay",
             ),
         ]
 

@@ -14,7 +14,9 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.core.errors import UserError
 from apps.intake.files import Progress, read_lines
-from apps.intake.services import Line, Refusal, Report, default_agents, take_in
+from apps.intake.models import LineDoor
+from apps.intake.refusals import keeping
+from apps.intake.services import DefaultAgents, Line, Refusal, Report, default_agents, take_in
 
 BAR = 30
 
@@ -25,7 +27,7 @@ class Command(BaseCommand):
     help = (
         "Import conversations from JSON Lines files (.jsonl, .jsonl.gz, - for standard input). "
         "The same file again changes nothing. Refused lines are written beside the file, with "
-        "their reasons."
+        "their reasons, and shown on the page Intake."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -61,13 +63,20 @@ class Command(BaseCommand):
 
     def _import(self, name: str, source: str, agents: Mapping[str, Agent], by: Actor) -> None:
         progress, started = Progress(), time.monotonic()
-        with RefusedLines(name) as refused:
+        chosen = None if isinstance(agents, DefaultAgents) else next(iter(agents.values()))
+        keeping_lines = keeping(LineDoor.FILE, by=by, source=source, default_agent=chosen)
+        with RefusedLines(name) as refused, keeping_lines as keep:
+
+            def on_refused(refusal: Refusal, line: Line) -> None:
+                refused.write(refusal, line)
+                keep(refusal, line)
+
             report = take_in(
                 lines=read_lines(name, progress=progress),
                 by=by,
                 source=source,
                 default_agents=agents,
-                on_refused=refused.write,
+                on_refused=on_refused,
                 on_progress=lambda so_far: self._draw(name, progress, so_far),
             )
         self._clear()
