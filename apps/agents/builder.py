@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 from apps.llm.schema.nodes import escape
+from apps.llm.schema.strict import implied_type
 
 from .documents import EMPTY_SCHEMA, Schema
 
@@ -36,7 +37,13 @@ _TYPES: dict[Kind, Schema] = {
 }
 _ROOT_KEPT = {"type", "properties", "required", "$schema", "title", "description", "$comment"}
 _SHOWN = {"type", "format", "description", "enum", "examples", "minimum", "maximum", "items",
-          "x-condition"}  # fmt: skip
+          "minItems", "maxItems", "x-condition"}  # fmt: skip
+#: The keywords that a row's minimum and maximum stand for, by its type.
+_BOUNDS: dict[Kind, tuple[str, str]] = {
+    "number": ("minimum", "maximum"),
+    "integer": ("minimum", "maximum"),
+    "list": ("minItems", "maxItems"),
+}
 
 
 class NotShowable(ValueError):
@@ -55,7 +62,8 @@ class RowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One field, as the builder edits it. Examples are text, whatever the type.
+    """One field, as the builder edits it. Examples are text, whatever the type; the bounds of a
+    list are of its number of items.
 
     In the form, choices and examples are one a line.
     """
@@ -96,7 +104,11 @@ def rows_of(schema: Mapping[str, Any]) -> list[Row]:
     if stray := [name for name in required if name not in properties]:
         raise NotShowable(f"“required” naming “{stray[0]}”, which is not a field")
     rows = [_row(name, value, name in required) for name, value in properties.items()]
-    if _text(schema_of(rows, base=schema)) != _text(schema):
+    try:
+        again = schema_of(rows, base=schema)
+    except RowError as error:  # what nobody could save from the builder either
+        raise NotShowable(f"“{rows[error.row].name}”, which contradicts itself") from error
+    if _text(again) != _text(schema):
         raise NotShowable("a form of writing that the builder would change")
     return rows
 
@@ -126,7 +138,8 @@ def _root(base: Mapping[str, Any], properties: Schema, required: set[str]) -> Sc
     old = base.get("required")
     order = [name for name in old if name in required] if isinstance(old, list) else []
     order += [name for name in properties if name in required and name not in order]
-    made: Schema = {**base, "type": base.get("type", "object"), "properties": properties}
+    typed = {} if base else {"type": "object"}  # one that goes without a type goes on without
+    made: Schema = {**base, **typed, "properties": properties}
     if order or "required" in base:
         made["required"] = order
     if not properties and "properties" not in base:
@@ -147,6 +160,7 @@ def _row(name: str, value: object, required: bool) -> Row:  # noqa: FBT001 (a fa
     if not isinstance(examples, list):
         raise NotShowable(f"the examples of “{name}”")
     lines = tuple(_example_text(kind, example) for example in examples)
+    low, high = _BOUNDS.get(kind, ("minimum", "maximum"))
     if odd := [line for line in (*choices, *lines) if "\n" in line or not line.strip()]:
         raise NotShowable(f"a choice or example of “{name}” that is not one line: {odd[0][:40]!r}")
     return Row(
@@ -155,8 +169,8 @@ def _row(name: str, value: object, required: bool) -> Row:  # noqa: FBT001 (a fa
         description=value.get("description", ""),
         choices=tuple(choices),
         examples=lines,
-        minimum=value.get("minimum"),
-        maximum=value.get("maximum"),
+        minimum=value.get(low),
+        maximum=value.get(high),
         required=required,
         condition=value.get("x-condition", ""),
     )
@@ -164,12 +178,12 @@ def _row(name: str, value: object, required: bool) -> Row:  # noqa: FBT001 (a fa
 
 def _kind(name: str, value: Schema) -> Kind:
     """The kind of a field whose keywords are all ones that a row shows."""
-    kind = value.get("type")
     has_choices = _is_text_list(value.get("enum"))
+    # Without a type it is text for the model, unless another keyword speaks of another type.
+    kind = value.get("type", "string" if has_choices or implied_type(value) is None else None)
     if "enum" in value and not (kind == "string" and has_choices):
         raise NotShowable(f"choices of “{name}” that are not all text")
-    if kind not in ("number", "integer") and ("minimum" in value or "maximum" in value):
-        raise NotShowable(f"bounds of “{name}”, which is not a number")
+    _refuse_foreign_bounds(name, kind, value)
     if kind == "array":
         if _is_plain_items(value.get("items")) and "format" not in value:
             return "list"
@@ -191,6 +205,13 @@ def _kind(name: str, value: Schema) -> Kind:
     if isinstance(kind, str) and kind in plain:
         return plain[kind]
     raise NotShowable(f"the type of “{name}”")
+
+
+def _refuse_foreign_bounds(name: str, kind: object, value: Schema) -> None:
+    if kind not in ("number", "integer") and ("minimum" in value or "maximum" in value):
+        raise NotShowable(f"bounds of “{name}”, which is not a number")
+    if kind != "array" and ("minItems" in value or "maxItems" in value):
+        raise NotShowable(f"the number of items of “{name}”, which is not a list")
 
 
 def _is_text_list(value: object) -> bool:
@@ -219,7 +240,7 @@ def _property(index: int, row: Row) -> Schema:
         made["description"] = row.description
     if row.examples:
         made["examples"] = [_example(index, row, text) for text in row.examples]
-    if row.kind in {"number", "integer"}:
+    if row.kind in _BOUNDS:
         made |= _bounds(index, row)
     if row.condition:
         made["x-condition"] = row.condition
@@ -227,15 +248,17 @@ def _property(index: int, row: Row) -> Schema:
 
 
 def _bounds(index: int, row: Row) -> Schema:
-    made = {
-        name: value
-        for name, value in (("minimum", row.minimum), ("maximum", row.maximum))
-        if value is not None
-    }
-    if len(made) == 2 and made["minimum"] > made["maximum"]:
-        said = f"The minimum of “{row.name}”, {row.minimum}, is above its maximum, {row.maximum}."
+    low, high = row.minimum, row.maximum
+    if row.kind == "list":
+        for part, bound in (("minimum", low), ("maximum", high)):
+            if bound is not None and (not isinstance(bound, int) or bound < 0):
+                said = f"The {part} of “{row.name}” is a whole number of items, not {bound}."
+                raise RowError(index, part, said)
+    if low is not None and high is not None and low > high:
+        said = f"The minimum of “{row.name}”, {low}, is above its maximum, {high}."
         raise RowError(index, "minimum", said)
-    return made
+    bounds = zip(_BOUNDS[row.kind], (low, high), strict=True)
+    return {keyword: bound for keyword, bound in bounds if bound is not None}
 
 
 def _example_text(kind: Kind, example: object) -> str:
@@ -289,6 +312,8 @@ def _items(text: str) -> list[str]:
 def _in_known_form(made: Schema, known: object) -> Schema:
     if not isinstance(known, dict):
         return made
+    if "type" not in known and made.get("type") == "string" and "format" not in made:
+        made = {key: value for key, value in made.items() if key != "type"}
     if json.dumps(made, sort_keys=True) == json.dumps(known, sort_keys=True):
         return known
     ordered = {key: made[key] for key in known if key in made}
@@ -312,7 +337,7 @@ def _read_row(index: int, item: object) -> Row:
     kind = item.get("kind") or "text"
     if kind not in KINDS:
         raise RowError(index, "kind", f"“{kind}” is not a type of field.")
-    numeric = kind in ("number", "integer")
+    bounded = kind in _BOUNDS
     return Row(
         name=_line(item.get("name")).strip(),
         kind=cast("Kind", kind),
@@ -320,8 +345,8 @@ def _read_row(index: int, item: object) -> Row:
         choices=tuple(_lines(item.get("choices"))),
         examples=tuple(_lines(item.get("examples"))),
         # What a row of another type hides is not read: nobody could see what is wrong with it.
-        minimum=_bound(index, "minimum", item.get("minimum")) if numeric else None,
-        maximum=_bound(index, "maximum", item.get("maximum")) if numeric else None,
+        minimum=_bound(index, "minimum", item.get("minimum")) if bounded else None,
+        maximum=_bound(index, "maximum", item.get("maximum")) if bounded else None,
         required=item.get("required") is True,
         condition=_line(item.get("condition")),
     )

@@ -67,7 +67,7 @@ def _with_own_defs(document: ConfigDocument, agent_id: str) -> ConfigDocument:
     if not names:
         return document
     renamed = {f"#/$defs/{_pointer(n)}": f"#/$defs/{_pointer(f'{agent_id}.{n}')}" for n in names}
-    schema = _rewrite_refs(document.schema, renamed)
+    schema = rewrite_refs(document.schema, renamed)
     schema["$defs"] = {f"{agent_id}.{name}": value for name, value in schema["$defs"].items()}
     return ConfigDocument(
         channel=document.channel,
@@ -85,7 +85,7 @@ def _pointer(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _rewrite_refs(schema: Schema, renamed: dict[str, str]) -> Schema:
+def rewrite_refs(schema: Schema, renamed: dict[str, str]) -> Schema:
     """A copy in which each local ``$ref`` below a renamed definition points to its new name."""
 
     def hook(node: dict[str, Any]) -> dict[str, Any]:

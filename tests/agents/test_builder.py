@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ numbers = st.integers(-1000, 1000) | st.floats(-1e6, 1e6)
 def row(draw: st.DrawFn) -> Row:
     kind = draw(st.sampled_from(list(KINDS)))
     low, high = sorted([draw(numbers), draw(numbers)])
-    numeric = kind in {"number", "integer"}
+    numeric = kind in {"number", "integer", "list"}
+    if kind == "list":
+        low, high = sorted(draw(st.tuples(st.integers(0, 9), st.integers(0, 9))))
     listed = st.lists(words, max_size=3, unique=True).map(tuple)
     choices = listed.filter(bool) if kind == "selector" else listed
     examples = {
@@ -117,7 +120,11 @@ def test_the_demo_is_shown_in_rows(schema: dict[str, Any]) -> None:
         ({"$ref": "#/$defs/a"}, "$ref"),
         ({"anyOf": [{"type": "string"}]}, "anyOf"),
         ({"type": ["string", "null"]}, "type of"),
-        ({}, "type of"),
+        ({"type": "null"}, "type of"),
+        ({"minItems": 1}, "the number of items"),
+        ({"type": "string", "maxItems": 1}, "the number of items"),
+        ({"type": "array", "items": {"type": "string"}, "maxItems": 2.0}, "contradicts itself"),
+        ({"type": "number", "minimum": 2, "maximum": 1}, "contradicts itself"),
         (True, "not described"),
         ({"type": "integer", "enum": [1, 2]}, "choices"),
         ({"type": "string", "enum": ["a", None]}, "choices"),
@@ -151,6 +158,28 @@ def test_what_is_at_the_top_is_kept_or_said() -> None:
         rows_of({"type": "object", "properties": {}, "$defs": {}})
 
 
+def test_fields_without_a_type_are_text_and_stay_without() -> None:
+    base = {
+        "properties": {"summary": {}, "topic": {"enum": ["a", "b"]}, "why": {"x-condition": "c"}}
+    }
+    shown = rows_of(base)
+    assert [r.kind for r in shown] == ["text", "selector", "text"]
+    assert json.dumps(schema_of(shown, base=base)) == json.dumps(base)
+    changed = schema_of([replace(shown[0], kind="yes_no"), *shown[1:]], base=base)
+    assert changed["properties"]["summary"] == {"type": "boolean"}
+    assert "type" not in changed
+
+
+def test_the_bounds_of_a_list_are_of_its_number_of_items() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "array", "items": {"type": "string"}, "maxItems": 10}},
+    }
+    [shown] = rows_of(schema)
+    assert (shown.kind, shown.minimum, shown.maximum) == ("list", None, 10)
+    assert schema_of([shown], base=schema) == schema
+
+
 def test_an_edited_field_keeps_the_order_of_its_keywords() -> None:
     base = {"type": "object", "properties": {"a": {"description": "x", "type": "string"}}}
     [shown] = rows_of(base)
@@ -169,6 +198,8 @@ def test_an_edited_field_keeps_the_order_of_its_keywords() -> None:
         (Row("a", "integer", examples=("true",)), "examples"),
         (Row("a", "yes_no", examples=("maybe",)), "examples"),
         (Row("a", "number", minimum=2, maximum=1), "minimum"),
+        (Row("a", "list", maximum=-1), "maximum"),
+        (Row("a", "list", minimum=1.5), "minimum"),
         (Row("b"), "name"),
     ],
 )

@@ -27,7 +27,8 @@ def only(source: str | dict[str, Any]) -> tuple[str, str]:
         ("[1]", "", "must be a JSON object, not a list"),
         ('"text"', "", "must be a JSON object"),
         ("true", "", "must be a JSON object"),
-        ('{"properties": {}}', "", "needs “type”: “object”"),
+        ("{}", "", "needs “type”: “object”"),
+        ('{"fields": {}}', "", "needs “type”: “object”"),
         ('{"type": "array"}', "/type", "must be “object”, not “array”"),
         ('{"type": ["object", "null"]}', "/type", "must be “object”"),
         ('{"type": "object", "x": NaN}', "", "NaN is not a number"),
@@ -79,6 +80,7 @@ def test_one_sentence_at_its_place(text: str, pointer: str, says: str) -> None:
     "schema",
     [
         {"type": "object"},
+        {"properties": {"summary": {}}},
         {"type": "object", "properties": {"summary": {}}},
         {"type": "object", "properties": {"summary": {"description": "untyped"}}},
         {"type": "object", "properties": {"a": True}},

@@ -9,6 +9,7 @@ from .drafts import SaveResult, create_agent, draft_document, restore_save, save
 from .lifecycle import deactivate, reactivate, rename_agent
 from .publishing import publish
 from .refusals import AgentDeactivated, DraftConflict, InvalidDraft, NothingToPublish
+from .starting import save_before, source_of, start_from
 
 __all__ = [
     "AgentDeactivated",
@@ -25,5 +26,8 @@ __all__ = [
     "reactivate",
     "rename_agent",
     "restore_save",
+    "save_before",
     "save_draft",
+    "source_of",
+    "start_from",
 ]

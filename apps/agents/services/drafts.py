@@ -14,6 +14,7 @@ from apps.agents.contents import Content, Json, canonical_editor, content_of, co
 from apps.agents.diffs import Diff, diff_contents
 from apps.agents.documents import default_columns
 from apps.agents.models import Agent, AgentVersion, Channel, ConfigSave
+from apps.agents.starting import Source, plan_start
 from apps.core.errors import NotFound
 from apps.llm.models import LanguageModel
 from apps.llm.services import default_model
@@ -44,13 +45,15 @@ def create_agent(
     model: LanguageModel | str | None = None,
     external_id: str = "",
     unconfigured: bool = False,
+    start: Source | None = None,
     at: datetime | None = None,
 ) -> Agent:
     """A new agent with its draft V0: all built-ins on with their default prompts, and required.
 
     Without ``model`` it gets DEFAULT_MODEL. ``unconfigured`` is for doors that meet an agent
-    which nobody has set up: its conversations wait until somebody saves. ``at`` dates what is
-    imported, now where it is None. Raises InvalidDraft.
+    which nobody has set up: its conversations wait until somebody saves. ``start`` is a template
+    or another agent whose fields it begins with. ``at`` dates what is imported, now where it is
+    None. Raises InvalidDraft.
     """
     name = name.strip()
     faults = name_faults(name)
@@ -59,6 +62,7 @@ def create_agent(
     if faults:
         raise InvalidDraft(faults)
     language_model = _model(model)
+    content = _first_content(channel, language_model, start)
     agent = Agent.objects.create(
         name=name,
         channel=channel,
@@ -68,9 +72,9 @@ def create_agent(
         created_at=at or timezone.now(),
     )
     draft = AgentVersion(agent=agent, number=0)
-    content = _first_content(channel, language_model)
-    store(draft, content, language_model, by=by, note="created", at=at)
-    detail = {"name": name, "channel": channel}
+    note = f"created from {start.title}"[:200] if start else "created"
+    store(draft, content, language_model, by=by, note=note, at=at)
+    detail = {"name": name, "channel": channel} | ({"start": start.key} if start else {})
     audit.record(by=by, verb="agent.created", target=agent.public_id, detail=detail)
     return agent
 
@@ -150,12 +154,17 @@ def restore_save(
     )
 
 
-def _first_content(channel: str, model: LanguageModel) -> Content:
+def _first_content(channel: str, model: LanguageModel, start: Source | None) -> Content:
     built_ins = {c.name: {"required": True} for c in categories(channel)}
     editor = canonical_editor(channel, {"model": model.name, "built_ins": built_ins})
-    content = Content(channel, editor)
-    columns = default_columns(channel, content.document())
-    return Content(channel, editor, columns=columns)
+    bare = Content(channel, editor)
+    content = Content(channel, editor, columns=default_columns(channel, bare.document()))
+    if start is None:
+        return content
+    content, faults = merge(content, plan_start(content, start, how="replace").changes)
+    if faults:
+        raise InvalidDraft(faults)
+    return content
 
 
 def _is_stored(draft: AgentVersion, before: Content, after: Content, model: LanguageModel) -> bool:

@@ -9,7 +9,7 @@ from apps.llm.schema.json_text import Problem, SchemaError
 from apps.llm.schema.nodes import IN_PLACE, children, escape, resolve, walk
 from apps.llm.schema.patterns import PatternError, compile_pattern
 from apps.llm.schema.rules import node_problem, show
-from apps.llm.schema.strict import compile_strict
+from apps.llm.schema.strict import compile_strict, implied_type
 
 MAX_PROPERTIES = 5_000
 MAX_LEVELS = 10
@@ -40,9 +40,9 @@ def problems(source: str | Mapping[str, object]) -> list[Problem]:
 def _schema_problems(schema: object) -> list[Problem]:
     if not isinstance(schema, dict):
         return [Problem("", f"The schema must be a JSON object, not {_kind(schema)}.")]
-    if schema.get("type") != "object":
-        if "type" not in schema:
-            return [Problem("", "The schema needs “type”: “object” at its top.")]
+    if "type" not in schema and implied_type(schema) != "object":
+        return [Problem("", "The schema needs “type”: “object” at its top, with “properties”.")]
+    if schema.get("type", "object") != "object":
         return [
             Problem("/type", f"The schema's “type” must be “object”, not {show(schema['type'])}.")
         ]

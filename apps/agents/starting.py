@@ -1,0 +1,174 @@
+"""What it does to a draft to start from a template or from another agent's fields (product 1.4).
+
+Pure. A ``Start`` says in full what would change before anything does, and carries the changes as
+``services.save_draft`` takes them, so that a start is a save like any other: listed, compared,
+restored.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from apps.llm.schema.nodes import escape
+
+from .builtins import Category, categories
+from .contents import Content, Json
+from .documents import Schema
+from .folding import rewrite_refs
+from .templates import Template
+
+How = Literal["merge", "replace"]
+#: What becomes of the analysis prompt.
+PromptFate = Literal["kept", "set", "added", "replaced"]
+
+_DEFINITIONS = ("$defs", "definitions")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What can be started from. ``columns``: the history columns that its fields feed in place of
+    the built-in categories."""
+
+    key: str
+    title: str
+    schema: Schema
+    instructions: str
+    columns: Mapping[str, str]
+
+    @property
+    def fields(self) -> dict[str, object]:
+        return dict(self.schema.get("properties") or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What starting from ``source`` does; ``changes`` are for ``services.save_draft``."""
+
+    source: Source
+    how: How
+    added: tuple[str, ...]
+    replaced: tuple[str, ...]
+    kept: tuple[str, ...]
+    removed: tuple[str, ...]
+    switched_off: tuple[Category, ...]
+    switched_on: tuple[Category, ...]
+    columns: Mapping[str, str]
+    prompt: PromptFate
+    changes: Json
+
+
+def template_source(template: Template) -> Source:
+    """A template as something to start from."""
+    return Source(
+        template.key, template.title, template.schema(), template.instructions, template.columns
+    )
+
+
+def agent_source(key: str, title: str, content: Content) -> Source:
+    """Another agent's draft as something to start from, whatever its channel."""
+    own = content.document().own_fields()
+    on = {built_in.name for built_in in content.document().built_ins}
+    off = {c.column for c in categories(content.channel) if c.name not in on}
+    fed = {c: name for c, name in content.columns.as_dict().items() if name in own and c in off}
+    schema: Schema = content.editor["schema"]
+    return Source(key, title, schema, str(content.editor["instructions"]), fed)
+
+
+def plan_start(
+    content: Content, source: Source, *, how: How = "merge", with_prompt: bool = True
+) -> Start:
+    """What a draft becomes.
+
+    Merging keeps the fields that are there, in their order; on equal names the source's definition
+    wins. Replacing takes the source's fields alone, and switches a built-in category on again
+    where the field that stood in for it goes and nothing takes its place.
+    """
+    own: dict[str, object] = content.document().own_fields()
+    new = source.fields
+    different = {name for name in own if name in new and not _same(own[name], new[name])}
+    gone = () if how == "merge" else tuple(name for name in own if name not in new)
+    off, on = _switches(content, source, gone)
+    columns = {**{c.column: c.name for c in on}, **source.columns}
+    prompt, instructions = _prompt(content, source, how, with_prompt=with_prompt)
+    schema = source.schema if how == "replace" else _merged(content.editor["schema"], source)
+    built_ins = {c.name: {"enabled": c in on} for c in (*off, *on)}
+    analysis = {"schema": schema, "built_ins": built_ins, "instructions": instructions}
+    return Start(
+        source=source,
+        how=how,
+        added=tuple(name for name in new if name not in own),
+        replaced=tuple(name for name in own if name in different),
+        kept=tuple(name for name in own if name not in different and name not in gone),
+        removed=gone,
+        switched_off=off,
+        switched_on=on,
+        columns=columns,
+        prompt=prompt,
+        changes={"analysis": analysis, "columns": columns},
+    )
+
+
+def _switches(
+    content: Content, source: Source, gone: tuple[str, ...]
+) -> tuple[tuple[Category, ...], tuple[Category, ...]]:
+    """The built-in categories that go off and those that go on again."""
+    on = {built_in.name for built_in in content.document().built_ins}
+    fed = content.columns.as_dict()
+    off = [c for c in categories(content.channel) if c.column in source.columns and c.name in on]
+    again = [
+        c
+        for c in categories(content.channel)
+        if c.name not in on and c.column not in source.columns and fed[c.column] in gone
+    ]
+    return tuple(off), tuple(again)
+
+
+def _prompt(
+    content: Content, source: Source, how: How, *, with_prompt: bool
+) -> tuple[PromptFate, str]:
+    present, offered = str(content.editor["instructions"]), source.instructions.strip()
+    if not with_prompt or not offered or offered in present:
+        return "kept", present
+    if not present.strip():
+        return "set", offered
+    if how == "replace":
+        return "replaced", offered
+    return "added", f"{present.rstrip()}\n\n{offered}"
+
+
+def _merged(present: Schema, source: Source) -> Schema:
+    """Both schemas in one; whatever else the present one says at its top stays."""
+    schema = _with_own_definitions(source.schema, present)
+    new = schema.get("properties") or {}
+    kept = [name for name in present.get("required") or () if name not in new]
+    merged: Schema = {
+        **present,
+        "properties": {**(present.get("properties") or {}), **new},
+        "required": [*kept, *(schema.get("required") or ())],
+    }
+    for keyword in _DEFINITIONS:
+        if keyword in schema:
+            merged[keyword] = {**(present.get(keyword) or {}), **schema[keyword]}
+    return merged
+
+
+def _with_own_definitions(schema: Schema, present: Schema) -> Schema:
+    """The schema, its definitions renamed where the present one has others of the same name."""
+    renamed: dict[str, str] = {}
+    definitions: dict[str, Schema] = {}
+    for keyword in _DEFINITIONS:
+        there = present.get(keyword) or {}
+        given = schema.get(keyword) or {}
+        for name, value in given.items():
+            new = name
+            while new in there and not _same(there[new], value):
+                new += "_"
+            definitions.setdefault(keyword, {})[new] = value
+            if new != name:
+                renamed[f"#/{keyword}/{escape(name)}"] = f"#/{keyword}/{escape(new)}"
+    return rewrite_refs({**schema, **definitions}, renamed) if renamed else schema
+
+
+def _same(one: object, two: object) -> bool:
+    return json.dumps(one, sort_keys=True) == json.dumps(two, sort_keys=True)
