@@ -56,14 +56,15 @@ app.conf.update(
             "schedule": SWEEP_SECONDS,
             "options": {"queue": "maintenance", "expires": SWEEP_SECONDS},
         }
-        for name in ("analysis.sweep", "backfills.sweep")
+        for name in ("analysis.sweep", "backfills.sweep", "webhooks.sweep")
     }
     | {
-        "accounts.purge": {
-            "task": "accounts.purge",
+        name: {
+            "task": name,
             "schedule": 3600.0,
             "options": {"queue": "maintenance", "expires": 3600.0},
         }
+        for name in ("accounts.purge", "webhooks.purge")
     },
 )
 app.autodiscover_tasks()

@@ -231,6 +231,7 @@ ANALYSIS_CONCURRENCY = _whole_number("ANALYSIS_CONCURRENCY", default=32)
 STOP_GRACE_SECONDS = 3 if BUNDLED_MODEL else 45
 # A worker that has not been heard of for so long is taken for dead, and its work is taken over.
 ANALYSIS_LEASE_SECONDS = 20.0
+WEBHOOK_TIMEOUT_SECONDS = 15.0
 WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", default=False)
 
 # Time and language

@@ -1,0 +1,118 @@
+"""Taking deliveries to send: those that are due, leased to whoever asks.
+
+In order per conversation and endpoint: one is given out only when no earlier one of the same
+conversation is still pending for that endpoint. Across conversations nothing waits for anything,
+but for the room that each endpoint has: a slow one does not take the places of the others.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import connection
+
+from apps.core import cipher
+
+from .schedule import REST_AFTER
+from .sending import Outgoing
+
+PER_ENDPOINT = 8
+"""Requests in flight to one endpoint, in one process."""
+
+#: A try takes no longer than its time-out, and is recorded at once: no heartbeat is needed.
+LEASE_SECONDS: float = settings.WEBHOOK_TIMEOUT_SECONDS * 2
+#: How long after a start of the database no lease counts as run out (apps.analysis.claiming).
+RESTART_SECONDS = LEASE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed delivery, held by ``token``. ``problem`` says why it cannot even be sent."""
+
+    delivery_id: int
+    endpoint_id: int
+    token: UUID
+    what: Outgoing
+    problem: str = ""
+
+
+# The room of an endpoint is what its requests in flight leave; one that keeps failing has room
+# for one request, by which it is found to be up again.
+_CLAIM = """
+WITH due AS MATERIALIZED (
+  SELECT d.id FROM (
+    SELECT e.id, CASE WHEN e.consecutive_failures >= %(rest_after)s THEN 1 ELSE %(room)s END
+      - coalesce(b.sending, 0) AS room
+    FROM webhooks_endpoint e
+    LEFT JOIN unnest(%(busy_ids)s::bigint[], %(busy_counts)s::int[]) AS b(id, sending)
+      ON b.id = e.id
+    WHERE e.disabled_at IS NULL AND (e.rest_until IS NULL OR e.rest_until <= %(now)s)
+  ) e CROSS JOIN LATERAL (
+    SELECT d.id FROM webhooks_delivery d
+    WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.not_before <= %(now)s
+      AND (d.lease_until IS NULL OR d.lease_until < clock_timestamp()
+        AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %(restart)s))
+      AND (d.conversation_key IS NULL OR NOT EXISTS (
+        SELECT 1 FROM webhooks_delivery earlier
+        WHERE earlier.endpoint_id = d.endpoint_id AND earlier.state = 'pending'
+          AND earlier.conversation_key = d.conversation_key AND earlier.id < d.id))
+    ORDER BY d.not_before, d.id LIMIT greatest(e.room, 0) FOR UPDATE OF d SKIP LOCKED
+  ) d LIMIT %(limit)s
+), taken AS (
+  UPDATE webhooks_delivery d SET lease_token = %(token)s,
+    lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+  FROM due WHERE d.id = due.id
+  RETURNING d.id, d.endpoint_id, d.event_id
+)
+SELECT t.id, t.endpoint_id, v.public_id, v.payload, e.url, e.secret_encrypted,
+  CASE WHEN e.old_secret_until > %(now)s THEN e.old_secret_encrypted END
+FROM taken t JOIN webhooks_event v ON v.id = t.event_id
+JOIN webhooks_endpoint e ON e.id = t.endpoint_id
+ORDER BY t.id
+"""
+
+
+def claim(*, busy: Mapping[int, int], limit: int, now: datetime) -> list[Job]:
+    """Lease up to ``limit`` due deliveries; ``busy`` is what this process is sending now, by
+    endpoint. They are left to others ``LEASE_SECONDS`` after a word was last heard of them."""
+    token = uuid4()
+    values: dict[str, Any] = {
+        "now": now,
+        "busy_ids": list(busy),
+        "busy_counts": list(busy.values()),
+        "room": PER_ENDPOINT,
+        "rest_after": REST_AFTER,
+        "restart": RESTART_SECONDS,
+        "lease": LEASE_SECONDS,
+        "limit": limit,
+        "token": token,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, values)
+        return [_job(row, token) for row in cursor.fetchall()]
+
+
+def _job(row: tuple[Any, ...], token: UUID) -> Job:
+    pk, endpoint_id, event_id, body, url, secret, old_secret = row
+    secrets, problem = (), ""
+    try:
+        secrets = tuple(cipher.decrypt(s) for s in (secret, old_secret) if s is not None)
+    except cipher.Unreadable as error:
+        problem = error.message
+    return Job(pk, endpoint_id, token, Outgoing(url, secrets, event_id, body), problem)
+
+
+def work_waits(now: datetime) -> bool:
+    """Whether some delivery may be due now; cheap, and may say yes for one that still waits."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM webhooks_endpoint e WHERE e.disabled_at IS NULL"
+            " AND (e.rest_until IS NULL OR e.rest_until <= %s) AND EXISTS ("
+            " SELECT 1 FROM webhooks_delivery d WHERE d.endpoint_id = e.id"
+            " AND d.state = 'pending' AND d.not_before <= %s))",
+            [now, now],
+        )
+        return bool(cursor.fetchone()[0])

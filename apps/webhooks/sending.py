@@ -1,0 +1,170 @@
+"""One try: a signed POST, and what came back of it. Knows nothing of the database."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import aiohttp
+from django.conf import settings
+
+from apps.core.addresses import REFUSAL, AddressRefused, guarded_socket
+
+from . import schedule, signing
+from .models import KEPT_CHARACTERS
+
+CONNECT_SECONDS = 10.0
+_HEADERS = {
+    "content-type": "application/json; charset=utf-8",
+    "user-agent": "Debrief-Webhooks/1",
+    "accept-encoding": "identity",  # what is unpacked could be any size
+}
+_READ_BYTES = 16_384
+_GONE = 410
+_ASKS_FOR_REST = frozenset({429, 503})
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What is to be sent where. ``secrets`` are the plain signing secrets in force."""
+
+    url: str
+    secrets: tuple[str, ...]
+    event_id: str
+    body: str
+
+
+@dataclass(slots=True)
+class Reply:
+    """How a try ended. ``error`` says in a sentence why it does not count; empty for a success.
+
+    ``status`` is None where no answer came. ``request`` and ``response`` are the texts to be kept,
+    headers first, cut; the signature is left out of them.
+    """
+
+    status: int | None = None
+    error: str = ""
+    request: str = ""
+    response: str = ""
+    duration_ms: int = 0
+    retry_after: timedelta | None = None
+    asks_for_rest: bool = field(default=False)
+
+    @property
+    def ok(self) -> bool:
+        return not self.error
+
+    @property
+    def gone(self) -> bool:
+        """Whether the receiver says that it will never want anything again."""
+        return self.status == _GONE
+
+
+class Sender:
+    """The HTTP client of a process: made and closed in its event loop."""
+
+    def __init__(self) -> None:
+        connector = aiohttp.TCPConnector(
+            limit=0, socket_factory=guarded_socket, use_dns_cache=False, keepalive_timeout=10
+        )
+        # No proxy and no password file of the environment: both would go past the guard.
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        )
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+    async def send(self, what: Outgoing, *, at: datetime) -> Reply:
+        """Send it once. Never raises: whatever happens is the reply."""
+        started = time.monotonic()
+        headers = {**_HEADERS} | signing.headers(
+            secrets_=what.secrets, event_id=what.event_id, body=what.body, at=at
+        )
+        try:
+            reply = await self._post(what, headers, at)
+        except Exception as error:  # noqa: BLE001 (a receiver may break anything: it is its reply)
+            reply = Reply(error=_sentence(error))
+        reply.request = _kept({**headers, "webhook-signature": "v1,…"}, what.body)
+        reply.duration_ms = round((time.monotonic() - started) * 1000)
+        return reply
+
+    async def _post(self, what: Outgoing, headers: Mapping[str, str], at: datetime) -> Reply:
+        deadline = asyncio.get_running_loop().time() + settings.WEBHOOK_TIMEOUT_SECONDS
+        async with asyncio.timeout_at(deadline):
+            response = await self._session.post(
+                what.url, data=what.body.encode(), headers=headers, allow_redirects=False
+            )
+        async with response:
+            return Reply(
+                status=response.status,
+                error=_verdict(response),
+                response=_kept(response.headers, await _beginning(response, deadline)),
+                retry_after=schedule.retry_after(response.headers.get("Retry-After", ""), at),
+                asks_for_rest=response.status in _ASKS_FOR_REST,
+            )
+
+
+def _verdict(response: aiohttp.ClientResponse) -> str:
+    """Why this answer is no success; empty for 2xx."""
+    status = response.status
+    if 200 <= status < 300:
+        return ""
+    if 300 <= status < 400:
+        target = response.headers.get("Location", "")[:300]
+        return (
+            f"It answered {status} and points to {target or 'nowhere'}: redirects are not "
+            "followed. Set the address that it moved to."
+        )
+    if status == _GONE:
+        return "It answered 410 Gone: it wants nothing more."
+    return f"It answered {status} {(response.reason or '')[:100]}".rstrip() + "."
+
+
+async def _beginning(response: aiohttp.ClientResponse, deadline: float) -> str:
+    """The first part of the body, as text. The status is the verdict: a body that is long, slow
+    or broken changes nothing about it, and the rest of it is not read."""
+    body = b""
+    try:
+        async with asyncio.timeout_at(deadline):
+            while len(body) < _READ_BYTES and (part := await response.content.read(_READ_BYTES)):
+                body += part
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return _text(body) + "\n[the rest did not come]"
+    cut = "\n[cut here]" if len(body) >= _READ_BYTES else ""
+    return _text(body[:_READ_BYTES]) + cut
+
+
+def _text(body: bytes) -> str:
+    return body.decode(errors="replace").replace("\0", "\ufffd")
+
+
+def _kept(headers: Mapping[str, str], body: str) -> str:
+    """Headers, an empty line, the body: as much as is kept to be shown."""
+    lines = "".join(f"{name}: {value}\n" for name, value in headers.items())
+    text = (lines + "\n" + body).replace("\0", "\ufffd")
+    text = text.encode(errors="replace").decode()
+    return text if len(text) <= KEPT_CHARACTERS else text[: KEPT_CHARACTERS - 1] + "…"
+
+
+def _sentence(error: Exception) -> str:
+    """A failure of the connection for a person. TimeoutError first: some are of both kinds."""
+    if isinstance(error, TimeoutError):
+        return f"No answer came within {settings.WEBHOOK_TIMEOUT_SECONDS:g} seconds."
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, AddressRefused):
+        return f"{REFUSAL}: nothing was sent."
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "Its name was not found."
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return f"No secure connection: {cause}"[:500]
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"No connection: {cause.strerror or cause}"[:500]
+    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+        return "It closed the connection without an answer."
+    return f"{type(error).__name__}: {error}"[:500]

@@ -1,0 +1,263 @@
+"""Recording how tries ended: what becomes of each delivery, and of the endpoint.
+
+A group is one transaction of a few statements. Endpoints are locked before their deliveries,
+here and in the services: no two writers ever wait for each other.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from apps.accounts import audit
+from apps.accounts.actors import Actor
+
+from . import schedule
+from .claiming import Job
+from .models import DeliveryState, DisabledCause, Endpoint
+from .sending import Reply
+
+TRIES_KEPT = 20
+_BY = Actor.system("webhooks")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A try of a job that ended at ``at``."""
+
+    job: Job
+    reply: Reply
+    at: datetime
+
+
+def settle(outcomes: Sequence[Outcome]) -> None:
+    """Record a group of tries. One counts only while its job still holds its lease."""
+    ordered = sorted(outcomes, key=lambda o: o.at)
+    with transaction.atomic():
+        endpoints = _lock_endpoints({o.job.endpoint_id for o in ordered})
+        held = _lock_deliveries(ordered)
+        rows = []
+        for outcome in ordered:
+            row = held.get(outcome.job.delivery_id)
+            endpoint = endpoints.get(outcome.job.endpoint_id)
+            if row is None or endpoint is None:
+                continue
+            if not row.is_test:
+                _note(endpoint, outcome)
+            rows.append(_settled(row, endpoint, outcome))
+        _write_deliveries(rows)
+        for endpoint in endpoints.values():
+            _write_endpoint(endpoint)
+
+
+@dataclass(slots=True)
+class _Health:
+    """An endpoint as it was, and as the group leaves it."""
+
+    endpoint: Endpoint
+    failures: int
+    since: datetime | None
+    rest: datetime | None
+    gone: bool = False
+    failed_at: datetime | None = None
+    recovered_at: datetime | None = None
+
+    @property
+    def changed(self) -> bool:
+        now = (self.failures, self.since, self.rest)
+        was = self.endpoint
+        return now != (was.consecutive_failures, was.failing_since, was.rest_until)
+
+    @property
+    def cause(self) -> DisabledCause | None:
+        """Why it is to be disabled; None where it is not, or is already."""
+        if not self.endpoint.is_enabled:
+            return None
+        if self.gone:
+            return DisabledCause.GONE
+        failing = self.failed_at and self.since and self.failed_at - self.since >= schedule.DAY
+        return DisabledCause.FAILING if failing else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    attempts: int
+    first_attempt_at: datetime | None
+    is_test: bool
+
+
+def _lock_endpoints(ids: set[int]) -> dict[int, _Health]:
+    rows = Endpoint.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
+    return {e.pk: _Health(e, e.consecutive_failures, e.failing_since, e.rest_until) for e in rows}
+
+
+_HELD = """
+SELECT d.id, d.attempts, d.first_attempt_at, v.is_test FROM webhooks_delivery d
+JOIN unnest(%s::bigint[], %s::uuid[]) AS mine(id, token)
+  ON mine.id = d.id AND mine.token = d.lease_token
+JOIN webhooks_event v ON v.id = d.event_id
+ORDER BY d.id FOR UPDATE OF d
+"""
+
+
+def _lock_deliveries(outcomes: Sequence[Outcome]) -> dict[int, _Held]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _HELD,
+            [[o.job.delivery_id for o in outcomes], [o.job.token for o in outcomes]],
+        )
+        return {row[0]: _Held(*row[1:]) for row in cursor.fetchall()}
+
+
+def _note(health: _Health, outcome: Outcome) -> None:
+    """Take a try into account for the endpoint."""
+    reply, at = outcome.reply, outcome.at
+    if reply.ok:
+        if health.since is not None:
+            health.recovered_at = at
+        health.failures, health.since, health.rest, health.failed_at = 0, None, None, None
+        return
+    health.failures += 1
+    health.since = health.since or at
+    health.failed_at = at
+    health.gone = health.gone or reply.gone
+    rest = schedule.rest_until(
+        failures=health.failures,
+        since=health.since,
+        now=at,
+        retry_after=reply.retry_after if reply.asks_for_rest else None,
+    )
+    health.rest = rest or health.rest
+
+
+def _settled(held: _Held, health: _Health, outcome: Outcome) -> dict[str, Any]:
+    reply, at = outcome.reply, outcome.at
+    first = held.first_attempt_at or at
+    state, again = _next(held, first, health, outcome)
+    final = state != DeliveryState.PENDING
+    return {
+        "id": outcome.job.delivery_id,
+        "state": state,
+        "not_before": again or at,
+        "status": reply.status,
+        "error": reply.error,
+        "request": reply.request,
+        "response": reply.response,
+        "duration": reply.duration_ms,
+        "first": first,
+        "at": at,
+        "finished": at if final else None,
+        "tried": {
+            "at": at,
+            "status": reply.status,
+            "error": reply.error,
+            "ms": reply.duration_ms,
+        },
+    }
+
+
+def _next(
+    held: _Held, first: datetime, health: _Health, outcome: Outcome
+) -> tuple[DeliveryState, datetime | None]:
+    """What becomes of a delivery after this try, and when it is tried again."""
+    reply = outcome.reply
+    if reply.ok:
+        return DeliveryState.DELIVERED, None
+    if reply.gone or held.is_test:
+        return DeliveryState.FAILED, None
+    again = schedule.next_try(
+        attempts=held.attempts + 1, first=first, now=outcome.at, retry_after=reply.retry_after
+    )
+    if again is None:
+        return DeliveryState.FAILED, None
+    if not health.endpoint.is_enabled:
+        return DeliveryState.DROPPED, None
+    return DeliveryState.PENDING, again
+
+
+_WRITE = """
+UPDATE webhooks_delivery d SET
+  state = v.state, not_before = v.not_before, attempts = d.attempts + 1, last_status = v.status,
+  last_error = v.error, request = v.request, response = v.response, duration_ms = v.duration,
+  first_attempt_at = v.first, last_attempt_at = v.at, finished_at = v.finished,
+  lease_token = NULL, lease_until = NULL,
+  tries = CASE WHEN jsonb_array_length(d.tries) < %s THEN d.tries ELSE d.tries - 0 END || v.tried
+FROM jsonb_to_recordset(%s::jsonb) AS v(
+  id bigint, state text, not_before timestamptz, status int, error text, request text,
+  response text, duration int, first timestamptz, at timestamptz, finished timestamptz,
+  tried jsonb)
+WHERE d.id = v.id
+"""
+
+
+def _write_deliveries(rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.execute(_WRITE, [TRIES_KEPT, json.dumps(rows, default=str, ensure_ascii=False)])
+
+
+def _write_endpoint(health: _Health) -> None:
+    endpoint = health.endpoint
+    if health.changed:
+        Endpoint.objects.filter(pk=endpoint.pk).update(
+            consecutive_failures=health.failures,
+            failing_since=health.since,
+            rest_until=health.rest,
+        )
+    if health.recovered_at and health.since is None:
+        _hurry(endpoint, health.recovered_at)
+    if cause := health.cause:
+        assert health.failed_at  # a cause is a failure
+        give_up(endpoint, cause, at=health.failed_at)
+
+
+def _hurry(endpoint: Endpoint, now: datetime) -> None:
+    """It is up again: what waited for its next try because it was down goes out at once."""
+    endpoint.deliveries.filter(
+        state=DeliveryState.PENDING, lease_token=None, not_before__gt=now
+    ).update(not_before=now)
+
+
+_SENTENCES = {
+    DisabledCause.FAILING: "It failed for a day without a single success.",
+    DisabledCause.GONE: "It answered 410 Gone, which says that it wants nothing more.",
+}
+
+
+def give_up(endpoint: Endpoint, cause: DisabledCause, *, at: datetime) -> None:
+    """Disable an endpoint that failed for good, with a notice; what waits for it is dropped.
+
+    Call it with the endpoint's row locked.
+    """
+    Endpoint.objects.filter(pk=endpoint.pk).update(
+        disabled_at=at, disabled_cause=cause, disabled_reason=_SENTENCES[cause], rest_until=None
+    )
+    dropped = drop_pending(endpoint, at=at)
+    audit.record(
+        by=_BY,
+        verb="webhook.disabled",
+        target=endpoint.public_id,
+        detail={"cause": cause.value, "dropped": dropped},
+    )
+
+
+def drop_pending(endpoint: Endpoint, *, at: datetime) -> int:
+    """End what waits for a disabled endpoint; how many. What is being sent now settles itself."""
+    waiting = endpoint.deliveries.filter(state=DeliveryState.PENDING).exclude(lease_until__gt=Now())
+    return waiting.update(
+        state=DeliveryState.DROPPED, finished_at=at, lease_token=None, lease_until=None
+    )
+
+
+def drop_leftovers(now: datetime) -> int:
+    """End what was written in the moment in which its endpoint was disabled; how many."""
+    dropped = 0
+    for endpoint in Endpoint.objects.exclude(disabled_at=None).filter(
+        deliveries__state=DeliveryState.PENDING
+    ):
+        dropped += drop_pending(endpoint, at=now)
+    return dropped

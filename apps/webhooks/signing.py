@@ -1,0 +1,30 @@
+"""Secrets of endpoints and the headers that prove who sent a request (Standard Webhooks)."""
+
+import base64
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+
+from standardwebhooks.webhooks import Webhook
+
+PREFIX = "whsec_"
+_BYTES = 32
+
+
+def new_secret() -> str:
+    """A fresh signing secret, ``whsec_…``."""
+    return PREFIX + base64.b64encode(secrets.token_bytes(_BYTES)).decode()
+
+
+def headers(*, secrets_: Sequence[str], event_id: str, body: str, at: datetime) -> dict[str, str]:
+    """The three headers of the specification; a signature for each secret that is in force.
+
+    ``webhook-id`` is the event's: the same over all its attempts, so that a receiver can tell
+    one that it has seen.
+    """
+    signed = [Webhook(secret).sign(event_id, at, body) for secret in secrets_]
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": " ".join(signed),
+    }
