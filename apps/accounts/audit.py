@@ -1,6 +1,6 @@
 """The audit log: every change and every spend, by whom and through which door."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from apps.accounts.actors import Actor
@@ -16,7 +16,20 @@ def record(
     `detail` whatever makes the entry readable later: plain JSON values, no secrets, and no
     words of a conversation (an erasure cannot reach them here).
     """
-    return AuditEntry.objects.create(
+    entry = _entry(by, verb, target, detail)
+    entry.save(force_insert=True)
+    return entry
+
+
+def record_each(
+    *, by: Actor, verb: str, targets: Iterable[str], detail: Mapping[str, Any] | None = None
+) -> None:
+    """Add the same entry for each of many targets, in one statement."""
+    AuditEntry.objects.bulk_create(_entry(by, verb, target, detail) for target in targets)
+
+
+def _entry(by: Actor, verb: str, target: str, detail: Mapping[str, Any] | None) -> AuditEntry:
+    return AuditEntry(
         who=by.label,
         user_id=by.user_id,
         via=by.via,

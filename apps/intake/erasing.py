@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -21,12 +22,18 @@ from django.utils import timezone
 from apps.accounts import audit, idempotency
 from apps.accounts.actors import Actor
 from apps.conversations.erasing import forget_in_rooms
+from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
+from apps.conversations.services import Outcome, Result, Stored, stored_of
 from apps.crm.erasing import drop_without_trace
 
 from .models import Erased, IntakePayload
 
+Line = ConversationInput | LineRefused
+ERASED = "erased"
+"""Code of the refusal of what was erased; such a line is kept nowhere."""
+ERASED_VERB = "conversation.erased"
 GROUP = 200
 """Conversations per transaction: each group is whole, and whoever comes again goes on after it."""
 TELLING = 8
@@ -65,6 +72,48 @@ def erased_among(keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         return set()
     found = Erased.objects.filter(digest__in=by_digest).values_list("digest", flat=True)
     return {by_digest[bytes(digest)] for digest in found}
+
+
+class WasErased(LineRefused):
+    """A door got what was erased. Platforms are told that it is well, so that they stop."""
+
+    status: ClassVar[int] = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            ERASED,
+            "This conversation was erased and is not taken in again. A new one needs an "
+            "external_id of its own.",
+        )
+
+
+def refuse_erased(lines: Sequence[Line]) -> list[Line]:
+    """The lines of one group, with a refusal in the place of each that was erased."""
+    keys = [_key_of(line) if isinstance(line, ConversationInput) else None for line in lines]
+    gone = erased_among(key for key in keys if key)
+    return [WasErased() if key in gone else line for key, line in zip(keys, lines, strict=True)]
+
+
+def take_back(results: Sequence[Result]) -> list[Result]:
+    """Undo what was just stored anew and erased at the same moment.
+
+    The erasure committed after `refuse_erased` looked and before the row could be written again;
+    called in the transaction that stored them, it sees every such erasure.
+    """
+    fresh = [r.conversation for r in stored_of(results) if r.outcome == Outcome.ACCEPTED]
+    gone = erased_among(_key_of(c) for c in fresh)
+    if not gone:
+        return list(results)
+    again = [c for c in fresh if _key_of(c) in gone]
+    Conversation.objects.filter(pk__in=[c.pk for c in again]).delete()
+    drop_without_trace(c.contact_id for c in again if c.contact_id)
+    return [
+        WasErased() if isinstance(r, Stored) and r.conversation in again else r for r in results
+    ]
+
+
+def _key_of(line: ConversationInput | Conversation) -> tuple[str, str]:
+    return line.source, line.external_id
 
 
 def forget_erased(*, now: datetime) -> int:
@@ -158,14 +207,12 @@ def _remember(rows: Sequence[Conversation]) -> None:
 
 def _write_down(rows: Sequence[Conversation], by: Actor, why: str, *, each: bool) -> None:
     """Few are named one by one, so that the log can be asked for one; many are counted."""
+    detail: dict[str, object] = {"why": why}
     if each:
-        for row in rows:
-            audit.record(
-                by=by, verb="conversation.erased", target=row.public_id, detail={"why": why}
-            )
+        targets = [row.public_id for row in rows]
+        audit.record_each(by=by, verb=ERASED_VERB, targets=targets, detail=detail)
     else:
-        detail = {"why": why, "conversations": len(rows)}
-        audit.record(by=by, verb="conversation.erased", detail=detail)
+        audit.record(by=by, verb=ERASED_VERB, detail=detail | {"conversations": len(rows)})
 
 
 def _digests(source: str, external_id: str) -> list[bytes]:

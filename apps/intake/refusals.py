@@ -19,6 +19,7 @@ from apps.conversations.inputs import ConversationInput
 from apps.core.errors import UserError
 from apps.llm.text import sanitise
 
+from .erasing import ERASED
 from .models import IntakePayload, LineDoor, PayloadState
 from .services import Line, Refusal
 
@@ -105,10 +106,15 @@ def keeping(
 
 @contextmanager
 def keeping_one(body: bytes, *, by: Actor, source: str = "api") -> Iterator[None]:
-    """Around the taking in of one request: what is refused is kept, and refused all the same."""
+    """Around the taking in of one request: what is refused is kept, and refused all the same.
+
+    But for what was erased: nothing of it is kept anywhere.
+    """
     try:
         yield
     except UserError as error:
+        if error.code == ERASED:
+            raise
         keeper = Keeper(LineDoor.API, by=by, source=source)
         keeper(Refusal(0, error.code, error.message), body)
         keeper.flush()

@@ -21,6 +21,7 @@ from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import AnalysisState, Conversation, Trigger
 from apps.conversations.services import GROUP, Outcome, Stored, store_conversations
 
+from .erasing import ERASED, refuse_erased, take_back
 from .parsing import read_conversation, read_line
 from .rules import PlatformRule
 
@@ -104,7 +105,7 @@ def take_in(
             if isinstance(result, LineRefused):
                 refusal = Refusal(number, result.code, result.message)
                 _count_refusal(report, refusal)
-                if on_refused:
+                if on_refused and result.code != ERASED:
                     on_refused(refusal, line)
         if on_progress:
             on_progress(report)
@@ -176,10 +177,11 @@ def _take_group(
     group: Sequence[tuple[int, Line]], settings: Settings, report: Report
 ) -> list[Stored | LineRefused]:
     """One group in one transaction: stored, with imported results, first analyses queued."""
-    read = [_read(line, settings.source) for _, line in group]
+    read = refuse_erased([_read(line, settings.source) for _, line in group])
     good = [line for line in read if isinstance(line, ConversationInput)]
     with transaction.atomic():
-        results = store_conversations(lines=good, default_agents=_needed(good, settings))
+        stored = store_conversations(lines=good, default_agents=_needed(good, settings))
+        results = take_back(stored)
         pairs = list(zip(good, results, strict=True))
         imported = _import_results(pairs, settings.by)
         outcomes = [_settled(result, imported) for result in results]

@@ -1,0 +1,464 @@
+"""Erasing: nothing is left of what was said, what was counted stays true, nothing comes back."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.test import override_settings
+from django.utils import timezone
+
+from apps.accounts.actors import Actor
+from apps.accounts.models import AuditEntry, IdempotencyKey, Role
+from apps.agents.models import Agent
+from apps.analysis import recording
+from apps.analysis.models import Analysis, Label, Lane, State, Verdict
+from apps.analysis.services import request_rerun
+from apps.analysis.sources import QueueSource
+from apps.analysis.work import Outcome
+from apps.backfills import services as backfills
+from apps.backfills.models import BackfillItem
+from apps.backfills.options import Options
+from apps.backfills.progress import progress_of
+from apps.backfills.source import BackfillSource
+from apps.contacts.models import Contact
+from apps.conversations.models import Conversation, Transfer
+from apps.insights.models import FollowUp, Incident
+from apps.intake import erasing
+from apps.intake.erasing import erase, is_erased
+from apps.intake.models import Erased, IntakePayload, IntakeSource
+from apps.intake.services import take_in, take_in_one
+from apps.llm.models import Usage
+from apps.webhooks.models import Event
+from tests.api.conftest import Caller
+from tests.crm.test_models import make_contribution
+from tests.factories import make_agent, make_conversation, make_conversations
+from tests.insights.test_models import make_rule
+from tests.locks import Writer
+from tests.webhooks.test_models import make_delivery, make_event
+
+from .whole_database import kinds_of_traces, places_of, tables_that_django_knows
+
+pytestmark = pytest.mark.django_db
+
+BY = Actor.system("tests")
+ID = "call-of-zyxemuid"
+
+
+def everything(**ids: Any) -> "QuerySet[Conversation]":
+    return Conversation.objects.filter(**ids)
+
+
+def erase_all() -> int:
+    return erase(conversations=Conversation.objects.all(), by=BY, why="asked for on its page")
+
+
+class TestNothingIsLeft:
+    """A word for each place that can hold words; afterwards none of them is anywhere."""
+
+    def test_in_the_whole_database(self) -> None:
+        words = leave_traces_everywhere()
+        before = places_of(words)
+        for word, tables in words.items():
+            missing = tables - {place.split(".")[0] for place in before.get(word, ())}
+            assert not missing, f"{word} was to be in {missing}: it proves nothing"
+        for kind in kinds_of_traces():
+            assert kind._default_manager.exists(), (
+                f"{kind._meta.label} refers to conversations: let `leave_traces_everywhere` make a "
+                "row of it, with a word in each column that can hold one."
+            )
+        assert erase_all() == 1
+        connection.check_constraints()
+        assert places_of([*words, ID]) == {}
+
+    def test_the_walk_sees_each_kind_of_column(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE SCHEMA elsewhere")
+            cursor.execute(
+                "CREATE TABLE elsewhere.kinds AS SELECT 'a Zyxword b'::text AS t,"
+                " '{\"k\": [\"zyxword\"]}'::jsonb AS j, to_tsvector('simple', 'zyxword') AS v,"
+                " convert_to('a zyxword', 'UTF8') AS b, ARRAY['zyxword'] AS a"
+            )
+            cursor.execute("CREATE MATERIALIZED VIEW seen AS SELECT t FROM elsewhere.kinds")
+        found = {"kinds.t", "kinds.j", "kinds.v", "kinds.b", "kinds.a", "seen.t"}
+        assert places_of(["zyxword", "zyxother"]) == {"zyxword": found}
+
+    def test_the_walk_looks_into_every_table(self) -> None:
+        known = tables_that_django_knows()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            there = {row[0] for row in cursor.fetchall()}
+        assert known <= there
+        assert there - known == {"django_migrations"}
+
+
+def leave_traces_everywhere() -> dict[str, set[str]]:
+    """One conversation, come in over the API, with a row of every kind that refers to it.
+
+    Each word with the tables that it was put into.
+    """
+    agent = make_agent(name="Billing line")
+    body = {
+        "agent_id": agent.public_id,
+        "channel": "voice",
+        "external_id": ID,
+        "source": "retell",
+        "language": "zyxlanguage",
+        "disconnection_reason": "zyxreason",
+        "recording_url": "https://example.com/zyxrecording",
+        "from_number": "+12025550143",
+        "metadata": {"zyxkey": ["zyxmetadata"]},
+        "dynamic_variables": {"name": "zyxvariable"},
+        "contact": {"email": "zyxemail@example.com", "first_name": "Zyxname"},
+        "messages": [
+            {"role": "agent", "content": "Hello zyxhello"},
+            {"role": "user", "content": "zyxtranscript, please"},
+        ],
+        "transfers": [
+            {
+                "after_message": 1,
+                "to_agent_id": make_agent().public_id,
+                "post_call_analysis_setting": "both_agents",
+            }
+        ],
+        "analysis": {"call_summary": "zyxsummary of it", "note": "zyxoutput"},
+    }
+    headers = {"Idempotency-Key": "once"}
+    assert Caller(Role.OPERATOR).post("/conversations", body, **headers).status_code == 201
+    (conversation,) = Conversation.objects.all()
+    traces_of_work(conversation, agent)
+    traces_of_doors(conversation)
+    traces_on_their_way(conversation)
+    main, side = "conversations_conversation", "conversations_attributes"
+    kept = {"accounts_idempotencykey", "conversations_searchtext", "conversations_transcript"}
+    return {
+        ID: {main, "accounts_idempotencykey", "intake_intakepayload"},
+        "12025550143": {main},
+        "zyxlanguage": {main},
+        "zyxreason": {main},
+        "zyxrecording": {main},
+        "zyxkey": {side},
+        "zyxmetadata": {side},
+        "zyxvariable": {side},
+        "zyxemail": {"contacts_contact"},
+        "zyxname": {"contacts_contact"},
+        "zyxhello": kept,
+        "zyxtranscript": kept,
+        "zyxsummary": {main, "analysis_analysis", "conversations_searchtext"},
+        "zyxoutput": {main, "analysis_analysis", "accounts_idempotencykey"},
+        "zyxraw": {"analysis_analysis"},
+        "zyxfailure": {"analysis_analysis"},
+        "zyxrequest": {"analysis_analysis"},
+        "zyxlabel": {"analysis_label"},
+        "zyxitem": {"backfills_backfillitem"},
+        "zyxtaken": {"intake_intakepayload"},
+        "zyxrefused": {"intake_intakepayload"},
+        "zyxline": {"intake_intakepayload"},
+        "zyxunread": {"intake_intakepayload"},
+        "zyxpayload": {"webhooks_event"},
+        "zyxsent": {"webhooks_delivery"},
+        "zyxanswer": {"webhooks_delivery"},
+        "zyxerror": {"webhooks_delivery"},
+        "zyxvalue": {"crm_contribution"},
+        "zyxproblem": {"crm_contribution"},
+        "zyxfollow": {"insights_followup"},
+        "zyxincident": {"insights_incident"},
+    }
+
+
+def traces_of_work(conversation: Conversation, agent: Agent) -> None:
+    """A failure, a rerun that waits, a backfill, a label, somebody who has to look at it."""
+    current = Analysis.objects.current().get()
+    config = {"config": agent.versions.drafts().get().config}
+    failed = Analysis.objects.create(
+        conversation=conversation,
+        agent_version=current.agent_version,
+        restored_from=current,
+        trigger="rerun",
+        state=State.FAILED,
+        error_code="invalid_output",
+        error_message="said zyxfailure",
+        raw_output='{"cut": "zyxraw',
+        request_id="zyxrequest",
+        requested_by="tests",
+        **config,
+    )
+    Label.objects.create(
+        conversation=conversation,
+        analysis=failed,
+        field="note",
+        verdict=Verdict.CORRECTED,
+        value="zyxlabel",
+        by="tests",
+    )
+    backfills.start(channel="voice", params={}, options=Options(), by=BY)
+    BackfillItem.objects.update(
+        state="failed",
+        analysis=failed,
+        previous_analysis=current,
+        error_code="invalid_output",
+        error_message="said zyxitem",
+        finished_at=timezone.now(),
+    )
+    request_rerun(conversation=conversation, by=BY)
+    FollowUp.objects.create(conversation=conversation, note="call zyxfollow", created_by="tests")
+    Incident.objects.create(
+        rule=make_rule(), conversation=conversation, detail={"found": "zyxincident"}
+    )
+
+
+def traces_of_doors(conversation: Conversation) -> None:
+    """What the platform sent: taken, refused by its id, refused and unreadable; and a line."""
+    source = IntakeSource.objects.create(
+        kind="retell", name="Our account", secret_encrypted=b"x", created_by="tests"
+    )
+    refused = {"state": "refused", "reason": "Not that."}
+    IntakePayload.objects.bulk_create(
+        [
+            IntakePayload(
+                source=source,
+                external_id=ID,
+                state="taken",
+                body={"said": "zyxtaken"},
+                conversation=conversation,
+            ),
+            IntakePayload(source=source, external_id=ID, body={"said": "zyxrefused"}, **refused),
+            IntakePayload(
+                source=source, raw=b'{"id": "%s", "said": "zyxunread' % ID.encode(), **refused
+            ),
+            IntakePayload(
+                door="bulk", source_name="retell", external_id=ID, body=["zyxline"], **refused
+            ),
+        ]
+    )
+
+
+def traces_on_their_way(conversation: Conversation) -> None:
+    """Told to an endpoint, still to be told, and what contacts were made of."""
+    payload = json.dumps({"analysis": {"summary": "zyxpayload"}})
+    event = make_event(conversation=conversation, payload=payload)
+    make_delivery(
+        event=event,
+        state="failed",
+        finished_at=timezone.now(),
+        request="POST zyxsent",
+        response="200 zyxanswer",
+        last_error="zyxerror",
+    )
+    make_delivery(event=make_event(conversation=conversation, payload=payload))
+    make_contribution(
+        contact=conversation.contact,
+        conversation=conversation,
+        value="zyxvalue",
+        problem="zyxproblem",
+    )
+
+
+class TestWhatStays:
+    def test_the_ledger_keeps_ids_and_money_and_the_log_who_and_why(self) -> None:
+        conversation = make_conversation(make_agent())
+        Usage.objects.create(
+            purpose="analysis",
+            model_name="m",
+            conversation_id=conversation.public_id,
+            cost=Decimal("0.01"),
+        )
+        erase_all()
+        assert Usage.objects.get().conversation_id == conversation.public_id
+        entry = AuditEntry.objects.get(verb="conversation.erased")
+        assert (entry.target, entry.who) == (conversation.public_id, BY.label)
+        assert entry.detail == {"why": "asked for on its page"}
+
+    def test_a_neighbour_loses_nothing(self) -> None:
+        agent = make_agent()
+        gone, stays = (
+            make_conversation(agent, source="retell", external_id=f"{ID}-{n}") for n in "12"
+        )
+        source = IntakeSource.objects.create(
+            kind="vapi", name="Another", secret_encrypted=b"x", created_by="tests"
+        )
+        for external_id in (gone.external_id, stays.external_id):
+            IntakePayload.objects.create(
+                source=source, external_id=external_id, body={}, state="refused", reason="No."
+            )
+        make_event(conversation=stays)
+        erase(conversations=everything(pk=gone.pk), by=BY, why="x")
+        assert list(Conversation.objects.all()) == [stays]
+        assert stays.transcript.messages
+        assert Event.objects.count() == 1
+        assert IntakePayload.objects.count() == 2  # the ids of another platform's account
+
+    def test_a_run_keeps_its_counts_and_costs(self) -> None:
+        make_conversations(make_agent(), 3)
+        run = backfills.start(channel="voice", params={}, options=Options(), by=BY)
+        first, second, _ = run.items.order_by("pk")
+        run.items.filter(pk=first.pk).update(
+            state="done", changed=True, cost=Decimal("0.5"), finished_at=timezone.now()
+        )
+        erase(conversations=everything(pk__in=[first.conversation_id, second.conversation_id]),
+              by=BY, why="x")  # fmt: skip
+        after = progress_of(run)
+        assert (after.total, after.done, after.skipped, after.left) == (3, 1, 1, 1)
+        assert (after.changed, after.cost) == (1, Decimal("0.5"))
+
+    @pytest.mark.parametrize(
+        ("other", "stays"), [("conversation", True), ("edit", True), ("", False)]
+    )
+    def test_a_contact_stays_while_something_else_speaks_of_it(
+        self, other: str, stays: bool
+    ) -> None:
+        agent = make_agent()
+        contact = Contact.objects.create(email="ada@example.com")
+        gone = make_conversation(agent, contact=contact)
+        make_contribution(contact=contact, conversation=gone)
+        if other == "conversation":
+            make_conversation(agent, contact=contact)
+        elif other == "edit":
+            make_contribution(contact=contact)
+        erase(conversations=everything(pk=gone.pk), by=BY, why="x")
+        assert Contact.objects.exists() is stays
+
+    def test_answers_of_other_conversations_are_still_given_again(self) -> None:
+        agent, caller = make_agent(), Caller(Role.OPERATOR)
+        body = {"agent_id": agent.public_id, "channel": "voice", "messages": []}
+        for name in ("one", "two"):
+            said = caller.post("/conversations", body, **{"Idempotency-Key": name})
+            assert said.status_code == 201
+        erase(conversations=everything(public_id=said.json()["id"]), by=BY, why="x")
+        assert IdempotencyKey.objects.get().key == "one"
+
+
+class TestWorkInFlight:
+    def test_what_was_paid_reaches_the_ledger_and_nothing_else_is_recorded(self) -> None:
+        stays, gone = make_conversations(make_agent(), 2)
+        for conversation in (stays, gone):
+            request_rerun(conversation=conversation, by=BY)
+        jobs = QueueSource(Lane.INTERACTIVE).claim(2)
+        erase(conversations=everything(pk=gone.pk), by=BY, why="x")
+        recording.record(
+            [Outcome(j, output={"call_summary": "zyxlate"}, requests=1) for j in jobs],
+            settle=lambda recorded: None,
+        )
+        assert Analysis.objects.get().conversation == stays
+        ledger = set(Usage.objects.values_list("conversation_id", flat=True))
+        assert ledger == {stays.public_id, gone.public_id}
+        erase_all()
+        assert places_of(["zyxlate"]) == {}
+
+    def test_an_item_that_an_engine_has_in_hand(self) -> None:
+        make_conversation(make_agent())
+        run = backfills.start(channel="voice", params={}, options=Options(), by=BY)
+        source = BackfillSource()
+        (job,) = source.claim(1)
+        erase_all()
+        recording.record(
+            [Outcome(job, output={"call_summary": "late"}, requests=1)], settle=source.settle
+        )
+        source.finished()
+        run.refresh_from_db()
+        assert (run.state, progress_of(run).skipped, progress_of(run).left) == ("completed", 1, 0)
+        assert Usage.objects.get().backfill_id == run.public_id
+
+
+def line(**values: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": "zyxagain"}]
+    return {
+        "channel": "voice",
+        "source": "retell",
+        "external_id": ID,
+        "messages": messages,
+        "contact": {"email": "zyxagain@example.com"},
+        **values,
+    }
+
+
+class TestItDoesNotComeBack:
+    @pytest.fixture(autouse=True)
+    def _erased(self) -> None:
+        self.agent = make_agent()
+        take_in_one(line=line(agent_id=self.agent.public_id), by=BY)
+        assert erase_all() == 1
+
+    def test_the_door_refuses_it_by_name_and_keeps_nothing(self) -> None:
+        lines = [line(agent_id=self.agent.public_id), line(agent_id=self.agent.public_id)]
+        kept: list[Any] = []
+        report = take_in(lines=lines, by=BY, on_refused=lambda refusal, line: kept.append(refusal))
+        assert (report.refused, report.accepted) == (2, 0)
+        assert {e.code for e in report.errors} == {"erased"}
+        assert kept == []
+        assert places_of(["zyxagain", ID]) == {}
+
+    def test_over_the_api(self) -> None:
+        said = Caller(Role.OPERATOR).post("/conversations", line(agent_id=self.agent.public_id))
+        assert said.status_code == 409
+        assert said.json()["error"]["code"] == "erased"
+        assert places_of(["zyxagain", ID]) == {}
+
+    def test_others_and_the_same_id_elsewhere_are_welcome(self) -> None:
+        for values in ({"external_id": "another"}, {"source": "vapi"}):
+            stored = take_in_one(line=line(agent_id=self.agent.public_id, **values), by=BY)
+            assert stored.outcome == "accepted"
+
+    def test_a_secret_key_that_was_changed_since_still_knows_it(self) -> None:
+
+        assert is_erased(source="retell", external_id=ID)
+        with override_settings(SECRET_KEY="another", SECRET_KEY_FALLBACKS=[]):
+            assert not is_erased(source="retell", external_id=ID)
+        with override_settings(SECRET_KEY="another", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
+            assert is_erased(source="retell", external_id=ID)
+
+    def test_it_is_forgotten_when_nobody_sends_it_any_more(self) -> None:
+        now = timezone.now()
+        assert erasing.forget_erased(now=now + erasing.REMEMBERED - timedelta(hours=1)) == 0
+        assert erasing.forget_erased(now=now + erasing.REMEMBERED + timedelta(hours=1)) == 1
+        assert not Erased.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestTwoAtOnce:
+    def test_it_is_sent_again_while_it_is_being_erased(self) -> None:
+        agent = make_agent()
+        take_in_one(line=line(agent_id=agent.public_id), by=BY)
+        told: list[Any] = []
+
+        def send_again() -> None:
+            lines = [line(agent_id=agent.public_id, external_id=ID)]
+            told.append(take_in(lines=lines, by=BY))
+
+        with transaction.atomic():
+            erase_all()
+            sender = Writer(send_again)
+            sender.wait_blocked()
+        sender.join()
+        assert told[0].errors[0].code == "erased"
+        assert not Conversation.objects.exists()
+        assert not Contact.objects.exists()
+
+    def test_what_somebody_writes_at_this_moment_is_waited_for(self) -> None:
+        held, free = make_conversations(make_agent(), 2)
+        with transaction.atomic():
+            Conversation.objects.filter(pk=held.pk).update(language="en")
+            eraser = Writer(erase_all)
+            eraser.wait_blocked()
+            assert everything(pk=free.pk).exists() is False  # committed by itself
+        eraser.join()
+        assert not Conversation.objects.exists()
+
+
+def test_many_go_in_groups_and_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasing, "GROUP", 4)
+    make_conversations(make_agent(), 10)
+    assert erase_all() == 10
+    entries = AuditEntry.objects.filter(verb="conversation.erased", target="")
+    assert sorted(e.detail["conversations"] for e in entries) == [2, 4, 4]
+
+
+def test_it_costs_a_fixed_number_of_queries(django_assert_num_queries: Any) -> None:
+    make_conversations(make_agent(), 40)
+    with django_assert_num_queries(28):
+        erase_all()
+    assert not Transfer.objects.exists()
