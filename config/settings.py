@@ -120,6 +120,7 @@ MIDDLEWARE = [
     "django.middleware.gzip.GZipMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "apps.api.middleware.ApiAnswers",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -213,6 +214,18 @@ CACHES = {
 # The largest body of a request: one transcript of 5,000,000 characters, each of them escaped.
 # Bulk uploads are read as they come and have no such bound.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024 * 1024
+
+# Requests a minute that one API key may make, by the class of door (apps/api/limits.py);
+# 0 is no limit. API_RATE_LIMITS names those that should be others: "read=1200,change=0".
+
+API_RATE_LIMITS = {"read": 600, "change": 120, "intake": 30_000, "bulk": 120}
+for _class, _number in env.dict("API_RATE_LIMITS", default={}).items():
+    if _class not in API_RATE_LIMITS or not _number.isdecimal():
+        raise ImproperlyConfigured(
+            f"API_RATE_LIMITS takes {', '.join(API_RATE_LIMITS)} and whole numbers, "
+            f"not {_class}={_number}."
+        )
+    API_RATE_LIMITS[_class] = int(_number)
 
 # Models that read conversations
 

@@ -11,42 +11,75 @@ from apps.agents.models import Agent, AgentVersion, AgentVersionQuerySet
 from apps.agents.services import create_agent, publish, save_draft
 
 from . import lists
-from .docs import AGENT, DRAFT, PUBLISH
 from .errors import read_object, refuse_unknown
+from .openapi import Answer, operation
+from .parameters import PAGE
 from .presenting import agent_json, version_json
+from .reading import text
+from .shapes import agents as shapes
 from .writes import write
 
 router = Router(tags=["Agents"])
 
 
-@router.post("", openapi_extra=AGENT, summary="Create an agent")
+@router.post(
+    "",
+    **operation(
+        "createAgent",
+        "Create an agent",
+        takes=shapes.AgentIn,
+        answers={201: Answer(shapes.Agent, "The new agent.")},
+        refuses=["invalid_draft", "unknown_keys"],
+    ),
+)
 @write(Role.EDITOR)
 def create(request: HttpRequest) -> HttpResponse:
     """With its first draft, V0, at the default prompts."""
     body = read_object(request)
     refuse_unknown(body, {"name", "channel"})
     agent = create_agent(
-        name=str(body.get("name") or ""),
-        channel=str(body.get("channel") or ""),
+        name=text(body, "name"),
+        channel=text(body, "channel"),
         by=actor_of(request),
     )
     return JsonResponse(agent_json(_agent(agent.public_id)), status=201)
 
 
-@router.get("", summary="List agents")
+@router.get(
+    "",
+    **operation(
+        "listAgents",
+        "List agents",
+        query=PAGE,
+        answers={200: Answer(shapes.Agents, "One page of agents.")},
+        refuses=["bad_request", "invalid_cursor"],
+    ),
+)
 def many(request: HttpRequest) -> HttpResponse:
     """By name; each with its draft."""
     lists.only(request)
     return lists.answer(request, _agents(), order=["name"], show=agent_json)
 
 
-@router.get("/{agent_id}", summary="One agent")
+@router.get(
+    "/{agent_id}",
+    **operation("getAgent", "One agent", answers={200: Answer(shapes.Agent, "The agent.")}),
+)
 def one(request: HttpRequest, agent_id: str) -> HttpResponse:
     """With its draft."""
     return JsonResponse(agent_json(_agent(agent_id)))
 
 
-@router.patch("/{agent_id}/draft", openapi_extra=DRAFT, summary="Edit the draft")
+@router.patch(
+    "/{agent_id}/draft",
+    **operation(
+        "editDraft",
+        "Edit the draft",
+        takes=shapes.DraftIn,
+        answers={200: Answer(shapes.Agent, "The agent with the draft as it is now.")},
+        refuses=["invalid_draft", "agent_deactivated"],
+    ),
+)
 @write(Role.EDITOR)
 def edit(request: HttpRequest, agent_id: str) -> HttpResponse:
     """Any part of the draft; what is left out stays as it is."""
@@ -54,7 +87,16 @@ def edit(request: HttpRequest, agent_id: str) -> HttpResponse:
     return JsonResponse(agent_json(_agent(agent_id)))
 
 
-@router.post("/{agent_id}/publish", openapi_extra=PUBLISH, summary="Publish the draft")
+@router.post(
+    "/{agent_id}/publish",
+    **operation(
+        "publishDraft",
+        "Publish the draft",
+        takes=shapes.PublishIn,
+        answers={200: Answer(shapes.Version, "The version as it was frozen.")},
+        refuses=["invalid_draft", "agent_deactivated", "nothing_to_publish", "unknown_keys"],
+    ),
+)
 @write(Role.EDITOR)
 def publish_draft(request: HttpRequest, agent_id: str) -> HttpResponse:
     """Freezes the draft and opens the next one as its copy; answers the frozen version."""
@@ -63,13 +105,22 @@ def publish_draft(request: HttpRequest, agent_id: str) -> HttpResponse:
     version = publish(
         agent=_agent(agent_id),
         by=actor_of(request),
-        title=str(body.get("title") or ""),
-        note=str(body.get("note") or ""),
+        title=text(body, "title"),
+        note=text(body, "note"),
     )
     return JsonResponse(version_json(_versions(agent_id).get(pk=version.pk)))
 
 
-@router.get("/{agent_id}/versions", summary="Versions of an agent")
+@router.get(
+    "/{agent_id}/versions",
+    **operation(
+        "listVersions",
+        "Versions of an agent",
+        query=PAGE,
+        answers={200: Answer(shapes.Versions, "One page of versions.")},
+        refuses=["bad_request", "invalid_cursor"],
+    ),
+)
 def versions(request: HttpRequest, agent_id: str) -> HttpResponse:
     """The newest first, the draft before all."""
     lists.only(request)

@@ -1,6 +1,6 @@
 """Conversations and their analyses."""
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from ninja import Router
 
@@ -15,20 +15,45 @@ from apps.conversations.models import Conversation
 from apps.conversations.presenting import conversation_json
 from apps.conversations.services import Outcome
 from apps.core.errors import UserError
+from apps.intake.erasing import erase
 from apps.intake.files import split_lines
 from apps.intake.models import LineDoor
 from apps.intake.refusals import keeping, keeping_one
 from apps.intake.services import take_in, take_in_one
 
 from . import lists
-from .docs import BULK, CONVERSATION, FILTERS, RERUN
-from .errors import read_object, refusal, refuse_unknown
-from .writes import write
+from .errors import read_object, refusal, refuse_unknown, require_type
+from .openapi import NDJSON, Answer, operation
+from .parameters import PAGE, filter_parameters
+from .shapes import conversations as shapes
+from .writes import reader_of, write
 
 router = Router(tags=["Conversations"])
 
+_OF_LINE = (
+    "missing_field",
+    "invalid_value",
+    "unknown_agent",
+    "unknown_version",
+    "channel_mismatch",
+    "not_storable",
+)
+_NDJSON_TYPES = (NDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
-@router.post("", openapi_extra=CONVERSATION, summary="Create or merge a conversation")
+
+@router.post(
+    "",
+    **operation(
+        "createConversation",
+        "Create or merge a conversation",
+        takes=shapes.ConversationIn,
+        answers={
+            201: Answer(shapes.Conversation, "The new conversation."),
+            200: Answer(shapes.Conversation, "The conversation that was there, merged."),
+        },
+        refuses=_OF_LINE,
+    ),
+)
 @write(Role.OPERATOR)
 def create(request: HttpRequest) -> HttpResponse:
     """Whole or still `ongoing`. The same `source` and `external_id` again is the same
@@ -42,19 +67,38 @@ def create(request: HttpRequest) -> HttpResponse:
     )
 
 
-@router.post("/bulk", openapi_extra=BULK, summary="Take in many, one a line")
-@write(Role.OPERATOR)
+@router.post(
+    "/bulk",
+    **operation(
+        "createConversations",
+        "Take in many, one a line",
+        lines_of=shapes.ConversationIn,
+        answers={200: Answer(shapes.BulkReport, "What became of the lines.")},
+        refuses=["length_required"],
+    ),
+)
+@write(Role.OPERATOR, streamed=True)
 def bulk(request: HttpRequest) -> HttpResponse:
     """NDJSON: a line that is refused is named with its reason and spoils no other."""
     if not request.META.get("CONTENT_LENGTH"):  # Django then reads nothing, whatever was sent
         return refusal(411, "length_required", "Send the body with its Content-Length.")
+    require_type(request, _NDJSON_TYPES, hint="one JSON object a line")
     by = actor_of(request)
     with keeping(LineDoor.BULK, by=by, source="api") as keep:
-        report = take_in(lines=split_lines(request.read), by=by, on_refused=keep)
+        report = take_in(lines=split_lines(reader_of(request)), by=by, on_refused=keep)
     return JsonResponse(report.as_dict())
 
 
-@router.get("", openapi_extra=FILTERS, summary="List conversations")
+@router.get(
+    "",
+    **operation(
+        "listConversations",
+        "List conversations",
+        query=[*PAGE, *filter_parameters()],
+        answers={200: Answer(shapes.Conversations, "One page of conversations.")},
+        refuses=["bad_request", "invalid_filter", "invalid_cursor"],
+    ),
+)
 def many(request: HttpRequest) -> HttpResponse:
     """The filters of the history pages, as query parameters; `channel` is voice or chat."""
     params = request.GET.copy()
@@ -70,13 +114,47 @@ def many(request: HttpRequest) -> HttpResponse:
     )
 
 
-@router.get("/{conversation_id}", summary="One conversation")
+@router.get(
+    "/{conversation_id}",
+    **operation(
+        "getConversation",
+        "One conversation",
+        answers={200: Answer(shapes.Conversation, "The conversation.")},
+    ),
+)
 def one(request: HttpRequest, conversation_id: str) -> HttpResponse:
     """With transcript, transfers, metadata and the current result's values."""
     return JsonResponse(conversation_json(_whole(conversation_id), whole=True))
 
 
-@router.get("/{conversation_id}/analysis", summary="The current analysis")
+@router.delete(
+    "/{conversation_id}",
+    **operation(
+        "eraseConversation",
+        "Erase a conversation",
+        answers={204: Answer(None, "It is gone, everywhere.")},
+    ),
+)
+@write(Role.ADMIN)
+def remove(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """Everywhere it left a trace: transcript, results, search, payloads, webhooks' contents. It
+    does not come back when a platform sends it once more. Cannot be undone."""
+    rows = Conversation.objects.filter(public_id=conversation_id)
+    if not erase(conversations=rows, by=actor_of(request), why="asked for over the API"):
+        raise Http404
+    return HttpResponse(status=204)
+
+
+@router.get(
+    "/{conversation_id}/analysis",
+    **operation(
+        "getAnalysis",
+        "The current analysis",
+        answers={200: Answer(shapes.Analysis, "The current result.")},
+        refuses=["not_analyzed"],
+        refusal_shapes={404: shapes.NotAnalyzed},
+    ),
+)
 def current(request: HttpRequest, conversation_id: str) -> HttpResponse:
     """404 `not_analyzed` with the `reason` where there is none."""
     conversation = get_object_or_404(Conversation, public_id=conversation_id)
@@ -87,7 +165,16 @@ def current(request: HttpRequest, conversation_id: str) -> HttpResponse:
     return JsonResponse(analysis_json(analysis))
 
 
-@router.get("/{conversation_id}/analyses", summary="Every analysis ever made")
+@router.get(
+    "/{conversation_id}/analyses",
+    **operation(
+        "listAnalyses",
+        "Every analysis ever made",
+        query=PAGE,
+        answers={200: Answer(shapes.Analyses, "One page of analyses.")},
+        refuses=["bad_request", "invalid_cursor"],
+    ),
+)
 def history(request: HttpRequest, conversation_id: str) -> HttpResponse:
     """The newest first, failures and running ones included."""
     lists.only(request)
@@ -95,7 +182,22 @@ def history(request: HttpRequest, conversation_id: str) -> HttpResponse:
     return lists.answer(request, _analyses(conversation_id), order=["-pk"], show=analysis_json)
 
 
-@router.post("/{conversation_id}/analysis/rerun", openapi_extra=RERUN, summary="Rerun")
+@router.post(
+    "/{conversation_id}/analysis/rerun",
+    **operation(
+        "rerunAnalysis",
+        "Rerun",
+        takes=shapes.RerunIn,
+        answers={202: Answer(shapes.Analysis, "The analysis that was asked for.")},
+        refuses=[
+            "already_running",
+            "draft_invalid",
+            "not_analyzable",
+            "unknown_version",
+            "unknown_keys",
+        ],
+    ),
+)
 @write(Role.OPERATOR)
 def rerun(request: HttpRequest, conversation_id: str) -> HttpResponse:
     """By the latest drafts, or by a published `version` of the conversation's last agent. It is
@@ -120,7 +222,9 @@ def _version(conversation: Conversation, body: dict[str, object]) -> AgentVersio
     if number is None:
         return None
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
-        raise UnknownVersion(f"version is a number, not {number!r}.", {"version": "A number."})
+        raise UnknownVersion(
+            f"version is a number, not {str(number)[:60]}.", {"version": "A number."}
+        )
     agent_pk = int(conversation.route.split("+")[-1])
     versions = AgentVersion.objects.published().with_config()
     version = versions.filter(agent_id=agent_pk, number=number).first()

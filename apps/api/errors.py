@@ -1,17 +1,15 @@
-"""One shape for every refusal (interfaces.md, REST API)."""
+"""One shape for every refusal (interfaces.md, REST API), and bodies read strictly."""
 
 import json
-import logging
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, ValidationError
 
-from apps.core.errors import UserError
-
-logger = logging.getLogger(__name__)
+from apps.core.errors import BadRequest, UserError
 
 
 def refusal(
@@ -31,7 +29,9 @@ def add_handlers(api: NinjaAPI) -> None:
 
     @api.exception_handler(AuthenticationError)
     def unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-        return refusal(401, "unauthorized", "Send a valid API key: “Authorization: Bearer …”.")
+        answer = refusal(401, "unauthorized", "Send a valid API key: “Authorization: Bearer …”.")
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
 
     @api.exception_handler(PermissionDenied)
     def denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
@@ -45,28 +45,79 @@ def add_handlers(api: NinjaAPI) -> None:
     def too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
         return refusal(413, "too_large", "The body is larger than this door takes.")
 
+    @api.exception_handler(UnreadablePostError)
+    def broken_off(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:
+        return refusal(400, "incomplete_body", "The body broke off before its end. Send it again.")
+
     @api.exception_handler(ValidationError)
     def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         fields = {".".join(map(str, e["loc"][1:])): str(e["msg"]) for e in error.errors}
         return refusal(422, "invalid", "Some values are not as they should be.", fields)
 
 
+class NotJson(BadRequest):
+    """The body is not the JSON object that was expected."""
+
+    code = "not_json"
+
+
+class UnsupportedMediaType(UserError):
+    """The body is of another kind than this door takes."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
 def read_object(request: HttpRequest) -> dict[str, Any]:
-    """The JSON object in the body, ``{}`` for an empty one. Raises NotJson."""
-    if not request.body.strip():
+    """The JSON object in the body, ``{}`` for an empty one.
+
+    Raises NotJson, also for what Python reads and JSON does not know: NaN, a key given twice.
+    """
+    body = request.body
+    if not body.strip():
         return {}
+    require_type(request, ["application/json"], hint="JSON")
     try:
-        value = json.loads(request.body)
-    except (ValueError, RecursionError) as error:
-        raise NotJson(f"The body is not JSON: {error}.") from None
+        value = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_once_each)
+    except RecursionError:
+        raise NotJson("The body is nested too deeply.") from None
+    except ValueError as error:
+        raise NotJson(f"The body is not JSON: {str(error).rstrip('.')}.") from None
     if not isinstance(value, dict):
-        raise NotJson("The body must be a JSON object.")
+        raise NotJson("The body must be a JSON object: {…}.")
     return value
 
 
-class NotJson(UserError):
-    code = "not_json"
-    status = 400
+def require_type(request: HttpRequest, known: Sequence[str], *, hint: str) -> None:
+    """Raise UnsupportedMediaType for a body that says it is of another kind.
+
+    One that says nothing is taken. ``curl -d`` says it is a form: the sentence names the way out.
+    """
+    given = request.content_type or ""
+    if given and given not in known and not (given.endswith("+json") and known[0] in _JSON):
+        raise UnsupportedMediaType(
+            f"Send {hint} with “Content-Type: {known[0]}”, not {given[:80]}."
+        )
+    if encoding := request.headers.get("Content-Encoding", ""):
+        raise UnsupportedMediaType(
+            f"Send the body as it is, without Content-Encoding {encoding[:40]}."
+        )
+
+
+_JSON = {"application/json"}
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key “{twice[:60]}” is there twice")
+    return found
 
 
 def refuse_unknown(body: dict[str, Any], known: set[str]) -> None:
@@ -74,11 +125,14 @@ def refuse_unknown(body: dict[str, Any], known: set[str]) -> None:
     unknown = [key for key in body if key not in known]
     if unknown:
         names = ", ".join(sorted(known))
+        said = ", ".join(key[:60] for key in unknown[:5])
         raise UnknownKeys(
-            f"Unknown: {', '.join(unknown)}. Known are {names}.",
-            dict.fromkeys(unknown, "There is no such key."),
+            f"Unknown: {said}. Known are {names}." if known else f"Unknown: {said}.",
+            {key[:60]: "There is no such key." for key in unknown[:20]},
         )
 
 
 class UnknownKeys(UserError):
+    """A key that means nothing: a typing error must not pass."""
+
     code = "unknown_keys"

@@ -1,21 +1,26 @@
 """The REST API: one router per path (two routers on one path answer 405 for each other)."""
 
-from ninja import NinjaAPI
+from django.urls import path
 
-from apps.accounts.api_auth import KeyAuth, open_to_keys, session_or_key
+from apps.accounts.api_auth import open_to_keys, session_or_key
 
 from . import agents, backfills, conversations
+from .auth import ApiKey
 from .errors import add_handlers
+from .openapi import TAGS, Api
+from .reference import reference
 
 app_name = "api"
 
-api = NinjaAPI(
+api = Api(
     title="Debrief",
     version="1",
-    description="Read analyses, rerun, backfill, edit drafts, hand conversations in.",
-    auth=KeyAuth(),
+    description="Hand conversations in, read what was found in them, rerun, backfill, edit drafts.",
+    auth=ApiKey(),
+    docs_url=None,
     docs_decorator=session_or_key,
     urls_namespace=app_name,
+    openapi_extra={"tags": TAGS},
 )
 add_handlers(api)
 api.add_router("/conversations", conversations.router)
@@ -23,6 +28,7 @@ api.add_router("/agents", agents.router)
 api.add_router("/backfills", backfills.router)
 
 patterns, _, _ = api.urls
+patterns = [path("docs", reference, name="openapi-view"), *patterns]
 open_to_keys(patterns)
 
 urlpatterns = patterns

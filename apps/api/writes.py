@@ -1,5 +1,6 @@
 """What every write of the API does: the role, and ``Idempotency-Key``."""
 
+import hashlib
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
@@ -14,12 +15,16 @@ from apps.accounts.models import Role
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+_CHUNK = 1024 * 1024
 
 
-def write(needed: Role) -> Callable[[View[P]], View[P]]:
+def write(needed: Role, *, streamed: bool = False) -> Callable[[View[P]], View[P]]:
     """A view that changes something: asks for the role, and does the same request once only.
 
     With an ``Idempotency-Key`` the second request within 24 hours gets the first one's answer.
+    A refusal is not kept: the key is free for the request that was mended. ``streamed`` is for
+    bodies that must not be held in memory: they are hashed while the view reads them, or read to
+    their end where the answer is known already (docs/decisions/0016).
     """
 
     def decorate(view: View[P]) -> View[P]:
@@ -29,7 +34,8 @@ def write(needed: Role) -> Callable[[View[P]], View[P]]:
             key = request.headers.get("Idempotency-Key")
             if key is None:
                 return view(request, *args, **kwargs)
-            return _once(request, key, lambda: view(request, *args, **kwargs))
+            once = _once_streamed if streamed else _once
+            return once(request, key, lambda: view(request, *args, **kwargs))
 
         return guarded
 
@@ -37,19 +43,80 @@ def write(needed: Role) -> Callable[[View[P]], View[P]]:
 
 
 def _once(request: HttpRequest, key: str, do: Callable[[], HttpResponse]) -> HttpResponse:
-    claim = idempotency.claim(
+    claim = _claim(request, key, hashlib.sha256(request.body).hexdigest())
+    if isinstance(claim, idempotency.Answer):
+        return _again(claim)
+    return _do(claim, do)
+
+
+def _once_streamed(request: HttpRequest, key: str, do: Callable[[], HttpResponse]) -> HttpResponse:
+    claim = _claim(request, key, None)
+    body = HashedBody(request)
+    if isinstance(claim, idempotency.Answer):
+        while body.read(_CHUNK):
+            pass
+        claim.check(key, body.sha256)
+        return _again(claim)
+    request.hashed_body = body  # type: ignore[attr-defined]  # read by `reader_of`
+    return _do(claim, do, lambda: body.sha256)
+
+
+class HashedBody:
+    """Reads a request's body as it comes, and knows its hash in the end."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, none at the end."""
+        chunk = self._request.read(size)
+        self._hash.update(chunk)
+        return chunk
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+def reader_of(request: HttpRequest) -> Callable[[int], bytes]:
+    """How a streamed view reads the body."""
+    body = getattr(request, "hashed_body", None)
+    return body.read if isinstance(body, HashedBody) else request.read
+
+
+def _claim(
+    request: HttpRequest, key: str, sha256: str | None
+) -> idempotency.Claim | idempotency.Answer:
+    return idempotency.claim(
         key=key,
         path=f"{request.method} {request.path}",
         actor=actor_of(request),
-        request=request.body,
+        sha256=sha256,
         now=timezone.now(),
     )
-    if isinstance(claim, idempotency.Answer):
-        return HttpResponse(claim.body, status=claim.status, content_type="application/json")
+
+
+def _do(
+    claim: idempotency.Claim,
+    do: Callable[[], HttpResponse],
+    sha256: Callable[[], str] | None = None,
+) -> HttpResponse:
     try:
         response = do()
     except BaseException:
         claim.forget()
         raise
-    claim.keep(response.status_code, response.content.decode())
+    if response.status_code >= 400:
+        claim.forget()
+    else:
+        claim.keep(
+            response.status_code, response.content.decode(), sha256=sha256() if sha256 else None
+        )
+    return response
+
+
+def _again(answer: idempotency.Answer) -> HttpResponse:
+    response = HttpResponse(answer.body, status=answer.status, content_type="application/json")
+    response.headers["Idempotency-Replayed"] = "true"
     return response

@@ -104,7 +104,7 @@ ACCESS: dict[str, Needs] = {
     "/api/openapi.json": page(VIEWER),
     "/api/conversations": {"GET": VIEWER, "POST": OPERATOR},
     "/api/conversations/bulk": action(OPERATOR),
-    "/api/conversations/<conversation_id>": page(VIEWER),
+    "/api/conversations/<conversation_id>": {"GET": VIEWER, "DELETE": ADMIN},
     "/api/conversations/<conversation_id>/analysis": page(VIEWER),
     "/api/conversations/<conversation_id>/analyses": page(VIEWER),
     "/api/conversations/<conversation_id>/analysis/rerun": action(OPERATOR),
@@ -121,5 +121,6 @@ ACCESS: dict[str, Needs] = {
     "/api/backfills/<backfill_id>/resume": action(OPERATOR),
     "/api/backfills/<backfill_id>/cancel": action(OPERATOR),
     "/api/backfills/<backfill_id>/retry_failed": action(OPERATOR),
+    "/api/backfills/<backfill_id>/rollback": action(OPERATOR),  # refused, for now
 }
 """Everything under `admin:` is for admins and has no rows."""

@@ -1,3 +1,4 @@
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +15,11 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def _claim(
     by: Actor, key: str = "k", path: str = "/api/x", request: bytes = b"{}", now: datetime = NOW
 ) -> Claim | Answer:
-    return claim(key=key, path=path, actor=by, request=request, now=now)
+    return claim(key=key, path=path, actor=by, sha256=_hash(request), now=now)
+
+
+def _hash(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
 
 
 def _first(by: Actor) -> Claim:
@@ -26,7 +31,7 @@ def _first(by: Actor) -> Claim:
 def test_the_second_time_it_gets_the_first_answer(by: Actor) -> None:
     _first(by).keep(201, '{"id": 1}')
 
-    assert _claim(by) == Answer(201, '{"id": 1}')
+    assert _claim(by) == Answer(201, '{"id": 1}', _hash(b"{}"))
 
 
 def test_while_the_first_is_at_work_the_second_is_refused(by: Actor) -> None:
@@ -72,3 +77,16 @@ def test_after_a_day_the_key_is_free(by: Actor) -> None:
 def test_strange_keys_are_refused(by: Actor, key: str) -> None:
     with pytest.raises(BadRequest, match="1 to 200"):
         _claim(by, key=key)
+
+
+def test_the_hash_of_a_streamed_body_is_told_at_the_end(by: Actor) -> None:
+    first = claim(key="k", path="/api/x", actor=by, sha256=None, now=NOW)
+    assert isinstance(first, Claim)
+    first.keep(200, "{}", sha256=_hash(b"lines"))
+
+    again = claim(key="k", path="/api/x", actor=by, sha256=None, now=NOW)
+
+    assert isinstance(again, Answer)
+    again.check("k", _hash(b"lines"))
+    with pytest.raises(KeyReused, match="Use a new key"):
+        again.check("k", _hash(b"other lines"))

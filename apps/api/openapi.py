@@ -1,0 +1,280 @@
+"""The OpenAPI document: what each operation takes and answers, in one place for all of them.
+
+A router says ``@router.post("", **operation("createConversation", …))``. ninja makes paths and
+path parameters of it; shapes, refusals, headers and examples are put in here, so that the
+document is true for what handlers really do: they read and answer by themselves.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ninja import NinjaAPI
+from ninja.openapi.schema import OpenAPISchema
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from .examples import EXAMPLES
+from .refusals import REFUSALS
+from .shapes.common import Error
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+Json = dict[str, Any]
+Model = type[BaseModel]
+
+TAGS: list[Json] = [
+    {
+        "name": "Conversations",
+        "description": "Hand conversations in, whole or as they happen; read them and what was "
+        "found in them.",
+    },
+    {"name": "Agents", "description": "What is asked of a conversation: drafts and versions."},
+    {
+        "name": "Backfills",
+        "description": "Analyse again what matches a filter, with the latest drafts.",
+    },
+]
+_REF = "#/components/schemas/{model}"
+_RENAMED = {
+    "apps__analysis__models__State": "AnalysisStatus",
+    "apps__backfills__models__State": "BackfillState",
+    "PauseReason": "BackfillPauseReason",
+}
+_WITH_KEY = ("unauthorized", "rate_limited")
+_WRITING = (
+    "forbidden",
+    "bad_request",
+    "idempotency_in_progress",
+    "idempotency_key_reused",
+    "incomplete_body",
+    "too_large",
+)
+_WITH_BODY = ("not_json", "unsupported_media_type")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One good answer of an operation."""
+
+    shape: Model | None
+    description: str
+
+
+def operation(
+    operation_id: str,
+    summary: str,
+    *,
+    answers: Mapping[int, Answer],
+    refuses: Iterable[str] = (),
+    takes: Model | None = None,
+    lines_of: Model | None = None,
+    query: Iterable[Json] = (),
+    refusal_shapes: Mapping[int, Model] | None = None,
+) -> Json:
+    """The keyword arguments of a router's decorator for one operation.
+
+    ``refuses`` names codes of ``refusals.py`` beside those that every operation has. ``takes`` is
+    the shape of a JSON body, ``lines_of`` that of each line. ``refusal_shapes`` replaces the
+    error's shape for a status.
+    """
+    extra: Json = {
+        "x-takes": takes,
+        "x-lines-of": lines_of,
+        "x-answers": dict(answers),
+        "x-refuses": list(refuses),
+        "x-refusal-shapes": dict(refusal_shapes or {}),
+        "parameters": list(query),
+    }
+    return {"operation_id": operation_id, "summary": summary, "openapi_extra": extra}
+
+
+class Api(NinjaAPI):
+    """ninja's API with a document that says everything."""
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: Json | None = None
+    ) -> OpenAPISchema:
+        """The document; made once, since nothing in it depends on the request."""
+        return self._document
+
+    @cached_property
+    def _document(self) -> OpenAPISchema:
+        document = super().get_openapi_schema()
+        for methods in document["paths"].values():
+            for method, details in methods.items():
+                _complete(method, details)
+        document["components"]["schemas"] = _schemas()
+        document["components"]["headers"] = _HEADERS
+        return document
+
+
+def _complete(method: str, details: Json) -> None:
+    takes: Model | None = details.pop("x-takes", None)
+    lines_of: Model | None = details.pop("x-lines-of", None)
+    refuses = [*_WITH_KEY, *details.pop("x-refuses", ())]
+    shapes = details.pop("x-refusal-shapes", {})
+    for parameter in details["parameters"]:
+        _describe_path_parameter(parameter)
+    if any(parameter["in"] == "path" for parameter in details["parameters"]):
+        refuses.append("not_found")
+    if method != "get":
+        refuses += _WRITING
+        details["parameters"].append(_IDEMPOTENCY_KEY)
+    if takes is not None:
+        required = any(field.is_required() for field in takes.model_fields.values())
+        details["requestBody"] = {"required": required, "content": {JSON: _content(takes)}}
+        refuses += _WITH_BODY
+    if lines_of is not None:
+        details["requestBody"] = {"required": True, "content": {NDJSON: _lines(lines_of)}}
+        refuses.append("unsupported_media_type")
+    answers: dict[int, Answer] = details.pop("x-answers", {})
+    responses = {str(status): _answer(answer) for status, answer in sorted(answers.items())}
+    responses |= _refusal_responses(refuses, shapes)
+    details["responses"] = responses
+
+
+def _describe_path_parameter(parameter: Json) -> None:
+    if parameter["in"] == "path":
+        kind = parameter["name"].removesuffix("_id")
+        parameter["schema"] = {"type": "string", "minLength": 1}
+        parameter["description"] = f"The id of the {kind}."
+        parameter["example"] = _IDS.get(kind, "…")
+
+
+_IDS = {
+    "conversation": "conv_4uOs8NxX0dTq1nKpUrZ3aB",
+    "agent": "agt_7cJkQ2mVfE5wYbR9tHs1Ld",
+    "backfill": "bf_2pLmW8rXzT6vKq3nJd0Gya",
+    "webhook": "wh_9sKd3fGh2jLq8wErTy5uIo",
+    "source": "in_1zXcVbNm4aSdFgHj6qWeRt",
+}
+
+
+def _answer(answer: Answer) -> Json:
+    found: Json = {"description": answer.description, "headers": _RATE_HEADERS}
+    return found | ({"content": {JSON: _content(answer.shape)}} if answer.shape else {})
+
+
+def _lines(shape: Model) -> Json:
+    """A body of one object a line; each is what ``shape`` says."""
+    _content(shape)
+    example = json.dumps(EXAMPLES[shape.__name__], ensure_ascii=False)
+    return {
+        "schema": {
+            "type": "string",
+            "description": f"One {shape.__name__} object a line, in UTF-8.",
+        },
+        "example": example + "\n",
+    }
+
+
+def _content(shape: Model) -> Json:
+    content: Json = {"schema": {"$ref": _REF.format(model=shape.__name__)}}
+    _USED[shape.__name__] = shape
+    if shape.__name__ in EXAMPLES:
+        content["example"] = EXAMPLES[shape.__name__]
+    return content
+
+
+_USED: dict[str, Model] = {"Error": Error}
+
+
+def _refusal_responses(codes: Iterable[str], shapes: Mapping[int, Model]) -> Json:
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys(codes):
+        by_status.setdefault(REFUSALS[code].status, []).append(code)
+    return {
+        str(status): {
+            "description": _DESCRIPTIONS[status],
+            "headers": _headers_of(status),
+            "content": {
+                JSON: {
+                    "schema": _content(shapes.get(status, Error))["schema"],
+                    "examples": {
+                        code: {"value": REFUSALS[code].example(code)} for code in sorted(names)
+                    },
+                }
+            },
+        }
+        for status, names in sorted(by_status.items())
+    }
+
+
+def _headers_of(status: int) -> Json:
+    if status == 401:
+        return {}
+    if status == 429:
+        return {**_RATE_HEADERS, "Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+    return _RATE_HEADERS
+
+
+_DESCRIPTIONS = {
+    400: "What was sent cannot be read.",
+    401: "No key, or one that does not open anything.",
+    403: "The role of the key does not reach this far.",
+    404: "There is no such thing.",
+    409: "Right in itself, but not in the state that things are in now.",
+    411: "The length of the body is not known.",
+    413: "The body is too large.",
+    415: "The body is of a kind that this door does not take.",
+    422: "It can be read, and means nothing that could be done.",
+    429: "Too many requests with this key in this minute.",
+}
+
+_HEADERS: Json = {
+    "X-RateLimit-Limit": {
+        "description": "Requests that this key may make in a minute at doors of this class.",
+        "schema": {"type": "integer"},
+    },
+    "X-RateLimit-Remaining": {
+        "description": "How many of them are left.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "X-RateLimit-Reset": {
+        "description": "Seconds until they are all there again.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+}
+_RATE_HEADERS = {
+    name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS if name != "Retry-After"
+}
+_IDEMPOTENCY_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same write again with the same key within 24 hours is done once and "
+    "answers the same.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+    "example": "2f1c9a5e-order-1093",
+}
+
+
+def _schemas() -> Json:
+    """Every shape that some operation names, and what those are made of."""
+    models = [(model, "validation") for model in _USED.values()]
+    _, top = models_json_schema(models, ref_template=_REF, by_alias=True)  # type: ignore[arg-type]
+    found: Json = top["$defs"]
+    names = {name: _RENAMED.get(name, name) for name in found}
+    return {names[name]: _renamed(found[name], names) for name in sorted(found)}
+
+
+def _renamed(node: Any, names: Mapping[str, str]) -> Any:
+    """The schema with references by their final names, and without what says nothing."""
+    if isinstance(node, list):
+        return [_renamed(item, names) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        name = str(node["$ref"]).rsplit("/", 1)[-1]
+        return {**node, "$ref": _REF.format(model=names.get(name, name))}
+    dull = isinstance(node.get("title"), str)
+    return {
+        key: _renamed(value, names) for key, value in node.items() if not (key == "title" and dull)
+    }

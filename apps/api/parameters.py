@@ -1,0 +1,91 @@
+"""Query parameters as the OpenAPI document describes them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from apps.agents.models import Channel
+from apps.conversations.filters.registry import Field, static_fields
+
+from .lists import DEFAULT_LIMIT, MAX_LIMIT
+
+Json = dict[str, Any]
+
+
+def parameter(
+    name: str, description: str, closed: Sequence[str] = (), *, schema: Json | None = None
+) -> Json:
+    """One optional query parameter; ``closed`` is the list of its values, where it has one."""
+    found: Json = schema or {"type": "string"}
+    if closed:
+        found = {"type": "string", "enum": list(closed)}
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": found,
+    }
+
+
+PAGE = [
+    parameter(
+        "limit",
+        "How many to answer.",
+        schema={
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_LIMIT,
+            "default": DEFAULT_LIMIT,
+        },
+    ),
+    parameter(
+        "cursor",
+        "The `next_cursor` of the page before. Keep the other parameters as they were.",
+        schema={"type": "string", "minLength": 1},
+    ),
+    parameter(
+        "include_total",
+        "Whether to count all of them too, as `total`.",
+        schema={"type": "boolean", "default": False},
+    ),
+]
+
+
+def filter_parameters() -> list[Json]:
+    """Every field of the filters, and the forms that take a key or an operator."""
+    fields = static_fields(None).values()
+    return [
+        parameter("channel", "Only calls or only chats.", Channel.values),
+        parameter("sort", "A field to sort by; with `-` before it, descending."),
+        parameter("q", "Search in ids, numbers, summaries and transcripts."),
+        *(_of_field(field) for field in fields),
+        {
+            "name": "filters",
+            "in": "query",
+            "required": False,
+            "style": "form",
+            "explode": True,
+            "description": "Fields with an operator, `FIELD__OP=VALUE` (`duration_ms__gt=60000`, "
+            "`started_at__between=2025-01-01,2025-01-31`), and those of schemas and "
+            "keys: `analysis.NAME`, `metadata.KEY`, `var.KEY`. All must hold.",
+            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+            "example": {"duration_ms__gt": "60000"},
+        },
+    ]
+
+
+def _of_field(field: Field) -> Json:
+    values: Json = {"type": "string"}
+    if field.choices:
+        values["enum"] = [value for value, _ in field.choices]
+    operators = ", ".join(f"`{name}`" for name in field.operators if name)
+    said = f"{field.label}. {field.description}".strip()
+    return {
+        "name": field.name,
+        "in": "query",
+        "required": False,
+        "style": "form",
+        "explode": True,
+        "description": f"{said} Repeat it for any of several. Operators: {operators}.",
+        "schema": {"type": "array", "items": values},
+    }

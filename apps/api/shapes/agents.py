@@ -1,0 +1,148 @@
+"""Agents, drafts and versions."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from apps.agents.models import Channel
+
+from .common import JsonObject, Shape, Time, page_of
+from .conversations import Count
+
+
+class BuiltIn(Shape):
+    """One built-in category, with every default filled in."""
+
+    prompt: str
+    enabled: bool
+    required: bool
+
+
+class BuiltInIn(Shape):
+    """Changes of one built-in category."""
+
+    prompt: Annotated[str | None, Field(max_length=100_000)] = None
+    """Null or empty: back to the default prompt."""
+    enabled: bool = True
+    required: bool = True
+
+
+class AnalysisPart(Shape):
+    """What an analysis asks, and whom."""
+
+    model: str
+    instructions: str
+    built_ins: dict[str, BuiltIn]
+    """Calls: `call_summary`, `call_successful`, `user_sentiment`; chats: `chat_summary`,
+    `chat_successful`, `user_sentiment`."""
+    schema_: Annotated[JsonObject, Field(alias="schema")]
+    """The agent's own fields: a JSON Schema of an object."""
+
+
+class AnalysisPartIn(Shape):
+    """Changes of what an analysis asks."""
+
+    model: str = ""
+    instructions: Annotated[str | None, Field(max_length=100_000)] = None
+    built_ins: dict[str, BuiltInIn] = {}
+    schema_: Annotated[JsonObject | str, Field(alias="schema")] = {}
+    """A JSON Schema of an object, as JSON or as the text of one."""
+
+
+class PostAnalysis(Shape):
+    """When an analysis starts by itself."""
+
+    enabled: bool
+    sample_percent: Annotated[float, Field(ge=0, le=100)]
+    min_seconds: Count
+    min_messages: Count
+    chat_idle_seconds: Annotated[int, Field(ge=120, le=259_200)]
+    long_transcript: Literal["refuse", "truncate"]
+
+
+class PostAnalysisIn(Shape):
+    """Changes of when an analysis starts by itself."""
+
+    enabled: bool = True
+    sample_percent: Annotated[float, Field(ge=0, le=100)] = 100
+    min_seconds: Count = 0
+    min_messages: Count = 0
+    chat_idle_seconds: Annotated[int, Field(ge=120, le=259_200)] = 3600
+    long_transcript: Literal["refuse", "truncate"] = "refuse"
+
+
+class Columns(Shape):
+    """Which field feeds each of the three history columns; empty: none."""
+
+    summary: str
+    outcome: str
+    sentiment: str
+
+
+class ColumnsIn(Shape):
+    """Changes of what feeds the history columns."""
+
+    summary: str = ""
+    outcome: str = ""
+    sentiment: str = ""
+
+
+class Draft(Shape):
+    """The working draft of an agent."""
+
+    version: Count
+    analysis: AnalysisPart
+    post_analysis: PostAnalysis
+    columns: Columns
+
+
+class DraftIn(Shape):
+    """Any part of a draft; what is left out stays as it is."""
+
+    analysis: AnalysisPartIn | None = None
+    post_analysis: PostAnalysisIn | None = None
+    columns: ColumnsIn | None = None
+
+
+class Agent(Shape):
+    """An agent with its draft."""
+
+    id: str
+    name: str
+    channel: Channel
+    deactivated: bool
+    draft: Draft
+    latest_published: Count | None
+
+
+class AgentIn(Shape):
+    """A new agent."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    channel: Channel
+
+
+class Version(Shape):
+    """One version with what it holds; a published one never changes."""
+
+    version: Count
+    published: bool
+    published_at: Time | None
+    published_by: str | None
+    title: str
+    note: str
+    config: Annotated[str, Field(pattern="^sha256:")]
+    analysis: AnalysisPart
+    post_analysis: PostAnalysis
+    columns: Columns
+
+
+class PublishIn(Shape):
+    """What to say of the version that is published."""
+
+    title: Annotated[str, Field(max_length=200)] = ""
+    note: str = ""
+
+
+Agents = page_of(Agent, "Agents")
+Versions = page_of(Version, "Versions")

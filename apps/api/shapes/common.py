@@ -1,0 +1,58 @@
+"""Shapes that every part of the API uses."""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from ninja import Schema
+from pydantic import ConfigDict, Field
+
+T = TypeVar("T")
+
+Time = Annotated[datetime, Field(description="ISO 8601 with a zone.")]
+Money = Annotated[
+    str, Field(description="US dollars as text, to be exact.", pattern=r"^-?\d+(\.\d+)?$")
+]
+JsonObject = dict[str, Any]
+
+
+class Shape(Schema):
+    """Base of all shapes: descriptions come from the fields, not from code comments."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class ErrorBody(Shape):
+    """What was refused and why."""
+
+    code: Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
+    """For programs: stable, snake_case."""
+    message: str
+    """One sentence for a person: what was refused, and the way out."""
+    fields: dict[str, str]
+    """The same per field of the body or parameter, where it is about one; else empty."""
+
+
+class Error(Shape):
+    """The one shape of every refusal, whatever its status."""
+
+    error: ErrorBody
+
+
+class Page(Shape, Generic[T]):
+    """One page of a list."""
+
+    items: list[T]
+    next_cursor: str | None
+    """Give it as `cursor` to get the next page; null on the last one."""
+
+
+def page_of(item: type[T], name: str) -> type[Page[T]]:
+    """A page of these, under a name of its own; ``total`` comes where it was asked for."""
+
+    class Listed(Page[item]):  # type: ignore[valid-type]  # made for each kind of row
+        total: Annotated[int, Field(ge=0)] = 0
+        """How many there are in all; only with `include_total=true`."""
+
+    Listed.__name__ = Listed.__qualname__ = name
+    Listed.__doc__ = f"One page of {item.__name__} objects."
+    return Listed

@@ -1,0 +1,276 @@
+"""Conversations, analyses, and what the intake doors take and answer."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from apps.agents.models import Channel
+from apps.analysis.models import State
+from apps.conversations.models import (
+    AnalysisState,
+    Direction,
+    Reason,
+    Status,
+    TransferSetting,
+    Trigger,
+)
+from apps.llm.errors import ErrorCode
+
+from .common import ErrorBody, JsonObject, Money, Shape, Time, page_of
+
+Count = Annotated[int, Field(ge=0)]
+Role = Literal["agent", "user", "system", "tool_call", "tool_result", "transfer", "dtmf", "event"]
+RoleIn = Literal[
+    "agent", "user", "system", "tool_call", "tool_result", "transfer", "dtmf", "event",
+    "tool", "assistant", "bot", "customer",
+]  # fmt: skip
+"""Other platforms' names are read too: `tool` is `tool_result`, `assistant` and `bot` are
+`agent`, `customer` is `user`."""
+
+
+class Message(Shape):
+    """One item of a transcript."""
+
+    role: Role
+    content: str
+    at: Time | None = None
+    """When it was said; absent where nobody knows."""
+
+
+class MessageIn(Shape):
+    """One item of a transcript, as it is handed in."""
+
+    role: RoleIn
+    content: Any = ""
+    """Text. Anything else is kept as JSON, which is how tools answer."""
+    at: str | float | None = None
+    """ISO 8601, seconds or milliseconds since 1970, or seconds since `started_at`."""
+
+
+class Contact(Shape):
+    """Whom the conversation was with."""
+
+    phone_number: str | None
+    email: str | None
+    first_name: str | None
+    last_name: str | None
+
+
+class ContactIn(Shape):
+    """Whom the conversation was with. Without number and email nobody can be found again."""
+
+    phone_number: Annotated[str | None, Field(max_length=60)] = None
+    email: Annotated[str | None, Field(max_length=320)] = None
+    first_name: Annotated[str | None, Field(max_length=200)] = None
+    last_name: Annotated[str | None, Field(max_length=200)] = None
+
+
+class Transfer(Shape):
+    """A move to another agent."""
+
+    after_message: Count
+    to_agent_id: str
+    post_call_analysis_setting: TransferSetting
+
+
+class TransferIn(Shape):
+    """A move to another agent."""
+
+    after_message: Count | None = None
+    """How many messages came before it; all of them unless told."""
+    to_agent_id: Annotated[str, Field(min_length=1, max_length=200)]
+    """Our id of the agent, or the platform's."""
+    post_call_analysis_setting: TransferSetting | None = None
+    """`only_destination_agent` unless told."""
+
+
+class ConversationRow(Shape):
+    """A conversation as lists show it."""
+
+    id: str
+    external_id: str
+    """The id on the platform; our own where it has none."""
+    source: str
+    agent_id: str
+    """The first agent that answered."""
+    agent_version: Count
+    channel: Channel
+    status: Status
+    language: str | None
+    started_at: Time | None
+    ended_at: Time | None
+    duration_ms: Count | None
+    direction: Direction | None
+    from_number: str | None
+    to_number: str | None
+    disconnection_reason: str | None
+    recording_url: str | None
+    contact: Contact | None
+    message_count: Count
+    analysis_state: AnalysisState
+    analysis_reason: Reason | ErrorCode | None
+    """Why there is no result: a reason, or the error code of a failure."""
+    stale: bool
+    """Messages came after the result was made."""
+    analysis: JsonObject | None
+    """The current result's values, by the name of their fields."""
+
+
+class Conversation(ConversationRow):
+    """A conversation with everything that is known of it."""
+
+    metadata: JsonObject
+    dynamic_variables: JsonObject
+    messages: list[Message]
+    transfers: list[Transfer]
+
+
+class ConversationIn(Shape):
+    """A conversation as it is handed in: whole, or as it begins.
+
+    Keys that Debrief does not know go to `metadata`. Null is as good as absent.
+    """
+
+    agent_id: Annotated[str, Field(min_length=1, max_length=200)]
+    """Our id of the agent, or the one that the platform knows it by."""
+    channel: Channel
+    messages: list[MessageIn] | None = None
+    """May be left out only while the conversation is `registered`, `ongoing` or
+    `not_connected`."""
+    external_id: Annotated[str | None, Field(max_length=300)] = None
+    """With `source`: the same pair again is the same conversation."""
+    source: Annotated[str | None, Field(max_length=100)] = None
+    """Where it comes from; `api` unless told."""
+    agent_version: Annotated[int | None, Field(ge=0, le=2**31 - 1)] = None
+    """The version that answered; the newest published one unless told."""
+    status: Status | None = None
+    """`ended` unless told."""
+    language: Annotated[str | None, Field(max_length=35)] = None
+    started_at: str | float | None = None
+    """ISO 8601, or seconds or milliseconds since 1970."""
+    ended_at: str | float | None = None
+    duration_ms: Annotated[int | None, Field(ge=0, le=10**12)] = None
+    direction: Direction | None = None
+    from_number: Annotated[str | None, Field(max_length=60)] = None
+    to_number: Annotated[str | None, Field(max_length=60)] = None
+    disconnection_reason: Annotated[str | None, Field(max_length=100)] = None
+    recording_url: Annotated[
+        str | None, Field(max_length=4000, pattern="^[Hh][Tt][Tt][Pp][Ss]?://")
+    ] = None
+    contact: ContactIn | None = None
+    metadata: JsonObject | None = None
+    dynamic_variables: JsonObject | None = None
+    transfers: list[TransferIn] | None = None
+    analysis: JsonObject | None = None
+    """A result that another platform made: stored as *imported*, and not made again."""
+
+
+class AppendIn(Shape):
+    """Messages to put behind those that are there."""
+
+    messages: list[MessageIn]
+
+
+class CloseIn(Shape):
+    """How it ended, as far as it is known."""
+
+    ended_at: str | float | None = None
+    """ISO 8601, or seconds or milliseconds since 1970; now unless told."""
+    disconnection_reason: Annotated[str | None, Field(max_length=100)] = None
+
+
+class LineError(Shape):
+    """A line of a bulk body that was refused."""
+
+    line: Annotated[int, Field(ge=1)]
+    """Counted from 1, blank lines too."""
+    code: str
+    message: str
+
+
+class BulkReport(Shape):
+    """What became of the lines."""
+
+    accepted: Count
+    """New conversations."""
+    updated: Count
+    unchanged: Count
+    """Lines that said nothing new."""
+    refused: Count
+    errors: list[LineError]
+    """The refused lines, the first thousand of them."""
+
+
+class Usage(Shape):
+    """What one analysis used. Null where nothing was asked of a model, or no price is known."""
+
+    input_tokens: Count | None
+    cached_tokens: Count | None
+    output_tokens: Count | None
+    cost: Money | None
+
+
+class Failure(Shape):
+    """Why an analysis failed."""
+
+    code: ErrorCode
+    message: str
+
+
+class Analysis(Shape):
+    """One pass over a conversation: a result, a failure, or one that is on its way."""
+
+    analysis_id: str
+    conversation_id: str
+    agent_id: str
+    """The agent whose prompts were used: the last one, where it was transferred."""
+    analysis: JsonObject
+    """The values, by the names that the operator gave; empty ones are left out."""
+    status: State
+    trigger: Trigger
+    agent_version: Count
+    config: Annotated[str | None, Field(pattern="^sha256:")]
+    """Everything that determined the request, by its hash; null for what was imported."""
+    model: str | None
+    usage: Usage
+    current: bool
+    missing_required: list[str]
+    """Required fields that stayed empty: the conversation then counts as unsuccessful."""
+    truncated: bool
+    """Only the beginning and the end of the transcript were read."""
+    error: Failure | None
+    requested_by: str
+    created_at: Time
+    finished_at: Time | None
+
+
+class SideEffects(Shape):
+    """What else follows from the results."""
+
+    contacts: bool = True
+    webhooks: Literal["off", "changed", "all"] = "off"
+
+
+class RerunIn(Shape):
+    """By which prompts to run again."""
+
+    version: Annotated[int | None, Field(ge=0, le=2**31 - 1)] = None
+    """A published version of the last agent; the latest drafts unless told."""
+    side_effects: SideEffects | None = None
+
+
+class NotAnalyzedBody(ErrorBody):
+    """Why there is no result."""
+
+    reason: Reason | ErrorCode | Literal["pending", "running", "none"]
+    """A closed list of reasons, error codes, or what is under way."""
+
+
+class NotAnalyzed(Shape):
+    """There is no result, and this is why. For an unknown id there is no `reason`."""
+
+    error: NotAnalyzedBody | ErrorBody
+
+
+Conversations = page_of(ConversationRow, "Conversations")
+Analyses = page_of(Analysis, "Analyses")
