@@ -1,7 +1,7 @@
-"""What a prompt or a field adds to every conversation, in tokens and money (product 1.4).
+"""What a conversation costs, and how much of it a prompt or a field adds (product 1.4).
 
-Only the part that is the same for each conversation, estimated like the price of a run: the
-prompt's line, its place in the schema, and a typical answer. The transcript comes on top.
+Estimated like the price of a run: a field's line in the prompt, its place in the schema, and a
+typical answer. At list prices, without what a provider's cache saves.
 """
 
 import json
@@ -17,8 +17,14 @@ from apps.llm.tokens import estimate_tokens
 
 from .builtins import categories
 from .contents import Content
+from .models import Agent
 
 _SHORT_ANSWER, _LONG_ANSWER = 8, 40
+
+FRAME_TOKENS = 190
+"""Of what every request says besides: the task, its rules, the facts of the conversation."""
+SEEN = 200
+"""As many of the latest conversations tell how long a transcript of this agent is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,62 @@ class Share:
     @property
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
+
+    @property
+    def per_thousand(self) -> Decimal | None:
+        """Dollars for a thousand conversations."""
+        return None if self.cost is None else self.cost * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCost:
+    """One field's part of what a conversation costs besides its transcript."""
+
+    name: str
+    share: Share
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a conversation costs. ``transcript_tokens`` is None where there is none to go by, and
+    ``total`` then goes without it."""
+
+    total: Share
+    transcript_tokens: int | None
+    rest: Share
+    fields: tuple[FieldCost, ...]
+
+
+def costs(content: Content, model: LanguageModel, transcript_tokens: int | None) -> Costs:
+    """What one conversation of this draft costs, and each field's part in it, in their order."""
+    draft = content.as_draft()["analysis"]
+    found: dict[str, Share] = {}
+    for item in categories(content.channel):
+        setting = draft["built_ins"][item.name]
+        if setting["enabled"]:
+            value = {**item.value, "description": setting["prompt"]}
+            found[item.name] = field_share(item.name, value, model)
+    for name, value in content.document().own_fields().items():
+        found[name] = field_share(name, value, model)
+    rest = _share(model, FRAME_TOKENS + estimate_tokens(draft["instructions"]), 0)
+    total = _sum(rest, _share(model, transcript_tokens or 0, 0))
+    for share in found.values():
+        total = _sum(total, share)
+    whole = max(sum(_weight(share) for share in (*found.values(), rest)), 1)
+    fields = (FieldCost(n, s, round(100 * _weight(s) / whole)) for n, s in found.items())
+    return Costs(total, transcript_tokens, rest, tuple(fields))
+
+
+def typical_transcript(agent: Agent) -> int | None:
+    """Mean tokens of the agent's latest transcripts; None before its first conversation.
+
+    The relation belongs to the room above; here only its name is used.
+    """
+    latest = agent.conversations.order_by("-pk").filter(prompt_tokens_est__gt=0)
+    found = latest.values_list("prompt_tokens_est", flat=True)[:SEEN]
+    tokens = list(found)
+    return round(sum(tokens) / len(tokens)) if tokens else None
 
 
 def shares(content: Content, model: LanguageModel) -> dict[str, Share]:
@@ -65,6 +127,11 @@ def _share(model: LanguageModel, input_tokens: int, output_tokens: int) -> Share
     read = round(input_tokens * spec.token_correction)
     price = cost(TokenUsage(read, 0, output_tokens), charged_prices(spec, trigger="rerun"))
     return Share(read, output_tokens, price)
+
+
+def _weight(share: Share) -> float:
+    """Money where the price is known and not zero, else tokens: for parts of a whole."""
+    return float(share.cost) * 1e9 if share.cost else share.tokens
 
 
 def _sum(one: Share, two: Share) -> Share:

@@ -1,0 +1,26 @@
+"""Advice about a draft: what makes results worse or dearer than they need be (product 1.4).
+
+Nothing here blocks. A ``Hint`` names its field and says what would be better; where the better
+thing is plain and safe it brings a ``Mend``, which an editor still has to save. Pure functions of
+what a draft holds, so that they run on every pause in typing.
+"""
+
+from apps.agents.contents import Content
+
+from .fields import field_hints, fields_of
+from .hints import Hint, Mend
+from .whole import whole_hints
+
+#: More than anybody reads at once; the panel says how many there are besides.
+MAX_HINTS = 60
+
+__all__ = ["MAX_HINTS", "Hint", "Mend", "lint"]
+
+
+def lint(content: Content) -> list[Hint]:
+    """All hints about a draft without faults: about the whole first, then field by field."""
+    schema = content.editor["schema"]
+    found = list(whole_hints(content))
+    for field in fields_of(schema):
+        found += field_hints(field)
+    return found

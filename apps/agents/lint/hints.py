@@ -1,0 +1,122 @@
+"""What a hint is, and how a mend changes a schema."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from apps.agents.documents import Schema
+
+#: What is said over the hints of one kind.
+TITLES = {
+    "too_many_fields": "Many fields",
+    "all_required": "Everything is required",
+    "summaries": "Summaries in several sizes",
+    "same_meaning": "Names that say the same",
+    "verdict_first": "Verdict before its reason",
+    "no_description": "No description",
+    "thin_description": "Description says no more than the name",
+    "long_description": "Long description",
+    "placeholder": "Placeholder that nothing fills in",
+    "vague_name": "Vague name",
+    "no_type": "No type",
+    "text_for_choices": "Text where choices would serve",
+    "text_for_yes_no": "Text where yes or no would serve",
+    "text_for_number": "Text where a number would serve",
+    "negated": "Yes-no that is asked the wrong way round",
+    "no_range": "Score without a range",
+    "unexplained_scale": "Scale that is not explained",
+    "no_other": "Choices without a way out",
+    "many_choices": "Many choices",
+    "few_choices": "Only one choice",
+    "alike_choices": "Choices that look alike",
+    "required_condition": "Condition on a required field",
+    "unbounded_list": "List without an end",
+    "long_prompt": "Long prompt",
+    "empty_column": "Empty history column",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """A change that is safe to offer: it adds no claim of its own and can be read at a glance."""
+
+    label: str
+    edit: Callable[[Schema], Schema]
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """One piece of advice.
+
+    ``place`` is a path in the API's shape as of a fault; ``pointer`` leads into the schema.
+    ``field`` is the name for people, of a nested field with the names above it. ``built_in`` is a
+    built-in category that could be switched off instead.
+    """
+
+    code: str
+    message: str
+    field: str = ""
+    pointer: str = ""
+    place: str = "analysis.schema"
+    mend: Mend | None = None
+    built_in: str = ""
+
+    @property
+    def key(self) -> str:
+        """Names the hint among those of one draft, for the button that mends."""
+        return f"{self.code}:{self.pointer or self.place}"
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.code]
+
+
+def changed(pointer: str, change: Callable[[Schema], Schema]) -> Callable[[Schema], Schema]:
+    """An edit of the schema at a pointer: ``change`` gets a copy and returns what stands there."""
+
+    def edit(schema: Schema) -> Schema:
+        copy: Schema = json.loads(json.dumps(schema))
+        *way, last = [t.replace("~1", "/").replace("~0", "~") for t in pointer.split("/")[1:]]
+        node: Any = copy
+        for token in way:
+            node = node[int(token)] if isinstance(node, list) else node[token]
+        key = int(last) if isinstance(node, list) else last
+        node[key] = change(node[key])
+        return copy
+
+    return edit
+
+
+def with_keywords(
+    pointer: str, drop: tuple[str, ...] = (), **keywords: object
+) -> Callable[[Schema], Schema]:
+    """An edit that sets some keywords of a field and drops others."""
+
+    def change(field: Schema) -> Schema:
+        kept = {key: value for key, value in field.items() if key not in drop}
+        return {**kept, **keywords}
+
+    return changed(pointer, change)
+
+
+def not_required(pointer: str, name: str) -> Callable[[Schema], Schema]:
+    """An edit that makes a field of the object at ``pointer`` optional."""
+
+    def change(parent: Schema) -> Schema:
+        required = cast("list[str]", parent.get("required") or [])
+        return {**parent, "required": [other for other in required if other != name]}
+
+    return changed(pointer, change) if pointer else change
+
+
+def moved_before(name: str, other: str) -> Callable[[Schema], Schema]:
+    """An edit that puts a field of the root before another one."""
+
+    def edit(schema: Schema) -> Schema:
+        fields = cast("dict[str, object]", schema["properties"])
+        order = [key for key in fields if key != name]
+        order.insert(order.index(other), name)
+        return {**schema, "properties": {key: fields[key] for key in order}}
+
+    return edit
