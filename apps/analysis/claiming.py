@@ -21,8 +21,10 @@ from apps.llm.errors import ErrorCode
 from apps.llm.specs import ModelSpec
 
 from .current import lock_conversations
+from .effects import SideEffects
 from .models import Analysis, State
 from .prompts import Facts
+from .telling import tell
 from .work import Job
 
 #: How long a claim holds without a word from its worker, and how often the worker gives one.
@@ -86,6 +88,7 @@ def give_up(analysis_ids: Sequence[int]) -> None:
     with transaction.atomic():
         conversations = list(failed.values_list("conversation_id", flat=True))
         lock_conversations(conversations)
+        given_up = list(failed.select_for_update(no_key=True).values_list("pk", flat=True))
         failed.update(
             state=State.FAILED,
             error_code=ErrorCode.INTERNAL,
@@ -96,6 +99,7 @@ def give_up(analysis_ids: Sequence[int]) -> None:
         Conversation.objects.filter(pk__in=conversations).exclude(
             analysis_state="succeeded"
         ).update(analysis_state="failed", analysis_reason=ErrorCode.INTERNAL)
+        tell(dict.fromkeys(given_up, ()))
 
 
 def extend(jobs: Sequence[Job]) -> None:
@@ -132,7 +136,7 @@ def release(jobs: Sequence[Job]) -> None:
 _LOAD = """
 SELECT a.id, a.public_id, a.lease_token, c.id, c.public_id, g.public_id, a.trigger,
   a.requested_by, a.columns, a.config_id, c.channel, c.started_at, c.duration_ms, c.direction,
-  coalesce(t.messages, '[]'), a.backfill_public_id, a.lane
+  coalesce(t.messages, '[]'), a.backfill_public_id, a.lane, a.webhooks, a.contacts
 FROM analysis_analysis a
 JOIN conversations_conversation c ON c.id = a.conversation_id
 JOIN agents_agentversion v ON v.id = a.agent_version_id
@@ -192,4 +196,5 @@ def _job(row: Sequence[Any], config: _Config) -> Job:
         messages=json.loads(row[14]),
         backfill_public_id=row[15],
         lane=row[16],
+        side_effects=SideEffects(row[17], row[18]),
     )

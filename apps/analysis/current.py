@@ -80,6 +80,7 @@ _COLUMNS = """
 UPDATE conversations_conversation c SET
   analysis_state = 'succeeded', analysis_reason = '', summary = v.summary,
   stale = coalesce(c.message_count > v.messages, false),
+  analyze_at = CASE WHEN c.message_count > v.messages THEN c.analyze_at END,
   outcome = v.outcome, successful = v.successful, sentiment = v.sentiment,
   analysis_data = v.data, analysis_config_id = v.config_id, analysis_trigger = v.trigger,
   analysis_model = v.model, analysis_cost = v.cost, analyzed_at = v.analyzed_at

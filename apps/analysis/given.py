@@ -16,7 +16,10 @@ from apps.conversations.models import Conversation, Transfer, Trigger
 from apps.core.errors import Conflict
 
 from .current import column_row, lock_conversations, retire_current, write_columns
+from .effects import UNLESS_ASKED, SideEffects
 from .models import Analysis, State
+from .results import changed_fields
+from .telling import tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +71,17 @@ def _last_versions(conversations: Sequence[Conversation]) -> dict[int, AgentVers
     return first | last
 
 
-def restore(*, analysis: Analysis, by: Actor) -> Analysis:
+def restore(*, analysis: Analysis, by: Actor, side_effects: SideEffects = UNLESS_ASKED) -> Analysis:
     """Make an earlier result current again, as a new analysis with trigger ``restored``.
 
-    Nothing is sent and nothing is paid; the restored one stays where it was in the history.
+    No model is asked and nothing is paid; the restored one stays where it was in the history.
+    Webhooks hear of it only where ``side_effects`` say so.
     Raises UnableToRestore for a failure and for what is current already.
     """
     with transaction.atomic():
         lock_conversations([analysis.conversation_id])
         _check_restorable(analysis)
-        stored = _make_current([_copy(analysis, by)])[0]
+        stored = _make_current([_copy(analysis, by, side_effects)])[0]
         audit.record(
             by=by,
             verb="analysis.restored",
@@ -97,8 +101,10 @@ def _check_restorable(analysis: Analysis) -> None:
         raise UnableToRestore("This result is the current one already.")
 
 
-def _copy(analysis: Analysis, by: Actor) -> Analysis:
+def _copy(analysis: Analysis, by: Actor, side_effects: SideEffects) -> Analysis:
     return Analysis(
+        webhooks=side_effects.webhooks,
+        contacts=side_effects.contacts,
         conversation=analysis.conversation,
         config_id=analysis.config_id,
         agent_version_id=analysis.agent_version_id,
@@ -121,12 +127,19 @@ def _make_current(rows: list[Analysis]) -> list[Analysis]:
     """Insert finished results and let each take the place of what was current."""
     ids = [row.conversation_id for row in rows]
     lock_conversations(ids)
-    retire_current(ids)
+    previous = retire_current(ids)
     for row in rows:
         row.state, row.is_current = State.SUCCEEDED, True
     stored = Analysis.objects.bulk_create(rows)
     write_columns([_columns(row) for row in stored])
+    tell({row.pk: _changes(row, previous) for row in stored})
     return stored
+
+
+def _changes(row: Analysis, previous: Mapping[int, tuple[int, dict[str, Any]]]) -> tuple[str, ...]:
+    """Names of the fields that differ from what was current before."""
+    _, before = previous.get(row.conversation_id, (None, {}))
+    return tuple(changed_fields(before, row.ordered_output()))
 
 
 def _columns(row: Analysis) -> dict[str, Any]:

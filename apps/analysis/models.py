@@ -12,6 +12,7 @@ from apps.conversations.models import Conversation, Trigger
 from apps.core.ids import public_id
 from apps.llm.errors import ErrorCode
 
+from .effects import SideEffects, Webhooks
 from .failures import failure_sentence
 
 
@@ -81,6 +82,16 @@ class Analysis(models.Model):
     )
     trigger = models.CharField(max_length=10, choices=Trigger.choices)
     lane = models.CharField(max_length=12, choices=Lane.choices, default=Lane.INTERACTIVE)
+    webhooks = models.CharField(
+        max_length=10,
+        choices=Webhooks.choices,
+        default=Webhooks.ALL,
+        db_default=Webhooks.ALL.value,
+        help_text="Whether its result is told to webhook endpoints.",
+    )
+    contacts = models.BooleanField(
+        default=True, db_default=True, help_text="Whether its result reaches contacts."
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     is_current = models.BooleanField(default=False)
     requested_by = models.CharField(max_length=200)
@@ -147,6 +158,9 @@ class Analysis(models.Model):
                 condition=Q(state__in=State.values), name="analysis_state_known"
             ),
             models.CheckConstraint(
+                condition=Q(webhooks__in=Webhooks.values), name="analysis_webhooks_known"
+            ),
+            models.CheckConstraint(
                 condition=~Q(state=State.RUNNING) | Q(lease_token__isnull=False),
                 name="analysis_running_is_leased",
             ),
@@ -177,6 +191,11 @@ class Analysis(models.Model):
     @property
     def is_final(self) -> bool:
         return self.state not in {State.PENDING, State.RUNNING}
+
+    @property
+    def side_effects(self) -> SideEffects:
+        """What it sets off besides its result."""
+        return SideEffects(self.webhooks, self.contacts)
 
     @property
     def seconds_waiting(self) -> int:

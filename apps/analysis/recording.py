@@ -25,6 +25,7 @@ from apps.llm.text import sanitise
 from .current import column_row, lock_conversations, retire_current, write_columns
 from .models import State
 from .results import changed_fields
+from .telling import tell
 from .work import Outcome, Recorded
 
 logger = logging.getLogger(__name__)
@@ -98,7 +99,9 @@ def _record_group(outcomes: Sequence[Outcome], settle: Settle, now: datetime) ->
         _finish_analyses(kept, now)
         write_columns([_column_row(o, now) for o in good])
         _mark_failures([o for o in kept if o.error_code])
-        settle([_recorded(o, previous) for o in kept])
+        rows = [_recorded(o, previous) for o in kept]
+        settle(rows)
+        tell({r.outcome.job.analysis_id: r.changes for r in rows if r.is_told})
 
 
 def _leases(outcomes: Sequence[Outcome]) -> tuple[set[int], set[int]]:
@@ -233,5 +236,5 @@ def _mark_failures(outcomes: Iterable[Outcome]) -> None:
 
 def _recorded(o: Outcome, previous: Mapping[int, tuple[int, dict[str, Any]]]) -> Recorded:
     before_id, before = previous.get(o.job.conversation_id, (None, {}))
-    changed = bool(changed_fields(before, o.output or {})) if not o.error_code else False
-    return Recorded(outcome=o, previous_id=before_id, changed=changed, cost=_cost(o))
+    changes = () if o.error_code else tuple(changed_fields(before, o.output or {}))
+    return Recorded(outcome=o, previous_id=before_id, changes=changes, cost=_cost(o))

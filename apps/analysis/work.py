@@ -10,6 +10,7 @@ from uuid import UUID
 from apps.agents.documents import ConfigDocument
 from apps.llm.specs import ModelSpec, TokenUsage
 
+from .effects import SideEffects
 from .prompts import Facts
 
 
@@ -33,6 +34,7 @@ class Job:
     facts: Facts
     messages: list[dict[str, Any]]
     lane: str
+    side_effects: SideEffects
     backfill_public_id: str = ""
     backfill_id: int | None = None
     item_id: int | None = None
@@ -65,12 +67,26 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What recording an outcome found, for the source to settle its own rows by."""
+    """What recording an outcome found, for the source to settle its own rows by.
+
+    ``changes`` names the fields that differ from the result that was current before.
+    """
 
     outcome: Outcome
     previous_id: int | None
-    changed: bool
+    changes: tuple[str, ...]
     cost: Decimal | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether any value differs."""
+        return bool(self.changes)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether webhooks are to hear of it, as far as its side effects go."""
+        job = self.outcome.job
+        return job.side_effects.tells(self.changes, failed=bool(self.outcome.error_code))
 
 
 class WorkSource(Protocol):

@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from apps.analysis.effects import (
+    UNLESS_ASKED,
+    InvalidSideEffects,
+    SideEffects,
+    read_side_effects,
+)
 from apps.core.errors import UserError
 
 
@@ -25,6 +31,7 @@ class Options:
     sample_count: int | None = None
     sample_percent: Decimal | None = None
     include_analyzed: bool = False
+    side_effects: SideEffects = UNLESS_ASKED
 
     @property
     def sampled(self) -> bool:
@@ -37,7 +44,12 @@ class Options:
             sample = {"count": self.sample_count}
         elif self.sample_percent is not None:
             sample = {"percent": float(self.sample_percent)}
-        return {"sample": sample, "include_analyzed": self.include_analyzed, "lane": "standard"}
+        return {
+            "sample": sample,
+            "include_analyzed": self.include_analyzed,
+            "side_effects": self.side_effects.as_dict(),
+            "lane": "standard",
+        }
 
 
 #: Accepted because callers may state the defaults; anything else is refused, not ignored.
@@ -58,10 +70,10 @@ def read_options(data: Mapping[str, Any]) -> Options:
     if not isinstance(include, bool):
         wrong["include_analyzed"] = "Must be true or false."
     count, percent = _read_sample(data.get("sample"), wrong)
-    _check_side_effects(data.get("side_effects"), wrong)
+    effects = _read_side_effects(data.get("side_effects"), wrong)
     if wrong:
         raise InvalidOptions(" ".join(wrong.values()), wrong)
-    return Options(count, percent, bool(include))
+    return Options(count, percent, bool(include), effects)
 
 
 def _read_sample(sample: Any, wrong: dict[str, str]) -> tuple[int | None, Decimal | None]:
@@ -93,12 +105,9 @@ def _percent(value: Any, wrong: dict[str, str]) -> Decimal | None:
     return percent
 
 
-def _check_side_effects(value: Any, wrong: dict[str, str]) -> None:
-    """Contacts and webhooks are not fed yet: only the values that ask for nothing more pass."""
-    if value is None:
-        return
-    allowed = {"contacts": (True, False), "webhooks": ("off",)}
-    if not isinstance(value, Mapping) or any(
-        key not in allowed or chosen not in allowed[key] for key, chosen in value.items()
-    ):
-        wrong["side_effects"] = "Takes contacts (true or false) and webhooks (“off”)."
+def _read_side_effects(given: Any, wrong: dict[str, str]) -> SideEffects:
+    try:
+        return read_side_effects(given)
+    except InvalidSideEffects as error:
+        wrong.update(error.fields)
+        return UNLESS_ASKED

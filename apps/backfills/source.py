@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.analysis import claiming
+from apps.analysis.effects import read_side_effects
 from apps.analysis.models import Lane, analysis_id
 from apps.analysis.work import Job, Outcome, Recorded
 
@@ -167,11 +168,11 @@ _INSERT = """
 INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
   trigger, lane, state, requested_by, backfill_public_id, lease_token, lease_until, attempts,
   is_current, field_order, missing_required, truncated, raw_output, error_code, error_message,
-  model, request_id, requests)
+  model, request_id, requests, webhooks, contacts)
 SELECT v.public_id, v.conversation_id, v.config_id, v.version_id, v.columns::jsonb, 'backfill',
   'backfill', 'running', %(by)s, %(run)s, %(token)s,
   clock_timestamp() + make_interval(secs => %(lease)s), 1, false, '[]', '[]', false, '', '', '',
-  '', '', 0
+  '', '', 0, %(webhooks)s, %(contacts)s
 FROM unnest(%(ids)s::text[], %(conversations)s::bigint[], %(configs)s::bigint[],
   %(versions)s::bigint[], %(columns)s::text[])
   AS v(public_id, conversation_id, config_id, version_id, columns)
@@ -185,7 +186,10 @@ def _insert_analyses(run: Backfill, picked: Sequence[_Picked], token: UUID) -> d
     if not picked:
         return {}
     columns = run.columns_by_version()
+    effects = read_side_effects(run.options.get("side_effects"))
     values: dict[str, Any] = {
+        "webhooks": effects.webhooks,
+        "contacts": effects.contacts,
         "by": run.created_by,
         "run": run.public_id,
         "token": token,

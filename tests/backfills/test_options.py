@@ -57,7 +57,10 @@ def test_what_is_no_sample_is_refused_by_name(sample: object) -> None:
         ("include_analyzed", "yes"),
         ("lane", "economy"),
         ("budget", "12.50"),
-        ("side_effects", {"webhooks": "all"}),
+        ("side_effects", {"webhooks": "some"}),
+        ("side_effects", {"webhooks": ["all"]}),
+        ("side_effects", {"contacts": "yes"}),
+        ("side_effects", {"alerts": True}),
         ("side_effects", ["contacts"]),
         ("samples", {"count": 5}),
     ],
@@ -75,3 +78,10 @@ def test_what_is_kept_reads_back_the_same() -> None:
         Options(sample_percent=Decimal("0.1")),
     ):
         assert read_options(options.as_dict()).as_dict() == options.as_dict()
+
+
+def test_side_effects_are_kept_with_the_run_and_read_again() -> None:
+    options = read_options({"side_effects": {"webhooks": "changed", "contacts": False}})
+
+    assert options.as_dict()["side_effects"] == {"contacts": False, "webhooks": "changed"}
+    assert read_options(options.as_dict()) == options

@@ -1,0 +1,76 @@
+"""What an analysis sets off besides its result (product 5.3): contacts and webhooks.
+
+A first analysis and an imported one tell everybody. A rerun, a backfill and a restored result
+tell nobody, unless whoever started it asked for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import models
+
+from apps.core.errors import UserError
+
+
+class Webhooks(models.TextChoices):
+    """Which results are told to webhook endpoints."""
+
+    OFF = "off", "None"
+    CHANGED = "changed", "Only where a value changed"
+    ALL = "all", "All"
+
+
+class InvalidSideEffects(UserError):
+    """Side effects that cannot be read; ``fields`` names what was wrong."""
+
+    code = "invalid_side_effects"
+
+
+@dataclass(frozen=True, slots=True)
+class SideEffects:
+    """The choices at the defaults of a rerun and a backfill: contacts on, webhooks off."""
+
+    webhooks: str = Webhooks.OFF.value
+    contacts: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form of the API, kept with a backfill."""
+        return {"contacts": self.contacts, "webhooks": str(self.webhooks)}
+
+    def tells(self, changed: Sequence[str], *, failed: bool = False) -> bool:
+        """Whether this result, or failure, goes out to webhooks. A failure changes nothing."""
+        if self.webhooks == Webhooks.CHANGED:
+            return bool(changed) and not failed
+        return self.webhooks == Webhooks.ALL
+
+
+UNLESS_ASKED = SideEffects()
+"""What reruns, backfills and restored results set off by themselves."""
+
+
+def read_side_effects(given: Any) -> SideEffects:
+    """Side effects from the API's body or a form, strictly; None or a missing key: the default.
+
+    Raises InvalidSideEffects.
+    """
+    if given is None:
+        return SideEffects()
+    if not isinstance(given, Mapping):
+        raise _invalid("side_effects is an object with contacts and webhooks.")
+    for name in given:
+        if name not in {"contacts", "webhooks"}:
+            raise _invalid(
+                f"There is no side effect “{str(name)[:80]}”: contacts and webhooks are."
+            )
+    contacts = given.get("contacts", True)
+    if not isinstance(contacts, bool):
+        raise _invalid("contacts is true or false.")
+    webhooks = given.get("webhooks", Webhooks.OFF.value)
+    if webhooks not in Webhooks.values:
+        raise _invalid(f"webhooks is off, changed or all, not “{str(webhooks)[:40]}”.")
+    return SideEffects(webhooks, contacts)
+
+
+def _invalid(sentence: str) -> InvalidSideEffects:
+    return InvalidSideEffects(sentence, {"side_effects": sentence})

@@ -1,0 +1,181 @@
+"""The first analysis: asked for by itself when a conversation ends, or the reason why not (2.4)."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.agents.plans import Plan, Step, plan_for_steps
+from apps.conversations.models import AnalysisState, Conversation, Reason, Trigger
+from apps.conversations.querysets import ConversationQuerySet
+from apps.core.tasks import enqueue
+from apps.llm.errors import ErrorCode
+
+from .models import Analysis, Lane
+from .services import why_not_analyzable
+
+BUSY = timedelta(seconds=5)
+"""After this long a conversation that another analysis reads is looked at again."""
+
+
+def request_first(
+    *, conversation_ids: Sequence[int], ask: bool = True, now: datetime | None = None
+) -> int:
+    """Queue the first analysis of conversations that ended without a result, or went on after
+    the one they have, which stands until the new one is there (product 2.4).
+
+    Each is read with the versions that handled it. One that is not analysed keeps the reason;
+    how many were queued is returned. Without ``ask`` only the reasons are written down. Nothing
+    is due any more afterwards, but what another analysis reads at this moment: that one may have
+    begun before the last words were said, so it is looked at again.
+    """
+    with transaction.atomic():
+        waiting = _locked(conversation_ids).filter(
+            Q(analysis_state=AnalysisState.NONE) | Q(stale=True)
+        )
+        queued, reasons = _sorted_out(waiting)
+        made = _queue(queued) if ask else []
+        _set_states([(pk, AnalysisState.PENDING, "") for pk in made])
+        _set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
+        if ask:
+            busy = {a.conversation_id for a in queued} - set(made)
+            due = Conversation.objects.filter(pk__in=conversation_ids, analyze_at__isnull=False)
+            due.exclude(pk__in=busy).update(analyze_at=None)
+            due.filter(pk__in=busy).ended().update(analyze_at=(now or timezone.now()) + BUSY)
+        if made:
+            enqueue("analysis.run_engine", lane=Lane.LIVE.value)
+    return len(made)
+
+
+def leave_to_platform(*, conversation_ids: Sequence[int]) -> None:
+    """Write down of conversations that ended that the platform's own analysis is awaited.
+
+    One that cannot be analysed at all says so instead, and is not due any more.
+    """
+    with transaction.atomic():
+        waiting = _locked(conversation_ids).filter(analysis_state=AnalysisState.NONE)
+        reasons = [(c.pk, why_not_analyzable(c) or Reason.WAITING_FOR_PLATFORM) for c in waiting]
+        _set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
+        never = [pk for pk, reason in reasons if reason != Reason.WAITING_FOR_PLATFORM]
+        Conversation.objects.filter(pk__in=never).update(analyze_at=None)
+
+
+def give_up_first(*, conversation_ids: Sequence[int]) -> None:
+    """Mark conversations whose analysis cannot even be asked for, by a fault of ours, as failed.
+
+    They would be due for ever; a rerun shows what is wrong.
+    """
+    rows = Conversation.objects.filter(pk__in=conversation_ids)
+    rows.filter(analysis_state=AnalysisState.NONE).update(
+        analysis_state=AnalysisState.FAILED, analysis_reason=ErrorCode.INTERNAL
+    )
+    rows.update(analyze_at=None)
+
+
+def _locked(conversation_ids: Sequence[int]) -> ConversationQuerySet:
+    """Conversations with what their plans need, locked in the one order that all lock in."""
+    return (
+        Conversation.objects.filter(pk__in=conversation_ids)
+        .select_related("agent_version__agent", "agent_version__config__model")
+        .prefetch_related("transfers__to_version__agent", "transfers__to_version__config__model")
+        .select_for_update(of=("self",), no_key=True)
+        .order_by("pk")
+    )
+
+
+def _sorted_out(
+    waiting: Iterable[Conversation],
+) -> tuple[list[Analysis], list[tuple[int, Reason]]]:
+    """The first analyses of those that get one, and why the others get none."""
+    plans: dict[tuple[tuple[str, int], ...], Plan] = {}
+    queued: list[Analysis] = []
+    reasons: list[tuple[int, Reason]] = []
+    for conversation in waiting:
+        plan = _plan_first(conversation, plans)
+        if reason := _why_not_first(conversation, plan):
+            reasons.append((conversation.pk, reason))
+        else:
+            queued.append(_first(conversation, plan))
+    return queued, reasons
+
+
+def _queue(analyses: Sequence[Analysis]) -> list[int]:
+    """Store those whose conversations have none at work; the conversations that really wait now.
+
+    One that another analysis reads already is left as it is: that of a backfill may be handed
+    back, and nobody would end a wait that was only written down.
+    """
+    Analysis.objects.bulk_create(analyses, ignore_conflicts=True)
+    stored = Analysis.objects.filter(public_id__in=[a.public_id for a in analyses])
+    return list(stored.values_list("conversation_id", flat=True))
+
+
+def _plan_first(conversation: Conversation, plans: dict[tuple[tuple[str, int], ...], Plan]) -> Plan:
+    steps: list[Step] = [("", conversation.agent_version)]
+    steps += [(t.setting, t.to_version) for t in conversation.transfers.all()]
+    key = tuple((setting, version.pk) for setting, version in steps)
+    if key not in plans:
+        plans[key] = plan_for_steps(steps)
+    return plans[key]
+
+
+def _why_not_first(conversation: Conversation, plan: Plan) -> Reason | None:
+    """The first reason that applies, of those that an operator can do something about last."""
+    version = plan.version
+    if reason := why_not_analyzable(conversation):
+        return reason
+    if version.agent.unconfigured or plan.problems:
+        return Reason.UNCONFIGURED
+    if not version.post_analysis_enabled or version.agent.deactivated_at:
+        return Reason.DISABLED
+    if not in_sample(conversation.public_id, version.sample_percent):
+        return Reason.SAMPLED_OUT
+    too_brief = (
+        conversation.duration_ms is not None
+        and conversation.duration_ms < version.min_seconds * 1000
+    )
+    if too_brief or conversation.message_count < version.min_messages:
+        return Reason.TOO_SHORT
+    return None
+
+
+def in_sample(key: str, percent: Decimal) -> bool:
+    """Whether a share of ``percent`` takes this id: always the same answer for the same id."""
+    position = int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big") % 100_000
+    return position < percent * 1000
+
+
+def _first(conversation: Conversation, plan: Plan) -> Analysis:
+    return Analysis(
+        conversation=conversation,
+        config=plan.config,
+        agent_version=plan.version,
+        columns=plan.columns.as_dict(),
+        trigger=Trigger.INITIAL,
+        lane=Lane.LIVE,
+        requested_by="system: first analysis",
+    )
+
+
+def _state_of(reason: Reason) -> AnalysisState:
+    """What may still come is *none*. All others were looked at and left: *skipped*."""
+    may_come = {Reason.NOT_ENDED, Reason.WAITING_FOR_PLATFORM}
+    return AnalysisState.NONE if reason in may_come else AnalysisState.SKIPPED
+
+
+def _set_states(rows: Iterable[tuple[int, str, str]]) -> None:
+    values = list(rows)
+    if not values:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE conversations_conversation c SET analysis_state = v.state,"
+            " analysis_reason = v.reason"
+            " FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS v(id, state, reason)"
+            " WHERE c.id = v.id AND c.analysis_state = 'none'",
+            [[r[0] for r in values], [str(r[1]) for r in values], [str(r[2]) for r in values]],
+        )
