@@ -40,23 +40,18 @@ def places_of(words: Iterable[str]) -> dict[str, set[str]]:
     return dict(found)
 
 
-def _in_column(schema: str, table: str, column: str, kind: str, words: list[str]) -> list[str]:
+def _in_column(schema: str, table: str, column: str, kind: str, words: list[str]) -> set[str]:
     quoted = [connection.ops.quote_name(name) for name in (schema, table, column)]
-    text = f"{quoted[2]}::text"
-    if kind == "bytea":  # \x6162…: compared as such
-        words = [*words, *(word.encode().hex() for word in words)]
+    spelt = {word: word for word in words}
+    if kind == "bytea":  # as text it reads \x6162…
+        spelt |= {word.encode().hex(): word for word in words}
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT DISTINCT w FROM {quoted[0]}.{quoted[1]}, unnest(%s::text[]) AS w"
-            f" WHERE position(lower(w) IN lower({text})) > 0",
-            [words],
+            f" WHERE position(lower(w) IN lower({quoted[2]}::text)) > 0",
+            [list(spelt)],
         )
-        hits = [row[0] for row in cursor.fetchall()]
-    return [bytes.fromhex(hit).decode() if _is_hex(hit) else hit for hit in hits]
-
-
-def _is_hex(text: str) -> bool:
-    return all(letter in "0123456789abcdef" for letter in text)
+        return {spelt[row[0]] for row in cursor.fetchall()}
 
 
 def kinds_of_traces(model: type[models.Model] = Conversation) -> Iterator[type[models.Model]]:
