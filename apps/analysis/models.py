@@ -14,6 +14,20 @@ from apps.llm.errors import ErrorCode
 
 from .effects import SideEffects, Webhooks
 from .failures import failure_sentence
+from .trials.models import Trial, TrialItem
+
+__all__ = [
+    "Analysis",
+    "AnalysisQuerySet",
+    "Label",
+    "Lane",
+    "State",
+    "Trial",
+    "TrialItem",
+    "Verdict",
+    "analysis_id",
+    "lease_token",
+]
 
 
 def analysis_id() -> str:
