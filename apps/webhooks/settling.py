@@ -117,7 +117,7 @@ def _note(health: _Health, outcome: Outcome) -> None:
     """Take a try into account for the endpoint."""
     reply, at = outcome.reply, outcome.at
     if reply.ok:
-        if health.since is not None:
+        if health.failures >= schedule.REST_AFTER:
             health.recovered_at = at
         health.failures, health.since, health.rest, health.failed_at = 0, None, None, None
         return
@@ -216,7 +216,7 @@ def _write_endpoint(health: _Health) -> None:
 
 
 def _hurry(endpoint: Endpoint, now: datetime) -> None:
-    """It is up again: what waited for its next try because it was down goes out at once."""
+    """It was down and is up again: what waited for its next try goes out at once."""
     endpoint.deliveries.filter(
         state=DeliveryState.PENDING, lease_token=None, not_before__gt=now
     ).update(not_before=now)
