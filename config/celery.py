@@ -56,7 +56,7 @@ app.conf.update(
             "schedule": SWEEP_SECONDS,
             "options": {"queue": "maintenance", "expires": SWEEP_SECONDS},
         }
-        for name in ("analysis.sweep", "backfills.sweep", "webhooks.sweep")
+        for name in ("analysis.sweep", "backfills.sweep", "intake.sweep", "webhooks.sweep")
     }
     | {
         name: {

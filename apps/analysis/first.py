@@ -33,7 +33,7 @@ def request_first(
     is due any more afterwards, but what another analysis reads at this moment: that one may have
     begun before the last words were said, so it is looked at again.
     """
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # whoever calls in a transaction guards itself
         waiting = _locked(conversation_ids).filter(
             Q(analysis_state=AnalysisState.NONE) | Q(stale=True)
         )
@@ -45,7 +45,8 @@ def request_first(
             busy = {a.conversation_id for a in queued} - set(made)
             due = Conversation.objects.filter(pk__in=conversation_ids, analyze_at__isnull=False)
             due.exclude(pk__in=busy).update(analyze_at=None)
-            due.filter(pk__in=busy).ended().update(analyze_at=(now or timezone.now()) + BUSY)
+            if busy:
+                due.filter(pk__in=busy).update(analyze_at=(now or timezone.now()) + BUSY)
         if made:
             enqueue("analysis.run_engine", lane=Lane.LIVE.value)
     return len(made)

@@ -28,6 +28,11 @@ class Status(models.TextChoices):
 
 OPEN = (Status.REGISTERED.value, Status.ONGOING.value)
 CLOSED = (Status.ENDED.value, Status.NOT_CONNECTED.value, Status.ERROR.value)
+API_SOURCE = "api"
+"""The source of what was opened over our own API without naming another: a thread of it is closed
+explicitly, and only then (product 2.4)."""
+INACTIVITY = "inactivity"
+"""Disconnection reason of a chat that counts as ended because nobody wrote any more."""
 
 
 class Direction(models.TextChoices):
@@ -87,7 +92,7 @@ class Conversation(models.Model):
     """
 
     public_id = models.CharField(max_length=40, default=conversation_id, editable=False)
-    source = models.CharField(max_length=100, default="api")
+    source = models.CharField(max_length=100, default=API_SOURCE)
     external_id = models.CharField(max_length=300)
     channel = models.CharField(max_length=10, choices=Channel.choices)
     agent = models.ForeignKey(

@@ -28,6 +28,11 @@ class Route:
     steps: tuple[Step, ...]
 
     @property
+    def last_version(self) -> AgentVersion:
+        """The version that handles it now."""
+        return self.steps[-1].version if self.steps else self.version
+
+    @property
     def chain(self) -> str:
         """`Conversation.route`: the agents from the last *Only transferred agent* on (4.3)."""
         agents = [self.version.agent_id]
@@ -64,6 +69,7 @@ class AgentBook:
                 "agent",
                 "number",
                 "published_at",
+                "chat_idle_seconds",
                 "summary_field",
                 "outcome_field",
                 "sentiment_field",

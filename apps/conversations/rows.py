@@ -2,20 +2,24 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from apps.agents.models import Channel
 from apps.contacts.models import Contact
 from apps.llm.tokens import estimate_tokens
 
 from . import search
 from .inputs import ConversationInput, Message
 from .models import (
+    API_SOURCE,
+    OPEN,
+    AnalysisState,
     Attributes,
     Conversation,
+    Reason,
     SearchText,
     Status,
     Transcript,
@@ -24,20 +28,108 @@ from .models import (
 )
 from .routing import Route
 
+UNANALYZED = (AnalysisState.NONE.value, AnalysisState.SKIPPED.value, AnalysisState.FAILED.value)
+"""States in which there is no result, and none on its way."""
 _ROLE_IN_PROMPT = {"tool_call": "tool call", "tool_result": "tool result"}
-_OPEN = {Status.REGISTERED.value, Status.ONGOING.value}
 #: What speech recognition writes for a sound that is no word: [noise], <unk>.
 _NO_WORDS = re.compile(r"(\s|\[[^\]]{0,40}\]|<[^>]{0,40}>)*")
 
 
-def facts_of(messages: Sequence[Message], status: str) -> dict[str, Any]:
-    """The columns that follow from the messages."""
+def facts_of(messages: Sequence[Message], status: str, now: datetime) -> dict[str, Any]:
+    """The columns that follow from the messages, which arrived ``now``."""
     return {
         "message_count": len(messages),
-        "has_speech": any(_is_speech(message) for message in messages),
-        "last_message_at": _last_at(messages) or (timezone.now() if status in _OPEN else None),
-        "prompt_tokens_est": estimate_tokens("\n".join(_as_prompted(m) for m in messages)),
+        "has_speech": has_speech(messages),
+        "last_message_at": last_said(messages, now) if status in OPEN else _last_at(messages),
+        "prompt_tokens_est": tokens_of(messages),
     }
+
+
+def has_speech(messages: Iterable[Message]) -> bool:
+    """Whether an agent or a user said a word (product 3.5)."""
+    return any(_is_speech(message) for message in messages)
+
+
+def tokens_of(messages: Iterable[Message]) -> int:
+    """Estimated tokens of messages as they stand in a prompt."""
+    return estimate_tokens("\n".join(_as_prompted(m) for m in messages))
+
+
+def last_said(messages: Sequence[Message], now: datetime) -> datetime:
+    """When the last message was said, which arrived ``now``: by its own time where it has one.
+
+    A clock that is ahead of ours must not keep a chat open, so it counts as ours.
+    """
+    at = messages[-1].get("at") if messages else None
+    said = parse_datetime(at) if at else None
+    return min(said, now) if said else now
+
+
+def idle_at(conversation: Conversation, seconds: int) -> datetime | None:
+    """When an open chat counts as ended after so many seconds of silence (product 2.4).
+
+    None where that is not for us to say: calls, what has ended, and threads of the API, which are
+    closed explicitly.
+    """
+    waits = conversation.channel == Channel.CHAT and conversation.source != API_SOURCE
+    if not waits or conversation.has_ended or conversation.last_message_at is None:
+        return None
+    return conversation.last_message_at + timedelta(seconds=seconds)
+
+
+def reopened(stored: Conversation) -> dict[str, Any]:
+    """The columns that change when a conversation goes on after its end.
+
+    A result stays where it is, as stale; what was left out or failed is looked at again after
+    the next end.
+    """
+    columns: dict[str, Any] = {
+        "status": Status.ONGOING.value,
+        "ended_at": None,
+        "duration_ms": None,
+        "disconnection_reason": "",
+        "analyze_at": None,
+    }
+    if stored.analyzed_at is None and stored.analysis_state in UNANALYZED:
+        columns |= {
+            "analysis_state": AnalysisState.NONE.value,
+            "analysis_reason": Reason.NOT_ENDED.value,
+        }
+    return columns
+
+
+def ended(
+    stored: Conversation,
+    *,
+    status: str = Status.ENDED.value,
+    ended_at: datetime,
+    duration_ms: int | None = None,
+    disconnection_reason: str = "",
+    analyze_at: datetime | None,
+) -> dict[str, Any]:
+    """The columns that change when an open conversation ends; set on ``stored`` too.
+
+    Its duration follows from start and end where it is not given. What it was left out for is
+    over: whoever asks for its analysis looks again.
+    """
+    times = {
+        "started_at": stored.started_at,
+        "ended_at": ended_at,
+        "duration_ms": stored.duration_ms if duration_ms is None else duration_ms,
+    }
+    columns: dict[str, Any] = {
+        "status": status,
+        "ended_at": ended_at,
+        **times_of(times, stored.created_at),
+        "disconnection_reason": disconnection_reason or stored.disconnection_reason,
+        "idle_at": None,
+        "analyze_at": analyze_at,
+    }
+    if stored.analyzed_at is None and stored.analysis_state in UNANALYZED:
+        columns |= {"analysis_state": AnalysisState.NONE.value, "analysis_reason": ""}
+    for name, value in columns.items():
+        setattr(stored, name, value)
+    return columns
 
 
 def times_of(values: dict[str, Any], arrived: datetime) -> dict[str, Any]:
@@ -49,12 +141,17 @@ def times_of(values: dict[str, Any], arrived: datetime) -> dict[str, Any]:
 
 
 def new_conversation(
-    line: ConversationInput, route: Route, contact: Contact | None, now: datetime
+    line: ConversationInput,
+    route: Route,
+    contact: Contact | None,
+    *,
+    now: datetime,
+    analyze_at: datetime | None,
 ) -> Conversation:
-    """The conversation that a line describes, not yet saved."""
+    """The conversation that a line describes, not yet saved; ``analyze_at`` if it has ended."""
     public_id = conversation_id()
     given = {name: getattr(line, name) for name in ("started_at", "ended_at", "duration_ms")}
-    return Conversation(
+    conversation = Conversation(
         public_id=public_id,
         source=line.source,
         external_id=line.external_id or public_id,
@@ -72,8 +169,14 @@ def new_conversation(
         route=route.chain,
         created_at=now,
         **{**given, **times_of(given, now)},
-        **facts_of(line.messages, line.status),
+        **facts_of(line.messages, line.status, now),
     )
+    if conversation.has_ended:
+        conversation.analyze_at = analyze_at
+    else:
+        conversation.analysis_reason = Reason.NOT_ENDED.value
+        conversation.idle_at = idle_at(conversation, route.last_version.chat_idle_seconds)
+    return conversation
 
 
 def attributes_of(conversation: Conversation, line: ConversationInput) -> Attributes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -9,18 +10,23 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.agents.models import Agent
+from apps.agents.models import Agent, AgentVersion, Channel
 from apps.contacts.models import Contact
+from apps.core.database import is_passing
 
 from . import rows
 from .copying import copy_in, give_keys
 from .inputs import ContactInput, ConversationInput, LineRefused
 from .merging import is_ahead, merge_list, merge_messages, merge_object, merge_scalars
 from .models import (
+    INACTIVITY,
+    OPEN,
     AnalysisState,
     Attributes,
     Conversation,
+    Reason,
     SearchText,
+    Status,
     Transcript,
     Transfer,
 )
@@ -39,24 +45,40 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A line that was taken in. ``route`` tells who handled it, as the line names them."""
+    """A line that was taken in. ``route`` tells who handled it, as the line names them.
+
+    ``ended``: the conversation ended with this line, and was open or unknown before.
+    """
 
     conversation: Conversation
     outcome: Outcome
     route: Route
+    ended: bool = False
 
 
 Result = Stored | LineRefused
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """When lines arrive, and when the analysis of what ends with them is due: None, never by
+    itself."""
+
+    now: datetime
+    analyze_at: datetime | None
+
+
 def store_conversation(
-    *, line: ConversationInput, default_agents: Mapping[str, Agent] | None = None
+    *,
+    line: ConversationInput,
+    default_agents: Mapping[str, Agent] | None = None,
+    clock: Clock | None = None,
 ) -> Stored:
     """Store one conversation, or merge it into the one of the same source and external id.
 
     ``default_agents`` (by channel) answer for lines that name none. Raises LineRefused.
     """
-    (result,) = store_conversations(lines=[line], default_agents=default_agents)
+    (result,) = store_conversations(lines=[line], default_agents=default_agents, clock=clock)
     if isinstance(result, LineRefused):
         raise result
     return result
@@ -66,31 +88,38 @@ def store_conversations(
     *,
     lines: Sequence[ConversationInput],
     default_agents: Mapping[str, Agent] | None = None,
+    clock: Clock | None = None,
 ) -> list[Result]:
-    """Store many, in order; a refused one never spoils its neighbours (product 2.3)."""
+    """Store many, in order; a refused one never spoils its neighbours (product 2.3).
+
+    Without a ``clock`` they arrive now, and no analysis of what ends is due by itself.
+    """
+    clock = clock or Clock(timezone.now(), None)
     results: list[Result] = []
     for start in range(0, len(lines), GROUP):
         group = lines[start : start + GROUP]
         try:
             with transaction.atomic():
-                results += _store_group(group, default_agents)
+                results += _store_group(group, default_agents, clock)
         except DatabaseError as error:
             if _is_lost(error):
                 raise
-            results += [_store_alone(line, default_agents) for line in group]
+            results += [_store_alone(line, default_agents, clock) for line in group]
     return results
 
 
-def _store_alone(line: ConversationInput, defaults: Mapping[str, Agent] | None) -> Result:
+def _store_alone(
+    line: ConversationInput, defaults: Mapping[str, Agent] | None, clock: Clock
+) -> Result:
     """One line in a savepoint of its own; twice, where somebody stores the same meanwhile."""
     for last in (False, True):
         try:
             with transaction.atomic():
-                return _store_group([line], defaults)[0]
+                return _store_group([line], defaults, clock)[0]
         except DatabaseError as error:
             if _is_lost(error):
                 raise
-            if last or not isinstance(error, IntegrityError):
+            if last or not (isinstance(error, IntegrityError) or is_passing(error)):
                 return LineRefused("not_storable", f"The database refuses it: {_words(error)}.")
     raise AssertionError("unreachable")
 
@@ -106,7 +135,7 @@ def _words(error: DatabaseError) -> str:
 
 
 def _store_group(
-    lines: Sequence[ConversationInput], defaults: Mapping[str, Agent] | None
+    lines: Sequence[ConversationInput], defaults: Mapping[str, Agent] | None, clock: Clock
 ) -> list[Result]:
     book = AgentBook(lines, defaults)
     people = contacts_for([line.contact for line in lines if line.contact])
@@ -124,14 +153,14 @@ def _store_group(
         try:
             route = book.route(line)
             if line.external_id and (conversation := stored.get(key)) is not None:
-                results[at] = _merge(conversation, line, route, people)
+                results[at] = _merge(conversation, line, route, people, clock)
             else:
                 fresh[at] = (line, route)
         except LineRefused as refusal:
             results[at] = refusal
-    results |= zip(fresh, _insert(list(fresh.values()), people), strict=True)
+    results |= zip(fresh, _insert(list(fresh.values()), people, clock), strict=True)
     for at in repeated:  # the same conversation again within the group: merged after the first
-        results[at] = _store_group([lines[at]], defaults)[0]
+        results[at] = _store_group([lines[at]], defaults, clock)[0]
     return [results[at] for at in range(len(lines))]
 
 
@@ -156,11 +185,19 @@ def _existing(lines: Sequence[ConversationInput]) -> dict[tuple[str, str], Conve
 
 
 def _insert(
-    fresh: Sequence[tuple[ConversationInput, Route]], people: Mapping[ContactInput, Contact]
+    fresh: Sequence[tuple[ConversationInput, Route]],
+    people: Mapping[ContactInput, Contact],
+    clock: Clock,
 ) -> Iterator[Stored]:
-    now = timezone.now()
     made = [
-        rows.new_conversation(line, route, _contact(line, people), now) for line, route in fresh
+        rows.new_conversation(
+            line,
+            route,
+            _contact(line, people),
+            now=clock.now,
+            analyze_at=clock.analyze_at,
+        )
+        for line, route in fresh
     ]
     give_keys(made)
     copy_in(made)
@@ -169,7 +206,7 @@ def _insert(
     copy_in([rows.transcript_of(c, line) for c, (line, _) in both])
     copy_in([rows.search_text_of(c, line.messages) for c, (line, _) in both])
     Transfer.objects.bulk_create(t for c, (_, route) in both for t in rows.transfers_of(c, route))
-    return (Stored(c, Outcome.ACCEPTED, route) for c, (_, route) in both)
+    return (Stored(c, Outcome.ACCEPTED, route, c.has_ended) for c, (_, route) in both)
 
 
 def _contact(line: ConversationInput, people: Mapping[ContactInput, Contact]) -> Contact | None:
@@ -181,6 +218,7 @@ def _merge(
     line: ConversationInput,
     route: Route,
     people: Mapping[ContactInput, Contact],
+    clock: Clock,
 ) -> Stored:
     """Merge a line into the conversation that is there (product 2.3)."""
     if stored.channel != line.channel:
@@ -190,8 +228,10 @@ def _merge(
             f"already, not {line.channel}.",
             "channel",
         )
+    opened = _open_again(stored, line)
+    was_open = not stored.has_ended
     ahead = is_ahead(stored.status, line.status)
-    changes = merge_scalars(stored, line)
+    changes = opened | merge_scalars(stored, line)
     if stored.contact_id is None and (contact := _contact(line, people)):
         changes["contact"] = contact
     changes |= _merge_attributes(stored, line, ahead=ahead)
@@ -201,16 +241,33 @@ def _merge(
     messages = merge_messages(stored.transcript.messages, line.messages, ahead=ahead)
     said_more = messages != stored.transcript.messages
     if said_more:
-        changes |= rows.facts_of(messages, changes.get("status", stored.status))
+        changes |= rows.facts_of(messages, changes.get("status", stored.status), clock.now)
     if not changes:
         return Stored(stored, Outcome.UNCHANGED, route)
-    _apply(stored, changes, said_more=said_more)
+    _apply(stored, changes, clock, said_more=said_more, was_open=was_open)
     if said_more:
         Transcript.objects.filter(conversation=stored).update(messages=messages)
+        stored.transcript.messages = messages
     if said_more or {"from_number", "to_number"} & changes.keys():
         words = rows.words_of(stored, messages)
         SearchText.objects.filter(conversation=stored).update(words=words)
-    return Stored(stored, Outcome.UPDATED, route)
+    return Stored(stored, Outcome.UPDATED, route, was_open and stored.has_ended)
+
+
+def _open_again(stored: Conversation, line: ConversationInput) -> dict[str, Any]:
+    """The columns that open a chat again that was taken for ended and goes on all the same.
+
+    That it ended was a guess of ours, from silence; the platform says that it is open, and more
+    was said. Whatever really ended stays so: a line with an earlier status is then a late one.
+    """
+    guessed = (stored.status, stored.disconnection_reason) == (Status.ENDED, INACTIVITY)
+    more = len(line.messages) > stored.message_count
+    if not (guessed and more and line.status in OPEN):
+        return {}
+    columns = rows.reopened(stored)
+    for name, value in columns.items():
+        setattr(stored, name, value)
+    return columns
 
 
 def _merge_attributes(
@@ -224,6 +281,7 @@ def _merge_attributes(
     Attributes.objects.filter(conversation=stored).update(
         metadata=metadata, dynamic_variables=variables
     )
+    kept.metadata, kept.dynamic_variables = metadata, variables
     return {"attributes": True}
 
 
@@ -244,7 +302,14 @@ def _merge_transfers(stored: Conversation, route: Route, *, ahead: bool) -> dict
     return {"route": route.chain}
 
 
-def _apply(stored: Conversation, changes: Mapping[str, Any], *, said_more: bool) -> None:
+def _apply(
+    stored: Conversation,
+    changes: Mapping[str, Any],
+    clock: Clock,
+    *,
+    said_more: bool,
+    was_open: bool,
+) -> None:
     columns = {name: value for name, value in changes.items() if name != "attributes"}
     for name, value in columns.items():
         setattr(stored, name, value)
@@ -253,13 +318,39 @@ def _apply(stored: Conversation, changes: Mapping[str, Any], *, said_more: bool)
         columns |= rows.times_of(times, stored.created_at)
     if said_more and stored.analyzed_at is not None:
         columns["stale"] = True  # product 2.4
-    if stored.analysis_state == AnalysisState.SKIPPED and (said_more or "status" in columns):
-        # It was left out for what it was then: whoever took it in asks again.
-        columns |= {"analysis_state": AnalysisState.NONE, "analysis_reason": ""}
+    if stored.analysis_state in rows.UNANALYZED and (said_more or "status" in columns):
+        # It was left out, or failed, for what it was then: it is looked at again.
+        reason = "" if stored.has_ended else Reason.NOT_ENDED.value
+        columns |= {"analysis_state": AnalysisState.NONE.value, "analysis_reason": reason}
     for name, value in columns.items():
         setattr(stored, name, value)
+    columns |= _due(stored, clock, ended=was_open and stored.has_ended, said_more=said_more)
     if columns:
         stored.save(update_fields=list(columns))
+
+
+def _due(stored: Conversation, clock: Clock, *, ended: bool, said_more: bool) -> dict[str, Any]:
+    """When it is looked at next: for its analysis where it has ended, for silence where not."""
+    before = {name: getattr(stored, name) for name in ("analyze_at", "idle_at")}
+    if stored.has_ended:
+        unread = stored.analysis_state == AnalysisState.NONE and stored.analyze_at is None
+        if ended or said_more or unread:
+            # More data does not put off what waits for a platform's result already.
+            stored.analyze_at = _earlier(stored.analyze_at, clock.analyze_at)
+        stored.idle_at = None
+    elif stored.channel == Channel.CHAT:
+        stored.idle_at = rows.idle_at(stored, last_version(stored).chat_idle_seconds)
+    return {name: new for name, old in before.items() if (new := getattr(stored, name)) != old}
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((at for at in (one, other) if at), default=None)
+
+
+def last_version(conversation: Conversation) -> AgentVersion:
+    """The version that handles a conversation now: of its last transfer, else the first one."""
+    last = conversation.transfers.select_related("to_version__agent").order_by("position").last()
+    return last.to_version if last else conversation.agent_version
 
 
 def stored_of(results: Iterable[Result]) -> list[Stored]:

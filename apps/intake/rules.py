@@ -1,7 +1,16 @@
 """What becomes of the analysis that a platform made itself (product 2.3)."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from apps.conversations.inputs import ConversationInput
+from apps.conversations.models import Attributes, Conversation
+
+KEPT_AS = "platform_analysis"
+"""The key of the metadata under which a platform's own analysis is kept that is not shown as the
+result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +24,31 @@ class PlatformRule:
 
     rule: Literal["theirs", "ours", "wait"]
     wait_minutes: int = 10
+
+    @property
+    def awaits_theirs(self) -> bool:
+        return self.rule != "ours"
+
+    def analyze_at(self, now: datetime) -> datetime | None:
+        """When our analysis is due of what ends ``now``; None: never by itself.
+
+        The minutes count from when we hear of the end: an event that a platform delivers late is
+        followed by its analysis as late.
+        """
+        if self.rule == "theirs":
+            return None
+        return now if self.rule == "ours" else now + timedelta(minutes=self.wait_minutes)
+
+    def applied(self, line: ConversationInput) -> ConversationInput:
+        """The line as it is stored: by the rule *ours* their result is no result."""
+        if self.rule != "ours" or not line.analysis:
+            return line
+        return replace(line, analysis=None, metadata={**line.metadata, KEPT_AS: line.analysis})
+
+
+def keep_beside(conversation: Conversation, analysis: Mapping[str, Any]) -> None:
+    """Keep what a platform found in the metadata, where a result of ours is the current one."""
+    attributes, _ = Attributes.objects.get_or_create(conversation=conversation)
+    if attributes.metadata.get(KEPT_AS) != analysis:
+        attributes.metadata = {**attributes.metadata, KEPT_AS: dict(analysis)}
+        attributes.save(update_fields=["metadata"])

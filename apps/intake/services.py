@@ -6,24 +6,27 @@ first analysis, or the reason why not (product 2.3, 2.4).
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from django.db import DatabaseError, transaction
+from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent, Channel
 from apps.agents.services import create_agent
+from apps.analysis.first import leave_to_platform, request_first
 from apps.analysis.given import Imported, record_imported
 from apps.analysis.models import Analysis
-from apps.analysis.services import request_first
 from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import AnalysisState, Conversation, Trigger
-from apps.conversations.services import GROUP, Outcome, Stored, store_conversations
+from apps.conversations.services import GROUP, Clock, Outcome, Stored, store_conversations
 
+from . import lifecycle
 from .erasing import ERASED, refuse_erased, take_back
 from .parsing import read_conversation, read_line
-from .rules import PlatformRule
+from .rules import PlatformRule, keep_beside
 
 Line = str | bytes | Mapping[str, Any] | ConversationInput
 MAX_ERRORS = 1_000
@@ -77,6 +80,15 @@ class Settings:
     default_agents: Mapping[str, Agent]
     analyze: bool = True
     platform_analysis: PlatformRule | None = None
+    now: datetime | None = None
+
+    def clock(self) -> Clock:
+        """The moment at which a group arrives, and when the analysis of what ends is due."""
+        now = self.now or timezone.now()
+        if not self.analyze:
+            return Clock(now, None)
+        rule = self.platform_analysis
+        return Clock(now, rule.analyze_at(now) if rule else now)
 
 
 def take_in(
@@ -89,15 +101,18 @@ def take_in(
     on_progress: Callable[[Report], None] | None = None,
     analyze: bool = True,
     platform_analysis: PlatformRule | None = None,
+    now: datetime | None = None,
 ) -> Report:
     """Take in any number of lines; blank ones are passed over but counted as lines.
 
     Groups are committed as they come, so a torn upload keeps what it brought, and sending all of
     it again changes nothing. ``default_agents`` (by channel) answer for lines that name none.
-    ``on_refused`` is told every refusal with its line. Without ``analyze`` no model is asked.
+    ``on_refused`` is told every refusal with its line. ``platform_analysis`` is the rule for
+    results in the lines; None: they are stored as imported. Without ``analyze`` no model is asked
+    and nobody is told that anything ended.
     """
     agents = {} if default_agents is None else default_agents
-    settings = Settings(by, source, agents, analyze, platform_analysis)
+    settings = Settings(by, source, agents, analyze, platform_analysis, now)
     report = Report()
     numbered = ((n, line) for n, line in enumerate(lines, 1) if not _is_blank(line))
     while group := list(islice(numbered, GROUP)):
@@ -119,14 +134,16 @@ def take_in_one(
     source: str = "api",
     default_agents: Mapping[str, Agent] | None = None,
     platform_analysis: PlatformRule | None = None,
+    now: datetime | None = None,
 ) -> Stored:
     """Take in one conversation, all or nothing. Raises LineRefused."""
     agents = {} if default_agents is None else default_agents
-    settings = Settings(by, source, agents, platform_analysis=platform_analysis)
+    settings = Settings(by, source, agents, platform_analysis=platform_analysis, now=now)
     with transaction.atomic():
-        (result,) = _take_group([(1, line)], settings, Report())
+        (result,) = _store_group([line], settings, Report())
         if isinstance(result, LineRefused):
             raise result
+    _request([result], settings)
     return result
 
 
@@ -176,21 +193,50 @@ def _count_refusal(report: Report, refusal: Refusal) -> None:
 def _take_group(
     group: Sequence[tuple[int, Line]], settings: Settings, report: Report
 ) -> list[Stored | LineRefused]:
-    """One group in one transaction: stored, with imported results, first analyses queued."""
-    read = refuse_erased([_read(line, settings.source) for _, line in group])
+    """One group: stored in one transaction, then its analyses asked for in another.
+
+    Between the two the rows say that they are due, so that a process that dies there loses
+    nothing: the sweep asks in its place.
+    """
+    results = _store_group([line for _, line in group], settings, report)
+    report.to_analyze += _request(results, settings)
+    return results
+
+
+def _store_group(
+    group: Sequence[Line], settings: Settings, report: Report
+) -> list[Stored | LineRefused]:
+    read = refuse_erased([_read(line, settings.source) for line in group])
+    rule, clock = settings.platform_analysis, settings.clock()
     good = [line for line in read if isinstance(line, ConversationInput)]
+    ruled = [rule.applied(line) for line in good] if rule else good
     with transaction.atomic():
-        stored = store_conversations(lines=good, default_agents=_needed(good, settings))
+        defaults = _needed(ruled, settings)
+        stored = store_conversations(lines=ruled, default_agents=defaults, clock=clock)
         results = take_back(stored)
-        pairs = list(zip(good, results, strict=True))
-        imported = _import_results(pairs, settings.by)
+        pairs = list(zip(ruled, results, strict=True))
+        imported = _import_results(pairs, settings)
         outcomes = [_settled(result, imported) for result in results]
-        report.to_analyze += _request_first(outcomes, imported, ask=settings.analyze)
+        if rule is not None or not settings.analyze:
+            _write_reasons(outcomes, imported, settings)
+        if settings.analyze:
+            ended = [r.conversation.pk for r in results if isinstance(r, Stored) and r.ended]
+            lifecycle.announce_ended(ended, now=clock.now)
     for result in outcomes:
         if isinstance(result, Stored):
             setattr(report, result.outcome, getattr(report, result.outcome) + 1)
     following = iter(outcomes)
     return [line if isinstance(line, LineRefused) else next(following) for line in read]
+
+
+def _request(results: Iterable[Stored | LineRefused], settings: Settings) -> int:
+    """Ask for the analyses that are due with these lines; how many were queued."""
+    due = [
+        result.conversation.pk
+        for result in results
+        if isinstance(result, Stored) and result.conversation.analyze_at is not None
+    ]
+    return lifecycle.request_due(among=due, now=settings.now).queued if due else 0
 
 
 def _read(line: Line, source: str) -> ConversationInput | LineRefused:
@@ -230,7 +276,7 @@ def _settled(
 
 
 def _import_results(
-    pairs: Sequence[tuple[ConversationInput, Stored | LineRefused]], by: Actor
+    pairs: Sequence[tuple[ConversationInput, Stored | LineRefused]], settings: Settings
 ) -> dict[int, LineRefused | None]:
     """Record what other platforms found. By conversation: None, or why it could not be kept.
 
@@ -244,19 +290,21 @@ def _import_results(
     ]
     known = [r.conversation.pk for r, _ in wanted if r.outcome != Outcome.ACCEPTED]
     current = _current(known)
-    by_pk = {
-        result.conversation.pk: _imported(result, analysis)
-        for result, analysis in wanted
-        if _is_news(current.get(result.conversation.pk), analysis)
-    }
+    by_pk = {}
+    for result, analysis in wanted:
+        conversation = result.conversation
+        if _is_news(current.get(conversation.pk), analysis):
+            by_pk[conversation.pk] = _imported(result, analysis)
+        elif settings.platform_analysis and current[conversation.pk][0] != Trigger.IMPORTED:
+            keep_beside(conversation, analysis)
     if not by_pk:
         return {}
     try:
         with transaction.atomic():
-            record_imported(list(by_pk.values()), by=by)
+            record_imported(list(by_pk.values()), by=settings.by)
         return dict.fromkeys(by_pk)
     except DatabaseError:
-        return {pk: _import_alone(result, by) for pk, result in by_pk.items()}
+        return {pk: _import_alone(result, settings.by) for pk, result in by_pk.items()}
 
 
 def _current(conversations: Sequence[int]) -> dict[int, tuple[str, Any]]:
@@ -289,23 +337,28 @@ def _import_alone(result: Imported, by: Actor) -> LineRefused | None:
     return None
 
 
-def _request_first(
+def _write_reasons(
     results: Iterable[Stored | LineRefused],
     imported: Mapping[int, LineRefused | None],
-    *,
-    ask: bool,
-) -> int:
-    """Queue analyses of what is new or has changed: it has no result of any kind, or went on
-    after the one it has (product 2.4)."""
+    settings: Settings,
+) -> None:
+    """Say of what is not analysed at once why that is: a platform's result is awaited, or nobody
+    is to ask a model. By the rule *ours* it is asked for at once, which finds its own reasons."""
     waiting = [
         result.conversation.pk
         for result in results
         if isinstance(result, Stored)
         and result.outcome != Outcome.UNCHANGED
-        and (result.conversation.analysis_state == AnalysisState.NONE or result.conversation.stale)
+        and result.conversation.has_ended
+        and result.conversation.analysis_state == AnalysisState.NONE
         and result.conversation.pk not in imported
     ]
-    return request_first(conversation_ids=waiting, ask=ask) if waiting else 0
+    if not waiting:
+        return
+    if not settings.analyze:
+        request_first(conversation_ids=waiting, ask=False)
+    elif settings.platform_analysis and settings.platform_analysis.awaits_theirs:
+        leave_to_platform(conversation_ids=waiting)
 
 
 def reload(stored: Stored) -> Conversation:

@@ -13,14 +13,13 @@ from apps.accounts.models import AuditEntry
 from apps.agents import services as agents
 from apps.agents.models import Agent, AgentVersion
 from apps.analysis import services
+from apps.analysis.first import in_sample, request_first
 from apps.analysis.models import Analysis
 from apps.analysis.services import (
     AlreadyRunning,
     DraftInvalid,
     UnableToRerun,
-    in_sample,
     plan_rerun,
-    request_first,
     request_rerun,
 )
 from apps.conversations.models import Conversation, Transfer

@@ -327,5 +327,5 @@ def test_a_group_costs_a_fixed_number_of_queries(
 ) -> None:
     take(line(agent, external_id="warm"))
     lines = [line(agent, external_id=str(n)) for n in range(100)]
-    with django_assert_max_num_queries(24):
+    with django_assert_max_num_queries(26):
         take(*lines)

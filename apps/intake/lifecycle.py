@@ -1,0 +1,175 @@
+"""From the end of a conversation to its analysis (product 2.4, decision 0008).
+
+The end is one transaction: status, ``analyze_at`` and the event ``conversation.ended``. Asking for
+the analysis is another one, made at once by whoever ended it, and by the sweep where that process
+died in between. Open chats that nobody writes in any more are ended by the sweep.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Prefetch
+from django.utils import timezone
+
+from apps.analysis.first import give_up_first, request_first
+from apps.conversations import rows
+from apps.conversations.models import INACTIVITY, Conversation, Transfer
+from apps.conversations.services import GROUP
+from apps.core.database import is_passing
+from apps.webhooks import outbox
+from apps.webhooks.models import EventType
+from apps.webhooks.outbox import NewEvent
+from apps.webhooks.payloads import conversation_part, moment
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 2.0
+"""A sweep that has more to do than this leaves the rest to the next one."""
+
+
+# Asking for what is due
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """``seen``: how many were due and are no longer; ``queued``: for how many a model is asked."""
+
+    seen: int
+    queued: int
+
+
+def request_due(
+    *, now: datetime | None = None, among: Sequence[int] | None = None, limit: int = GROUP
+) -> Requested:
+    """Ask for the analyses of conversations that are due, at most ``limit``, the oldest first.
+
+    ``among`` limits it to these primary keys. What somebody else asks for at this moment is left
+    to them. Those whose request fails by a fault of ours are marked as failed and spoil no other.
+    """
+    now = now or timezone.now()
+    due = Conversation.objects.filter(analyze_at__lte=now)
+    if among is not None:
+        due, limit = due.filter(pk__in=among), max(limit, len(among))
+    with transaction.atomic():
+        locked = due.select_for_update(skip_locked=True, no_key=True)
+        found = locked.order_by("analyze_at", "pk").values_list("pk", flat=True)
+        pks = list(found[:limit])
+        queued = _request(pks, now) if pks else 0
+    return Requested(len(pks), queued)
+
+
+def _request(pks: Sequence[int], now: datetime) -> int:
+    try:
+        with transaction.atomic():
+            return request_first(conversation_ids=pks, now=now)
+    except Exception as error:  # whatever one of them breaks, the others are to be analysed
+        if is_passing(error):
+            raise
+        logger.exception("Asking for %d first analyses failed", len(pks))
+        if len(pks) > 1:
+            return sum(_request([pk], now) for pk in pks)
+        give_up_first(conversation_ids=pks)
+        return 0
+
+
+# Chats that nobody writes in any more
+
+
+def end_idle_chats(*, now: datetime | None = None, limit: int = GROUP) -> int:
+    """End open chats that have been silent for as long as their agent's version allows.
+
+    At most ``limit``; how many were looked at. One in which somebody writes at this moment is
+    locked by them and left alone; who comes a moment later finds it ended and opens it again.
+    """
+    now = now or timezone.now()
+    with transaction.atomic():
+        chats = list(_silent(now, limit))
+        ended, waiting = [], []
+        for chat in chats:
+            deadline = rows.idle_at(chat, _idle_seconds(chat))
+            if deadline is None or deadline > now:  # it was given more time since
+                chat.idle_at = deadline
+                waiting.append(chat)
+            else:
+                ended.append((chat, _idle_columns(chat, now)))
+        Conversation.objects.bulk_update(waiting, ["idle_at"])
+        if ended:
+            Conversation.objects.bulk_update([chat for chat, _ in ended], list(ended[0][1]))
+            announce_ended([chat.pk for chat, _ in ended], now=now)
+    if ended:
+        request_due(among=[chat.pk for chat, _ in ended], now=now)
+    return len(chats)
+
+
+def _silent(now: datetime, limit: int) -> Any:
+    transfers = Transfer.objects.select_related("to_version").order_by("position")
+    return (
+        Conversation.objects.filter(idle_at__lte=now)
+        .select_related("agent_version")
+        .prefetch_related(Prefetch("transfers", transfers))
+        .select_for_update(of=("self",), skip_locked=True, no_key=True)
+        .order_by("idle_at", "pk")[:limit]
+    )
+
+
+def _idle_seconds(chat: Conversation) -> int:
+    versions = [chat.agent_version, *(t.to_version for t in chat.transfers.all())]
+    return versions[-1].chat_idle_seconds
+
+
+def _idle_columns(chat: Conversation, now: datetime) -> dict[str, Any]:
+    said = chat.last_message_at or chat.sort_at
+    ended_at = max(said, chat.started_at) if chat.started_at else said
+    columns = rows.ended(chat, ended_at=ended_at, disconnection_reason=INACTIVITY, analyze_at=now)
+    everywhere = {"analysis_state": chat.analysis_state, "analysis_reason": chat.analysis_reason}
+    return {**everywhere, **columns}
+
+
+# Telling others
+
+
+def announce_ended(conversation_ids: Sequence[int], *, now: datetime) -> None:
+    """Write the event ``conversation.ended`` of each; in the transaction in which they ended."""
+    if not conversation_ids or not outbox.wanted(EventType.CONVERSATION_ENDED):
+        return
+    ended = Conversation.objects.filter(pk__in=set(conversation_ids)).select_related(
+        "agent", "agent_version", "contact", "attributes"
+    )
+    outbox.write([_ended_event(conversation, now) for conversation in ended.order_by("pk")])
+
+
+def _ended_event(conversation: Conversation, now: datetime) -> NewEvent:
+    payload = {
+        "event": EventType.CONVERSATION_ENDED.value,
+        "conversation_id": conversation.public_id,
+        "agent_id": conversation.agent.public_id,
+        "timestamp": moment(now),
+        "agent_version": conversation.agent_version.number,
+        "status": conversation.status,
+        "ended_at": moment(conversation.ended_at),
+        "disconnection_reason": conversation.disconnection_reason or None,
+        "message_count": conversation.message_count,
+        "conversation": conversation_part(conversation),
+    }
+    return NewEvent(EventType.CONVERSATION_ENDED, payload, conversation.agent_id, conversation.pk)
+
+
+# The sweep
+
+
+def sweep(*, now: datetime | None = None, seconds: float = SWEEP_SECONDS) -> Requested:
+    """End what is idle and ask for what is due, in groups, for about so many ``seconds``."""
+    until = time.monotonic() + seconds
+    while end_idle_chats(now=now) == GROUP and time.monotonic() < until:
+        pass
+    seen = queued = 0
+    while True:
+        done = request_due(now=now)
+        seen, queued = seen + done.seen, queued + done.queued
+        if done.seen < GROUP or time.monotonic() >= until:
+            return Requested(seen, queued)

@@ -1,0 +1,11 @@
+"""Tasks of this room: kicks that may be lost, doubled or late; the rows know the work."""
+
+from celery import shared_task
+
+from . import lifecycle
+
+
+@shared_task(name="intake.sweep")
+def sweep() -> None:
+    """End idle chats and ask for the analyses that are due."""
+    lifecycle.sweep()
