@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("apps.analysis.urls")),  # conversations/<conv_id>/…
     path("agents/", include("apps.agents.urls")),
     path("backfills/", include("apps.backfills.urls")),
+    path("intake/", include("apps.intake.urls")),
     path("api/", include("apps.api.urls")),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz, name="healthz"),

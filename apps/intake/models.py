@@ -134,6 +134,15 @@ class PayloadQuerySet(models.QuerySet["IntakePayload"]):
         """Those that wait for a replay, the oldest first: events of a call go in their order."""
         return self.exclude(replay_asked_by="").order_by("received_at", "pk")
 
+    def found_by(self, words: str) -> "PayloadQuerySet":
+        """Those whose ids begin with ``words``, or whose event or reason has them."""
+        return self.filter(
+            Q(external_id__startswith=words)
+            | Q(conversation__public_id=words)
+            | Q(event__icontains=words)
+            | Q(reason__icontains=words)
+        )
+
     def for_list(self) -> "PayloadQuerySet":
         """What a line of the page shows; the bodies, which may be large, stay where they are."""
         rows = self.select_related("source", "conversation")

@@ -158,7 +158,7 @@ def map_agent(*, source: IntakeSource, external_id: str, agent: Agent, by: Actor
     """
     external_id = external_id.strip()
     if not external_id or len(external_id) > 200:
-        _refuse({"external_id": "Enter the agent's id at the platform, of at most 200 characters."})
+        _refuse({"external_id": "Enter the agent’s id at the platform, of at most 200 characters."})
     mapped, created = SourceAgent.objects.select_for_update(of=("self",)).get_or_create(
         source=source, external_id=external_id, defaults={"agent": agent}
     )

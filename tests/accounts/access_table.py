@@ -98,6 +98,20 @@ ACCESS: dict[str, Needs] = {
     "backfills:resume": action(OPERATOR),
     "backfills:cancel": form(OPERATOR),
     "backfills:retry_failed": action(OPERATOR),
+    # intake
+    "intake:list": page(ADMIN),
+    "intake:replaying": page(ADMIN),
+    "intake:replay_all": form(ADMIN),
+    "intake:payload": page(ADMIN),
+    "intake:payload_raw": page(ADMIN),
+    "intake:payload_replay": action(ADMIN),
+    "intake:source_new": form(ADMIN),
+    "intake:source": page(ADMIN),
+    "intake:source_arrival": page(ADMIN),
+    "intake:source_change": form(ADMIN),
+    "intake:source_secret": form(ADMIN),
+    "intake:source_remove": form(ADMIN),
+    "intake:source_agent": form(ADMIN),
     # api
     "/api/": page(PUBLIC),  # a 404 that names the documentation
     "/api/docs": page(VIEWER),

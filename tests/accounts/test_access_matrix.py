@@ -17,6 +17,8 @@ from apps.accounts.models import Role, User
 from apps.analysis.models import Analysis
 from apps.backfills.options import Options
 from apps.backfills.services import start
+from apps.intake.models import IntakePayload
+from apps.intake.sources import create_source
 from tests.accounts.access_table import ACCESS, PUBLIC
 from tests.accounts.url_map import Url, urls
 from tests.factories import make_agent, make_conversation
@@ -100,6 +102,8 @@ def _things() -> dict[str, str]:
     run = start(channel=agent.channel, params={}, options=Options(), by=BY)
     person = User.objects.create_user("somebody")
     key, _ = create_api_key(name="some key", role=Role.VIEWER, by=BY)
+    source = create_source(kind="retell", name="matrix", secret="key_matrix", by=BY)
+    payload = IntakePayload.objects.create(source=source, body={}, state="taken")
     uid, token = services.password_link(person).strip("/").split("/")[1:]
     return {
         "agent_id": agent.public_id,
@@ -107,6 +111,8 @@ def _things() -> dict[str, str]:
         "conversation_id": conversation.public_id,
         "an_id": analysis.public_id,
         "index": "0",
+        "source_id": source.public_id,
+        "payload_id": str(payload.pk),
         "public_id": run.public_id,
         "backfill_id": run.public_id,
         "pk": str(person.pk),

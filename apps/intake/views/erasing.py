@@ -1,0 +1,130 @@
+"""Erasing by page: one conversation, what is selected on a history page; and what a retention
+setting would do."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from apps.accounts.access import role_required
+from apps.accounts.actors import actor_of
+from apps.accounts.models import Role
+from apps.agents.changes import MAX_RETENTION_DAYS
+from apps.agents.models import Agent, AgentVersion, Channel
+from apps.conversations.filters import parse
+from apps.conversations.models import Conversation
+from apps.conversations.querysets import ConversationQuerySet
+from apps.core.display import number
+from apps.core.http import hx_redirect, render_either, varies_by_htmx
+from apps.intake.erasing import erase
+from apps.intake.forms import EraseForm
+from apps.intake.retention import outlived, retention_of
+from apps.intake.traces import traces_of
+
+AT_ONCE = 2_000
+"""Conversations that a page erases while somebody waits: seconds, not minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be erased, and from where one came."""
+
+    conversations: ConversationQuerySet
+    channel: str
+    action: str
+    back: str
+
+    @property
+    def after(self) -> str:
+        """Where one goes when they are gone."""
+        return reverse("conversations:calls" if self.channel == Channel.VOICE else
+                       "conversations:chats")  # fmt: skip
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.ADMIN)
+@varies_by_htmx
+def conversation(request: HttpRequest, conv_id: str) -> HttpResponse:
+    """Say what goes with one conversation; on POST erase it."""
+    found: Conversation = get_object_or_404(Conversation, public_id=conv_id)
+    asked = Asked(
+        conversations=Conversation.objects.filter(pk=found.pk),
+        channel=found.channel,
+        action=reverse("erasing:conversation", args=[conv_id]),
+        back=reverse("analysis:conversation", args=[conv_id]),
+    )
+    return _confirm(request, asked, why="on its page")
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.ADMIN)
+@varies_by_htmx
+def selected(request: HttpRequest) -> HttpResponse:
+    """The same for what was ticked on a history page: ids, or all that match its filters."""
+    params = request.GET.copy()
+    channel = (params.pop("channel", [None]) or [None])[-1]
+    for name in ("cursor", "columns"):
+        params.pop(name, None)
+    if channel not in Channel.values or not params:
+        raise Http404("Nothing is selected.")
+    spec = parse(channel, params)
+    action = f"{reverse('erasing:selected')}?{request.GET.urlencode()}"
+    asked = Asked(spec.queryset(), str(channel), action, back="")
+    return _confirm(request, asked, why="selected on the history page")
+
+
+def _confirm(request: HttpRequest, asked: Asked, *, why: str) -> HttpResponse:
+    """The dialog; on POST, where the word was typed for as many as were shown, the erasure."""
+    traces = traces_of(asked.conversations)
+    if not traces.conversations:
+        raise Http404("There is nothing to erase.")
+    data: QueryDict | None = request.POST if request.method == "POST" else None
+    form = EraseForm(data, shown=traces.conversations)
+    too_many = traces.conversations > AT_ONCE
+    if not too_many and form.is_valid():
+        gone = erase(conversations=asked.conversations, by=actor_of(request), why=why)
+        messages.success(request, f"{number(gone)} {_word(asked.channel, gone)} erased.")
+        return hx_redirect(request, asked.after)
+    context: dict[str, Any] = {
+        "asked": asked,
+        "back": asked.back or asked.after,
+        "traces": traces,
+        "form": form,
+        "too_many": too_many,
+        "at_once": AT_ONCE,
+        "word": _word(asked.channel, traces.conversations),
+        "nav": f"{_word(asked.channel, 2)}",
+    }
+    return render_either(
+        request, page="erasing/erase.html", fragment="erasing/_erase.html", context=context
+    )
+
+
+@require_safe
+@role_required(Role.VIEWER)
+def retention(request: HttpRequest, agent_id: str) -> HttpResponse:
+    """What a number of days in the agent's setting would erase, today."""
+    agent: Agent = get_object_or_404(Agent, public_id=agent_id)
+    typed = request.GET.get("retention_days", "").strip()
+    days = int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 6 else None
+    known = days is not None and 1 <= days <= MAX_RETENTION_DAYS
+    rows = outlived(agent_id=agent.pk, days=days, now=timezone.now()) if days and known else None
+    context = {
+        "agent": agent,
+        "days": days if known else None,
+        "typed": typed,
+        "now": retention_of(agent),
+        "published": AgentVersion.objects.published().filter(agent=agent).exists(),
+        "older": None if rows is None else rows.count(),
+    }
+    return render(request, "erasing/_retention.html", context)
+
+
+def _word(channel: str, how_many: int) -> str:
+    word = "call" if channel == Channel.VOICE else "chat"
+    return word if how_many == 1 else f"{word}s"
