@@ -1,0 +1,164 @@
+"""What whoever watches the installation wants to know, in Prometheus' text format.
+
+Every figure is read from PostgreSQL (or the broker) at the moment it is asked for, so that all
+web processes answer the same. Money and requests are of the last hour: the ledger has an index
+over time, and a sum over all of it would grow with the years.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+import redis
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.db import connection
+from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
+from prometheus_client.registry import Collector
+
+from apps.accounts.api_auth import session_or_key
+from apps.analysis.models import Analysis, Lane, State
+from apps.backfills.models import Backfill, BackfillItem
+from apps.conversations.models import Conversation
+from apps.llm.models import Usage
+from apps.webhooks.models import Delivery, DeliveryState, Endpoint
+from config.celery import QUEUES
+from config.heartbeat import worker_seen
+
+HOUR = timedelta(hours=1)
+
+
+@login_not_required
+@never_cache
+@session_or_key
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Open to people who are logged in and to API keys of any role."""
+    registry = CollectorRegistry()
+    registry.register(Figures())
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_1_0_0)
+
+
+class Figures(Collector):
+    """All figures, one short query for each family."""
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not query."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures of this moment."""
+        yield from _broker()
+        yield from _analyses()
+        yield from _intake()
+        yield from _backfills()
+        yield from _webhooks()
+        yield from _ledger()
+
+
+def _gauge(name: str, help_text: str, labels: Iterable[str] = ()) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"debrief_{name}", help_text, labels=list(labels))
+
+
+def _broker() -> Iterator[Metric]:
+    up = _gauge("up", "1 where the part answers.", ["part"])
+    waiting = _gauge("queue_messages", "Messages that wait in the broker.", ["queue"])
+    found = {"database": True, "broker": False, "worker": False}
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2) as client:
+            for queue in QUEUES:
+                waiting.add_metric([queue], float(client.llen(queue)))
+            found["broker"], found["worker"] = True, worker_seen(client)
+    except redis.RedisError:
+        pass
+    for part, there in found.items():
+        up.add_metric([part], float(there))
+    yield from (up, waiting)
+
+
+def _analyses() -> Iterator[Metric]:
+    waiting = _gauge("analyses_waiting", "Analyses that no worker has taken yet.", ["lane"])
+    running = _gauge("analyses_running", "Analyses that a worker holds.", ["lane"])
+    oldest = _gauge("analyses_oldest_seconds", "Age of the oldest that waits.", ["lane"])
+    rows = (
+        Analysis.objects.filter(state__in=[State.PENDING, State.RUNNING])
+        .order_by()
+        .values("lane", "state")
+        .annotate(how_many=Count("pk"), since=Min("created_at"))
+    )
+    found = {(row["lane"], row["state"]): row for row in rows}
+    for lane in Lane.values:
+        pending = found.get((lane, State.PENDING), {})
+        waiting.add_metric([lane], pending.get("how_many", 0))
+        running.add_metric([lane], found.get((lane, State.RUNNING), {}).get("how_many", 0))
+        since = pending.get("since")
+        oldest.add_metric([lane], (timezone.now() - since).total_seconds() if since else 0.0)
+    yield from (waiting, running, oldest)
+
+
+def _intake() -> Iterator[Metric]:
+    due = _gauge("conversations_due", "Conversations whose first analysis is due to be asked for.")
+    due.add_metric([], Conversation.objects.filter(analyze_at__lte=timezone.now()).count())
+    kept = _gauge("conversations", "Conversations that are kept, about: the planner's estimate.")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = %s::regclass",
+            [Conversation._meta.db_table],
+        )
+        kept.add_metric([], cursor.fetchone()[0])
+    yield from (due, kept)
+
+
+def _backfills() -> Iterator[Metric]:
+    runs = _gauge("backfills", "Backfills that are not finished.", ["state"])
+    for state, how_many in _counted(Backfill.objects.active(), "state"):
+        runs.add_metric([state], how_many)
+    left = _gauge("backfill_items_left", "Conversations of unfinished backfills to be done.")
+    active = Backfill.objects.active()
+    left.add_metric([], BackfillItem.objects.filter(backfill__in=active).unfinished().count())
+    yield from (runs, left)
+
+
+def _webhooks() -> Iterator[Metric]:
+    open_ones = Delivery.objects.filter(state=DeliveryState.PENDING)
+    sums = open_ones.aggregate(
+        how_many=Count("pk"), retried=Count("pk", filter=Q(attempts__gt=0)), since=Min("created_at")
+    )
+    pending = _gauge("webhook_deliveries_waiting", "Deliveries that have not arrived yet.")
+    pending.add_metric([], sums["how_many"])
+    retried = _gauge("webhook_deliveries_retried", "Those of them that failed at least once.")
+    retried.add_metric([], sums["retried"])
+    oldest = _gauge("webhook_oldest_seconds", "Age of the oldest that has not arrived.")
+    age = (timezone.now() - sums["since"]).total_seconds() if sums["since"] else 0.0
+    oldest.add_metric([], age)
+    disabled = _gauge("webhook_endpoints_disabled", "Endpoints that are switched off.")
+    disabled.add_metric([], Endpoint.objects.exclude(disabled_at=None).count())
+    yield from (pending, retried, oldest, disabled)
+
+
+def _ledger() -> Iterator[Metric]:
+    labels = ["purpose", "trigger", "model_name"]
+    what = {
+        "requests": _gauge("requests_last_hour", "Requests to models.", labels),
+        "input_tokens": _gauge("input_tokens_last_hour", "Input tokens.", labels),
+        "output_tokens": _gauge("output_tokens_last_hour", "Output tokens.", labels),
+        "cost": _gauge("cost_last_hour", "Cost, where prices are known.", labels),
+    }
+    rows = (
+        Usage.objects.filter(at__gte=timezone.now() - HOUR)
+        .order_by()
+        .values("purpose", "trigger", "model_name")
+        .annotate(**{f"sum_{name}": Sum(name) for name in what})
+    )
+    for row in rows:
+        for name, family in what.items():
+            family.add_metric([row[label] for label in labels], float(row[f"sum_{name}"] or 0))
+    yield from what.values()
+
+
+def _counted(rows: "QuerySet[Backfill]", column: str) -> list[tuple[str, int]]:
+    return list(rows.order_by().values_list(column).annotate(how_many=Count("pk")))
