@@ -147,7 +147,7 @@ WHERE a.id = ANY(%s) ORDER BY a.id
 
 
 @dataclass(frozen=True, slots=True)
-class _Config:
+class LoadedConfig:
     """A config as the jobs of one claim share it."""
 
     sha256: str
@@ -162,20 +162,21 @@ def load_jobs(analysis_ids: Sequence[int]) -> list[Job]:
     with connection.cursor() as cursor:
         cursor.execute(_LOAD, [list(analysis_ids)])
         rows = cursor.fetchall()
-    configs = _load_configs({row[9] for row in rows})
+    configs = load_configs({row[9] for row in rows})
     return [_job(row, configs[row[9]]) for row in rows]
 
 
-def _load_configs(ids: set[int]) -> dict[int, _Config]:
+def load_configs(ids: set[int]) -> dict[int, LoadedConfig]:
+    """The configs of these keys, parsed, with their models' own parameters."""
     found = {}
     for config in AnalysisConfig.objects.select_related("model").filter(pk__in=ids):
         document = config.parsed()
         spec = replace(config.model.spec(), parameters=document.parameters)
-        found[config.pk] = _Config(config.sha256, document, spec)
+        found[config.pk] = LoadedConfig(config.sha256, document, spec)
     return found
 
 
-def _job(row: Sequence[Any], config: _Config) -> Job:
+def _job(row: Sequence[Any], config: LoadedConfig) -> Job:
     return Job(
         analysis_id=row[0],
         public_id=row[1],

@@ -20,7 +20,7 @@ from django.db import InterfaceError, OperationalError, connection
 from apps.core.database import is_passing
 from apps.llm.client import LlmClient
 
-from . import claiming, recording
+from . import claiming
 from .requesting import perform
 from .work import Job, Outcome, WorkSource
 
@@ -300,7 +300,7 @@ class Engine:
             self.handled += len(group)
 
     def _record(self, group: Sequence[Outcome]) -> None:
-        recording.record(group, settle=self.source.settle)
+        self.source.record(group)
 
     async def _heartbeat(self) -> None:
         while True:
@@ -309,7 +309,7 @@ class Engine:
 
     def _beat(self) -> None:
         if held := list(self._held.values()):
-            claiming.extend(held)
+            self.source.extend(held)
         self._beat_at = time.monotonic()
 
     async def _hand_back_unsent(self) -> None:

@@ -43,18 +43,23 @@ def record(outcomes: Sequence[Outcome], *, settle: Settle, now: datetime | None 
     outcomes and comes again. An outcome counts only while its job still holds its lease: a
     worker that was given up for dead records nothing but what it spent.
     """
-    now = now or timezone.now()
+    at = now or timezone.now()
+    in_groups(outcomes, lambda group: _record_group(group, settle, at))
+
+
+def in_groups(outcomes: Sequence[Outcome], write: Callable[[Sequence[Outcome]], None]) -> None:
+    """Write a group in the transaction of ``write``; where that fails, each by itself."""
     try:
-        _record_group(outcomes, settle, now)
+        write(outcomes)
     except Exception as error:  # whatever one of them breaks, the others were paid for
         if is_passing(error):
             raise
         logger.warning("Recording %d results failed, trying one by one", len(outcomes))
         for outcome in outcomes:
-            _record_one(outcome, settle, now)
+            _write_one(outcome, write)
 
 
-def _record_one(outcome: Outcome, settle: Settle, now: datetime) -> None:
+def _write_one(outcome: Outcome, write: Callable[[Sequence[Outcome]], None]) -> None:
     """A result that cannot be stored becomes a failure that says so; its run goes on.
 
     A clash with somebody who made another result current at the same moment is over when it is
@@ -62,7 +67,7 @@ def _record_one(outcome: Outcome, settle: Settle, now: datetime) -> None:
     """
     for last in (False, True):
         try:
-            _record_group([outcome], settle, now)
+            write([outcome])
             return
         except Exception as error:
             if is_passing(error):
@@ -71,7 +76,7 @@ def _record_one(outcome: Outcome, settle: Settle, now: datetime) -> None:
             if last:
                 logger.exception("The result of %s cannot be stored", outcome.job.public_id)
                 _make_failure(outcome, error)
-    _record_group([outcome], settle, now)
+    write([outcome])
 
 
 def _make_failure(outcome: Outcome, error: Exception) -> None:

@@ -1,14 +1,28 @@
-"""Work that stands as pending analyses: reruns that a person waits for, and first analyses."""
+"""Work that stands as analyses: what all sources of it share, and the queues of two lanes."""
 
 from collections.abc import Sequence
 
-from . import claiming
+from . import claiming, recording
 from .models import Lane
 from .work import Job, Outcome, Recorded
 
 
-class QueueSource:
-    """The pending analyses of one lane, oldest first."""
+class AnalysisSource:
+    """What every source does whose jobs are analyses."""
+
+    def extend(self, jobs: Sequence[Job]) -> None:
+        claiming.extend(jobs)
+
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        recording.record(outcomes, settle=self.settle)
+
+    def settle(self, recorded: Sequence[Recorded]) -> None:
+        """Called inside the transaction that records: update the source's own rows."""
+
+
+class QueueSource(AnalysisSource):
+    """The pending analyses of one lane, oldest first: reruns that a person waits for, or first
+    analyses."""
 
     def __init__(self, lane: Lane) -> None:
         self.lane: str = lane.value
@@ -16,9 +30,6 @@ class QueueSource:
     def claim(self, limit: int) -> list[Job]:
         """Take up to ``limit`` analyses that wait or whose worker is gone."""
         return claiming.load_jobs(claiming.take(lane=self.lane, limit=limit))
-
-    def settle(self, recorded: Sequence[Recorded]) -> None:
-        """Nothing stands beside the analysis itself."""
 
     def hand_back(self, jobs: Sequence[Job]) -> None:
         claiming.release(jobs)

@@ -90,15 +90,21 @@ class Recorded:
 
 
 class WorkSource(Protocol):
-    """Where an engine takes work from. All methods are synchronous and run in its threads."""
+    """Where an engine takes work from. All methods are synchronous and run in its threads.
+
+    ``lane`` names its engine: there is at most one of each name in a process.
+    """
 
     lane: str
 
     def claim(self, limit: int) -> list[Job]:
         """Take up to ``limit`` jobs, leased; looks first whether work may be taken at all."""
 
-    def settle(self, recorded: Sequence[Recorded]) -> None:
-        """Called inside the transaction that records: update the source's own rows."""
+    def extend(self, jobs: Sequence[Job]) -> None:
+        """The heartbeat: what this worker holds stays its own for another while."""
+
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Write down how a group of jobs ended, and what it cost, in one transaction."""
 
     def hand_back(self, jobs: Sequence[Job]) -> None:
         """Give up jobs for which nothing was sent, so that any worker can take them at once."""

@@ -12,6 +12,7 @@ from django.utils import timezone
 from apps.analysis import claiming
 from apps.analysis.effects import read_side_effects
 from apps.analysis.models import Lane, analysis_id
+from apps.analysis.sources import AnalysisSource
 from apps.analysis.work import Job, Outcome, Recorded
 
 from .closing import close_finished, give_back
@@ -30,7 +31,7 @@ class _Picked:
     done: bool
 
 
-class BackfillSource:
+class BackfillSource(AnalysisSource):
     """Items of all queued and running backfills; each run gets its share of every claim."""
 
     lane: str = Lane.BACKFILL.value

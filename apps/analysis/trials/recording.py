@@ -1,0 +1,88 @@
+"""Recording what engines did for trials: the items, and the ledger beside them.
+
+No analysis is made, nothing becomes current, nobody is told.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apps.analysis.recording import RAW_LIMIT, in_groups
+from apps.analysis.work import Outcome
+from apps.llm.models import Purpose, Usage
+from apps.llm.pricing import charged_prices, cost
+from apps.llm.services import usage_row
+
+from .models import ItemState, TrialItem
+
+_RECORDED = (
+    *("state", "output", "missing_required", "truncated", "raw_output"),
+    *("error_code", "error_message", "requests", "input_tokens", "cached_tokens"),
+    *("output_tokens", "cost", "latency_ms", "lease_until", "finished_at"),
+)
+
+
+def record(outcomes: Sequence[Outcome], *, now: datetime | None = None) -> None:
+    """Record a group of outcomes with what they cost, in one transaction.
+
+    What was spent is in the ledger also where the item is not ours any more, or was erased with
+    its conversation. Raises OperationalError or InterfaceError when the database is away.
+    """
+    at = now or timezone.now()
+    in_groups(outcomes, lambda group: _record_group(group, at))
+
+
+def _record_group(outcomes: Sequence[Outcome], now: datetime) -> None:
+    with transaction.atomic():
+        held = _held(outcomes)
+        mine = {o.job.analysis_id: o for o in outcomes if o.job.analysis_id in held}
+        # One of ours that is final was recorded by a transaction whose answer was lost.
+        done = {pk for pk, item in held.items() if item.state != ItemState.RUNNING}
+        Usage.objects.bulk_create(
+            _ledger_row(o, now) for o in outcomes if o.requests and o.job.analysis_id not in done
+        )
+        rows = [_settled(held[pk], o, now) for pk, o in mine.items() if pk not in done]
+        TrialItem.objects.bulk_update(rows, _RECORDED)
+
+
+def _held(outcomes: Sequence[Outcome]) -> dict[int, TrialItem]:
+    """The items whose lease is still ours, locked in one order."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT i.id FROM analysis_trialitem i"
+            " JOIN unnest(%s::bigint[], %s::uuid[]) AS v(id, token) ON v.id = i.id"
+            " WHERE i.lease_token = v.token ORDER BY i.id FOR UPDATE OF i",
+            [[o.job.analysis_id for o in outcomes], [o.job.token for o in outcomes]],
+        )
+        return TrialItem.objects.in_bulk([pk for (pk,) in cursor.fetchall()])
+
+
+def _settled(item: TrialItem, o: Outcome, now: datetime) -> TrialItem:
+    item.state = ItemState.FAILED if o.error_code else ItemState.SUCCEEDED
+    item.output = None if o.error_code else o.output
+    item.missing_required = o.missing_required
+    item.truncated = o.truncated
+    item.raw_output = o.raw_output[:RAW_LIMIT]
+    item.error_code, item.error_message = o.error_code, o.error_message[:2000]
+    item.requests = o.requests
+    item.input_tokens, item.cached_tokens = o.usage.input, o.usage.cached
+    item.output_tokens = o.usage.output
+    item.cost = cost(o.usage, charged_prices(o.job.spec, trigger=o.job.trigger))
+    item.latency_ms = o.latency_ms
+    item.lease_until, item.finished_at = None, now
+    return item
+
+
+def _ledger_row(o: Outcome, now: datetime) -> Usage:
+    return usage_row(
+        spec=o.job.spec,
+        purpose=Purpose.TRY_IT,
+        usage=o.usage,
+        requests=o.requests,
+        who=o.job.requested_by,
+        agent_id=o.job.agent_public_id,
+        conversation_id=o.job.conversation_public_id,
+        at=now,
+    )
