@@ -87,15 +87,14 @@ def _analyses() -> Iterator[Metric]:
     rows = (
         Analysis.objects.filter(state__in=[State.PENDING, State.RUNNING])
         .order_by()
-        .values("lane", "state")
+        .values_list("lane", "state")
         .annotate(how_many=Count("pk"), since=Min("created_at"))
     )
-    found = {(row["lane"], row["state"]): row for row in rows}
+    found = {(lane, state): (how_many, since) for lane, state, how_many, since in rows}
     for lane in Lane.values:
-        pending = found.get((lane, State.PENDING), {})
-        waiting.add_metric([lane], pending.get("how_many", 0))
-        running.add_metric([lane], found.get((lane, State.RUNNING), {}).get("how_many", 0))
-        since = pending.get("since")
+        how_many, since = found.get((lane, State.PENDING), (0, None))
+        waiting.add_metric([lane], how_many)
+        running.add_metric([lane], found.get((lane, State.RUNNING), (0, None))[0])
         oldest.add_metric([lane], (timezone.now() - since).total_seconds() if since else 0.0)
     yield from (waiting, running, oldest)
 
@@ -141,7 +140,7 @@ def _webhooks() -> Iterator[Metric]:
 
 
 def _ledger() -> Iterator[Metric]:
-    labels = ["purpose", "trigger", "model_name"]
+    labels = ("purpose", "trigger", "model_name")
     what = {
         "requests": _gauge("requests_last_hour", "Requests to models.", labels),
         "input_tokens": _gauge("input_tokens_last_hour", "Input tokens.", labels),
@@ -151,12 +150,12 @@ def _ledger() -> Iterator[Metric]:
     rows = (
         Usage.objects.filter(at__gte=timezone.now() - HOUR)
         .order_by()
-        .values("purpose", "trigger", "model_name")
-        .annotate(**{f"sum_{name}": Sum(name) for name in what})
+        .values_list(*labels)
+        .annotate(*(Sum(name) for name in what))
     )
     for row in rows:
-        for name, family in what.items():
-            family.add_metric([row[label] for label in labels], float(row[f"sum_{name}"] or 0))
+        for family, figure in zip(what.values(), row[len(labels) :], strict=True):
+            family.add_metric([str(value) for value in row[: len(labels)]], float(figure or 0))
     yield from what.values()
 
 
