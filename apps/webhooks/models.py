@@ -259,6 +259,16 @@ class Delivery(models.Model):
         indexes = [
             models.Index(F("endpoint"), F("id").desc(), name="delivery_endpoint_recent"),
             models.Index(
+                fields=["endpoint", "-last_attempt_at"],
+                condition=Q(last_attempt_at__isnull=False),
+                name="delivery_tried",
+            ),
+            models.Index(
+                fields=["endpoint", "last_attempt_at"],
+                condition=~Q(last_error=""),
+                name="delivery_unwell",
+            ),
+            models.Index(
                 fields=["endpoint", "not_before", "id"],
                 condition=Q(state="pending"),
                 name="delivery_due",

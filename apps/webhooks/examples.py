@@ -1,0 +1,112 @@
+"""An example of each event, for *Send test*: complete, made up, and marked as a test."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.utils import timezone
+
+from .models import EventType
+from .payloads import moment
+
+_CONVERSATION: dict[str, Any] = {
+    "external_id": "example-1",
+    "source": "api",
+    "channel": "voice",
+    "started_at": "2025-01-18T15:28:59Z",
+    "duration_ms": 61000,
+    "contact": {
+        "phone_number": "+15550134",
+        "email": None,
+        "first_name": "Ada",
+        "last_name": None,
+    },
+    "metadata": {"order": "A-1001"},
+}
+_ABOUT = {"conversation_id": "conv_example", "agent_id": "agt_example"}
+_ANALYSIS = {
+    "trigger": "initial",
+    "analysis_id": "an_example",
+    "agent_version": 3,
+    "config": "sha256:" + "0" * 64,
+}
+
+
+def payload(kind: str) -> dict[str, Any]:
+    """The body of an event of this type, with keys in the order of a real one."""
+    now = moment(timezone.now())
+    body = {"event": str(kind), **_BODIES[EventType(kind)](now)}
+    return {**body, "test": True}
+
+
+def _analyzed(now: str | None) -> dict[str, Any]:
+    return {
+        **_ABOUT,
+        "timestamp": now,
+        "analysis": {
+            "call_summary": "The caller was charged twice in March; one charge was refunded.",
+            "call_successful": True,
+            "user_sentiment": "Positive",
+            "topic": "billing",
+        },
+        **_ANALYSIS,
+        "changed": ["call_summary", "call_successful", "user_sentiment", "topic"],
+        "missing_required": [],
+        "conversation": _CONVERSATION,
+    }
+
+
+def _analysis_failed(now: str | None) -> dict[str, Any]:
+    return {
+        **_ABOUT,
+        "timestamp": now,
+        "error_code": "timeout",
+        "error_message": "The model did not answer within 60 seconds.",
+        **_ANALYSIS,
+        "conversation": _CONVERSATION,
+    }
+
+
+def _ended(now: str | None) -> dict[str, Any]:
+    return {
+        **_ABOUT,
+        "timestamp": now,
+        "status": "ended",
+        "disconnection_reason": "user_hangup",
+        "conversation": _CONVERSATION,
+    }
+
+
+def _backfill(now: str | None) -> dict[str, Any]:
+    counts = {"total": 1200, "done": 1190, "changed": 312, "unchanged": 878, "skipped": 4}
+    return {
+        "backfill_id": "bf_example",
+        "timestamp": now,
+        "state": "completed",
+        "backfill": {
+            "id": "bf_example",
+            "channel": "voice",
+            "state": "completed",
+            "counts": counts | {"failed": 6, "running": 0, "pending": 0},
+            "failures": {"timeout": 6},
+            "usage": {"input_tokens": 1412000, "output_tokens": 98000, "cost": "0.72"},
+        },
+    }
+
+
+def _alert(now: str | None) -> dict[str, Any]:
+    return {
+        "incident_id": "inc_example",
+        "timestamp": now,
+        "alert": {"id": "al_example", "name": "Success rate under 80 %"},
+        "agent_id": "agt_example",
+    }
+
+
+_BODIES: dict[EventType, Callable[[str | None], dict[str, Any]]] = {
+    EventType.CONVERSATION_ANALYZED: _analyzed,
+    EventType.CONVERSATION_ANALYSIS_FAILED: _analysis_failed,
+    EventType.CONVERSATION_ENDED: _ended,
+    EventType.BACKFILL_COMPLETED: _backfill,
+    EventType.ALERT_TRIGGERED: _alert,
+    EventType.ALERT_RESOLVED: _alert,
+}

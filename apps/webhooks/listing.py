@@ -1,0 +1,131 @@
+"""What the pages and the API show of endpoints and deliveries."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count
+from django.utils import timezone
+
+from .models import Delivery, DeliveryState, Endpoint, EventType
+from .payloads import moment
+from .services import missed
+
+RECENT = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An endpoint in the list: its last try, and how many deliveries lately failed at theirs."""
+
+    endpoint: Endpoint
+    last: Delivery | None
+    failures: int
+    waiting: int
+    missed: int
+
+
+def lines() -> list[Line]:
+    """All endpoints, in four queries however many there are."""
+    endpoints = list(Endpoint.objects.select_related("agent"))
+    ids = [endpoint.pk for endpoint in endpoints]
+    recent = timezone.now() - RECENT
+    rows = Delivery.objects.filter(endpoint__in=ids)
+    failures = _counts(rows.exclude(last_error="").filter(last_attempt_at__gte=recent))
+    waiting = _counts(rows.filter(state=DeliveryState.PENDING))
+    last = {d.endpoint_id: d for d in _last_tries(ids)}
+    return [
+        Line(
+            endpoint=endpoint,
+            last=last.get(endpoint.pk),
+            failures=failures.get(endpoint.pk, 0),
+            waiting=waiting.get(endpoint.pk, 0),
+            missed=0 if endpoint.is_enabled else missed(endpoint).count(),
+        )
+        for endpoint in endpoints
+    ]
+
+
+def _counts(rows: Any) -> Mapping[int, int]:
+    counted = rows.order_by().values_list("endpoint").annotate(Count("pk"))
+    return dict(counted)
+
+
+def _last_tries(endpoint_ids: Sequence[int]) -> Sequence[Delivery]:
+    """The delivery that was tried last, of each endpoint: one step into an index for each."""
+    return list(
+        Delivery.objects.raw(
+            "SELECT d.id, d.endpoint_id, d.state, d.last_status, d.last_attempt_at"
+            " FROM unnest(%s::bigint[]) AS e(id) CROSS JOIN LATERAL ("
+            " SELECT * FROM webhooks_delivery d WHERE d.endpoint_id = e.id"
+            " AND d.last_attempt_at IS NOT NULL ORDER BY d.last_attempt_at DESC LIMIT 1) d",
+            [list(endpoint_ids)],
+        )
+    )
+
+
+def given_up() -> list[Endpoint]:
+    """The endpoints that failed until they were disabled: what admins are told on every page."""
+    return list(Endpoint.objects.given_up().order_by("-disabled_at"))
+
+
+def deliveries_of(endpoint: Endpoint, *, state: str = "", event: str = "") -> Any:
+    """The deliveries of an endpoint as its page lists them, with events and conversations."""
+    rows = endpoint.deliveries.select_related("event__conversation")
+    # What was sent and what came back is long, and only shown of a single one.
+    rows = rows.defer("request", "response", "tries", "event__payload")
+    if state:
+        rows = rows.filter(state=state)
+    return rows.filter(event__type=event) if event else rows
+
+
+def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint as the API shows it, without its secret. Reads ``agent``."""
+    return {
+        "id": endpoint.public_id,
+        "url": endpoint.url,
+        "events": list(endpoint.events),
+        "agent_id": endpoint.agent.public_id if endpoint.agent else None,
+        "state": "enabled" if endpoint.is_enabled else "disabled",
+        "disabled_reason": endpoint.disabled_reason or None,
+        "disabled_at": moment(endpoint.disabled_at),
+        "failing_since": moment(endpoint.failing_since),
+        "created_by": endpoint.created_by,
+        "created_at": moment(endpoint.created_at),
+    }
+
+
+def delivery_json(delivery: Delivery) -> dict[str, Any]:
+    """A delivery as the API shows it; load it with its event and conversation."""
+    conversation = delivery.event.conversation
+    pending = delivery.state == DeliveryState.PENDING
+    return {
+        "event_id": delivery.event.public_id,
+        "event": delivery.event.type,
+        "test": delivery.event.is_test,
+        "conversation_id": conversation.public_id if conversation else None,
+        "state": delivery.state,
+        "attempts": delivery.attempts,
+        "status": delivery.last_status,
+        "error": delivery.last_error or None,
+        "duration_ms": delivery.duration_ms,
+        "request": delivery.request or None,
+        "response": delivery.response or None,
+        "created_at": moment(delivery.created_at),
+        "last_attempt_at": moment(delivery.last_attempt_at),
+        "next_attempt_at": moment(delivery.not_before) if pending else None,
+        "finished_at": moment(delivery.finished_at),
+    }
+
+
+def next_try_of(delivery: Delivery, endpoint: Endpoint) -> datetime | None:
+    """When it is tried next, the rest of its endpoint included; None where it is settled."""
+    if delivery.state != DeliveryState.PENDING:
+        return None
+    return max(delivery.not_before, endpoint.rest_until or delivery.not_before)
+
+
+def known_events() -> list[tuple[str, str]]:
+    """Types and their names, as a form offers them."""
+    return [(value, str(label)) for value, label in EventType.choices]

@@ -1,0 +1,278 @@
+"""Endpoints: made, changed, switched off and on, deleted; and sending something again (6.1)."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from apps.accounts import audit
+from apps.accounts.actors import Actor
+from apps.agents.models import Agent
+from apps.core import cipher
+from apps.core.addresses import check_url
+from apps.core.errors import Conflict, UserError
+
+from . import examples, outbox, signing
+from .models import Delivery, DeliveryState, DisabledCause, Endpoint, Event, EventType, event_id
+from .payloads import body_of
+from .settling import drop_pending
+
+OLD_SECRET_SIGNS = timedelta(hours=24)
+"""How long the secret before signs as well, so that a receiver can change over."""
+
+URL_LENGTH = 2000
+
+
+class InvalidEndpoint(UserError):
+    """The endpoint cannot be what was asked for; ``fields`` names what."""
+
+    code = "invalid_endpoint"
+
+
+class UnableToSend(Conflict):
+    """Nothing can be sent to it as it is."""
+
+    code = "not_sendable"
+
+
+@transaction.atomic
+def create_endpoint(
+    *, url: str, events: Sequence[str], agent: Agent | None, by: Actor
+) -> tuple[Endpoint, str]:
+    """Make an endpoint. The text beside it is its secret: it is shown this once.
+
+    Raises InvalidEndpoint, or PrivateAddress where the URL leads into a private network.
+    """
+    secret = signing.new_secret()
+    endpoint = Endpoint.objects.create(
+        url=_checked_url(url),
+        events=_checked_events(events),
+        agent=agent,
+        secret_encrypted=cipher.encrypt(secret),
+        created_by=by.label,
+    )
+    _note(by, "created", endpoint, **_wishes(endpoint))
+    return endpoint, secret
+
+
+@transaction.atomic
+def change_endpoint(
+    *, endpoint: Endpoint, url: str, events: Sequence[str], agent: Agent | None, by: Actor
+) -> Endpoint:
+    """Let it lead elsewhere or want something else; what waits for it goes to the new address.
+
+    Raises what `create_endpoint` raises.
+    """
+    locked = _locked(endpoint)
+    before = _wishes(locked)
+    if url != locked.url:  # one that was saved before the guard was switched on can still be edited
+        locked.url = _checked_url(url)
+        locked.rest_until = None
+    locked.events, locked.agent = _checked_events(events), agent
+    locked.save(update_fields=["url", "events", "agent", "rest_until"])
+    if _wishes(locked) != before:
+        _note(by, "changed", locked, before=before, after=_wishes(locked))
+        outbox.kick()
+    return locked
+
+
+@transaction.atomic
+def rotate_secret(*, endpoint: Endpoint, by: Actor) -> str:
+    """Give it a new secret, which is shown this once. The old one signs beside it for a day."""
+    locked, secret = _locked(endpoint), signing.new_secret()
+    locked.old_secret_encrypted = locked.secret_encrypted
+    locked.old_secret_until = timezone.now() + OLD_SECRET_SIGNS
+    locked.secret_encrypted = cipher.encrypt(secret)
+    locked.save(update_fields=["secret_encrypted", "old_secret_encrypted", "old_secret_until"])
+    _note(by, "secret_rotated", locked)
+    return secret
+
+
+@transaction.atomic
+def disable_endpoint(*, endpoint: Endpoint, by: Actor) -> int:
+    """Send nothing more to it; how many events that waited were dropped.
+
+    Nothing is noted for it while it is off. One that is off already stays as it is.
+    """
+    locked, now = _locked(endpoint), timezone.now()
+    if not locked.is_enabled:
+        return 0
+    locked.disabled_at, locked.disabled_cause = now, DisabledCause.PERSON
+    locked.disabled_reason = f"Switched off by {by.label}."
+    locked.save(update_fields=["disabled_at", "disabled_cause", "disabled_reason"])
+    dropped = drop_pending(locked, at=now)
+    _note(by, "disabled", locked, cause=locked.disabled_cause, dropped=dropped)
+    return dropped
+
+
+def missed(endpoint: Endpoint) -> QuerySet[Delivery]:
+    """What was not delivered because it was disabled, and can still be sent."""
+    if endpoint.disabled_at is None:
+        return Delivery.objects.none()
+    return endpoint.deliveries.filter(
+        state=DeliveryState.DROPPED, finished_at__gte=endpoint.disabled_at
+    )
+
+
+@transaction.atomic
+def enable_endpoint(*, endpoint: Endpoint, by: Actor, send_missed: bool = False) -> int:
+    """Send to it again; how many of the events that it missed are sent now, oldest first."""
+    locked = _locked(endpoint)
+    sent = _again(missed(locked)) if send_missed else 0
+    if not locked.is_enabled:
+        Endpoint.objects.filter(pk=locked.pk).update(
+            disabled_at=None, disabled_cause="", disabled_reason="",
+            consecutive_failures=0, failing_since=None, rest_until=None,
+        )  # fmt: skip
+        _note(by, "enabled", locked, sent=sent)
+    outbox.kick()
+    return sent
+
+
+@transaction.atomic
+def delete_endpoint(*, endpoint: Endpoint, by: Actor) -> None:
+    """Remove it with all its deliveries; what is on its way arrives and is not recorded."""
+    locked = Endpoint.objects.select_for_update().filter(pk=endpoint.pk).first()
+    if locked is None:
+        return
+    _note(by, "deleted", locked, **_wishes(locked))
+    locked.delete()
+
+
+@transaction.atomic
+def send_test(*, endpoint: Endpoint, types: Sequence[str], by: Actor) -> list[Delivery]:
+    """Send an example of each of these events, marked ``"test": true``: tried once.
+
+    Raises UnableToSend where it is disabled, InvalidEndpoint for a type that it did not choose.
+    """
+    locked = _locked(endpoint)
+    if not locked.is_enabled:
+        raise UnableToSend("This endpoint is disabled. Enable it, then send a test.")
+    chosen = _checked_events(types or locked.events)
+    if left := set(chosen) - set(locked.events):
+        raise InvalidEndpoint(
+            f"This endpoint does not want {', '.join(sorted(left))}.",
+            {"events": "Takes only events that the endpoint wants."},
+        )
+    events = Event.objects.bulk_create(
+        Event(public_id=event_id(), type=t, payload=body_of(examples.payload(t)), is_test=True)
+        for t in chosen
+    )
+    made = Delivery.objects.bulk_create(
+        Delivery(endpoint=locked, event=event, not_before=timezone.now()) for event in events
+    )
+    _note(by, "tested", locked, events=chosen)
+    outbox.kick()
+    return made
+
+
+@transaction.atomic
+def send_again(*, delivery: Delivery, by: Actor) -> None:
+    """Send one once more, with the same webhook-id. Raises UnableToSend."""
+    endpoint = _locked(delivery.endpoint)
+    _check_enabled(endpoint)
+    if not _again(endpoint.deliveries.filter(pk=delivery.pk)):
+        raise UnableToSend("It is waiting to be sent already.")
+    _note(by, "resent", endpoint, event=delivery.event.public_id)
+    outbox.kick()
+
+
+def failed_since(endpoint: Endpoint, since: datetime) -> QuerySet[Delivery]:
+    """What failed or was dropped since a moment, tests left out."""
+    lost = [DeliveryState.FAILED, DeliveryState.DROPPED]
+    rows = endpoint.deliveries.filter(state__in=lost, created_at__gte=since)
+    return rows.filter(event__is_test=False)
+
+
+@transaction.atomic
+def send_failed_again(*, endpoint: Endpoint, since: datetime, by: Actor) -> int:
+    """Send again all that failed since a moment, oldest first; how many. Raises UnableToSend."""
+    locked = _locked(endpoint)
+    _check_enabled(locked)
+    count = _again(failed_since(locked, since))
+    if not count:
+        raise UnableToSend("Nothing has failed since then.")
+    _note(by, "resent", locked, since=since.isoformat(), deliveries=count)
+    outbox.kick()
+    return count
+
+
+def _again(deliveries: QuerySet[Delivery]) -> int:
+    """Let settled deliveries be tried anew, for another day."""
+    return deliveries.exclude(state=DeliveryState.PENDING).update(
+        state=DeliveryState.PENDING,
+        not_before=timezone.now(),
+        first_attempt_at=None,
+        finished_at=None,
+    )
+
+
+def _check_enabled(endpoint: Endpoint) -> None:
+    if not endpoint.is_enabled:
+        raise UnableToSend("This endpoint is disabled. Enable it, then send again.")
+
+
+def _locked(endpoint: Endpoint) -> Endpoint:
+    """The endpoint as it is now; endpoints are locked before their deliveries everywhere."""
+    return Endpoint.objects.select_for_update(no_key=True).get(pk=endpoint.pk)
+
+
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+
+
+def _checked_url(url: str) -> str:
+    """A web address to which something can be sent, as it was typed."""
+    problem = _problem_of(url)
+    if problem:
+        raise InvalidEndpoint(problem, {"url": problem})
+    check_url(url)
+    return url
+
+
+def _problem_of(url: str) -> str:
+    shown = url[:80]
+    if len(url) > URL_LENGTH:
+        return f"A URL has at most {URL_LENGTH:,} characters."
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return f"“{shown}” is not a URL."
+    if parts.scheme not in {"http", "https"} or not host or _CONTROL.search(url):
+        return f"“{shown}” is not a URL that begins with https:// or http://."
+    if parts.username or parts.password:
+        return "Leave user and password out of the URL: requests are signed instead."
+    if parts.fragment:
+        return "Leave out what follows #: it is never sent."
+    return ""
+
+
+def _checked_events(events: Sequence[str]) -> list[str]:
+    """Known types, each once, in the order of the list of them."""
+    unknown = [str(e)[:80] for e in events if e not in EventType.values]
+    if unknown:
+        known = ", ".join(EventType.values)
+        raise InvalidEndpoint(
+            f"There is no event “{unknown[0]}”. There are {known}.",
+            {"events": f"There is no event “{unknown[0]}”."},
+        )
+    if not events:
+        raise InvalidEndpoint("Choose at least one event.", {"events": "Choose at least one."})
+    return [t for t in EventType.values if t in events]
+
+
+def _wishes(endpoint: Endpoint) -> dict[str, object]:
+    """What an entry of the log says of it: the host alone, a path may hold a secret."""
+    return {
+        "host": urlsplit(endpoint.url).netloc,
+        "events": list(endpoint.events),
+        "agent": endpoint.agent.public_id if endpoint.agent else None,
+    }
+
+
+def _note(by: Actor, done: str, endpoint: Endpoint, **detail: object) -> None:
+    audit.record(by=by, verb=f"webhook.{done}", target=endpoint.public_id, detail=detail)
