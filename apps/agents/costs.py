@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import F
+
 from apps.llm.models import LanguageModel
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.specs import TokenUsage
@@ -90,9 +92,9 @@ def typical_transcript(agent: Agent) -> int | None:
 
     The relation belongs to the room above; here only its name is used.
     """
-    latest = agent.conversations.order_by("-pk").filter(prompt_tokens_est__gt=0)
-    found = latest.values_list("prompt_tokens_est", flat=True)[:SEEN]
-    tokens = list(found)
+    latest = agent.conversations.order_by(F("sort_at").desc(), F("pk").desc())
+    found = latest.filter(prompt_tokens_est__gt=0).values_list("prompt_tokens_est", flat=True)
+    tokens = list(found[:SEEN])
     return round(sum(tokens) / len(tokens)) if tokens else None
 
 

@@ -8,11 +8,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.http import QueryDict
 
+from apps.llm.connections import missing_key
 from apps.llm.models import LanguageModel
 
 from .builder import RowError, read_rows, schema_of
@@ -20,7 +21,13 @@ from .builtins import categories
 from .changes import COLUMN_NAMES, Fault
 from .contents import Json
 from .documents import EMPTY_SCHEMA
-from .models import Channel
+from .models import Agent, Channel
+from .templates import TEMPLATES
+
+#: A select of more is no help; the id of any agent works in the address of the page.
+MANY_AGENTS = 200
+
+Choices = list[tuple[str, str | list[tuple[str, str]]]]
 
 if TYPE_CHECKING:  # generic in the stubs only
     ModelChoice = forms.ModelChoiceField[LanguageModel]
@@ -28,8 +35,30 @@ else:
     ModelChoice = forms.ModelChoiceField
 
 
+def start_choices(nothing: str = "") -> Choices:
+    """What a draft can start from: the templates, then the agents that are in use."""
+    agents = Agent.objects.active().in_page_order().values_list("public_id", "name")
+    groups: Choices = [("Templates", [(t.key, t.title) for t in TEMPLATES])]
+    if found := list(agents[:MANY_AGENTS]):
+        groups.append(("Fields of an agent", found))
+    return [("", nothing), *groups] if nothing else groups
+
+
+class LanguageModelSelect(forms.Select):
+    """A model whose key is not set is shown, and cannot be chosen."""
+
+    def create_option(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option = super().create_option(*args, **kwargs)
+        model = getattr(option["value"], "instance", None)
+        if model and not option["selected"] and missing_key(model.spec()):
+            option["attrs"]["disabled"] = True
+        return option
+
+
 class LanguageModelField(ModelChoice):
     """A model, offered with its prices."""
+
+    widget = LanguageModelSelect
 
     def label_from_instance(self, obj: LanguageModel) -> str:
         return model_label(obj)
@@ -57,6 +86,28 @@ class AgentForm(forms.Form):
         empty_label=None,
         help_text="Dollars per million tokens. It can be changed at any time.",
     )
+    start = forms.ChoiceField(
+        label="Fields",
+        required=False,
+        choices=lambda: start_choices("Default prompts, no fields of its own"),
+        help_text="To start from. Everything can be edited afterwards.",
+        error_messages={"invalid_choice": "%(value)s is neither a template nor an agent."},
+    )
+
+
+class StartForm(forms.Form):
+    """What to start from and how; a wrong or missing ``how`` merges, which loses nothing."""
+
+    source = forms.ChoiceField(
+        choices=start_choices,
+        error_messages={
+            "required": "Choose a template or an agent.",
+            "invalid_choice": "%(value)s is neither a template nor an agent.",
+        },
+    )
+    how = forms.ChoiceField(choices=[("merge", "Merge"), ("replace", "Replace")], required=False)
+    prompt = forms.BooleanField(required=False)
+    save_count = forms.IntegerField(min_value=0, max_value=2**31, required=False)
 
 
 class RenameForm(forms.Form):
@@ -137,6 +188,8 @@ def post_analysis_changes(data: QueryDict, channel: str) -> Json:
         minutes = _number(data.get("chat_idle_minutes", ""))
         seconds = minutes * 60 if isinstance(minutes, Decimal) else minutes
         changes["chat_idle_seconds"] = seconds
+    if "retention_days" in data:  # not sent by those who may not change it
+        changes["retention_days"] = _number(data["retention_days"])
     return {"post_analysis": changes}
 
 
@@ -165,6 +218,8 @@ def model_label(model: LanguageModel) -> str:
     """A model with its prices, for a select."""
     if model.is_local:
         return f"{model.name} · local, costs nothing"
+    if variable := missing_key(model.spec()):
+        return f"{model.name} · needs {variable}"
     if not model.price_known:
         return f"{model.name} · price unknown"
     off = "" if model.enabled else " · switched off"

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import editors, history, listing, upkeep
+from .views import advice, editors, history, listing, starting, upkeep
 
 app_name = "agents"
 
@@ -11,8 +11,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("new/", listing.agent_new, name="new"),
     path("<str:agent_id>/", listing.agent_detail, name="detail"),
     path("<str:agent_id>/prompts/", editors.prompts, name="prompts"),
-    path("<str:agent_id>/prompts/shares/", editors.shares_of_prompts, name="shares"),
+    path("<str:agent_id>/prompts/shares/", advice.advice_on_prompts, name="shares"),
     path("<str:agent_id>/fields/", editors.fields, name="fields"),
+    path("<str:agent_id>/fields/advice/", advice.advice_on_fields, name="advice"),
+    path("<str:agent_id>/start/", starting.start, name="start"),
     path("<str:agent_id>/post-analysis/", editors.post_analysis, name="post_analysis"),
     path("<str:agent_id>/versions/", history.versions, name="versions"),
     path("<str:agent_id>/compare/", history.compare, name="compare"),

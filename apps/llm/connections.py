@@ -61,6 +61,17 @@ def endpoint(spec: ModelSpec) -> Endpoint:
     )
 
 
+def missing_key(spec: ModelSpec) -> str:
+    """The environment variable that has to be set before a model can be used; empty if none."""
+    try:
+        endpoint(spec)
+    except MissingKeyError:
+        return spec.api_key_env or "OPENAI_API_KEY"
+    except NotRunningError:
+        return ""
+    return ""
+
+
 class Connections:
     """The clients of one event loop, made when first needed, closed together."""
 

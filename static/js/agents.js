@@ -39,7 +39,14 @@
     clean = sent === typed ? snapshot(area) : area.pending ?? clean;
     look();
   });
-  document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.matches?.("form[data-draft]") || event.detail.elt?.matches?.("form[data-draft]")) { lines(); watch(); setTimeout(begin, 0); } });
+  document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.matches?.("form[data-draft]") || event.detail.elt?.matches?.("form[data-draft]")) { lines(); watch(); setTimeout(begin, 0); mended(); } });
+  document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.id === "advice") lines(); });
+  // After a mend the focus is where it was made: the builder draws its rows a moment later.
+  const mended = () => {
+    const at = form()?.dataset.mended;
+    const line = [...(form()?.querySelectorAll(".goto") ?? [])].find((item) => item.dataset.at === at && item.dataset.line);
+    if (at) setTimeout(() => place({ dataset: line ? line.dataset : { at } }), 50);
+  };
 
   // ---- Keys
   document.addEventListener("keydown", (event) => {
@@ -106,7 +113,16 @@
     field?.focus();
     field?.scrollIntoView({ block: "center" });
   };
-  document.addEventListener("click", (event) => { const fault = event.target.closest(".fault[data-line], .fault[data-at]"); if (fault) place(fault); });
+  document.addEventListener("click", (event) => { const fault = event.target.closest("button:is(.fault, .goto):is([data-line], [data-at])"); if (fault) place(fault); });
+
+  // ---- Advice: a link leads to its control; a built-in is switched off as if by hand
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a.goto[href^='#']");
+    if (link) { event.preventDefault(); const control = document.getElementById(link.hash.slice(1)); control?.focus(); control?.scrollIntoView({ block: "center" }); return; }
+    const off = event.target.closest("[data-switch-off]");
+    const box = off && document.getElementById(off.dataset.switchOff);
+    if (box?.checked) { box.focus(); box.click(); }
+  });
   document.addEventListener("draft:refused", () => {
     lines();
     const slot = [...document.querySelectorAll("form[data-draft] .faults")].find((item) => item.firstElementChild);
@@ -146,7 +162,7 @@
     const builder = document.querySelector("[data-builder]");
     if (!builder || builder === watched) return;
     watched = builder;
-    new MutationObserver(() => { label(); soon(); }).observe(builder, { childList: true, subtree: true });
+    new MutationObserver(() => { label(); soon(); if (form()?.known) builder.dispatchEvent(new CustomEvent("fields:changed", { bubbles: true })); }).observe(builder, { childList: true, subtree: true });
     label();
   };
   document.addEventListener("click", (event) => {

@@ -39,6 +39,7 @@ ACCESS: dict[str, Needs] = {
     "home": form(VIEWER),  # a redirect, whatever the method
     "healthz": page(PUBLIC),
     "readyz": page(PUBLIC),
+    "metrics": page(VIEWER),
     # accounts
     "accounts:login": form(PUBLIC),
     "accounts:logout": action(VIEWER),
@@ -63,6 +64,10 @@ ACCESS: dict[str, Needs] = {
     "conversations:columns": page(VIEWER),
     "conversations:filter_row": page(VIEWER),
     "conversations:filter_edit": page(VIEWER),
+    # erasing
+    "erasing:conversation": form(ADMIN),
+    "erasing:selected": form(ADMIN),
+    "erasing:retention": page(VIEWER),
     # agents
     "agents:list": page(VIEWER),
     "agents:new": form(EDITOR),
@@ -70,6 +75,8 @@ ACCESS: dict[str, Needs] = {
     "agents:prompts": {"GET": VIEWER, "POST": EDITOR},
     "agents:shares": action(VIEWER),
     "agents:fields": {"GET": VIEWER, "POST": EDITOR},
+    "agents:advice": action(VIEWER),
+    "agents:start": form(EDITOR),
     "agents:post_analysis": {"GET": VIEWER, "POST": EDITOR},
     "agents:versions": page(VIEWER),
     "agents:compare": page(VIEWER),

@@ -89,7 +89,7 @@ def test_other_methods_are_refused(editor: Client, made: Agent, method: str) -> 
 
 @pytest.mark.parametrize(
     ("page", "queries"),
-    [("prompts", 6), ("fields", 5), ("post-analysis", 5), ("versions", 7), ("publish", 5)],
+    [("prompts", 7), ("fields", 6), ("post-analysis", 5), ("versions", 7), ("publish", 5)],
 )
 def test_pages_take_few_queries(
     editor: Client,
@@ -572,9 +572,12 @@ def test_an_agent_that_nobody_set_up_says_so(editor: Client, db: None) -> None:
     found = services.create_agent(
         name="Door", channel="voice", by=ADA, model=language_model(), unconfigured=True
     )
-    assert "Not set up yet." in editor.get(url(found, "prompts")).text
+    text = editor.get(url(found, "prompts")).text
+    assert "What should be read out of its calls?" in text
+    assert "nobody has set it up yet" in text
+    assert "Keep the default prompts" in text
     post(editor, url(found, "prompts"), prompts(found))
-    assert "Not set up yet." not in editor.get(url(found, "prompts")).text
+    assert "What should be read out" not in editor.get(url(found, "prompts")).text
 
 
 @pytest.mark.parametrize("name", ["agent", "agentversion", "analysisconfig", "configsave"])

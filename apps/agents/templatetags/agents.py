@@ -18,6 +18,15 @@ def faults(
 
 
 @register.filter
+def control_id(place: str) -> str:
+    """The id of the control for a place of the Prompts tab."""
+    if place.startswith("analysis.built_ins."):
+        name, part = place.split(".")[2:]
+        return f"{name}-{part}"
+    return place.removeprefix("analysis.").replace("columns.", "column-")
+
+
+@register.filter
 def fault_id(place: str) -> str:
     """The id of the slot that a control is described by."""
     return f"fault-{place.replace('.', '-') or 'general'}"

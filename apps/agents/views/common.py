@@ -8,6 +8,7 @@ from django.utils.http import urlencode
 
 from apps.agents.models import Agent
 from apps.agents.pages import Standing
+from apps.agents.templates import TEMPLATES
 
 TABS = (
     ("prompts", "Prompts"),
@@ -41,6 +42,8 @@ def page_context(request: HttpRequest, standing: Standing, tab: str) -> dict[str
         "backfill_url": backfill_url(agent),
         "conversations_url": conversations_url(agent),
         "nav": "agents",
+        "templates": TEMPLATES,
+        "waiting": agent.conversations.count() if agent.unconfigured else 0,
     }
 
 

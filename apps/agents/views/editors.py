@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
@@ -23,15 +23,18 @@ from apps.agents.forms import (
     pretty,
     prompts_changes,
 )
+from apps.agents.lint import lint
 from apps.agents.models import Agent
 from apps.agents.pages import Standing, standing_of
-from apps.agents.services import draft_of
 from apps.agents.widgets import builder_widget
 from apps.core.http import varies_by_htmx, wants_fragment
+from apps.llm.connections import missing_key
 from apps.llm.models import LanguageModel
 
+from .advice import advice, fields_advice
 from .common import agent_or_404, page_context
 from .saving import Outcome, places, refuse, save_tab, slots_of, stamp_of
+from .starting import started
 
 
 @require_http_methods(["GET", "POST"])
@@ -67,20 +70,6 @@ def post_analysis(request: HttpRequest, agent_id: str) -> HttpResponseBase:
     return _post_analysis_page(request, standing_of(agent), Outcome())
 
 
-@require_POST
-@role_required(Role.VIEWER)
-def shares_of_prompts(request: HttpRequest, agent_id: str) -> HttpResponse:
-    """What the prompts, as they are typed, add to each conversation. Writes nothing."""
-    draft = draft_of(agent_or_404(agent_id))
-    typed = prompts_changes(request.POST, draft.agent.channel)
-    content, faults = merge(content_of(draft), {"analysis": typed["analysis"]})
-    model = LanguageModel.objects.filter(name=content.editor["model"]).first()
-    if faults or model is None:
-        return HttpResponse(status=204)
-    context = {"shares": shares(content, model), "agent": draft.agent, "oob": True}
-    return render(request, "agents/_shares.html", context)
-
-
 @role_required(Role.EDITOR)
 def _save_prompts(request: HttpRequest, agent: Agent) -> HttpResponse:
     changes = prompts_changes(request.POST, agent.channel)
@@ -98,6 +87,8 @@ def _save_fields(request: HttpRequest, agent: Agent) -> HttpResponse:
     sent = fields_input(request.POST)
     if "switch" in request.POST:
         return _switch(request, agent, sent, request.POST["switch"])
+    if "mend" in request.POST and not sent.faults:
+        return _mend(request, agent, sent, request.POST["mend"])
 
     def page(request: HttpRequest, standing: Standing, outcome: Outcome) -> HttpResponse:
         return _fields_page(request, standing, outcome, sent=sent)
@@ -122,6 +113,25 @@ def _switch(request: HttpRequest, agent: Agent, sent: FieldsInput, to: str) -> H
     return _fields_page(request, standing, outcome, sent=sent)
 
 
+def _mend(request: HttpRequest, agent: Agent, sent: FieldsInput, key: str) -> HttpResponse:
+    """The same editor over the schema with one hint followed; nothing is saved by that.
+
+    A hint that is no longer given (another click, another word typed) changes nothing.
+    """
+    standing = standing_of(agent)
+    saved = content_of(standing.draft)
+    content, faults = merge(saved, {"analysis": {"schema": sent.schema}})
+    pointer = ""
+    for hint in lint(content) if not faults else ():
+        if hint.key == key and hint.mend:
+            schema, pointer = hint.mend.edit(content.editor["schema"]), hint.pointer
+            sent = FieldsInput(sent.mode, schema, pretty(schema))
+            break
+    dirty = bool(faults) or not same_schema(sent.schema, saved.editor["schema"])
+    outcome = Outcome(faults=tuple(faults), stamp=_stamp(request), dirty=dirty)
+    return _fields_page(request, standing, outcome, sent=sent, mended=pointer)
+
+
 def _stamp(request: HttpRequest) -> dict[str, int]:
     names = ("version", "save_count", "base_version", "base")
     values = {name: request.POST.get(name, "") for name in names}
@@ -132,18 +142,31 @@ def _prompts_page(request: HttpRequest, standing: Standing, outcome: Outcome) ->
     content = content_of(standing.draft)
     model = standing.draft.config.model
     shown = overlay(content.as_draft(), outcome.typed)
-    models = LanguageModel.objects.all()
     context = {
         **_context(request, standing, "prompts", outcome, shown),
+        "advice": advice(content, model, standing.agent, tab="prompts"),
         "cards": [
             {"category": item, "setting": shown["analysis"]["built_ins"][item.name]}
             for item in categories(standing.agent.channel)
         ],
-        "models": [(m.name, model_label(m)) for m in models if m.enabled or m.name == model.name],
+        "models": _models(model.name),
         "shares": shares(content, model),
         "columns": _columns(standing, shown),
     }
     return render(request, "agents/prompts.html", context)
+
+
+def _models(chosen: str) -> list[dict[str, object]]:
+    """The models that can be chosen; those without a key are shown and say what they need."""
+    return [
+        {
+            "name": model.name,
+            "label": model_label(model),
+            "off": model.name != chosen and bool(missing_key(model.spec())),
+        }
+        for model in LanguageModel.objects.all()
+        if model.enabled or model.name == chosen
+    ]
 
 
 def _columns(standing: Standing, shown: Json) -> list[dict[str, Any]]:
@@ -173,7 +196,12 @@ def _minutes(seconds: object) -> object:
 
 
 def _fields_page(
-    request: HttpRequest, standing: Standing, outcome: Outcome, sent: FieldsInput | None = None
+    request: HttpRequest,
+    standing: Standing,
+    outcome: Outcome,
+    sent: FieldsInput | None = None,
+    *,
+    mended: str = "",
 ) -> HttpResponse:
     content = content_of(standing.draft)
     if sent is None:
@@ -182,7 +210,13 @@ def _fields_page(
         sent = FieldsInput(mode, schema, pretty(schema))
     context = _context(request, standing, "fields", outcome, content.as_draft())
     context |= _editor(sent, editable=context["editable"])
-    fragment = wants_fragment(request) and "switch" in request.POST
+    context |= fields_advice(standing.draft, sent)
+    context |= {
+        "mended": mended,
+        "started": started(request, standing),
+        "no_fields": not content.document().own_fields(),
+    }
+    fragment = wants_fragment(request) and ("switch" in request.POST or "mend" in request.POST)
     template = "agents/_fields_form.html" if fragment else "agents/fields.html"
     return render(request, template, context)
 

@@ -1,5 +1,7 @@
 """The list of agents, and making one."""
 
+from typing import Any
+
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -46,16 +48,23 @@ def agent_new(request: HttpRequest) -> HttpResponse:
     form = AgentForm(request.POST or None, initial={"model": default_model()})
     if form.is_valid():
         try:
-            agent = services.create_agent(**form.cleaned_data, by=actor_of(request))
+            agent = services.create_agent(**_asked(form), by=actor_of(request))
         except UserError as error:
             add_refusal(form, error)
         else:
-            messages.success(request, f"{agent.name} is there, with default prompts as its draft.")
-            return hx_redirect(request, url_of("prompts", agent))
+            messages.success(request, f"{agent.name} is there, with V0 as its draft.")
+            tab = "fields" if form.cleaned_data["start"] else "prompts"
+            return hx_redirect(request, url_of(tab, agent))
     context = {"form": form, "nav": "agents"}
     return render_either(
         request, page="agents/agent_new.html", fragment="agents/_agent_new.html", context=context
     )
+
+
+def _asked(form: AgentForm) -> dict[str, Any]:
+    """What to create, with what the chosen start names. Raises NotFound."""
+    key = form.cleaned_data["start"]
+    return {**form.cleaned_data, "start": services.source_of(key) if key else None}
 
 
 def add_refusal(form: forms.Form, error: UserError) -> None:
