@@ -7,6 +7,7 @@ from ninja import Router
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.agents.models import AgentVersion
+from apps.analysis.effects import read_side_effects
 from apps.analysis.models import Analysis, AnalysisQuerySet
 from apps.analysis.presenting import analysis_json, why_none
 from apps.analysis.services import request_rerun
@@ -193,6 +194,7 @@ def history(request: HttpRequest, conversation_id: str) -> HttpResponse:
             "already_running",
             "draft_invalid",
             "not_analyzable",
+            "invalid_side_effects",
             "unknown_version",
             "unknown_keys",
         ],
@@ -206,7 +208,10 @@ def rerun(request: HttpRequest, conversation_id: str) -> HttpResponse:
     refuse_unknown(body, {"version", "side_effects"})
     conversation = get_object_or_404(Conversation, public_id=conversation_id)
     analysis = request_rerun(
-        conversation=conversation, by=actor_of(request), version=_version(conversation, body)
+        conversation=conversation,
+        by=actor_of(request),
+        version=_version(conversation, body),
+        side_effects=read_side_effects(body.get("side_effects")),
     )
     return JsonResponse(analysis_json(_analyses(conversation_id).get(pk=analysis.pk)), status=202)
 

@@ -8,6 +8,20 @@ _ANALYSIS_ID = "an_6tYhN3bVgF5cDxS8zAqW1e"
 _BACKFILL_ID = "bf_2pLmW8rXzT6vKq3nJd0Gya"
 _CONFIG = "sha256:3f1d0c2b9a8e7f6d5c4b3a29180716f5e4d3c2b1a0918273645546372819fafb"
 
+_EVENT_ID = "msg_8uJnM5kLp2oIhGfD4sRaZx"
+_WEBHOOK = {
+    "id": "wh_9sKd3fGh2jLq8wErTy5uIo",
+    "url": "https://example.com/hooks/debrief",
+    "events": ["conversation.analyzed", "conversation.analysis_failed"],
+    "agent_id": None,
+    "state": "enabled",
+    "disabled_reason": None,
+    "disabled_at": None,
+    "failing_since": None,
+    "created_by": "Ada Lovelace",
+    "created_at": "2025-01-10T08:00:00Z",
+}
+
 _VALUES = {
     "call_summary": "The caller was charged twice for March; one charge was refunded.",
     "call_successful": True,
@@ -103,6 +117,7 @@ _DRAFT: dict[str, Any] = {
         "min_messages": 0,
         "chat_idle_seconds": 3600,
         "long_transcript": "refuse",
+        "retention_days": None,
     },
     "columns": {
         "summary": "call_summary",
@@ -198,7 +213,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "transfers": [],
     },
     "Conversations": _page(_ROW),
-    "AppendIn": {"messages": [{"role": "user", "content": "One more thing."}]},
+    "AppendIn": {"after": 2, "messages": [{"role": "user", "content": "One more thing."}]},
     "CloseIn": {"disconnection_reason": "user_hangup"},
     "BulkReport": {
         "accepted": 998,
@@ -236,6 +251,34 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         }
     ),
     "Versions": _page(_VERSION),
+    "WebhookIn": {
+        "url": "https://example.com/hooks/debrief",
+        "events": ["conversation.analyzed", "conversation.analysis_failed"],
+        "agent_id": None,
+    },
+    "NewWebhook": {**_WEBHOOK, "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"},
+    "Webhooks": _page(_WEBHOOK),
+    "TestIn": {"events": ["conversation.analyzed"]},
+    "Sent": {"event_ids": [_EVENT_ID]},
+    "Deliveries": _page(
+        {
+            "event_id": _EVENT_ID,
+            "event": "conversation.analyzed",
+            "test": False,
+            "conversation_id": _CONVERSATION_ID,
+            "state": "delivered",
+            "attempts": 1,
+            "status": 204,
+            "error": None,
+            "duration_ms": 84,
+            "request": "webhook-id: " + _EVENT_ID + "\n…",
+            "response": "Content-Length: 0\n\n",
+            "created_at": "2025-01-18T15:30:04Z",
+            "last_attempt_at": "2025-01-18T15:30:04.210Z",
+            "next_attempt_at": None,
+            "finished_at": "2025-01-18T15:30:04.210Z",
+        }
+    ),
     "BackfillIn": {
         "channel": "voice",
         "filters": {"agent": _AGENT_ID, "started_at__gte": "2025-01-01"},

@@ -36,6 +36,10 @@ TAGS: list[Json] = [
         "name": "Backfills",
         "description": "Analyse again what matches a filter, with the latest drafts.",
     },
+    {
+        "name": "Webhooks",
+        "description": "Tell another program, signed and in order, of results as they come.",
+    },
 ]
 _REF = "#/components/schemas/{model}"
 _RENAMED = {

@@ -62,6 +62,12 @@ REFUSALS: dict[str, Refusal] = {
         422, "Rolling a backfill back is not available in this version of Debrief."
     ),
     # Conversations
+    "out_of_step": Refusal(
+        409,
+        "after is 9, but there are 7 messages: those between are missing. Send them first, or "
+        "together with these.",
+        {"after": "There are 7 messages."},
+    ),
     "missing_field": Refusal(
         422, "messages is missing; send [] where nothing was said.", {"messages": "It is missing."}
     ),
@@ -101,6 +107,24 @@ REFUSALS: dict[str, Refusal] = {
     "nothing_to_publish": Refusal(
         409, "V3 says the same as V2: there is nothing to publish. Edit it first."
     ),
+    "invalid_side_effects": Refusal(
+        422,
+        "webhooks is off, changed or all, not “some”.",
+        {"side_effects": "webhooks is off, changed or all, not “some”."},
+    ),
+    # Webhooks
+    "invalid_endpoint": Refusal(
+        422,
+        "“example.com” is not a URL that begins with https:// or http://.",
+        {"url": "“example.com” is not a URL that begins with https:// or http://."},
+    ),
+    "private_address": Refusal(
+        422,
+        "10.0.0.8 is an address of this machine or of a private network. Nothing is sent there, "
+        "unless WEBHOOK_ALLOW_PRIVATE_ADDRESSES is set on the server.",
+        {"url": "Takes an address of the public internet."},
+    ),
+    "not_sendable": Refusal(409, "This endpoint is disabled. Enable it, then send a test."),
     # Backfills
     "invalid_options": Refusal(
         422,
