@@ -29,7 +29,7 @@ router = Router(tags=["Agents"])
         "Create an agent",
         takes=shapes.AgentIn,
         answers={201: Answer(shapes.Agent, "The new agent.")},
-        refuses=["invalid_draft", "unknown_keys"],
+        refuses=["invalid_draft", "invalid_value", "unknown_keys"],
     ),
 )
 @write(Role.EDITOR)
@@ -94,7 +94,13 @@ def edit(request: HttpRequest, agent_id: str) -> HttpResponse:
         "Publish the draft",
         takes=shapes.PublishIn,
         answers={200: Answer(shapes.Version, "The version as it was frozen.")},
-        refuses=["invalid_draft", "agent_deactivated", "nothing_to_publish", "unknown_keys"],
+        refuses=[
+            "invalid_draft",
+            "invalid_value",
+            "agent_deactivated",
+            "nothing_to_publish",
+            "unknown_keys",
+        ],
     ),
 )
 @write(Role.EDITOR)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from apps.agents.models import Channel
-from apps.conversations.filters.registry import Field, static_fields
+from apps.conversations.filters import Field, Kind
+from apps.conversations.filters.registry import static_fields
 
 from .lists import DEFAULT_LIMIT, MAX_LIMIT
 
@@ -51,12 +52,23 @@ PAGE = [
 ]
 
 
+_VALUES: dict[Kind, Json] = {
+    Kind.NUMBER: {"type": "number"},
+    Kind.TIME: {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}", "examples": ["2025-01-31"]},
+    Kind.YES_NO: {"type": "boolean"},
+}
+
+
 def filter_parameters() -> list[Json]:
     """Every field of the filters, and the forms that take a key or an operator."""
     fields = static_fields(None).values()
     return [
         parameter("channel", "Only calls or only chats.", Channel.values),
-        parameter("sort", "A field to sort by; with `-` before it, descending."),
+        parameter(
+            "sort",
+            "A field to sort by; with `-` before it, descending. The newest first unless told.",
+            [order for f in fields if f.sort for order in (f.name, f"-{f.name}")],
+        ),
         parameter("q", "Search in ids, numbers, summaries and transcripts."),
         *(_of_field(field) for field in fields),
         {
@@ -75,9 +87,9 @@ def filter_parameters() -> list[Json]:
 
 
 def _of_field(field: Field) -> Json:
-    values: Json = {"type": "string"}
+    values: Json = dict(_VALUES.get(field.kind, {"type": "string", "minLength": 1}))
     if field.choices:
-        values["enum"] = [value for value, _ in field.choices]
+        values = {"type": "string", "enum": [value for value, _ in field.choices]}
     operators = ", ".join(f"`{name}`" for name in field.operators if name)
     said = f"{field.label}. {field.description}".strip()
     return {

@@ -9,6 +9,8 @@ from pydantic import ConfigDict, Field
 T = TypeVar("T")
 
 Time = Annotated[datetime, Field(description="ISO 8601 with a zone.")]
+TimeIn = datetime | Annotated[float, Field(ge=0)]
+"""ISO 8601, without a zone in the installation's; or a number."""
 Money = Annotated[
     str, Field(description="US dollars as text, to be exact.", pattern=r"^-?\d+(\.\d+)?$")
 ]

@@ -16,7 +16,7 @@ from apps.conversations.models import (
 )
 from apps.llm.errors import ErrorCode
 
-from .common import ErrorBody, JsonObject, Money, Shape, Time, page_of
+from .common import ErrorBody, JsonObject, Money, Shape, Time, TimeIn, page_of
 
 Count = Annotated[int, Field(ge=0)]
 Role = Literal["agent", "user", "system", "tool_call", "tool_result", "transfer", "dtmf", "event"]
@@ -43,7 +43,7 @@ class MessageIn(Shape):
     role: RoleIn
     content: Any = ""
     """Text. Anything else is kept as JSON, which is how tools answer."""
-    at: str | float | None = None
+    at: TimeIn | None = None
     """ISO 8601, seconds or milliseconds since 1970, or seconds since `started_at`."""
 
 
@@ -60,7 +60,7 @@ class ContactIn(Shape):
     """Whom the conversation was with. Without number and email nobody can be found again."""
 
     phone_number: Annotated[str | None, Field(max_length=60)] = None
-    email: Annotated[str | None, Field(max_length=320)] = None
+    email: Annotated[str | None, Field(max_length=320, pattern="@")] = None
     first_name: Annotated[str | None, Field(max_length=200)] = None
     last_name: Annotated[str | None, Field(max_length=200)] = None
 
@@ -146,9 +146,9 @@ class ConversationIn(Shape):
     status: Status | None = None
     """`ended` unless told."""
     language: Annotated[str | None, Field(max_length=35)] = None
-    started_at: str | float | None = None
+    started_at: TimeIn | None = None
     """ISO 8601, or seconds or milliseconds since 1970."""
-    ended_at: str | float | None = None
+    ended_at: TimeIn | None = None
     duration_ms: Annotated[int | None, Field(ge=0, le=10**12)] = None
     direction: Direction | None = None
     from_number: Annotated[str | None, Field(max_length=60)] = None
@@ -169,14 +169,22 @@ class AppendIn(Shape):
     """Messages to put behind those that are there."""
 
     messages: list[MessageIn]
+    after: Annotated[int | None, Field(ge=0, le=2**31 - 1)] = None
+    """How many messages come before these. Those that are there already are not added again."""
 
 
 class CloseIn(Shape):
     """How it ended, as far as it is known."""
 
-    ended_at: str | float | None = None
+    status: Literal["ended", "error", "not_connected"] | None = None
+    """`ended` unless told."""
+    ended_at: TimeIn | None = None
     """ISO 8601, or seconds or milliseconds since 1970; now unless told."""
+    duration_ms: Annotated[int | None, Field(ge=0, le=10**12)] = None
+    """From start to end unless told."""
     disconnection_reason: Annotated[str | None, Field(max_length=100)] = None
+    analysis: JsonObject | None = None
+    """A result that another platform made: stored as *imported*, and not made again."""
 
 
 class LineError(Shape):

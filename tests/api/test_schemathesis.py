@@ -1,0 +1,215 @@
+"""The whole API called by its own OpenAPI document: what is allowed, and what is not.
+
+No answer may be a 500, have a status, a header, a body or an error code that the document does
+not know. Few examples for each operation here; `make test-slow` tries many more.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, transaction
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import (
+    CheckFunction,
+    load_all_checks,
+    not_a_server_error,
+)
+from schemathesis.schemas import APIOperation, BaseSchema
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from apps.accounts.actors import Actor
+from apps.accounts.keys import create_api_key
+from apps.accounts.models import Role
+from apps.api.urls import api
+from apps.backfills.options import Options
+from apps.backfills.services import start
+from tests.factories import make_agent, make_conversation, make_conversations
+
+load_all_checks()
+
+BY = Actor.system("tests")
+MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+CHECKS: list[CheckFunction] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+#: What cannot go well on things that are as they are here.
+REFUSED_HERE = {
+    "getAnalysis",  # there is none
+    "resumeBackfill",  # it is not paused
+    "retryFailed",  # nothing failed
+    "rollBackBackfill",  # not in this version
+}
+
+#: Parts of bodies that name what there is not, or what this version does not do.
+UNKNOWABLE = ("agent_version", "transfers", "filters", "token", "sample", "lane", "budget")
+
+pytestmark = [pytest.mark.django_db]
+
+
+def _strict(node: Any) -> Any:
+    """The document with every object closed, so that an undocumented key is found."""
+    if isinstance(node, list):
+        return [_strict(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _strict(value) for key, value in node.items()}
+    if isinstance(node.get("properties"), dict) and node.get("type") == "object":
+        found.setdefault("additionalProperties", False)
+    return found
+
+
+@schemathesis.serializer("application/x-ndjson")
+def _as_lines(ctx: schemathesis.SerializationContext, value: Any) -> bytes:
+    lines = value if isinstance(value, list) else [value]
+    return "\n".join(json.dumps(line) for line in lines).encode()
+
+
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(json.dumps(api.get_openapi_schema(path_prefix="api/")))
+    bulk = document["paths"]["/api/conversations/bulk"]["post"]["requestBody"]["content"]
+    bulk["application/x-ndjson"] = {
+        "schema": {"type": "array", "items": {"$ref": "#/components/schemas/ConversationIn"}}
+    }
+    schemas = document["components"]["schemas"]
+    for name, schema in schemas.items():
+        schemas[name] = schema if name.endswith("In") else _strict(schema)
+    return document
+
+
+SCHEMA: BaseSchema = schemathesis.openapi.from_dict(_document())
+SCHEMA.app = WSGIHandler()
+OPERATIONS: list[APIOperation] = [found.ok() for found in SCHEMA.get_all_operations()]
+
+
+@pytest.fixture
+def things() -> dict[str, str]:
+    """Something of each kind, by the names of path parameters."""
+    agent = make_agent()
+    conversation = make_conversation(agent)
+    make_conversations(agent, 2)
+    run = start(channel="voice", params={}, options=Options(), by=BY)
+    return {
+        "conversation_id": conversation.public_id,
+        "agent_id": agent.public_id,
+        "backfill_id": run.public_id,
+    }
+
+
+@pytest.fixture(autouse=True)
+def _inside_a_test(settings: Any) -> Iterator[None]:
+    """No limits of requests; and as Django's own test client does, keep the test's connection,
+    which is in a transaction, over the end of a request."""
+    settings.API_RATE_LIMITS = {}
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+def _play(
+    operation: APIOperation,
+    mode: GenerationMode,
+    things: dict[str, str],
+    examples: int,
+    *,
+    unknown: bool = False,
+) -> None:
+    """Call one operation so often; on things that exist, or on ids that nobody has given."""
+    paths = {name: value for name, value in things.items() if f"{{{name}}}" in operation.path}
+    _, key = create_api_key(name="schemathesis", role=Role.ADMIN, by=BY)
+    # The WSGI transport takes bodies as they come, and the site compresses long ones.
+    headers = {"Authorization": f"Bearer {key}", "Accept-Encoding": "identity"}
+    codes = _codes_of(operation)
+    good = 0
+
+    @given(case=operation.as_strategy(mode, path_parameters=None if unknown else paths))
+    @settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def play(case: Case) -> None:
+        nonlocal good
+        if mode is GenerationMode.POSITIVE:
+            _name_what_exists(case, things)
+        with transaction.atomic():
+            response = case.call(headers=headers)
+            transaction.set_rollback(True)
+        case.validate_response(response, checks=CHECKS)
+        good += response.status_code < 400
+        if response.status_code >= 400:
+            code = response.json()["error"]["code"]
+            assert code in codes[str(response.status_code)], (code, case.as_curl_command())
+
+    play()
+    if mode is GenerationMode.POSITIVE and not unknown:
+        assert good or operation.definition.raw["operationId"] in REFUSED_HERE
+
+
+def _name_what_exists(case: Case, things: dict[str, str]) -> None:
+    """No schema can say which ids, times, cursors and fields there are."""
+    for body in case.body if isinstance(case.body, list) else [case.body]:
+        if not isinstance(body, dict):
+            continue
+        if "agent_id" in body:
+            body |= {"agent_id": things["agent_id"], "channel": "voice"}
+        if case.operation.path.startswith("/api/backfills"):
+            body["channel"] = "voice"
+        for name in (*UNKNOWABLE, "started_at", "ended_at"):
+            body.pop(name, None)
+        for message in body.get("messages") or ():
+            message.pop("at", None)
+    known = {parameter.name for parameter in case.operation.query} - {"cursor", "filters"}
+    case.query = {name: case.query[name] for name in known & set(case.query or ())}
+
+
+def _codes_of(operation: APIOperation) -> dict[str, set[str]]:
+    """The documented error codes of an operation, by status."""
+    raw = api.get_openapi_schema()["paths"][operation.path][operation.method]
+    return {
+        status: set(response["content"]["application/json"]["examples"])
+        for status, response in raw["responses"].items()
+        if status >= "400"
+    }
+
+
+def _cases() -> Iterator[Any]:
+    for operation in OPERATIONS:
+        for mode in MODES:
+            yield pytest.param(operation, mode, id=f"{operation.label} {mode.value}")
+
+
+@pytest.mark.parametrize(("operation", "mode"), list(_cases()))
+def test_things_that_exist(
+    operation: APIOperation, mode: GenerationMode, things: dict[str, str]
+) -> None:
+    _play(operation, mode, things, 12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("operation", "mode"), list(_cases()))
+def test_many_requests(
+    operation: APIOperation, mode: GenerationMode, things: dict[str, str]
+) -> None:
+    _play(operation, mode, things, 400)
+    _play(operation, mode, things, 100, unknown=True)
