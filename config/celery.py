@@ -65,6 +65,14 @@ app.conf.update(
             "options": {"queue": "maintenance", "expires": 3600.0},
         }
         for name in ("accounts.purge", "webhooks.purge")
+    }
+    | {
+        # Asked for when somebody clicks; this only finds what a dead process left.
+        "intake.replay": {
+            "task": "intake.replay",
+            "schedule": 60.0,
+            "options": {"queue": "maintenance", "expires": 60.0},
+        }
     },
 )
 app.autodiscover_tasks()

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from django.utils.text import Truncator
 
 from apps.agents.models import Agent
 from apps.core.errors import UserError
@@ -147,7 +148,7 @@ class PayloadFilterForm(forms.Form):
         assert isinstance(field, forms.ChoiceField)
         field.choices = [
             ("", "Every door"),
-            *((source.public_id, source.name) for source in sources),
+            *((source.public_id, Truncator(source.name).chars(40)) for source in sources),
             *LineDoor.choices,
         ]
         field.error_messages["invalid_choice"] = "There is no door “%(value)s”."

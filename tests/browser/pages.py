@@ -47,6 +47,9 @@ class Places:
             "person-new": "/people/new/",
             "audit": "/audit/",
             "profile": "/profile/",
+            "intake": "/intake/",
+            "intake-refused": "/intake/?source=none-such",
+            "intake-source-new": "/intake/sources/new/?kind=vapi",
         }
 
     @property

@@ -30,7 +30,8 @@ LOOKS = {
     "phone-dark": (PHONE, True),
 }
 EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/api-keys/", "/people/",
-         "/audit/", "/profile/", "/agents/new/", "/backfills/new/?channel=voice")  # fmt: skip
+         "/audit/", "/intake/", "/profile/", "/agents/new/",
+         "/backfills/new/?channel=voice")  # fmt: skip
 README_TOPICS = ("double_charge", "payment_failed", "plan_price", "refund")
 TWELVE_FILTERS = (
     "/calls/?agent__isset=true&status=ended&status=error&duration_ms__gte=0&message_count__gte=0"
@@ -157,9 +158,31 @@ def _ugly(
         "calls": at("/calls/?source=ugly"),
         "calls-twelve": at(TWELVE_FILTERS),
         "agents": at("/agents/"),
+        **_intake(window, at),
         "agent-prompts": at(f"{base}/prompts/"),
         "agent-fields": at(f"{base}/fields/"),
         "agent-versions": at(f"{base}/versions/"),
+    }
+
+
+def _intake(
+    window: Visit, at: Callable[[str], Callable[[Page], None]]
+) -> dict[str, Callable[[Page], None]]:
+    """What arrived, by links of the page: every source, and the payloads that spoil pages."""
+    page = window.open("/intake/")
+    links = [link.get_attribute("href") or "" for link in page.locator(".row-link").all()]
+    sources = [link for link in links if "/sources/" in link]
+    payloads = [link for link in links if "/payloads/" in link]
+    shown = {f"intake-source-{n}": at(link) for n, link in enumerate(sources)}
+    shown |= {f"intake-payload-{n}": at(payloads[n]) for n in (0, 1, 3, 4, 5)}
+    return shown | {
+        "intake": at("/intake/"),
+        "intake-refused": at("/intake/?state=refused&code=unknown_agent"),
+        "intake-agent": at(f"{sources[0]}agent/"),
+        "intake-secret": at(f"{sources[0]}secret/"),
+        "intake-change": at(f"{sources[0]}change/"),
+        "intake-remove": at(f"{sources[0]}remove/"),
+        "intake-replay": at("/intake/replay/"),
     }
 
 

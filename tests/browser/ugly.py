@@ -34,6 +34,7 @@ def main() -> None:
     report = take_in(lines=list(_lines(agent.public_id)), by=by, source="ugly", analyze=False)
     assert not report.refused, report.errors
     _fail_in_every_way()
+    _arrive()
 
 
 def _schema() -> dict[str, Any]:
@@ -113,6 +114,48 @@ def _fail_in_every_way() -> None:
         Conversation.objects.filter(pk=call.pk).update(
             analysis_state="failed", analysis_reason=code
         )
+
+
+def _arrive() -> None:
+    """Sources of every platform, and payloads that spoil pages: long, marked up, broken, huge."""
+    from apps.accounts.actors import Actor
+    from apps.agents.services import create_agent
+    from apps.conversations.models import Conversation
+    from apps.intake.models import IntakePayload, LineDoor
+    from apps.intake.refusals import keeping
+    from apps.intake.services import take_in
+    from apps.intake.sources import create_source, map_agent
+
+    by = Actor.system("ugly data")
+    sources = [
+        create_source(kind=kind, name=name, secret="key_ugly", platform_analysis=rule, by=by)
+        for kind, name, rule in (
+            ("retell", "Retell, sales team", "ours"),
+            ("vapi", LONG_NAME[:100], "wait"),
+            ("elevenlabs", HTML[:100].replace("\u202e", ""), "theirs"),
+        )
+    ]
+    create_source(kind="elevenlabs", name="Fresh", secret="", by=by)
+    new = create_agent(name=f"Agent {'9' * 150}", channel="voice", by=by, unconfigured=True)
+    for source in sources:
+        map_agent(source=source, external_id=f"agent_{'a1b2' * 45}", agent=new, by=by)
+    call = Conversation.objects.filter(source="ugly")[0]
+    big = {"event": "call_analyzed", "call": {"transcript": f"{LONG_NAME} {HTML} " * 7_000}}
+    refused = {"unknown_agent": HTML, "bad_signature": "The signature is wrong. " + "W" * 900}
+    for number in range(60):
+        code = ("", "unknown_agent", "bad_signature")[number % 3]
+        IntakePayload.objects.create(
+            source=sources[number % 3],
+            body=big if number == 57 else {"event": HTML, LONG_NAME: [EMOJI, {"x": "W" * 3_000}]},
+            event=("call_analyzed", HTML[:100], "e" * 100)[number % 3],
+            external_id=f"call_{'0123456789' * 12}",
+            state="refused" if code else "taken",
+            code=code,
+            reason=refused.get(code, ""),
+            conversation=None if code else call,
+        )
+    with keeping(LineDoor.BULK, by=by, source="ugly") as keep:
+        take_in(lines=[b"{", b"\xff\x00", b'{"channel": "fax"}'], by=by, on_refused=keep)
 
 
 if __name__ == "__main__":

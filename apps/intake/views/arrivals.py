@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
+from apps.agents.models import Agent, Channel
 from apps.core.errors import UserError
 from apps.core.http import (
     dialog_done,
@@ -53,6 +54,7 @@ def arrival_list(request: HttpRequest) -> HttpResponse:
         "summary": summary(),
         "replaying": IntakePayload.objects.to_replay().count(),
         "api_url": request.build_absolute_uri("/api/conversations"),
+        "agents": Agent.objects.active().filter(channel=Channel.VOICE),  # for the empty page
         "nav": "intake",
     }
     return render_either(

@@ -16,13 +16,13 @@ from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.agents.changes import MAX_RETENTION_DAYS
 from apps.agents.models import Agent, AgentVersion, Channel
-from apps.conversations.filters import parse
+from apps.conversations.filters import FilterError, parse
 from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
 from apps.core.display import number
 from apps.core.http import hx_redirect, render_either, varies_by_htmx
 from apps.intake.erasing import erase
-from apps.intake.forms import EraseForm
+from apps.intake.erasing_forms import EraseForm
 from apps.intake.retention import outlived, retention_of
 from apps.intake.traces import traces_of
 
@@ -37,13 +37,14 @@ class Asked:
     conversations: ConversationQuerySet
     channel: str
     action: str
-    back: str
+    back: str = ""
+    query: str = ""
 
     @property
     def after(self) -> str:
-        """Where one goes when they are gone."""
-        return reverse("conversations:calls" if self.channel == Channel.VOICE else
-                       "conversations:chats")  # fmt: skip
+        """Where one goes when they are gone: the list, filtered as it was."""
+        page = "conversations:calls" if self.channel == Channel.VOICE else "conversations:chats"
+        return reverse(page) + (f"?{self.query}" if self.query else "")
 
 
 @require_http_methods(["GET", "POST"])
@@ -72,9 +73,13 @@ def selected(request: HttpRequest) -> HttpResponse:
         params.pop(name, None)
     if channel not in Channel.values or not params:
         raise Http404("Nothing is selected.")
-    spec = parse(channel, params)
+    try:
+        spec = parse(channel, params)
+    except FilterError as error:
+        return HttpResponse(error.message, status=error.status, content_type="text/plain")
     action = f"{reverse('erasing:selected')}?{request.GET.urlencode()}"
-    asked = Asked(spec.queryset(), str(channel), action, back="")
+    listed = "" if "id" in params else params.urlencode()
+    asked = Asked(spec.queryset(), str(channel), action, query=listed)
     return _confirm(request, asked, why="selected on the history page")
 
 
@@ -98,7 +103,7 @@ def _confirm(request: HttpRequest, asked: Asked, *, why: str) -> HttpResponse:
         "too_many": too_many,
         "at_once": AT_ONCE,
         "word": _word(asked.channel, traces.conversations),
-        "nav": f"{_word(asked.channel, 2)}",
+        "nav": _word(asked.channel, 2),
     }
     return render_either(
         request, page="erasing/erase.html", fragment="erasing/_erase.html", context=context
