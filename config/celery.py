@@ -47,6 +47,7 @@ app.conf.update(
     task_default_queue="maintenance",
     task_routes={
         "analysis.run_engine": TO_ENGINES,
+        "analysis.run_trials": TO_ENGINES,
         "backfills.run_engine": TO_ENGINES,
     },
     beat_schedule={
@@ -64,7 +65,7 @@ app.conf.update(
             "schedule": 3600.0,
             "options": {"queue": "maintenance", "expires": 3600.0},
         }
-        for name in ("accounts.purge", "webhooks.purge")
+        for name in ("accounts.purge", "analysis.purge", "intake.purge", "webhooks.purge")
     }
     | {
         # Asked for when somebody clicks; this only finds what a dead process left.

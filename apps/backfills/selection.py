@@ -7,23 +7,17 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import Case, CharField, F, Func, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 
 from apps.agents.plans import Plan
 from apps.conversations.filters import matching
 from apps.conversations.models import Conversation, Reason
+from apps.conversations.querysets import Draw
 
 from .options import Options
 
 #: What stands in `why` where nothing speaks against an analysis.
 ANALYZABLE = ""
-
-
-class Draw(Func):
-    """A number from 0 to 2³² that follows from the public id alone: the order of a sample."""
-
-    template = "(('x' || substr(md5(%(expressions)s), 1, 8))::bit(32)::bigint)"
-    output_field = IntegerField()
 
 
 def candidates(channel: str, params: Mapping[str, Sequence[str]], as_of: datetime) -> QuerySet[Any]:

@@ -3,9 +3,17 @@
 from typing import TYPE_CHECKING
 
 from django.db import models
+from django.db.models import Func, IntegerField
 
 if TYPE_CHECKING:
     from .models import Conversation  # noqa: F401  (a model imports its querysets)
+
+
+class Draw(Func):
+    """A number from 0 to 2³² that follows from the public id alone: the order of a sample."""
+
+    template = "(('x' || substr(md5(%(expressions)s), 1, 8))::bit(32)::bigint)"
+    output_field = IntegerField()
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):

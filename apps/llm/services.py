@@ -12,6 +12,7 @@ from django.db.models import F, Value
 from django.utils import timezone
 
 from apps.llm.catalogue import KNOWN_MODELS
+from apps.llm.connections import MissingKeyError, NotRunningError, endpoint
 from apps.llm.models import LanguageModel, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.specs import ModelSpec, TokenUsage
@@ -62,6 +63,18 @@ def default_model() -> LanguageModel:
         ensure_catalogue()
         model = LanguageModel.objects.get(name=settings.DEFAULT_MODEL)
     return model
+
+
+def why_unreachable(spec: ModelSpec) -> str:
+    """Why a model cannot be asked at all, in a sentence: no key, say; empty where it can.
+
+    Nothing is sent: whether the key is any good shows with the first request.
+    """
+    try:
+        endpoint(spec)
+    except (MissingKeyError, NotRunningError) as error:
+        return str(error)
+    return ""
 
 
 def usage_row(

@@ -9,6 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.analysis import claiming
+from apps.analysis.effects import SideEffects, Webhooks
 from apps.analysis.prompts import Facts
 from apps.analysis.work import Job, Outcome
 from apps.llm.errors import ErrorCode
@@ -87,7 +88,10 @@ class TrialSource:
             )
             taken = cursor.fetchall()
         _give_up([pk for pk, attempts in taken if attempts > claiming.MAX_ATTEMPTS])
-        return _load([pk for pk, attempts in taken if attempts <= claiming.MAX_ATTEMPTS])
+        jobs = _load([pk for pk, attempts in taken if attempts <= claiming.MAX_ATTEMPTS])
+        # What a worker that is gone had taken of a trial that was cancelled since.
+        self.hand_back(over := self.stopped(jobs))
+        return [job for job in jobs if job not in over]
 
     def extend(self, jobs: Sequence[Job]) -> None:
         with connection.cursor() as cursor:
@@ -162,4 +166,5 @@ def _job(row: Sequence[Any], config: claiming.LoadedConfig) -> Job:
         ),
         messages=json.loads(row[12]),
         lane=Lane.INTERACTIVE.value,
+        side_effects=SideEffects(Webhooks.OFF.value, contacts=False),
     )

@@ -1,0 +1,215 @@
+"""Starting, cancelling and throwing away trials (product 1.6)."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.core import signing
+from django.db import transaction
+from django.utils import timezone
+
+from apps.accounts import audit
+from apps.accounts.actors import Actor
+from apps.agents.models import Agent
+from apps.analysis.models import Analysis
+from apps.conversations.models import Conversation
+from apps.core.errors import BadRequest, Conflict
+from apps.core.tasks import enqueue
+
+from .choosing import Choice, Readers, Taken
+from .models import OPEN, ItemState, Trial, TrialItem
+
+RUN_ENGINE = "analysis.run_trials"
+_SALT = "analysis.trial"
+#: Figures that were shown longer ago than this are looked at again, in seconds.
+MAX_AGE_SECONDS = 24 * 3600
+
+
+class InvalidToken(BadRequest):
+    """The figures were never shown by Debrief, or too long ago."""
+
+    code = "invalid_token"
+
+
+class TrialOutdated(Conflict):
+    """What would run is no longer what was shown."""
+
+    code = "trial_outdated"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What was shown beside the button, read back."""
+
+    nonce: str
+    asked: str
+    conversations: list[int]
+    configs: list[str]
+    left_out: list[dict[str, Any]]
+    estimate: dict[str, Any]
+
+
+def question_hash(
+    *, channel: str, agent: Agent | None, params: Mapping[str, Sequence[str]], **options: object
+) -> str:
+    """A name of what was asked, so that figures cannot be used for another question."""
+    filters = {name: sorted(values) for name, values in sorted(params.items())}
+    text = json.dumps([channel, agent and agent.public_id, filters, options], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def token_for(choice: Choice, *, asked: str) -> str:
+    """The token behind the button: these conversations, with these prompts, for this price."""
+    return signing.dumps(
+        {
+            "nonce": secrets.token_hex(16),
+            "asked": asked,
+            "conversations": [item.conversation.pk for item in choice.taken],
+            "configs": [item.plan.config.sha256 for item in choice.taken],
+            "left_out": [
+                {"why": group.why, "conversations": list(group.conversations)}
+                for group in choice.left_out
+            ],
+            "estimate": _estimate_json(choice),
+        },
+        salt=_SALT,
+        compress=True,
+    )
+
+
+def read_token(token: str) -> Agreed:
+    """What a token says. Raises InvalidToken for one that was changed, made up or is too old."""
+    try:
+        data = signing.loads(token, salt=_SALT, max_age=MAX_AGE_SECONDS)
+    except signing.BadSignature:
+        raise InvalidToken("Look at these figures first, then run them.") from None
+    return Agreed(**data)
+
+
+def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Actor) -> Trial:
+    """Queue what was agreed to and kick the engines; the same trial for a second click.
+
+    Raises TrialOutdated where the question, the prompts or the conversations are not those that
+    were shown, and InvalidToken. Nothing is saved as an analysis, now or later.
+    """
+    agreed = read_token(token)
+    if agreed.asked != asked or not agreed.conversations:
+        raise TrialOutdated("These are not the figures that were shown. Look at them again.")
+    same = Trial.objects.filter(nonce=agreed.nonce).first()
+    if same is not None:
+        return same
+    taken = _as_agreed(agreed, agent)
+    with transaction.atomic():
+        trial, created = Trial.objects.get_or_create(
+            nonce=agreed.nonce,
+            defaults={
+                "agent": agent,
+                "channel": channel,
+                "estimate": agreed.estimate,
+                "left_out": agreed.left_out,
+                "created_by": by.label,
+                "created_at": timezone.now(),
+            },
+        )
+        if created:
+            _add_items(trial, taken)
+            audit.record(
+                by=by,
+                verb="trial.started",
+                target=trial.public_id,
+                detail={
+                    "agent": agent.public_id if agent else None,
+                    "conversations": len(taken),
+                    "cost": agreed.estimate["cost"],
+                },
+            )
+            enqueue(RUN_ENGINE)
+    return trial
+
+
+def _as_agreed(agreed: Agreed, agent: Agent | None) -> list[Taken]:
+    """The conversations of a token with what reads them now, which must be what was shown."""
+    rows = Conversation.objects.in_bulk(agreed.conversations)
+    if len(rows) < len(agreed.conversations):
+        raise TrialOutdated("One of these conversations was erased. Look at the rest.")
+    found = [rows[pk] for pk in agreed.conversations]
+    readers = Readers(agent)
+    plans = readers.plans([conversation.route for conversation in found])
+    taken = [Taken(conversation, plans[conversation.route]) for conversation in found]
+    if [item.plan.config.sha256 for item in taken] != agreed.configs:
+        raise TrialOutdated("A draft was saved since the figures were shown. Look at them again.")
+    for item in taken:
+        if refusal := readers.refusal(item.plan):
+            raise TrialOutdated(refusal)
+    return taken
+
+
+def _add_items(trial: Trial, taken: Sequence[Taken]) -> None:
+    current = Analysis.objects.current().filter(
+        conversation__in=[item.conversation.pk for item in taken]
+    )
+    before = dict(current.values_list("conversation_id", "pk"))
+    TrialItem.objects.bulk_create(
+        TrialItem(
+            trial=trial,
+            position=position,
+            conversation=item.conversation,
+            config=item.plan.config,
+            agent_version=item.plan.version,
+            before_id=before.get(item.conversation.pk),
+        )
+        for position, item in enumerate(taken, start=1)
+    )
+
+
+def cancel(*, trial: Trial, by: Actor) -> bool:
+    """Ask for nothing more; what was sent is still paid for and shown. False if it was over.
+
+    Workers hand back what they had taken and not sent, which ends it too.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        locked = Trial.objects.select_for_update().get(pk=trial.pk)
+        if locked.cancelled_at or not locked.items.filter(state__in=OPEN).exists():
+            return False
+        locked.cancelled_at = now
+        locked.save(update_fields=["cancelled_at"])
+        locked.items.filter(state=ItemState.PENDING).update(
+            state=ItemState.CANCELLED, finished_at=now
+        )
+        audit.record(by=by, verb="trial.cancelled", target=trial.public_id)
+    trial.cancelled_at = now
+    return True
+
+
+def purge(*, now: datetime) -> int:
+    """Throw away trials that were kept long enough; how many. The ledger keeps what they cost."""
+    over = Trial.objects.over(now)
+    count = over.count()
+    over.delete()
+    return count
+
+
+def work_waits() -> bool:
+    """Whether any item waits, or was left by a worker that is gone."""
+    return TrialItem.objects.filter(state__in=OPEN).exists()
+
+
+def _estimate_json(choice: Choice) -> dict[str, Any]:
+    expected = choice.estimate
+    return {
+        "input_tokens": expected.input_tokens,
+        "output_tokens": expected.output_tokens,
+        "cost": _text(expected.cost),
+        "low": _text(expected.low),
+        "high": _text(expected.high),
+    }
+
+
+def _text(money: Decimal | None) -> str | None:
+    return None if money is None else str(money)

@@ -1,0 +1,225 @@
+"""Trials over a real database and a real server of the OpenAI protocol."""
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from apps.analysis.claiming import MAX_ATTEMPTS
+from apps.analysis.engine import Engine
+from apps.analysis.host import EngineHost
+from apps.analysis.models import Analysis, Lane, TrialItem
+from apps.analysis.services import request_rerun
+from apps.analysis.tasks import purge, run_trials, sweep
+from apps.analysis.trials import services
+from apps.analysis.trials.source import TrialSource
+from apps.analysis.work import Outcome
+from apps.conversations.models import Conversation, Transcript
+from apps.llm.models import Purpose, Usage
+from apps.llm.specs import TokenUsage
+from apps.webhooks.models import Event
+from tests.engines import run_lane, run_source
+from tests.factories import edit_prompt, make_agent, make_conversations, make_model
+from tests.fakes.fixtures import FakeLLM
+
+from .trial_factories import ADA, start_trial
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+SOURCE = TrialSource()
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("FAKE_API_KEY", "fake")
+    yield
+    connection.close()
+
+
+def some(fake: FakeLLM, how_many: int = 3) -> list[Conversation]:
+    model = make_model(base_url=fake.url, api_key_env="FAKE_API_KEY")
+    return make_conversations(make_agent(model=model), how_many)
+
+
+def everything_else() -> list[object]:
+    """What a trial must leave as it was: analyses, columns, events."""
+    return [
+        list(Analysis.objects.order_by("pk").values()),
+        list(Conversation.objects.order_by("pk").values()),
+        list(Event.objects.values()),
+    ]
+
+
+def test_a_trial_shows_what_the_draft_finds_and_leaves_all_as_it_was(fake_llm: FakeLLM) -> None:
+    rows = some(fake_llm)
+    request_rerun(conversation=rows[0], by=ADA)
+    run_lane(Lane.INTERACTIVE)
+    edit_prompt(rows[0].agent, "Only one word.")
+    before = everything_else()
+    trial = start_trial(rows[0].agent)
+    assert run_source(SOURCE) == 3
+    items = list(trial.items.all())
+    assert [item.state for item in items] == ["succeeded"] * 3
+    assert all(item.output and item.latency_ms and item.input_tokens for item in items)
+    assert {item.before_id for item in items} == {None, Analysis.objects.get().pk}
+    assert "Only one word." in str(fake_llm.bodies[-1])
+    assert everything_else() == before
+    assert not services.work_waits()
+
+
+def test_the_ledger_says_what_it_was_for_and_who_asked(fake_llm: FakeLLM) -> None:
+    rows = some(fake_llm)
+    trial = start_trial(rows[0].agent)
+    run_source(SOURCE)
+    ledger = Usage.objects.filter(purpose=Purpose.TRY_IT)
+    assert set(ledger.values_list("who", "agent_id", "analysis_id", "trigger")) == {
+        (ADA.label, rows[0].agent.public_id, "", "")
+    }
+    assert set(ledger.values_list("conversation_id", flat=True)) == {c.public_id for c in rows}
+    spent = sum(usage.cost or 0 for usage in ledger)
+    assert spent == sum((item.cost or 0 for item in trial.items.all()), Decimal(0))
+    low, high = (Decimal(trial.estimate[end]) for end in ("low", "high"))
+    assert low / 3 < spent < high * 3  # of the order that was told
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("refusal", "refusal"),
+        ("empty", "empty_output"),
+        ("length", "length"),
+        ("not_json", "invalid_output"),
+        ("401", "auth"),
+        ("quota", "quota"),
+        ("nul", ""),
+    ],
+)
+def test_answers_that_misbehave_fail_with_their_sentence(
+    fake_llm: FakeLLM, kind: str, code: str
+) -> None:
+    rows = some(fake_llm, 1)
+    before = everything_else()
+    trial = start_trial(rows[0].agent)
+    fake_llm.always(kind)
+    run_source(SOURCE)
+    item = trial.items.get()
+    assert item.is_final
+    assert item.error_code == code
+    assert bool(code) == item.sentence.endswith(".") or not code
+    assert everything_else() == before
+
+
+def test_what_a_killed_worker_held_is_taken_again_and_only_then(fake_llm: FakeLLM) -> None:
+    some_rows = some(fake_llm, 1)
+    trial = start_trial(some_rows[0].agent)
+    [lost] = SOURCE.claim(5)
+    assert SOURCE.claim(5) == []
+    TrialItem.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert run_source(SOURCE) == 1
+    item = trial.items.get()
+    assert (item.state, item.attempts) == ("succeeded", 2)
+    output = item.output
+    late = Outcome(lost, output={"call_summary": "late"}, requests=1, usage=TokenUsage(10, 0, 5))
+    SOURCE.record([late])
+    item.refresh_from_db()
+    assert item.output == output
+    assert Usage.objects.count() == 2  # what the lost one spent is paid for all the same
+
+
+def test_a_recording_whose_answer_was_lost_is_not_ledgered_twice(fake_llm: FakeLLM) -> None:
+    start_trial(some(fake_llm, 1)[0].agent)
+    [job] = SOURCE.claim(1)
+    good = Outcome(job, output={}, requests=1, usage=TokenUsage(10, 0, 5))
+    SOURCE.record([good])
+    SOURCE.record([good])
+    assert Usage.objects.count() == 1
+
+
+def test_the_heartbeat_keeps_what_is_held(fake_llm: FakeLLM) -> None:
+    start_trial(some(fake_llm, 1)[0].agent)
+    jobs = SOURCE.claim(1)
+    TrialItem.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    SOURCE.extend(jobs)
+    assert SOURCE.claim(1) == []
+
+
+def test_what_kills_every_worker_is_given_up(fake_llm: FakeLLM) -> None:
+    trial = start_trial(some(fake_llm, 1)[0].agent)
+    TrialItem.objects.update(attempts=MAX_ATTEMPTS)
+    assert SOURCE.claim(1) == []
+    item = trial.items.get()
+    assert (item.state, item.error_code) == ("failed", "internal")
+
+
+def test_what_was_not_sent_is_handed_back_or_is_over_where_cancelled(fake_llm: FakeLLM) -> None:
+    trial = start_trial(some(fake_llm, 2)[0].agent)
+    SOURCE.hand_back(SOURCE.claim(1))
+    assert list(trial.items.values_list("state", "attempts")) == [("pending", 0)] * 2
+    held = SOURCE.claim(2)
+    services.cancel(trial=trial, by=ADA)
+    assert SOURCE.stopped(held) == held
+    SOURCE.hand_back(held)
+    assert set(trial.items.values_list("state", flat=True)) == {"cancelled"}
+
+
+def test_what_a_dead_worker_held_of_a_cancelled_trial_is_not_sent(fake_llm: FakeLLM) -> None:
+    trial = start_trial(some(fake_llm, 1)[0].agent)
+    SOURCE.claim(1)
+    services.cancel(trial=trial, by=ADA)
+    TrialItem.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert SOURCE.claim(1) == []
+    assert trial.items.get().state == "cancelled"
+
+
+def test_an_erased_conversation_takes_its_item_but_not_its_line_of_the_ledger(
+    fake_llm: FakeLLM,
+) -> None:
+    [conversation] = some(fake_llm, 1)
+    trial = start_trial(conversation.agent)
+    [job] = SOURCE.claim(1)
+    conversation.delete()
+    SOURCE.record([Outcome(job, output={}, requests=1, usage=TokenUsage(10, 0, 5))])
+    assert not trial.items.exists()
+    assert Usage.objects.get().purpose == Purpose.TRY_IT
+
+
+def test_a_result_that_cannot_be_stored_fails_alone(fake_llm: FakeLLM) -> None:
+    trial = start_trial(some(fake_llm, 2)[0].agent)
+    bad, good = SOURCE.claim(2)
+    SOURCE.record(
+        [
+            Outcome(bad, output={"call_summary": "\x00"}, requests=1),
+            Outcome(good, output={"call_summary": "Fine."}, requests=1),
+        ]
+    )
+    assert [item.error_code for item in trial.items.all()] == ["internal", ""]
+
+
+def test_the_task_runs_beside_a_rerun_and_the_sweep_finds_what_was_not_kicked(
+    fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr("apps.analysis.tasks.send", lambda name, **_: sent.append(name) is None)
+    host = EngineHost()
+    monkeypatch.setattr("apps.analysis.tasks.host", host)
+    monkeypatch.setattr("apps.analysis.host.Engine", partial(Engine, idle=0.0))
+    trial = start_trial(some(fake_llm, 2)[0].agent)
+    sweep()
+    assert sent == ["analysis.run_trials"]
+    running = threading.Thread(target=run_trials, daemon=True)
+    running.start()
+    deadline = time.monotonic() + 20
+    while services.work_waits() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert set(trial.items.values_list("state", flat=True)) == {"succeeded"}
+    running.join(timeout=20)
+    host.close()
+    type(trial).objects.update(created_at=timezone.now() - timedelta(days=8))
+    purge()
+    assert not TrialItem.objects.exists()
+    assert Transcript.objects.count() == 2

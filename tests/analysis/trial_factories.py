@@ -1,0 +1,31 @@
+"""Trials for tests, made by the services that pages use."""
+
+from apps.accounts.actors import Actor
+from apps.agents.models import Agent
+from apps.analysis.models import Trial
+from apps.analysis.trials import services
+from apps.analysis.trials.choosing import Choice, Order, choose
+from apps.conversations.filters import parse
+
+ADA = Actor.system("Ada")
+
+
+def chosen(agent: Agent, /, *, count: int = 5, with_agent: bool = True, **params: str) -> Choice:
+    """What a trial of this agent would take; without the agent, as from a backfill."""
+    params = params or {"agent": agent.public_id}
+    spec = parse(agent.channel, params)
+    return choose(spec, agent=agent if with_agent else None, count=count, order=Order.NEWEST)
+
+
+def start_trial(
+    agent: Agent, /, *, count: int = 5, with_agent: bool = True, **params: str
+) -> Trial:
+    """A trial that was agreed to and waits for an engine."""
+    choice = chosen(agent, count=count, with_agent=with_agent, **params)
+    return services.start(
+        channel=agent.channel,
+        agent=agent if with_agent else None,
+        token=services.token_for(choice, asked="q"),
+        asked="q",
+        by=ADA,
+    )
