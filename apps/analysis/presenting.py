@@ -104,6 +104,8 @@ def why_none(conversation: Conversation, failed: Analysis | None = None) -> Why:
         return Why(reason, sentence, _WAYS_OUT.get(reason, ""))
     if not conversation.has_ended:
         return Why(Reason.NOT_ENDED, f"This {kind} has not been analysed: it has not ended yet.")
+    if conversation.analyze_at is not None:
+        return Why("", f"This {kind} has just ended; its analysis begins in a moment.")
     return Why("", f"This {kind} has not been analysed yet.", "rerun")
 
 

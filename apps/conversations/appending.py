@@ -20,10 +20,10 @@ _JOINABLE_TOKENS = 50_000
 an end, and beyond it the words are made anew and cut."""
 
 
-def lock_conversation(public_id: str) -> Conversation:
+def lock_conversation(pk: int) -> Conversation:
     """One conversation, locked until the transaction ends. Raises Conversation.DoesNotExist."""
     rows_of_it = Conversation.objects.select_related("agent", "agent_version", "contact")
-    return rows_of_it.select_for_update(of=("self",), no_key=True).get(public_id=public_id)
+    return rows_of_it.select_for_update(of=("self",), no_key=True).get(pk=pk)
 
 
 def messages_from(conversation: Conversation, position: int) -> list[Message]:

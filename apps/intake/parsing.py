@@ -112,10 +112,10 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
         recording_url=_recording(known["recording_url"]),
         contact=_contact(known["contact"]),
         metadata=_metadata(body, known),
-        dynamic_variables=_plain_object(known["dynamic_variables"], "dynamic_variables"),
+        dynamic_variables=plain_object(known["dynamic_variables"], "dynamic_variables"),
         messages=messages,
         transfers=_transfers(known["transfers"], len(messages)),
-        analysis=_plain_object(known["analysis"], "analysis") or None,
+        analysis=plain_object(known["analysis"], "analysis") or None,
     )
 
 
@@ -135,8 +135,8 @@ def _metadata(body: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, An
     extra = {name: value for name, value in body.items() if name not in _KNOWN}
     if isinstance(known["source"], dict):
         extra["source"] = known["source"]
-    own = _plain_object(known["metadata"], "metadata")
-    return {**_plain_object(extra, "metadata"), **own}
+    own = plain_object(known["metadata"], "metadata")
+    return {**plain_object(extra, "metadata"), **own}
 
 
 def _times(known: Mapping[str, Any]) -> tuple[Any, Any, int | None]:
@@ -208,7 +208,7 @@ def _transfers(value: object, said: int) -> tuple[TransferInput, ...]:
     return tuple(found)
 
 
-def _plain_object(value: object, name: str) -> dict[str, Any]:
+def plain_object(value: object, name: str) -> dict[str, Any]:
     """An object of anything, made fit for the database."""
     if value is None:
         return {}

@@ -126,6 +126,8 @@ ACCESS: dict[str, Needs] = {
     "/api/conversations": {"GET": VIEWER, "POST": OPERATOR},
     "/api/conversations/bulk": action(OPERATOR),
     "/api/conversations/<conversation_id>": {"GET": VIEWER, "DELETE": ADMIN},
+    "/api/conversations/<conversation_id>/messages": action(OPERATOR),
+    "/api/conversations/<conversation_id>/close": action(OPERATOR),
     "/api/conversations/<conversation_id>/analysis": page(VIEWER),
     "/api/conversations/<conversation_id>/analyses": page(VIEWER),
     "/api/conversations/<conversation_id>/analysis/rerun": action(OPERATOR),
