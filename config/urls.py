@@ -4,18 +4,21 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from config import health
+from config import health, metrics
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="conversations:calls"), name="home"),
     path("", include("apps.accounts.urls")),  # login/ logout/ people/ api-keys/ audit/
     path("", include("apps.conversations.urls")),  # calls/ chats/
+    path("", include("apps.intake.erasing_urls")),  # …/erase/, agents/<agt_id>/retention/
     path("", include("apps.analysis.urls")),  # conversations/<conv_id>/…
     path("agents/", include("apps.agents.urls")),
     path("backfills/", include("apps.backfills.urls")),
     path("intake/", include("apps.intake.urls")),
+    path("webhooks/", include("apps.webhooks.urls")),
     path("api/", include("apps.api.urls")),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
 ]

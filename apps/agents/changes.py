@@ -22,6 +22,7 @@ MAX_PROMPT = 100_000
 """Characters of one prompt. A page of text has 3,000."""
 MAX_FIELD_NAME = 64
 MAX_SECONDS = 2_147_483_647
+MAX_RETENTION_DAYS = 36_500
 
 COLUMN_NAMES = ("summary", "outcome", "sentiment")
 _SURROGATES = {chr(c) for c in range(0xD800, 0xE000)}
@@ -264,7 +265,7 @@ def _field_order(node: object) -> Iterator[str]:
 def _read_post_analysis(reader: _Reader, given: object) -> Json:
     names = (
         "enabled", "sample_percent", "min_seconds", "min_messages", "chat_idle_seconds",
-        "long_transcript",
+        "long_transcript", "retention_days",
     )  # fmt: skip
     place = "post_analysis"
     parts = reader.group(given, place, names)
@@ -285,6 +286,11 @@ def _read_post_analysis(reader: _Reader, given: object) -> Json:
             said = f"This must be refuse or truncate, not {show(parts['long_transcript'])}."
             reader.refuse(f"{place}.long_transcript", said)
         found["long_transcript"] = parts["long_transcript"]
+    if "retention_days" in parts:
+        days, at = parts["retention_days"], f"{place}.retention_days"
+        found["retention_days"] = (
+            None if days is None else reader.count(days, at, 1, MAX_RETENTION_DAYS, "days")
+        )
     return found
 
 

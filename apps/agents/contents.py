@@ -24,6 +24,7 @@ POST_ANALYSIS_DEFAULTS: Json = {
     "min_messages": 0,
     "chat_idle_seconds": 3600,
     "long_transcript": "refuse",
+    "retention_days": None,
 }
 
 
@@ -115,6 +116,7 @@ def content_of(version: AgentVersion) -> Content:
             "min_messages": version.min_messages,
             "chat_idle_seconds": version.chat_idle_seconds,
             "long_transcript": version.long_transcript,
+            "retention_days": version.retention_days,
         },
         columns=Columns(version.summary_field, version.outcome_field, version.sentiment_field),
     )
@@ -141,6 +143,7 @@ def fill_version(version: AgentVersion, content: Content) -> None:
     version.min_messages = post["min_messages"]
     version.chat_idle_seconds = post["chat_idle_seconds"]
     version.long_transcript = post["long_transcript"]
+    version.retention_days = post["retention_days"]
     version.summary_field = content.columns.summary
     version.outcome_field = content.columns.outcome
     version.sentiment_field = content.columns.sentiment

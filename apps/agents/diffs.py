@@ -120,12 +120,17 @@ def _side_of_content(content: Content) -> _Side:
             "Share of conversations": f"{post['sample_percent']}%",
             "Not shorter than": f"{post['min_seconds']:,} s, {post['min_messages']:,} messages",
             **(idle if content.channel == "chat" else {}),
+            "Conversations are kept": _kept(post["retention_days"]),
             **{
                 f"Column {column.capitalize()}": name or "nothing"
                 for column, name in content.columns.as_dict().items()
             },
         },
     )
+
+
+def _kept(days: int | None) -> str:
+    return "for ever" if days is None else f"{days:,} days"
 
 
 def _side_of_config(document: ConfigDocument) -> _Side:

@@ -2,12 +2,25 @@
 
 from collections.abc import Iterable
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
+from apps.conversations.querysets import ConversationQuerySet
 
 from .models import Contribution
+
+
+def without_others(conversations: ConversationQuerySet) -> QuerySet[Contact]:
+    """Contacts of whom nothing would be left but these conversations."""
+    pks = conversations.order_by().values("pk")
+    others = Conversation.objects.filter(contact=OuterRef("pk")).exclude(pk__in=pks)
+    said = Contribution.objects.filter(contact=OuterRef("pk"))
+    return Contact.objects.filter(
+        ~Exists(others),
+        ~Exists(said.filter(Q(conversation=None) | ~Q(conversation__in=pks))),
+        pk__in=conversations.order_by().exclude(contact=None).values("contact"),
+    )
 
 
 def drop_without_trace(contact_ids: Iterable[int]) -> int:

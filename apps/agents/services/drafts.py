@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
+from apps.accounts.models import Role
 from apps.agents.builtins import categories
 from apps.agents.changes import Fault, merge, show
 from apps.agents.contents import Content, Json, canonical_editor, content_of, content_of_save
@@ -102,6 +103,7 @@ def save_draft(
     agent, draft = lock(agent)
     before = content_of(draft)
     after, faults = merge(before, changes)
+    faults += _retention_faults(before, after, by)
     model = None if faults else _model_of(after, before, faults)
     if faults or model is None:
         raise InvalidDraft(faults)
@@ -129,6 +131,8 @@ def restore_save(
 ) -> SaveResult:
     """Make the draft what it was at a save, or what a published version is, as a new save.
 
+    But for how long conversations are kept, which stays as it is.
+
     Raises NotFound for a save or version of another agent, and what ``save_draft`` raises.
     """
     if save_id is not None:
@@ -145,13 +149,25 @@ def restore_save(
             raise NotFound(f"{agent.name} has no published version {version}.")
         found.agent = agent
         content, note = content_of(found), f"restored {found.label}"
+    changes = content.as_draft()
+    del changes["post_analysis"]["retention_days"]  # bringing prompts back erases nothing
     return save_draft(
         agent=agent,
-        changes=content.as_draft(),
+        changes=changes,
         by=by,
         expected_save_count=expected_save_count,
         note=note,
     )
+
+
+def _retention_faults(before: Content, after: Content, by: Actor) -> list[Fault]:
+    """Erasing is for admins (product 8, roles), and so is the setting that erases by itself."""
+    name = "retention_days"
+    same = before.post_analysis[name] == after.post_analysis[name]
+    if same or by.role.allows(Role.ADMIN):
+        return []
+    reason = "Only an admin may change how long conversations are kept: what is older is erased."
+    return [Fault(f"post_analysis.{name}", reason)]
 
 
 def _first_content(channel: str, model: LanguageModel, start: Source | None) -> Content:

@@ -45,9 +45,7 @@ def publish(
     draft.published_by = by.label
     draft.title, draft.note = title, note
     draft.save(update_fields=["published_at", "published_by", "title", "note"])
-    following = AgentVersion(
-        agent=agent, number=draft.number + 1, retention_days=draft.retention_days
-    )
+    following = AgentVersion(agent=agent, number=draft.number + 1)
     store(following, content, draft.config.model, by=by, note=f"opened from {draft.label}", at=at)
     configured(agent, by)
     audit.record(

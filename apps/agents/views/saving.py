@@ -51,7 +51,10 @@ def places(tab: str, channel: str) -> list[str]:
         return ["analysis.schema"]
     if tab == "post_analysis":
         names = ("sample_percent", "min_seconds", "min_messages", "chat_idle_seconds")
-        return [f"post_analysis.{name}" for name in (*names, "long_transcript", "enabled")]
+        return [
+            f"post_analysis.{name}"
+            for name in (*names, "long_transcript", "enabled", "retention_days")
+        ]
     prompts = [f"analysis.built_ins.{c.name}.prompt" for c in categories(channel)]
     columns = [f"columns.{name}" for name in COLUMN_NAMES]
     return ["analysis.instructions", "analysis.model", *prompts, *columns]

@@ -58,6 +58,8 @@ class PostAnalysis(Shape):
     min_messages: Count
     chat_idle_seconds: Annotated[int, Field(ge=120, le=259_200)]
     long_transcript: Literal["refuse", "truncate"]
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None
+    """Days after which conversations are erased by themselves; null: never. Set by admins."""
 
 
 class PostAnalysisIn(Shape):
@@ -69,6 +71,7 @@ class PostAnalysisIn(Shape):
     min_messages: Count = 0
     chat_idle_seconds: Annotated[int, Field(ge=120, le=259_200)] = 3600
     long_transcript: Literal["refuse", "truncate"] = "refuse"
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
 
 
 class Columns(Shape):

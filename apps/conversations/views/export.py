@@ -56,5 +56,6 @@ def selected(request: HttpRequest) -> HttpResponse:
         chosen.setlist("id", request.GET.getlist("id"))
         if not chosen.getlist("id"):
             raise Http404("Nothing is selected.")
-    door = "conversations:export" if request.GET.get("to") == "export" else "backfills:new"
+    doors = {"export": "conversations:export", "erase": "erasing:selected"}
+    door = doors.get(request.GET.get("to", ""), "backfills:new")
     return HttpResponseRedirect(f"{reverse(door)}?channel={channel}&{chosen.urlencode()}")
