@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Count
 from django.utils import timezone
 
-from .models import Delivery, DeliveryState, Endpoint, EventType
+from .models import Delivery, DeliveryState, Endpoint
 from .payloads import moment
 from .services import missed
 
@@ -126,6 +126,19 @@ def next_try_of(delivery: Delivery, endpoint: Endpoint) -> datetime | None:
     return max(delivery.not_before, endpoint.rest_until or delivery.not_before)
 
 
-def known_events() -> list[tuple[str, str]]:
-    """Types and their names, as a form offers them."""
-    return [(value, str(label)) for value, label in EventType.choices]
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One try of a delivery, as it is kept with it."""
+
+    at: datetime
+    status: int | None
+    error: str
+    ms: int | None
+
+
+def tries_of(delivery: Delivery) -> list[Try]:
+    """The tries that are kept, the last one first."""
+    return [
+        Try(datetime.fromisoformat(t["at"]), t["status"], t["error"], t["ms"])
+        for t in reversed(delivery.tries)
+    ]

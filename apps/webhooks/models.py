@@ -140,6 +140,11 @@ class Endpoint(models.Model):
     def is_enabled(self) -> bool:
         return self.disabled_at is None
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it is disabled because it failed, and not because somebody wanted so."""
+        return self.disabled_cause in {DisabledCause.FAILING, DisabledCause.GONE}
+
 
 class Event(models.Model):
     """One thing that happened, as it is told: the outbox.

@@ -105,6 +105,21 @@ ACCESS: dict[str, Needs] = {
     "backfills:resume": action(OPERATOR),
     "backfills:cancel": form(OPERATOR),
     "backfills:retry_failed": action(OPERATOR),
+    # webhooks
+    "webhooks:list": page(ADMIN),
+    "webhooks:banner": page(ADMIN),
+    "webhooks:new": form(ADMIN),
+    "webhooks:detail": page(ADMIN),
+    "webhooks:edit": form(ADMIN),
+    "webhooks:secret": form(ADMIN),
+    "webhooks:enable": form(ADMIN),
+    "webhooks:disable": form(ADMIN),
+    "webhooks:delete": form(ADMIN),
+    "webhooks:test": form(ADMIN),
+    "webhooks:tested": page(ADMIN),
+    "webhooks:failed_again": form(ADMIN),
+    "webhooks:delivery": page(ADMIN),
+    "webhooks:again": action(ADMIN),
     # intake
     "intake:list": page(ADMIN),
     "intake:replaying": page(ADMIN),
@@ -145,5 +160,9 @@ ACCESS: dict[str, Needs] = {
     "/api/backfills/<backfill_id>/cancel": action(OPERATOR),
     "/api/backfills/<backfill_id>/retry_failed": action(OPERATOR),
     "/api/backfills/<backfill_id>/rollback": action(OPERATOR),  # refused, for now
+    "/api/webhooks": {"GET": ADMIN, "POST": ADMIN},
+    "/api/webhooks/<webhook_id>": {"DELETE": ADMIN},
+    "/api/webhooks/<webhook_id>/test": action(ADMIN),
+    "/api/webhooks/<webhook_id>/deliveries": page(ADMIN),
 }
 """Everything under `admin:` is for admins and has no rows."""

@@ -1,0 +1,105 @@
+"""What people type into the pages of this room."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+
+from apps.agents.models import Agent
+
+from .models import DeliveryState, Endpoint, EventType
+
+SINCE = {
+    "hour": ("the last hour", timedelta(hours=1)),
+    "day": ("the last 24 hours", timedelta(days=1)),
+    "week": ("the last 7 days", timedelta(days=7)),
+    "month": ("the last 30 days", timedelta(days=30)),
+}
+"""How far back *Send again* may reach; older deliveries are not kept."""
+
+
+class EndpointForm(forms.Form):
+    """Where to send what. What the address may be, the service says."""
+
+    url = forms.CharField(
+        label="URL",
+        max_length=2000,
+        widget=forms.TextInput(
+            attrs={
+                "inputmode": "url",
+                "autocomplete": "off",
+                "placeholder": "https://example.com/hooks/debrief",
+                "autofocus": True,
+                "spellcheck": "false",
+            }
+        ),
+        error_messages={"required": "Type the URL to which events are sent."},
+    )
+    events = forms.MultipleChoiceField(
+        choices=EventType.choices,
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one event."},
+    )
+    agent = forms.ModelChoiceField(
+        label="Agent",
+        required=False,
+        queryset=Agent.objects.order_by("name", "pk"),
+        to_field_name="public_id",
+        empty_label="All agents",
+        help_text="With an agent chosen, only what concerns it is sent.",
+    )
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> "EndpointForm":
+        """Filled in with what an endpoint is now."""
+        agent = endpoint.agent.public_id if endpoint.agent else None
+        return cls(initial={"url": endpoint.url, "events": endpoint.events, "agent": agent})
+
+
+class TestForm(forms.Form):
+    """Which of an endpoint's events to send an example of."""
+
+    events = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one event."},
+    )
+
+    def __init__(self, endpoint: Endpoint, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["events"]
+        assert isinstance(field, forms.MultipleChoiceField)
+        field.choices = [(v, str(n)) for v, n in EventType.choices if v in endpoint.events]
+        field.initial = list(endpoint.events)
+
+
+class EnableForm(forms.Form):
+    """Whether to send what was missed."""
+
+    send_missed = forms.BooleanField(required=False, initial=True, label="Send what was missed")
+
+
+class AgainForm(forms.Form):
+    """How far back to send again what failed."""
+
+    since = forms.ChoiceField(
+        label="That failed in",
+        choices=[(name, label) for name, (label, _) in SINCE.items()],
+        initial="day",
+    )
+
+
+class DeliveriesForm(forms.Form):
+    """The filters of the deliveries page."""
+
+    state = forms.ChoiceField(
+        required=False,
+        label="State",
+        choices=[("", "All"), *DeliveryState.choices],
+        error_messages={"invalid_choice": "There is no state “%(value)s”."},
+    )
+    event = forms.ChoiceField(
+        required=False,
+        label="Event",
+        choices=[("", "All events"), *((value, value) for value in EventType.values)],
+        error_messages={"invalid_choice": "There is no event “%(value)s”."},
+    )

@@ -1,0 +1,31 @@
+"""What views of this room share."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+
+from apps.core.http import dialog_done, hx_redirect, wants_fragment
+from apps.webhooks.models import Endpoint
+
+CHANGED = "webhooks:changed"
+"""The event after which what shows endpoints and deliveries loads itself again."""
+
+
+def endpoint_or_404(endpoint_id: str) -> Endpoint:
+    """The endpoint with this public id, and its agent."""
+    return get_object_or_404(Endpoint.objects.select_related("agent"), public_id=endpoint_id)
+
+
+def said(request: HttpRequest, endpoint: Endpoint, text: str) -> HttpResponse:
+    """Say what happened: beside the dialog, or on the endpoint's page without script."""
+    if wants_fragment(request):
+        return dialog_done(text, CHANGED)
+    messages.success(request, text)
+    return redirect("webhooks:detail", endpoint.public_id)
+
+
+def gone(request: HttpRequest, text: str) -> HttpResponse:
+    """Say that an endpoint is no more, on the list."""
+    messages.success(request, text)
+    return hx_redirect(request, reverse("webhooks:list"))

@@ -1,0 +1,166 @@
+"""The deliveries of an endpoint: what was sent, what came back, and sending it again."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from apps.accounts.access import role_required
+from apps.accounts.actors import actor_of
+from apps.accounts.answers import form_page, posted
+from apps.accounts.forms import add_refusal
+from apps.accounts.models import Role
+from apps.core.errors import UserError
+from apps.core.http import ToastKind, dialog_done, stop_polling, wants_fragment
+from apps.core.pagination import CursorError, Page, page
+from apps.webhooks import listing, services
+from apps.webhooks.forms import SINCE, AgainForm, DeliveriesForm, TestForm
+from apps.webhooks.models import Delivery, Endpoint
+
+from .common import CHANGED, endpoint_or_404, said
+
+PER_PAGE = 50
+SLOW_TO_SETTLE = timedelta(minutes=1)
+
+
+@require_safe
+@role_required(Role.ADMIN)
+def detail(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """One endpoint and its deliveries, the newest first; filters in the address."""
+    endpoint = endpoint_or_404(endpoint_id)
+    form = DeliveriesForm(request.GET)
+    found, problem = _found(request, endpoint, form)
+    context = {
+        "endpoint": endpoint,
+        "form": form,
+        "page": found,
+        "problem": problem,
+        "missed": services.missed(endpoint).count(),
+        "waits": any(delivery.state == "pending" for delivery in found.items),
+    }
+    return form_page(request, "webhooks/deliveries.html", context)
+
+
+def _found(
+    request: HttpRequest, endpoint: Endpoint, form: DeliveriesForm
+) -> tuple[Page[Delivery], str]:
+    """The page of deliveries that is asked for, or why there is none."""
+    if not form.is_valid():
+        return Page([], None, None), " ".join(text for e in form.errors.values() for text in e)
+    rows = listing.deliveries_of(endpoint, **form.cleaned_data)
+    try:
+        cursor = request.GET.get("cursor")
+        return page(rows, order=["-pk"], cursor=cursor, limit=PER_PAGE), ""
+    except CursorError as error:
+        return Page([], None, None), error.message
+
+
+@require_safe
+@role_required(Role.ADMIN)
+def delivery(request: HttpRequest, endpoint_id: str, event_id: str) -> HttpResponse:
+    """One delivery: request, response, every try."""
+    found = _delivery_or_404(endpoint_id, event_id)
+    context = {
+        "endpoint": found.endpoint,
+        "delivery": found,
+        "next_try": listing.next_try_of(found, found.endpoint),
+        "tries": listing.tries_of(found),
+    }
+    return form_page(request, "webhooks/delivery.html", context)
+
+
+@require_POST
+@role_required(Role.ADMIN)
+def again(request: HttpRequest, endpoint_id: str, event_id: str) -> HttpResponse:
+    """Send one once more."""
+    found = _delivery_or_404(endpoint_id, event_id)
+    kind: ToastKind = "ok"
+    text = "It is sent again."
+    try:
+        services.send_again(delivery=found, by=actor_of(request))
+    except services.UnableToSend as error:
+        kind, text = "warn", error.message
+    if wants_fragment(request):
+        return dialog_done(text, CHANGED, kind=kind)
+    messages.info(request, text)
+    return redirect("webhooks:delivery", endpoint_id, event_id)
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.ADMIN)
+def failed_again(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """Send again all that failed in a time; says how many that are before it does."""
+    endpoint = endpoint_or_404(endpoint_id)
+    form = AgainForm(posted(request))
+    if form.is_valid():
+        since = timezone.now() - SINCE[form.cleaned_data["since"]][1]
+        try:
+            count = services.send_failed_again(endpoint=endpoint, since=since, by=actor_of(request))
+        except services.UnableToSend as error:
+            add_refusal(form, error)
+        else:
+            return said(request, endpoint, f"{count:,} deliveries are sent again.")
+    now = timezone.now()
+    failed = [
+        (label, services.failed_since(endpoint, now - back).count())
+        for label, back in SINCE.values()
+    ]
+    context = {"endpoint": endpoint, "form": form, "failed": failed, "any": failed[-1][1]}
+    return form_page(request, "webhooks/again.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.ADMIN)
+def test(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """Send examples, then watch them arrive."""
+    endpoint = endpoint_or_404(endpoint_id)
+    form = TestForm(endpoint, posted(request))
+    if form.is_valid():
+        try:
+            sent = services.send_test(
+                endpoint=endpoint, types=form.cleaned_data["events"], by=actor_of(request)
+            )
+        except UserError as error:
+            add_refusal(form, error)
+        else:
+            if wants_fragment(request):
+                return form_page(request, "webhooks/tested.html", _tested(endpoint, sent))
+            query = urlencode({"event": [d.event.public_id for d in sent]}, doseq=True)
+            return redirect(f"{reverse('webhooks:tested', args=[endpoint_id])}?{query}")
+    return form_page(request, "webhooks/test.html", {"endpoint": endpoint, "form": form})
+
+
+@require_safe
+@never_cache
+@role_required(Role.ADMIN)
+def tested(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """How the examples of a test are doing, until each has arrived or failed."""
+    endpoint = endpoint_or_404(endpoint_id)
+    ids = request.GET.getlist("event")[:20]
+    sent = list(
+        endpoint.deliveries.filter(event__public_id__in=ids, event__is_test=True)
+        .select_related("event")
+        .order_by("pk")
+    )
+    context = _tested(endpoint, sent)
+    response = form_page(request, "webhooks/tested.html", context)
+    waits = context["waits"] or not wants_fragment(request)
+    return response if waits else stop_polling(response)
+
+
+def _tested(endpoint: Endpoint, sent: list[Delivery]) -> dict[str, Any]:
+    waits = any(delivery.state == "pending" for delivery in sent)
+    late = any(timezone.now() - d.event.created_at > SLOW_TO_SETTLE for d in sent) and waits
+    return {"endpoint": endpoint, "sent": sent, "waits": waits, "late": late}
+
+
+def _delivery_or_404(endpoint_id: str, event_id: str) -> Delivery:
+    rows = Delivery.objects.select_related("endpoint__agent", "event__conversation")
+    return get_object_or_404(rows, endpoint__public_id=endpoint_id, event__public_id=event_id)

@@ -1,0 +1,124 @@
+"""The list of endpoints; making, changing and ending one."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from apps.accounts.access import role_required
+from apps.accounts.actors import actor_of
+from apps.accounts.answers import form_page, posted
+from apps.accounts.forms import add_refusal
+from apps.accounts.models import Role
+from apps.core.errors import UserError
+from apps.core.http import hx_trigger
+from apps.webhooks import listing, services
+from apps.webhooks.forms import EnableForm, EndpointForm
+from apps.webhooks.services import missed
+
+from .common import CHANGED, endpoint_or_404, gone, said
+
+
+@require_safe
+@role_required(Role.ADMIN)
+def endpoint_list(request: HttpRequest) -> HttpResponse:
+    """Every endpoint with its state and how it has been doing."""
+    return form_page(request, "webhooks/endpoint_list.html", {"lines": listing.lines()})
+
+
+@require_safe
+@never_cache
+@role_required(Role.ADMIN)
+def banner(request: HttpRequest) -> HttpResponse:
+    """One line on every page of an admin while an endpoint is disabled because it failed."""
+    return render(request, "webhooks/_banner.html", {"given_up": listing.given_up()})
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@role_required(Role.ADMIN)
+def new(request: HttpRequest) -> HttpResponse:
+    """Make an endpoint and show its secret, this once."""
+    form = EndpointForm(posted(request), initial={"events": ["conversation.analyzed"]})
+    if form.is_valid():
+        try:
+            endpoint, secret = services.create_endpoint(**form.cleaned_data, by=actor_of(request))
+        except UserError as error:
+            add_refusal(form, error)
+        else:
+            context = {"endpoint": endpoint, "secret": secret, "is_new": True}
+            shown = form_page(request, "webhooks/secret.html", context)
+            return hx_trigger(shown, **{CHANGED: None})
+    return form_page(request, "webhooks/endpoint_form.html", {"form": form})
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.ADMIN)
+def edit(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """Change address, events or agent."""
+    endpoint = endpoint_or_404(endpoint_id)
+    data = posted(request)
+    form = EndpointForm.of(endpoint) if data is None else EndpointForm(data)
+    if form.is_valid():
+        try:
+            services.change_endpoint(endpoint=endpoint, **form.cleaned_data, by=actor_of(request))
+        except UserError as error:
+            add_refusal(form, error)
+        else:
+            return said(request, endpoint, "The endpoint is changed.")
+    context = {"form": form, "endpoint": endpoint}
+    return form_page(request, "webhooks/endpoint_form.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@role_required(Role.ADMIN)
+def secret(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """Ask, then make a new secret and show it, this once."""
+    endpoint = endpoint_or_404(endpoint_id)
+    if request.method != "POST":
+        return form_page(request, "webhooks/rotate.html", {"endpoint": endpoint})
+    made = services.rotate_secret(endpoint=endpoint, by=actor_of(request))
+    return form_page(request, "webhooks/secret.html", {"endpoint": endpoint, "secret": made})
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.ADMIN)
+def disable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """Ask, then send nothing more."""
+    endpoint = endpoint_or_404(endpoint_id)
+    if request.method != "POST":
+        waiting = endpoint.deliveries.filter(state="pending").count()
+        context = {"endpoint": endpoint, "waiting": waiting}
+        return form_page(request, "webhooks/disable.html", context)
+    dropped = services.disable_endpoint(endpoint=endpoint, by=actor_of(request))
+    lost = f" {dropped:,} waiting events were dropped." if dropped else ""
+    return said(request, endpoint, f"The endpoint is disabled.{lost}")
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.ADMIN)
+def enable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """Say what was missed, then send again, with it or without."""
+    endpoint = endpoint_or_404(endpoint_id)
+    form = EnableForm(posted(request))
+    if not form.is_valid():
+        context = {"endpoint": endpoint, "form": form, "missed": missed(endpoint).count()}
+        return form_page(request, "webhooks/enable.html", context)
+    sent = services.enable_endpoint(
+        endpoint=endpoint, by=actor_of(request), send_missed=form.cleaned_data["send_missed"]
+    )
+    more = f" {sent:,} missed events are on their way." if sent else ""
+    return said(request, endpoint, f"The endpoint is enabled.{more}")
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.ADMIN)
+def delete(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """Ask, then remove it with its deliveries."""
+    endpoint = endpoint_or_404(endpoint_id)
+    if request.method != "POST":
+        context = {"endpoint": endpoint, "kept": endpoint.deliveries.count()}
+        return form_page(request, "webhooks/delete.html", context)
+    services.delete_endpoint(endpoint=endpoint, by=actor_of(request))
+    return gone(request, "The endpoint is deleted.")
