@@ -212,6 +212,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "messages": _MESSAGES,
         "transfers": [],
     },
+    "ConversationRow": _ROW,
     "Conversations": _page(_ROW),
     "AppendIn": {"after": 2, "messages": [{"role": "user", "content": "One more thing."}]},
     "CloseIn": {"disconnection_reason": "user_hangup"},

@@ -1,12 +1,10 @@
 """Shapes that every part of the API uses."""
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 
 from ninja import Schema
-from pydantic import ConfigDict, Field
-
-T = TypeVar("T")
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 Time = Annotated[datetime, Field(description="ISO 8601 with a zone.")]
 TimeIn = datetime | Annotated[float, Field(ge=0)]
@@ -40,21 +38,21 @@ class Error(Shape):
     error: ErrorBody
 
 
-class Page(Shape, Generic[T]):
+class Page(Shape):
     """One page of a list."""
 
-    items: list[T]
     next_cursor: str | None
     """Give it as `cursor` to get the next page; null on the last one."""
 
 
-def page_of(item: type[T], name: str) -> type[Page[T]]:
+def page_of(item: type[Shape], name: str) -> type[BaseModel]:
     """A page of these, under a name of its own; ``total`` comes where it was asked for."""
-
-    class Listed(Page[item]):  # type: ignore[valid-type]  # made for each kind of row
-        total: Annotated[int, Field(ge=0)] = 0
-        """How many there are in all; only with `include_total=true`."""
-
-    Listed.__name__ = Listed.__qualname__ = name
-    Listed.__doc__ = f"One page of {item.__name__} objects."
-    return Listed
+    total = Field(default=0, ge=0, description="How many in all; only with `include_total=true`.")
+    page: type[BaseModel] = create_model(
+        name,
+        __base__=Page,
+        __doc__="One page of a list.",
+        items=(list[item], ...),  # type: ignore[valid-type]
+        total=(int, total),
+    )
+    return page

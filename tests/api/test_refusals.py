@@ -1,0 +1,137 @@
+"""One shape for every refusal, whoever makes it."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apps.accounts.models import Role
+from tests.factories import make_agent
+
+from .conftest import Caller, CallerOf
+
+pytestmark = [pytest.mark.django_db]
+
+
+def error_of(response: Any, status: int) -> dict[str, Any]:
+    assert response.status_code == status, response.content[:300]
+    assert response.headers["Content-Type"] == "application/json"
+    body = json.loads(response.content)
+    assert set(body) == {"error"}
+    error: dict[str, Any] = body["error"]
+    assert error["message"]
+    assert isinstance(error["fields"], dict)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("POST", "/conversations/conv_x/nowhere", 404, "not_found"),
+        ("PUT", "/conversations", 405, "method_not_allowed"),
+        ("DELETE", "/backfills", 405, "method_not_allowed"),
+        ("PATCH", "/docs", 405, "method_not_allowed"),
+    ],
+)
+def test_addresses_and_methods_that_are_not_there(
+    operator: Caller, method: str, path: str, status: int, code: str
+) -> None:
+    answer = operator.send(method, path)
+    assert error_of(answer, status)["code"] == code
+    if status == 405:
+        assert answer.headers["Allow"]
+        assert answer.headers["Allow"] in error_of(answer, 405)["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b"nonsense",
+        b'{"name": NaN}',
+        b'{"name": -Infinity}',
+        b'{"name": "a", "name": "b"}',
+        b'{"name": {"a": 1, "a": 2}}',
+        b"\xff\xfe\x00",
+        b'{"name": ' + b"9" * 5_000 + b"}",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+    ],
+    ids=lambda body: body[:20].decode(errors="replace"),
+)
+def test_what_is_not_json_is_refused(editor: Caller, body: bytes) -> None:
+    answer = editor.client.generic(
+        "POST", "/api/agents", body, content_type="application/json", headers=editor.headers
+    )
+    assert error_of(answer, 400)["code"] == "not_json"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/agents", "application/x-www-form-urlencoded"),
+        ("/agents", "multipart/form-data; boundary=x"),
+        ("/agents", "text/plain"),
+        ("/conversations/bulk", "application/x-www-form-urlencoded"),
+        ("/conversations/bulk", "application/json"),
+    ],
+)
+def test_other_kinds_of_body_are_refused(caller_of: CallerOf, path: str, kind: str) -> None:
+    admin = caller_of(Role.ADMIN)
+    answer = admin.client.generic(
+        "POST", f"/api{path}", b"{}", content_type=kind, headers=admin.headers
+    )
+    error = error_of(answer, 415)
+    assert error["code"] == "unsupported_media_type"
+    assert "Content-Type: application/" in error["message"]
+
+
+def test_a_compressed_body_is_refused_in_words(editor: Caller) -> None:
+    headers = {**editor.headers, "Content-Encoding": "gzip"}
+    answer = editor.client.generic(
+        "POST", "/api/agents", b"\x1f\x8b", content_type="application/json", headers=headers
+    )
+    assert "gzip" in error_of(answer, 415)["message"]
+
+
+def test_a_kind_of_json_is_json(editor: Caller) -> None:
+    answer = editor.client.generic(
+        "POST",
+        "/api/agents",
+        b'{"name": "A", "channel": "voice"}',
+        content_type="application/vnd.api+json",
+        headers=editor.headers,
+    )
+    assert answer.status_code == 201
+
+
+def test_a_failure_of_ours_has_the_shape_too(
+    viewer: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("a secret of ours")
+
+    monkeypatch.setattr("apps.api.agents._agents", fail)
+    viewer.client.raise_request_exception = False
+    answer = viewer.get("/agents")
+    assert error_of(answer, 500)["code"] == "internal"
+    assert b"secret" not in answer.content
+
+
+def test_a_host_that_is_not_ours_is_refused(client: Client) -> None:
+    answer = client.get("/api/agents", headers={"Host": "evil.example"})
+    assert error_of(answer, 400)["code"] == "bad_request"
+
+
+def test_what_comes_later_is_refused_in_words(operator: Caller) -> None:
+    make_agent()
+    for more in ({"budget": "12.50"}, {"lane": "economy"}):
+        answer = operator.post("/backfills", {"channel": "voice", **more})
+        assert error_of(answer, 422)["code"] == "not_available"
+
+
+def test_answers_are_not_kept_by_caches(viewer: Caller) -> None:
+    assert viewer.get("/agents").headers["Cache-Control"] == "private, no-store"
