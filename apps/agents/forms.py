@@ -87,10 +87,10 @@ class AgentForm(forms.Form):
         help_text="Dollars per million tokens. It can be changed at any time.",
     )
     start = forms.ChoiceField(
-        label="Fields",
+        label="Start from",
         required=False,
         choices=lambda: start_choices("Default prompts, no fields of its own"),
-        help_text="To start from. Everything can be edited afterwards.",
+        help_text="Everything can be edited afterwards.",
         error_messages={"invalid_choice": "%(value)s is neither a template nor an agent."},
     )
 

@@ -43,7 +43,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What starting from ``source`` does; ``changes`` are for ``services.save_draft``."""
+    """What starting from ``source`` does; ``columns`` are the history columns that change, and
+    ``changes`` are for ``services.save_draft``."""
 
     source: Source
     how: How
@@ -103,7 +104,7 @@ def plan_start(
         removed=gone,
         switched_off=off,
         switched_on=on,
-        columns=columns,
+        columns={c: n for c, n in columns.items() if content.columns.as_dict()[c] != n},
         prompt=prompt,
         changes={"analysis": analysis, "columns": columns},
     )
