@@ -9,13 +9,15 @@ from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.agents.models import Agent, AgentVersion, AgentVersionQuerySet
 from apps.agents.services import create_agent, publish, save_draft
+from apps.agents.starting import Source, template_source
+from apps.agents.templates import BY_KEY, TEMPLATES
 
 from . import lists
 from .errors import read_object, refuse_unknown
 from .openapi import Answer, operation
 from .parameters import PAGE
-from .presenting import agent_json, version_json
-from .reading import text
+from .presenting import agent_json, template_json, version_json
+from .reading import InvalidValue, text
 from .shapes import agents as shapes
 from .writes import write
 
@@ -34,13 +36,14 @@ router = Router(tags=["Agents"])
 )
 @write(Role.EDITOR)
 def create(request: HttpRequest) -> HttpResponse:
-    """With its first draft, V0, at the default prompts."""
+    """With its first draft, V0, at the default prompts or from a template."""
     body = read_object(request)
-    refuse_unknown(body, {"name", "channel"})
+    refuse_unknown(body, {"name", "channel", "template"})
     agent = create_agent(
         name=text(body, "name"),
         channel=text(body, "channel"),
         by=actor_of(request),
+        start=_start(text(body, "template")),
     )
     return JsonResponse(agent_json(_agent(agent.public_id)), status=201)
 
@@ -59,6 +62,19 @@ def many(request: HttpRequest) -> HttpResponse:
     """By name; each with its draft."""
     lists.only(request)
     return lists.answer(request, _agents(), order=["name"], show=agent_json)
+
+
+@router.get(
+    "/templates",
+    **operation(
+        "listTemplates",
+        "Templates of fields",
+        answers={200: Answer(shapes.Templates, "All templates; there are no pages.")},
+    ),
+)
+def templates(request: HttpRequest) -> HttpResponse:
+    """Fields and an analysis prompt to begin with, as `POST /api/agents` takes them."""
+    return JsonResponse({"items": [template_json(template) for template in TEMPLATES]})
 
 
 @router.get(
@@ -132,6 +148,16 @@ def versions(request: HttpRequest, agent_id: str) -> HttpResponse:
     lists.only(request)
     _agent(agent_id)
     return lists.answer(request, _versions(agent_id), order=["-number"], show=version_json)
+
+
+def _start(key: str) -> Source | None:
+    """The template of a key. Raises InvalidValue for one that there is not."""
+    if key and key not in BY_KEY:
+        known = ", ".join(BY_KEY)
+        raise InvalidValue(
+            f"There is no template {key[:60]}; there are {known}.", {"template": f"One of {known}."}
+        )
+    return template_source(BY_KEY[key]) if key else None
 
 
 def _versions(agent_id: str) -> AgentVersionQuerySet:

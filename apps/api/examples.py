@@ -232,6 +232,18 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "AgentIn": {"name": "Billing line", "channel": "voice"},
     "Agent": _AGENT,
     "Agents": _page(_AGENT),
+    "Templates": {
+        "items": [
+            {
+                "key": "support_short",
+                "title": "Support, short",
+                "purpose": "Six fields for every support conversation.",
+                "schema": _DRAFT["analysis"]["schema"],
+                "instructions": "Judge each conversation from the outside.",
+                "columns": {"summary": "summary", "outcome": "resolved"},
+            }
+        ]
+    },
     "DraftIn": {
         "analysis": {
             "built_ins": {"call_summary": {"prompt": "In five words."}},

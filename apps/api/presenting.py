@@ -4,6 +4,7 @@ from typing import Any
 
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.services import draft_document
+from apps.agents.templates import Template
 
 
 def agent_json(agent: Agent) -> dict[str, Any]:
@@ -18,6 +19,18 @@ def agent_json(agent: Agent) -> dict[str, Any]:
         "deactivated": agent.deactivated_at is not None,
         "draft": {"version": draft.number, **draft_document(draft)},
         "latest_published": max(published, default=None),
+    }
+
+
+def template_json(template: Template) -> dict[str, Any]:
+    """A template as it would go into a draft."""
+    return {
+        "key": template.key,
+        "title": template.title,
+        "purpose": template.purpose,
+        "schema": template.schema(),
+        "instructions": template.instructions,
+        "columns": template.columns,
     }
 
 

@@ -147,6 +147,7 @@ ACCESS: dict[str, Needs] = {
     "/api/conversations/<conversation_id>/analyses": page(VIEWER),
     "/api/conversations/<conversation_id>/analysis/rerun": action(OPERATOR),
     "/api/agents": {"GET": VIEWER, "POST": EDITOR},
+    "/api/agents/templates": page(VIEWER),
     "/api/agents/<agent_id>": page(VIEWER),
     "/api/agents/<agent_id>/draft": {"PATCH": EDITOR},
     "/api/agents/<agent_id>/publish": action(EDITOR),

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from apps.agents.models import Channel
 
-from .common import JsonObject, Shape, Time, page_of
+from .common import Closed, JsonObject, Shape, Time, page_of
 from .conversations import Count
 
 
@@ -18,7 +18,7 @@ class BuiltIn(Shape):
     required: bool
 
 
-class BuiltInIn(Shape):
+class BuiltInIn(Closed):
     """Changes of one built-in category."""
 
     prompt: Annotated[str | None, Field(max_length=100_000)] = None
@@ -39,7 +39,7 @@ class AnalysisPart(Shape):
     """The agent's own fields: a JSON Schema of an object."""
 
 
-class AnalysisPartIn(Shape):
+class AnalysisPartIn(Closed):
     """Changes of what an analysis asks."""
 
     model: str = ""
@@ -62,7 +62,7 @@ class PostAnalysis(Shape):
     """Days after which conversations are erased by themselves; null: never. Set by admins."""
 
 
-class PostAnalysisIn(Shape):
+class PostAnalysisIn(Closed):
     """Changes of when an analysis starts by itself."""
 
     enabled: bool = True
@@ -82,7 +82,7 @@ class Columns(Shape):
     sentiment: str
 
 
-class ColumnsIn(Shape):
+class ColumnsIn(Closed):
     """Changes of what feeds the history columns."""
 
     summary: str = ""
@@ -99,7 +99,7 @@ class Draft(Shape):
     columns: Columns
 
 
-class DraftIn(Shape):
+class DraftIn(Closed):
     """Any part of a draft; what is left out stays as it is."""
 
     analysis: AnalysisPartIn | None = None
@@ -118,11 +118,35 @@ class Agent(Shape):
     latest_published: Count | None
 
 
-class AgentIn(Shape):
+class AgentIn(Closed):
     """A new agent."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     channel: Channel
+    template: Literal[
+        "customer_support", "support_short", "sales_qualification", "quality_assurance"
+    ] | None = None  # fmt: skip
+    """The template whose fields and analysis prompt it begins with; see `GET
+    /api/agents/templates`."""
+
+
+class Template(Shape):
+    """Fields and an analysis prompt to begin with."""
+
+    key: str
+    title: str
+    purpose: str
+    schema_: Annotated[JsonObject, Field(alias="schema")]
+    instructions: str
+    columns: dict[str, str]
+    """The history columns that its fields feed; the built-in categories of these are switched
+    off."""
+
+
+class Templates(Shape):
+    """All templates."""
+
+    items: list[Template]
 
 
 class Version(Shape):
@@ -140,7 +164,7 @@ class Version(Shape):
     columns: Columns
 
 
-class PublishIn(Shape):
+class PublishIn(Closed):
     """What to say of the version that is published."""
 
     title: Annotated[str, Field(max_length=200)] = ""

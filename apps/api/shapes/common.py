@@ -21,6 +21,12 @@ class Shape(Schema):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
+class Closed(Shape):
+    """A body in which an unknown key is refused: a typing error must not pass."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+
+
 class ErrorBody(Shape):
     """What was refused and why."""
 
