@@ -65,7 +65,13 @@ app.conf.update(
             "schedule": 3600.0,
             "options": {"queue": "maintenance", "expires": 3600.0},
         }
-        for name in ("accounts.purge", "analysis.purge", "intake.purge", "webhooks.purge")
+        for name in (
+            "accounts.purge",
+            "analysis.purge",
+            "intake.purge",
+            "intake.release",
+            "webhooks.purge",
+        )
     }
     | {
         # Asked for when somebody clicks; this only finds what a dead process left.

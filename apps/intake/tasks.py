@@ -3,7 +3,9 @@
 from celery import shared_task
 from django.utils import timezone
 
-from . import lifecycle, replaying, retention
+from apps.agents.models import Agent
+
+from . import lifecycle, releasing, replaying, retention
 
 
 @shared_task(name="intake.sweep")
@@ -22,3 +24,13 @@ def purge() -> None:
 def replay() -> None:
     """Take in once more what somebody asked to be replayed."""
     replaying.replay_waiting()
+
+
+@shared_task(name="intake.release")
+def release(agent_id: str = "") -> None:
+    """Go on with what waited for this agent to be set up; without one, for any of late."""
+    if agent_id:
+        for agent in Agent.objects.filter(public_id=agent_id):
+            releasing.release(agent=agent)
+    else:
+        releasing.release_recent(now=timezone.now())

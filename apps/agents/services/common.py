@@ -11,6 +11,7 @@ from apps.agents.contents import Content, content_of_save, fill_version
 from apps.agents.diffs import diff_contents
 from apps.agents.models import Agent, AgentVersion, ConfigSave
 from apps.agents.plans import config_of
+from apps.core.tasks import enqueue
 from apps.llm.models import LanguageModel
 
 from .refusals import AgentDeactivated, DraftConflict
@@ -89,6 +90,8 @@ def configured(agent: Agent, by: Actor) -> None:
         agent.unconfigured = False
         agent.save(update_fields=["unconfigured"])
         audit.record(by=by, verb="agent.configured", target=agent.public_id)
+        # What arrived meanwhile waits for this: the room above goes on with it.
+        enqueue("intake.release", queue="maintenance", agent_id=agent.public_id)
 
 
 def name_faults(name: str) -> list[Fault]:
