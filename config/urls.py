@@ -16,7 +16,6 @@ urlpatterns = [
     path("backfills/", include("apps.backfills.urls")),
     path("intake/", include("apps.intake.urls")),
     path("webhooks/", include("apps.webhooks.urls")),
-    path("intake/", include("apps.intake.urls")),
     path("api/", include("apps.api.urls")),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz, name="healthz"),
