@@ -18,6 +18,10 @@ RECENTLY = timedelta(hours=24)
 SHOWN = 100_000
 """Characters of a payload on its page; the download has all of it."""
 PER_PAGE = 50
+_TURNING = {
+    code: f"\\u{code:04x}"
+    for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
 
 CODES = {
     "": "other",
@@ -109,12 +113,17 @@ class Shown:
 
 
 def shown(payload: IntakePayload) -> Shown:
-    """JSON indented; what is none as it came, bytes that are no text as escapes."""
+    """JSON indented; what is none as it came, bytes that are no text as escapes.
+
+    Characters that turn the direction of what follows are written as escapes too: on this page
+    nobody should read something else than what arrived.
+    """
     if payload.raw is not None:
         text = bytes(payload.raw).decode(errors="backslashreplace").replace("\0", "\\x00")
     else:
         text = json_pretty(payload.body)
-    return Shown(text[:SHOWN], payload.size or len(content(payload)), len(text) > SHOWN)
+    is_cut = len(text) > SHOWN
+    return Shown(text[:SHOWN].translate(_TURNING), payload.size or len(content(payload)), is_cut)
 
 
 def content(payload: IntakePayload) -> bytes:

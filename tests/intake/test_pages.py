@@ -201,7 +201,8 @@ def test_a_payload_is_shown_whole_and_harmless(client: Client, source: IntakeSou
 
     assert HTML not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert RTL in page
+    assert "خط الفواتير \\u202e abc" in page
+    assert RTL not in page
     assert "Replay" in page
     assert "<html" not in fragment
     assert f"/intake/sources/{source.public_id}/" in page
