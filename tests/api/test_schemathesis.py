@@ -34,6 +34,7 @@ from apps.accounts.models import Role
 from apps.api.urls import api
 from apps.backfills.options import Options
 from apps.backfills.services import start
+from apps.webhooks.services import create_endpoint
 from tests.factories import make_agent, make_conversation, make_conversations
 
 load_all_checks()
@@ -104,7 +105,11 @@ def things() -> dict[str, str]:
     conversation = make_conversation(agent)
     make_conversations(agent, 2)
     run = start(channel="voice", params={}, options=Options(), by=BY)
+    endpoint, _ = create_endpoint(
+        url="https://1.1.1.1/hook", events=["conversation.analyzed"], agent=None, by=BY
+    )
     return {
+        "webhook_id": endpoint.public_id,
         "conversation_id": conversation.public_id,
         "agent_id": agent.public_id,
         "backfill_id": run.public_id,
@@ -171,10 +176,14 @@ def _name_what_exists(case: Case, things: dict[str, str]) -> None:
     for body in case.body if isinstance(case.body, list) else [case.body]:
         if not isinstance(body, dict):
             continue
-        if "agent_id" in body:
+        if "agent_id" in body and "webhooks" in case.operation.path:
+            body["agent_id"] = things["agent_id"]
+        elif "agent_id" in body:
             body |= {"agent_id": things["agent_id"], "channel": "voice"}
         if case.operation.path.startswith("/api/backfills"):
             body["channel"] = "voice"
+        if "url" in body:
+            body["url"] = "https://1.1.1.1/hook"
         for name in (*UNKNOWABLE, "started_at", "ended_at"):
             body.pop(name, None)
         for message in body.get("messages") or ():

@@ -9,23 +9,23 @@ from apps.backfills.models import ItemState, PauseReason, State
 from apps.conversations.models import Reason
 from apps.llm.errors import ErrorCode
 
-from .common import Error, JsonObject, Money, Shape, Time, page_of
+from .common import Closed, Error, JsonObject, Money, Shape, Time, page_of
 from .conversations import Count, SideEffects
 
 
-class SampleByCount(Shape):
+class SampleByCount(Closed):
     """So many of those that match, drawn by their ids: the same ones each time."""
 
     count: Annotated[int, Field(ge=1, le=10_000_000)]
 
 
-class SampleByShare(Shape):
+class SampleByShare(Closed):
     """A share of those that match, drawn by their ids: the same ones each time."""
 
     percent: Annotated[float, Field(gt=0, le=100)]
 
 
-class BackfillIn(Shape):
+class BackfillIn(Closed):
     """Which conversations to analyse again, and how."""
 
     channel: Channel
@@ -48,7 +48,7 @@ class StartIn(BackfillIn):
     """What the preview answered: holds the start to its figures, and starts one run only."""
 
 
-class NothingIn(Shape):
+class NothingIn(Closed):
     """An empty object, or no body at all."""
 
 

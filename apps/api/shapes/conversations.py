@@ -16,7 +16,7 @@ from apps.conversations.models import (
 )
 from apps.llm.errors import ErrorCode
 
-from .common import ErrorBody, JsonObject, Money, Shape, Time, TimeIn, page_of
+from .common import Closed, ErrorBody, JsonObject, Money, Shape, Time, TimeIn, page_of
 
 Count = Annotated[int, Field(ge=0)]
 Role = Literal["agent", "user", "system", "tool_call", "tool_result", "transfer", "dtmf", "event"]
@@ -165,7 +165,7 @@ class ConversationIn(Shape):
     """A result that another platform made: stored as *imported*, and not made again."""
 
 
-class AppendIn(Shape):
+class AppendIn(Closed):
     """Messages to put behind those that are there."""
 
     messages: list[MessageIn]
@@ -173,7 +173,7 @@ class AppendIn(Shape):
     """How many messages come before these. Those that are there already are not added again."""
 
 
-class CloseIn(Shape):
+class CloseIn(Closed):
     """How it ended, as far as it is known."""
 
     status: Literal["ended", "error", "not_connected"] | None = None
@@ -252,14 +252,14 @@ class Analysis(Shape):
     finished_at: Time | None
 
 
-class SideEffects(Shape):
+class SideEffects(Closed):
     """What else follows from the results."""
 
     contacts: bool = True
     webhooks: Literal["off", "changed", "all"] = "off"
 
 
-class RerunIn(Shape):
+class RerunIn(Closed):
     """By which prompts to run again."""
 
     version: Annotated[int | None, Field(ge=0, le=2**31 - 1)] = None

@@ -6,12 +6,12 @@ from pydantic import Field
 
 from apps.webhooks.models import DeliveryState, EventType
 
-from .common import Shape, Time, page_of
+from .common import Closed, Shape, Time, page_of
 
 WebhookUrl = Annotated[str, Field(max_length=2000, examples=["https://example.com/hooks/debrief"])]
 
 
-class WebhookIn(Shape):
+class WebhookIn(Closed):
     """Where to send what."""
 
     url: WebhookUrl
@@ -42,7 +42,7 @@ class NewWebhook(Webhook):
     secret: Annotated[str, Field(pattern=r"^whsec_")]
 
 
-class TestIn(Shape):
+class TestIn(Closed):
     """Which events to send an example of; left out, each that the endpoint wants."""
 
     events: list[EventType] = []
