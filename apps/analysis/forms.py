@@ -2,8 +2,27 @@
 
 from django import forms
 
+from .effects import SideEffects, Webhooks
 
-class RerunForm(forms.Form):
+
+class SideEffectsForm(forms.Form):
+    """What a new result sets off, chosen where it is asked for (product 5.3)."""
+
+    webhooks = forms.ChoiceField(
+        label="Tell webhooks",
+        choices=Webhooks.choices,
+        required=False,
+        initial=Webhooks.OFF,
+        error_messages={"invalid_choice": "Webhooks is off, changed or all, not “%(value)s”."},
+    )
+
+    @property
+    def side_effects(self) -> SideEffects:
+        """The choice of a valid form; what was left out is off."""
+        return SideEffects(webhooks=self.cleaned_data.get("webhooks") or Webhooks.OFF.value)
+
+
+class RerunForm(SideEffectsForm):
     """What the rerun dialog showed, so that nobody pays for another config than they saw."""
 
     config = forms.RegexField(r"^[0-9a-f]{64}$", required=False, widget=forms.HiddenInput)

@@ -17,6 +17,7 @@ from apps.analysis.estimates import learn_from
 from apps.analysis.models import Analysis
 
 from .models import Backfill, State
+from .telling import tell_completed
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ def _close(run: Backfill) -> bool:
         audit.record(
             by=Actor.system("backfill"), verb=f"backfill.{now.state}", target=now.public_id
         )
+        tell_completed(now)
     return True
 
 

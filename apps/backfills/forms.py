@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
+from apps.analysis.forms import SideEffectsForm
 from apps.conversations.filters import FilterError, FilterSpec, field_named, parse, rows
 from apps.conversations.filters.kinds import split_name
 
@@ -15,14 +16,14 @@ from .options import InvalidOptions, Options, read_options
 #: Names of the form that are no filters, and those of a history page that a run has no use for.
 OWN = {
     *("channel", "csrfmiddlewaretoken", "token", "show", "add", "remove"),
-    *("sample", "sample_unit", "include_analyzed"),
+    *("sample", "sample_unit", "include_analyzed", "webhooks"),
 }
 OF_A_PAGE = {"sort", "columns", "cursor", "all_matching"}
 
 Params = dict[str, list[str]]
 
 
-class OptionsForm(forms.Form):
+class OptionsForm(SideEffectsForm):
     """The folded options of the form. ``options`` is None while something is wrong."""
 
     sample = forms.DecimalField(
@@ -47,7 +48,11 @@ class OptionsForm(forms.Form):
             return data
         try:
             self.options = read_options(
-                {"include_analyzed": data["include_analyzed"], "sample": _sample(data)}
+                {
+                    "include_analyzed": data["include_analyzed"],
+                    "sample": _sample(data),
+                    "side_effects": self.side_effects.as_dict(),
+                }
             )
         except InvalidOptions as error:
             self.add_error("sample", error.fields.get("sample", error.message))

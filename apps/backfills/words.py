@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.agents.models import Agent, Channel
+from apps.analysis.effects import Webhooks, read_side_effects
 from apps.conversations.filters.kinds import operator_label, split_name
 from apps.conversations.filters.registry import static_fields
 from apps.core.display import duration, number
@@ -93,6 +94,10 @@ def asked_options(run: Backfill) -> str:
         parts.append(f"a sample of {number(sample['percent'])}%")
     again = bool(run.options.get("include_analyzed"))
     parts.append("those that had this result again" if again else "only what lacked this result")
+    webhooks = read_side_effects(run.options.get("side_effects")).webhooks
+    if webhooks != Webhooks.OFF:
+        told = "what changed" if webhooks == Webhooks.CHANGED else "every result"
+        parts.append(f"webhooks told of {told}")
     return " · ".join(parts)
 
 

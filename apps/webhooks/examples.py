@@ -70,8 +70,11 @@ def _ended(now: str | None) -> dict[str, Any]:
     return {
         **_ABOUT,
         "timestamp": now,
+        "agent_version": 3,
         "status": "ended",
+        "ended_at": "2025-01-18T15:30:00Z",
         "disconnection_reason": "user_hangup",
+        "message_count": 14,
         "conversation": _CONVERSATION,
     }
 

@@ -8,6 +8,7 @@ from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.analysis import pages
+from apps.analysis.forms import SideEffectsForm
 from apps.analysis.given import UnableToRestore
 from apps.analysis.given import restore as restore_result
 from apps.analysis.models import Analysis
@@ -30,8 +31,11 @@ def restore(request: HttpRequest, conv_id: str, an_id: str) -> HttpResponse:
     links = links_of(request, found)
     if request.method != "POST":
         return _dialog(request, found, analysis, links)
+    form = SideEffectsForm(request.POST)
+    if not form.is_valid():
+        return _dialog(request, found, analysis, links, form=form)
     try:
-        restore_result(analysis=analysis, by=actor_of(request))
+        restore_result(analysis=analysis, by=actor_of(request), side_effects=form.side_effects)
     except UnableToRestore as error:
         return _dialog(request, found, analysis, links, error=error.message)
     if wants_fragment(request):
@@ -46,6 +50,7 @@ def _dialog(
     analysis: Analysis,
     links: pages.Links,
     *,
+    form: SideEffectsForm | None = None,
     error: str = "",
 ) -> HttpResponse:
     current = pages.analyses_of(found).filter(is_current=True).first()
@@ -56,6 +61,7 @@ def _dialog(
         "by_whom": pages.by_whom(analysis),
         "links": links,
         "error": error,
+        "form": form or SideEffectsForm(),
         "possible": analysis.state == "succeeded" and not analysis.is_current,
         "changed": [change for change in changes if change.changed],
         "nav": "calls" if found.channel == "voice" else "chats",

@@ -34,11 +34,16 @@ def rerun(request: HttpRequest, conv_id: str) -> HttpResponse:
         return _dialog(request, found)
     form = RerunForm(request.POST)
     plan = plan_rerun(found)
-    shown = form.cleaned_data["config"] if form.is_valid() else "unreadable"
+    form.is_valid()
+    if "webhooks" in form.errors:
+        return _dialog(request, found, form=form)
+    shown = form.cleaned_data.get("config", "unreadable")
     if shown and shown != plan.config.sha256:
-        return _dialog(request, found, notice=CHANGED_MEANWHILE)
+        return _dialog(request, found, form=form, notice=CHANGED_MEANWHILE)
     try:
-        analysis = request_rerun(conversation=found, by=actor_of(request))
+        analysis = request_rerun(
+            conversation=found, by=actor_of(request), side_effects=form.side_effects
+        )
     except UnableToRerun as error:
         return _dialog(request, found, error=error.message)
     if wants_fragment(request):
@@ -48,7 +53,12 @@ def rerun(request: HttpRequest, conv_id: str) -> HttpResponse:
 
 
 def _dialog(
-    request: HttpRequest, found: Conversation, *, error: str = "", notice: str = ""
+    request: HttpRequest,
+    found: Conversation,
+    *,
+    form: RerunForm | None = None,
+    error: str = "",
+    notice: str = "",
 ) -> HttpResponse:
     standing = pages.standing_of(found)
     context: dict[str, Any] = {
@@ -58,6 +68,7 @@ def _dialog(
         "standing": standing,
         "refusal": error or check_rerun(found, at_work=standing.at_work is not None),
         "notice": notice,
+        "form": form or RerunForm(),
         "proposal": pages.propose_rerun(found, standing.current),
         "nav": "calls" if found.channel == "voice" else "chats",
     }

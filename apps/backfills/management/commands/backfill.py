@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Channel
+from apps.analysis.effects import Webhooks
 from apps.backfills import services
 from apps.backfills.figures import Figures, figures_of
 from apps.backfills.models import Backfill, State
@@ -43,6 +44,10 @@ class Command(BaseCommand):
             "--include-analyzed", action="store_true",
             help="Also those that have a result of exactly these prompts.",
         )  # fmt: skip
+        parser.add_argument(
+            "--webhooks", choices=Webhooks.values, default=Webhooks.OFF.value,
+            help="Which results to tell webhook endpoints of; none unless asked.",
+        )  # fmt: skip
         parser.add_argument("--dry-run", action="store_true", help="Only show the figures.")
         parser.add_argument("--wait", action="store_true", help="Stay until it has ended.")
         parser.add_argument("--yes", action="store_true", help="Do not ask before starting.")
@@ -57,7 +62,11 @@ class Command(BaseCommand):
         channel = given["channel"]
         spec = parse(channel, from_arguments(given["filters"]))
         options = read_options(
-            {"sample": _sample(given["sample"]), "include_analyzed": given["include_analyzed"]}
+            {
+                "sample": _sample(given["sample"]),
+                "include_analyzed": given["include_analyzed"],
+                "side_effects": {"webhooks": given["webhooks"]},
+            }
         )
         figures = self._show(spec, options)
         if figures.why_nothing:
