@@ -89,6 +89,14 @@ class SecretForm(forms.Form):
     secret = _secret()
 
 
+class AgentField(forms.ModelChoiceField[Agent]):
+    """One of our agents: two may have one name, so the channel and the state stand with it."""
+
+    def label_from_instance(self, obj: Agent) -> str:
+        state = " · not set up" if obj.unconfigured else ""
+        return f"{obj.name} · {obj.get_channel_display()}{state}"
+
+
 class AgentForm(forms.Form):
     """Which agent of ours one of theirs is."""
 
@@ -98,7 +106,7 @@ class AgentForm(forms.Form):
         help_text="Its id there, as its payloads name it.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
     )
-    agent = forms.ModelChoiceField(
+    agent = AgentField(
         label="Is our agent",
         queryset=Agent.objects.none(),
         to_field_name="public_id",
@@ -109,15 +117,8 @@ class AgentForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["agent"]
-        assert isinstance(field, forms.ModelChoiceField)
+        assert isinstance(field, AgentField)
         field.queryset = Agent.objects.active().in_page_order()
-        # Two agents may have one name: the channel, and whether it is set up, tell them apart.
-        field.label_from_instance = _agent_label  # type: ignore[method-assign]
-
-
-def _agent_label(agent: Any) -> str:
-    state = " · not set up" if agent.unconfigured else ""
-    return f"{agent.name} · {agent.get_channel_display()}{state}"
 
 
 class PayloadFilterForm(forms.Form):

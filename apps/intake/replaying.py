@@ -6,6 +6,7 @@ in the order in which they arrived. A worker that dies leaves marked rows, which
 
 import logging
 from collections.abc import Mapping
+from typing import cast
 
 from django.db import transaction
 from django.utils import timezone
@@ -19,7 +20,7 @@ from apps.core.errors import Conflict
 from apps.core.tasks import enqueue
 
 from .models import IntakePayload, LineDoor, PayloadQuerySet, PayloadState
-from .services import default_agents, take_in_one
+from .services import Line, default_agents, take_in_one
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def _again(payload: IntakePayload, by: Actor) -> IntakePayload:
 
 
 def _take_line(payload: IntakePayload, by: Actor) -> None:
-    line = bytes(payload.raw) if payload.raw is not None else payload.body
+    line: Line = bytes(payload.raw) if payload.raw is not None else cast("Line", payload.body)
     try:
         stored = take_in_one(
             line=line,

@@ -99,12 +99,11 @@ def change_source(
     Raises SourceRefused and NameTaken. Writes nothing where nothing changed.
     """
     source = IntakeSource.objects.select_for_update(no_key=True).get(pk=source.pk)
-    wanted = {
-        "name": source.name if name is None else name.strip(),
-        "platform_analysis": platform_analysis or source.platform_analysis,
-        "wait_minutes": source.wait_minutes if wait_minutes is None else wait_minutes,
-    }
-    _refuse(_faults(source.kind, **wanted))
+    name = source.name if name is None else name.strip()
+    rule = platform_analysis or source.platform_analysis
+    minutes = source.wait_minutes if wait_minutes is None else wait_minutes
+    _refuse(_faults(source.kind, name, rule, minutes))
+    wanted = {"name": name, "platform_analysis": rule, "wait_minutes": minutes}
     changed = {
         field: [getattr(source, field), value]
         for field, value in wanted.items()

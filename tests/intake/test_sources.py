@@ -61,9 +61,9 @@ def test_a_platform_that_names_its_secret_later_gets_its_door_first() -> None:
 
     set_secret(source=source, secret=" wsec_abc ", by=BY)
 
-    source.refresh_from_db()
-    assert source.secret_set_at is not None
-    assert decrypt(source.secret_encrypted) == "wsec_abc"
+    stored = IntakeSource.objects.get()
+    assert stored.secret_set_at is not None
+    assert decrypt(stored.secret_encrypted) == "wsec_abc"
     assert verbs()[-1] == "intake_source.secret_set"
 
 
