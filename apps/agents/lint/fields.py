@@ -34,9 +34,9 @@ _YES_NO = re.compile(
     r"^\s*whether\b|\byes\s*(?:or|/)\s*no\b|\btrue\s*(?:or|/)\s*false\b", re.IGNORECASE
 )
 _RANGE = re.compile(
-    r"(?<![\d.])(\d{1,4})\s*(?:-|–|to|and|through)\s*(\d{1,4})(?![\d.])", re.IGNORECASE
+    r"(?<![\d.])(\d{1,4})\s*(?:-|–|to|and|through)\s*(\d{1,4})(?!\d|\.\d)", re.IGNORECASE
 )
-_HOW_MANY = re.compile(r"\bhow many\b|\bnumber of\b|\bfrom \d+ to \d+\b", re.IGNORECASE)
+_HOW_MANY = re.compile(r"\bhow many\b|\bnumber of \w+s\b|\bfrom \d+ to \d+\b", re.IGNORECASE)
 _AT_MOST = re.compile(r"\b(?:at most|up to|no more than|maximum|not more than)\b", re.IGNORECASE)
 
 
