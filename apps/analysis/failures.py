@@ -3,6 +3,9 @@
 from apps.core import display
 from apps.llm.errors import ErrorCode
 
+#: Codes whose own message says all that the label says, and more exactly.
+_TOLD_BY_MESSAGE = frozenset({ErrorCode.LENGTH})
+
 
 def failure_sentence(code: str, message: str = "") -> str:
     """A failure in words: what the code means, then what the provider or we said of it."""
@@ -10,4 +13,4 @@ def failure_sentence(code: str, message: str = "") -> str:
     message = message.strip()
     if not message or message.rstrip(".").lower() == label.lower():
         return f"{label}."
-    return f"{label}. {message}"
+    return message if code in _TOLD_BY_MESSAGE else f"{label}. {message}"

@@ -64,6 +64,11 @@ ACCESS: dict[str, Needs] = {
     "conversations:columns": page(VIEWER),
     "conversations:filter_row": page(VIEWER),
     "conversations:filter_edit": page(VIEWER),
+    # insights
+    "insights:costs": page(VIEWER),
+    "insights:costs_csv": page(VIEWER),
+    "insights:conversations": page(VIEWER),
+    "insights:savings": page(VIEWER),
     # erasing
     "erasing:conversation": form(ADMIN),
     "erasing:selected": form(ADMIN),
@@ -93,6 +98,13 @@ ACCESS: dict[str, Needs] = {
     "analysis:changes": page(VIEWER),
     "analysis:rerun": form(OPERATOR),
     "analysis:restore": form(OPERATOR),
+    "analysis:try_it": {"GET": VIEWER, "POST": OPERATOR},
+    "analysis:trial_new": form(OPERATOR),
+    "analysis:trial_preview": action(OPERATOR),
+    "analysis:trial": page(VIEWER),
+    "analysis:trial_progress": page(VIEWER),
+    "analysis:trial_cancel": action(OPERATOR),
+    "analysis:trial_transcript": page(VIEWER),
     # backfills
     "backfills:list": page(VIEWER),
     "backfills:detail": page(VIEWER),
@@ -124,6 +136,7 @@ ACCESS: dict[str, Needs] = {
     "intake:list": page(ADMIN),
     "intake:replaying": page(ADMIN),
     "intake:replay_all": form(ADMIN),
+    "lifecycle:close": action(OPERATOR),
     "intake:payload": page(ADMIN),
     "intake:payload_raw": page(ADMIN),
     "intake:payload_replay": action(ADMIN),

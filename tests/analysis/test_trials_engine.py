@@ -204,7 +204,7 @@ def test_the_task_runs_beside_a_rerun_and_the_sweep_finds_what_was_not_kicked(
     fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr("apps.analysis.tasks.send", lambda name, **_: sent.append(name) is None)
+    monkeypatch.setattr("apps.analysis.tasks.send", lambda name, **_: sent.append(name))
     host = EngineHost()
     monkeypatch.setattr("apps.analysis.tasks.host", host)
     monkeypatch.setattr("apps.analysis.host.Engine", partial(Engine, idle=0.0))

@@ -35,9 +35,7 @@ def page_context(request: HttpRequest, standing: Standing, tab: str) -> dict[str
         "standing": standing,
         "draft": standing.draft,
         "tab": tab,
-        "tabs": [
-            {"name": name, "title": title, "url": url_of(name, agent)} for name, title in TABS
-        ],
+        "tabs": _tabs(agent),
         "editable": bool(may and may.rank >= 2) and agent.deactivated_at is None,
         "backfill_url": backfill_url(agent),
         "conversations_url": conversations_url(agent),
@@ -45,6 +43,13 @@ def page_context(request: HttpRequest, standing: Standing, tab: str) -> dict[str
         "templates": TEMPLATES,
         "waiting": agent.conversations.count() if agent.unconfigured else 0,
     }
+
+
+def _tabs(agent: Agent) -> list[dict[str, str]]:
+    """The agent's pages, with the one of a room above before the last."""
+    tabs = [{"name": name, "title": title, "url": url_of(name, agent)} for name, title in TABS]
+    above = reverse("analysis:try_it", args=[agent.public_id])
+    return [*tabs[:-1], {"name": "try_it", "title": "Try it", "url": above}, tabs[-1]]
 
 
 def url_of(name: str, agent: Agent) -> str:

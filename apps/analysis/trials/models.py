@@ -5,6 +5,7 @@ away after some days, and what it found in a conversation goes when the conversa
 """
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.db import models
 from django.db.models import Q
@@ -76,6 +77,12 @@ class Trial(models.Model):
 
     def __str__(self) -> str:
         return self.public_id
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it was told to cost nothing."""
+        cost = self.estimate.get("cost")
+        return cost is not None and Decimal(cost) == 0
 
 
 class TrialItem(models.Model):

@@ -1,0 +1,266 @@
+"""A trial as a page shows it: each conversation side by side, and each field over all of them."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import F, Func, JSONField
+
+from apps.analysis import reading
+from apps.analysis.models import Analysis
+from apps.analysis.pages import title_of
+from apps.analysis.presenting import Change, field_schemas, schemas_of, value_of
+from apps.analysis.results import changed_fields
+from apps.conversations.models import Transcript
+from apps.core import display
+
+from .models import Trial, TrialItem
+
+#: Messages of a transcript that are shown at first, and characters of each.
+EXCERPT_MESSAGES = 6
+EXCERPT_CLIP = 320
+#: Values of a field that are told apart; the rest is counted together.
+VALUES_SHOWN = 6
+_LONGEST_VALUE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What a field holds over the conversations tried: how often it is filled, and with what."""
+
+    filled: int
+    of: int
+    counts: tuple[tuple[str, int], ...] = ()
+    note: str = ""
+
+    @property
+    def most(self) -> int:
+        return max((count for _, count in self.counts), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSummary:
+    """One field over everything that was tried. A side is None where nobody asked for the field."""
+
+    name: str
+    before: Side | None
+    after: Side | None
+    changed: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One conversation of a trial: what stood there and what the draft found."""
+
+    item: TrialItem
+    title: str
+    excerpt: tuple[reading.Line, ...]
+    messages: int
+    changed: tuple[Change, ...]
+    same: tuple[Change, ...]
+
+    @property
+    def took(self) -> str:
+        """The time of its requests: “1.4 s”."""
+        return f"{(self.item.latency_ms or 0) / 1000:.1f} s"
+
+    @property
+    def total(self) -> int:
+        return len(self.changed) + len(self.same)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a trial is, and what it took so far. ``cost`` is None where a price is unknown."""
+
+    total: int
+    done: int
+    failed: int
+    cancelled: int
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal | None
+    seconds: float
+    wall_seconds: float
+
+    @property
+    def finished(self) -> int:
+        return self.done + self.failed + self.cancelled
+
+    @property
+    def is_over(self) -> bool:
+        return self.finished >= self.total
+
+
+def items_of(trial: Trial) -> list[TrialItem]:
+    """The items with everything that is told of them, in one query."""
+    rows = trial.items.select_related(
+        "conversation__agent",
+        "conversation__contact",
+        "config__model",
+        "agent_version__agent",
+        "before__config",
+        "before__agent_version__config",
+        "before__agent_version__agent",
+    )
+    return list(rows.defer("conversation__analysis_data", "before__raw_output"))
+
+
+def progress_of(trial: Trial, items: Sequence[TrialItem]) -> Progress:
+    """Counts and sums of the items."""
+    states = Counter(item.state for item in items)
+    paid = [item for item in items if item.is_final and item.state != "cancelled"]
+    unknown = any(item.cost is None for item in paid)
+    ended = [item.finished_at for item in items if item.finished_at]
+    return Progress(
+        total=len(items),
+        done=states["succeeded"],
+        failed=states["failed"],
+        cancelled=states["cancelled"],
+        input_tokens=sum(item.input_tokens or 0 for item in paid),
+        output_tokens=sum(item.output_tokens or 0 for item in paid),
+        cost=None if unknown else sum((item.cost or Decimal(0) for item in paid), Decimal(0)),
+        seconds=sum(item.latency_ms or 0 for item in paid) / 1000,
+        wall_seconds=(max(ended) - trial.created_at).total_seconds() if ended else 0.0,
+    )
+
+
+def compared(items: Iterable[TrialItem]) -> list[Compared]:
+    """Each item beside the result that stood there, with how its transcript begins."""
+    rows = list(items)
+    begun = _beginnings([item.conversation_id for item in rows])
+    return [_compared(item, begun.get(item.conversation_id, [])) for item in rows]
+
+
+def _compared(item: TrialItem, messages: list[reading.Message]) -> Compared:
+    changes = changes_of(item) if item.state == "succeeded" else []
+    conversation = item.conversation
+    scene = reading.Scene(channel=conversation.channel, started_at=conversation.started_at)
+    shown = reading.window(messages, scene).lines
+    return Compared(
+        item=item,
+        title=title_of(conversation),
+        excerpt=shown,
+        messages=conversation.message_count,
+        changed=tuple(change for change in changes if change.changed),
+        same=tuple(change for change in changes if not change.changed),
+    )
+
+
+def changes_of(item: TrialItem) -> list[Change]:
+    """Every field of the draft and of the result before, the changed ones first."""
+    old, new = _before(item), item.output or {}
+    schemas = _schemas(item)
+    differing = set(changed_fields(old, new))
+    names = [*schemas, *(name for name in [*new, *old] if name not in schemas)]
+    rows = [
+        Change(
+            name,
+            item.before is not None and name in differing,
+            value_of(old.get(name), schemas.get(name)),
+            value_of(new.get(name), schemas.get(name)),
+        )
+        for name in dict.fromkeys(names)
+        if name in old or name in new or name in _asked(item)
+    ]
+    return sorted(rows, key=lambda change: not change.changed)
+
+
+def summaries(items: Iterable[TrialItem]) -> list[FieldSummary]:
+    """Each field over the conversations that were read: filled how often, with what, changed.
+
+    Before and after are counted over the same conversations; those without a result before count
+    for the draft alone.
+    """
+    rows = [item for item in items if item.state == "succeeded"]
+    names: dict[str, None] = {}
+    for item in rows:
+        names |= dict.fromkeys([*_asked(item), *(item.output or {}), *_before(item)])
+    return [_summary(name, rows) for name in names]
+
+
+def _summary(name: str, rows: Sequence[TrialItem]) -> FieldSummary:
+    had = [item for item in rows if item.before is not None]
+    asked_before = [item for item in had if name in _asked_before(item)]
+    asked_now = [item for item in rows if name in _asked(item) or name in (item.output or {})]
+    changed = sum(name in changed_fields(_before(item), item.output or {}) for item in had)
+    return FieldSummary(
+        name=name,
+        before=_side([_before(i).get(name) for i in asked_before]) if asked_before else None,
+        after=_side([(i.output or {}).get(name) for i in asked_now]) if asked_now else None,
+        changed=changed,
+        of=len(had),
+    )
+
+
+def _side(values: Sequence[object]) -> Side:
+    """How often values are there, and how they are distributed."""
+    filled = [value for value in values if value not in (None, "", [])]
+    numbers = [v for v in filled if isinstance(v, int | float) and not isinstance(v, bool)]
+    if numbers and len(numbers) == len(filled):
+        low, high, mean = min(numbers), max(numbers), sum(numbers) / len(numbers)
+        spread = f"{display.number(low)} – {display.number(high)}, on average "
+        note = ("all " if low == high else spread) + display.number(round(mean, 2))
+        return Side(len(filled), len(values), note=note)
+    counts = Counter(word for value in filled for word in _words(value))
+    if not counts or max(map(len, counts)) > _LONGEST_VALUE:
+        return Side(len(filled), len(values))
+    shown = counts.most_common(VALUES_SHOWN)
+    rest = sum(counts.values()) - sum(count for _, count in shown)
+    return Side(len(filled), len(values), (*shown, *([("others", rest)] if rest else [])))
+
+
+def _words(value: object) -> list[str]:
+    """The values that are counted: yes and no, a word, each entry of a list."""
+    if isinstance(value, bool):
+        return ["Yes" if value else "No"]
+    if isinstance(value, list):
+        return [word for entry in value for word in _words(entry)]
+    return [display.json_pretty(value) if isinstance(value, dict) else str(value)]
+
+
+def _before(item: TrialItem) -> dict[str, Any]:
+    return (item.before.output or {}) if item.before else {}
+
+
+def _asked(item: TrialItem) -> tuple[str, ...]:
+    return item.config.parsed().field_names()
+
+
+def _asked_before(item: TrialItem) -> set[str]:
+    """What the result before was asked for: nobody counts a field empty that nobody asked for."""
+    before = item.before
+    if before is None:
+        return set()
+    asked = before.config.parsed().field_names() if before.config else before.field_order
+    return {*asked, *(before.output or {})}
+
+
+def _schemas(item: TrialItem) -> dict[str, Any]:
+    now = field_schemas(item.config.parsed())
+    old: dict[str, Any] = schemas_of(item.before) if isinstance(item.before, Analysis) else {}
+    return {**now, **{name: schema for name, schema in old.items() if name not in now}}
+
+
+def _beginnings(conversation_ids: Sequence[int]) -> dict[int, list[reading.Message]]:
+    """The first messages of each transcript, cut, in one query that reads no transcript whole."""
+    first = Func(
+        F("messages"),
+        template=f"jsonb_path_query_array(%(expressions)s, '$[0 to {EXCERPT_MESSAGES - 1}]')",
+        output_field=JSONField(),
+    )
+    rows = Transcript.objects.filter(pk__in=conversation_ids).annotate(first=first)
+    return {
+        pk: [_cut(message) for message in messages]
+        for pk, messages in rows.values_list("pk", "first")
+    }
+
+
+def _cut(message: Mapping[str, Any]) -> reading.Message:
+    content = message.get("content")
+    if isinstance(content, str) and len(content) > EXCERPT_CLIP:
+        return {**message, "content": f"{content[:EXCERPT_CLIP].rstrip()}…"}
+    return message

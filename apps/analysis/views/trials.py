@@ -1,0 +1,126 @@
+"""One trial: how far it is, what it found beside what stood there, and the way on from it."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.accounts.access import role_required
+from apps.accounts.actors import actor_of
+from apps.accounts.models import Role
+from apps.agents.pages import standing_of
+from apps.agents.views.common import page_context
+from apps.analysis import pages, reading
+from apps.analysis.models import Trial
+from apps.analysis.trials import presenting, services
+from apps.core.http import hx_trigger, stop_polling, varies_by_htmx, wants_fragment
+
+from .trying import backfill_url
+
+#: Longest backfill query that is carried along; a longer one is dropped, not cut.
+BACK_MAX = 4000
+
+
+@require_safe
+@role_required(Role.VIEWER)
+def trial(request: HttpRequest, trial_id: str) -> HttpResponse:
+    """The page of a trial: of an agent among its tabs, of a backfill by itself."""
+    found = _trial_or_404(trial_id)
+    context = _context(request, found)
+    context["compared"] = presenting.compared(context["items"])
+    if found.agent is not None:
+        context |= page_context(request, standing_of(found.agent), "try_it")
+        return render(request, "trials/trial_of_agent.html", context)
+    return render(request, "trials/trial.html", {**context, "nav": "backfills"})
+
+
+@require_safe
+@role_required(Role.VIEWER)
+@varies_by_htmx
+def progress(request: HttpRequest, trial_id: str) -> HttpResponse:
+    """How far it is, with what was finished since the page last asked (``?shown=1.3``)."""
+    found = _trial_or_404(trial_id)
+    if not wants_fragment(request):
+        return HttpResponseRedirect(_url(found))
+    context = _context(request, found)
+    shown = set(request.GET.get("shown", "").split("."))
+    fresh = [i for i in context["items"] if i.is_final and str(i.position) not in shown]
+    context |= {"compared": presenting.compared(fresh), "swaps": True}
+    response = render(request, "trials/_progress.html", context)
+    return stop_polling(response) if context["progress"].is_over else response
+
+
+@require_POST
+@role_required(Role.OPERATOR)
+def cancel(request: HttpRequest, trial_id: str) -> HttpResponse:
+    """Ask for nothing more."""
+    found = _trial_or_404(trial_id)
+    done = services.cancel(trial=found, by=actor_of(request))
+    if wants_fragment(request):
+        return hx_trigger(HttpResponse(status=204), **{"trial:changed": None})
+    messages.success(request, "The trial is cancelled." if done else "The trial was over already.")
+    return HttpResponseRedirect(_url(found))
+
+
+@require_safe
+@role_required(Role.VIEWER)
+@varies_by_htmx
+def transcript(request: HttpRequest, trial_id: str, position: int) -> HttpResponse:
+    """The transcript of one conversation of a trial, as far as one page shows it."""
+    item = (
+        _trial_or_404(trial_id)
+        .items.select_related("conversation__contact")
+        .filter(position=position)
+        .first()
+    )
+    if item is None:
+        raise Http404("This trial has no such conversation.")
+    conversation = item.conversation
+    links = pages.Links(conversation.public_id)
+    if not wants_fragment(request):
+        return HttpResponseRedirect(links.analysis)
+    scene = pages.scene_of(conversation, pages.transfers_of(conversation))
+    window = reading.window(pages.messages_of(conversation), scene)
+    context = {"lines": window.lines, "left": window.left, "links": links}
+    return render(request, "trials/_transcript.html", context)
+
+
+def _context(request: HttpRequest, found: Trial) -> dict[str, Any]:
+    items = presenting.items_of(found)
+    back = request.GET.get("back", "").replace("\x00", "")
+    back = back if len(back) <= BACK_MAX else ""
+    if found.agent is not None and not back:
+        back = f"agent={found.agent.public_id}"
+    return {
+        "trial": found,
+        "items": items,
+        "progress": presenting.progress_of(found, items),
+        "summaries": presenting.summaries(items),
+        "shown": ".".join(str(item.position) for item in items if item.is_final),
+        "drafts": _drafts(items),
+        "is_free": found.is_free,
+        "word": "call" if found.channel == "voice" else "chat",
+        "back": backfill_url(found.channel, back),
+        "back_query": back,
+    }
+
+
+def _drafts(items: list[Any]) -> list[str]:
+    """The drafts that read, in words, each once."""
+    return list(
+        dict.fromkeys(f"{item.agent_version.agent.name} {item.agent_version}" for item in items)
+    )
+
+
+def _trial_or_404(trial_id: str) -> Trial:
+    found = Trial.objects.select_related("agent").filter(public_id=trial_id).first()
+    if found is None:
+        raise Http404("There is no such trial. Trials are kept for seven days.")
+    return found
+
+
+def _url(found: Trial) -> str:
+    return reverse("analysis:trial", args=[found.public_id])

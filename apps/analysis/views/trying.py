@@ -1,0 +1,147 @@
+"""Asking for a trial: the tab *Try it* of an agent, and the dialog that a backfill opens."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import NoReverseMatch, reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.accounts.access import role_required
+from apps.accounts.actors import actor_of
+from apps.accounts.models import Role
+from apps.agents.models import Agent, Channel
+from apps.agents.pages import standing_of
+from apps.agents.views.common import agent_or_404, page_context
+from apps.analysis.models import Trial
+from apps.analysis.trials import services
+from apps.analysis.trials.forms import Question, read_question
+from apps.core.errors import UserError
+from apps.core.http import hx_redirect, render_either, varies_by_htmx
+
+#: Submit buttons that only ask to be shown something, without script or in another dialog.
+LOOKS = ("look", "show", "add", "drop", "remove")
+#: Trials that an agent's page lists: those of the last days are all there are.
+LISTED = 20
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.VIEWER)
+def try_it(request: HttpRequest, agent_id: str) -> HttpResponseBase:
+    """The tab: what to try the draft on and for how much, and the trials of the last days."""
+    agent = agent_or_404(agent_id)
+    if request.method == "POST":
+        return _of_agent(request, agent)
+    return _tab(request, agent, read_question(agent.channel, request.GET, agent=agent))
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.OPERATOR)
+@varies_by_htmx
+def trial_new(request: HttpRequest) -> HttpResponse:
+    """The drafts that a backfill would use, on a few of its conversations first."""
+    data = request.POST if request.method == "POST" else request.GET
+    question = read_question(_channel(data), data, agent=None)
+    if request.method != "POST" or any(name in data for name in LOOKS):
+        return _dialog(request, question)
+    try:
+        trial = _start(request, question)
+    except UserError as error:
+        return _dialog(request, question, refusal=error.message)
+    return hx_redirect(request, f"{_trial_url(trial)}?{urlencode({'back': question.query})}")
+
+
+@require_POST
+@role_required(Role.OPERATOR)
+def preview(request: HttpRequest) -> HttpResponse:
+    """What would be read and for how much, while the form is edited. Nothing is written."""
+    agent = agent_or_404(request.POST["of"]) if request.POST.get("of") else None
+    question = read_question(_channel(request.POST), request.POST, agent=agent)
+    return render(request, "trials/_preview.html", {**_figures(question), "swaps": True})
+
+
+@role_required(Role.OPERATOR)
+def _of_agent(request: HttpRequest, agent: Agent) -> HttpResponse:
+    question = read_question(agent.channel, request.POST, agent=agent)
+    if any(name in request.POST for name in LOOKS):
+        return _tab(request, agent, question)
+    try:
+        trial = _start(request, question)
+    except UserError as error:
+        return _tab(request, agent, question, refusal=error.message)
+    return hx_redirect(request, _trial_url(trial))
+
+
+def _start(request: HttpRequest, question: Question) -> Trial:
+    return services.start(
+        channel=question.channel,
+        agent=question.agent,
+        token=request.POST.get("token", ""),
+        asked=question.hash,
+        by=actor_of(request),
+    )
+
+
+def _tab(
+    request: HttpRequest, agent: Agent, question: Question, *, refusal: str = ""
+) -> HttpResponse:
+    trials = agent.trials.annotate(conversations=Count("items"))[:LISTED]
+    context = {
+        **page_context(request, standing_of(agent), "try_it"),
+        **_figures(question),
+        "rows": question.rows(),
+        "refusal": refusal,
+        "trials": trials,
+        "action": reverse("analysis:try_it", args=[agent.public_id]),
+    }
+    return render(request, "trials/try_it.html", context)
+
+
+def _dialog(request: HttpRequest, question: Question, *, refusal: str = "") -> HttpResponse:
+    context = {
+        **_figures(question),
+        "rows": question.rows(),
+        "refusal": refusal,
+        "action": reverse("analysis:trial_new"),
+        "back": backfill_url(question.channel, question.query),
+        "nav": "backfills",
+    }
+    return render_either(
+        request, page="trials/trial_new.html", fragment="trials/_new.html", context=context
+    )
+
+
+def _figures(question: Question) -> dict[str, Any]:
+    """What the panel beside the button tells, and the token that the button sends."""
+    choice = question.choice()
+    token = services.token_for(choice, asked=question.hash) if choice and choice.taken else ""
+    return {
+        "question": question,
+        "channel": question.channel,
+        "word": "call" if question.channel == Channel.VOICE else "chat",
+        "choice": choice,
+        "token": token,
+    }
+
+
+def backfill_url(channel: str, query: str) -> str:
+    """The backfill form with these filters; the room is above."""
+    try:
+        url = reverse("backfills:new")
+    except NoReverseMatch:
+        return ""
+    return f"{url}?channel={channel}&{query}".rstrip("&")
+
+
+def _trial_url(trial: Trial) -> str:
+    return reverse("analysis:trial", args=[trial.public_id])
+
+
+def _channel(data: QueryDict) -> str:
+    channel = data.get("channel", "")
+    if channel not in Channel.values:
+        raise Http404("A trial is of calls (voice) or of chats (chat).")
+    return channel

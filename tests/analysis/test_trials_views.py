@@ -1,0 +1,400 @@
+"""Try it as pages: the tab, the dialog of a backfill, the trial and its progress."""
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from apps.accounts.models import Role, User
+from apps.agents.models import Agent
+from apps.analysis.given import Imported, record_imported
+from apps.analysis.models import Analysis, Trial
+from apps.analysis.trials.models import ItemState
+from tests.factories import (
+    edit_prompt,
+    make_agent,
+    make_conversation,
+    make_conversations,
+    make_model,
+)
+
+from .trial_factories import ADA, start_trial
+
+pytestmark = [pytest.mark.django_db]
+HTMX = {"HX-Request": "true"}
+OUTPUT = {"call_summary": "Short.", "call_successful": True, "user_sentiment": "Positive"}
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django.conf.settings.OPENAI_API_KEY", "k", raising=False)
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    client.force_login(User.objects.create_user("ada", first_name="Ada", role=Role.OPERATOR))
+    return client
+
+
+@pytest.fixture
+def editor(client: Client) -> Client:
+    client.force_login(User.objects.create_user("eve", role=Role.EDITOR))
+    return client
+
+
+@pytest.fixture
+def viewer(client: Client) -> Client:
+    client.force_login(User.objects.create_user("vic", role=Role.VIEWER))
+    return client
+
+
+def tab(agent: Agent) -> str:
+    return reverse("analysis:try_it", args=[agent.public_id])
+
+
+def page_of(trial: Trial, name: str = "trial", *args: Any) -> str:
+    return reverse(f"analysis:{name}", args=[trial.public_id, *args])
+
+
+def token_in(html: str) -> str:
+    found = re.search(r'name="token" value="([^"]+)"', html)
+    assert found
+    return found[1]
+
+
+def finish(trial: Trial, **values: Any) -> None:
+    """As an engine would: all that waits succeeded with this output."""
+    defaults = {
+        "state": ItemState.SUCCEEDED,
+        "output": OUTPUT,
+        "finished_at": timezone.now(),
+        "requests": 1,
+        "input_tokens": 1_000,
+        "output_tokens": 50,
+        "cost": Decimal("0.0005"),
+        "latency_ms": 1_400,
+    }
+    trial.items.filter(state=ItemState.PENDING).update(**(defaults | values))
+
+
+# The tab
+
+
+def test_the_tab_tells_what_would_be_read_and_the_price(operator: Client) -> None:
+    agent = make_agent(name="Billing line")
+    make_conversations(agent, 7, summary="Charged twice.")
+    html = operator.get(tab(agent)).content.decode()
+    assert 'aria-current="page">Try it</a>' in html
+    assert "as it was saved" in html
+    assert "charged, for models that were free in the first run too" in html
+    assert re.search(r"Run on 5 · \$0\.\d+", html)
+    assert html.count("Charged twice.") == 5
+    assert token_in(html)
+
+
+def test_the_tab_runs_what_it_showed_and_leads_to_the_trial(operator: Client) -> None:
+    agent = make_agent()
+    make_conversations(agent, 2)
+    html = operator.get(tab(agent)).content.decode()
+    sent = {
+        "channel": "voice",
+        "of": agent.public_id,
+        "how_many": "5",
+        "which": "newest",
+        "row-0-field": "agent",
+        "row-0-op": "",
+        "row-0-value": agent.public_id,
+        "token": token_in(html),
+    }
+    answer = operator.post(tab(agent), sent)
+    trial = Trial.objects.get()
+    assert answer.headers["Location"] == page_of(trial)
+    assert (trial.items.count(), trial.created_by) == (2, "Ada")
+    again = operator.post(tab(agent), sent)
+    assert again.headers["Location"] == page_of(trial)
+    assert not Analysis.objects.exists()
+    assert f'href="{page_of(trial)}"' in operator.get(tab(agent)).content.decode()
+
+
+def test_a_draft_saved_meanwhile_is_told_with_the_new_figures(operator: Client) -> None:
+    agent = make_agent()
+    make_conversation(agent)
+    token = token_in(operator.get(tab(agent)).content.decode())
+    edit_prompt(agent, "Say it in a word.")
+    sent = {"channel": "voice", "how_many": "5", "which": "newest", "agent": agent.public_id}
+    answer = operator.post(tab(agent), {**sent, "token": token})
+    assert answer.status_code == 200
+    html = answer.content.decode()
+    assert "A draft was saved since the figures were shown" in html
+    assert token_in(html) != token
+    assert not Trial.objects.exists()
+
+
+def test_the_preview_follows_the_form_and_writes_nothing(operator: Client) -> None:
+    agent = make_agent(channel="chat")
+    make_conversations(agent, 3)
+    make_conversation(agent, status="ongoing")
+    url = reverse("analysis:trial_preview")
+    sent = {"channel": "chat", "of": agent.public_id, "how_many": "2", "which": "sample"}
+    html = operator.post(url, sent, headers=HTMX).content.decode()
+    assert "Run on 2 ·" in html
+    assert 'hx-swap-oob="true"' in html
+    html = operator.post(url, {**sent, "how_many": "50"}, headers=HTMX).content.decode()
+    assert "Run on 3 ·" in html
+    assert "1 left out. It has not ended yet" in html
+    assert not Trial.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        ({"how_many": "51"}, "At most 50 at a time"),
+        ({"how_many": "0"}, "At least 1"),
+        ({"how_many": "many"}, "A whole number"),
+        ({"how_many": ""}, "Say on how many"),
+        ({"nonsense": "1"}, "nonsense"),
+        ({"row-0-field": "duration_ms", "row-0-op": "gte", "row-0-value": "long"}, "duration_ms"),
+    ],
+)
+def test_what_cannot_be_understood_never_means_all(
+    operator: Client, sent: dict[str, str], sentence: str
+) -> None:
+    agent = make_agent()
+    make_conversation(agent)
+    given = {"channel": "voice", "of": agent.public_id, "how_many": "5", "which": "newest"} | sent
+    url = reverse("analysis:trial_preview")
+    html = operator.post(url, given, headers=HTMX).content.decode()
+    assert sentence in html
+    assert 'name="token"' not in html
+    assert 'id="trial-run" form="trial-form" hx-swap-oob="true" disabled' in html
+    answer = operator.post(tab(agent), {**given, "token": "x"})
+    assert answer.status_code == 200
+    assert not Trial.objects.exists()
+
+
+def test_an_agent_without_conversations_is_pointed_to_those_of_others(operator: Client) -> None:
+    new, other = make_agent(), make_agent()
+    make_conversation(other)
+    assert "can be tried on calls of other agents" in operator.get(tab(new)).content.decode()
+    html = operator.get(tab(new), {"agent": other.public_id}).content.decode()
+    assert "Run on 1 ·" in html
+
+
+def test_chosen_conversations_stay_chosen(operator: Client) -> None:
+    agent = make_agent()
+    rows = make_conversations(agent, 4)
+    picked = [row.public_id for row in rows[:3]]
+    html = operator.get(tab(agent), {"id": picked}).content.decode()
+    assert "3 chosen calls" in html
+    assert "Run on 3 ·" in html
+
+
+def test_prices_are_said_to_be_unknown_or_nothing(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpriced = make_agent(model=make_model(name="dear", input_price=None, output_price=None))
+    make_conversation(unpriced)
+    html = operator.get(tab(unpriced)).content.decode()
+    assert "nobody has set the price of dear" in html
+    assert "Run on 1 · price unknown" in html
+    monkeypatch.setattr("django.conf.settings.BUNDLED_MODEL_URL", "http://127.0.0.1:9/v1")
+    free = {"is_local": True, "input_price": Decimal(0), "output_price": Decimal(0)}
+    local = make_agent(model=make_model(name="small", **free))
+    make_conversation(local)
+    html = operator.get(tab(local)).content.decode()
+    assert "small runs on your own machine" in html
+    assert "Run on 1 · free" in html
+    assert "$0.00" not in html
+
+
+def test_a_viewer_sees_trials_and_no_form(viewer: Client) -> None:
+    agent = make_agent()
+    make_conversation(agent)
+    trial = start_trial(agent)
+    html = viewer.get(tab(agent)).content.decode()
+    assert f'href="{page_of(trial)}"' in html
+    assert "trial-form" not in html
+    assert "trial-cancel" not in viewer.get(page_of(trial)).content.decode()
+
+
+def test_without_script_rows_are_added_and_nothing_runs(operator: Client) -> None:
+    agent = make_agent()
+    make_conversation(agent)
+    sent = {"channel": "voice", "how_many": "3", "which": "newest", "add": "1"}
+    html = operator.post(tab(agent), sent).content.decode()
+    assert 'id="filter-row-0"' in html
+    assert not Trial.objects.exists()
+
+
+# From a backfill
+
+
+def test_the_dialog_tries_the_drafts_of_a_backfill_and_leads_back(operator: Client) -> None:
+    one, two = make_agent(), make_agent()
+    make_conversations(one, 3)
+    make_conversations(two, 3)
+    done = make_conversation(one)
+    config = one.versions.get().config
+    type(done).objects.filter(pk=done.pk).update(analysis_state="succeeded", analysis_config=config)
+    url = reverse("analysis:trial_new")
+    asked = {"channel": "voice", "agent": [one.public_id, two.public_id], "look": "1"}
+    html = operator.post(url, asked, headers=HTMX).content.decode()
+    assert "<html" not in html
+    assert "Run on 5 ·" in html
+    back = f"{reverse('backfills:new')}?channel=voice&amp;agent={one.public_id}"
+    assert back in html
+    sent = {**asked, "how_many": "50", "which": "sample"}
+    html = operator.post(url, sent, headers=HTMX).content.decode()
+    assert "Run on 6 ·" in html  # what has this result already is skipped, as in the backfill
+    del sent["look"]
+    answer = operator.post(url, {**sent, "token": token_in(html)}, headers=HTMX)
+    trial = Trial.objects.get()
+    assert trial.agent is None
+    assert answer.headers["HX-Redirect"].startswith(f"{page_of(trial)}?back=")
+    page = operator.get(answer.headers["HX-Redirect"]).content.decode()
+    assert "Back to the backfill" in page
+    assert back in page
+
+
+def test_the_dialog_is_a_page_without_script(operator: Client) -> None:
+    make_conversation(make_agent())
+    url = reverse("analysis:trial_new")
+    answer = operator.get(url, {"channel": "voice"})
+    assert b"<html" in answer.content
+    assert "HX-Request" in answer.headers["Vary"]
+    assert operator.get(url, {"channel": "fax"}).status_code == 404
+
+
+def test_a_refused_start_comes_back_in_the_dialog(operator: Client) -> None:
+    make_conversation(make_agent())
+    sent = {"channel": "voice", "how_many": "5", "which": "sample", "token": "made up"}
+    answer = operator.post(reverse("analysis:trial_new"), sent, headers=HTMX)
+    assert answer.status_code == 200
+    assert "Look at these figures first" in answer.content.decode()
+
+
+# The trial
+
+
+def test_a_trial_shows_both_sides_and_each_field_over_all(editor: Client) -> None:
+    agent = make_agent(name="Billing line")
+    rows = make_conversations(agent, 3)
+    for row, happy in zip(rows[:2], (True, False), strict=True):
+        record_imported(
+            [Imported(row, {"call_summary": "Short.", "call_successful": happy})], by=ADA
+        )
+    trial = start_trial(agent)
+    finish(trial)
+    html = editor.get(page_of(trial)).content.decode()
+    assert "data-live" not in html
+    assert "3 <small>of 3" in html
+    assert html.count('class="trial-item"') == 3
+    assert html.count("2 of 3 changed") == 1  # successful false → true, sentiment anew
+    assert html.count("1 of 3 changed") == 1
+    assert "First result" in html
+    assert "1,000 in / 50 out · $0.0005 · 1.4 s" in html
+    assert "Hello, how can I help?" in html
+    for button in ("trial-publish", "trial-backfill"):
+        assert f'id="{button}"' in html
+    successful = html[html.index("trial-fields-title") :].split("call_successful")[1]
+    assert "1 <small" in successful.split("</tr>")[0]  # changed in one of two
+    assert "3 of 3 filled" in successful.split("</tr>")[0]
+
+
+def test_a_failure_says_its_sentence_and_what_the_model_answered(operator: Client) -> None:
+    agent = make_agent()
+    make_conversation(agent)
+    trial = start_trial(agent)
+    finish(
+        trial,
+        state="failed",
+        output=None,
+        error_code="length",
+        error_message="The answer was cut after 600 tokens.",
+        raw_output='{"call_sum <script>',
+    )
+    html = operator.get(page_of(trial)).content.decode()
+    assert html.count("The answer was cut") == 1
+    assert "call_sum &lt;script&gt;" in html
+    assert "1 failed" in html
+
+
+def test_progress_brings_what_is_new_and_ends_the_poll(operator: Client) -> None:
+    agent = make_agent()
+    make_conversations(agent, 2)
+    trial = start_trial(agent)
+    page = operator.get(page_of(trial)).content.decode()
+    assert 'hx-trigger="every 1s' in page
+    url = page_of(trial, "trial_progress")
+    trial.items.filter(position=1).update(
+        state="succeeded", output=OUTPUT, finished_at=timezone.now(), requests=1, cost=0
+    )
+    answer = operator.get(url, {"shown": ""}, headers=HTMX)
+    html = answer.content.decode()
+    assert answer.status_code == 200
+    assert 'id="trial-item-1"' in html
+    assert 'id="trial-item-2"' not in html
+    assert "shown=1" in html
+    again = operator.get(url, {"shown": "1"}, headers=HTMX)
+    assert 'id="trial-item-1"' not in again.content.decode()
+    finish(trial)
+    last = operator.get(url, {"shown": "1"}, headers=HTMX)
+    assert last.status_code == 286
+    assert 'id="trial-item-2"' in last.content.decode()
+    assert "hx-trigger" not in last.content.decode().split("</section>")[0]
+    assert operator.get(url).headers["Location"] == page_of(trial)
+
+
+def test_cancelling_from_the_page(operator: Client) -> None:
+    agent = make_agent()
+    make_conversations(agent, 2)
+    trial = start_trial(agent)
+    url = page_of(trial, "trial_cancel")
+    assert operator.post(url, headers=HTMX).status_code == 204
+    answer = operator.post(url, follow=True)
+    assert "The trial was over already." in answer.content.decode()
+    assert "Not read: cancelled" in answer.content.decode()
+
+
+def test_the_transcript_unfolds_in_its_place(operator: Client) -> None:
+    agent = make_agent()
+    said = [{"role": "user", "content": f"Line {n}."} for n in range(12)]
+    conversation = make_conversation(agent, messages=said)
+    trial = start_trial(agent)
+    page = operator.get(page_of(trial)).content.decode()
+    assert "Line 5." in page
+    assert "Line 6." not in page
+    assert "All 12 messages" in page
+    url = page_of(trial, "trial_transcript", 1)
+    html = operator.get(url, headers=HTMX).content.decode()
+    assert "Line 11." in html
+    assert conversation.public_id in operator.get(url).headers["Location"]
+    assert operator.get(page_of(trial, "trial_transcript", 2), headers=HTMX).status_code == 404
+
+
+def test_what_is_not_there_is_not_found(operator: Client) -> None:
+    for name in ("trial", "trial_progress"):
+        url = reverse(f"analysis:{name}", args=["try_missing"])
+        assert operator.get(url).status_code == 404
+    assert operator.get(reverse("analysis:try_it", args=["agt_missing"])).status_code == 404
+
+
+def test_pages_cost_the_same_whatever_was_tried(
+    operator: Client, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for how_many in (2, 12):
+        agent = make_agent()
+        for row in make_conversations(agent, how_many):
+            record_imported([Imported(row, OUTPUT)], by=ADA)
+        trial = start_trial(agent, count=50)
+        finish(trial)
+        operator.get(page_of(trial))  # parses the configs, which is cached by hash
+        with django_assert_num_queries(7):
+            operator.get(page_of(trial))
+        with django_assert_num_queries(15):
+            operator.get(tab(agent), {"agent": agent.public_id, "how_many": "50"})
