@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from apps.agents.documents import ConfigDocument
-from apps.conversations.models import AnalysisState, Conversation, Reason
 from apps.core import display
-from apps.llm.errors import ErrorCode
 
-from .failures import failure_sentence
 from .models import Analysis
 from .results import changed_fields, history_columns
 
@@ -59,54 +56,6 @@ def _error_json(analysis: Analysis) -> dict[str, str] | None:
     if not analysis.error_code:
         return None
     return {"code": analysis.error_code, "message": analysis.error_message}
-
-
-# Why there is none
-
-
-@dataclass(frozen=True, slots=True)
-class Why:
-    """Why a conversation has no result: the code for programs, the sentence for people.
-
-    ``way_out`` is what would solve it: rerun, the agent's settings or its prompts, or nothing.
-    """
-
-    reason: str
-    sentence: str
-    way_out: Literal["", "rerun", "settings", "prompts", "models"] = ""
-
-
-_WAYS_OUT: dict[str, Literal["rerun", "settings", "prompts", "models"]] = {
-    Reason.DISABLED: "settings",
-    Reason.SAMPLED_OUT: "settings",
-    Reason.TOO_SHORT: "settings",
-    Reason.UNCONFIGURED: "prompts",
-    Reason.WAITING_FOR_PLATFORM: "rerun",
-    Reason.BUDGET: "rerun",
-    ErrorCode.AUTH: "models",
-    ErrorCode.QUOTA: "models",
-    ErrorCode.SCHEMA_REJECTED: "prompts",
-    ErrorCode.TRANSCRIPT_TOO_LONG: "settings",
-}
-
-
-def why_none(conversation: Conversation, failed: Analysis | None = None) -> Why:
-    """Why there is no result (product 2.6). ``failed`` is the last failure, whose words it adds."""
-    kind = "call" if conversation.channel == "voice" else "chat"
-    reason = conversation.analysis_reason
-    if conversation.analysis_state in {AnalysisState.PENDING, AnalysisState.RUNNING}:
-        return Why(conversation.analysis_state, f"This {kind} is being analysed.")
-    if conversation.analysis_state == AnalysisState.FAILED or reason in ErrorCode.values:
-        said = failure_sentence(reason, failed.error_message if failed else "")
-        return Why(reason, f"The analysis failed: {said}", _WAYS_OUT.get(reason, "rerun"))
-    if reason in Reason.values:
-        sentence = f"This {kind} has not been analysed: {Reason(reason).label}."
-        return Why(reason, sentence, _WAYS_OUT.get(reason, ""))
-    if not conversation.has_ended:
-        return Why(Reason.NOT_ENDED, f"This {kind} has not been analysed: it has not ended yet.")
-    if conversation.analyze_at is not None:
-        return Why("", f"This {kind} has just ended; its analysis begins in a moment.")
-    return Why("", f"This {kind} has not been analysed yet.", "rerun")
 
 
 # Fields and their values

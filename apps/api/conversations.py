@@ -9,8 +9,9 @@ from apps.accounts.models import Role
 from apps.agents.models import AgentVersion
 from apps.analysis.effects import read_side_effects
 from apps.analysis.models import Analysis, AnalysisQuerySet
-from apps.analysis.presenting import analysis_json, why_none
+from apps.analysis.presenting import analysis_json
 from apps.analysis.services import request_rerun
+from apps.analysis.why import why_none
 from apps.conversations import filters
 from apps.conversations.models import Conversation
 from apps.conversations.presenting import conversation_json

@@ -8,9 +8,7 @@ import pytest
 from apps.accounts.actors import Actor
 from apps.analysis.given import Imported, record_imported
 from apps.analysis.models import Analysis
-from apps.analysis.presenting import analysis_json, changes_between, value_of, why_none
-from apps.conversations.models import Reason
-from apps.llm.errors import ErrorCode
+from apps.analysis.presenting import analysis_json, changes_between, value_of
 from tests.factories import make_agent, make_conversation
 
 pytestmark = pytest.mark.django_db
@@ -44,18 +42,6 @@ def test_json_as_the_api_answers_it() -> None:
         0,
     )
     assert {"model", "created_at"} < set(shown)
-
-
-@pytest.mark.parametrize("reason", [*Reason.values, *ErrorCode.values])
-def test_every_reason_and_failure_has_its_sentence(reason: str) -> None:
-    state = "failed" if reason in ErrorCode.values else "skipped"
-    conversation = make_conversation(make_agent(), analysis_state=state, analysis_reason=reason)
-
-    why = why_none(conversation)
-
-    assert why.reason == reason
-    assert why.sentence.startswith(("This call has not been analysed: ", "The analysis failed: "))
-    assert why.sentence.endswith(".")
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_conversation_without_any_message(viewer: Client) -> None:
         ({"status": "ongoing"}, "it has not ended yet", ""),
         (
             {"analysis_state": "skipped", "analysis_reason": "disabled"},
-            "post analysis is switched off for this agent",
+            "post analysis was switched off for its agent when it ended",
             "Rerun analysis",
         ),
         (

@@ -14,7 +14,7 @@ from apps.agents.models import Agent
 from apps.agents.services import publish
 from apps.analysis.current import column_row, retire_current, write_columns
 from apps.analysis.models import Analysis, Lane
-from apps.analysis.presenting import why_none
+from apps.analysis.why import why_none
 from apps.conversations.filters import matching
 from apps.conversations.inputs import LineRefused
 from apps.conversations.models import Conversation, Trigger

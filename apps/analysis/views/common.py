@@ -6,7 +6,8 @@ from django.http import Http404, HttpRequest, QueryDict
 
 from apps.analysis import pages
 from apps.analysis.models import Analysis
-from apps.analysis.presenting import analysis_json, changes_between, result_of, why_none
+from apps.analysis.presenting import analysis_json, changes_between, result_of
+from apps.analysis.why import why_none
 from apps.conversations.models import Attributes, Conversation
 
 #: Longest list query that is carried along; a longer one is dropped, not cut.

@@ -1,0 +1,165 @@
+"""Why a conversation has no result: exactly, in a sentence, with what would solve it (2.6)."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from django.utils import timezone
+
+from apps.agents.models import Agent, AgentVersion
+from apps.agents.plans import problems_of
+from apps.conversations.models import API_SOURCE, AnalysisState, Conversation, Reason
+from apps.conversations.services import last_version
+from apps.core import display
+from apps.llm.errors import ErrorCode
+
+from .failures import failure_sentence
+from .models import Analysis
+
+WayOut = Literal["", "rerun", "settings", "prompts", "agent", "models", "close"]
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a conversation has no result: the code for programs, the sentence for people.
+
+    ``way_out`` is what would solve it: a rerun, the agent's post analysis settings, its prompts,
+    the agent itself, the models, closing the conversation, or nothing. ``agent`` is whose settings
+    decided. ``shared``: others were left out for the same reason, and a backfill takes them all.
+    """
+
+    reason: str
+    sentence: str
+    way_out: WayOut = ""
+    agent: Agent | None = None
+    shared: bool = False
+
+
+_WAYS_OUT: dict[str, WayOut] = {
+    Reason.NOT_ENDED: "close",
+    Reason.DISABLED: "settings",
+    Reason.SAMPLED_OUT: "settings",
+    Reason.TOO_SHORT: "settings",
+    Reason.UNCONFIGURED: "prompts",
+    Reason.WAITING_FOR_PLATFORM: "rerun",
+    Reason.BUDGET: "rerun",
+    ErrorCode.AUTH: "models",
+    ErrorCode.QUOTA: "models",
+    ErrorCode.SCHEMA_REJECTED: "prompts",
+    ErrorCode.TRANSCRIPT_TOO_LONG: "settings",
+}
+_NEVER = {Reason.NOT_ENDED, Reason.NOT_CONNECTED, Reason.NO_SPEECH, Reason.EMPTY}
+"""Reasons for which no model can be asked, whoever asks."""
+
+
+def why_none(conversation: Conversation, failed: Analysis | None = None) -> Why:
+    """Why there is no result. ``failed`` is the last failure, whose words it adds.
+
+    Where settings of the agent decided, they are read, by one or two more queries.
+    """
+    kind = "call" if conversation.channel == "voice" else "chat"
+    reason = conversation.analysis_reason
+    if conversation.analysis_state in {AnalysisState.PENDING, AnalysisState.RUNNING}:
+        return Why(conversation.analysis_state, f"This {kind} is being analysed.")
+    if conversation.analysis_state == AnalysisState.FAILED or reason in ErrorCode.values:
+        said = failure_sentence(reason, failed.error_message if failed else "")
+        way_out = _WAYS_OUT.get(reason, "rerun")
+        return Why(reason, f"The analysis failed: {said}", way_out, conversation.agent, shared=True)
+    if reason in Reason.values or not conversation.has_ended:
+        return _left_out(conversation, Reason(reason or Reason.NOT_ENDED), kind)
+    if conversation.analyze_at is not None:
+        return Why("", f"This {kind} has just ended; its analysis begins in a moment.")
+    return Why("", f"This {kind} has not been analysed yet.", "rerun", shared=True)
+
+
+def _left_out(conversation: Conversation, reason: Reason, kind: str) -> Why:
+    why = Why(
+        reason,
+        str(reason.label),
+        _WAYS_OUT.get(reason, ""),
+        conversation.agent,
+        shared=reason not in _NEVER,
+    )
+    if reason == Reason.NOT_ENDED:
+        why = replace(why, sentence=_not_ended(conversation))
+    elif reason == Reason.WAITING_FOR_PLATFORM:
+        why = replace(why, sentence=_awaited(conversation))
+    elif reason in {
+        Reason.DISABLED,
+        Reason.SAMPLED_OUT,
+        Reason.TOO_SHORT,
+        Reason.UNCONFIGURED,
+    }:
+        why = _by_settings(conversation, why)
+    return replace(why, sentence=f"This {kind} has not been analysed: {why.sentence}.")
+
+
+def _not_ended(conversation: Conversation) -> str:
+    said = str(Reason.NOT_ENDED.label)
+    if conversation.idle_at is not None:
+        return f"{said}. It counts as ended when nobody has written until {_at(conversation)}"
+    if conversation.channel == "chat" and conversation.source == API_SOURCE:
+        return f"{said}. It was opened over the API, and ends when it is closed there or here"
+    return said
+
+
+def _awaited(conversation: Conversation) -> str:
+    said = str(Reason.WAITING_FOR_PLATFORM.label)
+    if conversation.analyze_at is None:
+        return said
+    return f"{said} until {_at(conversation)}; should none come, ours is made"
+
+
+def _at(conversation: Conversation) -> str:
+    """When something happens to it by itself, in local time."""
+    at = conversation.idle_at or conversation.analyze_at
+    return f"{timezone.localtime(at):%H:%M on %d %B}" if at else ""
+
+
+def _by_settings(conversation: Conversation, why: Why) -> Why:
+    """The words for what the version that handled it is set to; it may be set otherwise by now."""
+    version = last_version(conversation)
+    why = replace(why, agent=version.agent)
+    if why.reason == Reason.DISABLED:
+        return _disabled(version, why)
+    if why.reason == Reason.UNCONFIGURED:
+        return _unconfigured(version, why)
+    if why.reason == Reason.SAMPLED_OUT and version.sample_percent < 100:
+        percent = f"{version.sample_percent.normalize():f}"
+        sentence = f"the agent's sampling left it out, which takes {percent} % of them"
+        return replace(why, sentence=sentence)
+    if why.reason == Reason.TOO_SHORT:
+        return replace(why, sentence=_too_short(conversation, version))
+    return why
+
+
+def _disabled(version: AgentVersion, why: Why) -> Why:
+    if version.agent.deactivated_at is not None:
+        return replace(why, sentence="its agent is deactivated", way_out="agent")
+    if version.post_analysis_enabled:
+        sentence = "post analysis was switched off for its agent when it ended, and is on by now"
+        return replace(why, sentence=sentence, way_out="rerun")
+    return why
+
+
+def _unconfigured(version: AgentVersion, why: Why) -> Why:
+    if version.agent.unconfigured:
+        return why
+    if problems := problems_of(version):
+        return replace(why, sentence=f"its agent could not be run. {problems[0].rstrip('.')}")
+    sentence = "its agent had not been set up when it ended, and has been by now"
+    return replace(why, sentence=sentence, way_out="rerun")
+
+
+def _too_short(conversation: Conversation, version: AgentVersion) -> str:
+    duration = conversation.duration_ms
+    if duration is not None and duration < version.min_seconds * 1000:
+        lasted = display.timespan(duration // 1000)
+        minimum = display.timespan(version.min_seconds)
+        return f"it lasted {lasted}, and the agent's minimum is {minimum}"
+    if conversation.message_count < version.min_messages:
+        messages = "message" if conversation.message_count == 1 else "messages"
+        return (
+            f"it has {conversation.message_count} {messages}, and the agent's minimum is "
+            f"{version.min_messages}"
+        )
+    return str(Reason.TOO_SHORT.label)

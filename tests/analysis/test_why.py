@@ -1,0 +1,104 @@
+"""A conversation without an analysis says exactly why, and what would help (product 2.6)."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from apps.agents.models import Agent
+from apps.analysis.why import Why, why_none
+from apps.conversations.models import Reason
+from apps.llm.errors import ErrorCode
+from tests.factories import make_agent, make_conversation, make_model
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("reason", [*Reason.values, *ErrorCode.values])
+def test_every_reason_and_failure_has_its_sentence(reason: str) -> None:
+    state = "failed" if reason in ErrorCode.values else "skipped"
+    conversation = make_conversation(make_agent(), analysis_state=state, analysis_reason=reason)
+
+    why = why_none(conversation)
+
+    assert why.reason == reason
+    assert why.sentence.startswith(("This call has not been analysed: ", "The analysis failed: "))
+    assert why.sentence.endswith(".")
+
+
+class TestExactlyWhy:
+    """Settings that decided are named with their figures, and what would help is offered."""
+
+    def why(self, agent: Agent | None = None, **values: Any) -> Why:
+        return why_none(make_conversation(agent or make_agent(), **values))
+
+    def left_out(self, reason: str, agent: Agent | None = None, **values: Any) -> Why:
+        values = {"analysis_state": "skipped", "analysis_reason": reason, **values}
+        return self.why(agent, **values)
+
+    @pytest.mark.parametrize(
+        ("reason", "settings", "values", "words"),
+        [
+            ("disabled", {"post_analysis_enabled": False}, {}, "is switched off for this agent"),
+            ("disabled", {}, {}, "was switched off for its agent when it ended, and is on by now"),
+            ("sampled_out", {"sample_percent": Decimal("12.500")}, {}, "which takes 12.5 % of"),
+            ("sampled_out", {}, {}, "the agent's sampling left it out."),
+            (
+                "too_short",
+                {"min_seconds": 30},
+                {"duration_ms": 12_300},
+                "it lasted 12 s, and the agent's minimum is 30 s.",
+            ),
+            ("too_short", {"min_messages": 9}, {}, "it has 3 messages, and the agent's minimum"),
+            ("too_short", {}, {}, "it is shorter than the agent's minimum."),
+            ("unconfigured", {}, {}, "had not been set up when it ended, and has been by now"),
+        ],
+    )
+    def test_by_settings(
+        self, reason: str, settings: dict[str, Any], values: dict[str, Any], words: str
+    ) -> None:
+        assert words in self.left_out(reason, make_agent(**settings), **values).sentence
+
+    def test_an_agent_that_is_gone_or_not_set_up(self) -> None:
+        agent = make_agent()
+        agent.deactivated_at = timezone.now()
+        agent.save()
+        why = self.left_out("disabled", agent)
+        assert ("its agent is deactivated" in why.sentence, why.way_out) == (True, "agent")
+        agent.unconfigured = True
+        agent.save()
+        why = self.left_out("unconfigured", agent)
+        assert ("has not been set up." in why.sentence, why.way_out) == (True, "prompts")
+
+    def test_an_agent_that_cannot_be_run(self) -> None:
+        model = make_model(enabled=False)
+        why = self.left_out("unconfigured", make_agent(model=model))
+        assert f"uses {model.name}, which is switched off." in why.sentence
+
+    def test_what_is_still_open(self) -> None:
+        chat = make_agent(channel="chat")
+        noon = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+        idle = self.why(chat, status="ongoing", idle_at=noon, source="shop")
+        assert "when nobody has written until 12:30 on 01 March" in idle.sentence
+        thread = self.why(chat, status="ongoing", source="api")
+        assert "ends when it is closed there or here" in thread.sentence
+        assert (thread.reason, thread.way_out, thread.shared) == ("not_ended", "close", False)
+
+    def test_what_a_platform_is_to_send(self) -> None:
+        noon = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+        values = {"analysis_state": "none"}
+        why = self.left_out("waiting_for_platform", analyze_at=noon, **values)
+        assert "until 12:30 on 01 March; should none come, ours is made." in why.sentence
+        assert self.left_out("waiting_for_platform", **values).way_out == "rerun"
+
+    def test_the_settings_of_the_last_agent_decide(self) -> None:
+        last = make_agent(post_analysis_enabled=False)
+        conversation = make_conversation(
+            make_agent(), analysis_state="skipped", analysis_reason="disabled"
+        )
+        conversation.transfers.create(
+            position=0, after_message=1, to_version=last.versions.get(), setting="both_agents"
+        )
+        assert why_none(conversation).agent == last
