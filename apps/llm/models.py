@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from apps.llm.querysets import UsageQuerySet
 from apps.llm.specs import ModelSpec, Prices, StructuredMode
 from apps.llm.validators import (
     KEY_ENV_PATTERN,
@@ -209,6 +210,8 @@ class Usage(models.Model):
     cost = models.DecimalField(
         max_digits=18, decimal_places=9, null=True, blank=True, help_text="Empty: price unknown."
     )
+
+    objects = UsageQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)

@@ -1,0 +1,20 @@
+"""Figures that may be a minute old. Without the broker's server they are made anew each time."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.core.cache import cache
+from redis.exceptions import RedisError
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+def cached(key: str, seconds: int, make: Callable[[], T]) -> T:
+    """The value under this key, made where there is none."""
+    try:
+        return cache.get_or_set(key, make, seconds)  # type: ignore[return-value]
+    except (RedisError, OSError) as error:
+        logger.warning("Cache away, %s is made anew: %s", key, error)
+        return make()
