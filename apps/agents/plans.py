@@ -5,11 +5,11 @@ versions that really handled the conversation (product 4.2, 4.3).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apps.llm.models import LanguageModel
 
-from .documents import Columns, ConfigDocument, resolve
+from .documents import PROMPT_REVISION, Columns, ConfigDocument, resolve
 from .folding import Link, fold
 from .models import AgentVersion, AnalysisConfig
 
@@ -54,9 +54,9 @@ def plan_for_steps(steps: Sequence[Step]) -> Plan:
     versions = tuple(version for _, version in _normalised(steps))
     last = versions[-1]
     links: list[Link] = [
-        (setting, version.agent.public_id, version.config.parsed()) for setting, version in rest
+        (setting, version.agent.public_id, as_sent(version)) for setting, version in rest
     ]
-    document = fold(first.agent.public_id, first.config.parsed(), links)
+    document = fold(first.agent.public_id, as_sent(first), links)
     config = last.config if document is last.config.parsed() else store_config(document)
     return Plan(
         config=config,
@@ -66,6 +66,19 @@ def plan_for_steps(steps: Sequence[Step]) -> Plan:
         versions=versions,
         problems=tuple(p for v in dict.fromkeys(versions) for p in problems_of(v)),
     )
+
+
+def as_sent(version: AgentVersion) -> ConfigDocument:
+    """The version's config as a request made now says it.
+
+    A version that was saved before the prompt builder changed is read by the builder of today,
+    draft or published: its results must be named by what was really sent, or they would pass for
+    those of before, and a backfill would skip what it is wanted for (decision 0014).
+    """
+    document = version.config.parsed()
+    if document.revision == PROMPT_REVISION:
+        return document
+    return replace(document, revision=PROMPT_REVISION)
 
 
 def plans_for_routes(routes: Iterable[str]) -> dict[str, Plan]:
