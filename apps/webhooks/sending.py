@@ -159,6 +159,8 @@ def _sentence(error: Exception) -> str:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, AddressRefused):
         return f"{REFUSAL}: nothing was sent."
+    if isinstance(error, aiohttp.InvalidURL):
+        return "Its URL cannot be used: numbers and names have to be written in the usual way."
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "Its name was not found."
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):

@@ -56,6 +56,8 @@ class Receiver:
         self.secret = secret
         self.decide: Decide = lambda received: Answer()
         self.received: list[Received] = []
+        self.taken: list[Received] = []
+        """Those that are answered with success."""
         self.most_at_once = 0
         self._at_once = 0
         self._loop = asyncio.new_event_loop()
@@ -74,8 +76,8 @@ class Receiver:
 
     @property
     def twice(self) -> list[str]:
-        """The webhook-ids that came more than once."""
-        return [one for one, times in Counter(self.ids).items() if times > 1]
+        """The webhook-ids that were taken more than once."""
+        return [one for one, times in Counter(r.id for r in self.taken).items() if times > 1]
 
     def always(self, answer: Answer) -> None:
         self.decide = lambda received: answer
@@ -118,6 +120,8 @@ class Receiver:
         )
         self.received.append(received)
         answer = self.decide(received)
+        if 200 <= answer.status < 300 and not answer.drop:
+            self.taken.append(received)
         await asyncio.sleep(answer.delay)
         if answer.drop:
             assert request.transport

@@ -1,0 +1,107 @@
+"""Webhooks while workers die and the endpoint is away: every event, in order, none lost."""
+
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.db import transaction
+
+from apps.conversations.models import Conversation
+from apps.core.tasks import send
+from apps.webhooks.claiming import PER_ENDPOINT
+from apps.webhooks.models import Delivery, DeliveryState
+from tests.factories import make_agent, make_conversations
+from tests.fakes.receiver import Answer, Received, Receiver
+from tests.webhooks.sending import endpoint_to, happened
+
+from .harness import Workers, wait_until
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver that takes its time, so that something is always on its way."""
+    running = Receiver()
+    running.always(Answer(delay=0.03))
+    yield running
+    running.close()
+
+
+def drum() -> None:
+    send("webhooks.sweep", queue="maintenance", kwargs={})
+
+
+def write_events(conversations: list[Conversation], each: int) -> None:
+    """Events numbered by conversation, from one writer after the other."""
+    for n in range(each):
+        for conversation in conversations:
+            with transaction.atomic():
+                happened(conversation, c=conversation.pk, n=n)
+
+
+def assert_all_told(receiver: Receiver, conversations: list[Conversation], each: int) -> None:
+    """Every event came, verified, with the id of its row; of each conversation in order."""
+    assert all(one.verified for one in receiver.received)
+    rows = dict(Delivery.objects.values_list("event__public_id", "state"))
+    assert set(rows.values()) == {DeliveryState.DELIVERED}
+    assert {one.id for one in receiver.taken} == set(rows)
+    for conversation in conversations:
+        came = [one.payload["n"] for one in receiver.taken if one.payload["c"] == conversation.pk]
+        assert came == sorted(came), "in order, one sent again before those that follow it"
+        assert set(came) == set(range(each))
+
+
+def kill_at_random(
+    receiver: Receiver, workers: Workers, *, events: int, kills: int, seed: int, timeout: float
+) -> None:
+    chance = random.Random(seed)
+    each = 10
+    conversations = make_conversations(make_agent(), events // each)
+    endpoint_to(receiver.url)
+    workers.start()
+    workers.start()
+    write_events(conversations, each)
+    moments = sorted(chance.sample(range(events // 20, events * 8 // 10), kills))
+
+    def kill_now_and_then() -> None:
+        if moments and len({one.id for one in receiver.taken}) >= moments[0]:
+            moments.pop(0)
+            workers.kill_one(chance)
+
+    def over() -> bool:
+        """every delivery is settled"""
+        return not Delivery.objects.filter(state=DeliveryState.PENDING).exists()
+
+    wait_until(over, timeout=timeout, every=0.02, between=kill_now_and_then, drum=drum)
+
+    assert not moments
+    assert_all_told(receiver, conversations, each)
+    assert len(receiver.twice) <= kills * PER_ENDPOINT, "only what was on its way is sent again"
+
+
+def test_two_workers_killed_at_random_lose_nothing(receiver: Receiver, workers: Workers) -> None:
+    kill_at_random(receiver, workers, events=300, kills=2, seed=11, timeout=90)
+
+
+@pytest.mark.slow
+def test_twenty_workers_killed_at_random_lose_nothing(receiver: Receiver, workers: Workers) -> None:
+    kill_at_random(receiver, workers, events=4_000, kills=20, seed=12, timeout=600)
+
+
+@pytest.mark.slow
+def test_an_endpoint_that_comes_and_goes_while_workers_die(
+    receiver: Receiver, workers: Workers
+) -> None:
+    """Down for some seconds, up for some, in all ways of being down."""
+    chance = random.Random(13)
+    began = time.monotonic()
+    faults = [Answer(drop=True), Answer(500), Answer(500, delay=5), Answer(429), Answer(302)]
+
+    def decide(received: Received) -> Answer:
+        up = int(time.monotonic() - began) % 12 < 6
+        return Answer(delay=0.01) if up else chance.choice(faults)
+
+    receiver.decide = decide
+    kill_at_random(receiver, workers, events=600, kills=5, seed=14, timeout=300)
