@@ -1,0 +1,90 @@
+"""Setting a platform up, seeing what was refused, replaying it: as an admin does it."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import expect
+
+from tests.browser.product import Product, Visit
+from tests.config.running import environment
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+
+def test_a_new_source_hands_its_secret_out_once_and_waits(visit: Callable[..., Visit]) -> None:
+    window = visit()
+    page = window.open("/intake/")
+    page.locator("#new-source").click()
+    dialog = window.dialog()
+    dialog.get_by_label("Name").fill("Vapi, sales")
+    dialog.get_by_role("link", name="Vapi").click()
+    expect(dialog).to_contain_text("a strong one is made")
+    expect(dialog.get_by_label("Name")).to_have_value("Vapi, sales")
+
+    dialog.get_by_role("button", name="Create source").click()
+    expect(dialog).to_contain_text("Copy the secret now")
+    secret = dialog.locator("code").first.inner_text()
+    dialog.get_by_role("link", name="I have copied it").click()
+
+    page.wait_for_url("**/intake/sources/in_*/")
+    expect(page.locator("#arrival")).to_contain_text("Waiting for the first payload…")
+    address = page.locator("dd code").first.inner_text()
+    assert address.startswith(f"{window.product.url}/api/intake/vapi/in_")
+    assert secret not in page.content()
+
+    page.get_by_label("More").click()
+    page.locator("#remove").click()
+    expect(dialog).to_contain_text("0 payloads")
+    dialog.get_by_role("button", name="Remove source").click()
+    page.wait_for_url("**/intake/")
+    expect(page.locator("body")).to_contain_text("Vapi, sales is removed")
+
+
+def test_a_refused_line_is_seen_filtered_and_replayed(
+    visit: Callable[..., Visit], product: Product
+) -> None:
+    _send(product, b'{"external_id": "browser-1", "channel": "fax"}\n{')
+    window = visit()
+    page = window.open("/intake/")
+    expect(page.locator("#refused-summary")).to_contain_text("2 refused in the last 24 h")
+
+    page.get_by_text("Taken", exact=True).click()
+    window.settle()
+    expect(page.locator("#payloads")).to_contain_text("Nothing matches")
+    page.get_by_text("Refused", exact=True).last.click()
+    page.get_by_placeholder("Id, event or reason").press_sequentially("browser-")
+    expect(page.locator("#payloads .row-link")).to_have_count(1)
+    expect(page).to_have_url(f"{product.url}/intake/?q=browser-&source=&state=refused")
+
+    page.locator("#replay-refused").click()
+    expect(window.dialog()).to_contain_text("Replay 1 refused payload?")
+    window.dialog().get_by_role("button", name="Replay 1").click()
+    expect(page.locator("#payloads .row-link")).to_have_count(1)
+    expect(page.locator("#payloads")).to_contain_text("refused", timeout=30_000)
+
+    page.locator("#payloads .row-link").click()
+    expect(page.locator(".callout.bad")).to_contain_text("not “fax”")
+    page.get_by_role("button", name="Replay").click()
+    expect(page.locator("body")).to_contain_text("Refused again")
+    expect(page.locator("dl.props").first).to_contain_text("Replayed")
+
+
+def _send(product: Product, lines: bytes) -> None:
+    """Through the bulk door, which names what it refuses."""
+    command = [sys.executable, "manage.py", "create_api_key", "intake", "--role", "operator"]
+    env = environment(DATA_DIR=str(product.data_dir))
+    made = subprocess.run(command, cwd=settings.BASE_DIR, env=env, check=True, capture_output=True)
+    headers = {
+        "Authorization": f"Bearer {made.stdout.decode().strip()}",
+        "Content-Type": "application/x-ndjson",
+    }
+    request = urllib.request.Request(
+        f"{product.url}/api/conversations/bulk", data=lines, headers=headers
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert json.load(answer)["refused"] == 2
