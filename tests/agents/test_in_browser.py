@@ -1,6 +1,7 @@
 """The editors played in a real browser, under our content policy."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -143,11 +144,62 @@ def test_a_fault_in_json_is_marked_at_its_line(page: Page, made: Agent) -> None:
     assert page.evaluate(selected).startswith('"type": "text"')
 
 
+def test_a_template_is_started_from_and_undone(page: Page, made: Agent) -> None:
+    open_tab(page, made, "fields/")
+    page.click("#start")
+    page.select_option("#start-source", "support_short")
+    plan = page.locator("#start-plan")
+    expect(plan).to_contain_text("3 built-ins that would ask the same again")
+    page.get_by_text("Replace", exact=True).click()
+    expect(plan.get_by_text("of the same name")).to_be_visible()
+    page.get_by_role("button", name="Apply to V0 draft").click()
+    expect(page.locator("#started")).to_contain_text("Started from Support, short.")
+    expect(page.locator("[name='rjf§0§name']")).to_have_value("summary")
+    assert draft(made).config.parsed().built_ins == ()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#toasts")).to_contain_text("restored")
+    assert draft(made).config.parsed().own_fields() == {"topic": TOPIC}
+
+
+def test_advice_is_given_while_typing_and_followed_by_a_click(page: Page, made: Agent) -> None:
+    open_tab(page, made, "fields/")
+    advice = page.locator("#advice")
+    expect(advice).to_contain_text("Nothing to say about these fields.")
+    page.get_by_role("button", name="Add field").click()
+    page.fill("[name='rjf§1§name']", "tier")
+    expect(advice).to_contain_text("No description")
+    page.fill("[name='rjf§1§description']", "The plan that they have, one of: gold or basic.")
+    advice.get_by_role("button", name="tier").click()
+    expect(page.locator("[name='rjf§1§name']")).to_be_focused()
+    advice.get_by_role("button", name="Choices: gold, basic").click()
+    expect(page.locator("[name='rjf§1§kind']")).to_have_value("selector")
+    expect(page.locator("[name='rjf§1§name']")).to_be_focused()
+    expect(page.get_by_text("Unsaved changes")).to_be_visible()
+    assert "tier" not in draft(made).config.parsed().own_fields()
+    page.keyboard.press("Control+s")
+    expect(page.locator("#save-state")).to_contain_text("Saved")
+    assert draft(made).config.parsed().own_fields()["tier"]["enum"] == ["gold", "basic"]
+    page.get_by_role("button", name="JSON Schema").click()
+    page.fill("#schema", '{"type": "object",\n "properties": {"data": {}, }}')
+    expect(advice).to_contain_text("To be mended first")
+    expect(page.locator(".json-lines .bad")).to_have_text("2")
+    page.fill("#schema", '{"type": "object",\n "properties": {"data": {}}}')
+    advice.get_by_role("button", name="Make it text").click()
+    expect(page.locator("#schema")).to_have_value(re.compile(r'"data": \{\s+"type": "string"'))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nobody_is_kept_out(page: Page, made: Agent, scheme: str) -> None:
     services.publish(agent=made, by=ADA)
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    for tab in ("prompts/", "fields/", "fields/?view=json", "post-analysis/", "versions/"):
+    for tab in (
+        "prompts/",
+        "fields/",
+        "fields/?view=json",
+        "start/",
+        "post-analysis/",
+        "versions/",
+    ):
         open_tab(page, made, tab)
         found = Axe().run(page).response["violations"]
         serious = [v for v in found if v["impact"] in {"serious", "critical"}]

@@ -37,6 +37,7 @@ class Places:
             "agent-new": "/agents/new/",
             "prompts": f"{self.agent}prompts/",
             "fields": f"{self.agent}fields/",
+            "start": f"{self.agent}start/",
             "post-analysis": f"{self.agent}post-analysis/",
             "versions": f"{self.agent}versions/",
             "compare": f"{self.agent}compare/?from=v1&to=draft",

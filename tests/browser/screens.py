@@ -45,10 +45,12 @@ def main() -> None:
     """Take them all, or only the scenes, looks and pages that are named."""
     parser = argparse.ArgumentParser(description="Take a picture of every page.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("scenes", nargs="*", choices=SCENES, default=SCENES)
+    parser.add_argument("scenes", nargs="*", default=SCENES, help=f"of {', '.join(SCENES)}")
     parser.add_argument("--look", choices=LOOKS, action="append")
     parser.add_argument("--only", default="", help="pages whose name contains this")
     asked = parser.parse_args()
+    if unknown := set(asked.scenes) - set(SCENES):
+        parser.error(f"there is no scene named {', '.join(sorted(unknown))}")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     path = executable()
     with sync_playwright() as playwright:
@@ -136,7 +138,10 @@ def _opened(window: Visit, places: Places) -> dict[str, Callable[[Page], None]]:
         "dialog-rerun": clicked(places.call, "#rerun"),
         "dialog-backfill": clicked(f"/calls/?agent={places.agent_id}", *actions),
         "dialog-publish": clicked(f"{places.agent}prompts/", "text=Publish V"),
+        "dialog-start": clicked(f"{places.agent}fields/", "#start"),
         "dialog-compare": clicked(f"{places.agent}prompts/", "#view-changes"),
+        "dialog-intake": clicked("/intake/", "#new-source"),
+        "dialog-intake-vapi": clicked("/intake/", "#new-source", "#kind-vapi"),
         "menu-filter": clicked("/calls/", "summary:has-text('Add filter')"),
         "menu-columns": clicked("/calls/", "summary:has-text('Columns')"),
         "menu-actions": clicked("/calls/", "#actions summary"),
