@@ -1,0 +1,264 @@
+"""S6 of docs/benchmarks.md: how fast conversations come in over HTTP, against COPY of the rows.
+
+The bulk door and single POSTs, 15 messages each, at the web server as `manage.py up` runs it: one
+process. Everything is stored as in real use, search words and the queued first analysis included.
+"""
+
+import http.client
+import io
+import json
+import os
+import random
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from bench.ground import DATA_DIR, cpu_seconds, services, until
+
+BULK = 5_000
+SINGLE = 1_500
+CALLERS = 4
+ROUNDS = 3
+PORT = 18_765
+MESSAGES = 15
+
+#: What one conversation becomes: its table and the column that names it, parents first.
+TABLES = (
+    ("conversations_conversation", "id"),
+    ("conversations_attributes", "conversation_id"),
+    ("conversations_transcript", "conversation_id"),
+    ("conversations_searchtext", "conversation_id"),
+    ("analysis_analysis", "conversation_id"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round: conversations a second, and CPU milliseconds a conversation, web and database."""
+
+    bulk: float
+    copied: float
+    single: float
+    cpu_bulk: float
+    cpu_single: float
+
+
+def main() -> list[tuple[str, ...]]:
+    """Run both and answer the rows of the results table."""
+    with services() as postgres:
+        headers, agent_id = _prepare()
+        with _web() as web:
+            _bulk(headers, _lines(agent_id, "warm", 200))
+            found = [_round(n, headers, agent_id, web, postgres) for n in range(ROUNDS)]
+    of = {name: statistics.median(getattr(r, name) for r in found) for name in Round.__slots__}
+    ratio = statistics.median(r.bulk / r.copied for r in found)
+    each = "ms CPU a conversation, web and database together"
+    return [
+        (
+            "S6",
+            f"bulk door, {MESSAGES} messages each",
+            f"{of['bulk']:.0f}/s",
+            f"COPY of the same rows {of['copied']:.0f}/s",
+            f"{ratio:.2f} of COPY",
+            f"{of['cpu_bulk']:.2f} {each}",
+            "≥ 1,000/s",
+        ),
+        (
+            "S6",
+            f"single POST, {MESSAGES} messages each, {CALLERS} callers",
+            f"{of['single']:.0f}/s",
+            "—",
+            "—",
+            f"{of['cpu_single']:.2f} {each}",
+            "≥ 150/s per web process",
+        ),
+    ]
+
+
+def _prepare() -> tuple[dict[str, str], str]:
+    from apps.accounts.actors import Actor
+    from apps.accounts.keys import create_api_key
+    from apps.accounts.models import Role
+    from tests.factories import make_agent
+
+    _, key = create_api_key(name="bench", role=Role.OPERATOR, by=Actor.system("bench"))
+    return {"Authorization": f"Bearer {key}"}, make_agent().public_id
+
+
+def _round(
+    number: int,
+    headers: dict[str, str],
+    agent_id: str,
+    web: psutil.Process,
+    postgres: psutil.Process,
+) -> Round:
+    lines = _lines(agent_id, f"bulk-{number}", BULK)
+    started = _spent(web, postgres)
+    bulk = BULK / _bulk(headers, lines)
+    cpu_bulk = (_spent(web, postgres) - started) / BULK * 1000
+    copied = BULK / _copy(f"bulk-{number}-")
+    lines = _lines(agent_id, f"single-{number}", SINGLE)
+    started = _spent(web, postgres)
+    single = SINGLE / _single(headers, lines)
+    cpu_single = (_spent(web, postgres) - started) / SINGLE * 1000
+    return Round(bulk, copied, single, cpu_bulk, cpu_single)
+
+
+def _spent(*processes: psutil.Process) -> float:
+    return sum(cpu_seconds(process) for process in processes)
+
+
+@contextmanager
+def _web() -> Iterator[psutil.Process]:
+    """The web process, as `manage.py up` starts it, without a limit of requests."""
+    from config import programs
+
+    program = programs.web(bind="127.0.0.1", port=PORT)
+    environment = {**os.environ, "API_RATE_LIMITS": "intake=0,bulk=0", "PYTHONWARNINGS": "ignore"}
+    with (DATA_DIR / "web.log").open("ab") as log:
+        process = subprocess.Popen(program.argv, env=environment, stdout=log, stderr=log)
+    try:
+        until(_answers, timeout=60)
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _answers() -> bool:
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=5)
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+
+
+def _bulk(headers: dict[str, str], lines: list[bytes]) -> float:
+    """Seconds for one request with all of them."""
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=600)
+    body = b"\n".join(lines)
+    begun = time.monotonic()
+    connection.request(
+        "POST",
+        "/api/conversations/bulk",
+        body,
+        {**headers, "Content-Type": "application/x-ndjson"},
+    )
+    answer = json.load(connection.getresponse())
+    seconds = time.monotonic() - begun
+    assert answer["accepted"] == len(lines), answer
+    return seconds
+
+
+def _single(headers: dict[str, str], lines: list[bytes]) -> float:
+    """Seconds for one request each, by several callers at once who keep their connections."""
+    waiting = iter(lines)
+    lock = threading.Lock()
+    failed: list[object] = []
+
+    def call() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
+        while True:
+            with lock:
+                line = next(waiting, None)
+            if line is None:
+                return
+            connection.request(
+                "POST",
+                "/api/conversations",
+                line,
+                {**headers, "Content-Type": "application/json"},
+            )
+            answer = connection.getresponse()
+            body = answer.read()
+            if answer.status != 201:
+                failed.append(body)
+
+    threads = [threading.Thread(target=call) for _ in range(CALLERS)]
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed, failed[0]
+    return time.monotonic() - begun
+
+
+def _copy(prefix: str) -> float:
+    """Take the rows of these conversations out, and time how PostgreSQL takes them in again."""
+    from django.db import connection, transaction
+
+    mine = f"SELECT id FROM conversations_conversation WHERE external_id LIKE '{prefix}%'"
+    with connection.cursor() as cursor:
+        rows = {table: _taken(cursor, table, key, mine) for table, key in TABLES}
+        cursor.execute(f"CREATE TEMP TABLE mine AS {mine}")
+        with transaction.atomic():
+            for table, key in reversed(TABLES):
+                cursor.execute(f"DELETE FROM {table} WHERE {key} IN (SELECT id FROM mine)")
+        cursor.execute("DROP TABLE mine")
+        begun = time.monotonic()
+        with transaction.atomic():
+            for table, (columns, data) in rows.items():
+                with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+                    copy.write(data)
+        return time.monotonic() - begun
+
+
+def _taken(cursor: Any, table: str, key: str, mine: str) -> tuple[str, bytes]:
+    """The rows of a table as COPY writes them, with the columns that are not generated."""
+    cursor.execute(
+        "SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns"
+        " WHERE table_name = %s AND is_generated = 'NEVER'",
+        [table],
+    )
+    columns = cursor.fetchone()[0]
+    data = io.BytesIO()
+    query = f"COPY (SELECT {columns} FROM {table} WHERE {key} IN ({mine})) TO STDOUT"
+    with cursor.copy(query) as copy:
+        for part in copy:
+            data.write(part)
+    return columns, data.getvalue()
+
+
+def _lines(agent_id: str, name: str, how_many: int) -> list[bytes]:
+    """Calls of 15 messages, each with words of its own."""
+    chance = random.Random(name)
+    return [
+        json.dumps(
+            {
+                "agent_id": agent_id,
+                "channel": "voice",
+                "external_id": f"{name}-{n}",
+                "started_at": f"2025-01-{n % 28 + 1:02}T10:{n % 60:02}:00Z",
+                "duration_ms": 61_000 + n,
+                "from_number": f"+1415555{n % 10_000:04}",
+                "direction": "inbound",
+                "metadata": {"plan": chance.choice(["gold", "silver"]), "order": n},
+                "messages": [
+                    {
+                        "role": "user" if i % 2 else "agent",
+                        "content": " ".join(chance.choices(_WORDS, k=16)),
+                    }
+                    for i in range(MESSAGES)
+                ],
+            }
+        ).encode()
+        for n in range(how_many)
+    ]
+
+
+_WORDS = (  # noqa: SIM905 (prose, not a list)
+    "I was charged twice for March and would like one of them back please check the account "
+    "number again thank you for calling billing line how can help today see both charges have "
+    "refunded second takes three days is there anything else no that all goodbye internet down "
+    "since this morning restarted router light red technician tomorrow between nine eleven "
+    "contract cancel upgrade offer discount invoice payment card expired password reset email"
+).split()
