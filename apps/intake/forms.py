@@ -55,7 +55,10 @@ class RuleForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
     )
     platform_analysis = forms.ChoiceField(
-        label="Analysis", choices=PlatformAnalysis.choices, help_text=RULE_HELP
+        label="Analysis",
+        choices=PlatformAnalysis.choices,
+        initial=PlatformAnalysis.OURS,
+        help_text=RULE_HELP,
     )
     wait_minutes = forms.IntegerField(
         label="Minutes to wait",

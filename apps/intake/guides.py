@@ -56,6 +56,6 @@ _ELEVENLABS = Guide(
     origin="afterwards",
     where="ElevenLabs makes the secret when it is told the address of the door, which you get "
     "next. Leave this empty and enter the secret then.",
-    events="post_call_transcription",
+    events="post_call_transcription, call_initiation_failure",
 )
 GUIDES: dict[str, Guide] = {guide.kind: guide for guide in (_RETELL, _VAPI, _ELEVENLABS)}
