@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Prefetch
 from django.utils import timezone
 
-from apps.analysis.first import give_up_first, request_first
+from apps.analysis.first import give_up_first, leave_to_platform, request_first
 from apps.conversations import rows
 from apps.conversations.models import INACTIVITY, Conversation, Transfer
 from apps.conversations.services import GROUP
@@ -25,6 +25,8 @@ from apps.webhooks import outbox
 from apps.webhooks.models import EventType
 from apps.webhooks.outbox import NewEvent
 from apps.webhooks.payloads import conversation_part, moment
+
+from .rules import rules_of
 
 logger = logging.getLogger(__name__)
 
@@ -89,21 +91,32 @@ def end_idle_chats(*, now: datetime | None = None, limit: int = GROUP) -> int:
     now = now or timezone.now()
     with transaction.atomic():
         chats = list(_silent(now, limit))
-        ended, waiting = [], []
-        for chat in chats:
-            deadline = rows.idle_at(chat, _idle_seconds(chat))
-            if deadline is None or deadline > now:  # it was given more time since
-                chat.idle_at = deadline
-                waiting.append(chat)
-            else:
-                ended.append((chat, _idle_columns(chat, now)))
+        over = [chat for chat in chats if not _given_more_time(chat, now)]
+        waiting = [chat for chat in chats if chat not in over]
         Conversation.objects.bulk_update(waiting, ["idle_at"])
-        if ended:
-            Conversation.objects.bulk_update([chat for chat, _ in ended], list(ended[0][1]))
-            announce_ended([chat.pk for chat, _ in ended], now=now)
-    if ended:
-        request_due(among=[chat.pk for chat, _ in ended], now=now)
+        if over:
+            _end(over, now)
+    if over:
+        request_due(among=[chat.pk for chat in over], now=now)
     return len(chats)
+
+
+def _given_more_time(chat: Conversation, now: datetime) -> bool:
+    """Whether its version allows more silence by now than when the last message came."""
+    chat.idle_at = rows.idle_at(chat, _idle_seconds(chat))
+    return chat.idle_at is None or chat.idle_at > now
+
+
+def _end(chats: Sequence[Conversation], now: datetime) -> None:
+    """End silent chats in the caller's transaction; a platform's rule holds for this end too."""
+    pks = [chat.pk for chat in chats]
+    by_rule = rules_of(pks)
+    for chat in chats:
+        rule = by_rule.get(chat.pk)
+        columns = _idle_columns(chat, rule.analyze_at(now) if rule else now)
+    Conversation.objects.bulk_update(chats, list(columns))
+    leave_to_platform(conversation_ids=[pk for pk, r in by_rule.items() if r.awaits_theirs])
+    announce_ended(pks, now=now)
 
 
 def _silent(now: datetime, limit: int) -> Any:
@@ -122,10 +135,13 @@ def _idle_seconds(chat: Conversation) -> int:
     return versions[-1].chat_idle_seconds
 
 
-def _idle_columns(chat: Conversation, now: datetime) -> dict[str, Any]:
+def _idle_columns(chat: Conversation, analyze_at: datetime | None) -> dict[str, Any]:
+    """The columns that change, set on the chat: it ended when the last message was said."""
     said = chat.last_message_at or chat.sort_at
     ended_at = max(said, chat.started_at) if chat.started_at else said
-    columns = rows.ended(chat, ended_at=ended_at, disconnection_reason=INACTIVITY, analyze_at=now)
+    columns = rows.ended(
+        chat, ended_at=ended_at, disconnection_reason=INACTIVITY, analyze_at=analyze_at
+    )
     everywhere = {"analysis_state": chat.analysis_state, "analysis_reason": chat.analysis_reason}
     return {**everywhere, **columns}
 

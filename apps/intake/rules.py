@@ -1,12 +1,14 @@
 """What becomes of the analysis that a platform made itself (product 2.3)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from apps.conversations.inputs import ConversationInput
 from apps.conversations.models import Attributes, Conversation
+
+from .models import IntakePayload
 
 KEPT_AS = "platform_analysis"
 """The key of the metadata under which a platform's own analysis is kept that is not shown as the
@@ -44,6 +46,17 @@ class PlatformRule:
         if self.rule != "ours" or not line.analysis:
             return line
         return replace(line, analysis=None, metadata={**line.metadata, KEPT_AS: line.analysis})
+
+
+def rules_of(conversation_ids: Iterable[int]) -> dict[int, PlatformRule]:
+    """The rules of the sources by whose doors conversations came; those of other doors are not
+    in it."""
+    payloads = IntakePayload.objects.filter(conversation__in=conversation_ids)
+    found = payloads.exclude(source=None).order_by("pk")
+    values = found.values_list(
+        "conversation_id", "source__platform_analysis", "source__wait_minutes"
+    )
+    return {pk: PlatformRule(rule, minutes) for pk, rule, minutes in values}
 
 
 def keep_beside(conversation: Conversation, analysis: Mapping[str, Any]) -> None:

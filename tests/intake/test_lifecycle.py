@@ -1,5 +1,6 @@
 """From the end of a conversation to its analysis: by itself, once, and nothing is missed."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -21,9 +22,13 @@ from apps.conversations.models import Conversation, Trigger
 from apps.conversations.services import GROUP, Stored
 from apps.intake import lifecycle
 from apps.intake.lifecycle import end_idle_chats, request_due, sweep
+from apps.intake.models import IntakePayload
 from apps.intake.opened import Closing, OutOfStep, append, close
 from apps.intake.rules import PlatformRule
 from apps.intake.services import take_in, take_in_one
+from apps.intake.sources import create_source
+from apps.webhooks.models import Endpoint, Event
+from apps.webhooks.services import create_endpoint
 from tests.factories import make_agent, make_conversations
 
 pytestmark = pytest.mark.django_db
@@ -591,6 +596,107 @@ class TestPlatformRules:
         take(agent, rule=PlatformRule("theirs"))
         take(agent, rule=PlatformRule("ours"), analysis=self.THEIRS)
         assert only().analysis_state == "pending"
+
+    @pytest.mark.parametrize(
+        ("rule", "reason", "due"),
+        [
+            ("theirs", "waiting_for_platform", None),
+            ("wait", "waiting_for_platform", NOON + HOUR + timedelta(minutes=10)),
+            ("ours", "", None),
+        ],
+    )
+    def test_the_rule_holds_for_a_chat_that_idles_out(
+        self, chat_agent: Agent, rule: str, reason: str, due: datetime | None
+    ) -> None:
+        chat = take(chat_agent, status="ongoing").conversation
+        source = create_source(
+            kind="retell", name="Shop", secret="key_1", platform_analysis=rule, by=BY
+        )
+        IntakePayload.objects.create(source=source, conversation=chat, body={}, state="taken")
+        sweep(now=NOON + HOUR)
+        state = "pending" if rule == "ours" else "none"
+        assert standing() == ("ended", state, reason)
+        assert only().analyze_at == due
+
+
+class TestEvents:
+    """`conversation.ended`: by every door alike, once for each end (product 6.1)."""
+
+    @pytest.fixture(autouse=True)
+    def _listening(self) -> None:
+        create_endpoint(
+            url="https://example.com/hook", events=["conversation.ended"], agent=None, by=BY
+        )
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(e.payload) for e in Event.objects.order_by("pk")]
+
+    def test_one_line_ended(self, agent: Agent) -> None:
+        take(agent, started_at=NOON.isoformat(), duration_ms=61_000, metadata={"plan": "pro"})
+        (told,) = self.events()
+        part = told.pop("conversation")
+        assert (part["external_id"], part["duration_ms"]) == ("x", 61_000)
+        assert part["metadata"] == {"plan": "pro"}
+        assert told == {
+            "event": "conversation.ended",
+            "conversation_id": only().public_id,
+            "agent_id": agent.public_id,
+            "timestamp": "2026-03-01T12:00:00Z",
+            "agent_version": 0,
+            "status": "ended",
+            "ended_at": "2026-03-01T12:01:01Z",
+            "disconnection_reason": None,
+            "message_count": 2,
+        }
+
+    def test_not_again_for_the_same_end(self, agent: Agent) -> None:
+        for status in ("ongoing", "ended", "ended", "ongoing"):
+            take(agent, status=status)
+        take(agent, messages=[HELLO, BILL, THANKS])
+        assert len(self.events()) == 1
+
+    def test_each_of_a_group_once(self, agent: Agent) -> None:
+        lines = [
+            line(agent, external_id=str(n % 3), status=s)
+            for n, s in enumerate(["ongoing"] * 3 + ["ended"] * 6)
+        ]
+        take_in(lines=lines, by=BY, now=NOON)
+        assert [e["conversation"]["external_id"] for e in self.events()] == ["0", "1", "2"]
+
+    def test_a_chat_that_idles_out_goes_on_and_idles_out(self, chat_agent: Agent) -> None:
+        take(chat_agent, status="ongoing")
+        sweep(now=NOON + HOUR)
+        take(chat_agent, status="ongoing", messages=[HELLO, BILL, THANKS], now=NOON + 2 * HOUR)
+        sweep(now=NOON + 3 * HOUR)
+        assert [e["ended_at"] for e in self.events()] == [
+            "2026-03-01T12:00:00Z",
+            "2026-03-01T14:00:00Z",
+        ]
+        assert {e["disconnection_reason"] for e in self.events()} == {"inactivity"}
+
+    def test_closed_reopened_and_closed(self, chat_agent: Agent) -> None:
+        thread = take(chat_agent, status="ongoing", source="api").conversation
+        for _ in range(2):
+            close(conversation=thread, by=BY)
+            close(conversation=thread, by=BY)
+            append(conversation=thread, messages=[THANKS])
+        assert [e["message_count"] for e in self.events()] == [2, 3]
+
+    def test_what_failed_to_be_stored_ended_for_nobody(self, agent: Agent) -> None:
+        with pytest.raises(LineRefused):
+            take(agent, agent_version=7)
+        assert self.events() == []
+
+    def test_the_demo_tells_nobody(self, agent: Agent) -> None:
+        take_in(lines=[line(agent)], by=BY, analyze=False)
+        assert self.events() == []
+
+    def test_without_a_listener_it_costs_one_query(
+        self, agent: Agent, django_assert_num_queries: Any
+    ) -> None:
+        Endpoint.objects.all().delete()
+        with django_assert_num_queries(1):
+            lifecycle.announce_ended([1, 2, 3], now=NOON)
 
 
 class TestReasons:
