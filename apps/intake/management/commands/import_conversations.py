@@ -19,10 +19,15 @@ from apps.intake.refusals import keeping
 from apps.intake.services import DefaultAgents, Line, Refusal, Report, default_agents, take_in
 
 BAR = 30
+SHOWN = 20
+"""Refused lines that are printed; the file beside the imported one has them all."""
 
 
 class Command(BaseCommand):
-    """The line format is that of the bulk door (interfaces.md)."""
+    """The line format is that of the bulk door (interfaces.md).
+
+    Exits with 1 where a file cannot be read, and where lines were refused and none was taken in.
+    """
 
     help = (
         "Import conversations from JSON Lines files (.jsonl, .jsonl.gz, - for standard input). "
@@ -43,15 +48,20 @@ class Command(BaseCommand):
         by = Actor.command("import_conversations")
         source = options["source"].strip()[:100] or "import"
         agents = self._agents(options["agent"], source, by)
-        failed = False
+        failed, read, refused = False, 0, 0
         for name in options["files"]:
             try:
-                self._import(name, source, agents, by)
+                report = self._import(name, source, agents, by)
             except UserError as error:
                 failed = True
                 self.stderr.write(self.style.ERROR(error.message))
+            else:
+                refused += report.refused
+                read += report.total - report.refused
         if failed:
             raise CommandError("Not every file could be read.")
+        if refused and not read:  # some refused are a matter of the data, all of the call
+            raise CommandError("Nothing was taken in: every line was refused.")
 
     def _agents(self, asked: str, source: str, by: Actor) -> Mapping[str, Agent]:
         if not asked:
@@ -61,7 +71,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no agent “{asked}”. Give its id, agt_….")
         return {agent.channel: agent}
 
-    def _import(self, name: str, source: str, agents: Mapping[str, Agent], by: Actor) -> None:
+    def _import(self, name: str, source: str, agents: Mapping[str, Agent], by: Actor) -> Report:
         progress, started = Progress(), time.monotonic()
         chosen = None if isinstance(agents, DefaultAgents) else next(iter(agents.values()))
         keeping_lines = keeping(LineDoor.FILE, by=by, source=source, default_agent=chosen)
@@ -82,7 +92,8 @@ class Command(BaseCommand):
         self._clear()
         self._say(name, report, time.monotonic() - started)
         if report.refused:
-            self.stdout.write(f"  refused lines and reasons: {refused.path}")
+            self.stdout.write(f"  all refused lines, with their reasons: {refused.path}")
+        return report
 
     def _say(self, name: str, report: Report, seconds: float) -> None:
         rate = report.total / seconds if seconds > 0 else 0
@@ -91,8 +102,10 @@ class Command(BaseCommand):
             f"{report.unchanged:,} unchanged, {report.refused:,} refused "
             f"({seconds:.1f} s, {rate:,.0f}/s); {report.to_analyze:,} to be analysed"
         )
-        for error in report.errors[:5]:
+        for error in report.errors[:SHOWN]:
             self.stdout.write(f"  line {error.line}: {error.message} [{error.code}]")
+        if report.refused > SHOWN:
+            self.stdout.write(f"  and {report.refused - SHOWN:,} more")
 
     def _draw(self, name: str, progress: Progress, report: Report) -> None:
         if not sys.stderr.isatty():
