@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -18,9 +19,16 @@ from django.views.decorators.http import require_safe
 
 from apps.accounts.api_auth import session_or_key
 
+from . import limits
 from .schema_text import fields_of
 
 Json = dict[str, Any]
+_CLASSES = {
+    limits.READ: "reads",
+    limits.CHANGE: "changes and paid requests",
+    limits.INTAKE: "conversations one by one",
+    limits.BULK: "bulk bodies",
+}
 
 
 @require_safe
@@ -44,6 +52,7 @@ def _page(request: HttpRequest) -> HttpResponse:
         "base": base,
         "groups": list(_groups(document, base)),
         "schema_url": reverse("api:openapi-json"),
+        "limits": [(_CLASSES[kind], n) for kind, n in settings.API_RATE_LIMITS.items() if n],
     }
     return render(request, "api/reference.html", context)
 
@@ -99,11 +108,8 @@ def _parameter(parameter: Json) -> Json:
 
 
 def _schema(body: Json | None) -> Json | None:
-    return (
-        body["content"]["application/json"]["schema"]
-        if body and "application/json" in body["content"]
-        else None
-    )
+    content = body["content"] if body else {}
+    return content["application/json"]["schema"] if "application/json" in content else None
 
 
 def _example(response: Json) -> Any:
@@ -130,4 +136,4 @@ def _curl(base: str, path: str, method: str, details: Json) -> str:
 def _data(kind: str, content: Json) -> str:
     if kind != "application/json":
         return "--data-binary @conversations.jsonl"
-    return f"-d {shlex.quote(json.dumps(content['example'], ensure_ascii=False))}"
+    return f"-d {shlex.quote(json.dumps(content.get('example', {}), ensure_ascii=False))}"
