@@ -24,7 +24,7 @@ from .documents import EMPTY_SCHEMA
 from .models import Agent, Channel
 from .templates import TEMPLATES
 
-#: A select of more is no help; the id of any agent works in the address of the page.
+#: A select of more is no help; any agent's id works in the address, as ``?source=agt_…``.
 MANY_AGENTS = 200
 
 Choices = list[tuple[str, str | list[tuple[str, str]]]]
@@ -98,12 +98,8 @@ class AgentForm(forms.Form):
 class StartForm(forms.Form):
     """What to start from and how; a wrong or missing ``how`` merges, which loses nothing."""
 
-    source = forms.ChoiceField(
-        choices=start_choices,
-        error_messages={
-            "required": "Choose a template or an agent.",
-            "invalid_choice": "%(value)s is neither a template nor an agent.",
-        },
+    source = forms.CharField(
+        max_length=100, error_messages={"required": "Choose a template or an agent."}
     )
     how = forms.ChoiceField(choices=[("merge", "Merge"), ("replace", "Replace")], required=False)
     prompt = forms.BooleanField(required=False)

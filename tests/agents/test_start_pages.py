@@ -83,7 +83,7 @@ def test_without_script_it_is_an_ordinary_form(editor: Client, made: Agent) -> N
 @pytest.mark.parametrize(
     ("sent", "said"),
     [
-        ({"source": "nonsense"}, "nonsense is neither a template nor an agent."),
+        ({"source": "nonsense"}, "There is no template “nonsense”"),
         ({"source": ""}, "Choose a template or an agent."),
         ({"save_count": "1"}, "saved this draft while you were editing"),
     ],
@@ -256,3 +256,14 @@ def test_a_model_without_a_key_is_shown_and_not_offered(
         assert all("disabled" not in part for part in lines)
     settings.OPENAI_API_KEY = "set"
     assert "needs OPENAI_API_KEY" not in editor.get(url(made, "prompts")).text
+
+
+def test_any_agent_can_be_started_from_however_many_there_are(
+    editor: Client, made: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.agents.forms.MANY_AGENTS", 1)
+    other = agent("Zebra", **with_fields(plan={"type": "string"}))
+    page = editor.get(f"{url(made, 'start')}?source={other.public_id}").text
+    assert f'<option value="{other.public_id}" selected>Zebra</option>' in page
+    editor.post(url(made, "start"), start(made, source=other.public_id))
+    assert list(draft(made).config.parsed().own_fields()) == ["topic", "plan"]

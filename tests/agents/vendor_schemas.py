@@ -76,7 +76,7 @@ QUALITY_ASSURANCE = {
     "required": ["overall_score"],
 }
 
-UNTYPED = {"properties": {"summary": {}}}
+UNTYPED: dict[str, Any] = {"properties": {"summary": {}}}
 
 VENDORS: dict[str, dict[str, Any]] = {
     "customer_support": CUSTOMER_SUPPORT,

@@ -1,6 +1,7 @@
 """What stands beside the editors: what blocks, what a conversation costs, what could be better."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -22,6 +23,14 @@ from apps.llm.schema import Problem
 from apps.llm.schema.json_text import locate
 
 from .common import agent_or_404, url_of
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A hint, and where it stands in the text of the raw editor."""
+
+    hint: Hint
+    at: Problem | None
 
 
 @require_POST
@@ -81,9 +90,9 @@ def advice(
     here = [hint for hint in everything if _is_on(tab, hint)]
     shown = here[:MAX_HINTS]
     places = _places(text, shown) if text else {}
-    items = [{"hint": hint, "at": places.get(hint.pointer)} for hint in shown]
-    by_title = sorted(items, key=lambda item: _first(shown, item["hint"]))
-    groups = groupby(by_title, key=lambda item: item["hint"].title)
+    items = [Shown(hint, places.get(hint.pointer)) for hint in shown]
+    by_title = sorted(items, key=lambda item: _first(shown, item.hint))
+    groups = groupby(by_title, key=lambda item: item.hint.title)
     other = "prompts" if tab == "fields" else "fields"
     return {
         "costs": costs(content, model, typical_transcript(agent)),

@@ -56,7 +56,7 @@ def _apply(request: HttpRequest, agent: Agent) -> HttpResponse:
         return hx_redirect(request, url_of("prompts", agent))
     form = StartForm(request.POST)
     if not form.is_valid():
-        raise UserError(next(iter(form.errors.values()))[0])
+        raise UserError(str(next(iter(form.errors.values()))[0]))
     asked = form.cleaned_data
     result = services.start_from(
         agent=agent,
@@ -81,7 +81,7 @@ def _plan_context(request: HttpRequest, standing: Standing) -> dict[str, Any]:
     # A template's prompt belongs to its fields; another agent's speaks of that agent.
     with_prompt = "prompt" in asked if "how" in asked else not key.startswith("agt_")
     content = content_of(standing.draft)
-    context = {
+    context: dict[str, Any] = {
         **page_context(request, standing, "fields"),
         "choices": start_choices(),
         "chosen": key,
@@ -93,6 +93,8 @@ def _plan_context(request: HttpRequest, standing: Standing) -> dict[str, Any]:
         source = services.source_of(key)
     except UserError as error:
         return context | {"faults": [error.message]}
+    if not any(key == known for _, options in context["choices"] for known, _ in options):
+        context["choices"].append(("Agent", [(source.key, source.title)]))
     plan = plan_start(content, source, how="replace" if how == "replace" else "merge",
                       with_prompt=with_prompt)  # fmt: skip
     after, faults = merge(content, plan.changes)
