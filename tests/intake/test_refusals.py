@@ -95,7 +95,7 @@ def test_the_lines_of_a_bulk_upload_are_kept_with_their_numbers() -> None:
 def test_the_lines_of_a_file_are_kept_and_replayed_by_its_options(tmp_path: Path) -> None:
     agent = make_agent()
     file = tmp_path / "calls.jsonl"
-    file.write_bytes(line(external_id="x", status="lost") + b"\n")
+    file.write_bytes(line(external_id="x", status="lost") + b"\n" + line(external_id="y"))
     call_command(
         "import_conversations", str(file), agent=agent.public_id, source="crm", stdout=StringIO()
     )
@@ -107,7 +107,7 @@ def test_the_lines_of_a_file_are_kept_and_replayed_by_its_options(tmp_path: Path
 
     replayed = replay(payload=kept, by=BY)
 
-    conversation = Conversation.objects.get()
+    conversation = Conversation.objects.get(external_id="x")
     assert (replayed.state, replayed.reason, replayed.code) == ("taken", "", "")
     assert replayed.conversation == conversation
     assert (conversation.source, conversation.external_id) == ("crm", "x")
@@ -117,7 +117,7 @@ def test_the_lines_of_a_file_are_kept_and_replayed_by_its_options(tmp_path: Path
 
 def test_files_without_an_agent_are_replayed_with_the_imported_one(tmp_path: Path) -> None:
     file = tmp_path / "calls.jsonl"
-    file.write_bytes(line(status="lost") + b"\n")
+    file.write_bytes(line(status="lost", external_id="x") + b"\n" + line(external_id="y"))
     call_command("import_conversations", str(file), stdout=StringIO())
     kept = only()
     assert kept.body is not None
@@ -126,7 +126,7 @@ def test_files_without_an_agent_are_replayed_with_the_imported_one(tmp_path: Pat
 
     replay(payload=kept, by=BY)
 
-    assert Conversation.objects.get().agent.name == "Imported calls"
+    assert Conversation.objects.get(external_id="x").agent.name == "Imported calls"
 
 
 def test_a_long_line_is_cut_and_cannot_be_replayed() -> None:
