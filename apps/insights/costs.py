@@ -167,7 +167,7 @@ def _rows(period: Period) -> list[_Row]:
         .values_list(*by)
         .annotate(**_SUMS)
     )
-    return [_Row(*row[:5], _sums(row[5:])) for row in found]
+    return [_Row(row[0], row[1], row[2], row[3], row[4], _sums(row[5:])) for row in found]
 
 
 def _whole(start: datetime, end: datetime) -> Sums:

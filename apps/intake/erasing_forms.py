@@ -35,8 +35,7 @@ class EraseForm(forms.Form):
         cleaned = super().clean() or {}
         asked = cleaned.get("shown")
         if asked is not None and asked != self._shown:
-            self.data = self.data.copy()
-            self.data["shown"] = str(self._shown)
+            self.data = {**self.data, "shown": str(self._shown)}
             raise forms.ValidationError(
                 f"There were {number(asked)} when this was opened, now there are "
                 f"{number(self._shown)}. Look at the figures again and confirm."

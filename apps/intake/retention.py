@@ -16,13 +16,13 @@ from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
 
 from .erasing import erase, forget_erased
-from .models import IntakePayload, PayloadState
+from .models import IntakePayload
 
 BY = Actor.system("retention")
 AT_ONCE = 20_000
 """Conversations of one agent in one round: the next round goes on, within the hour or at once."""
-REFUSED_KEPT = timedelta(days=90)
-"""How long a refused payload that belongs to no conversation is kept for inspection."""
+NOBODYS_KEPT = timedelta(days=90)
+"""How long a payload that belongs to no conversation, refused or not, is kept for inspection."""
 
 
 def retention_of(agent: Agent) -> int | None:
@@ -54,8 +54,8 @@ def purge(*, now: datetime) -> int:
             why = f"{public_id} keeps conversations for {days:,} days"
             gone += erase(conversations=chosen, by=BY, why=why)
     forget_erased(now=now)
-    refused = IntakePayload.objects.filter(conversation=None, state=PayloadState.REFUSED)
-    refused.filter(received_at__lt=now - REFUSED_KEPT).delete()
+    nobodys = IntakePayload.objects.filter(conversation=None)
+    nobodys.filter(received_at__lt=now - NOBODYS_KEPT).delete()
     return gone
 
 

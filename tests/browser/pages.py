@@ -33,6 +33,8 @@ class Places:
             "rerun": f"{self.call}rerun/",
             "backfills": "/backfills/",
             "backfill-new": f"/backfills/new/?channel=voice&agent={self.agent_id}",
+            "costs": "/costs/",
+            "erase": f"{self.call}erase/",
             "agents": "/agents/",
             "agent-new": "/agents/new/",
             "prompts": f"{self.agent}prompts/",

@@ -29,7 +29,7 @@ LOOKS = {
     "phone-light": (PHONE, False),
     "phone-dark": (PHONE, True),
 }
-EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/api-keys/", "/people/",
+EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/costs/", "/api-keys/", "/people/",
          "/audit/", "/intake/", "/profile/", "/agents/new/",
          "/backfills/new/?channel=voice")  # fmt: skip
 README_TOPICS = ("double_charge", "payment_failed", "plan_price", "refund")

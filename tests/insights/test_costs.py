@@ -15,7 +15,7 @@ from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from apps.accounts.models import Role, User
-from apps.insights import caching, costs
+from apps.insights import costs
 from apps.insights.costs import costs_of
 from apps.insights.periods import BadPeriod, Period, last_days, read_period
 from apps.llm.models import Usage
@@ -151,7 +151,7 @@ class TestSums:
         def away(*args: Any) -> None:
             raise RedisConnectionError("away")
 
-        monkeypatch.setattr(caching.cache, "get_or_set", away)
+        monkeypatch.setattr(cache, "get_or_set", away)
         paid()
         assert month().total.rows == 2
 
