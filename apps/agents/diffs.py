@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from apps.llm.schema.strict import implied_type
+
 from .builtins import categories
 from .contents import Content
 from .documents import ConfigDocument
@@ -235,9 +237,11 @@ def _longest_rising(numbers: Sequence[int]) -> set[int]:
 
 
 def _type_words(schema: Mapping[str, Any]) -> str:
-    kind = schema.get("type")
     if "enum" in schema:
         return "Selector"
+    if "type" not in schema and any(k in schema for k in ("$ref", "anyOf", "oneOf", "allOf")):
+        return "As defined"
+    kind = schema.get("type", implied_type(schema) or "string")
     if kind == "string" and schema.get("format") == "date":
         return "Date"
     names = {"string": "Text", "boolean": "Yes-no", "number": "Number", "integer": "Integer"}
@@ -248,7 +252,13 @@ def _type_words(schema: Mapping[str, Any]) -> str:
 
 
 def _keyword_lines(keyword: str, value: object) -> Iterator[str]:
-    words = {"x-condition": "Condition", "minimum": "Minimum", "maximum": "Maximum"}
+    words = {
+        "x-condition": "Condition",
+        "minimum": "Minimum",
+        "maximum": "Maximum",
+        "minItems": "Items at least",
+        "maxItems": "Items at most",
+    }
     if keyword in {"type", "items"} or (keyword == "format" and value == "date"):
         return
     if keyword == "description" and isinstance(value, str):

@@ -102,3 +102,25 @@ def test_the_fewest_fields_are_said_to_have_moved(order: list[str]) -> None:
     stayed = [name for name in order if name not in moved]
     assert stayed == sorted(stayed)
     assert bool(moved) == (order != sorted(order))
+
+
+def test_fields_without_a_type_are_told_as_what_they_are() -> None:
+    diff = changed(
+        content(),
+        analysis={
+            "schema": {
+                "properties": {
+                    "summary": {},
+                    "topic": {"enum": ["a"]},
+                    "town": {"$ref": "#/$defs/town"},
+                    "wishes": {"items": {"type": "string"}, "maxItems": 3},
+                },
+                "$defs": {"town": {"type": "string"}},
+            }
+        },
+    )
+    told_of = {c.label: c.after for c in diff.changes}
+    assert told_of["summary"] == "Type: Text"
+    assert told_of["topic"].startswith("Type: Selector")
+    assert told_of["town"].startswith("Type: As defined")
+    assert told_of["wishes"] == "Type: List\nItems at most: 3"
