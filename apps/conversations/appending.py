@@ -7,6 +7,7 @@ thread does not become slower with every message.
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
@@ -38,7 +39,9 @@ def append_messages(*, stored: Conversation, messages: Sequence[Message], now: d
     A conversation that had ended is open again: it goes on (decision 0008). A result that it has
     is stale from now on.
     """
-    columns = rows.reopened(stored) if stored.has_ended else {"status": Status.ONGOING.value}
+    columns: dict[str, Any] = {"status": Status.ONGOING.value}
+    if stored.has_ended:
+        columns |= rows.reopened(stored)
     columns |= {
         "message_count": stored.message_count + len(messages),
         "has_speech": stored.has_speech or rows.has_speech(messages),

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from apps.conversations.inputs import ConversationInput
 from apps.conversations.models import Attributes, Conversation
 
 from .models import IntakePayload
 
+Rule = Literal["theirs", "ours", "wait"]
 KEPT_AS = "platform_analysis"
 """The key of the metadata under which a platform's own analysis is kept that is not shown as the
 result."""
@@ -24,7 +25,7 @@ class PlatformRule:
     conversation ends. ``wait``: as theirs, but ours is asked for when none came in time.
     """
 
-    rule: Literal["theirs", "ours", "wait"]
+    rule: Rule
     wait_minutes: int = 10
 
     @property
@@ -56,7 +57,12 @@ def rules_of(conversation_ids: Iterable[int]) -> dict[int, PlatformRule]:
     values = found.values_list(
         "conversation_id", "source__platform_analysis", "source__wait_minutes"
     )
-    return {pk: PlatformRule(rule, minutes) for pk, rule, minutes in values}
+    return {pk: rule_named(rule, minutes) for pk, rule, minutes in values}
+
+
+def rule_named(name: str, wait_minutes: int) -> PlatformRule:
+    """The rule as a source's columns hold it, which the database limits to the three."""
+    return PlatformRule(cast("Rule", name), wait_minutes)
 
 
 def keep_beside(conversation: Conversation, analysis: Mapping[str, Any]) -> None:

@@ -88,7 +88,7 @@ class TestExactlyWhy:
 
     def test_what_a_platform_is_to_send(self) -> None:
         noon = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
-        values = {"analysis_state": "none"}
+        values: dict[str, Any] = {"analysis_state": "none"}
         why = self.left_out("waiting_for_platform", analyze_at=noon, **values)
         assert "until 12:30 on 01 March; should none come, ours is made." in why.sentence
         assert self.left_out("waiting_for_platform", **values).way_out == "rerun"

@@ -14,6 +14,7 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.agents.services import publish
 from apps.analysis.current import column_row, retire_current, write_columns
+from apps.analysis.first import request_first
 from apps.analysis.models import Analysis, Lane
 from apps.analysis.why import why_none
 from apps.conversations.filters import matching
@@ -149,7 +150,7 @@ class TestTheEnd:
         self, agent: Agent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made = make_conversations(agent, 3, analyze_at=NOON)
-        ask = lifecycle.request_first
+        ask = request_first
 
         def but_one(*, conversation_ids: Any, **more: Any) -> int:
             if made[1].pk in conversation_ids:
