@@ -82,8 +82,18 @@ class Figures:
 
     @property
     def cost(self) -> str:
-        """As it stands in the Save button: “$7.24”, or “price unknown”."""
-        return money(self.preview.estimate.cost)
+        """As it stands in the Save button: “$7.24”, “free”, or “price unknown”."""
+        return "free" if self.is_free else money(self.preview.estimate.cost)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it costs nothing at all, as with the model that comes with Debrief."""
+        return bool(self.preview.to_analyze) and self.preview.estimate.cost == 0
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models that read."""
+        return sorted({line.model for line in self.drafts})
 
     @property
     def unpriced(self) -> list[str]:

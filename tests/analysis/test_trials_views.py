@@ -207,7 +207,7 @@ def test_prices_are_said_to_be_unknown_or_nothing(
     local = make_agent(model=make_model(name="small", **free))
     make_conversation(local)
     html = operator.get(tab(local)).content.decode()
-    assert "small runs on your own machine" in html
+    assert "This costs nothing with small." in html
     assert "Run on 1 · free" in html
     assert "$0.00" not in html
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,13 @@ from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.backfills.models import Backfill, BackfillItem
 from apps.conversations.models import Conversation
-from tests.factories import edit_prompt, make_agent, make_conversation, make_conversations
+from tests.factories import (
+    edit_prompt,
+    make_agent,
+    make_conversation,
+    make_conversations,
+    make_model,
+)
 
 if TYPE_CHECKING:  # the stubs have a name for what the test client answers
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
@@ -342,3 +349,13 @@ def test_the_menu_tells_viewers_what_they_lack() -> None:
     response = as_role(Role.VIEWER).get("/backfills/actions/", {"channel": "voice"})
     assert "Needs the role Operator" in text(response)
     assert "/backfills/new/" not in html(response)
+
+
+def test_what_costs_nothing_is_said_to_be_free(client: Client) -> None:
+    free = {"is_local": True, "input_price": Decimal(0), "output_price": Decimal(0)}
+    make_conversation(make_agent(model=make_model(name="small", **free)))
+    said = client.post(reverse("backfills:preview"), {"channel": "voice"}).content.decode()
+    assert "Save · free" in said
+    assert "This costs nothing with small." in said
+    assert "incurs charges" not in said
+    assert "$0.00" not in said

@@ -120,7 +120,7 @@ def _backfill(window: Visit) -> None:
     expect(dialog.get_by_text("4 calls match")).to_be_visible()
     expect(dialog.locator("#preview")).to_contain_text("Billing line V2 draft")
     expect(dialog).to_contain_text("This incurs charges for all models, including those that were")
-    save = dialog.get_by_role("button", name="Save · $0.00")
+    save = dialog.get_by_role("button", name="Save · free")
     expect(save).to_be_enabled()
     save.click()
     expect(dialog).to_be_hidden()

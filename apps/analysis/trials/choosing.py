@@ -67,6 +67,11 @@ class Choice:
         return [same[0] for same in sorted(used.values(), key=len, reverse=True)]
 
     @property
+    def models(self) -> list[str]:
+        """Names of the models that read."""
+        return sorted({plan.config.model.name for plan in self.plans})
+
+    @property
     def unpriced(self) -> list[str]:
         """Models whose price nobody has set."""
         models = {plan.config.model for plan in self.plans}
