@@ -110,12 +110,11 @@ def disable_endpoint(*, endpoint: Endpoint, by: Actor) -> int:
 
 
 def missed(endpoint: Endpoint) -> QuerySet[Delivery]:
-    """What was not delivered because it was disabled, and can still be sent."""
+    """What a disabled endpoint did not get, from the moment it began to fail: failed, dropped."""
     if endpoint.disabled_at is None:
         return Delivery.objects.none()
-    return endpoint.deliveries.filter(
-        state=DeliveryState.DROPPED, finished_at__gte=endpoint.disabled_at
-    )
+    since = endpoint.failing_since or endpoint.disabled_at
+    return _lost(endpoint).filter(finished_at__gte=since)
 
 
 @transaction.atomic
@@ -183,9 +182,12 @@ def send_again(*, delivery: Delivery, by: Actor) -> None:
 
 def failed_since(endpoint: Endpoint, since: datetime) -> QuerySet[Delivery]:
     """What failed or was dropped since a moment, tests left out."""
+    return _lost(endpoint).filter(created_at__gte=since)
+
+
+def _lost(endpoint: Endpoint) -> QuerySet[Delivery]:
     lost = [DeliveryState.FAILED, DeliveryState.DROPPED]
-    rows = endpoint.deliveries.filter(state__in=lost, created_at__gte=since)
-    return rows.filter(event__is_test=False)
+    return endpoint.deliveries.filter(state__in=lost, event__is_test=False)
 
 
 @transaction.atomic

@@ -1,5 +1,6 @@
 """The deliveries of an endpoint: what was sent, what came back, and sending it again."""
 
+import json
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -72,6 +73,7 @@ def delivery(request: HttpRequest, endpoint_id: str, event_id: str) -> HttpRespo
         "delivery": found,
         "next_try": listing.next_try_of(found, found.endpoint),
         "tries": listing.tries_of(found),
+        "payload": json.loads(found.event.payload),
     }
     return form_page(request, "webhooks/delivery.html", context)
 
