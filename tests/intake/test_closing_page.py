@@ -6,6 +6,8 @@ from django.test import Client
 
 from apps.accounts.models import AuditEntry, Role, User
 from apps.analysis.models import Analysis
+from apps.conversations.filters import FilterError, field_named, matching
+from apps.conversations.filters.choices import choices_of
 from apps.conversations.models import Conversation
 from tests.factories import make_agent, make_conversation
 
@@ -82,3 +84,22 @@ def test_what_was_left_out_leads_to_the_others_and_to_a_backfill() -> None:
     assert path(left) in listed.content.decode()
     text = client_of(Role.VIEWER).get(path(left)).content.decode()
     assert "backfills/new" not in text
+
+
+def test_reasons_are_offered_with_their_counts_and_filter_everywhere() -> None:
+    agent = make_agent()
+    for reason, many in (("disabled", 2), ("sampled_out", 1)):
+        for _ in range(many):
+            make_conversation(agent, analysis_state="skipped", analysis_reason=reason)
+    viewer = client_of(Role.VIEWER)
+    asked = {"channel": "voice", "analysis_reason": "disabled", "edit": "analysis_reason"}
+    editor = viewer.get("/filters/edit/", asked)
+    assert "post analysis is switched off for this agent" in editor.content.decode()
+    field = field_named("analysis_reason", "voice")
+    assert field is not None
+    counts = {choice.value: choice.count for choice in choices_of(field, "voice")}
+    assert (counts["disabled"], counts["sampled_out"]) == (2, 1)
+    found = matching(channel="voice", params={"analysis_reason": ["disabled", "sampled_out"]})
+    assert found.count() == 3
+    with pytest.raises(FilterError):
+        matching(channel="voice", params={"analysis_reason": "tired"})
