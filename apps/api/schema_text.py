@@ -5,6 +5,7 @@ from typing import Any
 
 Json = dict[str, Any]
 _DEPTH = 4
+_PLURAL = {"object": "objects", "text": "texts", "number": "numbers"}
 
 
 def fields_of(document: Json, schema: Json | None) -> list[Json]:
@@ -53,7 +54,8 @@ def type_in_words(document: Json, schema: Json) -> str:
     if "const" in schema:
         return str(schema["const"])
     if schema.get("type") == "array":
-        return f"list of {type_in_words(document, schema.get('items', {}))}"
+        item = type_in_words(document, schema.get("items", {}))
+        return f"list of {_PLURAL.get(item, item)}"
     names = {"string": "text", "boolean": "true or false", "integer": "whole number"}
     kind = schema.get("type", "anything")
     if schema.get("format") == "date-time":
