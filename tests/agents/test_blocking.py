@@ -68,7 +68,7 @@ def test_a_schema_is_refused_at_its_place(
     started = time.perf_counter()
     with pytest.raises(services.InvalidDraft) as refused:
         services.save_draft(agent=made, changes={"analysis": {"schema": text}}, by=ADA)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 5
     fault = refused.value.faults[0]
     assert fault.place == "analysis.schema"
     assert fault.line == line
@@ -110,4 +110,4 @@ def test_a_pattern_that_would_backtrack_for_ever_is_run_in_linear_time(made: Age
     started = time.perf_counter()
     found = checker(schema).examine({"a": "a" * 50_000 + "b"})
     assert found.problems
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 5

@@ -288,9 +288,9 @@ def test_advice_on_a_huge_schema_takes_a_moment_only() -> None:
     made = content(huge)
     started = time.perf_counter()
     assert len(lint(made)) > 5_000
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 5
     hostile = fields(wish=text("one of " * 20_000 + "(" * 20_000 + "1 to " * 20_000))
     started = time.perf_counter()
     assert hints(hostile)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 5
     assert json.dumps(huge)  # untouched
