@@ -34,7 +34,7 @@ def product() -> Iterator[Product]:
     # Not pytest's own folders: a socket's address is short, and the way to it has to be passable.
     with tempfile.TemporaryDirectory(prefix="debrief-seen-", ignore_cleanup_errors=True) as name:
         data_dir = Path(name) / "data"
-        with Running(data_dir) as running:
+        with Running(data_dir, WEBHOOK_ALLOW_PRIVATE_ADDRESSES="on") as running:
             url = running.wait_for(READY).group(1)
             yield Product(url, data_dir, (data_dir / "demo_password").read_text().strip())
 

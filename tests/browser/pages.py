@@ -50,6 +50,8 @@ class Places:
             "person-new": "/people/new/",
             "audit": "/audit/",
             "profile": "/profile/",
+            "webhooks": "/webhooks/",
+            "webhook-new": "/webhooks/new/",
             "intake": "/intake/",
             "intake-refused": "/intake/?source=none-such",
             "intake-source-new": "/intake/sources/new/?kind=vapi",

@@ -30,7 +30,7 @@ LOOKS = {
     "phone-dark": (PHONE, True),
 }
 EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/costs/", "/api-keys/", "/people/",
-         "/audit/", "/intake/", "/profile/", "/agents/new/",
+         "/audit/", "/intake/", "/webhooks/", "/profile/", "/agents/new/",
          "/backfills/new/?channel=voice")  # fmt: skip
 README_TOPICS = ("double_charge", "payment_failed", "plan_price", "refund")
 TWELVE_FILTERS = (
@@ -164,10 +164,24 @@ def _ugly(
         "calls-twelve": at(TWELVE_FILTERS),
         "agents": at("/agents/"),
         **_intake(window, at),
+        **_webhooks(window, at),
         "agent-prompts": at(f"{base}/prompts/"),
         "agent-fields": at(f"{base}/fields/"),
         "agent-versions": at(f"{base}/versions/"),
     }
+
+
+def _webhooks(
+    window: Visit, at: Callable[[str], Callable[[Page], None]]
+) -> dict[str, Callable[[Page], None]]:
+    """An endpoint that is nowhere to be found, and what it should have got."""
+    page = window.open("/webhooks/")
+    endpoint = page.locator(".row-link").first.get_attribute("href") or ""
+    page = window.open(endpoint)
+    delivery = page.locator(".row-link").last.get_attribute("href") or ""
+    shown = {"webhooks": "/webhooks/", "webhook": endpoint, "webhook-delivery": delivery}
+    shown |= {f"webhook-{form}": f"{endpoint}{form}/" for form in ("edit", "test", "disable")}
+    return {name: at(path) for name, path in shown.items()}
 
 
 def _intake(

@@ -1,8 +1,13 @@
 """Setting a platform up, seeing what was refused, replaying it: as an admin does it."""
 
+import hashlib
+import hmac
 import json
+import re
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 
@@ -45,13 +50,63 @@ def test_a_new_source_hands_its_secret_out_once_and_waits(visit: Callable[..., V
     expect(page.locator("body")).to_contain_text("Vapi, sales is removed")
 
 
+def test_the_page_of_a_source_notices_its_first_payload(visit: Callable[..., Visit]) -> None:
+    window = visit()
+    page = window.open("/intake/sources/new/?kind=retell")
+    page.get_by_label("Name").fill("Retell, support")
+    page.get_by_label("Secret").fill("key_browser")
+    page.get_by_role("button", name="Create source").click()
+    page.wait_for_url("**/intake/sources/in_*/")
+    address = page.locator("dd code").first.inner_text()
+    window.settle()
+
+    _ring(address, secret="key_of_somebody_else", expect_status=401)
+    expect(page.locator("#arrival")).to_contain_text("nothing was taken yet")
+    _ring(address, secret="key_browser", expect_status=200)
+    expect(page.locator("#arrival")).to_contain_text("It works")
+    agents = page.locator("table", has_text="At the platform")
+    expect(agents).to_contain_text("Front desk of the browser")
+    expect(agents).to_contain_text("not set up")
+
+    agents.get_by_role("link", name="set up").click()
+    expect(page.locator("body")).to_contain_text(re.compile("1 calls? of this agent arrived"))
+
+
+def _ring(address: str, *, secret: str, expect_status: int) -> None:
+    """A call that ended, as Retell tells and signs it."""
+    said = [{"role": "user", "content": "Can you hear me?"}]
+    call = {
+        "call_id": "call_browser",
+        "agent_id": "agent_browser",
+        "agent_name": "Front desk of the browser",
+        "call_status": "ended",
+        "start_timestamp": 1_760_000_000_000,
+        "end_timestamp": 1_760_000_060_000,
+        "transcript_object": said,
+    }
+    body = json.dumps({"event": "call_ended", "call": call}).encode()
+    moment = str(int(time.time() * 1000))
+    digest = hmac.new(secret.encode(), body + moment.encode(), hashlib.sha256).hexdigest()
+    headers = {
+        "X-Retell-Signature": f"v={moment},d={digest}",
+        "Content-Type": "application/json",
+    }
+    request = urllib.request.Request(address, data=body, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            status = answer.status
+    except urllib.error.HTTPError as error:
+        status = error.code
+    assert status == expect_status
+
+
 def test_a_refused_line_is_seen_filtered_and_replayed(
     visit: Callable[..., Visit], product: Product
 ) -> None:
     _send(product, b'{"external_id": "browser-1", "channel": "fax"}\n{')
     window = visit()
     page = window.open("/intake/")
-    expect(page.locator("#refused-summary")).to_contain_text("2 refused in the last 24 h")
+    expect(page.locator("#refused-summary")).to_contain_text("not JSON 1")
 
     page.get_by_text("Taken", exact=True).click()
     window.settle()

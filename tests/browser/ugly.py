@@ -35,6 +35,34 @@ def main() -> None:
     assert not report.refused, report.errors
     _fail_in_every_way()
     _arrive()
+    _tell()
+
+
+def _tell() -> None:
+    """An endpoint with a name that is not found, and events that hold what spoils pages."""
+    from django.db import transaction
+
+    from apps.accounts.actors import Actor
+    from apps.agents.models import Agent
+    from apps.webhooks import outbox, services
+    from apps.webhooks.models import EventType
+
+    with transaction.atomic():
+        services.create_endpoint(
+            url=f"https://nowhere.invalid/{'x' * 300}?q=" + "%F0%9F%91%A9" * 40,
+            events=EventType.values,
+            agent=Agent.objects.filter(name=LONG_NAME).first(),
+            by=Actor.system(LONG_NAME),
+        )
+        services.create_endpoint(
+            url="https://nowhere.invalid/short",
+            events=EventType.values,
+            agent=None,
+            by=Actor.system("ugly data"),
+        )
+        for kind in EventType:
+            payload = {"event": kind.value, "html": HTML, "emoji": EMOJI, "long": "y" * 10_000}
+            outbox.write([outbox.NewEvent(kind, payload)])
 
 
 def _schema() -> dict[str, Any]:
