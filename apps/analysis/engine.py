@@ -89,6 +89,7 @@ class Engine:
         self._ready: asyncio.Queue[Job | None] = asyncio.Queue()
         self._held: dict[int, Job] = {}
         self._unsent: dict[int, Job] = {}
+        self._asking: dict[int, asyncio.Task[Outcome]] = {}
         self._done: list[Outcome] = []
         self._has_done = asyncio.Event()
         self._wants_work = asyncio.Event()
@@ -242,20 +243,53 @@ class Engine:
 
     async def _slot(self) -> None:
         while (job := await self._ready.get()) is not None:
-            if self._unsent.pop(job.analysis_id, None) is None:
+            if self._unsent.get(job.analysis_id) is not job:
                 continue  # withdrawn meanwhile
             self._working += 1
             try:
-                outcome = await perform(job, self.client)
+                outcome = await self._ask(job)
             finally:
                 self._working -= 1
                 self._wants_work.set()
+            if outcome is None:
+                continue
             if self._health.note(outcome) and not outcome.pause:
                 outcome.pause = "provider_down"
             if outcome.pause and await self._paused(outcome):
                 continue
             self._done.append(outcome)
             self._has_done.set()
+
+    async def _ask(self, job: Job) -> Outcome | None:
+        """The outcome of a job; None where it was withdrawn while it waited for its turn.
+
+        It counts as unsent until the model's limits let it through: with a model that takes one
+        request at a time most of what slots hold only waits.
+        """
+
+        def sent() -> None:
+            self._unsent.pop(job.analysis_id, None)
+
+        asking = asyncio.create_task(perform(job, self.client, on_send=sent))
+        self._asking[job.analysis_id] = asking
+        try:
+            await asyncio.wait([asking])
+        finally:
+            asking.cancel()
+            del self._asking[job.analysis_id]
+        if asking.cancelled():
+            return None
+        sent()  # what fails before anything leaves, a transcript too long, is answered too
+        return asking.result()
+
+    def _withdraw(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of the jobs that were not sent, which from now on are not going to be."""
+        withdrawn = [j for j in jobs if self._unsent.get(j.analysis_id) is j]
+        for job in withdrawn:
+            del self._unsent[job.analysis_id]
+            if asking := self._asking.get(job.analysis_id):
+                asking.cancel()
+        return withdrawn
 
     async def _paused(self, outcome: Outcome) -> bool:
         """Ask the source to pause the run; where it does, the job goes back and stays undone,
@@ -280,7 +314,7 @@ class Engine:
         claimed = list(self._unsent.values())
         stopped = await self._in_thread(self.source.stopped, claimed) if claimed else []
         # What was sent in the meantime is on its way, and recorded when it comes home.
-        await self._hand_back([j for j in stopped if self._unsent.pop(j.analysis_id, None)])
+        await self._hand_back(self._withdraw(stopped))
 
     async def _recorder(self) -> None:
         """Record what is finished, in groups; the database being away only delays it."""
@@ -313,9 +347,7 @@ class Engine:
         self._beat_at = time.monotonic()
 
     async def _hand_back_unsent(self) -> None:
-        unsent = list(self._unsent.values())
-        self._unsent.clear()
-        await self._hand_back(unsent)
+        await self._hand_back(self._withdraw(list(self._unsent.values())))
 
     async def _hand_back(self, jobs: Sequence[Job]) -> None:
         if jobs:

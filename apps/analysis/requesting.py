@@ -1,6 +1,7 @@
 """One job, one request: from a claimed analysis to its outcome."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +24,17 @@ TOKENS_PER_FIELD = 160
 MIN_OUTPUT_TOKENS = 600
 
 
-async def perform(job: Job, client: LlmClient) -> Outcome:
-    """Ask the model about the job's conversation. Never raises: a fault of ours is `internal`."""
+async def perform(
+    job: Job, client: LlmClient, *, on_send: Callable[[], None] | None = None
+) -> Outcome:
+    """Ask the model about the job's conversation. Never raises: a fault of ours is `internal`.
+
+    ``on_send`` is called when the request leaves, after its wait for the model's limits; until
+    then the caller may cancel it, and nothing was paid for.
+    """
     started = timezone.now()
     try:
-        outcome = await _ask(job, client)
+        outcome = await _ask(job, client, on_send)
     except prompts.TranscriptTooLong as error:
         outcome = Outcome(job, error_code=ErrorCode.TRANSCRIPT_TOO_LONG, error_message=str(error))
     except Exception as error:  # whatever it is, the run goes on and the item says what it was
@@ -41,7 +48,7 @@ async def perform(job: Job, client: LlmClient) -> Outcome:
     return outcome
 
 
-async def _ask(job: Job, client: LlmClient) -> Outcome:
+async def _ask(job: Job, client: LlmClient, on_send: Callable[[], None] | None) -> Outcome:
     cap = output_cap(job.config, job.spec.max_output_tokens)
     shape = compiled(job.config_sha256, job.config)
     prompt = prompts.build(
@@ -65,6 +72,7 @@ async def _ask(job: Job, client: LlmClient) -> Outcome:
             cache_key=job.config_sha256[:16],
             lane=Lane(job.lane),
             input_tokens=prompt.input_tokens,
+            on_send=on_send,
         )
     )
     return _outcome(job, prompt, answer)

@@ -58,6 +58,8 @@ class StructuredRequest:
     lane: Lane = Lane.LIVE
     input_tokens: int | None = None
     """As estimated by the caller; for the limit of tokens per minute only."""
+    on_send: Callable[[], None] | None = None
+    """Called right before anything is sent, when the model's limits let it through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,8 @@ class LlmClient:
         gate = self._limits.gate(request.model)
         await gate.enter(request.lane)
         started = time.monotonic()
+        if request.on_send is not None:
+            request.on_send()
         try:
             sent = await self._send(request, body)
         finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -21,7 +21,13 @@ from apps.conversations.models import Conversation
 from apps.llm.client import LlmClient
 from apps.llm.models import Usage
 from tests.engines import run_lane, run_source
-from tests.factories import edit_prompt, make_agent, make_conversation, make_model
+from tests.factories import (
+    edit_prompt,
+    make_agent,
+    make_conversation,
+    make_conversations,
+    make_model,
+)
 from tests.fakes.fixtures import FakeLLM
 from tests.locks import Writer
 
@@ -250,3 +256,46 @@ def test_work_that_comes_while_an_engine_ends_gets_another_one(
     assert host.run(source) == 0
     assert source.claims == 2
     host.close()
+
+
+class Stoppable(QueueSource):
+    """A queue whose work somebody stops once its first request is on its way."""
+
+    def __init__(self, fake: FakeLLM) -> None:
+        super().__init__(Lane.INTERACTIVE)
+        self.fake = fake
+        self.stops = False
+
+    def claim(self, limit: int) -> list[Job]:
+        return [] if self.stops else super().claim(limit)
+
+    def stopped(self, jobs: Sequence[Job]) -> list[Job]:
+        self.stops = self.stops or self.fake.total > 0
+        return list(jobs) if self.stops else []
+
+
+def narrow(fake: FakeLLM, how_many: int) -> None:
+    """Reruns by a model that takes one request at a time and its time for it."""
+    model = make_model(base_url=fake.url, api_key_env="FAKE_API_KEY", max_concurrency=1)
+    for conversation in make_conversations(make_agent(model=model), how_many):
+        request_rerun(conversation=conversation, by=BY)
+    fake.set(latency=2.0)
+
+
+def test_what_waits_for_its_turn_is_withdrawn_when_its_run_stops(
+    fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight slots hold eight jobs, and the model lets one through: seven were not sent."""
+    monkeypatch.setattr("apps.analysis.engine.WATCH_SECONDS", 0.1)
+    narrow(fake_llm, 8)
+    assert run_source(Stoppable(fake_llm), concurrency=8) == 1
+    assert fake_llm.total == 1
+    states = list(Analysis.objects.order_by("state").values_list("state", "attempts"))
+    assert states == [("pending", 0)] * 7 + [("succeeded", 1)]
+
+
+def test_what_waits_for_its_turn_is_handed_back_at_a_stop(fake_llm: FakeLLM) -> None:
+    narrow(fake_llm, 8)
+    assert run_lane(Lane.INTERACTIVE, concurrency=8, stopping=lambda: fake_llm.total > 0) == 1
+    assert fake_llm.total == 1
+    assert Analysis.objects.filter(state=State.PENDING, attempts=0).count() == 7
