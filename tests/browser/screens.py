@@ -29,8 +29,8 @@ LOOKS = {
     "phone-light": (PHONE, False),
     "phone-dark": (PHONE, True),
 }
-EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/costs/", "/api-keys/", "/people/",
-         "/audit/", "/intake/", "/webhooks/", "/profile/", "/agents/new/",
+EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/costs/",
+         "/api-keys/", "/people/", "/audit/", "/intake/", "/webhooks/", "/profile/", "/agents/new/",
          "/backfills/new/?channel=voice")  # fmt: skip
 README_TOPICS = ("double_charge", "payment_failed", "plan_price", "refund")
 TWELVE_FILTERS = (
