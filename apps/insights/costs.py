@@ -57,6 +57,11 @@ class Sums:
         return f"{money(self.cost)} + {self.unpriced:,} of unknown price"
 
     @property
+    def known(self) -> Decimal | None:
+        """The cost as far as it is known; None where nothing of it is."""
+        return None if self.rows and self.unpriced == self.rows else self.cost
+
+    @property
     def each(self) -> Decimal | None:
         """Cost of one priced row; None where there is none."""
         priced = self.rows - self.unpriced
