@@ -143,7 +143,8 @@ def _disabled(version: AgentVersion, why: Why) -> Why:
 
 def _unconfigured(version: AgentVersion, why: Why) -> Why:
     if version.agent.unconfigured:
-        return why
+        sentence = f"{why.sentence}. Its analysis is asked for once somebody has saved its prompts"
+        return replace(why, sentence=sentence)
     if problems := problems_of(version):
         return replace(why, sentence=f"its agent could not be run. {problems[0].rstrip('.')}")
     sentence = "its agent had not been set up when it ended, and has been by now"

@@ -1,6 +1,9 @@
 """Conversations that are written as they happen: append to one, close it."""
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from ninja import Router
 
@@ -36,7 +39,10 @@ def append(request: HttpRequest, conversation_id: str) -> HttpResponse:
     body = read_object(request)
     conversation = get_object_or_404(Conversation, public_id=conversation_id)
     refuse_unknown(body, {"messages", "after"})
-    opened.append(conversation=conversation, messages=body.get("messages"), after=body.get("after"))
+    with _missing_once_erased():
+        opened.append(
+            conversation=conversation, messages=body.get("messages"), after=body.get("after")
+        )
     return _answer(conversation.pk)
 
 
@@ -58,8 +64,18 @@ def close(request: HttpRequest, conversation_id: str) -> HttpResponse:
     conversation = get_object_or_404(Conversation, public_id=conversation_id)
     refuse_unknown(body, set(shapes.CloseIn.model_fields))
     closing = opened.read_closing(body)
-    opened.close(conversation=conversation, closing=closing, by=actor_of(request))
+    with _missing_once_erased():
+        opened.close(conversation=conversation, closing=closing, by=actor_of(request))
     return _answer(conversation.pk)
+
+
+@contextmanager
+def _missing_once_erased() -> Iterator[None]:
+    """An erasure between finding a conversation and locking it makes it a missing one."""
+    try:
+        yield
+    except Conversation.DoesNotExist:
+        raise Http404 from None
 
 
 def _answer(pk: int) -> HttpResponse:

@@ -70,7 +70,10 @@ class TestExactlyWhy:
         agent.unconfigured = True
         agent.save()
         why = self.left_out("unconfigured", agent)
-        assert ("has not been set up." in why.sentence, why.way_out) == (True, "prompts")
+        assert ("once somebody has saved its prompts." in why.sentence, why.way_out) == (
+            True,
+            "prompts",
+        )
 
     def test_an_agent_that_cannot_be_run(self) -> None:
         model = make_model(enabled=False)

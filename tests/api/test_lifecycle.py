@@ -115,3 +115,16 @@ def test_who_may_and_what_is_missing(
     missing = operator.post(f"/conversations/conv_none/{path}", sent)
     assert (missing.status_code, body(missing)["error"]["code"]) == (404, "not_found")
     assert operator.get(f"{thread}/{path}").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["messages", "close"])
+def test_one_that_is_erased_at_this_moment_is_missing(
+    operator: Caller, thread: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(pk: int) -> Conversation:
+        Conversation.objects.filter(pk=pk).delete()
+        raise Conversation.DoesNotExist
+
+    monkeypatch.setattr("apps.intake.opened.lock_conversation", gone)
+    sent = {"messages": [BILL]} if path == "messages" else {}
+    assert operator.post(f"{thread}/{path}", sent).status_code == 404

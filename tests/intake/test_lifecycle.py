@@ -742,13 +742,15 @@ class TestReasons:
         take(agent, external_id="y")
         assert Conversation.objects.get(external_id="y").analysis_reason == "unconfigured"
 
-    def test_setting_up_analyses_nothing_of_the_past(self, agent: Agent) -> None:
-        Agent.objects.update(unconfigured=True)
+    def test_switching_on_analyses_nothing_of_the_past(self) -> None:
+        agent = make_agent(post_analysis_enabled=False)
         take(agent)
-        Agent.objects.update(unconfigured=False)
+        agent.versions.update(post_analysis_enabled=True)
         publish(agent=agent, by=BY)
         assert sweep(now=NOON + HOUR).seen == 0
-        assert standing()[1:] == ("skipped", "unconfigured")
+        assert standing()[1:] == ("skipped", "disabled")
+        take(agent, external_id="next")
+        assert Conversation.objects.get(external_id="next").analysis_state == "pending"
 
     def test_sampling_says_the_same_of_an_id_each_time(self) -> None:
         agent = make_agent(sample_percent=Decimal(30))

@@ -3,7 +3,7 @@
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -29,7 +29,10 @@ def close(request: HttpRequest, conv_id: str) -> HttpResponse:
     if found.has_ended:
         messages.info(request, "It had ended already.")
     else:
-        opened.close(conversation=found, by=by)
+        try:
+            opened.close(conversation=found, by=by)
+        except Conversation.DoesNotExist as error:
+            raise Http404("It was erased a moment ago.") from error
         audit.record(by=by, verb="conversation.closed", target=found.public_id)
         messages.success(request, "Closed.")
     origin = request.POST.get("from", "").replace("\x00", "")
