@@ -195,7 +195,7 @@ def test_a_test_is_sent_and_watched(admin: Client, receiver: Receiver) -> None:
     assert "Choose at least one" in admin.post(url, {}, headers=HTMX).text
     assert "available choices" in admin.post(url, {"events": ["x"]}, headers=HTMX).text
     without_script = admin.post(url, {"events": [ENDED]}, follow=True)
-    assert "Sending…" in without_script.text
+    assert "Waiting" in without_script.text
 
 
 def test_deliveries_are_filtered_and_paged(
