@@ -479,7 +479,7 @@ def test_a_source_is_removed_after_a_question_in_numbers(
     done = client.post(url)
 
     assert "3 payloads, of which 1 was refused" in asked
-    assert "1 conversation with" in asked
+    assert "(1 by the payloads that are still kept)" in asked
     assert done.headers["Location"] == "/intake/"
     assert "Its conversations stay." in said(done)
     assert not IntakeSource.objects.exists()
@@ -506,6 +506,18 @@ def test_agents_are_mapped_and_those_not_set_up_stand_out(
     assert toast(done) == "From now on, agent_2 is Billing."
     assert SourceAgent.objects.get().agent == ours
     assert "not set up" not in after
+
+
+def test_the_pages_of_agents_lead_to_setting_up(client: Client) -> None:
+    new = make_agent(name="Front desk")
+    Agent.objects.filter(pk=new.pk).update(unconfigured=True, created_by="system: intake Retell")
+
+    listed = client.get("/agents/").text
+    page = client.get(f"/agents/{new.public_id}/prompts/").text
+
+    assert "not set up" in listed
+    assert "Made by system: intake Retell" in listed
+    assert "nobody has set it up yet" in page
 
 
 @pytest.mark.parametrize(
