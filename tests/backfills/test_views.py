@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django.fixtures import SettingsWrapper
 
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
+from apps.analysis.trials.forms import OF_A_BACKFILL
+from apps.backfills.forms import OptionsForm
 from apps.backfills.models import Backfill, BackfillItem
 from apps.conversations.models import Conversation
 from tests.factories import (
@@ -359,3 +362,26 @@ def test_what_costs_nothing_is_said_to_be_free(client: Client) -> None:
     assert "This costs nothing with small." in said
     assert "incurs charges" not in said
     assert "$0.00" not in said
+
+
+def test_trying_first_takes_the_filters_and_carries_the_options(
+    client: Client, settings: SettingsWrapper
+) -> None:
+    """Every option of this form is known to the room below that tries its drafts."""
+    assert set(OptionsForm.base_fields) <= OF_A_BACKFILL
+    settings.OPENAI_API_KEY = "k"
+    agent = make_agent()
+    make_conversation(agent)
+    opened = html(client.get(NEW, {"channel": "voice"}, headers=HTMX))
+    assert f'hx-post="{reverse("analysis:trial_new")}"' in opened
+    sent = {
+        "channel": "voice",
+        "look": "1",
+        "sample": "3",
+        "webhooks": "off",
+        "agent": agent.public_id,
+    }
+    said = html(client.post(reverse("analysis:trial_new"), sent, headers=HTMX))
+    assert "Run on 1 ·" in said
+    back = f"{NEW}?channel=voice&amp;agent={agent.public_id}&amp;sample=3&amp;webhooks=off"
+    assert back in said

@@ -15,11 +15,13 @@ from .choosing import Choice, Order, choose
 from .models import MOST, USUAL
 from .services import question_hash
 
-#: Names of this form, and of the backfill form that leads to it, which are no filters.
+#: Names of this form which are no filters.
 OWN = {
     *("channel", "csrfmiddlewaretoken", "token", "look", "show", "add", "remove", "drop"),
-    *("of", "how_many", "which", "include_analyzed", "sample", "sample_unit", "from_backfill"),
+    *("of", "how_many", "which"),
 }
+#: Options of a backfill: a trial of its drafts only carries them along, to come back with them.
+OF_A_BACKFILL = {"include_analyzed", "sample", "sample_unit", "contacts", "webhooks"}
 OF_A_PAGE = {"sort", "columns", "cursor", "all_matching"}
 
 Params = dict[str, list[str]]
@@ -57,8 +59,12 @@ class Question:
     spec: FilterSpec | None
     errors: dict[str, str]
     form: HowManyForm
-    include_analyzed: bool
+    carried: Params
     spare_row: bool
+
+    @property
+    def include_analyzed(self) -> bool:
+        return bool("".join(self.carried.get("include_analyzed", [])))
 
     @property
     def is_clear(self) -> bool:
@@ -83,8 +89,8 @@ class Question:
 
     @property
     def query(self) -> str:
-        """The filters as the query of a URL."""
-        return urlencode(self.given, doseq=True)
+        """The filters as the query of a URL, with the options of the backfill that they are of."""
+        return urlencode({**self.given, **self.carried}, doseq=True)
 
     @property
     def hash(self) -> str:
@@ -147,7 +153,7 @@ def read_question(channel: str, data: QueryDict, *, agent: Agent | None) -> Ques
         spec=spec,
         errors=errors,
         form=form,
-        include_analyzed=bool(data.get("include_analyzed")),
+        carried={name: data.getlist(name) for name in sorted(OF_A_BACKFILL) if name in data},
         spare_row="add" in data,
     )
 
@@ -157,7 +163,7 @@ def _filters(data: QueryDict) -> Params:
     return {
         name: values
         for name, values in rows.params_of(data).lists()
-        if name not in {*OWN, *OF_A_PAGE, removed}
+        if name not in {*OWN, *OF_A_PAGE, *OF_A_BACKFILL, removed}
         and not (name == "q" and not "".join(values).strip())
     }
 

@@ -183,21 +183,36 @@ def summaries(items: Iterable[TrialItem]) -> list[FieldSummary]:
 
 
 def _summary(name: str, rows: Sequence[TrialItem]) -> FieldSummary:
+    schemas: dict[str, Any] = {}
+    for item in rows:
+        schemas = {**_schemas(item), **schemas}
+    told_apart = _has_few_values(schemas.get(name))
     had = [item for item in rows if item.before is not None]
     asked_before = [item for item in had if name in _asked_before(item)]
     asked_now = [item for item in rows if name in _asked(item) or name in (item.output or {})]
     changed = sum(name in changed_fields(_before(item), item.output or {}) for item in had)
     return FieldSummary(
         name=name,
-        before=_side([_before(i).get(name) for i in asked_before]) if asked_before else None,
-        after=_side([(i.output or {}).get(name) for i in asked_now]) if asked_now else None,
+        before=_side([_before(i).get(name) for i in asked_before], told_apart=told_apart),
+        after=_side([(i.output or {}).get(name) for i in asked_now], told_apart=told_apart),
         changed=changed,
         of=len(had),
     )
 
 
-def _side(values: Sequence[object]) -> Side:
-    """How often values are there, and how they are distributed."""
+def _has_few_values(schema: object) -> bool:
+    """Whether a field's values repeat, so that counting them says something: choices, lists, yes
+    and no. A sentence or a date is different each time."""
+    rules = schema if isinstance(schema, dict) else {}
+    kinds = rules.get("type", "string")
+    kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+    return "enum" in rules or bool(kinds & {"boolean", "array"})
+
+
+def _side(values: Sequence[object], *, told_apart: bool) -> Side | None:
+    """How often values are there, and how they are distributed; None where nobody asked."""
+    if not values:
+        return None
     filled = [value for value in values if value not in (None, "", [])]
     numbers = [v for v in filled if isinstance(v, int | float) and not isinstance(v, bool)]
     if numbers and len(numbers) == len(filled):
@@ -205,9 +220,9 @@ def _side(values: Sequence[object]) -> Side:
         spread = f"{display.number(low)} – {display.number(high)}, on average "
         note = ("all " if low == high else spread) + display.number(round(mean, 2))
         return Side(len(filled), len(values), note=note)
-    counts = Counter(word for value in filled for word in _words(value))
-    if not counts or max(map(len, counts)) > _LONGEST_VALUE:
+    if not told_apart:
         return Side(len(filled), len(values))
+    counts = Counter(word[:_LONGEST_VALUE] for value in filled for word in _words(value))
     shown = counts.most_common(VALUES_SHOWN)
     rest = sum(counts.values()) - sum(count for _, count in shown)
     return Side(len(filled), len(values), (*shown, *([("others", rest)] if rest else [])))
