@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.test import Client
 from django.urls import reverse
-from pytest_django.fixtures import SettingsWrapper
 
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
@@ -365,11 +364,11 @@ def test_what_costs_nothing_is_said_to_be_free(client: Client) -> None:
 
 
 def test_trying_first_takes_the_filters_and_carries_the_options(
-    client: Client, settings: SettingsWrapper
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every option of this form is known to the room below that tries its drafts."""
     assert set(OptionsForm.base_fields) <= OF_A_BACKFILL
-    settings.OPENAI_API_KEY = "k"
+    monkeypatch.setattr("django.conf.settings.OPENAI_API_KEY", "k")
     agent = make_agent()
     make_conversation(agent)
     opened = html(client.get(NEW, {"channel": "voice"}, headers=HTMX))
