@@ -273,6 +273,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Webhooks": _page(_WEBHOOK),
     "TestIn": {"events": ["conversation.analyzed"]},
     "Sent": {"event_ids": [_EVENT_ID]},
+    "Payload": {"event": "call_ended", "call": {"call_id": "call_7", "agent_id": "agent_2"}},
+    "Received": {"state": "taken", "conversation_id": _CONVERSATION_ID, "note": ""},
     "Deliveries": _page(
         {
             "event_id": _EVENT_ID,

@@ -31,6 +31,11 @@ TAGS: list[Json] = [
         "description": "Hand conversations in, whole or as they happen; read them and what was "
         "found in them.",
     },
+    {
+        "name": "Intake",
+        "description": "The doors by which voice platforms hand in what they recorded, signed by "
+        "each in its own way.",
+    },
     {"name": "Agents", "description": "What is asked of a conversation: drafts and versions."},
     {
         "name": "Backfills",
@@ -48,6 +53,7 @@ _RENAMED = {
     "PauseReason": "BackfillPauseReason",
 }
 _WITH_KEY = ("unauthorized", "rate_limited")
+_SIGNED = ("rate_limited", "incomplete_body", "too_large")
 _WRITING = (
     "forbidden",
     "bad_request",
@@ -77,12 +83,14 @@ def operation(
     lines_of: Model | None = None,
     query: Iterable[Json] = (),
     refusal_shapes: Mapping[int, Model] | None = None,
+    signed: bool = False,
 ) -> Json:
     """The keyword arguments of a router's decorator for one operation.
 
     ``refuses`` names codes of ``refusals.py`` beside those that every operation has. ``takes`` is
     the shape of a JSON body, ``lines_of`` that of each line. ``refusal_shapes`` replaces the
-    error's shape for a status.
+    error's shape for a status. ``signed``: the sender signs in a way of its own, has no key, and
+    names what it takes itself.
     """
     extra: Json = {
         "x-takes": takes,
@@ -91,6 +99,7 @@ def operation(
         "x-refuses": list(refuses),
         "x-refusal-shapes": dict(refusal_shapes or {}),
         "parameters": list(query),
+        "x-signed": signed,
     }
     return {"operation_id": operation_id, "summary": summary, "openapi_extra": extra}
 
@@ -118,13 +127,15 @@ class Api(NinjaAPI):
 def _complete(method: str, details: Json) -> None:
     takes: Model | None = details.pop("x-takes", None)
     lines_of: Model | None = details.pop("x-lines-of", None)
-    refuses = [*_WITH_KEY, *details.pop("x-refuses", ())]
+    signed: bool = details.pop("x-signed", False)
+    common = _SIGNED if signed else _WITH_KEY
+    refuses = [*common, *details.pop("x-refuses", ())]
     shapes = details.pop("x-refusal-shapes", {})
     for parameter in details["parameters"]:
         _describe_path_parameter(parameter)
     if any(parameter["in"] == "path" for parameter in details["parameters"]):
         refuses.append("not_found")
-    if method != "get":
+    if method != "get" and not signed:
         refuses += _WRITING
         details["parameters"].append(_IDEMPOTENCY_KEY)
     if takes is not None:

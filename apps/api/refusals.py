@@ -32,6 +32,11 @@ REFUSALS: dict[str, Refusal] = {
         429, "More than 600 requests in this minute with this key. Try again in 17 seconds."
     ),
     "not_found": Refusal(404, "There is nothing with this id."),
+    "bad_signature": Refusal(401, "It was signed more than five minutes away from now."),
+    "no_secret": Refusal(401, "The secret of this source has not been entered yet."),
+    "secret_unreadable": Refusal(
+        401, "This secret was stored with another SECRET_KEY and cannot be read. Set a new secret."
+    ),
     # Bodies, parameters, headers
     "bad_request": Refusal(
         400, "limit is a whole number from 1 to 1000, not “0”.", {"limit": "From 1 to 1000."}

@@ -4,7 +4,7 @@ from django.urls import path
 
 from apps.accounts.api_auth import open_to_keys, session_or_key
 
-from . import agents, backfills, conversations, lifecycle, webhooks
+from . import agents, backfills, conversations, intake, lifecycle, webhooks
 from .auth import ApiKey
 from .errors import add_handlers
 from .openapi import TAGS, Api
@@ -28,6 +28,7 @@ api.add_router("/conversations", lifecycle.router)
 api.add_router("/agents", agents.router)
 api.add_router("/backfills", backfills.router)
 api.add_router("/webhooks", webhooks.router)
+api.add_router("/intake", intake.router)
 
 patterns, _, _ = api.urls
 patterns = [path("docs", reference, name="openapi-view"), *patterns]

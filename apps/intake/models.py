@@ -146,7 +146,7 @@ class PayloadQuerySet(models.QuerySet["IntakePayload"]):
     def for_list(self) -> "PayloadQuerySet":
         """What a line of the page shows; the bodies, which may be large, stay where they are."""
         rows = self.select_related("source", "conversation")
-        return rows.defer("body", "raw", "source__secret_encrypted")
+        return rows.defer("body", "raw", "signed_encrypted", "source__secret_encrypted")
 
 
 class IntakePayload(models.Model):
@@ -203,6 +203,11 @@ class IntakePayload(models.Model):
     )
     cut = models.BooleanField(
         db_default=False, default=False, help_text="Only the beginning is kept, in `raw`."
+    )
+    signed_encrypted = models.BinaryField(
+        null=True,
+        blank=True,
+        help_text="How it was signed, where it was refused for that: a replay verifies it again.",
     )
     state = models.CharField(max_length=10, choices=PayloadState.choices)
     code = models.CharField(

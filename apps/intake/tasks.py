@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from apps.agents.models import Agent
 
-from . import lifecycle, releasing, replaying, retention
+from . import kept, lifecycle, releasing, replaying, retention
 
 
 @shared_task(name="intake.sweep")
@@ -18,6 +18,7 @@ def sweep() -> None:
 def purge() -> None:
     """Erase what agents no longer keep (product 2.7); hourly is often enough."""
     retention.purge(now=timezone.now())
+    kept.purge(now=timezone.now())
 
 
 @shared_task(name=replaying.TASK)

@@ -178,5 +178,6 @@ ACCESS: dict[str, Needs] = {
     "/api/webhooks/<webhook_id>": {"DELETE": ADMIN},
     "/api/webhooks/<webhook_id>/test": action(ADMIN),
     "/api/webhooks/<webhook_id>/deliveries": page(ADMIN),
+    "/api/intake/<kind>/<source_id>": action(PUBLIC),  # signed by the platform instead
 }
 """Everything under `admin:` is for admins and has no rows."""

@@ -41,6 +41,7 @@ ADMIN_URLS = [
 
 PUBLIC_URLS = {
     "/api/",  # a 404 that names the documentation
+    "/api/intake/<kind>/<source_id>",  # by the platform's signature
     "accounts:choose_password",
     "accounts:login",
     "healthz",
