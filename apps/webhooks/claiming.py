@@ -97,7 +97,8 @@ def claim(*, busy: Mapping[int, int], limit: int, now: datetime) -> list[Job]:
 
 def _job(row: tuple[Any, ...], token: UUID) -> Job:
     pk, endpoint_id, event_id, body, url, secret, old_secret = row
-    secrets, problem = (), ""
+    secrets: tuple[str, ...] = ()
+    problem = ""
     try:
         secrets = tuple(cipher.decrypt(s) for s in (secret, old_secret) if s is not None)
     except cipher.Unreadable as error:

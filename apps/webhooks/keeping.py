@@ -33,6 +33,7 @@ def _delete(statement: str, before: datetime) -> int:
     with connection.cursor() as cursor:
         while True:
             cursor.execute(statement, {"before": before, "batch": _BATCH})
-            deleted += cursor.rowcount
-            if cursor.rowcount < _BATCH:
+            rows: int = cursor.rowcount
+            deleted += rows
+            if rows < _BATCH:
                 return deleted

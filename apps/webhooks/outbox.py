@@ -13,7 +13,16 @@ from django.utils import timezone
 
 from apps.core.tasks import enqueue
 
-from .models import Delivery, DeliveryState, DisabledCause, Endpoint, Event, EventType, event_id
+from .models import (
+    Delivery,
+    DeliveryState,
+    DisabledCause,
+    Endpoint,
+    EndpointQuerySet,
+    Event,
+    EventType,
+    event_id,
+)
 from .payloads import body_of
 
 KEPT_FOR_DISABLED = timedelta(days=30)
@@ -98,7 +107,7 @@ def _delivery(event: Event, listener: _Listener) -> Delivery:
     )
 
 
-def _noted() -> Any:
+def _noted() -> EndpointQuerySet:
     """Endpoints for which events are written: the enabled ones, and those lately given up."""
     given_up = Endpoint.objects.given_up().filter(
         disabled_at__gt=timezone.now() - KEPT_FOR_DISABLED

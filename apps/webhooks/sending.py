@@ -165,7 +165,7 @@ def _sentence(error: Exception) -> str:
         return "Its name was not found."
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         return f"No secure connection: {cause}"[:500]
-    if isinstance(error, aiohttp.ClientConnectorError):
+    if isinstance(cause, OSError) and isinstance(error, aiohttp.ClientConnectorError):
         return f"No connection: {cause.strerror or cause}"[:500]
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
         return "It closed the connection without an answer."

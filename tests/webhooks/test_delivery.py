@@ -113,7 +113,7 @@ def test_down_for_six_hours_then_everything_once_and_in_order(receiver: Receiver
     assert all(received.verified for received in receiver.received)
     order = {pk: n for n, pk in enumerate(receiver.ids)}
     rows = Delivery.objects.order_by("pk").values_list("conversation_key", "event__public_id")
-    by_conversation: dict[int, list[int]] = {}
+    by_conversation: dict[int | None, list[int]] = {}
     for key, event in rows:
         by_conversation.setdefault(key, []).append(order[event])
     assert len(by_conversation) == 20

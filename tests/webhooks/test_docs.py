@@ -57,7 +57,7 @@ def test_the_payload_shown_has_the_keys_of_a_real_one_in_order() -> None:
 def test_the_retries_are_those_of_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedule, "_JITTER", 0)
     first = now = timezone.now()
-    waits = []
+    waits: list[int] = []
     while (again := schedule.next_try(attempts=len(waits) + 1, first=first, now=now)) is not None:
         waits.append(int((again - now).total_seconds()))
         now = again

@@ -15,7 +15,7 @@ from apps.core.cipher import decrypt
 from apps.webhooks import outbox, services, settling
 from apps.webhooks.claiming import claim
 from apps.webhooks.keeping import KEPT, forget_old
-from apps.webhooks.models import Delivery, DeliveryState, Endpoint, Event, EventType
+from apps.webhooks.models import Delivery, DeliveryState, DisabledCause, Endpoint, Event, EventType
 from apps.webhooks.outbox import NewEvent
 from apps.webhooks.sending import Reply
 from apps.webhooks.services import InvalidEndpoint, UnableToSend
@@ -169,7 +169,7 @@ def test_enabled_again_it_is_sent_what_it_missed_in_order(receiver: Receiver) ->
 
 def test_after_a_month_nothing_more_is_noted_for_one_that_was_given_up() -> None:
     endpoint = endpoint_to(URL)
-    settling.give_up(endpoint, settling.DisabledCause.GONE, at=timezone.now() - timedelta(days=31))
+    settling.give_up(endpoint, DisabledCause.GONE, at=timezone.now() - timedelta(days=31))
     happened(n=1)
     assert not Event.objects.exists()
 

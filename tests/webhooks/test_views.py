@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
 from apps.webhooks import services, settling
 from apps.webhooks.models import Delivery, DeliveryState, DisabledCause, Endpoint, EventType
@@ -49,7 +50,7 @@ def test_the_list_shows_how_each_is_doing(admin: Client, receiver: Receiver) -> 
     endpoint_to(receiver.url, agent=make_agent(name="Billing line"))
     failing = endpoint_to(receiver.url + "/failing")
     off = endpoint_to(URL)
-    services.disable_endpoint(endpoint=off, by=services.Actor.system("tests"))
+    services.disable_endpoint(endpoint=off, by=Actor.system("tests"))
     receiver.decide = lambda r: Answer(503 if r.path.endswith("failing") else 200)
     happened()
     deliver()

@@ -54,7 +54,7 @@ def _found(
 ) -> tuple[Page[Delivery], str]:
     """The page of deliveries that is asked for, or why there is none."""
     if not form.is_valid():
-        return Page([], None, None), " ".join(text for e in form.errors.values() for text in e)
+        return Page([], None, None), " ".join(str(text) for e in form.errors.values() for text in e)
     rows = listing.deliveries_of(endpoint, **form.cleaned_data)
     try:
         cursor = request.GET.get("cursor")
