@@ -22,6 +22,7 @@ KEPT = timedelta(hours=24)
 ABANDONED = timedelta(minutes=5)
 """After this long a first request without an answer is taken for dead (its process was killed)."""
 KEY_MAX = 200
+BULK = "POST /api/conversations/bulk"
 
 
 class InProgress(Conflict):
@@ -76,11 +77,14 @@ def forget_about(conversation_ids: Sequence[str]) -> int:
     """Drop the answers that are about these conversations (public ids); how many.
 
     For erasing: such an answer may hold the whole transcript. An answer that is about a
-    conversation names it first of all, by which an index finds it.
+    conversation names it first of all, by which an index finds it. What a bulk upload was told of
+    refused lines may quote any of them: those answers go too, and the same upload again changes
+    nothing.
     """
     named = Func(F("body"), template=NAMED, output_field=TextField())
     rows = IdempotencyKey.objects.alias(named=named).filter(named__in=conversation_ids)
-    return rows.delete()[0]
+    bulk = IdempotencyKey.objects.filter(path=BULK).exclude(body__contains='"errors": []')
+    return rows.delete()[0] + bulk.exclude(status=None).delete()[0]
 
 
 def claim(

@@ -350,6 +350,29 @@ class TestWhatStays:
         erase(conversations=some(public_id=json.loads(said.content)["id"]), by=BY, why="x")
         assert IdempotencyKey.objects.get().key == "one"
 
+    def test_what_a_bulk_upload_was_told_of_refused_lines_goes(self) -> None:
+        for name, errors in (("clean", "[]"), ("torn", '[{"message": "zyxquoted"}]')):
+            IdempotencyKey.objects.create(
+                actor="tests",
+                path="POST /api/conversations/bulk",
+                key=name,
+                request_sha256="0",
+                status=200,
+                body=f'{{"accepted": 1, "errors": {errors}}}',
+            )
+        make_conversation(make_agent())
+        erase_all()
+        assert IdempotencyKey.objects.get().key == "clean"
+
+    def test_over_the_api_by_admins_once(self) -> None:
+        conversation = make_conversation(make_agent())
+        path = f"/conversations/{conversation.public_id}"
+        assert Caller(Role.EDITOR).send("DELETE", path).status_code == 403
+        admin = Caller(Role.ADMIN)
+        assert admin.send("DELETE", path).status_code == 204
+        assert admin.send("DELETE", path).status_code == 404
+        assert AuditEntry.objects.get(verb="conversation.erased").via == "api"
+
 
 class TestWorkInFlight:
     def test_what_was_paid_reaches_the_ledger_and_nothing_else_is_recorded(self) -> None:
