@@ -4,9 +4,11 @@ import random
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import psutil
 from django.db import connection
 
 from apps.core.tasks import send
@@ -40,6 +42,11 @@ class Workers:
         self.others.append(self._spawn(programs.scheduler()))
         return self.others[-1]
 
+    def start_web(self, port: int) -> subprocess.Popen[bytes]:
+        """Start a web server on this port of loopback; `/healthz` answers once it is there."""
+        self.others.append(self._spawn(programs.web(bind="127.0.0.1", port=port)))
+        return self.others[-1]
+
     def kill_one(self, chance: random.Random) -> None:
         """kill -9 of one of the living workers, and another one in its place."""
         victim = chance.choice([p for p in self.processes if p.poll() is None])
@@ -51,8 +58,7 @@ class Workers:
         """kill -9 of everything that was started here."""
         for process in (*self.processes, *self.others):
             if process.poll() is None:
-                process.kill()
-                process.wait()
+                kill_whole(process)
 
     def stop(self, timeout: float = 30) -> None:
         """SIGTERM to the workers, as a deploy sends it."""
@@ -75,6 +81,16 @@ class Workers:
         argv = [a if a != "INFO" else "WARNING" for a in program.argv]
         with self.log.open("ab") as log:
             return replace(program, argv=argv, env=environment).spawn(log)
+
+
+def kill_whole(process: subprocess.Popen[bytes]) -> None:
+    """kill -9 of a process and of those that it started: a web server has a worker of its own."""
+    whole = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for one in whole:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(whole[:-1], timeout=30)
+    process.wait()
 
 
 def sweep() -> None:
