@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.core.display import json_pretty
 
+from .kept import TAKEN_KEPT
 from .models import IntakePayload, IntakeSource, PayloadState, SourceAgent
 
 RECENTLY = timedelta(hours=24)
@@ -28,8 +29,10 @@ CODES = {
     "bad_signature": "wrong signature",
     "invalid_value": "invalid value",
     "missing_field": "something missing",
+    "no_secret": "secret not entered",
     "not_an_object": "not an object",
     "not_json": "not JSON",
+    "unfinished": "broken off",
     "unknown_agent": "unknown agent",
 }
 """Reasons of refusals in two words; any other code is read as it is written."""
@@ -140,6 +143,9 @@ class Arrival:
     last: IntakePayload | None
     taken: bool
 
+    silent: bool = False
+    """It worked long ago, or never did: nothing that is kept came since."""
+
     @property
     def waiting(self) -> bool:
         """Whether the page should ask again."""
@@ -150,8 +156,10 @@ def arrival(source: IntakeSource) -> Arrival:
     """How far the setting up of a source has come."""
     rows = IntakePayload.objects.filter(source=source)
     last = rows.for_list().order_by("-received_at", "-pk").first()
-    if last is None or last.state == PayloadState.TAKEN:
-        return Arrival(last, taken=last is not None)
+    if last is None:
+        return Arrival(None, taken=False, silent=source.created_at < timezone.now() - TAKEN_KEPT)
+    if last.state == PayloadState.TAKEN:
+        return Arrival(last, taken=True)
     return Arrival(last, rows.filter(state=PayloadState.TAKEN).exists())
 
 

@@ -19,6 +19,8 @@ from apps.conversations.inputs import LineRefused
 from apps.core.errors import Conflict
 from apps.core.tasks import enqueue
 
+from . import doors
+from .erasing import ERASED
 from .models import IntakePayload, LineDoor, PayloadQuerySet, PayloadState
 from .services import Line, default_agents, take_in_one
 
@@ -40,7 +42,8 @@ class NotReplayable(Conflict):
 def replay(*, payload: IntakePayload, by: Actor) -> IntakePayload:
     """Take a refused payload in once more, as it came; it is then taken, or refused again.
 
-    Raises NotReplayable for one that was taken already and for one that was cut.
+    One whose conversation was erased goes too, and comes back with the code ``erased``. Raises
+    NotReplayable for one that was taken already and for one that was cut.
     """
     payload = _locked(payload.pk)
     if payload.state != PayloadState.REFUSED:
@@ -49,9 +52,10 @@ def replay(*, payload: IntakePayload, by: Actor) -> IntakePayload:
         raise NotReplayable(
             "Only the beginning of this was kept, because it is so long. Send it again instead."
         )
+    target = payload.source.public_id if payload.source else f"payload_{payload.pk}"
     payload = _again(payload, by)
     detail = {"state": payload.state, "code": payload.code}
-    audit.record(by=by, verb="intake_payload.replayed", target=_target(payload), detail=detail)
+    audit.record(by=by, verb="intake_payload.replayed", target=target, detail=detail)
     return payload
 
 
@@ -97,9 +101,9 @@ def _again(payload: IntakePayload, by: Actor) -> IntakePayload:
         if payload.source_id is None:
             _take_line(payload, by)
         else:
-            from . import doors  # noqa: PLC0415
-
             payload = doors.replay(payload=payload, by=by)
+            if payload.code == ERASED:  # its conversation was, and the row with it
+                return payload
     payload.replayed_at, payload.replayed_by = timezone.now(), by.label
     payload.replay_asked_by = ""
     payload.save(update_fields=["replayed_at", "replayed_by", "replay_asked_by"])
@@ -130,7 +134,3 @@ def _default_agents(payload: IntakePayload, by: Actor) -> Mapping[str, Agent]:
     if payload.door == LineDoor.FILE:
         return default_agents(source=payload.source_name, by=by)
     return {}
-
-
-def _target(payload: IntakePayload) -> str:
-    return payload.source.public_id if payload.source else f"payload_{payload.pk}"

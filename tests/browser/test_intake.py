@@ -16,6 +16,7 @@ from django.conf import settings
 from playwright.sync_api import expect
 
 from tests.browser.product import Product, Visit
+from tests.browser.test_accessibility import faults
 from tests.config.running import environment
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -67,7 +68,10 @@ def test_the_page_of_a_source_notices_its_first_payload(visit: Callable[..., Vis
     agents = page.locator("table", has_text="At the platform")
     expect(agents).to_contain_text("Front desk of the browser")
     expect(agents).to_contain_text("not set up")
+    found = faults(page, "source") + faults(window.open("/intake/"), "intake")
+    assert not found, "\n".join(found)
 
+    page.go_back()
     agents.get_by_role("link", name="set up").click()
     expect(page.locator("body")).to_contain_text(re.compile("1 calls? of this agent arrived"))
 
@@ -127,6 +131,8 @@ def test_a_refused_line_is_seen_filtered_and_replayed(
     page.get_by_role("button", name="Replay").click()
     expect(page.locator("body")).to_contain_text("Refused again")
     expect(page.locator("dl.props").first).to_contain_text("Replayed")
+    found = faults(page, "payload")
+    assert not found, "\n".join(found)
 
 
 def _send(product: Product, lines: bytes) -> None:

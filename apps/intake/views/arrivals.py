@@ -23,6 +23,7 @@ from apps.core.http import (
     wants_fragment,
 )
 from apps.core.pagination import Page, page
+from apps.intake.erasing import ERASED
 from apps.intake.forms import PayloadFilterForm
 from apps.intake.models import IntakePayload, IntakeSource, PayloadState
 from apps.intake.pages import (
@@ -178,6 +179,9 @@ def payload_replay(request: HttpRequest, payload_id: int) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
     else:
+        if payload.code == ERASED:
+            messages.info(request, payload.note)
+            return hx_redirect(request, reverse("intake:list"))
         if payload.state == PayloadState.TAKEN:
             messages.success(request, "Taken. It is as if it had arrived now.")
         else:

@@ -1,0 +1,127 @@
+"""Payloads of platforms through their real doors, refused, mended and replayed."""
+
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from apps.accounts.actors import Actor
+from apps.accounts.models import Role, User
+from apps.agents.models import Agent
+from apps.conversations.models import Conversation
+from apps.intake import doors
+from apps.intake.erasing import erase
+from apps.intake.models import IntakePayload, IntakeSource, PayloadState, SourceAgent
+from apps.intake.replaying import ask_replay, replay, replay_waiting
+from apps.intake.sources import create_source, map_agent, set_secret
+from tests.factories import make_agent
+
+pytestmark = pytest.mark.django_db
+
+BY = Actor.command("tests")
+SECRET = "key_right"
+
+
+@pytest.fixture
+def source() -> IntakeSource:
+    return create_source(kind="retell", name="Retell, main", secret=SECRET, by=BY)
+
+
+def send(source: IntakeSource, *, secret: str = SECRET, **call: Any) -> IntakePayload:
+    """One webhook of Retell, signed as Retell signs."""
+    said = [{"role": "user", "content": "I was charged twice."}]
+    about = {
+        "call_id": "call_1",
+        "agent_id": "agent_1",
+        "agent_name": "Front desk",
+        "call_status": "ended",
+        "start_timestamp": 1_760_000_000_000,
+        "end_timestamp": 1_760_000_060_000,
+        "transcript_object": said,
+        **call,
+    }
+    body = json.dumps({"event": "call_ended", "call": about}).encode()
+    moment = str(int(time.time() * 1000))
+    digest = hmac.new(secret.encode(), body + moment.encode(), hashlib.sha256).hexdigest()
+    headers = {"X-Retell-Signature": f"v={moment},d={digest}"}
+    return doors.receive(source=source, headers=headers, body=body)
+
+
+def test_what_came_before_its_secret_is_taken_by_a_replay(source: IntakeSource) -> None:
+    refused = send(source, secret="key_new")
+    assert (refused.state, refused.code) == ("refused", "bad_signature")
+    assert replay(payload=refused, by=BY).code == "bad_signature"  # no replay lets it in
+
+    set_secret(source=source, secret="key_new", by=BY)
+    taken = replay(payload=refused, by=BY)
+
+    assert (taken.state, taken.reason, taken.external_id) == ("taken", "", "call_1")
+    assert taken.conversation == Conversation.objects.get()
+    assert taken.replayed_by == BY.label
+
+
+def test_many_are_replayed_by_the_worker(source: IntakeSource) -> None:
+    for number in range(3):
+        send(source, secret="key_new", call_id=f"call_{number}")
+    send(source, secret="key_forged", call_id="call_9")
+    set_secret(source=source, secret="key_new", by=BY)
+
+    assert ask_replay(payloads=IntakePayload.objects.filter(source=source), by=BY) == 4
+    assert replay_waiting() == 4
+
+    assert IntakePayload.objects.filter(state=PayloadState.TAKEN).count() == 3
+    assert IntakePayload.objects.get(state=PayloadState.REFUSED).code == "bad_signature"
+    assert Conversation.objects.count() == 3
+
+
+def test_a_map_concerns_what_arrives_from_then_on(source: IntakeSource) -> None:
+    ours = make_agent(name="Billing")
+    send(source)
+    met = Agent.objects.get(unconfigured=True)
+    assert SourceAgent.objects.get().agent == met
+
+    map_agent(source=source, external_id="agent_1", agent=ours, by=BY)
+    map_agent(source=source, external_id="agent_2", agent=ours, by=BY)
+    send(source, call_id="call_2")
+    send(source, call_id="call_3", agent_id="agent_2")
+
+    agents = dict(Conversation.objects.values_list("external_id", "agent__name"))
+    assert agents == {"call_1": met.name, "call_2": "Billing", "call_3": "Billing"}
+
+
+def test_a_payload_of_an_erased_conversation_goes_when_it_is_replayed(
+    source: IntakeSource,
+) -> None:
+    send(source)
+    erase(conversations=Conversation.objects.all(), by=BY, why="asked for")
+    late = send(source, secret="key_new")
+    assert late.code == "bad_signature"
+    set_secret(source=source, secret="key_new", by=BY)
+    client = Client()
+    client.force_login(User.objects.create_user("root", role=Role.ADMIN))
+
+    answer = client.post(f"/intake/payloads/{late.pk}/replay/")
+
+    assert answer.headers["Location"] == "/intake/"
+    assert "was erased" in " ".join(str(m) for m in get_messages(answer.wsgi_request))
+    assert not IntakePayload.objects.filter(pk=late.pk).exists()
+    assert not Conversation.objects.exists()
+
+
+def test_such_a_payload_does_not_stop_the_worker(source: IntakeSource) -> None:
+    send(source)
+    erase(conversations=Conversation.objects.all(), by=BY, why="asked for")
+    for number in (1, 2):
+        send(source, secret="key_new", call_id=f"call_{number}")
+    set_secret(source=source, secret="key_new", by=BY)
+
+    ask_replay(payloads=IntakePayload.objects.filter(source=source), by=BY)
+
+    assert replay_waiting() == 2
+    assert Conversation.objects.get().external_id == "call_2"
+    assert not IntakePayload.objects.to_replay().exists()
