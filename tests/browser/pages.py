@@ -41,6 +41,8 @@ class Places:
             "fields": f"{self.agent}fields/",
             "start": f"{self.agent}start/",
             "post-analysis": f"{self.agent}post-analysis/",
+            "try-it": f"{self.agent}try/",
+            "trial-new": f"/trials/new/?channel=voice&agent={self.agent_id}",
             "versions": f"{self.agent}versions/",
             "compare": f"{self.agent}compare/?from=v1&to=draft",
             "publish": f"{self.agent}publish/",

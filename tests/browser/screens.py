@@ -137,6 +137,7 @@ def _opened(window: Visit, places: Places) -> dict[str, Callable[[Page], None]]:
     return {
         "dialog-rerun": clicked(places.call, "#rerun"),
         "dialog-backfill": clicked(f"/calls/?agent={places.agent_id}", *actions),
+        "dialog-try": clicked(f"/calls/?agent={places.agent_id}", *actions, "#backfill-try"),
         "dialog-publish": clicked(f"{places.agent}prompts/", "text=Publish V"),
         "dialog-start": clicked(f"{places.agent}fields/", "#start"),
         "dialog-compare": clicked(f"{places.agent}prompts/", "#view-changes"),
@@ -167,6 +168,7 @@ def _ugly(
         **_webhooks(window, at),
         "agent-prompts": at(f"{base}/prompts/"),
         "agent-fields": at(f"{base}/fields/"),
+        "agent-try-it": at(f"{base}/try/"),
         "agent-versions": at(f"{base}/versions/"),
     }
 

@@ -119,7 +119,7 @@ def _backfill(window: Visit) -> None:
     row.get_by_label("To", exact=True).fill("37.5")
     expect(dialog.get_by_text("4 calls match")).to_be_visible()
     expect(dialog.locator("#preview")).to_contain_text("Billing line V2 draft")
-    expect(dialog).to_contain_text("This incurs charges for all models, including those that were")
+    expect(dialog).to_contain_text("This costs nothing with smollm2-135m-instruct.")
     save = dialog.get_by_role("button", name="Save · free")
     expect(save).to_be_enabled()
     save.click()

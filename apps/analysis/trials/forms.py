@@ -44,7 +44,7 @@ class HowManyForm(forms.Form):
     )
     which = forms.ChoiceField(
         label="Which of them",
-        choices=[(Order.NEWEST, "the newest"), (Order.SAMPLE, "a sample, the same each time")],
+        choices=[(Order.NEWEST, "of the newest"), (Order.SAMPLE, "sampled")],
         widget=forms.Select(attrs={"aria-label": "Which of them"}),
     )
 

@@ -36,8 +36,9 @@ class Side:
     note: str = ""
 
     @property
-    def most(self) -> int:
-        return max((count for _, count in self.counts), default=0)
+    def scale(self) -> int:
+        """What a full bar is: all conversations, or more where a list holds a value twice."""
+        return max(self.of, *(count for _, count in self.counts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,53 @@
+"""Try it, played: the draft on one call, and the drafts of a backfill with the way back."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.pages import Places
+from tests.browser.product import Visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+#: The bundled model reads a call in seconds where it has the machine to itself.
+READING_MS = 90_000
+
+
+def test_a_draft_is_tried_and_nothing_is_saved(visit: Callable[..., Visit], places: Places) -> None:
+    window = visit()
+    page = window.open(f"{places.agent}prompts/")
+    page.get_by_role("link", name="Try it").click()
+    how_many = page.get_by_label("Try it on")
+    expect(how_many).to_have_value("5")
+    how_many.fill("1")
+    run = page.get_by_role("button", name="Run on 1 · free")
+    expect(run).to_be_enabled()
+    run.click()
+    page.wait_for_url("**/trials/**")
+    expect(page.locator("#trial-progress")).to_contain_text("1 of 1", timeout=READING_MS)
+    expect(page.locator("#trial-progress")).not_to_have_attribute("data-live", "")
+    item = page.locator(".trial-item")
+    expect(item).to_contain_text(re.compile(r"in / .* out"))
+    item.get_by_role("link", name=re.compile("All .* messages")).click()
+    expect(item.locator(".transcript .msg").nth(6)).to_be_visible()
+    item.locator("h3 a").click()
+    expect(page.locator("#panel .foot-line")).not_to_contain_text("Billing line V2")
+
+
+def test_a_backfill_is_tried_first_and_found_again(
+    visit: Callable[..., Visit], places: Places
+) -> None:
+    window = visit()
+    page = window.open(f"/calls/?agent={places.agent_id}")
+    page.locator("#actions summary").click()
+    page.locator("#actions-backfill").click()
+    dialog = window.dialog()
+    expect(dialog.get_by_role("button", name=re.compile("Save ·"))).to_be_enabled()
+    dialog.get_by_role("button", name="Try on 5 first").click()
+    expect(dialog).to_contain_text("Try the drafts on a few calls first")
+    expect(dialog.get_by_role("button", name="Run on 5 · free")).to_be_enabled()
+    dialog.get_by_role("link", name="Back to the backfill").click()
+    expect(dialog).to_contain_text("Backfill from Post-Call Data")
+    expect(dialog.get_by_label("Billing line")).to_be_checked()
