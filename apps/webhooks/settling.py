@@ -5,8 +5,9 @@ here and in the services: no two writers ever wait for each other.
 """
 
 import json
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +16,14 @@ from django.db.models.functions import Now
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
+from apps.core.database import is_passing
 
 from . import schedule
 from .claiming import Job
 from .models import DeliveryState, DisabledCause, Endpoint
 from .sending import Reply
+
+logger = logging.getLogger(__name__)
 
 TRIES_KEPT = 20
 _BY = Actor.system("webhooks")
@@ -35,7 +39,41 @@ class Outcome:
 
 
 def settle(outcomes: Sequence[Outcome]) -> None:
-    """Record a group of tries. One counts only while its job still holds its lease."""
+    """Record a group of tries; what one of them breaks is retried one by one.
+
+    A try counts only while its job still holds its lease. Raises OperationalError or
+    InterfaceError when the database is away: the caller keeps the outcomes and comes again.
+    """
+    try:
+        _settle_group(outcomes)
+    except Exception as error:  # whatever one of them breaks, the others were sent
+        if is_passing(error):
+            raise
+        logger.warning("Recording %d deliveries failed, trying one by one", len(outcomes))
+        for outcome in outcomes:
+            _settle_one(outcome)
+
+
+def _settle_one(outcome: Outcome) -> None:
+    """An answer that cannot be stored is left away: what became of the try is kept without it."""
+    try:
+        _settle_group([outcome])
+    except Exception as error:
+        if is_passing(error):
+            raise
+        logger.exception("The answer to delivery %d cannot be stored", outcome.job.delivery_id)
+        reply = outcome.reply
+        bare = Reply(
+            status=reply.status,
+            error=reply.error and "It failed, and its answer could not be stored.",
+            duration_ms=reply.duration_ms,
+            retry_after=reply.retry_after,
+            asks_for_rest=reply.asks_for_rest,
+        )
+        _settle_group([replace(outcome, reply=bare)])
+
+
+def _settle_group(outcomes: Sequence[Outcome]) -> None:
     ordered = sorted(outcomes, key=lambda o: o.at)
     with transaction.atomic():
         endpoints = _lock_endpoints({o.job.endpoint_id for o in ordered})

@@ -8,8 +8,9 @@ import pytest
 from django.utils import timezone
 
 from apps.core.cipher import encrypt
-from apps.webhooks import claiming, schedule
+from apps.webhooks import claiming, schedule, settling
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
+from apps.webhooks.sending import Reply
 from tests.factories import make_agent, make_conversation, make_conversations
 from tests.fakes.receiver import SECRET, Answer, Receiver
 
@@ -244,6 +245,24 @@ def test_what_a_dead_worker_held_is_sent_again_with_the_same_id(receiver: Receiv
 
     assert states() == {"delivered": 1}
     assert receiver.ids == [Delivery.objects.get().event.public_id]
+
+
+@pytest.mark.parametrize(("error", "state"), [("", "delivered"), ("No.", "pending")])
+def test_an_answer_that_cannot_be_stored_spoils_no_other(error: str, state: str) -> None:
+    endpoint_to("https://example.com/hook")
+    for n in range(2):
+        happened(n=n)
+    jobs = claiming.claim(busy={}, limit=10, now=timezone.now())
+    bad = Reply(status=200, error=error, response="\0 and \ud800")
+    replies = [bad, Reply(status=204)]
+
+    settling.settle(
+        [settling.Outcome(j, r, timezone.now()) for j, r in zip(jobs, replies, strict=True)]
+    )
+
+    one, two = Delivery.objects.order_by("pk")
+    assert (one.state, one.response, one.last_status) == (state, "", 200)
+    assert (two.state, two.last_status) == ("delivered", 204)
 
 
 def test_tries_are_kept_and_the_oldest_go(receiver: Receiver) -> None:
