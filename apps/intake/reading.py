@@ -48,11 +48,18 @@ def integer(value: object, name: str, maximum: int) -> int | None:
     """A whole number from 0 to ``maximum``; a fraction is rounded."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
         raise refuse(name, f"is a number, not {shown(value)}.")
     if not 0 <= value <= maximum:
         raise refuse(name, f"is between 0 and {maximum:,}, not {shown(value)}.")
     return round(value)
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond any float
+        return False
 
 
 def moment(value: object, name: str) -> datetime | None:

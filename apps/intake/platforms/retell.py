@@ -157,8 +157,8 @@ def _chat(event: str, external_id: str, chat: Json) -> Arrived:
 
 
 def _status(value: object, event: str) -> str:
-    if value in _STATUSES and isinstance(value, str):
-        return value
+    if (told := text(value)) in _STATUSES:
+        return told
     return "ongoing" if event in _OPEN_EVENTS else "ended"
 
 
