@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
@@ -202,7 +203,8 @@ def _known(source: IntakeSource, external_id: str, channel: str) -> Agent | None
     if row := mapped.first():
         return row.agent
     found = Agent.objects.filter(external_id=external_id, channel=channel)
-    return found.order_by("deactivated_at", "unconfigured", "pk").first()
+    in_use_first = F("deactivated_at").asc(nulls_first=True)  # PostgreSQL puts nulls last
+    return found.order_by(in_use_first, "unconfigured", "pk").first()
 
 
 def _name(source: IntakeSource, external_id: str, name: str) -> str:

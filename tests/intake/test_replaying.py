@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.messages import get_messages
 from django.test import Client
+from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
@@ -92,6 +93,16 @@ def test_a_map_concerns_what_arrives_from_then_on(source: IntakeSource) -> None:
 
     agents = dict(Conversation.objects.values_list("external_id", "agent__name"))
     assert agents == {"call_1": met.name, "call_2": "Billing", "call_3": "Billing"}
+
+
+def test_an_agent_in_use_goes_before_one_that_is_deactivated(source: IntakeSource) -> None:
+    old, used = make_agent(name="Old"), make_agent(name="Used")
+    Agent.objects.update(external_id="agent_1")
+    Agent.objects.filter(pk=old.pk).update(deactivated_at=timezone.now())
+
+    send(source)
+
+    assert Conversation.objects.get().agent == used
 
 
 def test_a_payload_of_an_erased_conversation_goes_when_it_is_replayed(
