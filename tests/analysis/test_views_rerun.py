@@ -306,3 +306,45 @@ def test_restore_without_script(operator: Client) -> None:
 
     assert answer["Location"] == f"{url(conversation, 'conversation')}?from=q%3Da"
     assert b"One." in operator.get(answer["Location"]).content
+
+
+# Whether webhooks hear of it
+
+
+@pytest.mark.parametrize(("sent", "kept"), [({}, "off"), ({"webhooks": "changed"}, "changed")])
+def test_a_rerun_tells_webhooks_only_where_asked(
+    operator: Client, sent: dict[str, str], kept: str
+) -> None:
+    conversation = make_conversation(make_agent())
+    dialog = operator.get(url(conversation), headers=HTMX).text
+    assert '<option value="off" selected>' in dialog
+
+    operator.post(url(conversation), sent, headers=HTMX)
+
+    assert conversation.analyses.get().webhooks == kept
+
+
+@pytest.mark.parametrize(("sent", "kept"), [({}, "off"), ({"webhooks": "all"}, "all")])
+def test_a_restored_result_tells_webhooks_only_where_asked(
+    operator: Client, sent: dict[str, str], kept: str
+) -> None:
+    conversation = make_conversation(make_agent())
+    first = imported(conversation, call_summary="One.")
+    imported(conversation, call_summary="Two.")
+    here = url(conversation, "restore", first.public_id)
+    assert '<option value="off" selected>' in operator.get(here, headers=HTMX).text
+
+    operator.post(here, sent, headers=HTMX)
+
+    assert conversation.analyses.get(trigger="restored").webhooks == kept
+
+
+def test_an_unknown_choice_is_refused_at_its_place(operator: Client) -> None:
+    conversation = make_conversation(make_agent())
+    first = imported(conversation, call_summary="One.")
+    imported(conversation, call_summary="Two.")
+    for name, *args in (("rerun",), ("restore", first.public_id)):
+        answer = operator.post(url(conversation, name, *args), {"webhooks": "some"}, headers=HTMX)
+        assert answer.status_code == 200
+        assert "Webhooks is off, changed or all, not “some”." in answer.text
+    assert conversation.analyses.count() == 2
