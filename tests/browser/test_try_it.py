@@ -11,8 +11,8 @@ from tests.browser.product import Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-#: The bundled model reads a call in seconds where it has the machine to itself.
-READING_MS = 90_000
+#: Seconds on a quiet machine, minutes where first analyses and other tests share it.
+READING_MS = 300_000
 
 
 def test_a_draft_is_tried_and_nothing_is_saved(visit: Callable[..., Visit], places: Places) -> None:
