@@ -139,7 +139,7 @@ def _take(payload: IntakePayload, arrived: Arrived, by: Actor) -> IntakePayload:
             line=_with_our_agents(source, line, arrived.agent_names, by),
             by=by,
             source=source.kind,
-            platform_analysis=PlatformRule(source.platform_analysis, source.wait_minutes),
+            platform_analysis=_rule(source),
         )
     except LineRefused as error:
         if error.code == ERASED:
@@ -147,6 +147,17 @@ def _take(payload: IntakePayload, arrived: Arrived, by: Actor) -> IntakePayload:
             return _erased(source)
         return kept.refuse(payload, error)
     return kept.take(payload, stored.conversation, arrived.note)
+
+
+_RULES: dict[str, Literal["theirs", "ours", "wait"]] = {
+    "theirs": "theirs",
+    "ours": "ours",
+    "wait": "wait",
+}
+
+
+def _rule(source: IntakeSource) -> PlatformRule:
+    return PlatformRule(_RULES[source.platform_analysis], source.wait_minutes)
 
 
 def _line(source: IntakeSource, arrived: Arrived) -> ConversationInput:

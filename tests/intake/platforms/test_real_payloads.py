@@ -40,6 +40,12 @@ def facts(conversation: Conversation) -> dict[str, Any]:
     return found
 
 
+def result() -> dict[str, Any]:
+    output = Analysis.objects.current().get().output
+    assert output is not None
+    return output
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_each_is_taken_once_and_changed_refused(name: str) -> None:
     kind = name.partition("_")[0]
@@ -75,7 +81,7 @@ def test_the_failed_booking() -> None:
     assert tool["arguments"]["dienstleistung"] == "Herrenhaarschnitt"
     assert facts(call)["platform_cost"] == 0.0456
     assert facts(call)["platform_agent_version"] == "42"
-    output = Analysis.objects.current().get().output
+    output = result()
     assert output["call_summary"] == given["call_analysis"]["call_summary"]
     assert "custom_analysis_data" not in output
 
@@ -111,7 +117,7 @@ def test_a_web_call_of_vapi_from_its_start() -> None:
     ]
     assert facts(call)["platform_cost"] == 0.0394
     assert call.recording_url.endswith("-mono.wav")
-    assert Analysis.objects.current().get().output["call_successful"] is True
+    assert result()["call_successful"] is True
 
 
 def test_a_voicemail_was_no_conversation() -> None:
@@ -126,7 +132,7 @@ def test_a_short_call_of_elevenlabs() -> None:
     assert (call.language, call.duration_ms, call.message_count) == ("en", 17_000, 5)
     assert call.direction == "inbound"
     assert facts(call)["platform_cost_credits"] == 120
-    output = Analysis.objects.current().get().output
+    output = result()
     assert (output["first_name"], output["call_successful"]) == ("Stefan", True)
 
 
