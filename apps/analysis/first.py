@@ -12,6 +12,7 @@ from django.utils import timezone
 from apps.agents.plans import Plan, Step, plan_for_steps
 from apps.conversations.models import AnalysisState, Conversation, Reason, Trigger
 from apps.conversations.querysets import ConversationQuerySet
+from apps.core.database import insert_new
 from apps.core.tasks import enqueue
 from apps.llm.errors import ErrorCode
 
@@ -110,9 +111,7 @@ def _queue(analyses: Sequence[Analysis]) -> list[int]:
     One that another analysis reads already is left as it is: that of a backfill may be handed
     back, and nobody would end a wait that was only written down.
     """
-    Analysis.objects.bulk_create(analyses, ignore_conflicts=True)
-    stored = Analysis.objects.filter(public_id__in=[a.public_id for a in analyses])
-    return list(stored.values_list("conversation_id", flat=True))
+    return insert_new(analyses, returning="conversation")
 
 
 def _plan_first(conversation: Conversation, plans: dict[tuple[tuple[str, int], ...], Plan]) -> Plan:

@@ -40,6 +40,7 @@ _OF_LINE = (
     "channel_mismatch",
     "not_storable",
 )
+_RESULT = ("analysis_state", "analysis_reason", "analysis_data", "stale")
 _NDJSON_TYPES = (NDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
 
@@ -63,10 +64,12 @@ def create(request: HttpRequest) -> HttpResponse:
     by = actor_of(request)
     with keeping_one(request.body, by=by):
         stored = take_in_one(line=read_object(request), by=by)
-    status = 201 if stored.outcome == Outcome.ACCEPTED else 200
-    return JsonResponse(
-        conversation_json(_whole(stored.conversation.public_id), whole=True), status=status
-    )
+    if stored.outcome != Outcome.ACCEPTED:
+        whole = _whole(stored.conversation.public_id)
+        return JsonResponse(conversation_json(whole, whole=True))
+    # What is new is in memory as it was stored; only its result may have moved on since.
+    stored.conversation.refresh_from_db(fields=_RESULT)
+    return JsonResponse(conversation_json(stored.conversation, whole=True), status=201)
 
 
 @router.post(

@@ -56,8 +56,12 @@ def type_in_words(document: Json, schema: Json) -> str:
     if schema.get("type") == "array":
         item = type_in_words(document, schema.get("items", {}))
         return f"list of {_PLURAL.get(item, item)}"
-    names = {"string": "text", "boolean": "true or false", "integer": "whole number"}
-    kind = schema.get("type", "anything")
+    names: dict[str, str] = {
+        "string": "text",
+        "boolean": "true or false",
+        "integer": "whole number",
+    }
+    kind: str = schema.get("type", "anything")
     if schema.get("format") == "date-time":
         return "time"
     return names.get(kind, kind)

@@ -1,6 +1,12 @@
-"""What errors of the database mean."""
+"""What errors of the database mean, and inserting many rows in one short statement."""
 
-from django.db import InterfaceError, OperationalError
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models import Field, JSONField, Model
+from django.db.models.expressions import DatabaseDefault
 
 #: Classes of SQLSTATE after which the same work may succeed: connection, rollback by deadlock,
 #: resources, locks, shutdown, the system around. Not 54, a limit of PostgreSQL itself, which is
@@ -14,3 +20,56 @@ def is_passing(error: BaseException) -> bool:
         return False
     state = getattr(error.__cause__, "sqlstate", None)
     return state is None or state[:2] in _PASSING
+
+
+def insert_new(rows: Sequence[Model], *, returning: str) -> list[Any]:
+    """Insert rows of one model, but those that break a unique constraint.
+
+    Answers the column ``returning`` of those that were stored. One statement, in which a column
+    that is the same in all rows stands once and any other as an array: a fraction of what
+    ``bulk_create`` spends on parameters. Primary keys are the table's own; columns left to a
+    database default stay so.
+    """
+    if not rows:
+        return []
+    meta = rows[0]._meta
+    names, sources, arrays, once = [], [], [], []
+    for field in meta.concrete_fields:
+        values = [getattr(row, field.attname) for row in rows]
+        if field.primary_key or isinstance(values[0], DatabaseDefault):
+            continue
+        quoted = connection.ops.quote_name(str(field.column))
+        names.append(quoted)
+        plain = [_plain(field, value) for value in values]
+        if len(rows) == 1 or all(value == plain[0] for value in plain):
+            sources.append(f"%s::{_type(field)}")
+            once.append(plain[0])
+        else:
+            sources.append(f"given.{quoted}::{_type(field)}")
+            arrays.append((quoted, _type(field), plain))
+    quote = connection.ops.quote_name
+    back = next(f.column for f in meta.concrete_fields if returning in {f.name, f.attname})
+    given = ", ".join(f"%s::{'text' if kind == 'jsonb' else kind}[]" for _, kind, _ in arrays)
+    columns = ", ".join(quoted for quoted, _, _ in arrays)
+    source = f" FROM unnest({given}) AS given({columns})" if arrays else ""
+    statement = (
+        f"INSERT INTO {quote(meta.db_table)} ({', '.join(names)})"
+        f" SELECT {', '.join(sources)}{source}"
+        f" ON CONFLICT DO NOTHING RETURNING {quote(back)}"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*once, *(plain for _, _, plain in arrays)])
+        return [value for (value,) in cursor.fetchall()]
+
+
+def _plain(field: "Field[Any, Any]", value: Any) -> Any:
+    """A value as a parameter: JSON as its text."""
+    if isinstance(field, JSONField):
+        return None if value is None else json.dumps(value, ensure_ascii=False)
+    return field.get_db_prep_save(value, connection)
+
+
+def _type(field: "Field[Any, Any]") -> str:
+    """The column's type, without a length: a cast would cut what is too long, not refuse it."""
+    kind = field.db_type(connection) or "text"
+    return "text" if kind.startswith("varchar") else kind

@@ -9,8 +9,15 @@ LENGTH = 22
 
 
 def random_base62(length: int) -> str:
-    """`length` characters of 0-9A-Za-z from the system's secure random source."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+    """`length` characters of 0-9A-Za-z from the system's secure random source.
+
+    Bytes of 248 and more are passed over, so that each character is equally likely: 248 is four
+    times 62. One call to the system for all of them; a bulk upload makes two ids a line.
+    """
+    found = ""
+    while len(found) < length:
+        found += "".join([ALPHABET[b % 62] for b in secrets.token_bytes(length + 4) if b < 248])
+    return found[:length]
 
 
 def public_id(prefix: str) -> str:

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.django_db]
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test is refused for what another one counted, nor for a minute that ends meanwhile."""
     monkeypatch.setattr(limits, "_away_until", 0.0)
-    monkeypatch.setattr(limits.time, "time", lambda: 1_750_000_020.0)
+    monkeypatch.setattr("apps.api.limits.time.time", lambda: 1_750_000_020.0)
     with redis.Redis.from_url(django_settings.REDIS_URL) as broker:
         for key in broker.scan_iter("debrief:api*"):
             broker.delete(key)
@@ -48,7 +48,7 @@ def test_the_next_minute_is_a_new_one(
     settings.API_RATE_LIMITS = {"read": 1}
     viewer.get("/agents")
     assert viewer.get("/agents").status_code == 429
-    monkeypatch.setattr(limits.time, "time", lambda: 1_750_000_080.0)
+    monkeypatch.setattr("apps.api.limits.time.time", lambda: 1_750_000_080.0)
     assert viewer.get("/agents").status_code == 200
 
 
