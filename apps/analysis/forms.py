@@ -10,7 +10,11 @@ class SideEffectsForm(forms.Form):
 
     webhooks = forms.ChoiceField(
         label="Tell webhooks",
-        choices=Webhooks.choices,
+        choices=[
+            (Webhooks.OFF, "nothing"),
+            (Webhooks.CHANGED, "what changed"),
+            (Webhooks.ALL, "every result"),
+        ],
         required=False,
         initial=Webhooks.OFF,
         error_messages={"invalid_choice": "Webhooks is off, changed or all, not “%(value)s”."},
