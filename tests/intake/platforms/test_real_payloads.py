@@ -41,7 +41,7 @@ def facts(conversation: Conversation) -> dict[str, Any]:
 
 
 def result() -> dict[str, Any]:
-    output = Analysis.objects.current().get().output
+    output: dict[str, Any] | None = Analysis.objects.current().get().output
     assert output is not None
     return output
 
