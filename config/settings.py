@@ -108,7 +108,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_filters",
     "django_htmx",
-    "ninja",  # serves the API page's own files
     "django_jsonform",
     "heroicons",
     "csp",
