@@ -29,20 +29,21 @@ INSTRUCTIONS = (
     "they came for by the end. Judge sentiment by what the user says and how, not by the agent's "
     "tone. A follow-up is needed only where somebody promised one."
 )
+FIELDS = {
+    "summary": {"type": "string", "description": "What happened, in one or two sentences."},
+    "topic": {
+        "type": "string",
+        "enum": ["billing", "technical_support", "sales", "general", "complaint"],
+        "description": "What it was mainly about.",
+    },
+    "resolved": {"type": "boolean", "description": "Whether the user's matter was settled."},
+    "sentiment": {"type": "string", "enum": ["positive", "neutral", "negative"]},
+    "follow_up_needed": {"type": "boolean", "description": "Whether somebody must come back."},
+    "follow_up_notes": {"type": "string", "description": "What is to be done, and by whom."},
+}
 SCHEMA = {
     "type": "object",
-    "properties": {
-        "summary": {"type": "string", "description": "What happened, in one or two sentences."},
-        "topic": {
-            "type": "string",
-            "enum": ["billing", "technical_support", "sales", "general", "complaint"],
-            "description": "What it was mainly about.",
-        },
-        "resolved": {"type": "boolean", "description": "Whether the user's matter was settled."},
-        "sentiment": {"type": "string", "enum": ["positive", "neutral", "negative"]},
-        "follow_up_needed": {"type": "boolean", "description": "Whether somebody must come back."},
-        "follow_up_notes": {"type": "string", "description": "What is to be done, and by whom."},
-    },
+    "properties": FIELDS,
     "required": ["summary", "topic", "resolved", "sentiment"],
 }
 
@@ -150,7 +151,7 @@ def _one_by_one(agent: Any) -> int:
     ]
     single = _single_fields(agent.versions.get().config.parsed())
     constant = sum(count(prompts.constant_part(one)[0]) for one in single)
-    return constant * len(said) + sum(said) * len(single)
+    return int(constant * len(said) + sum(said) * len(single))
 
 
 def _single_fields(config: Any) -> list[Any]:
@@ -173,7 +174,7 @@ def _many_fields() -> dict[str, Any]:
         }
         for n in range(20)
     }
-    return {"type": "object", "properties": SCHEMA["properties"] | properties}
+    return {"type": "object", "properties": {**FIELDS, **properties}}
 
 
 def _requests(corpora: list[Corpus]) -> tuple[str, ...]:

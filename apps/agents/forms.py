@@ -185,7 +185,7 @@ def post_analysis_changes(data: QueryDict, channel: str) -> Json:
         seconds = minutes * 60 if isinstance(minutes, Decimal) else minutes
         changes["chat_idle_seconds"] = seconds
     if "retention_days" in data:  # not sent by those who may not change it
-        changes["retention_days"] = _number(data["retention_days"])
+        changes["retention_days"] = _number(data.get("retention_days", ""))
     return {"post_analysis": changes}
 
 

@@ -48,7 +48,7 @@ def insert_new(rows: Sequence[Model], *, returning: str) -> list[Any]:
             sources.append(f"given.{quoted}::{_type(field)}")
             arrays.append((quoted, _type(field), plain))
     quote = connection.ops.quote_name
-    back = next(f.column for f in meta.concrete_fields if returning in {f.name, f.attname})
+    back = next(str(f.column) for f in meta.concrete_fields if returning in {f.name, f.attname})
     given = ", ".join(f"%s::{'text' if kind == 'jsonb' else kind}[]" for _, kind, _ in arrays)
     columns = ", ".join(quoted for quoted, _, _ in arrays)
     source = f" FROM unnest({given}) AS given({columns})" if arrays else ""

@@ -230,7 +230,7 @@ def _text(node: dict[str, Any], name: str) -> Maker:
 
 def _from_pattern(pattern: str) -> Maker:
     """Texts that match a plain regular expression, by walking its parse tree."""
-    from re import _parser  # type: ignore[attr-defined]  # the one parser of patterns there is
+    from re import _parser  # the one parser of patterns there is
 
     tree = _parser.parse(pattern)
     return lambda dice, depth: "".join(_walk(tree, dice))

@@ -173,10 +173,12 @@ def test_a_rerun_need_not_wait_for_the_backfill_which_then_finds_it_done(
     run = run_of(fake_llm, 150)
     wait_until(lambda: done(run) >= 8)
     at_work = run.items.filter(state="running").select_related("conversation")[0]
+    assert at_work.conversation
     with pytest.raises(AlreadyRunning):
         request_rerun(conversation=at_work.conversation, by=TESTS)
     last = run.items.select_related("conversation").order_by("pk").last()
     assert last is not None
+    assert last.conversation
     assert last.state == "pending"
 
     rerun = request_rerun(conversation=last.conversation, by=TESTS)
