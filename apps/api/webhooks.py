@@ -67,7 +67,7 @@ def many(request: HttpRequest) -> HttpResponse:
         ],
     ),
 )
-@write(Role.ADMIN)
+@write(Role.ADMIN, secret=True)
 def create(request: HttpRequest) -> HttpResponse:
     """Requests to it are signed by Standard Webhooks with the `secret` of the answer."""
     body = read_object(request)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
@@ -12,19 +13,23 @@ from apps.accounts import idempotency
 from apps.accounts.actors import actor_of
 from apps.accounts.api_auth import require
 from apps.accounts.models import Role
+from apps.core import cipher
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 _CHUNK = 1024 * 1024
 
 
-def write(needed: Role, *, streamed: bool = False) -> Callable[[View[P]], View[P]]:
+def write(
+    needed: Role, *, streamed: bool = False, secret: bool = False
+) -> Callable[[View[P]], View[P]]:
     """A view that changes something: asks for the role, and does the same request once only.
 
     With an ``Idempotency-Key`` the second request within 24 hours gets the first one's answer.
     A refusal is not kept: the key is free for the request that was mended. ``streamed`` is for
     bodies that must not be held in memory: they are hashed while the view reads them, or read to
-    their end where the answer is known already (docs/decisions/0016).
+    their end where the answer is known already (docs/decisions/0016). ``secret`` is for answers
+    with a secret that is shown once: what is kept of them is encrypted.
     """
 
     def decorate(view: View[P]) -> View[P]:
@@ -34,19 +39,40 @@ def write(needed: Role, *, streamed: bool = False) -> Callable[[View[P]], View[P
             key = request.headers.get("Idempotency-Key")
             if key is None:
                 return view(request, *args, **kwargs)
-            once = _once_streamed if streamed else _once
-            return once(request, key, lambda: view(request, *args, **kwargs))
+
+            def do() -> HttpResponse:
+                return view(request, *args, **kwargs)
+
+            if streamed:
+                return _once_streamed(request, key, do)
+            return _once(request, key, do, _SEALED if secret else _PLAIN)
 
         return guarded
 
     return decorate
 
 
-def _once(request: HttpRequest, key: str, do: Callable[[], HttpResponse]) -> HttpResponse:
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How the body of an answer is written down, and read again."""
+
+    write: Callable[[str], str]
+    read: Callable[[str], str]
+
+
+_PLAIN = _Form(str, str)
+_SEALED = _Form(
+    lambda body: cipher.encrypt(body).decode(), lambda kept: cipher.decrypt(kept.encode())
+)
+
+
+def _once(
+    request: HttpRequest, key: str, do: Callable[[], HttpResponse], form: _Form
+) -> HttpResponse:
     claim = _claim(request, key, hashlib.sha256(request.body).hexdigest())
     if isinstance(claim, idempotency.Answer):
-        return _again(claim)
-    return _do(claim, do)
+        return _again(claim, form)
+    return _do(claim, do, form)
 
 
 def _once_streamed(request: HttpRequest, key: str, do: Callable[[], HttpResponse]) -> HttpResponse:
@@ -56,9 +82,9 @@ def _once_streamed(request: HttpRequest, key: str, do: Callable[[], HttpResponse
         while body.read(_CHUNK):
             pass
         claim.check(key, body.sha256)
-        return _again(claim)
+        return _again(claim, _PLAIN)
     request.hashed_body = body  # type: ignore[attr-defined]  # read by `reader_of`
-    return _do(claim, do, lambda: body.sha256)
+    return _do(claim, do, _PLAIN, lambda: body.sha256)
 
 
 class HashedBody:
@@ -100,6 +126,7 @@ def _claim(
 def _do(
     claim: idempotency.Claim,
     do: Callable[[], HttpResponse],
+    form: _Form,
     sha256: Callable[[], str] | None = None,
 ) -> HttpResponse:
     try:
@@ -110,13 +137,13 @@ def _do(
     if response.status_code >= 400:
         claim.forget()
     else:
-        claim.keep(
-            response.status_code, response.content.decode(), sha256=sha256() if sha256 else None
-        )
+        kept = form.write(response.content.decode())
+        claim.keep(response.status_code, kept, sha256=sha256() if sha256 else None)
     return response
 
 
-def _again(answer: idempotency.Answer) -> HttpResponse:
-    response = HttpResponse(answer.body, status=answer.status, content_type="application/json")
+def _again(answer: idempotency.Answer, form: _Form) -> HttpResponse:
+    body = form.read(answer.body)
+    response = HttpResponse(body, status=answer.status, content_type="application/json")
     response.headers["Idempotency-Replayed"] = "true"
     return response

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 
-from apps.accounts.models import Role
+from apps.accounts.models import IdempotencyKey, Role
 from apps.webhooks.models import Delivery, Endpoint, EventType
 from tests.factories import make_agent, make_conversation
 from tests.fakes.receiver import Receiver
@@ -80,6 +80,8 @@ def test_a_secret_is_made_once_for_one_idempotency_key(admin: Caller) -> None:
     two = admin.post("/webhooks", BODY, **{"Idempotency-Key": "k1"})
     assert read(one) == read(two)
     assert Endpoint.objects.count() == 1
+    kept = IdempotencyKey.objects.get(key="k1").body
+    assert "whsec_" not in kept, "a copy of the database must not read a secret"
 
 
 def test_deliveries_and_tests_are_shown(admin: Caller, receiver: Receiver, settings: Any) -> None:
