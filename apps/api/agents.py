@@ -1,6 +1,6 @@
 """Agents, their drafts and versions."""
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from ninja import Router
@@ -165,9 +165,12 @@ def _versions(agent_id: str) -> AgentVersionQuerySet:
 
 
 def _agents() -> QuerySet[Agent]:
-    return Agent.objects.prefetch_related(
-        Prefetch("versions", AgentVersion.objects.with_config().order_by("-number"))
-    )
+    """Agents as `agent_json` reads them: with their drafts, however many versions there are."""
+    drafts = AgentVersion.objects.drafts().with_config()
+    published = AgentVersion.objects.published().filter(agent=OuterRef("pk")).order_by("-number")
+    return Agent.objects.annotate(
+        latest_published=Subquery(published.values("number")[:1])
+    ).prefetch_related(Prefetch("versions", drafts, to_attr="drafts"))
 
 
 def _agent(agent_id: str) -> Agent:

@@ -130,10 +130,16 @@ def items(request: HttpRequest, backfill_id: str) -> HttpResponse:
     if state := request.GET.get("state"):
         if state not in ItemState.values:
             known = ", ".join(ItemState.values)
-            raise BadRequest(f"state is one of {known}, not “{state[:40]}”.")
+            raise BadRequest(
+                f"state is one of {known}, not “{state[:40]}”.", {"state": f"One of {known}."}
+            )
         rows = rows.filter(state=state)
     if code := request.GET.get("error_code"):
-        rows = rows.filter(error_code=code.replace("\0", ""))
+        if code not in ErrorCode.values:
+            raise BadRequest(
+                f"There is no error code “{code[:40]}”.", {"error_code": "One of the closed list."}
+            )
+        rows = rows.filter(error_code=code)
     return lists.answer(request, rows, order=["pk"], show=item_json)
 
 

@@ -8,17 +8,15 @@ from apps.agents.templates import Template
 
 
 def agent_json(agent: Agent) -> dict[str, Any]:
-    """An agent with its draft; load it with ``versions``."""
-    versions = list(agent.versions.all())
-    draft = next(version for version in versions if version.is_draft)
-    published = [version.number for version in versions if not version.is_draft]
+    """An agent with its draft; load it with ``drafts`` (its one) and ``latest_published``."""
+    (draft,) = agent.drafts  # type: ignore[attr-defined]  # prefetched
     return {
         "id": agent.public_id,
         "name": agent.name,
         "channel": agent.channel,
         "deactivated": agent.deactivated_at is not None,
         "draft": {"version": draft.number, **draft_document(draft)},
-        "latest_published": max(published, default=None),
+        "latest_published": agent.latest_published,  # type: ignore[attr-defined]  # annotated
     }
 
 

@@ -1,11 +1,17 @@
 """Drafts and backfills over the REST API."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from apps.accounts.actors import Actor
 from apps.accounts.models import Role
+from apps.agents.services import publish
 from apps.backfills.models import Backfill
+from apps.backfills.options import Options
+from apps.backfills.services import start
 from tests.factories import edit_prompt, make_agent, make_conversations, make_model
 
 from .conftest import Caller, CallerOf
@@ -125,3 +131,28 @@ def test_the_documentation_opens_for_a_key(viewer: Caller) -> None:
     paths = json.loads(schema.content)["paths"]
     assert "/api/backfills/{backfill_id}/retry_failed" in paths
     assert viewer.get("/docs").status_code == 200
+
+
+def test_agents_come_with_their_drafts_alone(
+    editor: Caller, django_assert_num_queries: Callable[[int], Any]
+) -> None:
+    for name in ("Billing line", "Support line"):
+        agent = make_agent(name=name)
+        for text in ("One.", "Two."):
+            edit_prompt(agent, text)
+            publish(agent=agent, by=Actor.system("tests"))
+    editor.get("/agents")
+    with django_assert_num_queries(3):  # the key, the agents, their drafts
+        shown = json.loads(editor.get("/agents").content)["items"]
+    assert [(a["draft"]["version"], a["latest_published"]) for a in shown] == [(2, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("name", ["state", "error_code"])
+def test_items_are_not_filtered_by_what_there_is_not(viewer: Caller, name: str) -> None:
+    agent = make_agent()
+    make_conversations(agent, 1)
+    run = start(channel="voice", params={}, options=Options(), by=Actor.system("tests"), token=None)
+    answer = viewer.get(f"/backfills/{run.public_id}/items", **{name: "lunch"})
+    error = json.loads(answer.content)["error"]
+    assert (answer.status_code, error["code"]) == (400, "bad_request")
+    assert name in error["fields"]
