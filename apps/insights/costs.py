@@ -89,10 +89,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """A period in figures."""
+    """A period in figures; ``analyses`` is the part of ``total`` without Try it and the like."""
 
     period: Period
     total: Sums
+    analyses: Sums
     before: Sums
     days: Sequence[Line]
     agents: Sequence[Line]
@@ -106,8 +107,11 @@ class Costs:
 
     @property
     def change(self) -> str:
-        """“12% more than in the 30 days before”, in words."""
+        """“12% more than in the 30 days before”, in words; nothing where a price is unknown:
+        what seems less could be more."""
         span = "day" if self.period.length == 1 else f"{self.period.length} days"
+        if self.total.unpriced or self.before.unpriced:
+            return ""
         if not self.before.cost:
             return f"Nothing in the {span} before" if not self.before.rows else ""
         change = (self.total.cost - self.before.cost) / self.before.cost * 100
@@ -138,6 +142,7 @@ def costs_of(period: Period, *, now: datetime) -> Costs:
     return Costs(
         period=period,
         total=_total(row.sums for row in rows),
+        analyses=_total(row.sums for row in rows if row.purpose == Purpose.ANALYSIS),
         before=before,
         days=_days(rows, period, link),
         agents=_agents(rows, agents, link),

@@ -62,12 +62,11 @@ def costs_csv(request: HttpRequest) -> HttpResponseBase:
 def conversations(request: HttpRequest) -> HttpResponse:
     """How many conversations the period's analyses were of: counting them takes a moment."""
     period, problem = _period(request)
-    total = costs_of(period, now=timezone.now()).total
+    spent = costs_of(period, now=timezone.now()).analyses
     how_many = conversations_of(period)
-    priced = total.cost if not total.unpriced else None
     context = {
         "how_many": how_many,
-        "each": priced / how_many if priced is not None and how_many else priced,
+        "each": spent.cost / how_many if how_many and not spent.unpriced else None,
         "period": period,
         "problem": problem,
         "nav": "costs",

@@ -133,6 +133,13 @@ class TestSums:
             paid(before, days=35)
         assert month().change == said
 
+    @pytest.mark.parametrize("unpriced_days_ago", [1, 35])
+    def test_without_a_price_there_is_no_change_to_tell(self, unpriced_days_ago: int) -> None:
+        paid("0.10")
+        paid("1.00", days=35)
+        paid(None, days=unpriced_days_ago)
+        assert month().change == ""
+
     def test_the_period_before_is_as_long_as_what_has_passed(self) -> None:
         start, end = Period(TODAY, TODAY, 0).before(NOW)
         assert (start.isoformat(), end.isoformat()) == (
@@ -253,8 +260,13 @@ class TestPage:
     def test_how_many_conversations_each_counted_once(self, viewer: Client) -> None:
         paid("0.50", at=timezone.now(), trigger="rerun")
         part = viewer.get("/costs/conversations/", headers=HTMX)
-        assert text(part) == "$1.00 each 1 conversations analysed"
+        assert text(part) == "$1.00 each 1 conversation analysed"
         assert b"<html" in viewer.get("/costs/conversations/").content
+
+    def test_what_one_conversation_costs_is_without_try_it(self, viewer: Client) -> None:
+        paid("9.00", at=timezone.now(), purpose="try_it", trigger="")
+        part = viewer.get("/costs/conversations/", headers=HTMX)
+        assert text(part) == "$0.50 each 1 conversation analysed"
 
     def test_the_csv_has_every_row_and_runs_no_formula(self, viewer: Client) -> None:
         paid(None, at=timezone.now(), model_name="=HYPERLINK(1)")
