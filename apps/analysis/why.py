@@ -105,7 +105,10 @@ def _not_ended(conversation: Conversation) -> str:
 def _awaited(conversation: Conversation) -> str:
     said = str(Reason.WAITING_FOR_PLATFORM.label)
     if conversation.analyze_at is None:
-        return said
+        return (
+            f"{said}, and by the rule of its source ours is not made by itself. Should none come, "
+            "rerun it"
+        )
     return f"{said} until {_at(conversation)}; should none come, ours is made"
 
 

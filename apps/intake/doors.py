@@ -183,27 +183,32 @@ def _with_our_agents(
 
 
 def _agent(source: IntakeSource, external_id: str, channel: str, name: str, by: Actor) -> Agent:
-    if agent := _known(source, external_id, channel):
+    """Ours for theirs: by the source's map, else by its id there, else made. It is mapped then."""
+    if agent := _mapped(source, external_id, channel):
         return agent
-    with transaction.atomic():
-        # Two deliveries may meet an agent at the same instant: one of them makes it.
-        same = IntakeSource.objects.filter(kind=source.kind).order_by("pk")
-        list(same.select_for_update(no_key=True).values_list("pk"))
-        agent = _known(source, external_id, channel) or create_agent(
-            name=_name(source, external_id, name),
-            channel=channel,
-            by=by,
-            external_id=external_id,
-            unconfigured=True,
-        )
-        SourceAgent.objects.get_or_create(
-            source=source, external_id=external_id, defaults={"agent": agent}
-        )
+    agent = _of_that_id(external_id, channel) or _made(source, external_id, channel, name, by)
+    SourceAgent.objects.get_or_create(
+        source=source, external_id=external_id, defaults={"agent": agent}
+    )
     return agent
 
 
-def _known(source: IntakeSource, external_id: str, channel: str) -> Agent | None:
-    """By the source's map, else by the id that one of our agents has at the platform.
+@transaction.atomic
+def _made(source: IntakeSource, external_id: str, channel: str, name: str, by: Actor) -> Agent:
+    # Two deliveries may meet an agent at the same instant: one of them makes it.
+    same = IntakeSource.objects.filter(kind=source.kind).order_by("pk")
+    list(same.select_for_update(no_key=True).values_list("pk"))
+    return _of_that_id(external_id, channel) or create_agent(
+        name=_name(source, external_id, name),
+        channel=channel,
+        by=by,
+        external_id=external_id,
+        unconfigured=True,
+    )
+
+
+def _mapped(source: IntakeSource, external_id: str, channel: str) -> Agent | None:
+    """By the source's map.
 
     One of theirs may speak and write, ours do one of both: a conversation of the other channel
     than that of the map goes to an agent of its own.
@@ -211,8 +216,12 @@ def _known(source: IntakeSource, external_id: str, channel: str) -> Agent | None
     mapped = SourceAgent.objects.filter(
         source=source, external_id=external_id, agent__channel=channel
     ).select_related("agent")
-    if row := mapped.first():
-        return row.agent
+    row = mapped.first()
+    return row.agent if row else None
+
+
+def _of_that_id(external_id: str, channel: str) -> Agent | None:
+    """The one of our agents that has this id at the platform, whatever its source."""
     found = Agent.objects.filter(external_id=external_id, channel=channel)
     in_use_first = F("deactivated_at").asc(nulls_first=True)  # PostgreSQL puts nulls last
     return found.order_by(in_use_first, "unconfigured", "pk").first()

@@ -86,7 +86,7 @@ class SourceAgent(models.Model):
     """Which of our agents one of the platform's is: the source's map, a row an agent.
 
     Two of theirs may be one of ours. One that the map lacks is found by ``Agent.external_id``,
-    else made, unconfigured.
+    else made, unconfigured; it is on the map from then on.
     """
 
     source = models.ForeignKey(

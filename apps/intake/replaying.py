@@ -6,6 +6,7 @@ in the order in which they arrived. A worker that dies leaves marked rows, which
 
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import cast
 
 from django.db import transaction
@@ -16,11 +17,13 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import Role
 from apps.agents.models import Agent
 from apps.conversations.inputs import LineRefused
+from apps.core.database import is_passing
 from apps.core.errors import Conflict
 from apps.core.tasks import enqueue
 
 from . import doors
 from .erasing import ERASED
+from .kept import UNFINISHED
 from .models import IntakePayload, LineDoor, PayloadQuerySet, PayloadState
 from .services import Line, default_agents, take_in_one
 
@@ -30,6 +33,10 @@ TASK = "intake.replay"
 QUEUE = "maintenance"
 PER_TASK = 200
 """Replays of one task; then it makes room for the sweeps and asks for itself again."""
+UNFINISHED_FOR = timedelta(minutes=5)
+"""After this long nobody is at work any more on a payload whose reading was broken off."""
+FINISHED_WITHIN = timedelta(days=1)
+_BY = Actor.system("intake")
 
 
 class NotReplayable(Conflict):
@@ -70,7 +77,11 @@ def ask_replay(*, payloads: PayloadQuerySet, by: Actor) -> int:
 
 
 def replay_waiting(limit: int = PER_TASK) -> int:
-    """Replay what was asked for, up to ``limit``; how many it was. Others may do so beside."""
+    """Replay what was asked for, up to ``limit``; how many it was. Others may do so beside.
+
+    What a process died over is replayed too, once: few platforms send again what got no answer.
+    """
+    _ask_for_unfinished()
     for done in range(limit):
         with transaction.atomic():
             waiting = IntakePayload.objects.to_replay().values_list("pk", flat=True)
@@ -82,13 +93,24 @@ def replay_waiting(limit: int = PER_TASK) -> int:
             try:
                 with transaction.atomic():
                     _again(payload, by)
-            except Exception:
+            except Exception as error:
+                if is_passing(error):
+                    raise  # it stays asked for, and the schedule comes again
                 # One that cannot be replayed must not stand in the way of those behind it.
                 logger.exception("Payload %s could not be replayed", pk)
-                IntakePayload.objects.filter(pk=pk).update(replay_asked_by="")
+                IntakePayload.objects.filter(pk=pk).update(
+                    replay_asked_by="", replayed_at=timezone.now(), replayed_by=by.label
+                )
     if IntakePayload.objects.to_replay().exists():
         enqueue(TASK, queue=QUEUE)
     return limit
+
+
+def _ask_for_unfinished() -> None:
+    now = timezone.now()
+    left = IntakePayload.objects.replayable().filter(code=UNFINISHED, replayed_at=None)
+    within = (now - FINISHED_WITHIN, now - UNFINISHED_FOR)
+    left.filter(received_at__range=within).update(replay_asked_by=_BY.label)
 
 
 def _locked(pk: int) -> IntakePayload:

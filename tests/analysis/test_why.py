@@ -94,7 +94,12 @@ class TestExactlyWhy:
         values: dict[str, Any] = {"analysis_state": "none"}
         why = self.left_out("waiting_for_platform", analyze_at=noon, **values)
         assert "until 12:30 on 01 March; should none come, ours is made." in why.sentence
-        assert self.left_out("waiting_for_platform", **values).way_out == "rerun"
+        why = self.left_out("waiting_for_platform", **values)
+        assert why.sentence == (
+            "This call has not been analysed: the platform's own analysis is awaited, and by the "
+            "rule of its source ours is not made by itself. Should none come, rerun it."
+        )
+        assert why.way_out == "rerun"
 
     def test_the_settings_of_the_last_agent_decide(self) -> None:
         last = make_agent(post_analysis_enabled=False)

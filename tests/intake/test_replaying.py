@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.messages import get_messages
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -18,7 +19,7 @@ from apps.conversations.models import Conversation
 from apps.intake import doors
 from apps.intake.erasing import erase
 from apps.intake.models import IntakePayload, IntakeSource, PayloadState, SourceAgent
-from apps.intake.replaying import ask_replay, replay, replay_waiting
+from apps.intake.replaying import UNFINISHED_FOR, ask_replay, replay, replay_waiting
 from apps.intake.sources import create_source, map_agent, set_secret
 from tests.factories import make_agent
 
@@ -105,6 +106,17 @@ def test_an_agent_in_use_goes_before_one_that_is_deactivated(source: IntakeSourc
     assert Conversation.objects.get().agent == used
 
 
+def test_an_agent_known_by_its_id_is_on_the_map_of_the_source(source: IntakeSource) -> None:
+    known = make_agent(name="Front desk")
+    Agent.objects.update(external_id="agent_1")
+
+    send(source)
+    send(source, call_id="call_2")
+
+    row = SourceAgent.objects.get()
+    assert (row.source, row.external_id, row.agent) == (source, "agent_1", known)
+
+
 def test_a_payload_of_an_erased_conversation_goes_when_it_is_replayed(
     source: IntakeSource,
 ) -> None:
@@ -136,3 +148,58 @@ def test_such_a_payload_does_not_stop_the_worker(source: IntakeSource) -> None:
     assert replay_waiting() == 2
     assert Conversation.objects.get().external_id == "call_2"
     assert not IntakePayload.objects.to_replay().exists()
+
+
+def test_a_database_that_is_away_does_not_undo_the_asking(
+    source: IntakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(source, secret="key_new")
+    ask_replay(payloads=IntakePayload.objects.filter(source=source), by=BY)
+
+    def away(**_: object) -> None:
+        raise OperationalError("the connection is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(doors, "replay", away)
+        with pytest.raises(OperationalError):
+            replay_waiting()
+
+    assert IntakePayload.objects.to_replay().count() == 1
+
+
+def test_what_a_dead_process_left_unfinished_is_taken_in_by_the_schedule(
+    source: IntakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(doors, "_take", dies)
+        with pytest.raises(SystemExit):
+            send(source)
+    (left,) = IntakePayload.objects.all()
+    assert (left.state, left.code) == ("refused", "unfinished")
+
+    assert replay_waiting() == 0  # somebody may be at work on it still
+    IntakePayload.objects.update(received_at=timezone.now() - UNFINISHED_FOR)
+    assert replay_waiting() == 1
+
+    left.refresh_from_db()
+    assert (left.state, left.conversation) == ("taken", Conversation.objects.get())
+    assert left.replayed_by == "system: intake"
+
+
+def test_what_cannot_be_finished_is_tried_by_itself_once(
+    source: IntakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(doors, "_take", breaks)
+    with pytest.raises(ZeroDivisionError):
+        send(source)
+    IntakePayload.objects.update(received_at=timezone.now() - UNFINISHED_FOR)
+
+    assert replay_waiting() == 1
+    assert replay_waiting() == 0
+    assert IntakePayload.objects.get().replayed_at is not None
