@@ -57,7 +57,7 @@ def retry_after(header: str, now: datetime) -> timedelta | None:
         return timedelta(seconds=min(int(text[:9]), int(DAY.total_seconds())))
     try:
         at = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return min(max(at - now, timedelta(0)), DAY)

@@ -123,6 +123,8 @@ class _Health:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
+    """``attempts``: so far in this round, which *Send again* begins anew."""
+
     attempts: int
     first_attempt_at: datetime | None
     is_test: bool
@@ -133,8 +135,11 @@ def _lock_endpoints(ids: set[int]) -> dict[int, _Health]:
     return {e.pk: _Health(e, e.consecutive_failures, e.failing_since, e.rest_until) for e in rows}
 
 
+# The tries of a round are those since its first; more than are kept make no difference.
 _HELD = """
-SELECT d.id, d.attempts, d.first_attempt_at, v.is_test FROM webhooks_delivery d
+SELECT d.id, (SELECT count(*) FROM jsonb_array_elements(d.tries) tried
+    WHERE (tried ->> 'at')::timestamptz >= d.first_attempt_at),
+  d.first_attempt_at, v.is_test FROM webhooks_delivery d
 JOIN unnest(%s::bigint[], %s::uuid[]) AS mine(id, token)
   ON mine.id = d.id AND mine.token = d.lease_token
 JOIN webhooks_event v ON v.id = d.event_id

@@ -7,10 +7,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from apps.accounts.actors import Actor
 from apps.core.cipher import encrypt
 from apps.webhooks import claiming, schedule, settling
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
 from apps.webhooks.sending import Reply
+from apps.webhooks.services import send_again
 from tests.factories import make_agent, make_conversation, make_conversations
 from tests.fakes.receiver import SECRET, Answer, Receiver
 
@@ -176,6 +178,29 @@ def test_retry_after_is_waited_for(receiver: Receiver, status: int) -> None:
 
     assert states() == {"delivered": 2}
     assert len(receiver.received) == asked + 2
+
+
+def test_what_is_sent_again_is_tried_like_new(receiver: Receiver) -> None:
+    endpoint = endpoint_to(receiver.url)
+    receiver.always(Answer(500))
+    happened(n=0)
+    clock = new_clock()
+    while states() != {"failed": 1}:
+        Endpoint.objects.update(rest_until=None, failing_since=None)
+        deliver(clock)
+        clock.move(hours=1)
+    tried = Delivery.objects.get().attempts
+    assert tried > len(schedule._DELAYS)
+
+    send_again(delivery=endpoint.deliveries.get(), by=Actor.command("tests"))
+    for seconds in (5, 30):
+        Endpoint.objects.update(rest_until=None)
+        clock.move(seconds=60)
+        assert deliver(clock) == 1
+        wait = Delivery.objects.get().not_before - clock()
+        assert timedelta(seconds=seconds * 0.8) < wait < timedelta(seconds=seconds * 1.2)
+
+    assert Delivery.objects.get().attempts == tried + 2
 
 
 def test_a_slow_endpoint_leaves_the_others_their_places() -> None:

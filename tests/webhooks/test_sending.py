@@ -34,6 +34,15 @@ def test_what_begins_with_2_is_a_success(receiver: Receiver, status: int) -> Non
     assert send(receiver.url).ok
 
 
+@pytest.mark.parametrize(
+    "date", ["soon", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "\u00b2", ", , ,"]
+)
+def test_a_retry_after_that_nobody_can_read_changes_nothing(receiver: Receiver, date: str) -> None:
+    receiver.always(Answer(200, headers={"Retry-After": date}))
+    reply = send(receiver.url)
+    assert (reply.error, reply.retry_after) == ("", None)
+
+
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 429, 500, 502])
 def test_all_else_is_a_failure_that_says_what(receiver: Receiver, status: int) -> None:
     receiver.always(Answer(status, body="no <b>thanks</b>"))
