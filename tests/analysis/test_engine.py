@@ -226,8 +226,13 @@ def test_a_kick_is_heard_between_two_polls(
     time.sleep(0.5)
     request_rerun(conversation=conversation, by=BY)
     engine.kick()
-    running.join(timeout=40)
+    until = time.monotonic() + 15
+    while Analysis.objects.get().state != State.SUCCEEDED and time.monotonic() < until:
+        time.sleep(0.05)
     assert Analysis.objects.get().state == State.SUCCEEDED
+    engine.kick()  # to look up, and see that it is to end
+    running.join(timeout=15)
+    assert not running._thread.is_alive()
 
 
 class KickedAtTheEnd(QueueSource):

@@ -72,7 +72,9 @@ def _edit_the_summary_prompt(window: Visit, call: str) -> str:
 
 def _rerun(window: Visit, call: str, before: str) -> None:
     page = window.page
-    page.get_by_role("link", name="Rerun analysis").click()
+    rerun = page.get_by_role("link", name="Rerun analysis")
+    expect(rerun).to_be_visible(timeout=READING_MS)
+    rerun.click()
     dialog = window.dialog()
     expect(dialog).to_contain_text("Billing line V2 draft")
     expect(dialog).to_contain_text("Changed since")
