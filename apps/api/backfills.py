@@ -14,7 +14,7 @@ from apps.backfills import services
 from apps.backfills.agreement import PreviewOutdated, token_for
 from apps.backfills.models import Backfill, BackfillItem, ItemState
 from apps.backfills.options import Options, read_options
-from apps.backfills.presenting import backfill_json, item_json, preview_json
+from apps.backfills.presenting import backfill_json, backfills_json, item_json, preview_json
 from apps.backfills.preview import make_preview
 from apps.conversations import filters
 from apps.core.errors import BadRequest, UserError
@@ -96,7 +96,9 @@ def start(request: HttpRequest) -> HttpResponse:
 def many(request: HttpRequest) -> HttpResponse:
     """The newest first."""
     lists.only(request)
-    return lists.answer(request, Backfill.objects.all(), order=["-pk"], show=backfill_json)
+    return lists.answer_together(
+        request, Backfill.objects.all(), order=["-pk"], show=backfills_json
+    )
 
 
 @router.get(

@@ -24,9 +24,20 @@ def answer(
     show: Callable[[M], dict[str, Any]],
 ) -> JsonResponse:
     """One page of rows as ``{"items", "next_cursor"}``, with ``total`` where it is asked for."""
+    return answer_together(request, rows, order=order, show=lambda found: list(map(show, found)))
+
+
+def answer_together(
+    request: HttpRequest,
+    rows: QuerySet[M],
+    *,
+    order: Sequence[str],
+    show: Callable[[Sequence[M]], list[dict[str, Any]]],
+) -> JsonResponse:
+    """As `answer`, for rows that are shown together because they are read together."""
     found = page(rows, order=order, cursor=request.GET.get("cursor"), limit=_limit(request))
     body: dict[str, Any] = {
-        "items": [show(row) for row in found.items],
+        "items": show(found.items),
         "next_cursor": found.next_cursor,
     }
     if _wants_total(request):

@@ -1,10 +1,11 @@
 """Backfills as the API and the commands show them (interfaces.md)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from .models import Backfill, BackfillItem
 from .preview import Preview
-from .progress import failures_of, progress_of
+from .progress import Progress, failures_of_each, progress_of_each
 from .services import estimate_as_dict
 
 
@@ -35,7 +36,16 @@ def preview_json(preview: Preview, *, token: str) -> dict[str, Any]:
 
 def backfill_json(run: Backfill) -> dict[str, Any]:
     """One run with its counts, failures, estimate and what it used."""
-    progress = progress_of(run)
+    return backfills_json([run])[0]
+
+
+def backfills_json(runs: Sequence[Backfill]) -> list[dict[str, Any]]:
+    """Some runs, in two queries however many there are."""
+    progress, failures = progress_of_each(runs), failures_of_each(runs)
+    return [_backfill_json(run, progress[run.pk], failures[run.pk]) for run in runs]
+
+
+def _backfill_json(run: Backfill, progress: Progress, failures: dict[str, int]) -> dict[str, Any]:
     return {
         "id": run.public_id,
         "channel": run.channel,
@@ -45,7 +55,7 @@ def backfill_json(run: Backfill) -> dict[str, Any]:
         "filters": run.filters,
         "options": run.options,
         "counts": progress.counts(),
-        "failures": failures_of(run) if progress.failed else {},
+        "failures": failures,
         "estimate": run.estimate,
         "usage": {
             "input_tokens": progress.input_tokens,

@@ -1,6 +1,6 @@
 """How far a run is, read from its items: counts of *finished* work, never of scheduled work."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -10,7 +10,7 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from .models import Backfill, ItemState
+from .models import Backfill, BackfillItem, ItemState
 
 #: The rate is that of the last seconds, so that a pause or a slower model shows soon.
 RATE_WINDOW_SECONDS = 15.0
@@ -75,40 +75,62 @@ class Progress:
 
 def progress_of(run: Backfill) -> Progress:
     """The counts of a run, in one pass over its items."""
-    now = timezone.now()
-    window = _window(run)
-    row: Mapping[str, Any] = run.items.aggregate(
-        pending=Count("pk", filter=Q(state=ItemState.PENDING)),
-        running=Count("pk", filter=Q(state=ItemState.RUNNING)),
-        done=Count("pk", filter=Q(state=ItemState.DONE)),
-        changed=Count("pk", filter=Q(changed=True)),
-        skipped=Count("pk", filter=Q(state=ItemState.SKIPPED)),
-        failed=Count("pk", filter=Q(state=ItemState.FAILED)),
-        paid=Sum("cost"),
-        unpriced=Count("pk", filter=Q(cost=None, input_tokens__gt=0)),
-        input=Coalesce(Sum("input_tokens"), 0),
-        output=Coalesce(Sum("output_tokens"), 0),
-        lately=Count("pk", filter=Q(finished_at__gt=now - timedelta(seconds=window))),
-    )
+    return progress_of_each([run])[run.pk]
+
+
+def progress_of_each(runs: Sequence[Backfill]) -> dict[int, Progress]:
+    """The counts of some runs by their keys, in one query for all."""
+    rows = BackfillItem.objects.filter(backfill__in=runs).order_by().values("backfill")
+    since = timezone.now() - timedelta(seconds=RATE_WINDOW_SECONDS)
+    lately = Count("pk", filter=Q(finished_at__gt=since))
+    sums = {row["backfill"]: row for row in rows.annotate(**_SUMS, lately=lately)}
+    nothing = dict.fromkeys((*_SUMS, "lately"), 0)
+    return {run.pk: _progress(run, sums.get(run.pk, nothing)) for run in runs}
+
+
+_SUMS: dict[str, Any] = {
+    "pending": Count("pk", filter=Q(state=ItemState.PENDING)),
+    "running": Count("pk", filter=Q(state=ItemState.RUNNING)),
+    "done": Count("pk", filter=Q(state=ItemState.DONE)),
+    "changed_ones": Count("pk", filter=Q(changed=True)),
+    "skipped": Count("pk", filter=Q(state=ItemState.SKIPPED)),
+    "failed": Count("pk", filter=Q(state=ItemState.FAILED)),
+    "paid": Sum("cost"),
+    "unpriced": Count("pk", filter=Q(cost=None, input_tokens__gt=0)),
+    "input": Coalesce(Sum("input_tokens"), 0),
+    "output": Coalesce(Sum("output_tokens"), 0),
+}
+
+
+def _progress(run: Backfill, row: Mapping[str, Any]) -> Progress:
     return Progress(
         total=run.total,
         pending=row["pending"],
         running=row["running"],
         done=row["done"],
-        changed=row["changed"],
+        changed=row["changed_ones"],
         skipped=row["skipped"],
         failed=row["failed"],
         cost=None if row["unpriced"] else (row["paid"] or Decimal(0)),
         input_tokens=row["input"],
         output_tokens=row["output"],
-        rate=row["lately"] / window if run.is_active else _whole_rate(run, row),
+        rate=row["lately"] / _window(run) if run.is_active else _whole_rate(run, row),
     )
 
 
 def failures_of(run: Backfill) -> dict[str, int]:
     """How many items failed, by error code, most first."""
-    rows = run.items.failed().order_by().values("error_code").annotate(n=Count("pk"))
-    return {row["error_code"]: row["n"] for row in sorted(rows, key=lambda row: -row["n"])}
+    return failures_of_each([run])[run.pk]
+
+
+def failures_of_each(runs: Sequence[Backfill]) -> dict[int, dict[str, int]]:
+    """The failures of some runs by their keys, in one query for all."""
+    found: dict[int, dict[str, int]] = {run.pk: {} for run in runs}
+    rows = BackfillItem.objects.filter(backfill__in=runs).failed().order_by()
+    counted = rows.values_list("backfill", "error_code").annotate(n=Count("pk"))
+    for pk, code, n in sorted(counted, key=lambda row: -row[2]):
+        found[pk][code] = n
+    return found
 
 
 def _window(run: Backfill) -> float:

@@ -9,7 +9,7 @@ import pytest
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role
 from apps.agents.services import publish
-from apps.backfills.models import Backfill
+from apps.backfills.models import Backfill, BackfillItem
 from apps.backfills.options import Options
 from apps.backfills.services import start
 from tests.factories import edit_prompt, make_agent, make_conversations, make_model
@@ -156,3 +156,20 @@ def test_items_are_not_filtered_by_what_there_is_not(viewer: Caller, name: str) 
     error = json.loads(answer.content)["error"]
     assert (answer.status_code, error["code"]) == (400, "bad_request")
     assert name in error["fields"]
+
+
+def test_a_list_of_runs_is_counted_in_two_queries(
+    viewer: Caller, django_assert_num_queries: Callable[[int], Any]
+) -> None:
+    agent = make_agent()
+    make_conversations(agent, 3)
+    for count in (1, 2, 3):
+        options = Options(sample_count=count)
+        start(channel="voice", params={}, options=options, by=Actor.system("tests"), token=None)
+    BackfillItem.objects.filter(backfill__total=2).update(state="failed", error_code="timeout")
+    viewer.get("/backfills")
+    with django_assert_num_queries(4):  # the key, the runs, their counts, their failures
+        shown = json.loads(viewer.get("/backfills").content)["items"]
+    assert [run["counts"]["total"] for run in shown] == [3, 2, 1]
+    assert [run["counts"]["pending"] for run in shown] == [3, 0, 1]
+    assert [run["failures"] for run in shown] == [{}, {"timeout": 2}, {}]
