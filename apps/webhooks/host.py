@@ -11,6 +11,9 @@ from .courier import Courier
 from .sending import Sender
 
 CLOSE_SECONDS = 5.0
+LOOK_UPS = 64
+"""Names that are looked up at once: each takes a thread, which one that nobody answers for holds
+for half a minute. A loop's own few would let one such endpoint hold up all the others."""
 
 
 class CourierHost:
@@ -84,6 +87,9 @@ class CourierHost:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                self._loop.set_default_executor(
+                    ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="look-up")
+                )
                 threading.Thread(
                     target=self._loop.run_forever, name="webhooks", daemon=True
                 ).start()

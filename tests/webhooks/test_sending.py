@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from apps.webhooks.claiming import PER_ENDPOINT
+from apps.webhooks.host import CourierHost
 from apps.webhooks.models import KEPT_CHARACTERS
 from apps.webhooks.sending import Outgoing, Reply, Sender
 from tests.fakes.receiver import SECRET, Answer, Receiver
@@ -190,3 +193,39 @@ def test_proxies_of_the_environment_are_not_used(
     reply = send("http://127.0.0.1/hook")
     assert "private network" in reply.error
     assert receiver.received == []
+
+
+def test_names_that_nobody_answers_for_leave_the_others_their_look_ups(
+    receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WEBHOOK_TIMEOUT_SECONDS = 2.0
+    look_up, answered = socket.getaddrinfo, threading.Event()
+
+    def hangs(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if str(host).startswith("hangs"):
+            answered.wait(10)
+        return look_up("localhost" if str(host).startswith("hangs") else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+
+    async def beside() -> Reply:
+        sender = Sender()
+        at = timezone.now()
+        hanging = [
+            asyncio.create_task(
+                sender.send(Outgoing(f"http://hangs{n}.test/", (SECRET,), "msg_1", BODY), at=at)
+            )
+            for n in range(PER_ENDPOINT * 3)
+        ]
+        await asyncio.sleep(0.05)  # until they have asked
+        url = receiver.url.replace("127.0.0.1", "localhost")
+        try:
+            return await sender.send(Outgoing(url, (SECRET,), "msg_1", BODY), at=at)
+        finally:
+            answered.set()
+            await asyncio.gather(*hanging)
+            await sender.aclose()
+
+    reply = asyncio.run_coroutine_threadsafe(beside(), CourierHost().loop).result(30)
+
+    assert reply.ok, reply.error
