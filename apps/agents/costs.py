@@ -18,8 +18,8 @@ from apps.llm.specs import TokenUsage
 from apps.llm.tokens import estimate_tokens
 
 from .builtins import categories
-from .contents import Content
-from .models import Agent
+from .contents import Content, content_of
+from .models import Agent, AgentVersion
 
 _SHORT_ANSWER, _LONG_ANSWER = 8, 40
 
@@ -96,6 +96,28 @@ def typical_transcript(agent: Agent) -> int | None:
     found = latest.filter(prompt_tokens_est__gt=0).values_list("prompt_tokens_est", flat=True)
     tokens = list(found[:SEEN])
     return round(sum(tokens) / len(tokens)) if tokens else None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Conversations that are analysed as soon as somebody sets their agent up. ``cost``: of all,
+    by the draft as it is; None where the price is unknown."""
+
+    count: int
+    cost: Decimal | None
+    is_free: bool
+    model: LanguageModel
+
+
+def waiting_for(draft: AgentVersion) -> Waiting | None:
+    """What waits for this draft to be saved, and about what its analysis costs; None if nothing."""
+    agent, model = draft.agent, draft.config.model
+    waiting = agent.conversations.filter(analysis_state="skipped", analysis_reason="unconfigured")
+    if not agent.unconfigured or not (count := waiting.count()):
+        return None
+    each = costs(content_of(draft), model, typical_transcript(agent)).total.cost
+    is_free = model.is_local or model.free_first_run
+    return Waiting(count, None if each is None else each * count, is_free, model)
 
 
 def shares(content: Content, model: LanguageModel) -> dict[str, Share]:

@@ -8,9 +8,12 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from apps.agents import services
+from apps.agents.contents import content_of
+from apps.agents.costs import costs, waiting_for
 from apps.agents.models import Agent
 from apps.agents.templates import BY_KEY
 from apps.llm.models import LanguageModel
+from tests.factories import make_conversations
 
 from .conftest import SignIn
 from .factories import ADA, TOPIC, agent, draft, language_model, with_fields
@@ -143,6 +146,50 @@ def test_an_agent_that_a_door_made_begins_with_the_choice(editor: Client, viewer
     editor.post(url(made, "start"), {"as_it_is": "1"})
     assert not Agent.objects.get(pk=made.pk).unconfigured
     assert draft(made).save_count == 1  # as it was: nothing to save
+
+
+@pytest.mark.parametrize(
+    ("count", "prices", "words"),
+    [
+        (1, {}, "1 call of this agent arrived before anybody had set it up. It waits and is"),
+        (3, {}, "3 calls of this agent arrived before anybody had set it up. They wait and are"),
+        (2, {}, "once a draft is saved, for about $"),
+        (
+            2,
+            {"input_price": None, "output_price": None},
+            "price that is unknown: nobody has set the prices of m.",
+        ),
+        (2, {"free_first_run": True}, "once a draft is saved, free of charge by m."),
+        (2, {"is_local": True}, "once a draft is saved, free of charge by m."),
+    ],
+)
+def test_what_waited_is_counted_and_its_price_told_before_it_is_paid(
+    editor: Client, count: int, prices: dict[str, Any], words: str
+) -> None:
+    made = services.create_agent(
+        name="Door", channel="voice", by=ADA, model=language_model("m", **prices), unconfigured=True
+    )
+    left_out = {"analysis_state": "skipped", "analysis_reason": "unconfigured"}
+    make_conversations(made, count, **left_out)
+    make_conversations(made, 2)  # these have a result, or are not over
+
+    assert words in editor.get(url(made, "fields")).text
+
+
+def test_what_waited_costs_as_much_as_so_many_conversations() -> None:
+    made = services.create_agent(
+        name="Door", channel="voice", by=ADA, model=language_model(), unconfigured=True
+    )
+    assert waiting_for(draft(made)) is None
+    left_out = {"analysis_state": "skipped", "analysis_reason": "unconfigured"}
+    make_conversations(made, 3, prompt_tokens_est=500, **left_out)
+
+    waiting = waiting_for(draft(made))
+
+    each = costs(content_of(draft(made)), language_model(), 500).total.cost
+    assert waiting
+    assert each
+    assert (waiting.count, waiting.cost, waiting.is_free) == (3, 3 * each, False)
 
 
 def test_the_pages_take_few_queries(

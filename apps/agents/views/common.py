@@ -6,6 +6,7 @@ from django.http import Http404, HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
+from apps.agents.costs import waiting_for
 from apps.agents.models import Agent
 from apps.agents.pages import Standing
 from apps.agents.templates import TEMPLATES
@@ -41,7 +42,7 @@ def page_context(request: HttpRequest, standing: Standing, tab: str) -> dict[str
         "conversations_url": conversations_url(agent),
         "nav": "agents",
         "templates": TEMPLATES,
-        "waiting": agent.conversations.count() if agent.unconfigured else 0,
+        "waiting": waiting_for(standing.draft) if agent.unconfigured else None,
     }
 
 
