@@ -21,11 +21,16 @@ def main(arguments: list[str]) -> None:
         os.setgroups([])
         os.setgid(int(gid))
         os.setuid(int(uid))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != int(parent):
-            sys.exit("the supervisor is gone")
+    tie(int(parent), int(death_signal))
     os.execvp(argv[0], argv)  # noqa: S606 (the program is ours, there is no shell)
+
+
+def tie(parent: int, death_signal: int) -> None:
+    """Have the kernel send this process a signal when its parent dies, where it can (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+        if os.getppid() != parent:
+            sys.exit("the parent is gone")
 
 
 if __name__ == "__main__":
