@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import connection, transaction
-from django.db.models import Q
 from django.utils import timezone
 
-from apps.agents.plans import Plan, Step, plan_for_steps
-from apps.conversations.models import AnalysisState, Conversation, Reason, Trigger
+from apps.agents.models import AgentVersion
+from apps.agents.plans import Plan, plan_for_steps
+from apps.conversations.models import AnalysisState, Conversation, Reason, Transfer, Trigger
 from apps.conversations.querysets import ConversationQuerySet
 from apps.core.database import insert_new
 from apps.core.tasks import enqueue
@@ -21,6 +21,17 @@ from .services import why_not_analyzable
 
 BUSY = timedelta(seconds=5)
 """After this long a conversation that another analysis reads is looked at again."""
+READ_FIRST = (
+    "public_id",
+    "agent_version_id",
+    "status",
+    "duration_ms",
+    "message_count",
+    "has_speech",
+    "analysis_state",
+    "stale",
+)
+"""Of a conversation, what decides on its first analysis."""
 
 
 def request_first(
@@ -35,21 +46,26 @@ def request_first(
     begun before the last words were said, so it is looked at again.
     """
     with transaction.atomic(savepoint=False):  # whoever calls in a transaction guards itself
-        waiting = _locked(conversation_ids).filter(
-            Q(analysis_state=AnalysisState.NONE) | Q(stale=True)
-        )
-        queued, reasons = _sorted_out(waiting)
-        made = _queue(queued) if ask else []
-        _set_states([(pk, AnalysisState.PENDING, "") for pk in made])
-        _set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
-        if ask:
-            busy = {a.conversation_id for a in queued} - set(made)
-            due = Conversation.objects.filter(pk__in=conversation_ids, analyze_at__isnull=False)
-            due.exclude(pk__in=busy).update(analyze_at=None)
-            if busy:
-                due.filter(pk__in=busy).update(analyze_at=(now or timezone.now()) + BUSY)
-        if made:
-            enqueue("analysis.run_engine", lane=Lane.LIVE.value)
+        locked = list(_locked(conversation_ids))
+        return request_first_of(conversations=locked, ask=ask, now=now)
+
+
+def request_first_of(
+    *, conversations: Sequence[Conversation], ask: bool = True, now: datetime | None = None
+) -> int:
+    """`request_first` of rows that the caller's transaction has locked, in the order of their
+    primary keys, and read with ``READ_FIRST`` at least."""
+    waiting = [c for c in conversations if c.analysis_state == AnalysisState.NONE or c.stale]
+    queued, reasons = _sorted_out(waiting)
+    made = _queue(queued) if ask else []
+    _set_states([(pk, AnalysisState.PENDING, "") for pk in made])
+    _set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
+    if ask:
+        busy = {a.conversation_id for a in queued} - set(made)
+        _set_due([c.pk for c in conversations if c.pk not in busy], None)
+        _set_due(list(busy), (now or timezone.now()) + BUSY)
+    if made:
+        enqueue("analysis.run_engine", lane=Lane.LIVE.value)
     return len(made)
 
 
@@ -79,25 +95,20 @@ def give_up_first(*, conversation_ids: Sequence[int]) -> None:
 
 
 def _locked(conversation_ids: Sequence[int]) -> ConversationQuerySet:
-    """Conversations with what their plans need, locked in the one order that all lock in."""
-    return (
-        Conversation.objects.filter(pk__in=conversation_ids)
-        .select_related("agent_version__agent", "agent_version__config__model")
-        .prefetch_related("transfers__to_version__agent", "transfers__to_version__config__model")
-        .select_for_update(of=("self",), no_key=True)
-        .order_by("pk")
-    )
+    """Conversations, locked in the one order that all lock in."""
+    rows = Conversation.objects.filter(pk__in=conversation_ids).only(*READ_FIRST)
+    return rows.select_for_update(no_key=True).order_by("pk")
 
 
 def _sorted_out(
-    waiting: Iterable[Conversation],
+    waiting: Sequence[Conversation],
 ) -> tuple[list[Analysis], list[tuple[int, Reason]]]:
     """The first analyses of those that get one, and why the others get none."""
-    plans: dict[tuple[tuple[str, int], ...], Plan] = {}
+    plans = _plans_first(waiting)
     queued: list[Analysis] = []
     reasons: list[tuple[int, Reason]] = []
     for conversation in waiting:
-        plan = _plan_first(conversation, plans)
+        plan = plans[conversation.pk]
         if reason := _why_not_first(conversation, plan):
             reasons.append((conversation.pk, reason))
         else:
@@ -114,13 +125,17 @@ def _queue(analyses: Sequence[Analysis]) -> list[int]:
     return insert_new(analyses, returning="conversation")
 
 
-def _plan_first(conversation: Conversation, plans: dict[tuple[tuple[str, int], ...], Plan]) -> Plan:
-    steps: list[Step] = [("", conversation.agent_version)]
-    steps += [(t.setting, t.to_version) for t in conversation.transfers.all()]
-    key = tuple((setting, version.pk) for setting, version in steps)
-    if key not in plans:
-        plans[key] = plan_for_steps(steps)
-    return plans[key]
+def _plans_first(conversations: Sequence[Conversation]) -> dict[int, Plan]:
+    """By conversation: the plan of the versions that handled it. Each version is read once, with
+    what its plan needs, however many conversations it handled."""
+    steps = {c.pk: [("", c.agent_version_id)] for c in conversations}
+    transfers = Transfer.objects.filter(conversation__in=steps).order_by("position")
+    for pk, setting, version in transfers.values_list("conversation", "setting", "to_version"):
+        steps[pk].append((setting, version))
+    chains = {tuple(chain) for chain in steps.values()}
+    versions = AgentVersion.objects.with_config().in_bulk({v for c in chains for _, v in c})
+    plans = {c: plan_for_steps([(setting, versions[v]) for setting, v in c]) for c in chains}
+    return {pk: plans[tuple(chain)] for pk, chain in steps.items()}
 
 
 def _why_not_first(conversation: Conversation, plan: Plan) -> Reason | None:
@@ -165,6 +180,18 @@ def _state_of(reason: Reason) -> AnalysisState:
     """What may still come is *none*. All others were looked at and left: *skipped*."""
     may_come = {Reason.NOT_ENDED, Reason.WAITING_FOR_PLATFORM}
     return AnalysisState.NONE if reason in may_come else AnalysisState.SKIPPED
+
+
+def _set_due(conversation_ids: Sequence[int], at: datetime | None) -> None:
+    """When those that are due are looked at next."""
+    if not conversation_ids:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE conversations_conversation SET analyze_at = %s"
+            " WHERE id = ANY(%s::bigint[]) AND analyze_at IS NOT NULL",
+            [at, list(conversation_ids)],
+        )
 
 
 def _set_states(rows: Iterable[tuple[int, str, str]]) -> None:

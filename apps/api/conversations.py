@@ -15,6 +15,7 @@ from apps.analysis.why import why_none
 from apps.conversations import filters
 from apps.conversations.models import Conversation
 from apps.conversations.presenting import conversation_json
+from apps.conversations.rows import transfers_of
 from apps.conversations.services import Outcome
 from apps.core.errors import UserError
 from apps.intake.erasing import erase
@@ -68,8 +69,10 @@ def create(request: HttpRequest) -> HttpResponse:
         whole = _whole(stored.conversation.public_id)
         return JsonResponse(conversation_json(whole, whole=True))
     # What is new is in memory as it was stored; only its result may have moved on since.
-    stored.conversation.refresh_from_db(fields=_RESULT)
-    return JsonResponse(conversation_json(stored.conversation, whole=True), status=201)
+    new = stored.conversation
+    new.refresh_from_db(fields=_RESULT)
+    transfers = transfers_of(new, stored.route)
+    return JsonResponse(conversation_json(new, whole=True, transfers=transfers), status=201)
 
 
 @router.post(

@@ -1,12 +1,18 @@
 """Conversations as programs see them: the API and the export (interfaces.md)."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from .models import Conversation
+from .models import Conversation, Transfer
 
 
-def conversation_json(conversation: Conversation, *, whole: bool) -> dict[str, Any]:
-    """A conversation; ``whole`` adds transcript, transfers and attributes, loaded with it."""
+def conversation_json(
+    conversation: Conversation, *, whole: bool, transfers: Iterable[Transfer] | None = None
+) -> dict[str, Any]:
+    """A conversation; ``whole`` adds transcript, transfers and attributes, loaded with it.
+
+    Pass the ``transfers`` of one that is in memory, and they are not read.
+    """
     contact = conversation.contact
     shown: dict[str, Any] = {
         "id": conversation.public_id,
@@ -40,11 +46,13 @@ def conversation_json(conversation: Conversation, *, whole: bool) -> dict[str, A
         "analysis": conversation.analysis_data,
     }
     if whole:
-        shown |= _rest(conversation)
+        shown |= _rest(
+            conversation, conversation.transfers.all() if transfers is None else transfers
+        )
     return shown
 
 
-def _rest(conversation: Conversation) -> dict[str, Any]:
+def _rest(conversation: Conversation, transfers: Iterable[Transfer]) -> dict[str, Any]:
     return {
         "metadata": conversation.attributes.metadata,
         "dynamic_variables": conversation.attributes.dynamic_variables,
@@ -55,6 +63,6 @@ def _rest(conversation: Conversation) -> dict[str, Any]:
                 "to_agent_id": transfer.to_version.agent.public_id,
                 "post_call_analysis_setting": transfer.setting,
             }
-            for transfer in conversation.transfers.all()
+            for transfer in transfers
         ],
     }

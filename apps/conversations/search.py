@@ -27,13 +27,19 @@ _PHONE = re.compile(r"\+?[\d\s().\-/]{3,40}")
 _NOT_DIGITS = re.compile(r"\D+")
 
 
-def words(text: str) -> Iterator[str]:
+def words(text: str) -> list[str]:
     """The words of a text as they are stored, in order and with repetitions."""
-    for run in _WORD.findall(_folded(text)):
-        if not run.isascii() and _IS_CJK.match(run):
-            yield from (run[at : at + 2] for at in range(len(run)))
+    folded = _folded(text)
+    runs = _WORD.findall(folded)
+    if folded.isascii():
+        return [run[:MAX_WORD] for run in runs]
+    found: list[str] = []
+    for run in runs:
+        if _IS_CJK.match(run):
+            found += [run[at : at + 2] for at in range(len(run))]
         else:
-            yield run[:MAX_WORD]
+            found.append(run[:MAX_WORD])
+    return found
 
 
 def vector(texts: Iterable[str], *, numbers: Iterable[str] = ()) -> str:

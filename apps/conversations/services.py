@@ -175,11 +175,12 @@ def _existing(lines: Sequence[ConversationInput]) -> dict[tuple[str, str], Conve
     asked = Q()
     for source, ids in by_source.items():
         asked |= Q(source=source, external_id__in=ids)
-    found = (
-        Conversation.objects.filter(asked)
-        .select_related("attributes", "transcript", "agent", "agent_version")
-        .select_for_update(of=("self",), no_key=True)
-        .order_by("pk")
+    locked = Conversation.objects.filter(asked).select_for_update(no_key=True).order_by("pk")
+    pks = list(locked.values_list("pk", flat=True))
+    if not pks:  # all are new, as nearly always
+        return {}
+    found = Conversation.objects.filter(pk__in=pks).select_related(
+        "attributes", "transcript", "agent", "agent_version"
     )
     return {(c.source, c.external_id): c for c in found}
 

@@ -40,13 +40,14 @@ def insert_new(rows: Sequence[Model], *, returning: str) -> list[Any]:
             continue
         quoted = connection.ops.quote_name(str(field.column))
         names.append(quoted)
-        plain = [_plain(field, value) for value in values]
-        if len(rows) == 1 or all(value == plain[0] for value in plain):
+        # JSON is compared as its text: to Python, true is 1.
+        plain = [_plain(field, v) for v in values] if isinstance(field, JSONField) else values
+        if all(value == plain[0] for value in plain):
             sources.append(f"%s::{_type(field)}")
-            once.append(plain[0])
+            once.append(_plain(field, values[0]))
         else:
             sources.append(f"given.{quoted}::{_type(field)}")
-            arrays.append((quoted, _type(field), plain))
+            arrays.append((quoted, _type(field), [_plain(field, v) for v in values]))
     quote = connection.ops.quote_name
     back = next(str(f.column) for f in meta.concrete_fields if returning in {f.name, f.attname})
     given = ", ".join(f"%s::{'text' if kind == 'jsonb' else kind}[]" for _, kind, _ in arrays)

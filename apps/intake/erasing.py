@@ -70,8 +70,9 @@ def erased_among(keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     by_digest = {d: key for key in keys if key[1] for d in _digests(*key)}
     if not by_digest:
         return set()
-    found = Erased.objects.filter(digest__in=by_digest).values_list("digest", flat=True)
-    return {by_digest[bytes(digest)] for digest in found}
+    with connection.cursor() as cursor:  # twice a conversation that comes in: as short as can be
+        cursor.execute("SELECT digest FROM intake_erased WHERE digest = ANY(%s)", [list(by_digest)])
+        return {by_digest[bytes(digest)] for (digest,) in cursor}
 
 
 class WasErased(LineRefused):

@@ -10,13 +10,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Prefetch
 from django.utils import timezone
 
-from apps.analysis.first import give_up_first, leave_to_platform, request_first
+from apps.analysis.first import (
+    READ_FIRST,
+    give_up_first,
+    leave_to_platform,
+    request_first_of,
+)
 from apps.conversations import rows
 from apps.conversations.models import INACTIVITY, Conversation, Transfer
 from apps.conversations.services import GROUP
@@ -58,24 +64,23 @@ def request_due(
     if among is not None:
         due, limit = due.filter(pk__in=among), max(limit, len(among))
     with transaction.atomic():
-        locked = due.select_for_update(skip_locked=True, no_key=True)
-        found = locked.order_by("analyze_at", "pk").values_list("pk", flat=True)
-        pks = list(found[:limit])
-        queued = _request(pks, now) if pks else 0
-    return Requested(len(pks), queued)
+        locked = due.select_for_update(skip_locked=True, no_key=True).only(*READ_FIRST)
+        found = sorted(locked.order_by("analyze_at", "pk")[:limit], key=attrgetter("pk"))
+        queued = _request(found, now) if found else 0
+    return Requested(len(found), queued)
 
 
-def _request(pks: Sequence[int], now: datetime) -> int:
+def _request(found: Sequence[Conversation], now: datetime) -> int:
     try:
         with transaction.atomic():
-            return request_first(conversation_ids=pks, now=now)
+            return request_first_of(conversations=found, now=now)
     except Exception as error:  # whatever one of them breaks, the others are to be analysed
         if is_passing(error):
             raise
-        logger.exception("Asking for %d first analyses failed", len(pks))
-        if len(pks) > 1:
-            return sum(_request([pk], now) for pk in pks)
-        give_up_first(conversation_ids=pks)
+        logger.exception("Asking for %d first analyses failed", len(found))
+        if len(found) > 1:
+            return sum(_request([one], now) for one in found)
+        give_up_first(conversation_ids=[found[0].pk])
         return 0
 
 

@@ -210,7 +210,7 @@ def _store_group(
     rule, clock = settings.platform_analysis, settings.clock()
     good = [line for line in read if isinstance(line, ConversationInput)]
     ruled = [rule.applied(line) for line in good] if rule else good
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # whoever calls in a transaction ends it then
         defaults = _needed(ruled, settings)
         stored = store_conversations(lines=ruled, default_agents=defaults, clock=clock)
         results = take_back(stored)

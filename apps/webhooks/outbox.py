@@ -17,8 +17,6 @@ from .models import (
     Delivery,
     DeliveryState,
     DisabledCause,
-    Endpoint,
-    EndpointQuerySet,
     Event,
     EventType,
     event_id,
@@ -58,7 +56,9 @@ class _Listener:
 
 def wanted(*types: EventType) -> bool:
     """Whether anybody listens to one of these: if not, no payload needs to be built."""
-    return _noted().filter(events__overlap=[str(t) for t in types]).exists()
+    with connection.cursor() as cursor:  # asked for every conversation that comes in
+        cursor.execute(_WANTED, [*_noted(), [str(t) for t in types]])
+        return bool(cursor.fetchone()[0])
 
 
 def write(events: Sequence[NewEvent]) -> int:
@@ -107,14 +107,13 @@ def _delivery(event: Event, listener: _Listener) -> Delivery:
     )
 
 
-def _noted() -> EndpointQuerySet:
-    """Endpoints for which events are written: the enabled ones, and those lately given up."""
-    given_up = Endpoint.objects.given_up().filter(
-        disabled_at__gt=timezone.now() - KEPT_FOR_DISABLED
-    )
-    return Endpoint.objects.enabled() | given_up
-
-
+_WANTED = """
+SELECT EXISTS (
+    SELECT 1 FROM webhooks_endpoint
+    WHERE (disabled_at IS NULL OR disabled_cause = ANY(%s) AND disabled_at > %s)
+      AND events && %s::varchar[]
+)
+"""
 _LISTENERS = """
 SELECT id, events, agent_id, disabled_at IS NULL FROM webhooks_endpoint
 WHERE disabled_at IS NULL OR disabled_cause = ANY(%s) AND disabled_at > %s
@@ -122,9 +121,15 @@ ORDER BY id FOR KEY SHARE
 """
 
 
+def _noted() -> list[Any]:
+    """With what both ask for the endpoints for which events are written: the enabled ones, and
+    those lately given up."""
+    causes = [DisabledCause.FAILING.value, DisabledCause.GONE.value]
+    return [causes, timezone.now() - KEPT_FOR_DISABLED]
+
+
 def _lock_listeners() -> list[_Listener]:
     """The endpoints for which events are written, kept from being deleted until the commit."""
-    causes = [DisabledCause.FAILING.value, DisabledCause.GONE.value]
     with connection.cursor() as cursor:
-        cursor.execute(_LISTENERS, [causes, timezone.now() - KEPT_FOR_DISABLED])
+        cursor.execute(_LISTENERS, _noted())
         return [_Listener(pk, frozenset(events), agent, on) for pk, events, agent, on in cursor]

@@ -43,6 +43,27 @@ def test_create_and_again(operator: Caller) -> None:
     assert shown["analysis_state"] == "pending"
 
 
+def test_one_conversation_costs_a_fixed_number_of_statements(
+    operator: Caller, django_assert_num_queries: Any
+) -> None:
+    """Two transactions: stored, then its first analysis queued (docs/benchmarks.md, S6)."""
+    agent = make_agent()
+    operator.post("/conversations", body_of(agent.public_id, external_id="before"))
+    with django_assert_num_queries(27):
+        answer = operator.post("/conversations", body_of(agent.public_id, external_id="this"))
+    assert answer.status_code == 201
+    assert json.loads(answer.content)["analysis_state"] == "pending"
+
+
+def test_the_answer_shows_the_transfers_that_were_stored(operator: Caller) -> None:
+    first, second = make_agent(), make_agent()
+    steps = [{"after_message": 1, "to_agent_id": second.public_id}]
+    sent = body_of(first.public_id, external_id="moved", transfers=steps)
+    made, again = (json.loads(operator.post("/conversations", sent).content) for _ in range(2))
+    assert made["transfers"] == again["transfers"]
+    assert [t["to_agent_id"] for t in made["transfers"]] == [second.public_id]
+
+
 def test_an_imported_result_is_the_current_one(operator: Caller) -> None:
     agent = make_agent()
     sent = body_of(agent.public_id, analysis={"call_summary": "Wrong bill.", "mood": "bad"})

@@ -14,7 +14,7 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.agents.services import publish
 from apps.analysis.current import column_row, retire_current, write_columns
-from apps.analysis.first import request_first
+from apps.analysis.first import request_first_of
 from apps.analysis.models import Analysis, Lane
 from apps.analysis.why import why_none
 from apps.conversations.filters import matching
@@ -138,7 +138,7 @@ class TestTheEnd:
         self, agent: Agent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as dead:
-            dead.setattr(lifecycle, "request_first", _die)
+            dead.setattr(lifecycle, "request_first_of", _die)
             with pytest.raises(KeyboardInterrupt):
                 take(agent)
         assert only().analyze_at == NOON
@@ -150,14 +150,14 @@ class TestTheEnd:
         self, agent: Agent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made = make_conversations(agent, 3, analyze_at=NOON)
-        ask = request_first
+        ask = request_first_of
 
-        def but_one(*, conversation_ids: Any, **more: Any) -> int:
-            if made[1].pk in conversation_ids:
+        def but_one(*, conversations: Any, **more: Any) -> int:
+            if made[1] in conversations:
                 raise ValueError("a fault of ours")
-            return ask(conversation_ids=conversation_ids, **more)
+            return ask(conversations=conversations, **more)
 
-        monkeypatch.setattr(lifecycle, "request_first", but_one)
+        monkeypatch.setattr(lifecycle, "request_first_of", but_one)
         assert request_due(now=NOON) == lifecycle.Requested(seen=3, queued=2)
         states = Conversation.objects.order_by("pk").values_list(
             "analysis_state", "analysis_reason", "analyze_at"
