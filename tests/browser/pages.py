@@ -51,6 +51,7 @@ class Places:
             "people": "/people/",
             "person-new": "/people/new/",
             "audit": "/audit/",
+            "api-docs": "/api/docs",
             "profile": "/profile/",
             "webhooks": "/webhooks/",
             "webhook-new": "/webhooks/new/",

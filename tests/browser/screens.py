@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("scenes", nargs="*", default=SCENES, help=f"of {', '.join(SCENES)}")
     parser.add_argument("--look", choices=LOOKS, action="append")
-    parser.add_argument("--only", default="", help="pages whose name contains this")
+    parser.add_argument("--only", action="append", help="pages whose name contains this, or this")
     asked = parser.parse_args()
     if unknown := set(asked.scenes) - set(SCENES):
         parser.error(f"there is no scene named {', '.join(sorted(unknown))}")
@@ -58,7 +58,7 @@ def main() -> None:
         for scene in asked.scenes:
             with _running(scene) as product:
                 for look in asked.look or LOOKS:
-                    _take(browser, product, scene, look, asked.folder, asked.only)
+                    _take(browser, product, scene, look, asked.folder, asked.only or [""])
 
 
 @contextmanager
@@ -84,13 +84,13 @@ def _python(*arguments: str, env: dict[str, str]) -> None:
 
 
 def _take(  # noqa: PLR0917 (it is called once)
-    browser: Browser, product: Product, scene: str, look: str, folder: Path, only: str
+    browser: Browser, product: Product, scene: str, look: str, folder: Path, only: list[str]
 ) -> None:
     size, dark = LOOKS[look]
     with Visit(browser, product, size=size, dark=dark) as window:
         window.log_in()
         for name, show in _shown(scene, window).items():
-            if only not in name:
+            if not any(part in name for part in only):
                 continue
             show(window.page)
             target = folder / scene / f"{name}-{look}.png"
@@ -164,6 +164,7 @@ def _ugly(
         "calls": at("/calls/?source=ugly"),
         "calls-twelve": at(TWELVE_FILTERS),
         "agents": at("/agents/"),
+        "costs": at("/costs/"),
         **_intake(window, at),
         **_webhooks(window, at),
         "agent-prompts": at(f"{base}/prompts/"),

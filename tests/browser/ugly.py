@@ -36,6 +36,37 @@ def main() -> None:
     _fail_in_every_way()
     _arrive()
     _tell()
+    _pay(agent.public_id)
+
+
+def _pay(agent: str) -> None:
+    """A month of requests: dear and almost free ones, of prices that nobody knows, of all kinds."""
+    from decimal import Decimal
+
+    from django.utils import timezone
+
+    from apps.agents.models import Agent
+    from apps.llm.models import Usage
+
+    agents = [agent, *Agent.objects.values_list("public_id", flat=True)[:3], "agt_erased"]
+    models = ("gpt-4.1-mini", f"ft:gpt-4.1-mini:{'w' * 120}", "a model without a price")
+    kinds = (("analysis", "initial"), ("analysis", "rerun"), ("analysis", "backfill"))
+    kinds += (("try_it", ""), ("accumulate", ""))
+    Usage.objects.bulk_create(
+        Usage(
+            at=timezone.now() - timedelta(hours=number * 2),
+            purpose=kinds[number % 5][0],
+            trigger=kinds[number % 5][1],
+            model_name=models[number % 3],
+            agent_id=agents[number % 4 if number % 11 else -1],
+            conversation_id=f"conv_{number}",
+            input_tokens=1_200 * (number % 7 + 1),
+            cached_tokens=400,
+            output_tokens=96,
+            cost=None if number % 3 == 2 else Decimal(number % 13) ** 4 / 10**5,
+        )
+        for number in range(600)
+    )
 
 
 def _tell() -> None:
