@@ -169,7 +169,10 @@ def test_what_waited_is_counted_and_its_price_told_before_it_is_paid(
     made = services.create_agent(
         name="Door", channel="voice", by=ADA, model=language_model("m", **prices), unconfigured=True
     )
-    left_out = {"analysis_state": "skipped", "analysis_reason": "unconfigured"}
+    left_out: dict[str, Any] = {
+        "analysis_state": "skipped",
+        "analysis_reason": "unconfigured",
+    }
     make_conversations(made, count, **left_out)
     make_conversations(made, 2)  # these have a result, or are not over
 
@@ -181,7 +184,10 @@ def test_what_waited_costs_as_much_as_so_many_conversations() -> None:
         name="Door", channel="voice", by=ADA, model=language_model(), unconfigured=True
     )
     assert waiting_for(draft(made)) is None
-    left_out = {"analysis_state": "skipped", "analysis_reason": "unconfigured"}
+    left_out: dict[str, Any] = {
+        "analysis_state": "skipped",
+        "analysis_reason": "unconfigured",
+    }
     make_conversations(made, 3, prompt_tokens_est=500, **left_out)
 
     waiting = waiting_for(draft(made))
