@@ -68,7 +68,7 @@ class CourierHost:
             try:
                 return await self._courier.run()
             finally:
-                await asyncio.get_running_loop().run_in_executor(pool, connection.close)
+                await asyncio.get_running_loop().run_in_executor(pool, _close_connection)
 
     def stop(self) -> None:
         """Take no more work; what is on its way is brought home."""
@@ -94,6 +94,11 @@ class CourierHost:
                     target=self._loop.run_forever, name="webhooks", daemon=True
                 ).start()
             return self._loop
+
+
+def _close_connection() -> None:
+    """Of the thread that this runs in: named outside, it would be the caller's own."""
+    connection.close()
 
 
 host = CourierHost()

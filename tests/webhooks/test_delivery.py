@@ -5,11 +5,13 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.core.cipher import encrypt
 from apps.webhooks import claiming, schedule, settling
+from apps.webhooks.host import CourierHost
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
 from apps.webhooks.sending import Reply
 from apps.webhooks.services import send_again
@@ -41,6 +43,30 @@ def test_an_event_arrives_once_signed_and_whole(receiver: Receiver) -> None:
     assert delivery.duration_ms is not None
     assert f"webhook-id: {received.id}" in delivery.request
     assert received.headers["webhook-signature"] not in delivery.request
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_delivers_with_a_connection_that_it_closes(receiver: Receiver) -> None:
+    endpoint_to(receiver.url)
+    happened(make_conversation(make_agent()))
+    before = _connections()
+
+    running = CourierHost()
+    try:
+        assert running.run() == 1
+        assert running.run() == 0
+    finally:
+        running.close()
+
+    assert _connections() <= before
+    assert Delivery.objects.get().state == DeliveryState.DELIVERED
+
+
+def _connections() -> int:
+    """How many the database has open to this test's."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
 
 
 def test_events_of_a_conversation_come_in_order_and_others_do_not_wait(receiver: Receiver) -> None:
