@@ -490,6 +490,25 @@ class TestTwoAtOnce:
         eraser.join()
         assert not Conversation.objects.exists()
 
+    def test_a_replay_that_is_at_its_payload_keeps_nobody_from_erasing_it(self) -> None:
+        call = make_conversation(make_agent(), source="api", external_id=ID)
+        payload = IntakePayload.objects.create(
+            door="api",
+            source_name="api",
+            external_id=ID,
+            body={},
+            state="refused",
+            reason="It was refused.",
+        )
+        with transaction.atomic():
+            IntakePayload.objects.select_for_update(no_key=True).get(pk=payload.pk)
+            eraser = Writer(erase_all)
+            eraser.wait_blocked()  # it has the conversation, and waits for its payload
+            Conversation.objects.select_for_update(no_key=True).get(pk=call.pk)
+        eraser.join()
+        assert not Conversation.objects.exists()
+        assert not IntakePayload.objects.exists()
+
 
 def test_many_go_in_groups_and_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(erasing, "GROUP", 4)
