@@ -117,7 +117,7 @@ def _store_alone(
             with transaction.atomic():
                 return _store_group([line], defaults, clock)[0]
         except DatabaseError as error:
-            if _is_lost(error):
+            if _is_lost(error) or (last and is_passing(error)):
                 raise
             if last or not (isinstance(error, IntegrityError) or is_passing(error)):
                 return LineRefused("not_storable", f"The database refuses it: {_words(error)}.")

@@ -22,6 +22,7 @@ from apps.analysis.models import Analysis
 from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import AnalysisState, Conversation, Trigger
 from apps.conversations.services import GROUP, Clock, Outcome, Stored, store_conversations
+from apps.core.database import is_passing
 
 from . import lifecycle
 from .erasing import ERASED, refuse_erased, take_back
@@ -330,6 +331,8 @@ def _import_alone(result: Imported, by: Actor) -> LineRefused | None:
         with transaction.atomic():
             record_imported([result], by=by)
     except DatabaseError as error:
+        if is_passing(error):
+            raise  # nothing is wrong with it: whoever sends it again is heard
         said = str(error).strip().splitlines()[0].rstrip(".")
         return LineRefused(
             "invalid_value", f"analysis cannot be stored: {said}. The rest is.", "analysis"

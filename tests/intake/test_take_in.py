@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import OperationalError
+from psycopg.errors import DeadlockDetected
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
@@ -329,3 +331,22 @@ def test_a_group_costs_a_fixed_number_of_queries(
     lines = [line(agent, external_id=str(n)) for n in range(100)]
     with django_assert_max_num_queries(26):
         take(*lines)
+
+
+@pytest.mark.parametrize(
+    "broken", ["apps.intake.services.record_imported", "apps.conversations.services._insert"]
+)
+def test_a_database_that_is_busy_is_no_fault_of_the_line(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create_agent(name="Front desk", channel="voice", by=BY)
+    said = {"agent_id": made.public_id, "channel": "voice", "analysis": {"call_summary": "Fine."}}
+
+    def deadlock(*_: object, **__: object) -> None:
+        raise OperationalError("deadlock detected") from DeadlockDetected("deadlock detected")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(broken, deadlock)
+        with pytest.raises(OperationalError):
+            take_in_one(line={**said, "messages": [{"role": "user", "content": "Hi."}]}, by=BY)
+    assert not Conversation.objects.exists()
