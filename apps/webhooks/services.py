@@ -171,10 +171,14 @@ def send_test(*, endpoint: Endpoint, types: Sequence[str], by: Actor) -> list[De
 
 @transaction.atomic
 def send_again(*, delivery: Delivery, by: Actor) -> None:
-    """Send one once more, with the same webhook-id. Raises UnableToSend."""
+    """Send one once more, with the same webhook-id; one that waits for its next try, now.
+
+    Raises UnableToSend.
+    """
     endpoint = _locked(delivery.endpoint)
     _check_enabled(endpoint)
-    if not _again(endpoint.deliveries.filter(pk=delivery.pk)):
+    this = endpoint.deliveries.filter(pk=delivery.pk)
+    if not _again(this) and not (_may_be_sooner(endpoint) and _sooner(this)):
         raise UnableToSend("It is waiting to be sent already.")
     _note(by, "resent", endpoint, event=delivery.event.public_id)
     outbox.kick()
@@ -211,6 +215,18 @@ def _again(deliveries: QuerySet[Delivery]) -> int:
         first_attempt_at=None,
         finished_at=None,
     )
+
+
+def _may_be_sooner(endpoint: Endpoint) -> bool:
+    """Not where the endpoint rests: that is also what its Retry-After asked for."""
+    return endpoint.rest_until is None or endpoint.rest_until <= timezone.now()
+
+
+def _sooner(deliveries: QuerySet[Delivery]) -> int:
+    """Let deliveries that wait for their next try have it now, unless one is on its way."""
+    now = timezone.now()
+    waiting = deliveries.filter(state=DeliveryState.PENDING, lease_token=None, not_before__gt=now)
+    return waiting.update(not_before=now)
 
 
 def _check_enabled(endpoint: Endpoint) -> None:

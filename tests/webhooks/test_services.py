@@ -223,6 +223,26 @@ def test_a_test_of_what_it_does_not_want_or_while_it_is_off() -> None:
         services.send_test(endpoint=endpoint, types=[ENDED], by=BY)
 
 
+def test_one_that_waits_for_its_next_try_is_sent_again_at_once(receiver: Receiver) -> None:
+    endpoint_to(receiver.url)
+    happened(n=1)
+    receiver.always(Answer(500))
+    deliver()
+    receiver.always(Answer())
+    delivery = Delivery.objects.select_related("endpoint", "event").get()
+    assert delivery.not_before > timezone.now()
+
+    Endpoint.objects.update(rest_until=timezone.now() + timedelta(minutes=1))
+    with pytest.raises(UnableToSend, match="already"):
+        services.send_again(delivery=delivery, by=BY)
+    Endpoint.objects.update(rest_until=None)
+    services.send_again(delivery=delivery, by=BY)
+    deliver()
+
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempts) == ("delivered", 2)
+
+
 def test_one_is_sent_again_with_the_same_id(receiver: Receiver) -> None:
     endpoint_to(receiver.url)
     happened(n=1)
