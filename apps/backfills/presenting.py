@@ -60,7 +60,7 @@ def _backfill_json(run: Backfill, progress: Progress, failures: dict[str, int]) 
         "usage": {
             "input_tokens": progress.input_tokens,
             "output_tokens": progress.output_tokens,
-            "cost": None if progress.cost is None else str(progress.cost),
+            "cost": None if progress.cost is None else f"{progress.cost:f}",
         },
         "created_by": run.created_by,
         "created_at": run.created_at,

@@ -44,6 +44,14 @@ def test_json_as_the_api_answers_it() -> None:
     assert {"model", "created_at"} < set(shown)
 
 
+def test_what_cost_nothing_is_a_number_that_people_can_read() -> None:
+    analysis = record_imported([Imported(make_conversation(make_agent()), {"a": 1})], by=BY)[0]
+    Analysis.objects.filter(pk=analysis.pk).update(cost=Decimal(0))
+    analysis.refresh_from_db()
+
+    assert analysis_json(analysis)["usage"]["cost"] == "0.00000000"
+
+
 @pytest.mark.parametrize(
     ("value", "schema", "kind", "text"),
     [
