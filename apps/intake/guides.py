@@ -40,7 +40,8 @@ _RETELL = Guide(
     origin="theirs",
     where="Retell signs with an API key of yours: in its dashboard under API Keys, copy the one "
     "with the “Webhook” badge. No other key will do.",
-    events="call_started, call_ended, call_analyzed",
+    events="call_started, call_ended, call_analyzed, chat_started, chat_ended, chat_analyzed, "
+    "transfer_started, transfer_bridged, transfer_cancelled, transfer_ended",
 )
 _VAPI = Guide(
     kind=Platform.VAPI.value,
