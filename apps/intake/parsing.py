@@ -70,6 +70,9 @@ def read_json(text: str | bytes) -> Mapping[str, Any]:
         ) from None
     except RecursionError:
         raise LineRefused("not_json", "This is nested too deeply to be read.") from None
+    except json.JSONDecodeError as error:  # its own "line 1" is not the line of the file
+        where = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
+        raise LineRefused("not_json", f"This is not JSON: {where}.") from None
     except ValueError as error:
         raise LineRefused("not_json", f"This is not JSON: {error}.") from None
     if not isinstance(value, dict):

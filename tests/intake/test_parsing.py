@@ -125,6 +125,17 @@ def test_broken_lines(text: bytes, code: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"{broken", "Expecting property name enclosed in double quotes at character 2."),
+        (b'{"a": "', "Unterminated string starting at character 7."),
+    ],
+)
+def test_where_a_line_breaks_is_told_without_a_line_of_its_own(text: bytes, message: str) -> None:
+    assert refused(text).message == f"This is not JSON: {message}"
+
+
+@pytest.mark.parametrize(
     ("values", "word"),
     [
         ({"channel": "fax"}, "“fax”"),
