@@ -50,8 +50,8 @@ def _pay(agent: str) -> None:
 
     agents = [agent, *Agent.objects.values_list("public_id", flat=True)[:3], "agt_erased"]
     models = ("gpt-4.1-mini", f"ft:gpt-4.1-mini:{'w' * 120}", "a model without a price")
-    kinds = (("analysis", "initial"), ("analysis", "rerun"), ("analysis", "backfill"))
-    kinds += (("try_it", ""), ("accumulate", ""))
+    kinds = [("analysis", trigger) for trigger in ("initial", "rerun", "backfill")]
+    kinds += [("try_it", ""), ("accumulate", "")]
     Usage.objects.bulk_create(
         Usage(
             at=timezone.now() - timedelta(hours=number * 2),
