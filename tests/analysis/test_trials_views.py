@@ -91,7 +91,7 @@ def test_the_tab_tells_what_would_be_read_and_the_price(operator: Client) -> Non
     html = operator.get(tab(agent)).content.decode()
     assert 'aria-current="page">Try it</a>' in html
     assert "as it was saved" in html
-    assert "charged, for models that were free in the first run too" in html
+    assert "charged, also for models that were free in the first run" in html
     assert re.search(r"Run on 5 · \$0\.\d+", html)
     assert html.count("Charged twice.") == 5
     assert token_in(html)
@@ -177,10 +177,15 @@ def test_what_cannot_be_understood_never_means_all(
     assert not Trial.objects.exists()
 
 
-def test_an_agent_without_conversations_is_pointed_to_those_of_others(operator: Client) -> None:
+def test_an_agent_without_conversations_begins_with_those_of_others(operator: Client) -> None:
     new, other = make_agent(), make_agent()
-    make_conversation(other)
-    assert "can be tried on calls of other agents" in operator.get(tab(new)).content.decode()
+    assert "What it costs is said here" in operator.get(tab(new)).content.decode()
+    conversation = make_conversation(other)
+    assert conversation.public_id in operator.get(tab(new)).content.decode()
+
+    own = operator.get(tab(new), {"agent": new.public_id}).content.decode()
+    assert conversation.public_id not in own
+    assert "can be tried on calls of other agents" in own
     html = operator.get(tab(new), {"agent": other.public_id}).content.decode()
     assert "Run on 1 ·" in html
 

@@ -134,9 +134,10 @@ class Question:
 
 
 def read_question(channel: str, data: QueryDict, *, agent: Agent | None) -> Question:
-    """What a form, or an address, asks for. An agent's page begins with its own conversations."""
+    """What a form, or an address, asks for. An agent's page begins with its own conversations; a
+    new agent has none, and begins with those of all agents of its channel."""
     given = _filters(data)
-    if agent is not None and "which" not in data and not given:
+    if agent and "which" not in data and not given and agent.conversations.exists():
         given = {"agent": [agent.public_id]}
     form = HowManyForm(_with_defaults(data, given, agent))
     form.is_valid()
