@@ -109,10 +109,7 @@ def request_rerun(
         requested_by=by.label,
     )
     with transaction.atomic():
-        made = Analysis.objects.bulk_create([analysis], ignore_conflicts=True)[0]
-        stored = Analysis.objects.filter(public_id=made.public_id).first()
-        if stored is None:
-            raise AlreadyRunning(_ALREADY_RUNNING)
+        stored = _stored(analysis)
         audit.record(
             by=by,
             verb="analysis.rerun",
@@ -120,6 +117,16 @@ def request_rerun(
             detail={"analysis": stored.public_id, "config": plan.config.name},
         )
         enqueue("analysis.run_engine", lane=Lane.INTERACTIVE.value)
+    return stored
+
+
+def _stored(analysis: Analysis) -> Analysis:
+    """The row as it is asked for, before an engine has it. Raises AlreadyRunning."""
+    Analysis.objects.bulk_create([analysis], ignore_conflicts=True)
+    rows = Analysis.objects.select_related("conversation", "config__model", "agent_version__agent")
+    stored = rows.filter(public_id=analysis.public_id).first()
+    if stored is None:
+        raise AlreadyRunning(_ALREADY_RUNNING)
     return stored
 
 

@@ -220,7 +220,7 @@ def rerun(request: HttpRequest, conversation_id: str) -> HttpResponse:
         version=_version(conversation, body),
         side_effects=read_side_effects(body.get("side_effects")),
     )
-    return JsonResponse(analysis_json(_analyses(conversation_id).get(pk=analysis.pk)), status=202)
+    return JsonResponse(analysis_json(analysis), status=202)
 
 
 class UnknownVersion(UserError):
