@@ -30,8 +30,11 @@ def test_a_draft_is_tried_and_nothing_is_saved(visit: Callable[..., Visit], plac
     expect(page.locator("#trial-progress")).not_to_have_attribute("data-live", "")
     item = page.locator(".trial-item")
     expect(item).to_contain_text(re.compile(r"in / .* out"))
-    item.get_by_role("link", name=re.compile("All .* messages")).click()
-    expect(item.locator(".transcript .msg").nth(6)).to_be_visible()
+    expect(item.locator(".transcript .msg").first).to_be_visible()
+    everything = item.get_by_role("link", name=re.compile("All .* messages"))
+    if everything.count():  # the newest call may be so short that the excerpt is all of it
+        everything.click()
+        expect(everything).to_have_count(0)
     item.locator("h3 a").click()
     expect(page.locator("#panel")).to_be_visible()
     expect(page.locator("#panel .foot-line")).to_have_count(0)  # it had no result, and has none
