@@ -1,60 +1,95 @@
-"""CSV of what a history page lists, made safe for spreadsheets."""
+"""Export conversations as CSV: the columns that a history page shows, or everything."""
 
-import csv
-import json
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, Func
 from django.db.models.expressions import OrderBy
-from django.utils import timezone
 
-from .filters import Field, FilterSpec
+from apps.core.spreadsheets import csv_lines
+
+from .filters import Field, FilterSpec, static_fields
+from .filters.catalogue import schema_fields
 from .listing import value_of, with_columns
+from .models import Conversation
+from .querysets import ConversationQuerySet
 
-_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 CHUNK = 2_000
+MANY_KEYS = 1_000
+"""More keys than this aren't columns that anyone reads: they stay together, as JSON."""
 
 
-class _Echo:
-    """A file that answers what is written to it: the csv module wants one."""
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the file."""
 
-    def write(self, text: str) -> str:
-        return text
+    name: str
+    read: Callable[[Conversation], Any]
 
 
-def csv_lines(spec: FilterSpec, columns: Sequence[Field]) -> Iterator[str]:
-    """The lines of the export, in the list's order; the conversation's id comes first."""
-    writer = csv.writer(_Echo())
-    fields = [field for field in columns if field.name != "id"]
-    yield "\ufeff" + writer.writerow(["id", *(safe(field.name) for field in fields)])
+def visible_lines(spec: FilterSpec, fields: Sequence[Field]) -> Iterator[str]:
+    """Yield the lines of an export of these columns; the conversation's ID comes first."""
+    columns = [_column(field) for field in fields if field.name != "id"]
+    return _lines(spec, columns, with_columns(spec.queryset(), fields))
+
+
+def everything_lines(spec: FilterSpec) -> Iterator[str]:
+    """Yield the lines of an export of every column, analysis field, metadata key and variable.
+
+    The fields of an analysis are those that the agents of these conversations define, and those
+    that a result holds without them, as imported ones can.
+    """
+    rows = spec.queryset()
+    static = list(static_fields(spec.channel).values())
+    columns = [_column(field) for field in static if field.name != "id"]
+    columns += _keys("analysis", rows, "analysis_data", tuple(_defined(spec, rows)))
+    columns += _keys("metadata", rows, "attributes__metadata")
+    columns += _keys("var", rows, "attributes__dynamic_variables")
+    read = with_columns(rows, static).select_related("attributes", "analysis_config")
+    unread = ("analysis_config__document", "agent_version__editor_document")
+    return _lines(spec, columns, read.defer(None).defer(*unread))
+
+
+def _lines(
+    spec: FilterSpec, columns: Sequence[Column], rows: ConversationQuerySet
+) -> Iterator[str]:
+    """Yield the lines in the list's order."""
     first = OrderBy(F(spec.sort.field.sort), descending=spec.sort.descending, nulls_last=True)
-    rows = with_columns(spec.queryset(), columns).order_by(
-        first, "-pk" if spec.sort.descending else "pk"
+    ordered = rows.order_by(first, "-pk" if spec.sort.descending else "pk")
+    cells = (
+        [conversation.public_id, *(column.read(conversation) for column in columns)]
+        for conversation in ordered.iterator(chunk_size=CHUNK)
     )
-    for conversation in rows.iterator(chunk_size=CHUNK):
-        cells = (as_cell(value_of(conversation, field)) for field in fields)
-        yield writer.writerow([conversation.public_id, *cells])
+    return csv_lines(["id", *(column.name for column in columns)], cells)
 
 
-def as_cell(value: Any) -> str:
-    """A value as text: times in ISO 8601 with their zone, lists and objects as JSON."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return timezone.localtime(value).isoformat()
-    if isinstance(value, str):
-        return safe(value)
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return safe("; ".join(value))
-    if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)
+def _column(field: Field) -> Column:
+    return Column(field.name, lambda conversation: value_of(conversation, field))
 
 
-def safe(text: str) -> str:
-    """Text that a spreadsheet shows and does not run: a quote before what begins a formula."""
-    return f"'{text}" if text.startswith(_DANGEROUS) else text
+def _defined(spec: FilterSpec, rows: ConversationQuerySet) -> list[str]:
+    """Return the names of the fields that the agents of these conversations have in a version."""
+    return list(schema_fields(spec.channel, agents=rows.order_by().values("agent_id")))
+
+
+def _keys(
+    group: str, rows: ConversationQuerySet, path: str, defined: Sequence[str] = ()
+) -> list[Column]:
+    """Return a column for each key of a JSON column, or one for all where they are too many."""
+    keys = rows.order_by().annotate(key=Func(F(path), function="jsonb_object_keys"))
+    occurring = sorted(keys.values_list("key", flat=True).distinct()[: MANY_KEYS + 1])
+    names = list(dict.fromkeys([*defined, *occurring]))
+    if len(names) > MANY_KEYS:
+        return [Column(group, lambda conversation: _values(conversation, path))]
+    return [_key_column(group, path, name) for name in names]
+
+
+def _key_column(group: str, path: str, key: str) -> Column:
+    return Column(f"{group}.{key}", lambda conversation: _values(conversation, path).get(key))
+
+
+def _values(conversation: Conversation, path: str) -> dict[str, Any]:
+    relation, _, name = path.rpartition("__")
+    values = getattr(getattr(conversation, relation) if relation else conversation, name)
+    return values or {}

@@ -1,9 +1,8 @@
-"""The figures of a period as CSV, made safe for spreadsheets."""
+"""The figures of a period as CSV."""
 
-import csv
 from collections.abc import Iterator
 
-from apps.conversations.exporting import safe
+from apps.core import spreadsheets
 
 from .costs import Costs, Line
 
@@ -13,25 +12,16 @@ HEAD = (
 )  # fmt: skip
 
 
-class _Echo:
-    """A file that answers what is written to it: the csv module wants one."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
 def csv_lines(costs: Costs) -> Iterator[str]:
     """One line for each row of each table; ``by`` says which table. Costs are exact."""
-    writer = csv.writer(_Echo())
-    yield "\ufeff" + writer.writerow(HEAD)
-    for by, lines in (
+    tables = (
         ("day", costs.days),
         ("agent", costs.agents),
         ("trigger", costs.triggers),
         ("model", costs.models),
-    ):
-        for line in lines:
-            yield writer.writerow([by, safe(_name(line)), *_figures(line)])
+    )
+    rows = ([by, _name(line), *_figures(line)] for by, lines in tables for line in lines)
+    return spreadsheets.csv_lines(HEAD, rows)
 
 
 def _name(line: Line) -> str:

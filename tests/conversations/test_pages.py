@@ -1,8 +1,10 @@
 """Call History and Chat History: what is shown, to whom, and at what cost."""
 
 import csv
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -15,7 +17,6 @@ from apps.accounts.models import User
 from apps.agents.models import AgentVersion
 from apps.contacts.models import Contact
 from apps.conversations import listing
-from apps.conversations.exporting import safe
 from apps.conversations.filters import parse
 from apps.conversations.models import Conversation
 
@@ -246,10 +247,47 @@ def test_export(operator: Client, calls: list[Conversation]) -> None:
     assert len(list(rows_of(operator.get(f"{url}&q=call-2")))) == 2
 
 
-@pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\tx", "\rx"])
-def test_cells_do_not_run(cell: str) -> None:
-    assert safe(cell) == f"'{cell}"
-    assert safe("a" + cell) == "a" + cell
+def test_export_of_everything_has_every_column_field_key_and_variable(
+    operator: Client, version: AgentVersion, calls: list[Conversation]
+) -> None:
+    make_agent("Other line", properties={"elsewhere": {"type": "string"}})
+    make_conversation(
+        version,
+        status="error",
+        direction="outbound",
+        analysis_cost=Decimal("0.00000040"),
+        analysis_data={"topic": "b", "imported_only": {"deep": [1]}},
+        metadata={"plan": "pro", "=run": "-2+3"},
+        variables={"customer_id": "4111111111111111"},
+    )
+    url = f"{reverse('conversations:export')}?channel=voice&status=error"
+    response = operator.get(f"{url}&content=everything")
+    assert "calls-all-fields-" in response["Content-Disposition"]
+    head, row = rows_of(response)
+    shown = dict(zip(head, row, strict=True))
+    assert set(parse_fields()) - {"analysis.elsewhere"} <= set(shown)
+    assert len(head) == len(set(head))
+    assert shown["status"] == "error"
+    assert (shown["direction"], shown["agent_version"]) == ("outbound", "0")
+    assert shown["analysis_cost"] == "0.0000004"
+    assert (shown["analysis.topic"], shown["analysis.imported_only"]) == ("b", '{"deep": [1]}')
+    assert (shown["metadata.plan"], shown["metadata.=run"]) == ("pro", "'-2+3")
+    assert shown["var.customer_id"] == "'4111111111111111"
+    assert "analysis.elsewhere" not in shown  # no agent of these conversations has it
+    head, *_ = rows_of(operator.get(url))
+    assert head == ["id", *listing.default_columns("voice")]
+
+
+def test_export_keeps_too_many_keys_together(
+    operator: Client, version: AgentVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.conversations.exporting.MANY_KEYS", 3)
+    make_conversation(version, metadata={f"key {n}": n for n in range(4)}, variables={"a": 1})
+    url = f"{reverse('conversations:export')}?channel=voice&content=everything"
+    head, row = rows_of(operator.get(url))
+    shown = dict(zip(head, row, strict=True))
+    assert json.loads(shown["metadata"])["key 3"] == 3
+    assert shown["var.a"] == "1"
 
 
 def test_selected_rows_go_to_their_door(operator: Client, calls: list[Conversation]) -> None:
@@ -264,6 +302,13 @@ def test_selected_rows_go_to_their_door(operator: Client, calls: list[Conversati
         f"{reverse('conversations:export')}?channel=voice&status=ended"
     )
     assert operator.get(f"{url}?channel=voice&to=rerun").status_code == 404
+    columns = "query=columns%3Dagent%26sort%3Dagent%26status%3Dended"
+    assert operator.get(f"{url}?channel=voice&to=export_everything&{ids}&{columns}")[
+        "Location"
+    ] == (
+        f"{reverse('conversations:export')}?channel=voice&{ids}&sort=agent&columns=agent"
+        "&content=everything"
+    )
 
 
 PATHS = ["/calls/", "/chats/", "/filters/count/?channel=chat", "/filters/columns/?channel=chat"]

@@ -6,7 +6,7 @@
 from .errors import FilterError
 from .filterset import Condition, ConversationFilterSet
 from .kinds import Kind, operator_label, operators
-from .registry import Field, field_named, fields
+from .registry import Field, field_named, fields, static_fields
 from .spec import DEFAULT_SORT, FilterSpec, Sort, matching, parse
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "operator_label",
     "operators",
     "parse",
+    "static_fields",
 ]

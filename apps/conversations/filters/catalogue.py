@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from apps.agents.models import AgentVersion, AnalysisConfig, ConfigSave
 
@@ -25,27 +25,37 @@ class SchemaField:
     description: str = ""
 
 
-def schema_fields(channel: str | None) -> dict[str, SchemaField]:
-    """The fields of every version and save of the channel's agents, by name; newest first."""
+def schema_fields(
+    channel: str | None, *, agents: QuerySet[Any, Any] | None = None
+) -> dict[str, SchemaField]:
+    """The fields of every version and save of the channel's agents, by name; newest first.
+
+    Pass ``agents``, a query of their keys, for the fields of those alone.
+    """
     found: dict[str, SchemaField] = {}
-    for config_fields in _fields_of_configs(channel):
+    for config_fields in _fields_of_configs(channel, agents):
         for field in config_fields:
             found[field.name] = _united(found[field.name], field) if field.name in found else field
     return found
 
 
-def _fields_of_configs(channel: str | None) -> list[tuple[SchemaField, ...]]:
+def _fields_of_configs(
+    channel: str | None, agents: QuerySet[Any, Any] | None
+) -> list[tuple[SchemaField, ...]]:
     """Two narrow queries, and a third only for configs that this process has not met."""
-    of_channel = Q(agent__channel=channel) if channel else Q()
-    versions = AgentVersion.objects.filter(of_channel).values("config_id")
-    saved = Q(agent_version__agent__channel=channel) if channel else Q()
-    saves = ConfigSave.objects.filter(saved).values("config_id")
+    versions = AgentVersion.objects.filter(_of("", channel, agents)).values("config_id")
+    saves = ConfigSave.objects.filter(_of("agent_version__", channel, agents)).values("config_id")
     configs = AnalysisConfig.objects.filter(Q(pk__in=versions) | Q(pk__in=saves)).order_by("-pk")
     hashes = list(configs.values_list("sha256", flat=True))
     if unknown := [sha256 for sha256 in hashes if sha256 not in _read]:
         for config in AnalysisConfig.objects.filter(sha256__in=unknown):
             _remember(config)
     return [_read[sha256] for sha256 in hashes if sha256 in _read]
+
+
+def _of(path: str, channel: str | None, agents: QuerySet[Any, Any] | None) -> Q:
+    found = Q(**{f"{path}agent__channel": channel}) if channel else Q()
+    return found if agents is None else found & Q(**{f"{path}agent__in": agents})
 
 
 _read: dict[str, tuple[SchemaField, ...]] = {}

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.agents.models import Channel
-from apps.conversations.exporting import csv_lines
+from apps.conversations.exporting import everything_lines, visible_lines
 from apps.conversations.filters import FilterError, parse
 from apps.conversations.listing import columns_of
 
@@ -26,21 +26,26 @@ from .filtering import channel_of
 @require_safe
 @role_required(Role.OPERATOR)
 def export(request: HttpRequest) -> HttpResponseBase:
-    """All that match as CSV, with the columns of the page, streamed."""
+    """Stream all that match as CSV: the visible columns, or everything (``content``)."""
     channel = channel_of(request)
     params = request.GET.copy()
-    for name in ("channel", "cursor"):
+    everything = params.get("content") == EVERYTHING
+    for name in ("channel", "cursor", "content"):
         params.pop(name, None)
     try:
         spec = parse(channel, params)
     except FilterError as error:
         return HttpResponse(error.message, status=error.status, content_type="text/plain")
-    lines = csv_lines(spec, columns_of(spec))
+    lines = everything_lines(spec) if everything else visible_lines(spec, columns_of(spec))
     response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
     what = "calls" if channel == Channel.VOICE else "chats"
-    name = f"{what}-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
+    held = "all-fields" if everything else "visible-columns"
+    name = f"{what}-{held}-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
+
+
+EVERYTHING = "everything"
 
 
 @require_safe
@@ -48,14 +53,24 @@ def export(request: HttpRequest) -> HttpResponseBase:
 def selected(request: HttpRequest) -> HttpResponse:
     """From ticked rows to the door that was chosen: those ids, or all that match the page."""
     channel = channel_of(request)
+    to = request.GET.get("to", "")
+    page = QueryDict(request.GET.get("query", ""), mutable=True)
+    page.pop("cursor", None)
     if request.GET.get("all_matching") == "1":
-        chosen = QueryDict(request.GET.get("query", ""), mutable=True)
-        chosen.pop("cursor", None)
+        chosen = page
     else:
         chosen = QueryDict(mutable=True)
         chosen.setlist("id", request.GET.getlist("id"))
         if not chosen.getlist("id"):
             raise Http404("Nothing is selected.")
-    doors = {"export": "conversations:export", "erase": "erasing:selected"}
-    door = doors.get(request.GET.get("to", ""), "backfills:new")
+        if to in _EXPORTS:
+            for name in ("sort", "columns"):
+                if name in page:
+                    chosen.setlist(name, page.getlist(name))
+    if to == "export_everything":
+        chosen["content"] = EVERYTHING
+    door = {**_EXPORTS, "erase": "erasing:selected"}.get(to, "backfills:new")
     return HttpResponseRedirect(f"{reverse(door)}?channel={channel}&{chosen.urlencode()}")
+
+
+_EXPORTS = {"export": "conversations:export", "export_everything": "conversations:export"}

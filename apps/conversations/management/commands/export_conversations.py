@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
 from apps.agents.models import Channel
-from apps.conversations.exporting import CHUNK, csv_lines
+from apps.conversations.exporting import CHUNK, everything_lines, visible_lines
 from apps.conversations.filters import FilterSpec, parse
 from apps.conversations.filters.arguments import from_arguments
 from apps.conversations.listing import columns_of
@@ -27,6 +27,10 @@ class Command(BaseCommand):
             "--filter", action="append", default=[], metavar="K=V", dest="filters",
             help="As in the address of a history page; `columns=` chooses those of the CSV.",
         )  # fmt: skip
+        parser.add_argument(
+            "--everything", action="store_true",
+            help="CSV with every column, analysis field, metadata key and variable.",
+        )  # fmt: skip
 
     def handle(self, *args: object, **options: Any) -> None:
         try:
@@ -34,7 +38,8 @@ class Command(BaseCommand):
         except UserError as error:
             raise CommandError(" ".join(error.message.split())) from error
         if options["format"] == "csv":
-            lines = csv_lines(spec, columns_of(spec))
+            everything = options["everything"]
+            lines = everything_lines(spec) if everything else visible_lines(spec, columns_of(spec))
         else:
             lines = _json_lines(spec)
         for line in lines:
