@@ -16,11 +16,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.core.database import is_passing
-from apps.llm.errors import ErrorCode
+from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
-from apps.llm.text import sanitise
 
 from .current import column_row, lock_conversations, retire_current, write_columns
 from .models import State
@@ -75,16 +74,19 @@ def _write_one(outcome: Outcome, write: Callable[[Sequence[Outcome]], None]) -> 
             logger.warning("Recording %s failed: %s", outcome.job.public_id, error)
             if last:
                 logger.exception("The result of %s cannot be stored", outcome.job.public_id)
-                _make_failure(outcome, error)
+                _make_failure(outcome)
     write([outcome])
 
 
-def _make_failure(outcome: Outcome, error: Exception) -> None:
-    """Keep nothing of the answer but what it cost: any part of it may be what was refused."""
+def _make_failure(outcome: Outcome) -> None:
+    """Keep nothing of the answer but what it cost: any part of it may be what was refused.
+
+    The error itself is in the log only: a database's message holds SQL and parts of rows.
+    """
     outcome.output, outcome.raw_output, outcome.missing_required = None, "", []
     outcome.request_id = ""
     outcome.error_code = ErrorCode.INTERNAL
-    outcome.error_message = sanitise(f"The result could not be stored: {error}")
+    outcome.error_message = f"The result could not be stored. {INTERNAL_MESSAGE}"
 
 
 def _record_group(outcomes: Sequence[Outcome], settle: Settle, now: datetime) -> None:

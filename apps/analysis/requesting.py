@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.agents.documents import ConfigDocument
 from apps.llm.client import LlmClient, StructuredAnswer, StructuredRequest
-from apps.llm.errors import ErrorCode
+from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.llm.limits import Lane
 from apps.llm.schema import CompiledSchema, compile_strict
 from apps.llm.tokens import estimate_tokens
@@ -37,13 +37,9 @@ async def perform(
         outcome = await _ask(job, client, on_send)
     except prompts.TranscriptTooLong as error:
         outcome = Outcome(job, error_code=ErrorCode.TRANSCRIPT_TOO_LONG, error_message=str(error))
-    except Exception as error:  # whatever it is, the run goes on and the item says what it was
+    except Exception:  # whatever it is, the run goes on and the item says what it was
         logger.exception("%s failed inside", job.public_id)
-        outcome = Outcome(
-            job,
-            error_code=ErrorCode.INTERNAL,
-            error_message=f"{type(error).__name__}: {error}"[:500],
-        )
+        outcome = Outcome(job, error_code=ErrorCode.INTERNAL, error_message=INTERNAL_MESSAGE)
     outcome.started_at = started
     return outcome
 

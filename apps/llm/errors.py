@@ -2,6 +2,10 @@
 
 from django.db import models
 
+#: What an unexpected error says of itself to people. Its own text may hold SQL, rows or paths:
+#: that goes to the log alone.
+INTERNAL_MESSAGE = "The server log has the details."
+
 
 class ErrorCode(models.TextChoices):
     """One cause per failed answer (interfaces, *Closed lists*)."""

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypedDict
 
+from apps.llm.numbers import parse_float, parse_int
 from apps.llm.schema import CompiledSchema
 from apps.llm.specs import ModelSpec, StructuredMode, TokenUsage
 from apps.llm.text import sanitise, sanitise_json
 from apps.llm.tokens import estimate_messages, estimate_tokens
 
 _SUSPECT = re.compile(r"\\u0000|\\u[dD][89a-fA-F]|[\ud800-\udfff]")
-_OVERFLOW = re.compile(r"\d[eE]\+?\d{3}")
 _FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*)\n\s*```\s*\Z", re.DOTALL)
 
 
@@ -137,7 +137,9 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_int=parse_int, parse_float=parse_float
+)
 
 
 def parse_output(text: str) -> dict[str, object] | str:
@@ -150,8 +152,6 @@ def parse_output(text: str) -> dict[str, object] | str:
         text = fenced[1]
     try:
         value = _DECODER.decode(text)
-        if isinstance(value, dict) and _OVERFLOW.search(text):
-            json.dumps(value, allow_nan=False)
         if isinstance(value, dict) and _SUSPECT.search(text):
             value = sanitise_json(value)
     except json.JSONDecodeError as error:
