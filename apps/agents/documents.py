@@ -17,7 +17,7 @@ from .builtins import categories, category
 
 #: Revision of the prompt builder. Raise it when `apps.analysis.prompts` changes what a request
 #: says, so that results made before and after are told apart.
-PROMPT_REVISION = 1
+PROMPT_REVISION = 2
 
 LongTranscript = Literal["refuse", "truncate"]
 Schema = dict[str, Any]

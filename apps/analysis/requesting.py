@@ -15,6 +15,7 @@ from apps.llm.schema import CompiledSchema, compile_strict
 from apps.llm.tokens import estimate_tokens
 
 from . import prompts
+from .fence import fence_word
 from .work import Job, Outcome
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ async def _ask(job: Job, client: LlmClient, on_send: Callable[[], None] | None) 
         job.config,
         job.facts,
         job.messages,
+        word=fence_word(),
         context_tokens=job.spec.context_tokens,
         output_tokens=cap,
         schema_tokens=shape.tokens,
