@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -18,6 +19,16 @@ from config.embedded import postgres, valkey
 from config.embedded.program import Program
 
 pytest_plugins = ["tests.fakes.fixtures"]
+
+# The same examples on every machine and day, however slow it is.
+hypothesis.settings.register_profile(
+    "debrief",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("debrief")
 
 _STARTED = pytest.StashKey[list["subprocess.Popen[bytes]"]]()
 

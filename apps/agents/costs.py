@@ -23,7 +23,7 @@ from .models import Agent, AgentVersion
 
 _SHORT_ANSWER, _LONG_ANSWER = 8, 40
 
-FRAME_TOKENS = 190
+FRAME_TOKENS = 220
 """Of what every request says besides: the task, its rules, the facts of the conversation."""
 SEEN = 200
 """As many of the latest conversations tell how long a transcript of this agent is."""

@@ -15,11 +15,9 @@ from apps.llm.services import correct_estimates
 from apps.llm.specs import TokenUsage
 
 from .models import AnalysisQuerySet, State
-from .prompts import constant_part
+from .prompts import FRAME_TOKENS, constant_part
 from .requesting import compiled
 
-#: Tokens that frame the messages of a request and name the facts of the conversation.
-FRAME_TOKENS = 40
 #: The range around the expected cost; estimates of tokens are held to ±15 % (quality S11).
 SPREAD = Decimal("0.15")
 #: Analyses that are enough to correct an estimate by.

@@ -25,6 +25,10 @@ CONTEXT_MARGIN = 0.05
 #: somebody says cannot pose as another message.
 _LINE_ENDS = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
+#: Tokens that frame the messages of a request, fence the transcript, and name the facts of the
+#: conversation.
+FRAME_TOKENS = 56
+
 #: Least room for a transcript that is worth asking about.
 LEAST_ROOM = 50
 
@@ -103,7 +107,7 @@ def build(
     fixed += schema_tokens
     head = _head(facts)
     lines = [message_line(m) for m in messages]
-    room = int(context_tokens * (1 - CONTEXT_MARGIN)) - output_tokens - fixed - 64
+    room = int(context_tokens * (1 - CONTEXT_MARGIN)) - output_tokens - fixed - 2 * FRAME_TOKENS
     body = "\n".join(lines)
     tokens = estimate_tokens(body)
     truncated = False
@@ -115,7 +119,7 @@ def build(
         body, read = excerpt.text, excerpt.messages
         tokens, truncated = estimate_tokens(body), True
     user = f"{head}\n<transcript {word}>\n{body}\n</transcript {word}>"
-    return Prompt(system, user, read, truncated, fixed + tokens + 32)
+    return Prompt(system, user, read, truncated, fixed + tokens + FRAME_TOKENS)
 
 
 @lru_cache(maxsize=512)

@@ -39,7 +39,9 @@ def test_the_parts_are_the_whole_and_near_what_is_sent() -> None:
 
 def test_the_frame_is_what_a_request_says_besides() -> None:
     content = content_of(draft(agent()))
-    prompt = build(content.document(), Facts("voice"), [], context_tokens=8000, output_tokens=100)
+    prompt = build(
+        content.document(), Facts("voice"), [], word="0", context_tokens=8000, output_tokens=100
+    )
     fields = sum(estimate_tokens(f"- {b.name}: {b.prompt}") for b in content.document().built_ins)
     assert pytest.approx(prompt.input_tokens - fields, rel=0.25) == FRAME_TOKENS
 

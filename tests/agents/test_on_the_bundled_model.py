@@ -101,7 +101,7 @@ def _request(address: str, original: dict[str, Any]) -> StructuredRequest:
     )
     config = ConfigDocument("voice", spec.name, (), json.loads(json.dumps(original)))
     context = {"context_tokens": spec.context_tokens, "output_tokens": 400}
-    prompt = build(config, Facts("voice"), CALL, **context)
+    prompt = build(config, Facts("voice"), CALL, word="4f1c09aa", **context)
     return StructuredRequest(
         model=spec,
         messages=(

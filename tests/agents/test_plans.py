@@ -3,6 +3,7 @@
 import pytest
 
 from apps.agents import plans, services
+from apps.agents.documents import PROMPT_REVISION
 from apps.agents.models import AnalysisConfig
 
 from .factories import ADA, TOPIC, agent, draft, with_fields
@@ -20,11 +21,11 @@ def test_what_nobody_saved_since_is_named_by_what_is_really_sent(
     assert before.config == draft(made).config
     known = AnalysisConfig.objects.count()
 
-    monkeypatch.setattr("apps.agents.plans.PROMPT_REVISION", 2)
+    monkeypatch.setattr("apps.agents.plans.PROMPT_REVISION", 99)
     after = plans.plans_for_routes([route])[route]
     assert after.config != before.config
     assert after.config.parsed() == after.document
-    assert (before.document.revision, after.document.revision) == (1, 2)
+    assert (before.document.revision, after.document.revision) == (PROMPT_REVISION, 99)
     assert after.document.own_fields() == before.document.own_fields()
     # A published version, whose row never changes, is named as truly; equal ones are one row.
     first = plans.plan_for_steps([("", published)])
