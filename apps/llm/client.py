@@ -15,18 +15,20 @@ from typing import TypeAlias
 import httpx2
 import openai
 
+from apps.llm.answer_text import is_refusal, only_object, parse_output, unwrapped
+from apps.llm.classification import classify
 from apps.llm.connections import Connections, MissingKeyError, NotRunningError, endpoint
 from apps.llm.errors import ErrorCode, PauseReason
-from apps.llm.faults import Fault, RetryPolicy, classify
+from apps.llm.faults import Fault, RetryPolicy
+from apps.llm.finish_reasons import Finish
+from apps.llm.key_masks import mask_keys
 from apps.llm.limits import Lane, Limits
 from apps.llm.replies import (
     FIRST_RUNG,
     Message,
-    NotAnAnswerError,
     Reply,
     Rung,
     estimated_usage,
-    parse_output,
     parse_reply,
     request_body,
 )
@@ -41,6 +43,8 @@ DOWN_AFTER = 5
 
 _IGNORED_AFTER = 3
 _QUOTED = 4_000
+_MESSAGE_LENGTH = 2_000
+_OPEN_KEYWORDS = ("additionalProperties", "patternProperties", "unevaluatedProperties")
 _JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
@@ -79,6 +83,10 @@ class StructuredAnswer:
     error_message: str = ""
     usage: TokenUsage = field(default_factory=TokenUsage)
     usage_estimated: bool = False
+    usage_note: str = ""
+    """How counts of the server that contradict themselves were read."""
+    rejected: bool = False
+    """The provider itself rejected what the model generated."""
     requests: int = 0
     latency_ms: int = 0
     provider_request_id: str = ""
@@ -108,6 +116,8 @@ class _Sent:
     request_id: str = ""
     seconds: float = 0.0
     requests: int = 1
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    """What failed attempts cost, where the server said so."""
 
 
 class LlmClient:
@@ -148,6 +158,7 @@ class LlmClient:
         """Send, and again after transient faults, within the bounds of the retry policy."""
         policy, known = self._retry, self.learned(request.model)
         waited = seconds = 0.0
+        spent = TokenUsage()
         for attempt in range(1, policy.attempts + 1):
             await self._limits.reserve(request.model, request.lane, tokens)
             sent = await self._gated(request, body)
@@ -157,6 +168,7 @@ class LlmClient:
             if isinstance(fault, Reply):
                 known.failures = 0
                 break
+            spent += fault.usage or TokenUsage()
             if not fault.transient:
                 break
             delay = policy.delay(attempt, fault)
@@ -165,6 +177,7 @@ class LlmClient:
                 sent.outcome = self._given_up(known, fault)
                 break
             await self._sleep(delay)
+        sent.usage = spent
         return sent
 
     def _given_up(self, known: _Learned, fault: Fault) -> Fault:
@@ -206,17 +219,16 @@ class LlmClient:
                 content=body,
                 options={"headers": _JSON_HEADERS, "timeout": request.timeout},
             )
-            reply = parse_reply(response.content)
+            outcome = parse_reply(response.content, request.schema.name)
         except MissingKeyError as error:
             return _Sent(Fault(ErrorCode.AUTH, str(error), pause=PauseReason.AUTH))
         except NotRunningError as error:
             down = PauseReason.PROVIDER_DOWN
             return _Sent(Fault(ErrorCode.CONNECTION, str(error), pause=down))
-        except NotAnAnswerError as error:
-            return _Sent(Fault(ErrorCode.PROVIDER_ERROR, str(error), transient=True))
         except (openai.APIError, AnswerTooLongError) as error:
             return _Sent(classify(error))
-        return _Sent(reply, response.headers.get("x-request-id") or reply.id)
+        request_id = response.headers.get("x-request-id", "")
+        return _Sent(outcome, request_id or (outcome.id if isinstance(outcome, Reply) else ""))
 
 
 class _Attempt:
@@ -229,10 +241,12 @@ class _Attempt:
         self.rung = self.known.rung
         if self.rung is Rung.STRICT and not request.schema.closed:
             self.rung = Rung.TOOL
+        self.fields = _fields(request)
         self.cap = request.max_output_tokens
         self.messages: tuple[Message, ...] = tuple(request.messages)
         self.usage = TokenUsage()
         self.estimated = False
+        self.usage_note = ""
         self.requests = 0
         self.request_id = ""
         self.seconds = 0.0
@@ -242,17 +256,21 @@ class _Attempt:
             self.tokens = max(sent, self.cap)  # as providers charge their limit
 
     async def run(self) -> StructuredAnswer:
-        reply, answer = await self.ask()
-        if reply is None:
-            return answer
-        if answer.error is not ErrorCode.INVALID_OUTPUT:
-            return answer
-        return await self.ask_again(reply, answer)
+        said, answer = await self.ask()
+        if said is not None and answer.error is ErrorCode.INVALID_OUTPUT:
+            answer = await self.ask_again(said, answer)
+        if answer.error is ErrorCode.INVALID_OUTPUT and is_refusal(answer.raw_text):
+            message = shorten(mask_keys(answer.raw_text), _MESSAGE_LENGTH)
+            return replace(answer, error=ErrorCode.REFUSAL, error_message=message)
+        return answer
 
-    async def ask(self) -> tuple[Reply | None, StructuredAnswer]:
-        """Down the rungs until the server takes one; a cut answer gets one larger cap."""
+    async def ask(self) -> tuple[str | None, StructuredAnswer]:
+        """Down the rungs until the server takes one; a cut answer gets one larger cap.
+
+        Returns what the model said, too, where it said anything.
+        """
         grown = False
-        cut: tuple[Reply, StructuredAnswer] | None = None
+        cut: tuple[str, StructuredAnswer] | None = None
         while True:
             outcome = await self.send()
             if isinstance(outcome, Fault):
@@ -260,25 +278,28 @@ class _Attempt:
                     continue
                 if cut is not None and not outcome.transient and outcome.pause is None:
                     return cut
-                return None, self.failed(outcome)
+                return outcome.failed_text if outcome.asks_again else None, self.failed(outcome)
             answer = self.judge(outcome)
             if answer.error is ErrorCode.LENGTH and not grown and self.grow():
-                grown, cut = True, (outcome, answer)
+                grown, cut = True, (outcome.text, answer)
                 continue
-            return outcome, answer
+            if answer.output is not None and self.rung is self.known.rung:
+                self.known.ignored = 0
+            return outcome.text, answer
 
-    async def ask_again(self, reply: Reply, first: StructuredAnswer) -> StructuredAnswer:
+    async def ask_again(self, said: str, first: StructuredAnswer) -> StructuredAnswer:
         """The one re-ask, with the validator's message; then the first answer's failure stands.
 
         A server that answered prose has ignored how it was asked: it is asked in words instead.
         """
-        prose = isinstance(parse_output(reply.text), str)
+        prose = said.strip() != "" and not first.rejected and isinstance(parse_output(said), str)
         asked = self.rung
         if prose:
             self.rung = Rung.JSON
+        quoted = [Message(role="assistant", content=shorten(said, _QUOTED))] if said else []
         self.messages = (
             *self.messages,
-            Message(role="assistant", content=shorten(reply.text, _QUOTED)),
+            *quoted,
             Message(
                 role="user",
                 content=f"That answer cannot be used. {first.error_message}\n"
@@ -312,24 +333,30 @@ class _Attempt:
         self.requests += sent.requests
         self.seconds += sent.seconds
         self.request_id = sent.request_id or self.request_id
+        self.usage += sent.usage
         if isinstance(outcome, Reply):
-            used = outcome.usage
-            if used is None:
-                self.estimated = True
-                used = estimated_usage(self.request.model, self.messages, outcome.text)
-            self.usage += used
+            self.count(outcome)
         return outcome
+
+    def count(self, reply: Reply) -> None:
+        """Add what a reply cost; what its server does not say is estimated."""
+        report = reply.usage
+        self.estimated = self.estimated or not report.is_complete
+        self.usage_note = report.note or self.usage_note
+        text = reply.text or reply.reasoning
+        self.usage += report.filled(estimated_usage(self.request.model, self.messages, text))
 
     def adapt(self, fault: Fault) -> bool:
         """Learn from a refusal; whether it is worth asking again in another way."""
         known, said = self.known, f"{fault.parameter} {fault.message}"
+        learned = False
         if fault.status in (400, 422):
             if known.cap_name in said and known.cap_name == "max_completion_tokens":
-                known.cap_name = "max_tokens"
-                return True
+                known.cap_name, learned = "max_tokens", True
             if known.cache_key and "prompt_cache_key" in said:
-                known.cache_key = False
-                return True
+                known.cache_key, learned = False, True
+        if learned:
+            return True
         if not fault.refuses_mode or self.rung is Rung.JSON:
             return False
         self.rung = Rung(self.rung + 1)
@@ -346,33 +373,65 @@ class _Attempt:
 
     def judge(self, reply: Reply) -> StructuredAnswer:
         """A reply, held against what was asked. Nothing is ever repaired."""
-        if reply.refusal:
-            return self.error(ErrorCode.REFUSAL, reply.refusal, reply.refusal)
-        if reply.finish_reason == "content_filter":
-            return self.error(ErrorCode.CONTENT_FILTER, ErrorCode.CONTENT_FILTER.label, reply.text)
-        if reply.finish_reason == "length":
-            message = f"The answer was cut after {self.cap:,} tokens."
-            return self.error(ErrorCode.LENGTH, message, reply.text)
-        if not reply.text.strip():
-            return self.error(ErrorCode.EMPTY_OUTPUT, ErrorCode.EMPTY_OUTPUT.label, "")
-        value = parse_output(reply.text)
+        said = reply.text
+        match reply.finish:
+            case _ if reply.refusal:
+                return self.error(ErrorCode.REFUSAL, reply.refusal, reply.refusal)
+            case Finish.REFUSAL:
+                return self.error(ErrorCode.REFUSAL, said or ErrorCode.REFUSAL.label, said)
+            case Finish.FILTER:
+                return self.error(ErrorCode.CONTENT_FILTER, ErrorCode.CONTENT_FILTER.label, said)
+            case Finish.LENGTH:
+                message = f"The answer was cut after {self.cap:,} tokens."
+                return self.error(ErrorCode.LENGTH, message, said)
+            case Finish.GENERATION if not said.strip():
+                message = "The model called its tool in a form that the provider could not read."
+                return self.error(ErrorCode.INVALID_OUTPUT, message, "", rejected=True)
+        if not said.strip():
+            return self.from_reasoning(reply)
+        value = parse_output(said)
         if isinstance(value, str):
-            return self.error(ErrorCode.INVALID_OUTPUT, value, reply.text)
-        verdict: Verdict = checker(self.request.original_schema).examine(value)
+            return self.error(ErrorCode.INVALID_OUTPUT, value, said)
+        return self.examine(value, said)
+
+    def from_reasoning(self, reply: Reply) -> StructuredAnswer:
+        """The answer of a server that files it under the model's thoughts.
+
+        Only where the thoughts are the answer and nothing else, and it fits: what a model drafts
+        while it thinks is not its answer.
+        """
+        value = only_object(reply.reasoning)
+        answer = self.examine(value, reply.reasoning) if value else None
+        if answer is not None and answer.error is None:
+            return answer
+        return self.error(ErrorCode.EMPTY_OUTPUT, ErrorCode.EMPTY_OUTPUT.label, "")
+
+    def examine(self, value: dict[str, object], said: str) -> StructuredAnswer:
+        """An object, held against the operator's schema."""
+        answer = unwrapped(value, self.fields)
+        if answer is None:
+            message = _none_of_the_fields(value)
+            return self.error(ErrorCode.INVALID_OUTPUT, message, said)
+        verdict: Verdict = checker(self.request.original_schema).examine(answer)
         if verdict.problems:
-            return self.error(ErrorCode.INVALID_OUTPUT, "; ".join(verdict.problems), reply.text)
+            return self.error(ErrorCode.INVALID_OUTPUT, "; ".join(verdict.problems), said)
         return self.finished(
             StructuredAnswer(
                 output=verdict.output,
                 missing_required=verdict.missing_required,
-                raw_text=shorten(reply.text),
+                raw_text=shorten(said),
             )
         )
 
-    def error(self, code: ErrorCode, message: str, raw: str) -> StructuredAnswer:
+    def error(
+        self, code: ErrorCode, message: str, raw: str, *, rejected: bool = False
+    ) -> StructuredAnswer:
         return self.finished(
             StructuredAnswer(
-                error=code, error_message=shorten(message, 2_000), raw_text=shorten(raw)
+                error=code,
+                error_message=shorten(mask_keys(message), _MESSAGE_LENGTH),
+                raw_text=shorten(raw),
+                rejected=rejected,
             )
         )
 
@@ -381,7 +440,9 @@ class _Attempt:
         return self.finished(
             StructuredAnswer(
                 error=code,
-                error_message=fault.message,
+                error_message=mask_keys(fault.message),
+                raw_text=shorten(fault.failed_text),
+                rejected=fault.asks_again,
                 pause=fault.pause,
                 retry_after=fault.retry_after,
             )
@@ -393,7 +454,21 @@ class _Attempt:
             answer,
             usage=self.usage,
             usage_estimated=self.estimated,
+            usage_note=self.usage_note,
             requests=self.requests,
             latency_ms=round(self.seconds * 1_000),
             provider_request_id=self.request_id,
         )
+
+
+def _fields(request: StructuredRequest) -> frozenset[str] | None:
+    """The names that an answer may have; ``None`` where the schema allows any."""
+    if any(request.original_schema.get(key) for key in _OPEN_KEYWORDS):
+        return None
+    properties = request.schema.schema.get("properties")
+    return frozenset(properties) if isinstance(properties, Mapping) else None
+
+
+def _none_of_the_fields(value: Mapping[str, object]) -> str:
+    names = ", ".join(f"“{name[:60]}”" for name in list(value)[:5])
+    return f"The answer has none of the fields that were asked for, only {names}."

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TypedDict
 
-from apps.llm.numbers import parse_float, parse_int
+from apps.llm.carriers import carried
+from apps.llm.classification import fault_of
+from apps.llm.error_bodies import read_body
+from apps.llm.errors import ErrorCode
+from apps.llm.event_streams import joined_events
+from apps.llm.faults import Fault
+from apps.llm.finish_reasons import Finish, finish_of
+from apps.llm.key_masks import mask_keys
 from apps.llm.schema import CompiledSchema
 from apps.llm.specs import ModelSpec, StructuredMode, TokenUsage
-from apps.llm.text import sanitise, sanitise_json
+from apps.llm.text import sanitise, shorten
 from apps.llm.tokens import estimate_messages, estimate_tokens
-
-_SUSPECT = re.compile(r"\\u0000|\\u[dD][89a-fA-F]|[\ud800-\udfff]")
-_FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*)\n\s*```\s*\Z", re.DOTALL)
+from apps.llm.usage_reports import UsageReport, read_usage
 
 
 class Message(TypedDict):
@@ -47,14 +51,11 @@ class Reply:
     """What a server answered with status 200."""
 
     text: str
-    finish_reason: str
-    refusal: str
-    usage: TokenUsage | None
-    id: str
-
-
-class NotAnAnswerError(ValueError):
-    """The body of a 200 is not a chat completion."""
+    finish: Finish = Finish.DONE
+    refusal: str = ""
+    reasoning: str = ""
+    usage: UsageReport = field(default_factory=UsageReport)
+    id: str = ""
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
@@ -88,42 +89,96 @@ def request_body(  # noqa: PLR0917  # one call site; all are parts of one body
     return b'%s,%s,"messages":%s}' % (_encode(head)[:-1], shape, _encode(listed))
 
 
-def parse_reply(body: bytes) -> Reply:
-    """The first choice of a chat completion. Raises ``NotAnAnswerError``."""
-    try:
-        value = json.loads(body)
-        choice = value["choices"][0]
-        message = choice["message"]
-        calls = message.get("tool_calls")
-        text = calls[0]["function"]["arguments"] if calls else message.get("content")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise NotAnAnswerError("The server's answer is not a chat completion.") from None
+def parse_reply(content: bytes, tool_name: str = "analysis") -> Reply | Fault:
+    """Return the answer in the body of a 200, or the fault that it carries instead."""
+    value = _decoded(content)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, Mapping):
+        return _not_an_answer(content)
+    found = carried(value, tool_name)
+    answered = found is not None and bool(found.text.strip() or found.refusal)
+    finish = finish_of(found.reason) if found else Finish.DONE
+    report = read_usage(value, has_text=answered)
+    if (error := _error_in(value)) is not None and (not answered or finish is Finish.BROKEN):
+        return _paid(fault_of(200, error), report)
+    if found is None:
+        return _not_an_answer(content)
+    if finish is Finish.BROKEN or (finish is Finish.VAGUE and not answered):
+        message = f"The provider ended the answer early: {mask_keys(str(found.reason))[:100]}."
+        return _paid(Fault(ErrorCode.PROVIDER_ERROR, message, transient=True), report)
     return Reply(
-        text=text if isinstance(text, str) else "",
-        finish_reason=str(choice.get("finish_reason") or ""),
-        refusal=str(message.get("refusal") or ""),
-        usage=_usage(value.get("usage")),
-        id=str(value.get("id") or ""),
+        text=found.text,
+        finish=finish,
+        refusal=found.refusal,
+        reasoning=found.reasoning,
+        usage=report,
+        id=str(value.get("id") or value.get("responseId") or ""),
     )
 
 
-def _usage(value: object) -> TokenUsage | None:
-    """Token counts, or ``None`` where the server reports none that can be true."""
-    if not isinstance(value, Mapping):
-        return None
-    sent = _count(value.get("prompt_tokens"))
-    received = _count(value.get("completion_tokens"))
-    if sent is None or received is None:
-        return None
-    details = value.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
-    return TokenUsage(sent, cached if cached is not None and cached <= sent else 0, received)
-
-
-def _count(value: object) -> int | None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
+def _decoded(content: bytes) -> object:
+    """Return the JSON of a body; an event stream is put together as if it had not been one."""
+    text = content.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    if text.startswith(("data:", "event:", ":", "id:")):
+        return joined_events(text)
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
         return None
     return value
+
+
+_ERROR_KEYS = ("error", "errors", "detail", "base_resp", "promptFeedback", "prompt_feedback")
+
+
+def _error_in(value: Mapping[str, object]) -> object | None:
+    """Return what of a reply tells of an error; ``None`` where nothing does."""
+    choices = value.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    if isinstance(first, Mapping) and _tells(first.get("error")):
+        return {"error": first["error"]}
+    if any(_tells(value.get(key)) for key in _ERROR_KEYS) or _is_failure(value):
+        return {key: item for key, item in value.items() if key not in _ANSWER_KEYS}
+    return None
+
+
+_ANSWER_KEYS = frozenset(("choices", "candidates", "output", "content", "data", "response"))
+
+
+def _tells(error: object) -> bool:
+    """Return whether an error is one: some servers send an empty one with every success."""
+    if isinstance(error, Mapping):
+        state = error.get("status_code", error.get("code"))
+        if state in {0, "0", "success", "ok"}:
+            return False
+        return any(bool(item) for item in error.values())
+    return bool(error) and error is not True
+
+
+def _is_failure(value: Mapping[str, object]) -> bool:
+    """Return whether a reply without an error key says that it is none."""
+    if value.get("success") is False or value.get("object") == "error":
+        return True
+    if value.get("type") == "error" or value.get("status") in {"error", "failed"}:
+        return True
+    code = value.get("code", value.get("status_code"))
+    message = value.get("message", value.get("msg"))
+    return bool(code) and code not in {0, 200, "0", "200", "success"} and isinstance(message, str)
+
+
+def _not_an_answer(content: bytes) -> Fault:
+    """Return the fault of a 200 that is no chat completion, with what it says instead."""
+    message = "The server's answer is not a chat completion."
+    text = content[:2_000].decode("utf-8", "replace").lstrip()
+    said = read_body(text).message if text[:1] not in {"", "{", "["} else ""
+    message = f"{message} It says: {shorten(said, 300)}" if said else message
+    return Fault(ErrorCode.PROVIDER_ERROR, message, transient=True)
+
+
+def _paid(fault: Fault, report: UsageReport) -> Fault:
+    """Return the fault with what its request cost, where the server says so."""
+    return replace(fault, usage=report.filled(TokenUsage())) if report.is_complete else fault
 
 
 def estimated_usage(model: ModelSpec, messages: Sequence[Message], reply_text: str) -> TokenUsage:
@@ -131,35 +186,3 @@ def estimated_usage(model: ModelSpec, messages: Sequence[Message], reply_text: s
     sent = estimate_messages(*(message["content"] for message in messages))
     factor = model.token_correction
     return TokenUsage(round(sent * factor), 0, round(estimate_tokens(reply_text) * factor))
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(
-    parse_constant=_refuse_constant, parse_int=parse_int, parse_float=parse_float
-)
-
-
-def parse_output(text: str) -> dict[str, object] | str:
-    """The JSON object in an answer, or a sentence about why there is none.
-
-    Only a code fence around the whole is taken off; nothing is repaired. What PostgreSQL cannot
-    hold (U+0000, lone surrogates) is taken out of the values.
-    """
-    if fenced := _FENCE.match(text):
-        text = fenced[1]
-    try:
-        value = _DECODER.decode(text)
-        if isinstance(value, dict) and _SUSPECT.search(text):
-            value = sanitise_json(value)
-    except json.JSONDecodeError as error:
-        return f"The answer is not JSON: {error}."
-    except RecursionError:
-        return "The answer is nested too deeply."
-    except ValueError as error:
-        return f"The answer is not JSON: {error}."
-    if not isinstance(value, dict):
-        return f"The answer must be a JSON object, not {type(value).__name__}."
-    return value

@@ -32,6 +32,14 @@ class FakeLLM:
         """What every request meets from now on."""
         self._control({"always": kind})
 
+    def raw(self, *answers: dict[str, Any]) -> None:
+        """What the next requests are sent, as it is: ``{"status", "body", "headers"}`` each."""
+        self._control({"raw": list(answers)})
+
+    def raw_always(self, answer: dict[str, Any]) -> None:
+        """What every request is sent from now on."""
+        self._control({"raw_always": answer})
+
     def reset(self) -> None:
         """Forget what was seen and behave well."""
         self._control({"reset": True})

@@ -12,6 +12,8 @@ tokens for a beginning that it has seen before.
 ``latency``      seconds before each answer; ``jitter`` adds up to that share at random
 ``script``       a list of behaviours, one for each of the next requests
 ``always``       the behaviour of all others ("ok")
+``raw``          a list of {status, body, headers}, sent as they are to the next requests
+``raw_always``   one of these for all others
 ``probability``  {behaviour: share}, with ``seed``
 ``models``       {model name: behaviour}
 ``quota_after``  requests after which the account is empty
@@ -55,8 +57,12 @@ _CREATED = 1_750_000_000
 SETTINGS: dict[str, Callable[[Any], Any]] = {
     "script": deque,
     "refuse": set,
+    "raw": deque,
     **dict.fromkeys(
-        ("latency", "jitter", "always", "probability", "models", "quota_after", "key", "tokenizer"),
+        (
+            *("latency", "jitter", "always", "probability", "models", "quota_after", "key"),
+            *("tokenizer", "raw_always"),
+        ),
         lambda value: value,
     ),
 }
@@ -74,6 +80,8 @@ class State:
         self.jitter = 0.0
         self.script: deque[str] = deque()
         self.always = "ok"
+        self.raw: deque[dict[str, Any]] = deque()
+        self.raw_always: dict[str, Any] | None = None
         self.probability: dict[str, float] = {}
         self.models: dict[str, str] = {}
         self.quota_after: int | None = None
@@ -205,6 +213,8 @@ class Server:
             await asyncio.sleep(state.latency * (1 + state.jitter * state.random.random()))
         if state.key and request.headers.get("Authorization") != f"Bearer {state.key}":
             return _error(*behaviours.ERRORS["401"])
+        if raw := state.raw.popleft() if state.raw else state.raw_always:
+            return _raw(raw)
         if kind == "429_retry_after":
             headers = {"Retry-After": argument or "1"}
             return _error(*behaviours.ERRORS["429"], headers=headers)
@@ -381,6 +391,15 @@ async def _stream(
     except ConnectionError:
         pass
     return response
+
+
+def _raw(answer: dict[str, Any]) -> web.Response:
+    """An answer as it is told, with a body of text or of JSON."""
+    body, headers = answer["body"], answer.get("headers")
+    text = body if isinstance(body, str) else json.dumps(body)
+    kind = "text/plain" if isinstance(body, str) else "application/json"
+    status = answer.get("status", 200)
+    return web.Response(body=text.encode(), status=status, content_type=kind, headers=headers)
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

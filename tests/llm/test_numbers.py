@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from apps.llm.answer_text import parse_output
 from apps.llm.numbers import TOO_LARGE, holds_too_large, is_multiple
-from apps.llm.replies import parse_output
 
 LARGE = {
     "digits and .0": "1" + "0" * 400 + ".0",

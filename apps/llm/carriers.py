@@ -1,0 +1,172 @@
+"""Find the answer in a reply: in text, parts, a tool call, or whatever a server puts it in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+_THOUGHTS = frozenset(("thinking", "reasoning", "redacted_thinking", "thought"))
+_CALL_LISTS = ("tool_calls", "toolCalls")
+_ARGUMENTS = ("arguments", "input", "parameters", "args")
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a reply holds. ``reasoning`` is what the model thought, apart from its answer."""
+
+    text: str = ""
+    refusal: str = ""
+    reasoning: str = ""
+    reason: object = None
+    """Why the answer ended, in the server's words."""
+
+
+def carried(reply: Mapping[str, object], tool_name: str) -> Carried | None:
+    """Return what a reply's first choice with an answer holds; ``None`` where it has no choice."""
+    found = [
+        _read(message, reason, tool_name)
+        for message, reason in _choices(reply)
+        if message or reason
+    ]
+    if not found:
+        return None
+    return next((each for each in found if each.text.strip() or each.refusal), found[0])
+
+
+def _choices(reply: Mapping[str, object]) -> Iterator[tuple[Mapping[str, object], object]]:
+    """Yield each message of a reply and why it ended, whichever protocol the server speaks."""
+    for choice in _objects(reply.get("choices")):
+        message = choice.get("message") or choice.get("delta")
+        if not isinstance(message, Mapping):
+            message = {"content": choice.get("text") or message}
+        yield message, choice.get("finish_reason") or choice.get("native_finish_reason")
+    for candidate in _objects(reply.get("candidates")):
+        content = candidate.get("content")
+        yield (content if isinstance(content, Mapping) else {}), candidate.get("finishReason")
+    if isinstance(message := reply.get("message"), Mapping) and "content" in message:
+        yield message, reply.get("done_reason")
+    if isinstance(reply.get("content"), list) and "stop_reason" in reply:
+        yield {"content": reply["content"]}, reply.get("stop_reason")
+    if isinstance(output := reply.get("output"), list):
+        incomplete = reply.get("incomplete_details")
+        reason = incomplete.get("reason") if isinstance(incomplete, Mapping) else None
+        yield {"content": [part for item in _objects(output) for part in _flattened(item)]}, reason
+
+
+def _flattened(item: Mapping[str, object]) -> list[object]:
+    content = item.get("content")
+    return list(content) if isinstance(content, list) else [item]
+
+
+def _objects(value: object) -> list[Mapping[str, object]]:
+    if isinstance(value, Mapping):
+        return [value]
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _read(message: Mapping[str, object], reason: object, tool_name: str) -> Carried:
+    parts = _Parts(message.get("content") or message.get("parts"))
+    calls = [*_calls(message), *parts.calls]
+    named = [arguments for name, arguments in calls if _is_named(name, tool_name)]
+    texts = [*named, parts.text, *(arguments for _, arguments in calls), _text(message, "parsed")]
+    reasoning = next((text for key in _REASONING if (text := _text(message, key))), parts.thoughts)
+    refusal = message.get("refusal")
+    return Carried(
+        next((text for text in texts if text.strip()), ""),
+        refusal if isinstance(refusal, str) else parts.refusal,
+        reasoning,
+        reason,
+    )
+
+
+def _text(message: Mapping[str, object], key: str) -> str:
+    """Return a text, or an object as JSON."""
+    value = message.get(key)
+    return value if isinstance(value, str) else _json(value) if isinstance(value, dict) else ""
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_named(name: str, tool_name: str) -> bool:
+    """Return whether a call is of our tool; some servers put a prefix or a number to its name."""
+    return name.rpartition(".")[2].partition(":")[0].strip().lower() == tool_name.lower()
+
+
+def _calls(message: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return name and arguments of every call in a message."""
+    listed = [call for key in _CALL_LISTS for call in _objects(message.get(key))]
+    listed += _objects(message.get("function_call"))
+    return [_call(call) for call in listed]
+
+
+def _call(call: Mapping[str, object]) -> tuple[str, str]:
+    inner = call.get("function") or call.get("functionCall") or call.get("custom")
+    function = inner if isinstance(inner, Mapping) else call
+    arguments = next((text for key in _ARGUMENTS if (text := _text(function, key))), "")
+    return str(function.get("name") or ""), arguments
+
+
+class _Parts:
+    """The content of a message: a text, an object, or a list of parts of many types."""
+
+    def __init__(self, content: object) -> None:
+        self.text = ""
+        self.thoughts = ""
+        self.refusal = ""
+        self.calls: list[tuple[str, str]] = []
+        if isinstance(content, Mapping) and not self._is_part(content):
+            self.text = _json(content)
+        else:
+            for part in content if isinstance(content, list) else [content]:
+                self._take(part)
+
+    @staticmethod
+    def _is_part(value: Mapping[str, object]) -> bool:
+        return "parts" in value or (
+            isinstance(value.get("type"), str) and ("text" in value or "content" in value)
+        )
+
+    def _take(self, part: object) -> None:
+        if isinstance(part, str):
+            self.text += part
+            return
+        if not isinstance(part, Mapping):
+            return
+        kind = part.get("type")
+        if kind in _THOUGHTS or part.get("thought") is True:
+            self.thoughts += _thought(part)
+        elif kind == "refusal":
+            self.refusal += str(part.get("refusal") or part.get("text") or "")
+        elif any(key in part for key in ("functionCall", "function")) or (
+            "name" in part and any(key in part for key in _ARGUMENTS)
+        ):
+            self.calls.append(_call(part))
+        else:
+            self._take_text(part)
+
+    def _take_text(self, part: Mapping[str, object]) -> None:
+        if isinstance(nested := part.get("parts"), list):
+            for each in nested:
+                self._take(each)
+            return
+        value = next((part[key] for key in ("text", "content", "json") if part.get(key)), None)
+        if isinstance(value, Mapping) and isinstance(value.get("value"), str):
+            value = value["value"]
+        if isinstance(value, str):
+            self.text += value
+        elif isinstance(value, dict):
+            self.text += _json(value)
+
+
+def _thought(part: Mapping[str, object]) -> str:
+    for key in ("thinking", "reasoning", "text"):
+        value = part.get(key)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, list):
+            return "".join(str(item.get("text") or "") for item in _objects(value))
+    return ""
