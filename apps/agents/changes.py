@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
 
 from apps.llm.schema import Problem
 from apps.llm.schema import problems as schema_problems
@@ -17,6 +16,7 @@ from apps.llm.schema.json_text import locate
 from .builtins import categories
 from .contents import Content, Json, canonical_editor, plain_number
 from .documents import Columns, default_columns
+from .edits import same_schema
 
 MAX_PROMPT = 100_000
 """Characters of one prompt. A page of text has 3,000."""
@@ -134,25 +134,6 @@ def merge(content: Content, changes: object) -> tuple[Content, list[Fault]]:
     return merged, _located(_whole_faults(merged, chosen), changes)
 
 
-def only_mine(changes: Mapping[str, Any], base: Mapping[str, Any]) -> Json:
-    """Of a whole form, what its author changed since ``base``, the draft it was filled from.
-
-    So an editor who saves on top of somebody else's save puts back nothing but their own words.
-    """
-    kept: Json = {}
-    for name, value in changes.items():
-        was = base.get(name)
-        if name == "schema":
-            if not same_schema(value, was):
-                kept[name] = value
-        elif isinstance(value, Mapping) and isinstance(was, Mapping):
-            if inner := only_mine(value, was):
-                kept[name] = inner
-        elif _line_ends(value) != was:
-            kept[name] = value
-    return kept
-
-
 def show(value: object) -> str:
     """A refused value as a person would recognise it, short."""
     if value is None:
@@ -233,33 +214,6 @@ def _keep_form(schema: Json, before: Json) -> Json:
     The order of the fields does mean something, and counts.
     """
     return before if same_schema(schema, before) else schema
-
-
-def same_schema(given: object, before: object) -> bool:
-    """Whether two schemas, as text or value, say the same in the same order of fields."""
-    if isinstance(given, str):
-        try:
-            given = json.loads(given)
-        except (ValueError, RecursionError):
-            return False
-    if not isinstance(given, dict) or not isinstance(before, dict):
-        return False
-    # As text, because in Python 1 equals true.
-    same = json.dumps(given, sort_keys=True) == json.dumps(before, sort_keys=True)
-    return same and list(_field_order(given)) == list(_field_order(before))
-
-
-def _field_order(node: object) -> Iterator[str]:
-    """The names of all fields in their order, nested ones included."""
-    if isinstance(node, list):
-        for item in node:
-            yield from _field_order(item)
-    elif isinstance(node, dict):
-        properties = node.get("properties")
-        if isinstance(properties, dict):
-            yield from properties
-        for key in sorted(node):
-            yield from _field_order(node[key])
 
 
 def _read_post_analysis(reader: _Reader, given: object) -> Json:
@@ -383,9 +337,3 @@ def _number(value: object) -> Decimal | None:
         return None
     number = Decimal(str(value))
     return number if number.is_finite() else None
-
-
-def _line_ends(value: object) -> object:
-    if isinstance(value, str):
-        return value.replace("\r\n", "\n").replace("\r", "\n")
-    return value

@@ -103,7 +103,6 @@ class StartForm(forms.Form):
     )
     how = forms.ChoiceField(choices=[("merge", "Merge"), ("replace", "Replace")], required=False)
     prompt = forms.BooleanField(required=False)
-    save_count = forms.IntegerField(min_value=0, max_value=2**31, required=False)
 
 
 class RenameForm(forms.Form):
@@ -128,12 +127,16 @@ class PublishForm(forms.Form):
 
 
 class StampForm(forms.Form):
-    """Which state of which draft a page was filled from, and which one its author has seen."""
+    """The state of a draft that a page was filled from, and so its document with it."""
 
-    version = forms.IntegerField(min_value=0, max_value=2**31)
     base_version = forms.IntegerField(min_value=0, max_value=2**31)
     base = forms.IntegerField(min_value=0, max_value=2**31)
-    save_count = forms.IntegerField(min_value=0, max_value=2**31)
+
+    @property
+    def stamp(self) -> tuple[int, int] | None:
+        """The number of the draft and of its save; None where the page names none."""
+        values = self.cleaned_data if self.is_valid() else None
+        return (values["base_version"], values["base"]) if values else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@
   // Everything but the stamp. The builder writes its field from script, without any event.
   const snapshot = (area) => {
     const data = new FormData(area);
-    for (const name of ["csrfmiddlewaretoken", "version", "save_count", "base_version", "base", "base_schema", "mode"]) data.delete(name);
+    for (const name of ["csrfmiddlewaretoken", "base_version", "base", "base_schema", "mode"]) data.delete(name);
     return JSON.stringify([...data]);
   };
   let clean = "";
@@ -26,20 +26,45 @@
   }
   window.addEventListener("beforeunload", (event) => { look(); if (!clear && document.body.hasAttribute("data-unsaved")) event.preventDefault(); });
   document.addEventListener("submit", (event) => { if (event.target.matches("form[data-draft]") && !window.htmx) clear = true; });
-  document.addEventListener("htmx:beforeRequest", (event) => { if (event.detail.elt.matches("form[data-draft]")) { sent = typed; event.detail.elt.pending = snapshot(event.detail.elt); } });
+  document.addEventListener("htmx:beforeRequest", (event) => { if (event.detail.elt.matches("form[data-draft]")) { sent = typed; event.detail.elt.pending = snapshot(event.detail.elt); event.detail.elt.sentData = new FormData(event.detail.elt); } });
+
+  // A whole form as the answer brings a document and its stamp, which belong together. What was
+  // typed while it was under way is carried over; where the answer changes the same control, the
+  // form stays as it is, stamp and all, and the next save compares the two.
+  let carried = null;
+  const same = (a, b) => a.length === b.length && a.every((value, index) => value === b[index]);
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const area = event.detail.target;
+    if (!area.matches?.("form[data-draft]") || event.detail.requestConfig?.elt !== area || sent === typed) return;
+    const fresh = new DOMParser().parseFromString(event.detail.serverResponse, "text/html").querySelector("form[data-draft]");
+    if (!fresh) return;
+    const [then, now, next] = [area.sentData, new FormData(area), new FormData(fresh)];
+    const names = [...new Set([...then.keys(), ...now.keys()])].filter((name) => !same(then.getAll(name), now.getAll(name)));
+    if (names.every((name) => same(then.getAll(name), next.getAll(name)))) carried = names.map((name) => [name, now.getAll(name)]);
+    else {
+      event.detail.shouldSwap = false;
+      document.dispatchEvent(new CustomEvent("toast", { detail: { text: "Saved. What you typed in the meantime isn’t saved yet: save again.", kind: "warn" } }));
+    }
+  });
+  const carry = () => {
+    for (const [name, values] of carried ?? []) {
+      for (const control of form().querySelectorAll(`[name="${CSS.escape(name)}"]`)) {
+        if (control.matches("[type=checkbox], [type=radio]")) control.checked = values.includes(control.value); else control.value = values[0] ?? "";
+      }
+    }
+    carried = null;
+    look();
+  };
 
   document.addEventListener("draft:saved", () => {
     const area = form();
     if (!area) return;
     area.removeAttribute("data-dirty");
-    for (const now of area.querySelectorAll("[data-select]")) {
-      const select = area.elements[now.dataset.select];
-      if (select && sent === typed) select.value = now.dataset.value;
-    }
-    clean = sent === typed ? snapshot(area) : area.pending ?? clean;
+    if (area.pending === undefined) return; // a new form, which knows by itself what is clean
+    clean = sent === typed ? snapshot(area) : area.pending;
     look();
   });
-  document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.matches?.("form[data-draft]") || event.detail.elt?.matches?.("form[data-draft]")) { lines(); watch(); setTimeout(begin, 0); mended(); } });
+  document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.matches?.("form[data-draft]") || event.detail.elt?.matches?.("form[data-draft]")) { lines(); dim(); watch(); setTimeout(() => { begin(); carry(); }, 0); mended(); } });
   document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.id === "advice") lines(); });
   // After a mend the focus is where it was made: the builder draws its rows a moment later.
   const mended = () => {
@@ -82,11 +107,11 @@
 
   // ---- The conflict dialog
   document.addEventListener("click", (event) => {
-    if (event.target.closest("[data-discard]")) { clear = true; return; }
-    const keep = event.target.closest("[data-keep-mine]");
-    if (!keep) return;
-    form().elements.save_count.value = keep.dataset.keepMine;
-    form().elements.version.value = keep.dataset.version;
+    if (event.target.closest("[data-discard]")) clear = true;
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const keep = event.detail.elt;
+    if (!keep.matches("[data-keep-mine]") || !event.detail.successful) return;
     keep.closest("dialog").close();
     form().querySelector(".save-bar [type=submit]")?.focus();
   });

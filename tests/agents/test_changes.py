@@ -1,6 +1,5 @@
 """What blocks a save, each with its place and a sentence (product 1.4)."""
 
-import json
 import time
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.agents.changes import Fault, merge, only_mine
+from apps.agents.changes import Fault, merge
 from apps.agents.contents import Content, canonical_editor
 from apps.agents.documents import default_columns
 
@@ -204,21 +203,3 @@ def test_a_whole_draft_merged_into_itself_is_itself() -> None:
     merged, faults = merge(whole, whole.as_draft())
     assert not faults
     assert merged.same_as(whole)
-
-
-def test_of_a_form_only_what_was_edited_is_a_change() -> None:
-    base = content().as_draft()
-    form = json.loads(json.dumps(base))
-    assert only_mine(form, base) == {}
-    form["analysis"]["instructions"] = "Mine."
-    form["analysis"]["schema"] = json.dumps(base["analysis"]["schema"], indent=4)
-    form["columns"]["summary"] = ""
-    assert only_mine(form, base) == {
-        "analysis": {"instructions": "Mine."},
-        "columns": {"summary": ""},
-    }
-
-
-def test_line_ends_of_a_browser_are_no_change() -> None:
-    base = {"analysis": {"instructions": "a\nb"}}
-    assert only_mine({"analysis": {"instructions": "a\r\nb"}}, base) == {}

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from apps.accounts.models import Role, User
@@ -97,6 +97,72 @@ def test_the_second_editor_keeps_their_words_on_top(page: Page, made: Agent) -> 
     document = draft(made).config.parsed()
     assert document.instructions == ("Ada's.",)
     assert document.built_ins[0].prompt == "Five words."
+
+
+def test_a_merged_form_shows_what_it_will_be_compared_with(page: Page, made: Agent) -> None:
+    """A saves X. B edits Y, puts it on top, then edits Z: no dialog, and A's X is still there."""
+    open_tab(page, made, "prompts/")
+    services.save_draft(agent=made, changes={"analysis": {"instructions": "Ada's."}}, by=ADA)
+    page.fill("#call_summary-prompt", "Five words.")
+    page.keyboard.press("Control+s")
+    page.locator("#dialog").get_by_text("Keep editing, mine on top").press("Enter")
+    expect(page.locator("#dialog")).to_be_hidden()
+    expect(page.locator("#instructions")).to_have_value("Ada's.")
+    expect(page.locator("#call_summary-prompt")).to_have_value("Five words.")
+    expect(page.locator("#merged")).to_contain_text("Ada")
+    expect(page.get_by_role("button", name="Save draft")).to_be_focused()
+    assert is_unsaved(page)
+    page.keyboard.press("Enter")
+    expect(page.locator("#save-state")).to_contain_text("Saved")
+    assert not is_unsaved(page)
+
+    page.fill("#user_sentiment-prompt", "How did they feel?")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#draft-bar")).to_contain_text("by Ed")
+    expect(page.locator("body:not([data-unsaved])")).to_be_attached()
+    expect(page.locator("#dialog")).to_be_hidden()
+    document = services.draft_document(draft(made))["analysis"]
+    assert document["instructions"] == "Ada's."
+    assert document["built_ins"]["call_summary"]["prompt"] == "Five words."
+    assert document["built_ins"]["user_sentiment"]["prompt"] == "How did they feel?"
+
+
+def test_what_is_typed_during_a_save_survives_the_merged_form(page: Page, made: Agent) -> None:
+    open_tab(page, made, "prompts/")
+    services.save_draft(agent=made, changes={"analysis": {"instructions": "Ada's."}}, by=ADA)
+    # Nothing is edited: the answer is the form with Ada's words. Meanwhile something is typed.
+    held: list[Route] = []
+    page.route("**/prompts/", held.append)
+    page.locator("#user_sentiment-prompt").focus()
+    page.keyboard.press("Control+s")
+    page.wait_for_timeout(300)
+    page.fill("#user_sentiment-prompt", "Typed meanwhile.")
+    held[0].continue_()
+    expect(page.locator("#instructions")).to_have_value("Ada's.")
+    expect(page.locator("#user_sentiment-prompt")).to_have_value("Typed meanwhile.")
+    expect(page.get_by_text("Unsaved changes")).to_be_visible()
+    page.unroute("**/prompts/")
+    page.keyboard.press("Control+s")
+    expect(page.locator("body:not([data-unsaved])")).to_be_attached()
+    document = services.draft_document(draft(made))["analysis"]
+    assert document["instructions"] == "Ada's."
+    assert document["built_ins"]["user_sentiment"]["prompt"] == "Typed meanwhile."
+
+
+def test_two_editors_of_the_builder_keep_each_others_fields(page: Page, made: Agent) -> None:
+    open_tab(page, made, "fields/")
+    both = {"topic": dict(TOPIC), "mood": {"type": "string", "description": "Ada's."}}
+    services.save_draft(agent=made, changes=with_fields(**both), by=ADA)
+    page.locator("[name$='§description']").first.fill("Mine.")
+    page.keyboard.press("Control+s")
+    page.locator("#dialog").get_by_text("Keep editing, mine on top").click()
+    expect(page.locator("[name$='§name']")).to_have_count(2)
+    expect(page.locator("[name$='§description']").first).to_have_value("Mine.")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#save-state")).to_contain_text("Saved")
+    fields = services.draft_document(draft(made))["analysis"]["schema"]["properties"]
+    assert fields["topic"]["description"] == "Mine."
+    assert fields["mood"]["description"] == "Ada's."
 
 
 def test_a_fault_gets_the_focus(page: Page, made: Agent) -> None:

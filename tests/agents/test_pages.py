@@ -32,8 +32,7 @@ def url(made: Agent, page: str) -> str:
 
 def stamp(made: Agent) -> dict[str, str]:
     version = draft(made)
-    number, count = str(version.number), str(version.save_count)
-    return {"version": number, "save_count": count, "base_version": number, "base": count}
+    return {"base_version": str(version.number), "base": str(version.save_count)}
 
 
 def prompts(made: Agent, **changed: str) -> dict[str, str]:
@@ -164,7 +163,7 @@ def test_a_save_answers_with_what_stands_beside_the_editor(editor: Client, made:
     assert "<textarea" not in response.text
     version = draft(made)
     assert version.config.parsed().instructions == ("Be brief.\nPlease.",)
-    assert f'name="save_count" value="{version.save_count}"' in response.text
+    assert f'name="base" value="{version.save_count}"' in response.text
 
 
 def test_without_script_a_save_leads_back_to_the_tab(editor: Client, made: Agent) -> None:
@@ -189,8 +188,10 @@ def test_switches_and_columns_are_saved(editor: Client, made: Agent) -> None:
     assert version.config.parsed().field_names() == ("call_successful", "user_sentiment", "topic")
     assert "user_sentiment" not in version.config.parsed().required_names()
     assert (version.summary_field, version.outcome_field) == ("", "topic")
-    # The select still shows what was switched off: the answer says what it is now.
-    assert 'data-select="column-summary" data-value=""' in response.text
+    # The select still shows what was switched off: the answer is the form as it is now.
+    assert response["HX-Retarget"] == "form[data-draft]"
+    select = response.text.split('id="column-summary"')[1].split("</select>")[0]
+    assert '<option value="" selected>' in select
 
 
 def test_another_model_is_chosen(editor: Client, made: Agent) -> None:
@@ -223,8 +224,15 @@ def test_a_second_editor_is_told_with_the_difference(editor: Client, made: Agent
     version = draft(made)
     assert version.config.parsed().built_ins[0].prompt != "Five words."
 
-    # Keep editing, mine on top: only what this editor edited is put back.
-    again = {**form, "save_count": str(version.save_count)}
+    # Keep editing, mine on top: the form comes back with both, and with the stamp of both.
+    response = post(editor, url(made, "prompts"), {**form, "merge": "1"})
+    assert response["HX-Retarget"] == "form[data-draft]"
+    assert "Ada&#x27;s." in response.text
+    assert "Five words." in response.text
+    assert "data-dirty" in response.text
+    assert draft(made).save_count == version.save_count
+    again = prompts(made, **{"call_summary-prompt": "Five words."})
+    assert f'name="base" value="{again["base"]}"' in response.text
     response = post(editor, url(made, "prompts"), again)
     assert "draft:saved" in response["HX-Trigger-After-Settle"]
     document = draft(made).config.parsed()
@@ -232,16 +240,51 @@ def test_a_second_editor_is_told_with_the_difference(editor: Client, made: Agent
     assert document.built_ins[0].prompt == "Five words."
 
 
-def test_a_conflict_without_script_shows_the_form_as_it_was_typed(
+def test_a_save_of_nothing_shows_what_somebody_else_saved(editor: Client, made: Agent) -> None:
+    form = prompts(made)
+    services.save_draft(agent=made, changes={"analysis": {"instructions": "Ada's."}}, by=ADA)
+    response = post(editor, url(made, "prompts"), form)
+    # With the new stamp comes the new document: the old one would be put back by the next save.
+    assert response["HX-Retarget"] == "form[data-draft]"
+    assert "Ada&#x27;s." in response.text
+    assert "This page now shows what" in response.text
+    assert draft(made).config.parsed().instructions == ("Ada's.",)
+
+
+def test_a_prompt_that_goes_back_to_its_default_is_shown_as_it_is_now(
     editor: Client, made: Agent
 ) -> None:
+    response = post(editor, url(made, "prompts"), prompts(made, **{"call_summary-prompt": ""}))
+    assert response["HX-Retarget"] == "form[data-draft]"
+    assert "summary of the call" in response.text.split('id="call_summary-prompt"')[1][:500]
+
+
+@pytest.mark.parametrize("htmx", [True, False])
+def test_fields_of_two_editors_are_merged(editor: Client, made: Agent, htmx: bool) -> None:
+    rows = json.dumps([{"name": "topic", "kind": "text", "description": "Mine."}])
+    saved = json.dumps(draft(made).config.parsed().schema)
+    form = {**stamp(made), "mode": "builder", "rows": rows, "base_schema": saved}
+    both = {"topic": dict(TOPIC), "mood": {"type": "string", "description": "Ada's."}}
+    services.save_draft(agent=made, changes=with_fields(**both), by=ADA)
+    response = post(editor, url(made, "fields"), form, htmx=htmx)
+    if htmx:
+        assert response["HX-Retarget"] == "#dialog"
+        response = post(editor, url(made, "fields"), {**form, "merge": "1"})
+    shown = response.text
+    assert "Ada&#x27;s." in shown
+    assert "Mine." in shown
+    assert f'name="base" value="{draft(made).save_count}"' in shown
+    assert tuple(draft(made).config.parsed().own_fields()) == tuple(both)
+
+
+def test_a_conflict_without_script_shows_both_edits(editor: Client, made: Agent) -> None:
     form = prompts(made, **{"call_summary-prompt": "Five words."})
     services.save_draft(agent=made, changes={"analysis": {"instructions": "Ada's."}}, by=ADA)
     response = post(editor, url(made, "prompts"), form, htmx=False)
     assert "Not saved." in response.text
     assert "Five words." in response.text
-    assert f'name="save_count" value="{draft(made).save_count}"' in response.text
-    assert f'name="base" value="{form["base"]}"' in response.text
+    assert "Ada&#x27;s." in response.text.split('id="instructions"')[1][:400]
+    assert f'name="base" value="{draft(made).save_count}"' in response.text
 
 
 def test_a_draft_that_was_only_published_meanwhile_is_no_conflict(
@@ -263,7 +306,9 @@ def test_a_draft_that_was_published_and_edited_meanwhile_is_one(
     assert post(editor, url(made, "prompts"), form)["HX-Retarget"] == "#dialog"
 
 
-@pytest.mark.parametrize("broken", [{"base": "x"}, {"version": "-1"}, {"save_count": ""}])
+@pytest.mark.parametrize(
+    "broken", [{"base": "x"}, {"base_version": "-1"}, {"base": ""}, {"base": "99"}]
+)
 def test_a_broken_stamp_is_refused_in_words(
     editor: Client, made: Agent, broken: dict[str, str]
 ) -> None:
@@ -500,11 +545,11 @@ def test_a_state_is_restored(editor: Client, made: Agent) -> None:
     asked = editor.get(url(made, "restore"), {"state": "v0"}, headers=HTMX)
     assert "Restore V0" in asked.text
     assert draft(made).config.parsed().instructions == ("Brief.",)
-    form = {"state": "v0", "save_count": str(draft(made).save_count)}
+    form = {"state": "v0", **stamp(made)}
     response = post(editor, url(made, "restore"), form)
     assert response["HX-Redirect"] == url(made, "versions")
     assert draft(made).config.parsed().instructions == ()
-    stale = {"state": "v0", "save_count": "1"}
+    stale = {"state": "v0", "base_version": "1", "base": "1"}
     services.save_draft(agent=made, changes={"analysis": {"instructions": "New."}}, by=ADA)
     assert "saved this draft while" in post(editor, url(made, "restore"), stale).text
 

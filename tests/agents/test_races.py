@@ -41,7 +41,9 @@ def made() -> Agent:
 def test_of_several_saves_on_one_state_one_is_made(made: Agent) -> None:
     def save(number: int) -> services.SaveResult:
         change = {"analysis": {"instructions": f"Number {number}."}}
-        return services.save_draft(agent=made, changes=change, by=ADA, expected_save_count=2)
+        return services.save_draft(
+            agent=made, changes=change, by=ADA, expected=services.Stamp(0, 2)
+        )
 
     results = at_once(save)
     saved = [r for r in results if isinstance(r, services.SaveResult)]

@@ -8,6 +8,7 @@ import pytest
 from apps.accounts.models import AuditEntry
 from apps.agents import services
 from apps.agents.models import Agent, AgentVersion, AnalysisConfig, ConfigSave
+from apps.agents.services import Stamp
 from apps.core.errors import NotFound
 
 from .factories import ADA, BEN, TOPIC, agent, draft, language_model, with_fields
@@ -89,7 +90,7 @@ def test_a_save_that_changes_nothing_writes_nothing() -> None:
     made = agent(**INSTRUCTIONS)
     before = draft(made)
     whole = services.draft_document(before)
-    result = services.save_draft(agent=made, changes=whole, by=BEN, expected_save_count=1)
+    result = services.save_draft(agent=made, changes=whole, by=BEN, expected=Stamp(0, 1))
     assert not result.changed
     assert draft(made).save_count == before.save_count
     assert draft(made).saved_by == "Ada"
@@ -175,19 +176,19 @@ def test_a_column_that_somebody_chose_stays_until_its_field_goes() -> None:
 
 def test_the_second_editor_is_told_and_overwrites_nothing() -> None:
     made = agent()
-    services.save_draft(agent=made, changes=INSTRUCTIONS, by=ADA, expected_save_count=1)
+    services.save_draft(agent=made, changes=INSTRUCTIONS, by=ADA, expected=Stamp(0, 1))
     mine = {"analysis": {"instructions": "Be long."}}
     with pytest.raises(services.DraftConflict) as refused:
-        services.save_draft(agent=made, changes=mine, by=BEN, expected_save_count=1)
+        services.save_draft(agent=made, changes=mine, by=BEN, expected=Stamp(0, 1))
     conflict = refused.value
-    assert (conflict.saved_by, conflict.save_count) == ("Ada", 2)
+    assert (conflict.saved_by, conflict.stamp) == ("Ada", Stamp(0, 2))
     assert conflict.theirs.changes[0].after == "Be brief."
     assert (conflict.mine.changes[0].before, conflict.mine.changes[0].after) == (
         "Be brief.",
         "Be long.",
     )
     assert draft(made).config.parsed().instructions == ("Be brief.",)
-    services.save_draft(agent=made, changes=mine, by=BEN, expected_save_count=conflict.save_count)
+    services.save_draft(agent=made, changes=mine, by=BEN, expected=conflict.stamp)
     assert draft(made).config.parsed().instructions == ("Be long.",)
 
 

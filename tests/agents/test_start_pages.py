@@ -34,7 +34,9 @@ def fields(made: Agent, schema: object, **more: str) -> dict[str, str]:
 
 def start(made: Agent, **changed: str) -> dict[str, str]:
     values = {"source": "support_short", "how": "merge", "prompt": "on"}
-    return {**values, "save_count": str(draft(made).save_count), **changed}
+    version = draft(made)
+    stamp = {"base_version": str(version.number), "base": str(version.save_count)}
+    return {**values, **stamp, **changed}
 
 
 # ---- Starting
@@ -68,7 +70,7 @@ def test_one_click_starts_and_one_undoes(editor: Client, made: Agent) -> None:
     page = editor.get(target).text
     assert "Started from Support, short." in page
     before = after.saves.order_by("-pk")[1]
-    undo = {"state": f"s{before.pk}", "save_count": str(after.save_count)}
+    undo = {"state": f"s{before.pk}", "base_version": "0", "base": str(after.save_count)}
     assert f'value="{undo["state"]}"' in page
     editor.post(url(made, "restore"), undo)
     assert list(draft(made).config.parsed().own_fields()) == ["topic"]
@@ -88,7 +90,7 @@ def test_without_script_it_is_an_ordinary_form(editor: Client, made: Agent) -> N
     [
         ({"source": "nonsense"}, "There is no template “nonsense”"),
         ({"source": ""}, "Choose a template or an agent."),
-        ({"save_count": "1"}, "saved this draft while you were editing"),
+        ({"base": "1"}, "saved this draft while you were editing"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_the_dialog(

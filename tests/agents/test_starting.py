@@ -204,7 +204,7 @@ def test_somebody_else_saved_meanwhile() -> None:
     services.save_draft(agent=made, changes={"analysis": {"instructions": "Ben's."}}, by=ADA)
     source = services.source_of("customer_support")
     with pytest.raises(services.DraftConflict):
-        services.start_from(agent=made, source=source, by=ADA, expected_save_count=1)
+        services.start_from(agent=made, source=source, by=ADA, expected=services.Stamp(0, 1))
     assert draft(made).config.parsed().own_fields() == {}
 
 

@@ -44,11 +44,19 @@ def test_the_second_editor_is_told_and_overwrites_nothing(
 
     told.get_by_role("button", name="Keep editing").click()
     expect(told).to_be_hidden()
+    # The page shows what both wrote, and so the next saves put nothing back.
+    expect(second.page.get_by_label(SENTIMENT)).to_have_value("How did the caller feel at the end?")
+    expect(second.page.get_by_label(INSTRUCTIONS)).to_have_value(mine)
     second.page.get_by_role("button", name="Save draft").click()
     expect(second.page.locator("#save-state")).to_contain_text("Saved")
+    second.page.get_by_label("Prompt of Call summary").fill("Ten words.")
+    second.page.get_by_role("button", name="Save draft").click()
+    expect(second.page.locator("body:not([data-unsaved])")).to_be_attached()
+    expect(told).to_be_hidden()
     saved = first.open(path)
     expect(saved.get_by_label(INSTRUCTIONS)).to_have_value(mine)
     expect(saved.get_by_label(SENTIMENT)).to_have_value("How did the caller feel at the end?")
+    expect(saved.get_by_label("Prompt of Call summary")).to_have_value("Ten words.")
 
 
 def _prompts_of(window: Visit, agent: str) -> str:

@@ -1,5 +1,6 @@
 """What the services of this room share: the lock, the one way to store a draft, the conflict."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
@@ -7,7 +8,7 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.changes import Fault, unstorable
-from apps.agents.contents import Content, content_of_save, fill_version
+from apps.agents.contents import Content, content_of, content_of_save, fill_version
 from apps.agents.diffs import diff_contents
 from apps.agents.models import Agent, AgentVersion, ConfigSave
 from apps.agents.plans import config_of
@@ -17,6 +18,14 @@ from apps.llm.models import LanguageModel
 from .refusals import AgentDeactivated, DraftConflict
 
 MAX_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The state of a draft that a page was filled from: which draft, after which save."""
+
+    version: int
+    save_count: int
 
 
 def draft_of(agent: Agent) -> AgentVersion:
@@ -32,6 +41,26 @@ def base_content(draft: AgentVersion, save_count: int) -> Content | None:
         return None
     save = draft.saves.order_by("pk")[save_count - 1 : save_count].first()
     return content_of_save(save, draft.agent.channel) if save else None
+
+
+def content_at(agent: Agent, stamp: Stamp) -> Content | None:
+    """Return what the draft of ``agent`` held at a stamp; None where it never had that state."""
+    version = AgentVersion.objects.filter(agent=agent, number=stamp.version).first()
+    if version is None:
+        return None
+    version.agent = agent
+    if stamp.save_count == version.save_count:
+        return content_of(version)
+    return base_content(version, stamp.save_count)
+
+
+def has_changed_since(draft: AgentVersion, stamp: Stamp) -> bool:
+    """Whether a draft holds something else than at the stamp of a page.
+
+    Numbers alone do not tell: publishing goes on with a copy that says the same.
+    """
+    seen = content_at(draft.agent, stamp)
+    return seen is None or not seen.same_as(content_of(draft))
 
 
 def lock(agent: Agent) -> tuple[Agent, AgentVersion]:
@@ -72,15 +101,19 @@ def store(
     )
 
 
-def conflict(draft: AgentVersion, expected: int, current: Content, mine: Content) -> DraftConflict:
-    """The refusal for an editor whose page is of save ``expected``, in full."""
-    base = base_content(draft, max(expected, 1)) or current
+def conflict(draft: AgentVersion, base: Content, merged: Content) -> DraftConflict:
+    """Return the refusal for an editor whose page is of ``base``, in full.
+
+    ``merged`` is the draft as it is now with what that editor edited on top.
+    """
+    current = content_of(draft)
     return DraftConflict(
         saved_by=draft.saved_by,
         saved_at=draft.saved_at,
-        save_count=draft.save_count,
+        stamp=Stamp(draft.number, draft.save_count),
         theirs=diff_contents(base, current),
-        mine=diff_contents(current, mine),
+        mine=diff_contents(current, merged),
+        merged=merged,
     )
 
 

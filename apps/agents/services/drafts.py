@@ -1,6 +1,6 @@
 """Making an agent, saving and restoring its draft."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.db import transaction
@@ -14,27 +14,51 @@ from apps.agents.changes import Fault, merge, show
 from apps.agents.contents import Content, Json, canonical_editor, content_of, content_of_save
 from apps.agents.diffs import Diff, diff_contents
 from apps.agents.documents import default_columns
+from apps.agents.edits import changes_on_top
 from apps.agents.models import Agent, AgentVersion, Channel, ConfigSave
 from apps.agents.starting import Source, plan_start
 from apps.core.errors import NotFound
 from apps.llm.models import LanguageModel
 from apps.llm.services import default_model
 
-from .common import configured, conflict, lock, name_faults, store
-from .refusals import InvalidDraft
+from .common import (
+    Stamp,
+    configured,
+    conflict,
+    content_at,
+    draft_of,
+    has_changed_since,
+    lock,
+    name_faults,
+    store,
+)
+from .refusals import InvalidDraft, StalePage
 
 
 @dataclass(frozen=True, slots=True)
 class SaveResult:
-    """What a save did. ``save`` is None, and ``diff`` empty, where nothing had changed."""
+    """What a save did. ``save`` is None, and ``diff`` empty, where nothing had changed.
+
+    ``theirs`` is what others had changed since the page was loaded that was saved.
+    """
 
     version: AgentVersion
     save: ConfigSave | None
     diff: Diff
+    theirs: Diff = field(default_factory=Diff)
 
     @property
     def changed(self) -> bool:
         return self.save is not None
+
+
+@dataclass(frozen=True, slots=True)
+class MergedForm:
+    """A form to show again: its content, the stamp that belongs to it, what others changed."""
+
+    content: Content
+    stamp: Stamp
+    theirs: Diff
 
 
 @transaction.atomic
@@ -91,33 +115,51 @@ def save_draft(
     agent: Agent,
     changes: Json,
     by: Actor,
-    expected_save_count: int | None = None,
+    expected: Stamp | None = None,
     note: str = "",
     at: datetime | None = None,
 ) -> SaveResult:
     """Merge any part of the API's draft shape into the draft, and keep it as a save.
 
     Writes nothing where nothing changed. Raises InvalidDraft with a fault per place, and
-    DraftConflict where ``expected_save_count`` is given and somebody has saved since.
+    DraftConflict where ``expected`` is given and the draft says something else by now.
     """
     agent, draft = lock(agent)
     before = content_of(draft)
-    after, faults = merge(before, changes)
-    faults += _retention_faults(before, after, by)
-    model = None if faults else _model_of(after, before, faults)
-    if faults or model is None:
-        raise InvalidDraft(faults)
-    if _is_stored(draft, before, after, model):
-        configured(agent, by)
-        return SaveResult(draft, None, Diff())
-    if expected_save_count is not None and expected_save_count != draft.save_count:
-        raise conflict(draft, expected_save_count, before, after)
-    save = store(draft, after, model, by=by, note=note, at=at)
-    diff = diff_contents(before, after)
-    configured(agent, by)
-    detail = {"version": draft.number, "save": save.pk, "what": diff.summary, "note": note}
-    audit.record(by=by, verb="agent.draft_saved", target=agent.public_id, detail=detail)
-    return SaveResult(draft, save, diff)
+    after, model = _merged(before, changes, by)
+    if expected and not after.same_as(before) and has_changed_since(draft, expected):
+        raise conflict(draft, content_at(agent, expected) or before, after)
+    return _keep(draft, after, model, by=by, note=note, at=at)
+
+
+@transaction.atomic
+def save_form(*, agent: Agent, form: Json, stamp: Stamp, by: Actor) -> SaveResult:
+    """Save what somebody edited in a form that was filled from the draft at ``stamp``.
+
+    Only their own edits are saved, whatever else stands in the form. Raises StalePage,
+    InvalidDraft, and DraftConflict where somebody else saved since and these edits would change
+    what is there now: their author has to see that first.
+    """
+    agent, draft = lock(agent)
+    before, base = content_of(draft), _base(agent, stamp)
+    mine = changes_on_top(form, base.as_draft(), before.as_draft())
+    after, model = _merged(before, mine, by)
+    if not after.same_as(before) and not base.same_as(before):
+        raise conflict(draft, base, after)
+    result = _keep(draft, after, model, by=by)
+    return replace(result, theirs=diff_contents(base, before))
+
+
+def merge_form(*, agent: Agent, form: Json, stamp: Stamp, by: Actor) -> MergedForm:
+    """Return the draft as it is now with the edits of a form on top. Saves nothing.
+
+    A form shows that together with the new stamp, or neither. Raises StalePage, InvalidDraft.
+    """
+    draft = draft_of(agent)
+    before, base = content_of(draft), _base(agent, stamp)
+    mine = changes_on_top(form, base.as_draft(), before.as_draft())
+    after, _ = _merged(before, mine, by)
+    return MergedForm(after, Stamp(draft.number, draft.save_count), diff_contents(base, before))
 
 
 @transaction.atomic
@@ -127,7 +169,7 @@ def restore_save(
     by: Actor,
     save_id: int | None = None,
     version: int | None = None,
-    expected_save_count: int | None = None,
+    expected: Stamp | None = None,
 ) -> SaveResult:
     """Make the draft what it was at a save, or what a published version is, as a new save.
 
@@ -151,13 +193,48 @@ def restore_save(
         content, note = content_of(found), f"restored {found.label}"
     changes = content.as_draft()
     del changes["post_analysis"]["retention_days"]  # bringing prompts back erases nothing
-    return save_draft(
-        agent=agent,
-        changes=changes,
-        by=by,
-        expected_save_count=expected_save_count,
-        note=note,
-    )
+    return save_draft(agent=agent, changes=changes, by=by, expected=expected, note=note)
+
+
+def _base(agent: Agent, stamp: Stamp) -> Content:
+    base = content_at(agent, stamp)
+    if base is None:
+        raise StalePage(
+            "This page is too old to be saved. Copy what you typed, then reload the page."
+        )
+    return base
+
+
+def _merged(before: Content, changes: Json, by: Actor) -> tuple[Content, LanguageModel]:
+    """The content with the changes in it, and its model. Raises InvalidDraft."""
+    after, faults = merge(before, changes)
+    faults += _retention_faults(before, after, by)
+    model = None if faults else _model_of(after, before, faults)
+    if faults or model is None:
+        raise InvalidDraft(faults)
+    return after, model
+
+
+def _keep(
+    draft: AgentVersion,
+    after: Content,
+    model: LanguageModel,
+    *,
+    by: Actor,
+    note: str = "",
+    at: datetime | None = None,
+) -> SaveResult:
+    """Store a content into a locked draft, unless it holds it already."""
+    agent, before = draft.agent, content_of(draft)
+    if _is_stored(draft, before, after, model):
+        configured(agent, by)
+        return SaveResult(draft, None, Diff())
+    save = store(draft, after, model, by=by, note=note, at=at)
+    diff = diff_contents(before, after)
+    configured(agent, by)
+    detail = {"version": draft.number, "save": save.pk, "what": diff.summary, "note": note}
+    audit.record(by=by, verb="agent.draft_saved", target=agent.public_id, detail=detail)
+    return SaveResult(draft, save, diff)
 
 
 def _retention_faults(before: Content, after: Content, by: Actor) -> list[Fault]:

@@ -12,7 +12,7 @@ from apps.agents.contents import content_of
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.plans import problems_of
 
-from .common import MAX_NAME, configured, conflict, lock, store
+from .common import MAX_NAME, base_content, configured, conflict, lock, store
 from .refusals import InvalidDraft, NothingToPublish
 
 
@@ -38,7 +38,7 @@ def publish(
         return AgentVersion.objects.with_config().get(agent=agent, number=expected_version)
     content = content_of(draft)
     if expected_save_count is not None and expected_save_count != draft.save_count:
-        raise conflict(draft, expected_save_count, content, content)
+        raise conflict(draft, base_content(draft, expected_save_count) or content, content)
     title, note = title.strip(), note.strip()
     _check_publishable(agent, draft, title, note)
     draft.published_at = at or timezone.now()

@@ -1,10 +1,15 @@
 """What is refused about agents, each with its reason for a person."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from apps.agents.changes import Fault
+from apps.agents.contents import Content
 from apps.agents.diffs import Diff
 from apps.core.errors import Conflict, UserError
+
+if TYPE_CHECKING:
+    from .common import Stamp
 
 
 class InvalidDraft(UserError):
@@ -23,24 +28,38 @@ class InvalidDraft(UserError):
 class DraftConflict(Conflict):
     """Somebody else saved since this editor's page was loaded; nothing was overwritten.
 
-    ``theirs`` is what they changed, ``mine`` what saving on top would now change; ``save_count``
-    is the state to name when doing so.
+    ``theirs`` is what they changed, ``mine`` what saving on top would now change, ``merged`` the
+    draft as it would then be, and ``stamp`` the state of the draft that it is made from.
     """
 
     code = "draft_conflict"
 
     def __init__(
-        self, *, saved_by: str, saved_at: datetime, save_count: int, theirs: Diff, mine: Diff
+        self,
+        *,
+        saved_by: str,
+        saved_at: datetime,
+        stamp: "Stamp",
+        theirs: Diff,
+        mine: Diff,
+        merged: Content,
     ) -> None:
         super().__init__(
             f"{saved_by} saved this draft while you were editing ({theirs.summary}). "
-            "Your save was not made. Look at the difference, then save again or load theirs."
+            "Your changes weren't saved. Review the differences, then save again or load theirs."
         )
         self.saved_by = saved_by
         self.saved_at = saved_at
-        self.save_count = save_count
+        self.stamp = stamp
         self.theirs = theirs
         self.mine = mine
+        self.merged = merged
+
+
+class StalePage(Conflict):
+    """A page names a state that its draft never had: its form cannot be compared with anything."""
+
+    code = "stale_page"
 
 
 class NothingToPublish(Conflict):

@@ -10,7 +10,7 @@ from apps.agents.starting import How, Source, agent_source, plan_start, template
 from apps.agents.templates import BY_KEY
 from apps.core.errors import NotFound
 
-from .common import draft_of, lock
+from .common import Stamp, draft_of, lock
 from .drafts import SaveResult, save_draft
 
 
@@ -35,7 +35,7 @@ def start_from(
     by: Actor,
     how: How = "merge",
     with_prompt: bool = True,
-    expected_save_count: int | None = None,
+    expected: Stamp | None = None,
 ) -> SaveResult:
     """Bring a source's fields into the draft, as a save. Raises what ``save_draft`` raises."""
     agent, draft = lock(agent)
@@ -44,7 +44,7 @@ def start_from(
         agent=agent,
         changes=start.changes,
         by=by,
-        expected_save_count=expected_save_count,
+        expected=expected,
         note=f"started from {source.title}"[:200],
     )
 

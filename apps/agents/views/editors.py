@@ -10,11 +10,13 @@ from django.views.decorators.http import require_http_methods
 
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
+from apps.agents import services
 from apps.agents.builder import NotShowable, rows_of
 from apps.agents.builtins import categories
-from apps.agents.changes import merge, read_schema, same_schema
-from apps.agents.contents import Json, content_of, plain_number
+from apps.agents.changes import merge, read_schema
+from apps.agents.contents import Content, Json, content_of, plain_number
 from apps.agents.costs import shares
+from apps.agents.edits import same_schema
 from apps.agents.forms import (
     FieldsInput,
     fields_input,
@@ -33,7 +35,7 @@ from apps.llm.models import LanguageModel
 
 from .advice import advice, fields_advice
 from .common import agent_or_404, page_context
-from .saving import Outcome, places, refuse, save_tab, slots_of, stamp_of
+from .saving import Outcome, places, refuse, save_tab, slots_of, stamp_in
 from .starting import started
 
 
@@ -91,10 +93,15 @@ def _save_fields(request: HttpRequest, agent: Agent) -> HttpResponse:
         return _mend(request, agent, sent, request.POST["mend"])
 
     def page(request: HttpRequest, standing: Standing, outcome: Outcome) -> HttpResponse:
-        return _fields_page(request, standing, outcome, sent=sent)
+        shown = sent
+        if outcome.content:
+            schema = outcome.content.editor["schema"]
+            shown = FieldsInput(sent.mode, schema, pretty(schema))
+        return _fields_page(request, standing, outcome, sent=shown)
 
     if sent.faults:
-        return refuse(request, agent, "fields", Outcome(faults=sent.faults), page)
+        outcome = Outcome(faults=sent.faults, stamp=stamp_in(request))
+        return refuse(request, agent, "fields", outcome, page)
     changes = {"analysis": {"schema": sent.schema}}
     return save_tab(request, agent, "fields", changes, page)
 
@@ -106,11 +113,16 @@ def _switch(request: HttpRequest, agent: Agent, sent: FieldsInput, to: str) -> H
         faults = tuple(read_schema(sent.schema)[1])
     if not faults:
         sent = FieldsInput(to, sent.schema, sent.text)
-    standing = standing_of(agent)
-    saved = content_of(standing.draft).editor["schema"]
-    dirty = bool(faults) or not same_schema(sent.schema, saved)
-    outcome = Outcome(faults=faults, stamp=_stamp(request), dirty=dirty)
-    return _fields_page(request, standing, outcome, sent=sent)
+    stamp = stamp_in(request)
+    dirty = bool(faults) or not same_schema(sent.schema, _schema_at(agent, stamp))
+    outcome = Outcome(faults=faults, stamp=stamp, dirty=dirty)
+    return _fields_page(request, standing_of(agent), outcome, sent=sent)
+
+
+def _schema_at(agent: Agent, stamp: services.Stamp | None) -> Json:
+    """Return the schema that a page was filled from, by its stamp; the draft's where it is none."""
+    content = services.content_at(agent, stamp) if stamp else None
+    return (content or content_of(services.draft_of(agent))).editor["schema"]  # type: ignore[no-any-return]
 
 
 def _mend(request: HttpRequest, agent: Agent, sent: FieldsInput, key: str) -> HttpResponse:
@@ -127,21 +139,16 @@ def _mend(request: HttpRequest, agent: Agent, sent: FieldsInput, key: str) -> Ht
             schema, pointer = hint.mend.edit(content.editor["schema"]), hint.pointer
             sent = FieldsInput(sent.mode, schema, pretty(schema))
             break
-    dirty = bool(faults) or not same_schema(sent.schema, saved.editor["schema"])
-    outcome = Outcome(faults=tuple(faults), stamp=_stamp(request), dirty=dirty)
+    stamp = stamp_in(request)
+    dirty = bool(faults) or not same_schema(sent.schema, _schema_at(agent, stamp))
+    outcome = Outcome(faults=tuple(faults), stamp=stamp, dirty=dirty)
     return _fields_page(request, standing, outcome, sent=sent, mended=pointer)
-
-
-def _stamp(request: HttpRequest) -> dict[str, int]:
-    names = ("version", "save_count", "base_version", "base")
-    values = {name: request.POST.get(name, "") for name in names}
-    return {name: int(value) for name, value in values.items() if value.isdecimal()}
 
 
 def _prompts_page(request: HttpRequest, standing: Standing, outcome: Outcome) -> HttpResponse:
     content = content_of(standing.draft)
     model = standing.draft.config.model
-    shown = overlay(content.as_draft(), outcome.typed)
+    shown = _shown(content, outcome)
     context = {
         **_context(request, standing, "prompts", outcome, shown),
         "advice": advice(content, model, standing.agent, tab="prompts"),
@@ -153,7 +160,7 @@ def _prompts_page(request: HttpRequest, standing: Standing, outcome: Outcome) ->
         "shares": shares(content, model),
         "columns": _columns(standing, shown),
     }
-    return render(request, "agents/prompts.html", context)
+    return _rendered(request, "prompts", outcome, context)
 
 
 def _models(chosen: str) -> list[dict[str, object]]:
@@ -180,12 +187,12 @@ def _columns(standing: Standing, shown: Json) -> list[dict[str, Any]]:
 
 
 def _post_analysis_page(request: HttpRequest, standing: Standing, outcome: Outcome) -> HttpResponse:
-    shown = overlay(content_of(standing.draft).as_draft(), outcome.typed)
+    shown = _shown(content_of(standing.draft), outcome)
     context = {
         **_context(request, standing, "post_analysis", outcome, shown),
         "idle_minutes": _minutes(shown["post_analysis"]["chat_idle_seconds"]),
     }
-    return render(request, "agents/post_analysis.html", context)
+    return _rendered(request, "post_analysis", outcome, context)
 
 
 def _minutes(seconds: object) -> object:
@@ -216,9 +223,9 @@ def _fields_page(
         "started": started(request, standing),
         "no_fields": not content.document().own_fields(),
     }
-    fragment = wants_fragment(request) and ("switch" in request.POST or "mend" in request.POST)
-    template = "agents/_fields_form.html" if fragment else "agents/fields.html"
-    return render(request, template, context)
+    if wants_fragment(request) and ("switch" in request.POST or "mend" in request.POST):
+        return render(request, "agents/_fields_form.html", context)
+    return _rendered(request, "fields", outcome, context)
 
 
 def _editor(sent: FieldsInput, *, editable: bool) -> dict[str, Any]:
@@ -253,9 +260,23 @@ def _context(
         **page_context(request, standing, tab),
         "outcome": outcome,
         "slots": slots_of(places(tab, standing.agent.channel), outcome.faults),
-        "stamp": outcome.stamp or stamp_of(standing.draft),
+        "stamp": outcome.stamp or services.Stamp(standing.draft.number, standing.draft.save_count),
         "content": shown,
     }
+
+
+def _rendered(
+    request: HttpRequest, tab: str, outcome: Outcome, context: dict[str, Any]
+) -> HttpResponse:
+    """The tab's page, or for htmx its form with what stands around it."""
+    whole = wants_fragment(request) and outcome.content is not None
+    context["form"] = f"agents/_{tab}_form.html"
+    return render(request, "agents/_form_answer.html" if whole else f"agents/{tab}.html", context)
+
+
+def _shown(content: Content, outcome: Outcome) -> Json:
+    """What a form shows: the draft, what somebody typed over it, or the two merged."""
+    return overlay((outcome.content or content).as_draft(), outcome.typed)
 
 
 def overlay(document: Json, typed: Json) -> Json:

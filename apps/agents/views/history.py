@@ -20,6 +20,7 @@ from apps.core.pagination import page
 
 from .common import agent_or_404, page_context, url_of
 from .listing import add_refusal
+from .saving import stamp_in
 
 PER_PAGE = 50
 
@@ -76,13 +77,15 @@ def restore(request: HttpRequest, agent_id: str) -> HttpResponse:
     try:
         side = side_of(agent, key)
         if request.method == "POST":
-            return _restore(request, agent, key)
-        draft = side_of(agent, "draft")
+            try:
+                return _restore(request, agent, key)
+            except services.DraftConflict as conflict:  # asked again, with the difference as it is
+                context["conflict"] = conflict
+        difference = _difference(side_of(agent, "draft"), side)
     except UserError as error:
         context["refusal"] = error.message
     else:
-        standing = standing_of(agent)
-        context |= {**_difference(draft, side), "state": key, "draft": standing.draft}
+        context |= {**difference, "state": key, "draft": services.draft_of(agent)}
     return render_either(
         request, page="agents/restore.html", fragment="agents/_restore.html", context=context
     )
@@ -124,14 +127,13 @@ def _publish(request: HttpRequest, agent: Agent, form: PublishForm) -> HttpRespo
 
 
 def _restore(request: HttpRequest, agent: Agent, key: str) -> HttpResponse:
-    seen = request.POST.get("save_count", "")
     number = int(key[1:]) if key[1:].isdecimal() else None
     result = services.restore_save(
         agent=agent,
         save_id=number if key[:1] == "s" else None,
         version=number if key[:1] == "v" else None,
         by=actor_of(request),
-        expected_save_count=int(seen) if seen.isdecimal() else None,
+        expected=stamp_in(request),
     )
     said = "The draft is restored." if result.changed else "The draft already said that."
     messages.success(request, said)

@@ -1,8 +1,10 @@
 """Saving a tab: one way for all of them, with htmx and without.
 
-With htmx the editor stays untouched, so that nobody loses the place or the words they typed
-meanwhile; the answer is parts that htmx puts beside it (out of band): the line on top, the
-faults, the stamp of the state that is now the newest.
+A form is filled from a document and carries that document's stamp. The two always change
+together, so that the server can tell what its author edited (decision 0029): where the draft is
+what the form shows, htmx gets the new stamp and what stands around the editor, and the editor
+stays untouched. Where it is not (another editor's words are in it, a prompt went back to its
+default), the answer is the whole form.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,10 +19,12 @@ from django_htmx.http import reswap, retarget, trigger_client_event
 from apps.accounts.actors import actor_of
 from apps.agents import services
 from apps.agents.builtins import categories
-from apps.agents.changes import COLUMN_NAMES, Fault, only_mine
+from apps.agents.changes import COLUMN_NAMES, Fault
 from apps.agents.contents import Content, Json, content_of
+from apps.agents.diffs import Diff
+from apps.agents.edits import only_mine
 from apps.agents.forms import StampForm
-from apps.agents.models import Agent, AgentVersion
+from apps.agents.models import Agent
 from apps.agents.pages import Standing, standing_of
 from apps.core.errors import UserError
 from apps.core.http import wants_fragment
@@ -33,16 +37,22 @@ Page = Callable[[HttpRequest, Standing, "Outcome"], HttpResponse]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a save, for the page: what was typed, what is wrong with it."""
+    """What became of a save, for the page: what was typed, what is wrong with it.
+
+    ``content`` is what the form shows instead of what was typed, with its ``stamp``; ``theirs``
+    what others changed in it.
+    """
 
     typed: Json = field(default_factory=dict)
+    content: Content | None = None
+    theirs: Diff | None = None
     faults: tuple[Fault, ...] = ()
     conflict: services.DraftConflict | None = None
     refusal: str = ""
     saved: bool = False
     unchanged: bool = False
     dirty: bool = False
-    stamp: dict[str, int] = field(default_factory=dict)
+    stamp: services.Stamp | None = None
 
 
 def places(tab: str, channel: str) -> list[str]:
@@ -68,23 +78,23 @@ def slots_of(known: Iterable[str], faults: Iterable[Fault]) -> dict[str, list[Fa
     return slots
 
 
-def stamp_of(draft: AgentVersion) -> dict[str, int]:
-    """The stamp of a page that is filled from this draft as it is now."""
-    return {
-        "version": draft.number,
-        "save_count": draft.save_count,
-        "base_version": draft.number,
-        "base": draft.save_count,
-    }
+def stamp_in(request: HttpRequest) -> services.Stamp | None:
+    """Return the stamp of the page that was sent; None where it is broken."""
+    stamp = StampForm(request.POST).stamp
+    return services.Stamp(*stamp) if stamp else None
 
 
-def save_tab(
-    request: HttpRequest, agent: Agent, tab: str, changes: Json, page: Page
-) -> HttpResponse:
-    """Save what a tab sent, and answer for htmx or with the whole page."""
-    outcome = _save(request, agent, changes)
+def save_tab(request: HttpRequest, agent: Agent, tab: str, form: Json, page: Page) -> HttpResponse:
+    """Save what a tab sent, and answer for htmx or with the whole page.
+
+    With ``merge`` nothing is saved: the form comes back over what others saved meanwhile.
+    """
+    merges = wants_fragment(request) and "merge" in request.POST
+    outcome = _tried(_merge if merges else _save, request, agent, form)
     standing = standing_of(Agent.objects.get(pk=agent.pk))
     if wants_fragment(request):
+        if outcome.content:
+            return _with_event(page(request, standing, outcome), outcome)
         return _fragment(request, standing, tab, outcome)
     if outcome.saved or outcome.unchanged:
         messages.success(request, "Saved." if outcome.saved else "Nothing had changed.")
@@ -102,52 +112,45 @@ def refuse(
     return page(request, standing, outcome)
 
 
-def _save(request: HttpRequest, agent: Agent, changes: Json) -> Outcome:
-    form = StampForm(request.POST)
-    if not form.is_valid():
-        return Outcome(changes, refusal="This page is too old to be saved. Reload it.")
-    stamp: dict[str, int] = form.cleaned_data
-    draft = services.draft_of(agent)
-    base = _base(agent, stamp)
-    mine = only_mine(changes, base.as_draft()) if base else changes
+#: Saves or merges a form, given with its stamp.
+Step = Callable[[HttpRequest, Agent, Json, services.Stamp], Outcome]
+
+
+def _tried(step: Step, request: HttpRequest, agent: Agent, form: Json) -> Outcome:
+    stamp = stamp_in(request)
+    if stamp is None:
+        return Outcome(form, refusal="This page is too old to be saved. Reload it.")
     try:
-        result = services.save_draft(
-            agent=agent, changes=mine, by=actor_of(request), expected_save_count=_seen(draft, stamp)
-        )
+        return step(request, agent, form, stamp)
     except services.InvalidDraft as error:
-        return Outcome(changes, tuple(error.faults), stamp=stamp)
+        return Outcome(form, faults=tuple(error.faults), stamp=stamp)
     except services.DraftConflict as conflict:
-        newest = {"version": draft.number, "save_count": conflict.save_count}
-        return Outcome(changes, conflict=conflict, stamp={**stamp, **newest})
+        if wants_fragment(request):
+            return Outcome(form, conflict=conflict, stamp=stamp)
+        return Outcome(
+            content=conflict.merged, theirs=conflict.theirs, conflict=conflict,
+            dirty=True, stamp=conflict.stamp,
+        )  # fmt: skip
     except UserError as error:
-        return Outcome(changes, refusal=error.message, stamp=stamp)
-    new = stamp_of(result.version)
-    return Outcome(saved=result.changed, unchanged=not result.changed, stamp=new)
+        return Outcome(form, refusal=error.message, stamp=stamp)
 
 
-def _base(agent: Agent, stamp: dict[str, int]) -> Content | None:
-    """What the page was filled from, by its stamp."""
-    version = AgentVersion.objects.filter(agent=agent, number=stamp["base_version"]).first()
-    if version is None:
-        return None
-    version.agent = agent
-    return services.base_content(version, stamp["base"])
+def _save(request: HttpRequest, agent: Agent, form: Json, stamp: services.Stamp) -> Outcome:
+    result = services.save_form(agent=agent, form=form, stamp=stamp, by=actor_of(request))
+    draft = result.version
+    content = content_of(draft)
+    return Outcome(
+        content=content if only_mine(form, content.as_draft()) else None,
+        theirs=result.theirs,
+        saved=result.changed,
+        unchanged=not result.changed,
+        stamp=services.Stamp(draft.number, draft.save_count),
+    )
 
 
-def _seen(draft: AgentVersion, stamp: dict[str, int]) -> int:
-    """The save of the present draft that the page's author has seen; 0 where it is none.
-
-    A draft that was published meanwhile goes on as a copy: who had seen its last save has seen
-    the first one of the copy.
-    """
-    if stamp["version"] == draft.number:
-        return stamp["save_count"]
-    before = AgentVersion.objects.filter(agent=draft.agent, number=draft.number - 1).first()
-    if before is None or stamp["version"] != before.number:
-        return 0
-    before.agent = draft.agent
-    unseen = stamp["save_count"] != before.save_count
-    return 0 if unseen or not content_of(before).same_as(content_of(draft)) else draft.save_count
+def _merge(request: HttpRequest, agent: Agent, form: Json, stamp: services.Stamp) -> Outcome:
+    merged = services.merge_form(agent=agent, form=form, stamp=stamp, by=actor_of(request))
+    return Outcome(content=merged.content, theirs=merged.theirs, dirty=True, stamp=merged.stamp)
 
 
 def _fragment(request: HttpRequest, standing: Standing, tab: str, outcome: Outcome) -> HttpResponse:
@@ -156,11 +159,20 @@ def _fragment(request: HttpRequest, standing: Standing, tab: str, outcome: Outco
         "outcome": outcome,
         "slots": slots_of(places(tab, standing.agent.channel), outcome.faults),
         "stamp": outcome.stamp,
-        "content": content_of(standing.draft).as_draft(),
     }
     if outcome.conflict:
+        context["here"] = url_of(tab, standing.agent)
         response = render(request, "agents/_conflict.html", context)
         return reswap(retarget(response, "#dialog"), "innerHTML")
-    response = render(request, "agents/_answer.html", context)
+    response = reswap(render(request, "agents/_answer.html", context), "none")
+    return _with_event(response, outcome)
+
+
+def _with_event(response: HttpResponse, outcome: Outcome) -> HttpResponse:
+    """Tell the page's script what became of the save, and where a whole form goes."""
+    if outcome.content:
+        response = reswap(retarget(response, "form[data-draft]"), "outerHTML")
+    if outcome.dirty:
+        return response
     event = "draft:saved" if outcome.saved or outcome.unchanged else "draft:refused"
     return trigger_client_event(response, event, after="settle")  # when the parts are in place

@@ -24,6 +24,7 @@ from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_either, varies_by_htmx, wants_fragment
 
 from .common import agent_or_404, page_context, url_of
+from .saving import stamp_in
 
 
 @require_http_methods(["GET", "POST"])
@@ -64,7 +65,7 @@ def _apply(request: HttpRequest, agent: Agent) -> HttpResponse:
         how="replace" if asked["how"] == "replace" else "merge",
         with_prompt=asked["prompt"],
         by=actor_of(request),
-        expected_save_count=asked["save_count"],
+        expected=stamp_in(request),
     )
     if result.save is None:
         messages.info(request, "The draft already says that.")
