@@ -6,6 +6,7 @@ import ipaddress
 import os
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,9 +64,10 @@ def check_port(bind: str, port: int) -> None:
 
 
 def check_data_dir(data_dir: Path) -> None:
-    """Refuse a DATA_DIR that cannot be written or is nearly full."""
+    """Refuse a DATA_DIR that cannot be written or is nearly full, and close it to other users."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
+        _close_to_others(data_dir)
         with tempfile.TemporaryFile(dir=data_dir) as file:
             file.write(b"x")
             file.flush()
@@ -80,6 +82,14 @@ def check_data_dir(data_dir: Path) -> None:
             f"DATA_DIR {data_dir} has {free // 1024**2} MB free and needs "
             f"{FREE_BYTES // 1024**2} MB: make room, or name another folder in DATA_DIR."
         )
+
+
+def _close_to_others(data_dir: Path) -> None:
+    """Leave others no look into our folder. One that is shared on purpose stays as it is."""
+    found = data_dir.stat()
+    shared = found.st_mode & stat.S_ISVTX or found.st_uid != os.geteuid()
+    if not shared:
+        data_dir.chmod(stat.S_IMODE(found.st_mode) & ~(stat.S_IRWXO | stat.S_IRWXG))
 
 
 @contextlib.contextmanager

@@ -28,6 +28,9 @@ WITHIN_SECONDS = 60.0
 _PAUSES = (0.2, 1.0, 2.0, 4.0)
 _POLL_SECONDS = 0.05
 _BIG_LOG = 10 * 1024 * 1024
+_PROBE_EVERY = 5.0
+_HANG_GRACE = 10.0
+_LONGEST_PATIENCE = 15 * 60.0
 
 
 class StopRequested(BaseException):
@@ -88,6 +91,16 @@ class Child:
     crashes: deque[float] = field(default_factory=lambda: deque(maxlen=CRASHES_ALLOWED))
     last_words: deque[str] = field(default_factory=lambda: deque(maxlen=20))
     restart_at: float | None = None
+    probe_at: float = 0.0
+    silent_since: float | None = None
+    hangs: int = 0
+
+    def patience(self, asked: float) -> float:
+        """Return how long it may be silent: twice as long after each restart that did not help.
+
+        So one that only needs long to recover is left to it in the end.
+        """
+        return min(asked * float(2**self.hangs), _LONGEST_PATIENCE)
 
 
 class Supervisor:
@@ -141,7 +154,7 @@ class Supervisor:
             time.sleep(_POLL_SECONDS * 2)
 
     def look_after_all(self) -> None:
-        """One look at each child: note a crash, restart after its pause."""
+        """Look at each child once: note a crash, restart after its pause, end what hangs."""
         now = time.monotonic()
         for child in self._children:
             if child.restart_at is not None:
@@ -149,6 +162,25 @@ class Supervisor:
                     self._restart(child)
             elif child.process.poll() is not None:
                 self._note_crash(child, now)
+            elif child.program.patience is not None and now >= child.probe_at:
+                self._probe(child, child.program.patience)
+
+    def _probe(self, child: Child, patience: float) -> None:
+        """Ask whether it answers; one that has not for too long is ended, and so restarted."""
+        answers = child.program.ready()
+        now = time.monotonic()
+        child.probe_at = now + _PROBE_EVERY
+        if answers:
+            child.silent_since, child.hangs = None, 0
+            return
+        if child.silent_since is None:
+            child.silent_since = now
+        silent = now - child.silent_since
+        if silent < child.patience(patience):
+            return
+        self.say(child.program.name, f"has not answered for {silent:.0f} s; ending it")
+        child.silent_since, child.hangs = None, child.hangs + 1
+        _end_family(child.process, child.program.hang_signal)
 
     def stop(self) -> None:
         """Stop all in reverse order of their start, each within its grace time.
@@ -169,10 +201,9 @@ class Supervisor:
     def _spawn(self, program: Program) -> "subprocess.Popen[bytes]":
         if program.log is None:
             return program.spawn(subprocess.PIPE)
-        program.log.parent.mkdir(parents=True, exist_ok=True)
         if program.log.exists() and program.log.stat().st_size > _BIG_LOG:
             program.log.replace(program.log.with_suffix(".log.1"))
-        with program.log.open("ab") as log:
+        with program.open_log() as log:
             return program.spawn(log)
 
     def _attend(self, child: Child) -> None:
@@ -201,6 +232,7 @@ class Supervisor:
     def _restart(self, child: Child) -> None:
         with self._signals.held():
             child.restart_at = None
+            child.silent_since = None
             child.process = self._spawn(child.program)
             self._attend(child)
             self._record()
@@ -246,6 +278,22 @@ def _last_line(child: Child) -> str:
             lines = log.read().decode(errors="replace").splitlines()
     said = [line.strip() for line in lines if line.strip()]
     return said[-1] if said else ""
+
+
+def _end_family(process: "subprocess.Popen[bytes]", how: signal.Signals) -> None:
+    """End a process, and whatever of its descendants it leaves behind."""
+    family: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        family = psutil.Process(process.pid).children(recursive=True)
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(how)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=_HANG_GRACE)
+    _kill_group(process.pid)
+    for one in family:
+        with contextlib.suppress(psutil.Error):
+            one.kill()
+    process.wait()
 
 
 def _kill_group(leader: int) -> None:

@@ -68,8 +68,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _start(program: Program) -> "subprocess.Popen[bytes]":
-    assert program.log
-    with program.log.open("ab") as log:
+    with program.open_log() as log:
         return program.spawn(log)
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,13 +15,32 @@ from pathlib import Path
 import psutil
 
 from config.embedded import paths
-from config.embedded.program import EmbeddedError, Program
+from config.embedded.program import EmbeddedError, Program, private_folder
 
 USER = "debrief"
 DATABASE = "debrief"
 # PostgreSQL refuses to run as root; these are looked for, in this order, to run it as.
 _UNPRIVILEGED = ("postgres", "nobody")
 _MB = 1024 * 1024
+
+# Django writes values into its statements, so a statement in the log is a transcript or a session
+# in the log. The application reports its own failing statements; here only the server speaks.
+_LOG_WITHOUT_DATA = {
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_error_statement": "panic",
+    "log_min_messages": "log",  # leaves out ERROR, whose message may quote a value
+    "log_error_verbosity": "terse",  # leaves out what a crashed process was running
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "log_lock_waits": "off",
+}
+
+# First byte and SQLSTATE of what a server answers to a client that wants to begin.
+_PROTOCOL = 3 << 16
+_GOODBYE = b"X\0\0\0\4"
+_PROBE_SECONDS = 2.0
+_WELCOME, _ERROR, _CANNOT_CONNECT_NOW = b"R", b"E", b"C57P03\0"
 
 Account = tuple[int, int]
 """The uid and the gid that PostgreSQL runs with where we are root."""
@@ -44,10 +64,13 @@ def program(data_dir: Path, *, durable: bool = True) -> Program:
     return Program(
         name="postgres",
         argv=[str(_binary("postgres")), "-D", str(cluster), *options],
-        ready=lambda: _answers(cluster, sockets),
+        ready=lambda: _answers(sockets),
+        # Recovery after a crash reads up to 2 GB of log.
+        patience=60.0,
         # SIGINT is PostgreSQL's "fast" shutdown: it ends sessions and writes everything down.
         stop_signal=signal.SIGINT,
         death_signal=signal.SIGINT,
+        hang_signal=signal.SIGQUIT,  # it ends its own processes and recovers at the next start
         grace=60.0,
         keeps_data=True,
         user=user,
@@ -85,8 +108,8 @@ def tuning(memory: int) -> dict[str, str]:
         "autovacuum_naptime": "20s",
         "autovacuum_vacuum_scale_factor": "0.05",
         "autovacuum_analyze_scale_factor": "0.05",
-        "log_min_duration_statement": "2s",
         "log_checkpoints": "off",
+        **_LOG_WITHOUT_DATA,
         "timezone": "UTC",
     }
 
@@ -104,17 +127,24 @@ def _place(sockets: Path) -> dict[str, str]:
     return place
 
 
-def _answers(cluster: Path, sockets: Path) -> bool:
-    """True when the server takes connections: it writes so in the last line of its pid file."""
+def _answers(sockets: Path) -> bool:
+    """Return whether a client could begin a session now.
+
+    Asks as a client does: a server that hangs in recovery still listens and still calls itself
+    ready in its pid file. One that is only full answers.
+    """
+    wish = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
     try:
-        lines = (cluster / "postmaster.pid").read_text().splitlines()
-        if len(lines) < 8 or lines[7].strip() != "ready":
-            return False
         with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_PROBE_SECONDS)
             connection.connect(str(sockets / ".s.PGSQL.5432"))
-    except (OSError, ValueError):
+            connection.sendall(struct.pack("!ii", len(wish) + 8, _PROTOCOL) + wish)
+            answer = connection.recv(512)
+            connection.sendall(_GOODBYE)
+    except OSError:
         return False
-    return True
+    refused_for_now = answer[:1] == _ERROR and _CANNOT_CONNECT_NOW in answer
+    return answer[:1] in {_WELCOME, _ERROR} and not refused_for_now
 
 
 def _initialise(cluster: Path, *, user: Account | None, durable: bool) -> None:
@@ -172,8 +202,8 @@ def _binary(name: str) -> Path:
 
 def _prepare_folders(cluster: Path, sockets: Path) -> Account | None:
     """Make the folders with the rights they need; the user to run as, None for our own."""
-    sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (cluster.parent / "log").mkdir(exist_ok=True)
+    private_folder(sockets)
+    private_folder(cluster.parent / "log")
     if os.geteuid() != 0:
         if sockets.stat().st_uid != os.geteuid():
             raise EmbeddedError(f"{sockets} belongs to somebody else: remove it.")

@@ -9,15 +9,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from config.embedded import paths
-from config.embedded.program import EmbeddedError, Program
+from config.embedded.program import EmbeddedError, Program, private_folder
 
 
 def program(data_dir: Path) -> Program:
     """The server for `data_dir`. Raises EmbeddedError where its wheel is missing."""
     listening = paths.valkey_socket(data_dir)
-    listening.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(listening.parent)
     listening.unlink(missing_ok=True)  # `up` holds the lock: whoever listened here is gone
-    (data_dir / "log").mkdir(exist_ok=True)
     options = {
         "port": "0",
         "unixsocket": str(listening),
@@ -34,6 +33,7 @@ def program(data_dir: Path) -> Program:
         argv=[str(_binary()), *flags],
         ready=lambda: _answers(listening),
         death_signal=signal.SIGKILL,
+        patience=30.0,
         log=data_dir / "log" / "valkey.log",
     )
 

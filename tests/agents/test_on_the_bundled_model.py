@@ -42,11 +42,10 @@ def bundled() -> Iterator[str]:
     # Not pytest's own folder: its log must be writable for whomever the model runs as.
     with tempfile.TemporaryDirectory(prefix="debrief-model-") as folder:
         data_dir = Path(folder)
-        (data_dir / "log").mkdir()
         name, context = settings.BUNDLED_MODEL_NAME, settings.BUNDLED_MODEL_CONTEXT
         program = model.program(data_dir, name=name, context=context)
         assert program.log
-        with program.log.open("wb") as log:
+        with program.open_log() as log:
             process = program.spawn(log)
             try:
                 deadline = time.monotonic() + 60
