@@ -1,6 +1,7 @@
 """The life of one `manage.py up`: check, prepare, start, tell the address, look after, stop."""
 
 import http.client
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ class Wish:
 
 def up(wish: Wish) -> None:
     """Run Debrief until somebody stops it. Raises Refused with the reason when it cannot run."""
+    os.umask(0o077)  # whatever is written from here on, by us or our children, is ours alone
     preflight.check_bind(wish.bind)
     preflight.check_port(wish.bind, wish.port)
     preflight.check_static_files()
@@ -67,7 +69,7 @@ def _start_all(supervisor: Supervisor, wish: Wish) -> None:
     _migrate(supervisor)
     ensure_catalogue()
     if wish.demo:
-        _load_demo_once(supervisor)
+        _load_demo_once(supervisor, wish)
     connections.close_all()  # from here on the database belongs to the children
     supervisor.start(programs.worker())
     supervisor.start(programs.web(bind=wish.bind, port=wish.port))
@@ -104,17 +106,27 @@ def _migrate(supervisor: Supervisor) -> None:
         call_command("migrate", interactive=False, verbosity=0)
 
 
-def _load_demo_once(supervisor: Supervisor) -> None:
+def _load_demo_once(supervisor: Supervisor, wish: Wish) -> None:
     """Demo data and its login, into a database that nobody has used yet.
 
     The login is made last: a load that was interrupted is done again at the next start.
     """
     if get_user_model().objects.exists():
         return
+    if not _only_from_here(wish):
+        supervisor.say(
+            "debrief", "no demo: it is for this machine alone, and this one is reachable"
+        )
+        return
     if "load_demo" in get_commands():
         supervisor.say("debrief", "loading the demo data")
         call_command("load_demo", verbosity=0)
     ensure_demo_user(kept_secret(_demo_password(), length=9))
+
+
+def _only_from_here(wish: Wish) -> bool:
+    """Return whether no other machine is meant to reach the pages, directly or by a proxy."""
+    return settings.DEMO_LOGIN and preflight.is_loopback(wish.bind)
 
 
 def _demo_password() -> Path:
@@ -160,10 +172,12 @@ def _address(wish: Wish) -> str:
 def _tell(supervisor: Supervisor, wish: Wish) -> None:
     supervisor.say("debrief", f"ready at {_address(wish)}")
     users = get_user_model().objects
-    if users.filter(username=DEMO_USERNAME, is_active=True).exists() and _demo_password().exists():
+    others = users.exclude(is_demo=True)
+    demo = users.filter(username=DEMO_USERNAME, is_demo=True, is_active=True)
+    if demo.exists() and _only_from_here(wish) and _demo_password().exists():
         password = kept_secret(_demo_password())
         supervisor.say("debrief", f"log in as {DEMO_USERNAME} with password {password}")
-    elif not users.exists():
+    elif not others.exists():
         supervisor.say(
             "debrief", "make the first login: .venv/bin/python manage.py createsuperuser"
         )

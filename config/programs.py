@@ -11,6 +11,7 @@ import sys
 from django.conf import settings
 
 from config.embedded.program import Program
+from config.preflight import is_loopback
 
 # After the engines' own grace: time to hand back what was not answered.
 HAND_BACK_SECONDS = 10.0
@@ -33,6 +34,7 @@ def web(*, bind: str, port: int) -> Program:
         name="web",
         argv=_module("granian", *_flat(options), "config.wsgi:application"),
         cwd=settings.BASE_DIR,
+        env={} if is_loopback(bind) else {"DEMO_LOGIN": "off"},
         grace=10.0,
     )
 

@@ -2,7 +2,9 @@
 
 from datetime import datetime
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib.auth import authenticate, login
 from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
@@ -38,17 +40,25 @@ class Backend(ModelBackend):
         user = super().authenticate(request, known.first() or username, password)
         if not isinstance(user, User):
             return None
-        if user.is_demo and (request is None or not is_local(request)):
+        if user.is_demo and not (request is not None and admits_demo(request)):
             return None
         return user
 
 
-def is_local(request: HttpRequest) -> bool:
-    """Whether the request comes from this machine itself, and not through a proxy on it."""
-    if any(name in request.headers for name in PROXY_HEADERS):
+def admits_demo(request: HttpRequest) -> bool:
+    """Return whether the demo login works for this request: from this machine, by no proxy.
+
+    Headers of a proxy give it away. One that sends none and names us 127.0.0.1 still passes on
+    where the browser believes to be, and speaks HTTP/1.0 unless it was told otherwise.
+    """
+    if not settings.DEMO_LOGIN or any(name in request.headers for name in PROXY_HEADERS):
         return False
+    if request.META.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        return False
+    pages = [request.headers[name] for name in ("Origin", "Referer") if name in request.headers]
     host = split_domain_port(request.get_host())[0]
-    return _is_loopback(request.META.get("REMOTE_ADDR", "")) and _is_loopback(host)
+    named = [host, *(urlsplit(page).hostname or "" for page in pages)]
+    return _is_loopback(request.META.get("REMOTE_ADDR", "")) and all(map(_is_loopback, named))
 
 
 def _is_loopback(name: str) -> bool:
@@ -77,7 +87,7 @@ def sign_in(*, request: HttpRequest, username: str, password: str, now: datetime
 
 
 def _reason(request: HttpRequest, username: str) -> str:
-    if not is_local(request) and User.objects.filter(username__iexact=username, is_demo=True):
+    if not admits_demo(request) and User.objects.filter(username__iexact=username, is_demo=True):
         return (
             "The demo login works only on the machine that runs Debrief. "
             "Make a login of your own there: python manage.py createsuperuser."

@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from apps.accounts import services
 from apps.accounts.models import Role, User
-from apps.accounts.signin import is_local
+from apps.accounts.signin import admits_demo
 from apps.core.errors import Conflict
 from tests.accounts.conftest import HTMX, PASSWORD, MakePerson
 
@@ -138,6 +138,10 @@ class TestDemoLogin:
             {"HTTP_HOST": "debrief.example.com"},
             {"HTTP_X_FORWARDED_FOR": "127.0.0.1"},
             {"HTTP_FORWARDED": "for=192.0.2.7"},
+            {"HTTP_ORIGIN": "https://debrief.example.com"},
+            {"HTTP_ORIGIN": "null"},
+            {"HTTP_REFERER": "http://192.0.2.1/login/"},
+            {"SERVER_PROTOCOL": "HTTP/1.0"},
         ],
     )
     def test_is_refused_from_beyond(
@@ -149,6 +153,16 @@ class TestDemoLogin:
         response = client.post(LOGIN, {"username": "demo", "password": PASSWORD}, **at_home | more)
 
         assert response.status_code == 200
+        assert "works only on the machine that runs Debrief" in response.text
+        assert not _signed_in(client)
+
+    def test_is_refused_where_others_are_to_reach_the_pages(
+        self, client: Client, demo: User, settings: Settings
+    ) -> None:
+        settings.DEMO_LOGIN = False
+
+        response = client.post(LOGIN, {"username": "demo", "password": PASSWORD})
+
         assert "works only on the machine that runs Debrief" in response.text
         assert not _signed_in(client)
 
@@ -183,7 +197,7 @@ def test_what_counts_as_this_machine(
 ) -> None:
     settings.ALLOWED_HOSTS = ["*"]
 
-    assert is_local(RequestFactory().get("/", HTTP_HOST=host, REMOTE_ADDR=address)) is local
+    assert admits_demo(RequestFactory().get("/", HTTP_HOST=host, REMOTE_ADDR=address)) is local
 
 
 class TestLoginRequired:
