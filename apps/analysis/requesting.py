@@ -12,6 +12,7 @@ from apps.llm.client import LlmClient, StructuredAnswer, StructuredRequest
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.llm.limits import Lane
 from apps.llm.schema import CompiledSchema, compile_strict
+from apps.llm.specs import ModelSpec
 from apps.llm.tokens import estimate_tokens
 
 from . import prompts
@@ -19,10 +20,6 @@ from .fence import fence_word
 from .work import Job, Outcome
 
 logger = logging.getLogger(__name__)
-
-#: Tokens that an answer may have at first, per field: providers charge a cap against the rate.
-TOKENS_PER_FIELD = 160
-MIN_OUTPUT_TOKENS = 600
 
 
 async def perform(
@@ -46,7 +43,7 @@ async def perform(
 
 
 async def _ask(job: Job, client: LlmClient, on_send: Callable[[], None] | None) -> Outcome:
-    cap = output_cap(job.config, job.spec.max_output_tokens)
+    cap = output_cap(job.config, job.spec)
     shape = compiled(job.config_sha256, job.config)
     prompt = prompts.build(
         job.config,
@@ -94,10 +91,11 @@ def _outcome(job: Job, prompt: prompts.Prompt, answer: StructuredAnswer) -> Outc
     )
 
 
-def output_cap(config: ConfigDocument, model_limit: int) -> int:
-    """The answer's first cap in tokens, by the number of fields, within the model's own."""
-    wanted = max(MIN_OUTPUT_TOKENS, TOKENS_PER_FIELD * len(config.field_names()))
-    return min(wanted, model_limit)
+def output_cap(config: ConfigDocument, spec: ModelSpec) -> int:
+    """Return the answer's first cap in tokens, by the number of fields, within the model's own."""
+    traits = spec.server
+    wanted = max(traits.least_output_tokens, traits.tokens_per_field * len(config.field_names()))
+    return min(wanted, spec.max_output_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,10 @@ def request_body(  # noqa: PLR0917  # one call site; all are parts of one body
         listed.insert(place, {"role": "system", "content": schema.instruction})
         shape = b'"response_format":{"type":"json_object"}'
     else:
-        shape = schema.strict_parameters if rung is Rung.STRICT else schema.tool_parameters
+        shape = schema.tool_parameters
+        if rung is Rung.STRICT:
+            by_grammar = model.server.takes_grammar
+            shape = schema.grammar_parameters if by_grammar else schema.strict_parameters
     head = {"model": model.name, **model.parameters, cap_name: cap}
     if cache_key:
         head["prompt_cache_key"] = cache_key

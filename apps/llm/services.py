@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
@@ -32,14 +31,15 @@ def ensure_catalogue() -> None:
     """
     rows = [LanguageModel(name=known.name, **known.fields()) for known in KNOWN_MODELS]
     if settings.BUNDLED_MODEL:
-        rows.append(_bundled_model())
+        rows.append(bundled_model())
     names = {row.name for row in rows}
     if settings.DEFAULT_MODEL not in names:
         rows.append(LanguageModel(name=settings.DEFAULT_MODEL))
     LanguageModel.objects.bulk_create(rows, ignore_conflicts=True)
 
 
-def _bundled_model() -> LanguageModel:
+def bundled_model() -> LanguageModel:
+    """Return the unsaved row of the model that comes with Debrief."""
     nothing = Decimal(0)
     return LanguageModel(
         name=settings.BUNDLED_MODEL_NAME,
@@ -48,9 +48,9 @@ def _bundled_model() -> LanguageModel:
         cached_price=nothing,
         output_price=nothing,
         context_tokens=settings.BUNDLED_MODEL_CONTEXT,
-        max_output_tokens=1_024,
-        # It runs on this machine: more requests at once only make each of them late.
-        max_concurrency=min(4, max(2, os.cpu_count() or 2)),
+        max_output_tokens=2_048,
+        # Its server has one slot: a second request would wait there, and no person could pass it.
+        max_concurrency=1,
         # Without the penalty it repeats one sentence until it is cut, in every second answer.
         parameters={"temperature": 0, "repeat_penalty": 1.13, "repeat_last_n": 256},
     )

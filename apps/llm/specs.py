@@ -25,6 +25,32 @@ class StructuredMode(models.TextChoices):
 
 
 @dataclass(frozen=True, slots=True)
+class ServerTraits:
+    """What sets one kind of server apart from the others.
+
+    The client and the forms ask a trait, never which server it is.
+    """
+
+    takes_grammar: bool = False
+    """Takes llama.cpp's ``grammar``, which bounds texts and lists and leaves out blanks."""
+
+    least_output_tokens: int = 600
+    tokens_per_field: int = 160
+    """An answer's first cap follows the number of fields: providers charge a cap against the rate,
+    and a small model writes until it meets one."""
+
+    proposed_sample: int | None = None
+    """Conversations that the backfill dialog proposes, where all of them would take long."""
+
+
+ANY_SERVER = ServerTraits()
+
+BUNDLED_SERVER = ServerTraits(
+    takes_grammar=True, least_output_tokens=300, tokens_per_field=96, proposed_sample=20
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Prices:
     """Money per million tokens. ``None`` is *unknown*, which is not zero."""
 
@@ -60,6 +86,10 @@ class ModelSpec:
     is_local: bool = False
     free_first_run: bool = False
     prices: Prices = field(default_factory=Prices)
+
+    @property
+    def server(self) -> ServerTraits:
+        return BUNDLED_SERVER if self.is_local else ANY_SERVER
 
     @property
     def key(self) -> str:

@@ -16,6 +16,9 @@ from pathlib import Path
 from config.embedded import paths
 from config.embedded.program import EmbeddedError, Program
 
+_MOST_THREADS = 8
+"""The model is so small that more threads wait for one another longer than they work."""
+
 
 def program(data_dir: Path, *, name: str, context: int) -> Program:
     """The server for `data_dir`; writes the address that it will answer at to `model.url`.
@@ -27,16 +30,25 @@ def program(data_dir: Path, *, name: str, context: int) -> Program:
     port = _port(address)
     url = f"http://127.0.0.1:{port}"
     _write(address, f"{url}/v1\n")
-    # Each slot holds a request of its own and about 190 MB; more slots than cores win little.
-    slots = min(4, max(2, os.cpu_count() or 2))
     script = [sys.executable, "-I", str(Path(__file__).with_name("model_server.py"))]
     return Program(
         name="model",
-        argv=[*script, str(port), str(_file()), name, str(context), str(slots)],
+        argv=[*script, str(port), str(_file()), name, str(context), str(_threads())],
+        # Its threads meet after every step. By default they wait in a busy loop, and one that has
+        # to share its core with the database then makes each step take a time slice, not 50 µs.
+        env={"OMP_WAIT_POLICY": "passive"},
         ready=lambda: _answers(f"{url}/health"),
         death_signal=signal.SIGKILL,
+        patience=60.0,
         log=data_dir / "log" / "model.log",
     )
+
+
+def _threads() -> int:
+    """Return how many threads work on a request: one per core that we may use, within reason."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(cores, _MOST_THREADS)
 
 
 def _file() -> Path:

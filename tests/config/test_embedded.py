@@ -145,7 +145,7 @@ def test_a_postgres_in_recovery_is_not_ready(data_dir: Path, watched: Supervisor
     program = postgres.program(data_dir)
     child = watched.start(program)
     watched.wait_until_ready(child, seconds=60)
-    startups = []
+    startups: list[psutil.Process] = []
     for one in psutil.Process(child.process.pid).children():
         with suppress(ProcessLookupError):
             os.kill(one.pid, signal.SIGKILL)

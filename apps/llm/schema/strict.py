@@ -15,6 +15,7 @@ from functools import cached_property
 from hashlib import sha256
 
 from apps.llm.schema.descriptions import describe
+from apps.llm.schema.grammar import grammar
 from apps.llm.schema.json_text import Problem, SchemaError
 from apps.llm.schema.merge import merge_all_of, merge_root
 from apps.llm.schema.nodes import Node, escape, resolve
@@ -45,6 +46,7 @@ class CompiledSchema:
     schema: Node = field(repr=False)
     closed: bool = True
     name: str = _NAME
+    required_names: frozenset[str] = frozenset()
 
     @cached_property
     def text(self) -> str:
@@ -60,6 +62,12 @@ class CompiledSchema:
         """``response_format`` of a request in strict mode, as members of its body."""
         shape = {"name": self.name, "strict": True, "schema": self.schema}
         return _members({"response_format": {"type": "json_schema", "json_schema": shape}})
+
+    @cached_property
+    def grammar_parameters(self) -> bytes:
+        """Return the ``grammar`` of a request to llama.cpp, as members of its body."""
+        measured = _Compiler(dict(self.original), lengths=True).root(self.required_names)
+        return _members({"grammar": grammar(measured)})
 
     @cached_property
     def tool_parameters(self) -> bytes:
@@ -104,8 +112,9 @@ def compile_strict(
     if compiled is None:
         original = json.loads(key[0])
         compiler = _Compiler(original)
+        names = frozenset(required_names)
         compiled = CompiledSchema(
-            original, compiler.root(frozenset(required_names)), compiler.closed
+            original, compiler.root(names), compiler.closed, required_names=names
         )
         _cache[key] = compiled
         if len(_cache) > _CACHE_SIZE:
@@ -116,8 +125,9 @@ def compile_strict(
 
 
 class _Compiler:
-    def __init__(self, schema: Node) -> None:
+    def __init__(self, schema: Node, *, lengths: bool = False) -> None:
         self.original = schema
+        self.lengths = lengths  # strict mode has no keyword for them; a grammar does
         self.closed = True
         self._names: dict[str, str] = {}
         self._definitions: dict[str, Node] = {}
@@ -247,6 +257,8 @@ class _Compiler:
                 kept["pattern"] = node["pattern"]
             if node.get("format") in FORMATS:
                 kept["format"] = node["format"]
+            if self.lengths:
+                kept |= {key: node[key] for key in ("minLength", "maxLength") if key in node}
         if "number" in types or "integer" in types:
             kept |= {key: node[key] for key in _NUMBER_KEYWORDS if is_number(node.get(key))}
         if "array" in types:
