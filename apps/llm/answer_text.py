@@ -33,7 +33,6 @@ _SPECIAL = (
 _TOKENS_BEFORE = re.compile(rf"\A(?:\s|\ufeff|\u200b|(?:{_SPECIAL}))+")
 _TOKENS_AFTER = re.compile(rf"(?:\s|\ufeff|\u200b|(?:{_SPECIAL}))+\Z")
 _JSON_BEGINS = re.compile(r"\{\s*(?:[\"'“”}]|\w+\s*:|\Z)")
-_BRACE = re.compile(r"\{")
 _MANY = "The answer holds more than one JSON object."
 _DEEP = "The answer is nested too deeply."
 _DEEPEST_WRAPPER = 3
@@ -134,15 +133,9 @@ def _one_object(text: str, error: json.JSONDecodeError) -> object:
     """
     found: object = None
     position = 0
-    while brace := _BRACE.search(text, position):
+    while brace := _JSON_BEGINS.search(text, position):
         start = brace.start()
-        try:
-            value, end = _DECODER.raw_decode(text, start)
-        except json.JSONDecodeError as broken:
-            if _JSON_BEGINS.match(text, start):
-                raise json.JSONDecodeError(broken.msg, text, broken.pos) from None
-            position = start + 1
-            continue
+        value, end = _DECODER.raw_decode(text, start)
         if found is not None:
             return _Problem(_MANY)
         if _is_in_list(text, start, end):

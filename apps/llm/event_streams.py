@@ -22,7 +22,7 @@ def joined_events(text: str) -> dict[str, object] | None:
             if choice.get("error"):
                 whole["error"] = choice["error"]
             _add(message, calls, choice.get("delta") or choice.get("message"))
-    if not whole and not message:
+    if not (whole or message or calls):
         return None
     if calls:
         message["tool_calls"] = [{"function": call} for _, call in sorted(calls.items())]
