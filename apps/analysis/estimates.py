@@ -68,7 +68,13 @@ def learn_from(analyses: AnalysisQuerySet) -> None:
 
     Only what took one request and was read whole tells something; a few hundred tell enough.
     """
-    rows = analyses.filter(state=State.SUCCEEDED, requests=1, truncated=False, input_tokens__gt=0)
+    rows = analyses.filter(
+        state=State.SUCCEEDED,
+        requests=1,
+        truncated=False,
+        input_tokens__gt=0,
+        usage_estimated=False,
+    )
     correct_estimates(
         samples=[
             (

@@ -139,6 +139,15 @@ class Analysis(models.Model):
     input_tokens = models.PositiveIntegerField(null=True, blank=True)
     cached_tokens = models.PositiveIntegerField(null=True, blank=True)
     output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    usage_estimated = models.BooleanField(
+        default=False, db_default=False, help_text="The provider did not report all of the tokens."
+    )
+    usage_note = models.CharField(
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="How counts that contradict themselves were read.",
+    )
     prices = models.JSONField(null=True, blank=True, help_text="Per million tokens, at that time.")
     cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True)
     latency_ms = models.PositiveIntegerField(null=True, blank=True)

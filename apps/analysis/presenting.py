@@ -40,6 +40,7 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
             "input_tokens": analysis.input_tokens,
             "cached_tokens": analysis.cached_tokens,
             "output_tokens": analysis.output_tokens,
+            "estimated": analysis.usage_estimated,
             "cost": None if analysis.cost is None else f"{analysis.cost:f}",
         },
         "current": analysis.is_current,

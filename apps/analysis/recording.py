@@ -132,13 +132,15 @@ UPDATE analysis_analysis a SET
   missing_required = v.missing_required, raw_output = v.raw_output, error_code = v.error_code,
   error_message = v.error_message, request_id = v.request_id, requests = v.requests,
   input_tokens = v.input_tokens, cached_tokens = v.cached_tokens,
-  output_tokens = v.output_tokens, prices = v.prices, cost = v.cost, latency_ms = v.latency_ms,
+  output_tokens = v.output_tokens, usage_estimated = v.usage_estimated,
+  usage_note = v.usage_note, prices = v.prices, cost = v.cost, latency_ms = v.latency_ms,
   messages_read = v.messages_read, truncated = v.truncated, model = v.model,
   started_at = coalesce(v.started_at, a.started_at), finished_at = %s, lease_until = NULL
 FROM jsonb_to_recordset(%s::jsonb) AS v(
   id bigint, state text, is_current boolean, output jsonb, field_order jsonb,
   missing_required jsonb, raw_output text, error_code text, error_message text,
   request_id text, requests int, input_tokens int, cached_tokens int, output_tokens int,
+  usage_estimated boolean, usage_note text,
   prices jsonb, cost numeric, latency_ms int, messages_read int, truncated boolean, model text,
   started_at timestamptz)
 WHERE a.id = v.id
@@ -168,6 +170,8 @@ def _analysis_row(o: Outcome) -> dict[str, Any]:
         "input_tokens": o.usage.input,
         "cached_tokens": o.usage.cached,
         "output_tokens": o.usage.output,
+        "usage_estimated": o.usage_estimated,
+        "usage_note": o.usage_note[:200],
         "prices": _prices(o),
         "cost": _cost(o),
         "latency_ms": o.latency_ms,
@@ -200,6 +204,7 @@ def _ledger_row(o: Outcome, now: datetime) -> Usage:
         spec=o.job.spec,
         purpose=Purpose.ANALYSIS,
         usage=o.usage,
+        estimated=o.usage_estimated,
         requests=o.requests,
         trigger=o.job.trigger,
         who=o.job.requested_by,

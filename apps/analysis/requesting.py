@@ -82,6 +82,8 @@ def _outcome(job: Job, prompt: prompts.Prompt, answer: StructuredAnswer) -> Outc
         error_message=answer.error_message,
         raw_output=answer.raw_text if answer.error else "",
         usage=answer.usage,
+        usage_estimated=answer.usage_estimated,
+        usage_note=answer.usage_note,
         requests=answer.requests,
         latency_ms=answer.latency_ms,
         request_id=answer.provider_request_id,

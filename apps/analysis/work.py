@@ -56,6 +56,8 @@ class Outcome:
     error_message: str = ""
     raw_output: str = ""
     usage: TokenUsage = field(default_factory=TokenUsage)
+    usage_estimated: bool = False
+    usage_note: str = ""
     requests: int = 0
     latency_ms: int = 0
     request_id: str = ""

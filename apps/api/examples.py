@@ -77,6 +77,7 @@ _ANALYSIS: dict[str, Any] = {
         "input_tokens": 1290,
         "cached_tokens": 1024,
         "output_tokens": 64,
+        "estimated": False,
         "cost": "0.00034880",
     },
     "current": True,

@@ -16,7 +16,7 @@ from apps.llm.text import sanitise_json
 _SUSPECT = re.compile(r"\\u0000|\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _OPEN_THOUGHT = r"<(think(?:ing)?|reasoning|thought|reflection|scratchpad|seed:think)>"
 _CLOSED_THOUGHT = re.compile(
-    rf"\A\s*(?:{_OPEN_THOUGHT}.*?</\1>|\[THINK\].*?\[/THINK\]|◁think▷.*?◁/think▷)",
+    rf"\s*(?:{_OPEN_THOUGHT}.*?</\1>|\[THINK\].*?\[/THINK\]|◁think▷.*?◁/think▷)",
     re.DOTALL | re.IGNORECASE,
 )
 _END_OF_THOUGHT = re.compile(
@@ -30,8 +30,10 @@ _SPECIAL = (
     r"<\|[\w▁]{1,40}\|>|<｜[^｜<>]{1,40}｜>|</?s>|<eos>|<bos>|<end_of_turn>|<start_of_turn>|"
     r"\[/?INST\]|<\|?endoftext\|?>|\[TOOL_CALLS\]|<unused\d+>"
 )
-_TOKENS_BEFORE = re.compile(rf"\A(?:\s|\ufeff|\u200b|(?:{_SPECIAL}))+")
-_TOKENS_AFTER = re.compile(rf"(?:\s|\ufeff|\u200b|(?:{_SPECIAL}))+\Z")
+_TOKEN_BEFORE = re.compile(_SPECIAL)
+_TOKEN_AFTER = re.compile(rf"(?:{_SPECIAL})\Z")
+_LONGEST_TOKEN = 60
+_BLANKS = " \t\r\n\f\v\u00a0\u200b\u2060\ufeff"
 _JSON_BEGINS = re.compile(r"\{\s*(?:[\"'“”}]|\w+\s*:|\Z)")
 _MANY = "The answer holds more than one JSON object."
 _DEEP = "The answer is nested too deeply."
@@ -76,7 +78,7 @@ class _Problem(str):
 
 def _decoded(text: str) -> object:
     """Return the JSON value that a text is, or the one object among other things in it."""
-    stripped = _TOKENS_AFTER.sub("", _TOKENS_BEFORE.sub("", text))
+    stripped = _trimmed(text)
     try:
         value: object = _DECODER.decode(stripped)
     except json.JSONDecodeError as error:
@@ -85,6 +87,22 @@ def _decoded(text: str) -> object:
     if isinstance(value, str) and value.lstrip()[:1] == "{":
         return _DECODER.decode(value)
     return _called(value)
+
+
+def _trimmed(text: str) -> str:
+    """Return a text without the blanks and special tokens around it."""
+    start, end = 0, len(text)
+    while True:
+        while start < end and text[start] in _BLANKS:
+            start += 1
+        while start < end and text[end - 1] in _BLANKS:
+            end -= 1
+        if token := _TOKEN_BEFORE.match(text, start, end):
+            start = token.end()
+        elif token := _TOKEN_AFTER.search(text[max(start, end - _LONGEST_TOKEN) : end]):
+            end -= len(token[0])
+        else:
+            return text[start:end]
 
 
 def _called(value: object) -> object:
@@ -101,8 +119,10 @@ def _without_thoughts(text: str) -> str:
 
     Thoughts that never end are no answer: nothing of them is left.
     """
-    while thought := _CLOSED_THOUGHT.match(text):
-        text = text[thought.end() :]
+    position = 0
+    while thought := _CLOSED_THOUGHT.match(text, position):
+        position = thought.end()
+    text = text[position:]
     if end := _END_OF_THOUGHT.search(text):
         brace = text.find("{")
         if (
@@ -182,7 +202,7 @@ def _inner(item: object) -> dict[str, object] | None:
 
 def only_object(text: str) -> dict[str, object] | None:
     """Return the object that a text is and nothing else, thoughts before it aside."""
-    after = _without_thoughts(_TOKENS_AFTER.sub("", _TOKENS_BEFORE.sub("", text))).strip()
+    after = _without_thoughts(_trimmed(text)).strip()
     fenced = re.fullmatch(r"```(?:json)?\s*(\{.*\})\s*```", after, re.DOTALL | re.IGNORECASE)
     after = fenced[1] if fenced else after
     value = parse_output(after) if after[:1] == "{" and after[-1:] == "}" else None

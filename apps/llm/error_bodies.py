@@ -21,6 +21,8 @@ MESSAGE_LENGTH = 1_000
 
 _MOST_LEVELS = 12
 _MOST_TEXT = 200_000
+_MOST_HTML = 4_000
+_MOST_MESSAGES = 30
 _MESSAGE_KEYS = (
     *("message", "msg", "error_message", "errormessage", "status_msg", "errmsg", "error_msg"),
     *("error_description", "description", "title", "remedy_hint", "reasons"),
@@ -123,6 +125,7 @@ def _read_text(body: ErrorBody, text: str, level: int) -> None:
                 body.messages.insert(known, _flat(prefix).rstrip(" :-"))
             return
     if text[:1] == "<" and ("<html" in text[:500].lower() or "<!doctype" in text[:100].lower()):
+        text = text[:_MOST_HTML]
         title = _TITLE.search(text)
         text = _TAGS.sub(" ", title[1] if title else text)
         text = html.unescape(text)
@@ -150,7 +153,7 @@ def _flat(text: str) -> str:
 
 
 def _read(body: ErrorBody, value: object, level: int) -> None:
-    if level > _MOST_LEVELS:
+    if level > _MOST_LEVELS or len(body.messages) >= _MOST_MESSAGES:
         return
     if isinstance(value, str):
         _read_text(body, value, level)

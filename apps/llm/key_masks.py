@@ -12,8 +12,8 @@ MASK = "(key)"
 
 _SHORTEST_KEY = 6
 _SECRET_NAME = re.compile(r"(_KEY|_TOKEN|_SECRET|_PASSWORD)\Z")
-_DIGIT = r"(?=[^\s\"',;]*\d)"
-_DIGIT_OR_STAR = r"(?=[^\s\"',;]*[\d*])"
+_DIGIT = r"(?=[^\s\"',;]{0,200}\d)"
+_DIGIT_OR_STAR = r"(?=[^\s\"',;]{0,200}[\d*])"
 _VALUE = r"[^\s\"'<>,;&)}\]]"
 _KEY_NAME = r"(?:x-)?(?:api|access|auth|secret|client)?[-_ ]?(?:key|token|secret|password)"
 

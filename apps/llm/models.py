@@ -204,6 +204,9 @@ class Usage(models.Model):
     input_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0)
     output_tokens = models.PositiveIntegerField(default=0)
+    estimated = models.BooleanField(
+        default=False, db_default=False, help_text="The provider did not report all of the tokens."
+    )
     input_price = _price("Per million tokens, at that time.")
     cached_price = _price("Per million tokens, at that time.")
     output_price = _price("Per million tokens, at that time.")

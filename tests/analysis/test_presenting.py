@@ -31,6 +31,7 @@ def test_json_as_the_api_answers_it() -> None:
         "input_tokens": 12,
         "cached_tokens": 4,
         "output_tokens": 3,
+        "estimated": False,
         "cost": "0.00070000",
     }
     assert shown["conversation_id"] == conversation.public_id

@@ -126,9 +126,13 @@ async def test_another_try_of_a_refusal_may_answer(client: LlmClient, fake_llm: 
 
 @pytest.mark.parametrize(
     "text",
-    ["{" * 200_000, "[" * 200_000, '{"a":' * 50_000, "{ " * 100_000, "{x} " * 100_000, "<think>" * 50_000,
-     "</think>" * 50_000 + "{", "```" * 100_000, '{"a": 1} ' * 50_000, "<|x|>" * 50_000],
-)  # fmt: skip
+    [
+        *("{" * 200_000, "[" * 200_000, '{"a":' * 50_000, "{ " * 100_000, "{x} " * 100_000),
+        *("<think>" * 50_000, "</think>" * 50_000 + "{", "```" * 100_000, "<|x|>" * 50_000),
+        *('{"a": 1} ' * 50_000, "<think></think>" * 20_000 + "{", "{" + " " * 200_000),
+        *(" " * 200_000 + "x", "x" + " " * 200_000 + "x", "[" * 100_000 + "{}"),
+    ],
+)
 def test_hostile_text_takes_no_time(text: str) -> None:
     assert isinstance(parse_output(text), str)
 

@@ -65,3 +65,24 @@ def test_every_provider_of_the_documentation_is_tried() -> None:
         *("xAI", "Together", "LiteLLM", "vLLM", "llama.cpp", "Ollama", "LM Studio"),
     }  # fmt: skip
     assert len({named(case) for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>" + b"<script " * 25_000,
+        b'{"error": {"message": "' + b"sk-" * 60_000 + b'"}}',
+        b'{"error": {"message": "' + b"model " * 30_000 + b'"}}',
+        b'{"detail": [' + b'{"msg": "request", "loc": ["body"]},' * 5_000 + b'{"msg": "x"}]}',
+        b'{"error":' * 20_000,
+        b"[" * 100_000,
+        b'{"error": {"message": "' + b"try again in 1s " * 10_000 + b'"}}',
+        b'{"error": {"message": "' + b"limit 1 " * 20_000 + b'"}}',
+        bytes(range(256)) * 500,
+    ],
+)
+def test_hostile_bodies_take_no_time_and_say_something(body: bytes) -> None:
+    for status in (200, 400, 429, 500):
+        fault = fault_of(status, body)
+        assert fault.message
+        assert len(fault.message) <= 1_100

@@ -80,6 +80,7 @@ def _ledger_row(o: Outcome, now: datetime) -> Usage:
         spec=o.job.spec,
         purpose=Purpose.TRY_IT,
         usage=o.usage,
+        estimated=o.usage_estimated,
         requests=o.requests,
         who=o.job.requested_by,
         agent_id=o.job.agent_public_id,

@@ -215,6 +215,8 @@ class Usage(Shape):
     input_tokens: Count | None
     cached_tokens: Count | None
     output_tokens: Count | None
+    estimated: bool
+    """Whether Debrief estimated tokens that the provider did not report."""
     cost: Money | None
 
 
