@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
+from apps.llm.schema.merge import implied_type
 from apps.llm.schema.nodes import escape
-from apps.llm.schema.strict import implied_type
 
 from .documents import EMPTY_SCHEMA, Schema
 

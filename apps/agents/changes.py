@@ -303,12 +303,13 @@ def _located(faults: list[Fault], changes: object) -> list[Fault]:
 
 def _name_faults(content: Content) -> Iterator[Fault]:
     taken = {c.name for c in categories(content.channel)}
-    fields = content.editor["schema"].get("properties") or {}
+    document = content.document()
+    fields = document.own_fields()
     for name in fields:
         pointer = "/properties/" + name.replace("~", "~0").replace("/", "~1")
         if fault := name_fault(name, taken):
             yield Fault("analysis.schema", fault, pointer)
-    for name in content.editor["schema"].get("required") or ():
+    for name in document.schema.get("required") or ():
         if name not in fields:
             said = f"“required” names {show(name)}, which is not a field."
             yield Fault("analysis.schema", said, "/required")

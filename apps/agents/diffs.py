@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from apps.llm.schema.strict import implied_type
+from apps.llm.schema.merge import implied_type
 
 from .builtins import categories
 from .contents import Content

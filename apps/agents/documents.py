@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, cast
 
+from apps.llm.schema import flat_root, with_built_ins
+
 from .builtins import categories, category
 
 #: Revision of the prompt builder. Raise it when `apps.analysis.prompts` changes what a request
@@ -76,35 +78,33 @@ class ConfigDocument:
         return hashlib.sha256(self.text().encode()).hexdigest()
 
     def own_fields(self) -> dict[str, Any]:
-        """The agent's own fields: name → JSON Schema of its value."""
-        return cast("dict[str, Any]", self.schema.get("properties") or {})
+        """The agent's own fields: name → JSON Schema of its value.
+
+        Those of definitions, alternatives and conditions at the top of the schema are among them.
+        """
+        return cast("dict[str, Any]", flat_root(self.schema).get("properties") or {})
 
     def required_names(self) -> tuple[str, ...]:
         """Fields that must not stay empty (product 3.3): built-ins first, then own ones."""
         built_ins = tuple(b.name for b in self.built_ins if b.required)
-        return built_ins + tuple(self.schema.get("required") or ())
+        own = cast("list[str]", flat_root(self.schema).get("required") or [])
+        return built_ins + tuple(own)
 
     def field_names(self) -> tuple[str, ...]:
         """Every field that a result of this config may hold, in order."""
         return tuple(b.name for b in self.built_ins) + tuple(self.own_fields())
 
     def answer_schema(self) -> Schema:
-        """The operator's JSON Schema of a whole answer: built-ins, then the agent's own fields.
+        """Return the operator's JSON Schema of a whole answer: built-ins, then the own fields.
 
-        Keywords at the root of the agent's schema stay; answers are validated against this.
+        Answers are judged by this; the agent's own fields by the agent's own schema, whole.
         """
-        properties: dict[str, Any] = {}
+        built_ins: dict[str, Any] = {}
         for built_in in self.built_ins:
             value = category(self.channel, built_in.name).value
-            properties[built_in.name] = {**value, "description": built_in.prompt}
-        properties.update(self.own_fields())
-        rest = {k: v for k, v in self.schema.items() if k not in {"properties", "required"}}
-        return {
-            **rest,
-            "type": "object",
-            "properties": properties,
-            "required": list(self.required_names()),
-        }
+            built_ins[built_in.name] = {**value, "description": built_in.prompt}
+        required = [built_in.name for built_in in self.built_ins if built_in.required]
+        return with_built_ins(self.schema, built_ins, required)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from apps.llm.schema import flat_root
+
 from .documents import ConfigDocument, Schema
 
 #: One link of a chain: the transfer's setting, the destination's public id, its document.
 Link = tuple[str, str, ConfigDocument]
+
+_DEFINITIONS = ("$defs", "definitions")
 
 
 def fold(first_id: str, first: ConfigDocument, links: Sequence[Link]) -> ConfigDocument:
@@ -46,29 +50,52 @@ def _merge(source: ConfigDocument, destination: ConfigDocument) -> ConfigDocumen
 
 
 def _merge_schemas(source: Schema, destination: Schema) -> Schema:
-    own = destination.get("properties") or {}
-    inherited = {k: v for k, v in (source.get("properties") or {}).items() if k not in own}
-    required = [name for name in source.get("required") or () if name in inherited]
-    merged = {
-        **destination,
-        "type": "object",
-        "properties": {**inherited, **own},
-        "required": required + list(destination.get("required") or ()),
-    }
-    definitions = {**(source.get("$defs") or {}), **(destination.get("$defs") or {})}
-    if definitions:
-        merged["$defs"] = definitions
+    """The destination's schema with the fields that only the source has.
+
+    Where fields are added, rules of the destination about the whole object go: it knew nothing of
+    those fields. The fields that such rules speak of stay, as optional ones.
+    """
+    ours, theirs = flat_root(source), flat_root(destination)
+    own = _mapping(theirs.get("properties"))
+    fields = _mapping(ours.get("properties"))
+    inherited = {name: value for name, value in fields.items() if name not in own}
+    if inherited or theirs is destination:
+        required = [name for name in _names(ours.get("required")) if name in inherited]
+        merged = {
+            **theirs,
+            "type": "object",
+            "properties": {**inherited, **own},
+            "required": required + _names(theirs.get("required")),
+        }
+    else:
+        merged = dict(destination)
+    for keyword in _DEFINITIONS:
+        definitions = {**_mapping(source.get(keyword)), **_mapping(destination.get(keyword))}
+        if definitions:
+            merged[keyword] = definitions
     return merged
 
 
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _names(value: object) -> list[str]:
+    return value if isinstance(value, list) else []
+
+
 def _with_own_defs(document: ConfigDocument, agent_id: str) -> ConfigDocument:
-    """The document with its ``$defs`` renamed by agent, references included."""
-    names = document.schema.get("$defs")
-    if not names:
+    """The document with its definitions renamed by agent, references included."""
+    listed = [(k, n) for k in _DEFINITIONS for n in _mapping(document.schema.get(k))]
+    if not listed:
         return document
-    renamed = {f"#/$defs/{_pointer(n)}": f"#/$defs/{_pointer(f'{agent_id}.{n}')}" for n in names}
+    renamed = {
+        f"#/{keyword}/{_pointer(name)}": f"#/{keyword}/{_pointer(f'{agent_id}.{name}')}"
+        for keyword, name in listed
+    }
     schema = rewrite_refs(document.schema, renamed)
-    schema["$defs"] = {f"{agent_id}.{name}": value for name, value in schema["$defs"].items()}
+    for keyword in dict.fromkeys(keyword for keyword, _ in listed):
+        schema[keyword] = {f"{agent_id}.{name}": v for name, v in schema[keyword].items()}
     return ConfigDocument(
         channel=document.channel,
         model=document.model,

@@ -8,8 +8,9 @@ restored.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
+from apps.llm.schema import flat_root
 from apps.llm.schema.nodes import escape
 
 from .builtins import Category, categories
@@ -38,7 +39,7 @@ class Source:
 
     @property
     def fields(self) -> dict[str, object]:
-        return dict(self.schema.get("properties") or {})
+        return dict(cast("dict[str, object]", flat_root(self.schema).get("properties") or {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def _prompt(
 
 def _merged(present: Schema, source: Source) -> Schema:
     """Both schemas in one; whatever else the present one says at its top stays."""
-    schema = _with_own_definitions(source.schema, present)
+    schema: Schema = flat_root(_with_own_definitions(source.schema, present))
     new = schema.get("properties") or {}
     kept = [name for name in present.get("required") or () if name not in new]
     merged: Schema = {

@@ -53,7 +53,7 @@ def fields(**named: Any) -> dict[str, Any]:
         (fields(**{"a\x00b": {}}), "no text"),
         (fields(**{" a": {}}), "begins or ends with a blank"),
         (fields(call_summary={}), "built-in category"),
-        (fields(a={"minimum": 1e999}), "must be a number"),
+        (fields(a={"minimum": 1e999}), "too large for JSON"),
         (fields(a={"default": 1e999}), "too large for JSON"),
         ({**fields(a={}), "required": ["b"]}, "not a field"),
     ],

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.agents.documents import Schema
+from apps.llm.schema.merge import implied_type
 from apps.llm.schema.nodes import escape, walk
-from apps.llm.schema.strict import implied_type
 
 from . import names
 from .hints import Hint, Mend, not_required, with_keywords

@@ -5,12 +5,15 @@ are immutable and named by their hash, so what was read of one is kept for the p
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
 from apps.agents.models import AgentVersion, AnalysisConfig, ConfigSave
+from apps.llm.schema.nodes import resolve
+from apps.llm.schema.roots import OWN_SCHEMA
 
 from .kinds import Kind
 
@@ -65,17 +68,16 @@ def _remember(config: AnalysisConfig) -> None:
     if len(_read) > 20_000:  # a process that lives for years
         _read.clear()
     answer = config.parsed().answer_schema()
-    definitions = answer.get("$defs") or {}
+    root = answer.get(OWN_SCHEMA, answer)
     _read[config.sha256] = tuple(
-        _read_field(name, schema, definitions)
-        for name, schema in (answer.get("properties") or {}).items()
+        _read_field(name, schema, root) for name, schema in (answer.get("properties") or {}).items()
     )
 
 
-def _read_field(name: str, schema: Any, definitions: Mapping[str, Any]) -> SchemaField:
+def _read_field(name: str, schema: Any, root: Mapping[str, Any]) -> SchemaField:
     kinds: list[Kind] = []
     choices: list[str] = []
-    for variant in _variants(schema, definitions):
+    for variant in _variants(schema, root):
         for kind in _kinds(variant):
             if kind not in kinds:
                 kinds.append(kind)
@@ -89,18 +91,27 @@ def _read_field(name: str, schema: Any, definitions: Mapping[str, Any]) -> Schem
     )
 
 
-def _variants(schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> list[dict[str, Any]]:
-    """The plain schemas that a value may follow: references and alternatives resolved."""
+def _variants(schema: Any, root: Mapping[str, Any], depth: int = 0) -> list[dict[str, Any]]:
+    """The plain schemas that a value may follow: references and alternatives resolved.
+
+    Where several schemas speak of the value, the most telling counts: choices, then types.
+    """
     if not isinstance(schema, dict) or depth > 8:
         return []
+    said = [[schema]]
     reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/$defs/"):
-        name = reference.removeprefix("#/$defs/").replace("~1", "/").replace("~0", "~")
-        return _variants(definitions.get(name), definitions, depth + 1)
+    if isinstance(reference, str) and reference.startswith("#"):
+        with suppress(LookupError):
+            said.append(_variants(resolve(root, reference), root, depth + 1))
+    said += [_variants(part, root, depth + 1) for part in schema.get("allOf") or ()]
     for keyword in ("anyOf", "oneOf"):
         if isinstance(schema.get(keyword), list):
-            found = [_variants(item, definitions, depth + 1) for item in schema[keyword]]
-            return [variant for variants in found for variant in variants]
+            found = [_variants(item, root, depth + 1) for item in schema[keyword]]
+            said.append([variant for variants in found for variant in variants])
+    for is_telling in (_closed_list, _kinds):
+        for variants in said:
+            if any(is_telling(variant) for variant in variants):
+                return variants
     return [schema]
 
 

@@ -1,8 +1,17 @@
 """An operator's JSON Schema: what blocks it, its strict form, and answers held against it."""
 
-from apps.llm.schema.answers import Checker, Verdict, checker, clean, missing_required, validate
+from apps.llm.schema.answers import (
+    Checker,
+    Verdict,
+    checker,
+    clean,
+    missing_required,
+    size_problems,
+    validate,
+)
 from apps.llm.schema.json_text import Problem, SchemaError
 from apps.llm.schema.problems import problems
+from apps.llm.schema.roots import flat_root, with_built_ins
 from apps.llm.schema.strict import CompiledSchema, compile_strict
 
 __all__ = [
@@ -14,7 +23,10 @@ __all__ = [
     "checker",
     "clean",
     "compile_strict",
+    "flat_root",
     "missing_required",
     "problems",
+    "size_problems",
     "validate",
+    "with_built_ins",
 ]

@@ -19,7 +19,9 @@ _TIME = re.compile(
 _DURATION = re.compile(
     r"P(?=[\dT])(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?)", re.ASCII
 )
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)*")
+_ATOM = r"[^@\s\x22.]+"
+_LOCAL = re.compile(rf"{_ATOM}(\.{_ATOM})*|\x22[^\x22\r\n]*\x22")
+_DOMAIN = re.compile(r"[^@\s.\[\]=,;:<>()]+(\.[^@\s.\[\]=,;:<>()]+)*")
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
@@ -34,7 +36,31 @@ def _is_date(value: str) -> bool:
 
 
 def _is_time(value: str) -> bool:
-    return bool(_TIME.fullmatch(value))
+    return bool(_TIME.fullmatch(value)) and (value[6:8] != "60" or _is_leap_second(value))
+
+
+def _is_leap_second(value: str) -> bool:
+    """A second 60 is only ever the last one of a day in UTC."""
+    minutes = int(value[:2]) * 60 + int(value[3:5])
+    zone = re.search(r"([+-])(\d\d):(\d\d)\Z", value)
+    if zone:
+        offset = int(zone[2]) * 60 + int(zone[3])
+        minutes -= offset if zone[1] == "+" else -offset
+    return minutes % 1440 == 1439
+
+
+def _is_email(value: str) -> bool:
+    local, _, domain = value.rpartition("@")
+    if len(local) > 64 or not _LOCAL.fullmatch(local):
+        return False
+    if domain.startswith("[") and domain.endswith("]"):
+        literal = domain[1:-1]
+        if literal[:5].lower() == "ipv6:":
+            ipaddress.IPv6Address(literal[5:])
+        else:
+            ipaddress.IPv4Address(literal)
+        return True
+    return bool(_DOMAIN.fullmatch(domain))
 
 
 def _is_date_time(value: str) -> bool:
@@ -67,7 +93,8 @@ _CHECKS: dict[str, Callable[[str], bool]] = {
     "time": _is_time,
     "date-time": _is_date_time,
     "duration": _matches(_DURATION),
-    "email": _matches(_EMAIL),
+    "email": _is_email,
+    "idn-email": _is_email,
     "hostname": _matches(_HOSTNAME),
     "ipv4": _is_address(ipaddress.IPv4Address),
     "ipv6": _is_address(ipaddress.IPv6Address),

@@ -6,6 +6,13 @@ import json
 import re
 from dataclasses import dataclass
 
+from apps.llm.numbers import (
+    TOO_LARGE,
+    NumberTooLargeError,
+    is_too_large,
+    parse_float,
+    parse_int,
+)
 from apps.llm.schema.nodes import escape
 
 MAX_CHARACTERS = 1_000_000
@@ -49,14 +56,20 @@ def _refuse_constant(name: str) -> object:
     raise _Refused(f"{name} is not a number in JSON.")
 
 
+def _too_long(length: int) -> Problem:
+    return Problem("", f"The schema has {length:,} characters; {MAX_CHARACTERS:,} are the most.")
+
+
+def size_problems(value: object) -> list[Problem]:
+    """Return what is wrong with the size of a schema that came as a value."""
+    length = len(json.dumps(value, ensure_ascii=False))
+    return [_too_long(length)] if length > MAX_CHARACTERS else []
+
+
 def parse(text: str) -> tuple[object, list[Problem]]:
     """The value of a JSON text and what is wrong with it; the value is ``None`` if unreadable."""
     if len(text) > MAX_CHARACTERS:
-        return None, [
-            Problem(
-                "", f"The schema has {len(text):,} characters; {MAX_CHARACTERS:,} are the most."
-            )
-        ]
+        return None, [_too_long(len(text))]
     duplicates = False
 
     def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
@@ -66,13 +79,21 @@ def parse(text: str) -> tuple[object, list[Problem]]:
         return result
 
     try:
-        value = json.loads(text, object_pairs_hook=pairs, parse_constant=_refuse_constant)
+        value = json.loads(
+            text,
+            object_pairs_hook=pairs,
+            parse_constant=_refuse_constant,
+            parse_int=parse_int,
+            parse_float=parse_float,
+        )
     except json.JSONDecodeError as error:
         return None, [
             Problem("", f"This is not JSON: {_lower(error.msg)}.", error.lineno, error.colno)
         ]
     except RecursionError:
         return None, [Problem("", f"The schema is nested deeper than {MAX_NESTING} levels.")]
+    except NumberTooLargeError as error:
+        return None, [Problem("", f"This can't be used: {error}.")]
     except ValueError as error:
         return None, [Problem("", f"This is not JSON: {error}")]
     problems = value_problems(value)
@@ -93,6 +114,8 @@ def value_problems(value: object) -> list[Problem]:
         if isinstance(item, str):
             if reason := _bad_text(item):
                 return [Problem(pointer, reason)]
+        elif is_too_large(item):
+            return [Problem(pointer, f"This can't be used: {TOO_LARGE}.")]
         elif isinstance(item, dict | list):
             if level > MAX_NESTING:
                 return [Problem("", f"The schema is nested deeper than {MAX_NESTING} levels.")]

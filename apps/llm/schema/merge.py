@@ -1,120 +1,179 @@
-"""``allOf`` folded into one schema, for the model's eyes; the answer is held to the original."""
+"""The rules of all schemas that judge one value, folded into one schema for the model's eyes.
+
+Names of fields and items are put together elsewhere (``places``). What can't be folded is told to
+the model in words (``descriptions``); the answer is held to the original in any case.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from apps.llm.schema.json_text import Problem, SchemaError
-from apps.llm.schema.nodes import Node, resolve
+from apps.llm.schema.judging import is_valid_alone
+from apps.llm.schema.limits import contradiction
+from apps.llm.schema.nodes import Node
+from apps.llm.schema.places import Located, Place
 from apps.llm.schema.rules import is_number
+from apps.llm.schema.values import identity, is_type, plain_number, type_name
 
 _BOUNDS: dict[str, Callable[[float, float], float]] = {
-    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),
-    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min),
+    **dict.fromkeys(
+        (
+            *("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"),
+            "minContains",
+        ),
+        max,
+    ),
+    **dict.fromkeys(
+        (
+            *("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"),
+            "maxContains",
+        ),
+        min,
+    ),
 }
+_FIRST_WINS = ("pattern", "format", "multipleOf", "contains", "uniqueItems")
+
+NUMBER_KEYWORDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_IMPLIED_TYPES = (
+    (("properties", "required", "additionalProperties", "patternProperties"), "object"),
+    (
+        (
+            *("dependentRequired", "dependentSchemas", "minProperties", "maxProperties"),
+            *("propertyNames", "unevaluatedProperties"),
+        ),
+        "object",
+    ),
+    (("items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"), "array"),
+    (("unevaluatedItems",), "array"),
+    (NUMBER_KEYWORDS, "number"),
+    (("pattern", "format", "minLength", "maxLength"), "string"),
+)
+_UNTYPED = ("string", "number", "boolean", "array", "object", "null")
 
 
-def merge_all_of(root: Node, node: Node, pointer: str) -> Node:
-    """``node`` without ``allOf``, its members merged in. Raises ``SchemaError``."""
-    merged: Node = {key: value for key, value in node.items() if key != "allOf"}
-    for part in _members(root, node, pointer, frozenset()):
-        merged = _merge(merged, part, pointer)
+def implied_type(node: Mapping[str, object]) -> str | None:
+    """Return the type that a schema without ``type`` speaks of, if any."""
+    for keywords, name in _IMPLIED_TYPES:
+        if any(keyword in node for keyword in keywords):
+            return name
+    return None
+
+
+def merge(place: Place) -> Node:
+    """Return one node with the types, choices and bounds of all. Raises ``SchemaError``.
+
+    ``type`` is a list; it is missing where only alternatives say what the value is.
+    """
+    merged: Node = {}
+    for node in _nodes(place.nodes):
+        for key, value in node.items():
+            if key in _BOUNDS and is_number(value):
+                there = merged.get(key)
+                bound = _BOUNDS[key](there, value) if is_number(there) else value
+                merged[key] = plain_number(bound)
+            elif key in _FIRST_WINS:
+                merged.setdefault(key, plain_number(value))
+    if types := _types(place):
+        merged["type"] = types
+    choices = _choices(place, types)
+    if choices is not None:
+        merged["enum"] = choices
+    elif reason := contradiction(merged):
+        raise impossible(place, reason)
     return merged
 
 
-def merge_root(root: Node) -> Node:
-    """The root with its ``$ref`` and ``allOf`` merged in. Raises ``SchemaError``."""
-    if "$ref" not in root:
-        return merge_all_of(root, root, "") if "allOf" in root else root
-    parts = root.get("allOf")
-    node = {key: value for key, value in root.items() if key != "$ref"}
-    node["allOf"] = [*(parts if isinstance(parts, list) else []), {"$ref": root["$ref"]}]
-    return merge_all_of(root, node, "")
+def impossible(place: Place, why: str) -> SchemaError:
+    """Return the error of a place where no value can be."""
+    for keyword in ("allOf", "$ref"):
+        for _node, pointer in place.having(keyword):
+            return SchemaError(
+                [Problem(f"{pointer}/{keyword}", f"“{keyword}” allows no value at all: {why}.")]
+            )
+    return SchemaError([Problem(place.pointer, f"This allows no value at all: {why}.")])
 
 
-def _members(root: Node, node: Node, pointer: str, seen: frozenset[str]) -> list[Node]:
-    parts: list[Node] = []
-    members = node.get("allOf")
-    for member in members if isinstance(members, list) else []:
-        if member is True:
-            continue
-        if not isinstance(member, dict):
-            raise _unmergeable(pointer, "one of its parts allows nothing")
-        parts += _flatten(root, member, pointer, seen)
-    return parts
+def _nodes(items: Iterable[Located]) -> list[Node]:
+    return [item.schema for item in items if isinstance(item.schema, dict)]
 
 
-def _flatten(root: Node, member: Node, pointer: str, seen: frozenset[str]) -> list[Node]:
-    parts = [{key: value for key, value in member.items() if key not in ("allOf", "$ref")}]
-    ref = member.get("$ref")
-    if isinstance(ref, str):
-        if ref in seen:
-            raise _unmergeable(pointer, f"“{ref}” contains itself")
-        target = resolve(root, ref)
-        if isinstance(target, dict):
-            parts += _flatten(root, target, pointer, seen | {ref})
-    return parts + _members(root, member, pointer, seen)
+def _types(place: Place) -> list[str]:
+    common: list[str] | None = None
+    for node, _pointer in place.having("type"):
+        declared = node["type"]
+        names = [str(n) for n in declared] if isinstance(declared, list) else [str(declared)]
+        common = names if common is None else _common_types(common, names)
+        if not common:
+            raise impossible(place, "its parts have no type in common")
+    if common is not None:
+        return common
+    nodes = _nodes(place.nodes)
+    if any("enum" in node or "const" in node for node in nodes):
+        return []
+    implied = next((name for name in map(implied_type, nodes) if name), None)
+    if implied:
+        return [implied]
+    return [] if place.choices else [_untyped(nodes)]
 
 
-def _merge(first: Node, second: Node, pointer: str) -> Node:
-    merged = dict(first)
-    for key, value in second.items():
-        merged[key] = _merge_keyword(key, merged[key], value, pointer) if key in merged else value
-    return merged
+def _untyped(nodes: list[Node]) -> str:
+    """An untyped field is text for the model (product 1.2), unless it says that it isn't."""
+    excluded: set[object] = set()
+    for node in nodes:
+        forbidden = node.get("not")
+        if isinstance(forbidden, dict) and set(forbidden) == {"type"}:
+            kind = forbidden["type"]
+            excluded |= set(kind) if isinstance(kind, list) else {kind}
+    return next((name for name in _UNTYPED if name not in excluded), "string")
 
 
-def _merge_keyword(key: str, one: object, two: object, pointer: str) -> object:
-    if key == "type":
-        return _common_types(one, two, pointer)
-    if key == "properties" and isinstance(one, dict) and isinstance(two, dict):
-        return _merge_fields(one, two, f"{pointer}/properties")
-    if key == "required" and isinstance(one, list) and isinstance(two, list):
-        return list(dict.fromkeys([*one, *two]))
-    if key == "enum" and isinstance(one, list) and isinstance(two, list):
-        return _common_choices(one, two, pointer)
-    if key in _BOUNDS and is_number(one) and is_number(two):
-        return _BOUNDS[key](one, two)
-    if key == "items" and isinstance(one, dict) and isinstance(two, dict):
-        return _merge(one, two, f"{pointer}/items")
-    # Of anything else the model sees the first; the answer is held to both by the original.
-    return one
-
-
-def _merge_fields(one: Node, two: Node, pointer: str) -> Node:
-    fields = dict(one)
-    for name, schema in two.items():
-        there = fields.get(name)
-        if isinstance(there, dict) and isinstance(schema, dict):
-            if there.keys() & schema.keys() & {"$ref", "anyOf", "oneOf"}:
-                continue
-            fields[name] = _merge(there, schema, f"{pointer}/{name}")
-        elif there is None or there is True:
-            fields[name] = schema
-    return fields
-
-
-def _common_choices(one: list[object], two: list[object], pointer: str) -> list[object]:
-    common = [value for value in one if value in two]
-    if not common:
-        raise _unmergeable(pointer, "its parts have no choice in common")
-    return common
-
-
-def _common_types(one: object, two: object, pointer: str) -> object:
-    firsts = one if isinstance(one, list) else [one]
-    seconds = two if isinstance(two, list) else [two]
+def _common_types(firsts: list[str], seconds: list[str]) -> list[str]:
     common = [name for name in firsts if name in seconds]
     if "integer" not in common and (
         ("integer" in firsts and "number" in seconds)
         or ("number" in firsts and "integer" in seconds)
     ):
         common.append("integer")
-    if not common:
-        raise _unmergeable(pointer, "its parts have no type in common")
-    return common[0] if len(common) == 1 else common
+    return common
 
 
-def _unmergeable(pointer: str, why: str) -> SchemaError:
-    return SchemaError(
-        [Problem(f"{pointer}/allOf", f"“allOf” cannot be made into one schema: {why}.")]
-    )
+def _choices(place: Place, types: list[str]) -> list[object] | None:
+    """The values that every ``enum`` and ``const`` and the types allow; None without any."""
+    common: dict[object, object] | None = None
+    for node in _nodes(place.nodes):
+        listed = []
+        if isinstance(values := node.get("enum"), list):
+            listed.append(values)
+        if "const" in node:
+            listed.append([node["const"]])
+        for values in listed:
+            found = {identity(value): plain_number(value) for value in reversed(values)}
+            found = dict(reversed(found.items()))
+            if common is None:
+                common = found
+                continue
+            common = {key: value for key, value in common.items() if key in found}
+            if not common:
+                raise impossible(place, "its parts have no choice in common")
+    if common is None:
+        return None
+    fitting = [
+        value
+        for value in common.values()
+        if (not types or any(is_type(value, name) for name in types)) and _fits(value, place)
+    ]
+    if not fitting:
+        raise SchemaError(
+            [Problem(f"{place.pointer}/enum", "No choice here is of the field's type.")]
+        )
+    return fitting
+
+
+def _fits(value: object, place: Place) -> bool:
+    return all(is_valid_alone(value, node) for node in _nodes(place.nodes))
+
+
+def types_of_choices(values: list[object]) -> list[str]:
+    """Return the types of some choices, in their order, each once."""
+    return list(dict.fromkeys(type_name(value) for value in values))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from apps.llm.schema import json_text
 from apps.llm.schema.json_text import Problem, SchemaError
+from apps.llm.schema.keywords import keyword_problems
+from apps.llm.schema.merge import implied_type
 from apps.llm.schema.nodes import IN_PLACE, children, escape, resolve, walk
 from apps.llm.schema.patterns import PatternError, compile_pattern
+from apps.llm.schema.places import TOO_LARGE, Located, Places
+from apps.llm.schema.roots import is_composed
 from apps.llm.schema.rules import node_problem, show
-from apps.llm.schema.strict import compile_strict, implied_type
+from apps.llm.schema.strict import compile_strict
 
 MAX_PROPERTIES = 5_000
 MAX_LEVELS = 10
@@ -18,8 +23,6 @@ MAX_NAME_CHARACTERS = 120_000
 MAX_NAME_LENGTH = 200
 MAX_LONG_CHOICES = (250, 15_000)
 MAX_PROBLEMS = 50
-
-_DYNAMIC = ("$dynamicRef", "$recursiveRef")
 
 
 def problems(source: str | Mapping[str, object]) -> list[Problem]:
@@ -34,27 +37,61 @@ def problems(source: str | Mapping[str, object]) -> list[Problem]:
         found = found or _schema_problems(value)
         return json_text.locate(source, found[:MAX_PROBLEMS])
     schema = dict(source)
-    return (json_text.value_problems(schema) or _schema_problems(schema))[:MAX_PROBLEMS]
+    found = json_text.value_problems(schema) or json_text.size_problems(schema)
+    return (found or _schema_problems(schema))[:MAX_PROBLEMS]
 
 
 def _schema_problems(schema: object) -> list[Problem]:
     if not isinstance(schema, dict):
         return [Problem("", f"The schema must be a JSON object, not {_kind(schema)}.")]
+    if not is_composed(schema) and (found := _type_problems(schema)):
+        return found
+    found = _limit_problems(schema) or _first_of_each_place(_node_problems(schema))
+    found = found or _circle_problems(schema)
+    try:
+        found = found or _root_problems(schema)
+        return found or _sent_problems(compile_strict(schema).schema)
+    except SchemaError as error:
+        return error.problems
+
+
+def _type_problems(schema: dict[str, object]) -> list[Problem]:
     if "type" not in schema and implied_type(schema) != "object":
         return [Problem("", "The schema needs “type”: “object” at its top, with “properties”.")]
     if schema.get("type", "object") != "object":
         return [
             Problem("/type", f"The schema's “type” must be “object”, not {show(schema['type'])}.")
         ]
-    found = _limit_problems(schema) or _first_of_each_place(_node_problems(schema))
-    if not found:
-        found = _circle_problems(schema)
-    if not found:
-        try:
-            compile_strict(schema)
-        except SchemaError as error:
-            found = error.problems
-    return found
+    return []
+
+
+def _root_problems(schema: dict[str, object]) -> list[Problem]:
+    """Whether a top that is put together from parts is an object in every case."""
+    if not is_composed(schema):
+        return []
+    places = Places(schema)
+    whole = places.gather([Located(schema, "")], "")
+    branches = [branch for branches in whole.choices for branch in branches]
+    nodes = list(whole.nodes)
+    for branch in branches:
+        nodes += places.gather([branch], branch.pointer).nodes
+    is_object = False
+    for item in nodes:
+        node = item.schema if isinstance(item.schema, dict) else {}
+        kind = node.get("type", implied_type(node))
+        is_object = is_object or kind == "object"
+        if "type" in node and kind != "object":
+            said = f"The top of the schema must be an object in every case, not {show(kind)}."
+            return [Problem(f"{item.pointer}/type", said)]
+    return [] if is_object else _type_problems({})
+
+
+def _sent_problems(sent: dict[str, object]) -> list[Problem]:
+    """The provider's limits again, once references and alternatives are written out."""
+    if len(json.dumps(sent, ensure_ascii=False)) > json_text.MAX_CHARACTERS:
+        return [Problem("", TOO_LARGE)]
+    found = _limit_problems(sent)
+    return [Problem("", f"As it is sent: {problem.message}") for problem in found]
 
 
 def _first_of_each_place(found: Iterable[Problem]) -> list[Problem]:
@@ -85,7 +122,7 @@ def _limit_problems(schema: dict[str, object]) -> list[Problem]:
                 characters += sum(map(len, names))
         enum = node.get("enum")
         if isinstance(enum, list):
-            choices += len(enum)
+            choices += sum(value is not None for value in enum)
             length = sum(len(value) for value in enum if isinstance(value, str))
             characters += length
             if len(enum) > MAX_LONG_CHOICES[0] and length > MAX_LONG_CHOICES[1]:
@@ -116,6 +153,8 @@ def _node_problems(schema: dict[str, object]) -> Iterator[Problem]:
         if fault := node_problem(node):
             yield Problem(f"{pointer}/{escape(fault[0])}", fault[1])
             continue
+        for keyword, reason in keyword_problems(node):
+            yield Problem(f"{pointer}/{escape(keyword)}" if keyword else pointer, reason)
         yield from _name_problems(node, pointer)
         yield from _pattern_problems(node, pointer)
         yield from _reference_problems(schema, node, pointer)
@@ -158,9 +197,6 @@ def _pattern_problems(node: dict[str, object], pointer: str) -> Iterator[Problem
 def _reference_problems(
     root: dict[str, object], node: dict[str, object], pointer: str
 ) -> Iterator[Problem]:
-    for keyword in _DYNAMIC:
-        if keyword in node:
-            yield Problem(f"{pointer}/{keyword}", f"“{keyword}” is not supported; use “$ref”.")
     if pointer and "$id" in node:
         yield Problem(f"{pointer}/$id", "“$id” is only allowed at the top of the schema.")
     ref = node.get("$ref")
@@ -177,7 +213,10 @@ def _reference_problems(
     try:
         target = resolve(root, ref)
     except LookupError:
-        yield Problem(place, f"{show(ref)} points to nothing in this schema.")
+        said = f"{show(ref)} points to nothing in this schema"
+        if not ref.startswith("#/"):
+            said += ": anchors are not supported, so refer to a path, as “#/$defs/NAME”"
+        yield Problem(place, f"{said}.")
         return
     if not isinstance(target, dict | bool):
         yield Problem(place, f"{show(ref)} points to something that is no schema.")

@@ -8,29 +8,26 @@ against the operator's original, which alone decides.
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from urllib.parse import unquote
 
-from apps.llm.schema.descriptions import describe
+from apps.llm.schema.descriptions import SENT_FORMATS, describe
 from apps.llm.schema.grammar import grammar
 from apps.llm.schema.json_text import Problem, SchemaError
-from apps.llm.schema.merge import merge_all_of, merge_root
-from apps.llm.schema.nodes import Node, escape, resolve
+from apps.llm.schema.merge import NUMBER_KEYWORDS, impossible, merge, types_of_choices
+from apps.llm.schema.nodes import IN_PLACE, Node, escape, resolve
+from apps.llm.schema.places import MAX_DEPTH, TOO_LARGE, Located, Place, Places
+from apps.llm.schema.roots import OWN_SCHEMA, flat_root
 from apps.llm.schema.rules import is_number
+from apps.llm.schema.unions import nullable, union
 
-FORMATS = frozenset(
-    ("date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
-)
-_NUMBER_KEYWORDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
-_IMPLIED_TYPES = (
-    (("properties", "required", "additionalProperties", "patternProperties"), "object"),
-    (("dependentRequired", "dependentSchemas", "minProperties", "maxProperties"), "object"),
-    (("items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"), "array"),
-    (_NUMBER_KEYWORDS, "number"),
-)
+_WORDS = ("title", "description", "$comment", "examples", "default", "deprecated", "readOnly",
+          "writeOnly", "$defs", "definitions")  # fmt: skip
 _NAME = "analysis"
 
 
@@ -126,23 +123,38 @@ def compile_strict(
 
 class _Compiler:
     def __init__(self, schema: Node, *, lengths: bool = False) -> None:
-        self.original = schema
+        own = schema.get(OWN_SCHEMA)
+        self.own: Node = own if isinstance(own, dict) else schema
+        self.flat = schema if own is not None else flat_root(schema)
         self.lengths = lengths  # strict mode has no keyword for them; a grammar does
         self.closed = True
+        self._places = Places(self.own)
         self._names: dict[str, str] = {}
         self._definitions: dict[str, Node] = {}
         self._waiting: list[tuple[str, str]] = []
+        self._open: dict[tuple[object, ...], str] = {}
 
     def root(self, required_names: frozenset[str]) -> Node:
-        node = merge_root(self.original)
         compiled: Node = {"type": "object"}
-        if text := describe(node, conditional=False):
+        described = self._places.gather([Located(self.own, "")], "").nodes
+        if text := describe(_nodes(described), conditional=False, whole=True):
             compiled["description"] = text
-        compiled |= self._fields(node, "", never_null=required_names)
+        required = _names(self.flat.get("required"))
+        fields: Node = {}
+        for name, schema in _mapping(self.flat.get("properties")).items():
+            if schema is not False:
+                here = Located(schema, f"/properties/{escape(name)}")
+                fields[name] = self._field(
+                    [here], full=name in required_names, asked=name in required
+                )
+        for name in required:
+            if name not in _mapping(self.flat.get("properties")):
+                fields[name] = self._field([], full=name in required_names, asked=True)
+        compiled |= _closed_object(fields)
         while self._waiting:
             name, ref = self._waiting.pop(0)
-            target = resolve(self.original, ref)
-            self._definitions[name] = self._value(target, ref.removeprefix("#"))
+            target = Located(resolve(self.own, ref), ref.removeprefix("#"))
+            self._definitions[name] = self._value([target], target.pointer)
         if self._definitions:
             compiled["$defs"] = {name: self._definitions[name] for name in self._in_order()}
         return compiled
@@ -152,215 +164,216 @@ class _Compiler:
         order = {
             f"#/{keyword}/{escape(name)}": index
             for keyword in ("$defs", "definitions")
-            for index, name in enumerate(_mapping(self.original.get(keyword)))
+            for index, name in enumerate(_mapping(self.own.get(keyword)))
         }
-        refs = sorted(self._names, key=lambda ref: (order.get(ref, len(order)), ref))
-        return [self._names[ref] for ref in refs]
+        refs = sorted(self._names, key=lambda ref: (order.get(unquote(ref), len(order)), ref))
+        listed = [self._names[ref] for ref in refs]
+        return [*listed, *(name for name in self._definitions if name not in listed)]
 
-    def _fields(self, node: Node, pointer: str, never_null: frozenset[str] | None = None) -> Node:
-        """The members that make an object's schema. ``never_null`` is given at the root only."""
-        declared = _mapping(node.get("properties"))
-        required = [
-            name for name in _names(node.get("required")) if declared.get(name) is not False
-        ]
-        fields: Node = {}
-        for name, schema in declared.items():
-            if schema is not False:
-                place = f"{pointer}/properties/{escape(name)}"
-                full = name in (required if never_null is None else never_null)
-                fields[name] = self._field(schema, place, full=full, asked=name in required)
-        for name in required:
-            if name not in fields:
-                full = never_null is None or name in never_null
-                fields[name] = self._field({}, pointer, full=full, asked=True)
-        return {
-            "properties": fields,
-            "required": list(fields),
-            "additionalProperties": False,
-        }
-
-    def _field(self, schema: object, pointer: str, *, full: bool, asked: bool) -> Node:
-        compiled = self._value(schema, pointer, conditional=not asked)
+    def _field(self, schemas: Sequence[Located], *, full: bool, asked: bool) -> Node:
+        pointer = schemas[0].pointer if schemas else ""
+        compiled = self._value(schemas, pointer, conditional=not asked)
         return compiled if full else nullable(compiled)
 
-    def _value(self, schema: object, pointer: str, *, conditional: bool = False) -> Node:
-        if schema is False:
-            raise SchemaError([Problem(pointer, "This allows no value at all.")])
-        node: Node = schema if isinstance(schema, dict) else {}
-        if "allOf" in node:
-            node = merge_all_of(self.original, node, pointer)
-        compiled = self._shape(node, pointer)
-        text = describe(node, conditional=conditional)
-        if not text:
-            return compiled
-        if "$ref" in compiled:
-            return {"description": text, "anyOf": [compiled]}
-        head = {"type": compiled.pop("type")} if "type" in compiled else {}
-        return {**head, "description": text, **compiled}
+    def _value(
+        self, schemas: Sequence[Located], pointer: str, *, conditional: bool = False
+    ) -> Node:
+        """What is sent for a value that all of these schemas judge."""
+        unique = {id(item.schema): item for item in schemas if item.schema is not True}
+        only = next(iter(unique.values())).schema if len(unique) == 1 else None
+        if isinstance(only, dict) and _is_plain_reference(only):
+            text = describe([only], conditional=conditional)
+            compiled: Node = {"$ref": f"#/$defs/{escape(self._definition(str(only['$ref'])))}"}
+            return {"description": text, "anyOf": [compiled]} if text else compiled
+        place = self._places.gather(unique.values(), pointer)
+        return self._place(place, place.nodes, conditional=conditional)
 
-    def _shape(self, node: Node, pointer: str) -> Node:
-        ref = node.get("$ref")
-        if isinstance(ref, str):
-            return {"$ref": f"#/$defs/{escape(self._definition(ref))}"}
-        if "enum" in node or "const" in node:
-            return self._choices(node, pointer)
-        if "type" not in node and implied_type(node) is None:
-            for keyword in ("anyOf", "oneOf"):
-                branches = node.get(keyword)
-                if isinstance(branches, list):
-                    return self._union(branches, f"{pointer}/{keyword}")
-        types = _types(node)
+    def _place(
+        self, place: Place, described: Sequence[Located], *, conditional: bool = False
+    ) -> Node:
+        if place.key in self._open:  # recursion through merged schemas gets a name of its own
+            name = self._open[place.key] or self._free_name(place.pointer)
+            self._open[place.key] = name
+            return {"$ref": f"#/$defs/{escape(name)}"}
+        if len(self._open) > MAX_DEPTH:
+            raise SchemaError([Problem("", TOO_LARGE)])
+        self._open[place.key] = ""
+        try:
+            compiled = self._alternatives(place) if place.choices else self._shape(place)
+        finally:
+            name = self._open.pop(place.key)
+        if name:
+            self._definitions[name] = compiled
+            compiled = {"$ref": f"#/$defs/{escape(name)}"}
+        return _with_description(compiled, describe(_nodes(described), conditional=conditional))
+
+    def _alternatives(self, place: Place) -> Node:
+        """The branches of the first choice, each with all that is certain."""
+        bare = len(place.choices) == 1 and not place.maybe and not any(
+            set(node) - {*_WORDS, *IN_PLACE} - {key for key in node if key.startswith("x-")}
+            for node in _nodes(place.nodes)
+        )  # fmt: skip
+        shapes: list[Node] = []
+        for branch in place.choices[0]:
+            if bare:
+                shapes.append(self._value([branch], branch.pointer))
+                continue
+            known = {id(node.schema) for node in place.nodes}
+            try:
+                joined = self._places.join(place, branch)
+                added = [node for node in joined.nodes if id(node.schema) not in known]
+                shapes.append(self._place(joined, added))
+            except SchemaError as error:
+                if error.problems[0].message == TOO_LARGE:
+                    raise
+        if not shapes:
+            raise impossible(place, "none of its alternatives fits the rest")
+        return union(shapes)
+
+    def _shape(self, place: Place) -> Node:
+        node = merge(place)
+        if "enum" in node:
+            return self._choices(_list(node["enum"]))
+        types = _names(node["type"])
         plain = [name for name in types if name not in ("object", "array")]
         if len(types) > 1 and (len(plain) < len(types) - 1 or (plain and plain != ["null"])):
             if len(plain) == len(types):
-                return {"type": plain, **self._keywords(node, plain, pointer)}
-            shapes: list[Node] = [
-                {"type": name, **self._keywords(node, [name], pointer)} for name in types
-            ]
-            return {"anyOf": shapes}
-        return {
-            "type": types[0] if len(types) == 1 else types,
-            **self._keywords(node, types, pointer),
-        }
+                return {"type": plain, **self._keywords(node, plain, place)}
+            return {
+                "anyOf": [{"type": name, **self._keywords(node, [name], place)} for name in types]
+            }
+        kind: object = types[0] if len(types) == 1 else types
+        return {"type": kind, **self._keywords(node, types, place)}
 
-    def _union(self, branches: list[object], pointer: str) -> Node:
-        shapes = [
-            self._value(branch, f"{pointer}/{index}")
-            for index, branch in enumerate(branches)
-            if branch is not False
-        ]
-        if not shapes:
-            raise SchemaError([Problem(pointer, "None of these alternatives allows a value.")])
-        return {"anyOf": shapes}
-
-    def _choices(self, node: Node, pointer: str) -> Node:
-        values = _list(node.get("enum", [node.get("const")]))
-        if "const" in node:
-            values = [node["const"]] if node["const"] in values else []
-        if "type" in node:
-            allowed = _types(node)
-            values = [value for value in values if any(is_type(value, name) for name in allowed)]
-        values = list({json.dumps(value): value for value in values}.values())
-        if not values:
-            raise SchemaError(
-                [Problem(f"{pointer}/enum", "No choice here is of the field's type.")]
-            )
+    def _choices(self, values: list[object]) -> Node:
         if any(isinstance(value, list | dict) for value in values):
             self.closed = False
-        types = list(dict.fromkeys(type_name(value) for value in values))
+        types = types_of_choices(values)
         return {"type": types[0] if len(types) == 1 else types, "enum": values}
 
-    def _keywords(self, node: Node, types: list[str], pointer: str) -> Node:
+    def _keywords(self, node: Node, types: list[str], place: Place) -> Node:
         kept: Node = {}
         if "string" in types:
             if "pattern" in node:
                 kept["pattern"] = node["pattern"]
-            if node.get("format") in FORMATS:
+            if node.get("format") in SENT_FORMATS:
                 kept["format"] = node["format"]
             if self.lengths:
                 kept |= {key: node[key] for key in ("minLength", "maxLength") if key in node}
         if "number" in types or "integer" in types:
-            kept |= {key: node[key] for key in _NUMBER_KEYWORDS if is_number(node.get(key))}
+            kept |= {key: node[key] for key in NUMBER_KEYWORDS if is_number(node.get(key))}
         if "array" in types:
             kept |= {key: node[key] for key in ("minItems", "maxItems") if key in node}
-            kept["items"] = self._items(node, pointer)
+            kept |= self._items(node, place)
         if "object" in types:
-            fields = self._fields(node, pointer)
-            if not fields["properties"] and node.get("additionalProperties") is not False:
-                self.closed = False
-                return {**kept, "properties": {}, "required": [], "additionalProperties": True}
-            kept |= fields
+            kept |= self._object(place)
         return kept
 
-    def _items(self, node: Node, pointer: str) -> Node:
-        places = node.get("prefixItems")
-        if isinstance(places, list):
-            shapes = [
-                self._value(place, f"{pointer}/prefixItems/{index}")
-                for index, place in enumerate(places)
-                if place is not False
-            ]
-            if isinstance(node.get("items"), dict):
-                shapes.append(self._value(node["items"], f"{pointer}/items"))
-            if shapes:
-                unique = list({json.dumps(shape): shape for shape in shapes}.values())
-                return unique[0] if len(unique) == 1 else {"anyOf": unique}
-        items = node.get("items", node.get("contains", True))
-        return self._value(True if items is False else items, f"{pointer}/items")
+    def _object(self, place: Place) -> Node:
+        found = self._places.fields(place)
+        fields: Node = {
+            name: self._field(item.schemas, full=item.required, asked=item.required)
+            for name, item in found.items()
+        }
+        forbids = any(n["additionalProperties"] is False for n, _ in _closing(place))
+        if not fields and not forbids:
+            self.closed = False
+            return {"properties": {}, "required": [], "additionalProperties": True}
+        return _closed_object(fields)
+
+    def _items(self, node: Node, place: Place) -> Node:
+        """``items`` for all items, and the most of them where only the first places may be."""
+        rest: list[Located] = []
+        first: list[list[Located]] = []
+        for schema, pointer in _listing(place):
+            places = _list(schema.get("prefixItems"))
+            other = schema.get("items", True)
+            for index in range(max(len(places), len(first))):
+                if index == len(first):
+                    first.append(list(rest))
+                inside = index < len(places)
+                at = f"{pointer}/prefixItems/{index}" if inside else f"{pointer}/items"
+                first[index].append(Located(places[index] if inside else other, at))
+            rest.append(Located(other, f"{pointer}/items"))
+        end = next((i for i, all_ in enumerate(first) if _is_false(all_)), len(first))
+        most: Node = {}
+        if end < len(first) or _is_false(rest):
+            limit = node.get("maxItems", end)
+            most = {"maxItems": min(end, limit) if is_number(limit) else end}
+            least = node.get("minItems")
+            if is_number(least) and least > end:
+                raise impossible(place, f"“minItems” is {least} and only {end} items are allowed")
+        shapes = [self._value(schemas, schemas[0].pointer) for schemas in first[:end]]
+        if not most and any(isinstance(item.schema, dict) for item in rest):
+            shapes.append(self._value(rest, rest[0].pointer))
+        if not shapes:
+            inner = [Located(n["contains"], f"{p}/contains") for n, p in place.having("contains")]
+            shapes = [self._value([] if most else inner[:1], f"{place.pointer}/items")]
+        return {**most, "items": shapes[0] if len(shapes) == 1 else union(shapes)}
 
     def _definition(self, ref: str) -> str:
         """The name under ``$defs`` of what ``ref`` points to; hoisted if it lives elsewhere."""
         if ref not in self._names:
-            stem = ref.rpartition("/")[2] if ref.startswith(("#/$defs/", "#/definitions/")) else ""
-            if not stem or ref.count("/") != 2:
-                stem = ref.removeprefix("#/").replace("/", "_").replace("$", "") or "root"
-            stem = stem.replace("~1", "_").replace("~0", "_").lstrip("#") or "root"
-            name, taken = stem, set(self._names.values())
-            while name in taken:
-                name += "_"
-            self._names[ref] = name
-            self._waiting.append((name, ref))
+            plain = unquote(ref)
+            stem = plain.rpartition("/")[2] if plain.count("/") == 2 else ""
+            if not plain.startswith(("#/$defs/", "#/definitions/")) or not stem:
+                stem = plain.removeprefix("#/")
+            self._names[ref] = self._free_name(stem)
+            self._waiting.append((self._names[ref], ref))
         return self._names[ref]
 
+    def _free_name(self, stem: str) -> str:
+        """A plain name: servers differ in how they read others in a reference."""
+        plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", stem.replace("$", "").replace("~1", "_"))
+        name = plain.strip("_")[:_NAME_LENGTH] or "root"
+        taken = {*self._names.values(), *self._definitions, *self._open.values()}
+        stem, number = name, 2
+        while name in taken:
+            name, number = f"{stem}_{number}", number + 1
+        return name
 
-def nullable(compiled: Node) -> Node:
-    """The compiled schema of a field that may also come back null."""
-    if "anyOf" in compiled:
-        branches = _list(compiled["anyOf"])
-        if any(isinstance(branch, dict) and branch.get("type") == "null" for branch in branches):
-            return compiled
-        return {**compiled, "anyOf": [*branches, {"type": "null"}]}
+
+_NAME_LENGTH = 60
+
+
+def _closed_object(fields: Node) -> Node:
+    return {"properties": fields, "required": list(fields), "additionalProperties": False}
+
+
+def _closing(place: Place) -> Iterator[tuple[Node, str]]:
+    return place.having("additionalProperties")
+
+
+def _listing(place: Place) -> Iterator[tuple[Node, str]]:
+    for item in place.nodes:
+        if isinstance(item.schema, dict) and (
+            "items" in item.schema or "prefixItems" in item.schema
+        ):
+            yield item.schema, item.pointer
+
+
+def _is_false(schemas: Sequence[Located]) -> bool:
+    return any(item.schema is False for item in schemas)
+
+
+def _is_plain_reference(node: Node) -> bool:
+    others = set(node) - {"$ref", *_WORDS}
+    return "$ref" in node and all(keyword.startswith("x-") for keyword in others)
+
+
+def _with_description(compiled: Node, text: str) -> Node:
+    if not text:
+        return compiled
     if "$ref" in compiled:
-        return {"anyOf": [compiled, {"type": "null"}]}
-    kind = compiled["type"]
-    types = kind if isinstance(kind, list) else [kind]
-    if "null" not in types:
-        compiled = {**compiled, "type": [*types, "null"]}
-    values = compiled.get("enum")
-    if isinstance(values, list) and None not in values:
-        compiled = {**compiled, "enum": [*values, None]}
-    return compiled
+        return {"description": text, "anyOf": [compiled]}
+    if "description" in compiled:
+        text = f"{text} {compiled['description']}"
+    head = {"type": compiled["type"]} if "type" in compiled else {}
+    return {**head, "description": text} | {k: v for k, v in compiled.items() if k != "description"}
 
 
-def implied_type(node: Mapping[str, object]) -> str | None:
-    """The type that a schema without ``type`` speaks of, if any."""
-    for keywords, name in _IMPLIED_TYPES:
-        if any(keyword in node for keyword in keywords):
-            return name
-    if any(keyword in node for keyword in ("pattern", "format", "minLength", "maxLength")):
-        return "string"
-    return None
-
-
-def _types(node: Node) -> list[str]:
-    """The types of a schema; an untyped field is text for the model (product 1.2)."""
-    declared = node.get("type")
-    if isinstance(declared, list):
-        return [str(name) for name in declared]
-    if isinstance(declared, str):
-        return [declared]
-    return [implied_type(node) or "string"]
-
-
-def type_name(value: object) -> str:
-    """The JSON Schema type of a value of JSON."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "integer" if isinstance(value, int) else "number"
-    if isinstance(value, str):
-        return "string"
-    return "array" if isinstance(value, list) else "object"
-
-
-def is_type(value: object, name: str) -> bool:
-    """Whether a value of JSON is of a JSON Schema type; 2.0 is an integer."""
-    own = type_name(value)
-    if own == name or (name == "number" and own == "integer"):
-        return True
-    return name == "integer" and isinstance(value, float) and value.is_integer()
+def _nodes(items: Iterable[Located]) -> list[Node]:
+    return [item.schema for item in items if isinstance(item.schema, dict)]
 
 
 def _mapping(value: object) -> dict[str, object]:
@@ -372,4 +385,4 @@ def _list(value: object) -> list[object]:
 
 
 def _names(value: object) -> list[str]:
-    return value if isinstance(value, list) else []
+    return [name for name in _list(value) if isinstance(name, str)]
