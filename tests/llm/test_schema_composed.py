@@ -163,7 +163,7 @@ def _mentioned(node: dict[str, Any]) -> set[str]:
     dependent = node.get("dependentRequired", {})
     names = {*node.get("properties", {}), *node.get("required", []), *dependent}
     names |= {name for rule in dependent.values() for name in rule}
-    return names | node.get("dependentSchemas", {}).keys()
+    return {*names, *node.get("dependentSchemas", {})}
 
 
 _roots = _composed(_schemas).filter(lambda node: node.get("type", "object") == "object")
