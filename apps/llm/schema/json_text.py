@@ -15,7 +15,7 @@ from apps.llm.numbers import (
 )
 from apps.llm.schema.nodes import escape
 
-MAX_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 500_000
 MAX_NESTING = 100
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)

@@ -13,9 +13,6 @@ from apps.llm.schema.roots import OWN_SCHEMA
 from apps.llm.schema.rules import RULES, show
 from apps.llm.schema.values import is_type
 
-MAX_TEXT = 10_000
-"""Characters of one description or condition: each is sent with every request."""
-
 _BY_PATH = "is not supported; refer to a definition by its path, as “#/$defs/NAME”"
 _UNSUPPORTED: Final = {
     "$anchor": _BY_PATH,
@@ -33,7 +30,6 @@ _UNSUPPORTED: Final = {
 }
 _NEEDS: Final = {"then": "if", "else": "if", "minContains": "contains", "maxContains": "contains"}
 _KNOWN: Final = frozenset((*RULES, "const", "default", "$id", "$comment"))
-_TEXTS = ("title", "description", "$comment", "x-condition")
 
 
 def _plain(keyword: str) -> str:
@@ -52,13 +48,6 @@ def keyword_problems(node: Node) -> Iterator[tuple[str, str]]:
             yield keyword, f"“{keyword}” does nothing without “{needed}”."
         elif keyword not in _KNOWN and (meant := _BY_PLAIN.get(_plain(keyword))):
             yield keyword, f"{show(keyword)} is not a keyword; write it “{meant}”."
-    for keyword in _TEXTS:
-        text = node.get(keyword)
-        if isinstance(text, str) and len(text) > MAX_TEXT:
-            yield (
-                keyword,
-                (f"“{keyword}” has {len(text):,} characters; the maximum is {MAX_TEXT:,}."),
-            )
     if reason := contradiction(node):
         yield "", f"No value can fit: {reason}."
     else:

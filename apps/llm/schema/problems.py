@@ -23,6 +23,8 @@ MAX_NAME_CHARACTERS = 120_000
 MAX_NAME_LENGTH = 200
 MAX_LONG_CHOICES = (250, 15_000)
 MAX_PROBLEMS = 50
+MAX_SENT_CHARACTERS = 1_000_000
+"""Of a schema as it is sent, its references and alternatives written out."""
 
 
 def problems(source: str | Mapping[str, object]) -> list[Problem]:
@@ -88,7 +90,7 @@ def _root_problems(schema: dict[str, object]) -> list[Problem]:
 
 def _sent_problems(sent: dict[str, object]) -> list[Problem]:
     """The provider's limits again, once references and alternatives are written out."""
-    if len(json.dumps(sent, ensure_ascii=False)) > json_text.MAX_CHARACTERS:
+    if len(json.dumps(sent, ensure_ascii=False)) > MAX_SENT_CHARACTERS:
         return [Problem("", TOO_LARGE)]
     found = _limit_problems(sent)
     return [Problem("", f"As it is sent: {problem.message}") for problem in found]
