@@ -41,6 +41,8 @@ class OptionsForm(SideEffectsForm):
         required=False, label="Include those that already have this result"
     )
     options: Options | None = None
+    proposed: int | None = None
+    """The sample that nobody asked for: it is explained beside its field."""
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -164,8 +166,21 @@ class Question:
         } & set(self.row_of.values())
 
 
-def read_question(channel: str, data: QueryDict) -> Question:
-    """What a form, or the address of a history page, asks for. Nothing wrong is left out."""
+def with_sample(data: QueryDict, sample: int | None) -> QueryDict:
+    """Return the address that opens the form with a sample proposed, where it names none."""
+    if sample is None or "sample" in data:
+        return data
+    proposing = data.copy()
+    proposing["sample"] = str(sample)
+    return proposing
+
+
+def read_question(channel: str, data: QueryDict, *, proposed: int | None = None) -> Question:
+    """What a form, or the address of a history page, asks for. Nothing wrong is left out.
+
+    ``proposed`` is the sample to begin with, where the address names none.
+    """
+    opened, data = data, with_sample(data, proposed)
     params = rows.params_of(data)
     removed = data.get("remove", "")
     given = {
@@ -175,6 +190,7 @@ def read_question(channel: str, data: QueryDict) -> Question:
     }
     options_form = OptionsForm(data)
     options_form.is_valid()
+    options_form.proposed = proposed if data is not opened else None
     spec: FilterSpec | None = None
     errors: dict[str, str] = {}
     try:

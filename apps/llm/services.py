@@ -14,7 +14,7 @@ from apps.llm.catalogue import KNOWN_MODELS
 from apps.llm.connections import MissingKeyError, NotRunningError, endpoint
 from apps.llm.models import LanguageModel, Usage
 from apps.llm.pricing import charged_prices, cost
-from apps.llm.specs import ModelSpec, TokenUsage
+from apps.llm.specs import BUNDLED_SERVER, ModelSpec, TokenUsage
 
 CORRECTION_BOUNDS = (0.25, 4.0)
 """Beyond these, a server's token counts are not believed."""
@@ -54,6 +54,14 @@ def bundled_model() -> LanguageModel:
         # Without the penalty it repeats one sentence until it is cut, in every second answer.
         parameters={"temperature": 0, "repeat_penalty": 1.13, "repeat_last_n": 256},
     )
+
+
+def proposed_sample() -> int | None:
+    """Return how many conversations a backfill dialog proposes to begin with; None: all.
+
+    The bundled model needs seconds for each, and is there to try the product with.
+    """
+    return BUNDLED_SERVER.proposed_sample if settings.BUNDLED_MODEL else None
 
 
 def default_model() -> LanguageModel:

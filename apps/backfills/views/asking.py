@@ -22,6 +22,7 @@ from apps.backfills.words import noun
 from apps.core.display import ago
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_either, varies_by_htmx, wants_fragment
+from apps.llm.services import proposed_sample
 
 PAGES = {Channel.VOICE: "conversations:calls", Channel.CHAT: "conversations:chats"}
 #: Submit buttons of the form that only ask to be shown something, when there is no script.
@@ -63,7 +64,8 @@ def actions(request: HttpRequest) -> HttpResponse:
 def new(request: HttpRequest) -> HttpResponse:
     """The form: a dialog for htmx, else a page. POST saves, unless a button only asks to look."""
     data = request.POST if request.method == "POST" else request.GET
-    question = read_question(channel_of(data), data)
+    proposed = proposed_sample() if request.method != "POST" else None
+    question = read_question(channel_of(data), data, proposed=proposed)
     if request.method != "POST" or any(name in data for name in LOOKS):
         return _form(request, question)
     return _save(request, question)
