@@ -1,7 +1,7 @@
 """The demo: an invented provider's four agents and their conversations of the last 60 days.
 
-The files in `demo/` are written by hand; days are counted back from today, so that the demo is
-always fresh; ``{day+5}`` in a text is five days after its conversation.
+The files in `demo/` are written by hand; days are counted back from the moment of loading, so that
+the demo is always fresh; ``{day+5}`` in a text is five days after its conversation.
 """
 
 import json
@@ -22,6 +22,7 @@ from apps.agents.models import Agent
 from apps.agents.services import create_agent, publish, save_draft
 from apps.conversations.models import Conversation
 
+from .demo_costs import price_past_analyses
 from .services import Report, take_in
 
 FOLDER = Path(__file__).parent / "demo"
@@ -34,7 +35,8 @@ _BY = Actor.system("demo data")
 def load_demo(*, now: datetime | None = None) -> tuple[int, Report]:
     """Load what is not there yet; the number of new agents, and what became of the lines.
 
-    A second call changes nothing, however much later.
+    ``now`` is the moment that everything is counted back from. A second call changes nothing,
+    however much later.
     """
     now = timezone.localtime(now)
     described = json.loads((FOLDER / "agents.json").read_text(encoding="utf-8"))
@@ -47,6 +49,7 @@ def load_demo(*, now: datetime | None = None) -> tuple[int, Report]:
         Conversation.objects.filter(source=SOURCE, started_at__isnull=False).update(
             created_at=Coalesce(F("ended_at"), F("started_at"))
         )
+        price_past_analyses(SOURCE, by=_BY.label)
         return Agent.objects.count() - before, report
 
 

@@ -1,43 +1,65 @@
-"""The demo loads whole, at the right days, once."""
+"""The demo loads whole at any moment, once, and opens on what is worth seeing."""
 
-import time
-from datetime import date, timedelta
+import re
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import call_command
-from django.db.models import TextField
+from django.db.models import Sum, TextField
 from django.db.models.functions import Cast
+from django.test import Client
 from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.agents.models import Agent, AgentVersion
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation, Transcript
+from apps.intake.demo_data import load_demo
+from apps.llm.models import Usage
 
 pytestmark = pytest.mark.django_db
 
+MOMENTS = [
+    ("2027-01-31T23:50", "UTC"),  # the end of a month
+    ("2028-02-29T00:05", "UTC"),  # a leap day, just after midnight
+    ("2026-12-31T23:58", "Asia/Kathmandu"),  # two minutes to the next year
+    ("2026-03-29T01:30", "Europe/Berlin"),  # half an hour before an hour is left out
+    ("2026-05-20T10:00", "Europe/Berlin"),  # with that day within the demo
+    ("2026-11-01T01:30", "America/New_York"),  # an hour that comes twice
+    ("2026-12-01T08:00", "America/New_York"),
+]
 
-def test_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
-    started = time.monotonic()
-    call_command("load_demo")
-    took = time.monotonic() - started
-    assert "4 agents" in capsys.readouterr().out
+
+@pytest.mark.parametrize(("moment", "zone"), MOMENTS)
+def test_the_demo_at(moment: str, zone: str) -> None:
+    with timezone.override(ZoneInfo(zone)):
+        now = timezone.make_aware(datetime.fromisoformat(moment))
+        agents, report = load_demo(now=now)
+        assert agents == 4
+        assert (report.accepted, report.refused, report.to_analyze) == (300, 0, 0)
+
+        _days_are_within_the_last_sixty(now)
+        _versions_were_published_before_their_conversations()
+        _promised_days_are_dates()
+        _past_results_cost_something(now)
+
+        stored = list(Conversation.objects.order_by("pk").values())
+        load_demo(now=now + timedelta(days=40))
+        assert list(Conversation.objects.order_by("pk").values()) == stored
+        assert Usage.objects.count() == Analysis.objects.count()
+
+
+def _days_are_within_the_last_sixty(now: datetime) -> None:
     conversations = Conversation.objects.filter(source="demo")
-    assert conversations.count() >= 300
-    assert took < 30  # some seconds; a busy machine is not a failure
-    now = timezone.now()
     assert not conversations.filter(started_at__gt=now).exists()
-    assert conversations.filter(started_at__lt=now - timedelta(days=61)).count() == 0
-    assert conversations.filter(analysis_trigger="imported").count() >= 240
-    assert not Analysis.objects.open().exists()  # a demo asks no model by itself
-    assert conversations.filter(analysis_reason="not_connected").exists()
-    assert conversations.filter(analysis_reason="not_ended").exists()
-    assert set(Analysis.objects.current().values_list("trigger", flat=True)) == {"imported"}
-    promised = conversations.filter(analysis_data__has_key="follow_up_date")
-    values = [dict(given or {}) for given in promised.values_list("analysis_data", flat=True)]
-    days = [date.fromisoformat(of["follow_up_date"]) for of in values if of["follow_up_date"]]
-    assert len(days) > 20
+    assert not conversations.filter(ended_at__gt=now).exists()
+    assert not conversations.filter(started_at__lt=now - timedelta(days=61)).exists()
     texts = Transcript.objects.annotate(text=Cast("messages", TextField()))
     assert not texts.filter(text__contains="{day").exists()
+
+
+def _versions_were_published_before_their_conversations() -> None:
     for agent in Agent.objects.all():
         numbers = list(agent.versions.order_by("number").values_list("published_at", flat=True))
         published = [at for at in numbers if at]
@@ -48,6 +70,62 @@ def test_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
         before_it = version.published_at - timedelta(days=1)
         handled = Conversation.objects.filter(agent_version=version)
         assert not handled.filter(started_at__lt=before_it).exists()
-    stored = list(Conversation.objects.order_by("pk").values())
-    call_command("load_demo", verbosity=0)
-    assert list(Conversation.objects.order_by("pk").values()) == stored
+
+
+def _promised_days_are_dates() -> None:
+    promised = Conversation.objects.filter(analysis_data__has_key="follow_up_date")
+    values = [dict(given or {}) for given in promised.values_list("analysis_data", flat=True)]
+    days = [date.fromisoformat(of["follow_up_date"]) for of in values if of["follow_up_date"]]
+    assert len(days) > 20
+
+
+def _past_results_cost_something(now: datetime) -> None:
+    current = Analysis.objects.current()
+    assert current.count() >= 240
+    assert set(current.values_list("model", "trigger")) == {("gpt-4.1-mini", "imported")}
+    assert not Usage.objects.filter(at__gt=now).exists()
+    spent = Usage.objects.aggregate(spent=Sum("cost"))["spent"]
+    assert spent == current.aggregate(spent=Sum("cost"))["spent"] > 0
+    assert spent == Conversation.objects.aggregate(spent=Sum("analysis_cost"))["spent"]
+
+
+@pytest.mark.parametrize("page", ["/calls/", "/chats/"])
+def test_a_history_opens_on_results_and_says_why_where_there_is_none(page: str) -> None:
+    load_demo(now=datetime(2026, 5, 20, 10, tzinfo=UTC))
+    client = Client()
+    client.force_login(User.objects.create_user("ada", password="x", role="viewer"))
+    channel = "voice" if page == "/calls/" else "chat"
+    newest = Conversation.objects.filter(channel=channel).order_by("-started_at")
+    assert set(newest.values_list("analysis_state", flat=True)[:20]) == {"succeeded"}
+
+    shown = client.get(f"{page}?analysis_state__ne=succeeded").content.decode()
+
+    rows = re.findall(r"<tr title=.*?</tr>", shown, re.DOTALL)
+    assert len(rows) >= 20
+    without = [row for row in rows if not re.search(r"Not analy[sz]ed(: \w+| yet)", row)]
+    assert not without, without
+
+
+def test_costs_of_the_demo_are_shown() -> None:
+    load_demo()
+    client = Client()
+    client.force_login(User.objects.create_user("ada", password="x", role="viewer"))
+
+    page = client.get("/costs/").content.decode()
+
+    assert "gpt-4.1-mini" in page
+    assert "Billing line" in page
+
+
+def test_the_command_takes_the_moment(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("load_demo", "--now", "2028-02-29T00:05")
+
+    assert "4 agents and 300 conversations" in capsys.readouterr().out
+    newest = Conversation.objects.order_by("-started_at").values_list("started_at", flat=True)[0]
+    assert newest is not None
+    assert newest < datetime(2028, 2, 29, 0, 5, tzinfo=UTC)
+    assert newest > datetime(2028, 2, 27, tzinfo=UTC)
+    assert not Analysis.objects.open().exists()  # a demo asks no model by itself
+    conversations = Conversation.objects.filter(source="demo")
+    assert conversations.filter(analysis_reason="not_connected").exists()
+    assert conversations.filter(analysis_reason="not_ended").exists()

@@ -11,6 +11,7 @@ from apps.conversations.listing import head_of, is_figure, value_of
 from apps.conversations.models import AnalysisState, Conversation, Reason
 from apps.core import display
 from apps.core.templatetags.debrief import ago, outcome, sentiment, state
+from apps.llm.errors import ErrorCode
 
 register = template.Library()
 
@@ -103,9 +104,8 @@ def _summary(conversation: Conversation) -> str | SafeString:
     """The summary; where there is none, a word on why."""
     if conversation.summary:
         return conversation.summary
-    if conversation.analysis_state in {AnalysisState.SUCCEEDED, AnalysisState.FAILED}:
-        words = "Analysis failed" if conversation.analysis_state == AnalysisState.FAILED else ""
-        return format_html('<span class="faint">{}</span>', words or display.NOTHING)
+    if conversation.analysis_state == AnalysisState.SUCCEEDED:
+        return format_html('<span class="faint">{}</span>', display.NOTHING)
     if conversation.analysis_state == AnalysisState.PENDING:
         return format_html('<span class="faint">{}</span>', "Waiting for its analysis")
     if conversation.analysis_state == AnalysisState.RUNNING:
@@ -114,8 +114,19 @@ def _summary(conversation: Conversation) -> str | SafeString:
 
 
 def _reason(conversation: Conversation) -> str:
-    known = dict(Reason.choices)
+    """Return why there is no result, in a few words."""
     reason = conversation.analysis_reason
-    if reason in known:
-        return f"Not analysed: {known[reason]}"
-    return display.words(reason) if reason else "Not analysed"
+    if reason in ErrorCode.values:
+        return f"Analysis failed: {_inside(str(ErrorCode(reason).label))}"
+    if conversation.analysis_state == AnalysisState.FAILED:
+        return "Analysis failed"
+    if reason in Reason.values:
+        return f"Not analyzed: {Reason(reason).label}"
+    if not conversation.has_ended:
+        return f"Not analyzed: {Reason.NOT_ENDED.label}"
+    return "Not analyzed yet"
+
+
+def _inside(sentence: str) -> str:
+    """Return a label as it goes on after a colon."""
+    return sentence[:1].lower() + sentence[1:]
