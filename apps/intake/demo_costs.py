@@ -38,9 +38,7 @@ def price_past_analyses(source: str, *, by: str) -> None:
         result.model, result.requests = spec.name, 1
         result.input_tokens, result.output_tokens = usage.input, usage.output
         result.cached_tokens = usage.cached
-        result.prices = {
-            name: None if price is None else str(price) for name, price in stored.items()
-        }
+        result.prices = stored
         result.cost = cost(usage, prices)
         conversation.analysis_model, conversation.analysis_cost = spec.name, result.cost
         ledger.append(
