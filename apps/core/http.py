@@ -43,9 +43,14 @@ def render_either(
     context: Mapping[str, object],
     status: int = 200,
 ) -> HttpResponse:
-    """Render the template `fragment` for htmx, `page` for everybody else, with `Vary` set."""
-    template = fragment if wants_fragment(request) else page
-    response = render(request, template, dict(context), status=status)
+    """Render the template `fragment` for htmx, `page` for everybody else, with `Vary` set.
+
+    Templates know by `in_dialog` which one they are in: a form that was opened as a page is sent
+    and answered as a page, so that there is never a second form of the same id over it.
+    """
+    in_dialog = wants_fragment(request)
+    template = fragment if in_dialog else page
+    response = render(request, template, {"in_dialog": in_dialog, **context}, status=status)
     patch_vary_headers(response, FRAGMENT_HEADERS)
     return response
 

@@ -17,10 +17,22 @@
     if (event.detail.target !== dialog || !dialog.firstElementChild) return;
     const first = !dialog.open;
     if (first) dialog.showModal();
-    const wanted = dialog.querySelector('[aria-invalid="true"]') ?? (first && (dialog.querySelector(".dialog-body [autofocus]") ?? dialog.querySelector("h2")));
-    if (wanted) wanted.focus();
+    const lost = !dialog.contains(document.activeElement) || document.activeElement === dialog;
+    const wanted = wrong(dialog) ?? (first || lost ? dialog.querySelector(".dialog-body [autofocus]") ?? dialog.querySelector("h2") : null);
+    wanted?.focus();
     reachable(dialog.querySelector(".dialog-body"));
   });
+
+  // The first field that was refused, else the sentence that says why.
+  const wrong = (area) => {
+    const field = area.querySelector('[aria-invalid="true"]');
+    if (field) return field.matches("input, select, textarea") ? field : field.querySelector("input, select, textarea") ?? field;
+    const words = area.querySelector('[role="alert"]');
+    if (words) words.tabIndex = -1;
+    return words;
+  };
+  // A form that was opened as a page is answered as a page.
+  document.addEventListener("DOMContentLoaded", () => { const area = document.querySelector(".dialog-page"); if (area) wrong(area)?.focus(); });
 
   // What has to be scrolled and holds nothing to tab to becomes a stop of the Tab key itself.
   const reachable = (body) => {

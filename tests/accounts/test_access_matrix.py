@@ -10,19 +10,12 @@ from django.db import transaction
 from django.test import Client
 from pytest_django import DjangoDbBlocker
 
-from apps.accounts import services
 from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
-from apps.analysis.models import Analysis, Trial
-from apps.backfills.options import Options
-from apps.backfills.services import start
-from apps.intake.models import IntakePayload
-from apps.intake.sources import create_source
-from apps.webhooks.services import create_endpoint, send_test
 from tests.accounts.access_table import ACCESS, PUBLIC
+from tests.accounts.things import things
 from tests.accounts.url_map import Url, urls
-from tests.factories import make_agent, make_conversation
 
 pytestmark = pytest.mark.django_db
 
@@ -84,57 +77,8 @@ def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
             client.force_login(User.objects.create_user(f"a-{role}", role=role))
             sessions[role] = client.cookies[settings.SESSION_COOKIE_NAME].value
             keys[role] = create_api_key(name="matrix", role=role, by=BY)[1]
-        yield World(_things(), sessions, keys)
+        yield World(things(), sessions, keys)
         transaction.set_rollback(True)
-
-
-def _things() -> dict[str, str]:
-    """Real ids by the names of path parameters."""
-    agent = make_agent()
-    conversation = make_conversation(agent)
-    draft = agent.versions.get()
-    analysis = Analysis.objects.create(
-        conversation=conversation,
-        agent_version=draft,
-        config=draft.config,
-        trigger="rerun",
-        state="succeeded",
-        output={},
-    )
-    trial = Trial.objects.create(agent=agent, channel=agent.channel, nonce="matrix")
-    trial.items.create(
-        position=1, conversation=conversation, config=draft.config, agent_version=draft
-    )
-    run = start(channel=agent.channel, params={}, options=Options(), by=BY)
-    person = User.objects.create_user("somebody")
-    key, _ = create_api_key(name="some key", role=Role.VIEWER, by=BY)
-    source = create_source(kind="retell", name="matrix", secret="key_matrix", by=BY)
-    payload = IntakePayload.objects.create(source=source, body={}, state="taken")
-    endpoint, _ = create_endpoint(
-        url="https://8.8.8.8/hook", events=["conversation.ended"], agent=None, by=BY
-    )
-    (sent,) = send_test(endpoint=endpoint, types=["conversation.ended"], by=BY)
-    uid, token = services.password_link(person).strip("/").split("/")[1:]
-    return {
-        "agent_id": agent.public_id,
-        "conv_id": conversation.public_id,
-        "conversation_id": conversation.public_id,
-        "trial_id": trial.public_id,
-        "position": "1",
-        "an_id": analysis.public_id,
-        "index": "0",
-        "source_id": source.public_id,
-        "payload_id": str(payload.pk),
-        "endpoint_id": endpoint.public_id,
-        "webhook_id": endpoint.public_id,
-        "event_id": sent.event.public_id,
-        "public_id": run.public_id,
-        "backfill_id": run.public_id,
-        "pk": str(person.pk),
-        "key_id": key.public_id,
-        "uid": uid,
-        "token": token,
-    }
 
 
 def _verdict(response: Any) -> str:

@@ -128,7 +128,6 @@ def _form(request: HttpRequest, question: Question, *, refusal: str = "") -> Htt
         "rows": question.rows(),
         "refusal": refusal,
         "opening": opening,
-        "in_dialog": wants_fragment(request),
         "figures": None if opening else _figures(question),
         "back": _back(question),
         "nav": "backfills",
