@@ -165,6 +165,7 @@ AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["apps.accounts.signin.Backend"]
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "/"
+CSRF_FAILURE_VIEW = "apps.accounts.views.session.csrf_failure"
 LOGOUT_REDIRECT_URL = "accounts:login"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

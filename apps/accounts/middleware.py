@@ -1,23 +1,16 @@
 """Logged in by default, also for requests that are not whole pages."""
 
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
-from django.conf import settings
-from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth import middleware as auth
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.shortcuts import resolve_url
-from django.utils.http import urlencode
 
+from apps.accounts import expiry
 from apps.accounts.access import wants_json
 
 
 class LoginRequiredMiddleware(auth.LoginRequiredMiddleware):
-    """Sends strangers to the login; a fragment's request takes the whole page there.
-
-    Without this, htmx would follow the redirect and put the login form into a table.
-    """
+    """Send strangers to the login, but keep what somebody typed whose session ended."""
 
     def process_view(
         self,
@@ -33,13 +26,17 @@ class LoginRequiredMiddleware(auth.LoginRequiredMiddleware):
         if wants_json(request):
             body = {"error": {"code": "unauthorized", "message": "Sign in first.", "fields": {}}}
             return JsonResponse(body, status=401)
-        if request.headers.get("HX-Request") == "true":
-            return HttpResponse(status=204, headers={"HX-Redirect": _login_and_back(request)})
+        if expiry.is_htmx(request):
+            return expiry.ended_for_htmx()
+        if request.path.startswith("/admin/"):
+            return response
+        if expiry.asks_to_sign_in(request):
+            return expiry.sign_in_with(request)
+        if request.method == "POST" and expiry.has_typed(request):
+            return expiry.send_again(request)
+        return expiry.to_login(request)
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """Let the browser know that somebody is signed in."""
+        expiry.mark(request, response)
         return response
-
-
-def _login_and_back(request: HttpRequest) -> str:
-    """The login, and from there to the page that the fragment was for."""
-    seen = urlsplit(request.headers.get("HX-Current-URL", "/"))
-    back = seen.path + (f"?{seen.query}" if seen.query else "")
-    return f"{resolve_url(settings.LOGIN_URL)}?{urlencode({REDIRECT_FIELD_NAME: back})}"

@@ -51,7 +51,7 @@
     const { status, responseText } = event.detail.xhr;
     // Our own refusals come as one sentence of plain text; anything else is not for reading.
     const ours = /^text\/plain/.test(event.detail.xhr.getResponseHeader("Content-Type") ?? "") && responseText.length < 400 && responseText;
-    const words = { 403: "Your role does not allow this.", 404: "This is no longer here.", 409: "Somebody else was faster. Reload the page.", 429: "Too many requests. Try again in a moment." };
+    const words = { 403: "This is not allowed.", 404: "This is no longer here.", 409: "Somebody else was faster. Reload the page.", 429: "Too many requests. Try again in a moment." };
     say({ text: ours || words[status] || `The server answered with an error (${status}). Nothing was changed.`, kind: "bad" });
   });
   document.addEventListener("htmx:sendError", (event) => {

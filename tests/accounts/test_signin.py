@@ -206,13 +206,11 @@ class TestLoginRequired:
 
         assert response.headers["Location"] == "/login/?next=/people/%3Fx%3D1"
 
-    def test_a_fragment_takes_the_whole_page_to_the_login(self, client: Client) -> None:
-        seen = {"HX-Current-URL": "http://testserver/audit/?who=a"}
-
-        response = client.get("/people/", headers=HTMX | seen)
+    def test_a_fragment_says_that_the_session_ended(self, client: Client) -> None:
+        response = client.get("/people/", headers=HTMX)
 
         assert response.status_code == 204
-        assert response.headers["HX-Redirect"] == "/login/?next=%2Faudit%2F%3Fwho%3Da"
+        assert response.headers["X-Session"] == "ended"
 
     def test_a_program_is_told_in_json(self, client: Client) -> None:
         response = client.get("/people/", headers={"Accept": "application/json"})

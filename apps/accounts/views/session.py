@@ -6,20 +6,22 @@ from django.contrib.auth import logout as end_session
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render, resolve_url
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from apps.accounts import services
-from apps.accounts.access import user_of
+from apps.accounts import expiry, services
+from apps.accounts.access import user_of, wants_json
 from apps.accounts.actors import Actor
-from apps.accounts.answers import posted
+from apps.accounts.answers import form_page, posted
 from apps.accounts.forms import ChangePasswordForm, LoginForm, NewPasswordForm, add_refusal
 from apps.accounts.signin import sign_in
 from apps.core.errors import UserError
+from apps.core.http import hx_trigger, wants_fragment
 
 
 @login_not_required
@@ -27,10 +29,13 @@ from apps.core.errors import UserError
 @never_cache
 @require_http_methods(["GET", "POST"])
 def login(request: HttpRequest) -> HttpResponse:
-    """The sign-in page; afterwards on to `next`, if that is a page of ours."""
+    """The sign-in page; afterwards on to `next`, if that is a page of ours.
+
+    Over a page whose session ended it is a dialog, and the page goes on by itself.
+    """
     target = _safe_next(request)
     if request.method == "GET" and request.user.is_authenticated:
-        return redirect(target)
+        return _signed_in(request, target)
     form = LoginForm(posted(request))
     if form.is_valid():
         try:
@@ -38,15 +43,43 @@ def login(request: HttpRequest) -> HttpResponse:
         except UserError as error:
             add_refusal(form, error)
         else:
-            return redirect(target)
-    return render(request, "accounts/login.html", {"form": form, "next": target})
+            return _signed_in(request, target)
+    ended = request.GET.get("why") == expiry.ENDED and request.method == "GET"
+    context = {"form": form, "next": target, "ended": ended}
+    return form_page(request, "accounts/login.html", context)
+
+
+def _signed_in(request: HttpRequest, target: str) -> HttpResponse:
+    if not wants_fragment(request):
+        return redirect(target)
+    begun = {"token": get_token(request), "username": user_of(request).username}
+    return hx_trigger(HttpResponse(status=204), **{"session:begun": begun})
+
+
+@login_not_required
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a request whose token is not of this session, without losing what it holds."""
+    if wants_json(request) or request.path.startswith("/admin/"):
+        return render(request, "403_csrf.html", status=403)
+    if expiry.is_htmx(request):
+        if request.user.is_authenticated:
+            return expiry.stale_for_htmx(request)
+        return expiry.ended_for_htmx()
+    if expiry.is_from_our_page(request):
+        if request.path == resolve_url(settings.LOGIN_URL):  # a password is not sent by itself
+            return redirect(f"{request.path}?{urlencode({'next': _safe_next(request)})}")
+        if expiry.has_typed(request):
+            return expiry.send_again(request)
+    return render(request, "403_csrf.html", status=403)
 
 
 @require_POST
 def logout(request: HttpRequest) -> HttpResponse:
     """End the session. By POST only, so that no link or image can do it."""
     end_session(request)
-    return redirect(settings.LOGOUT_REDIRECT_URL)
+    response = redirect(settings.LOGOUT_REDIRECT_URL)
+    response.delete_cookie(expiry.MARK, samesite="Lax")
+    return response
 
 
 @sensitive_post_parameters()
