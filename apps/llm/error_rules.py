@@ -75,6 +75,7 @@ CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
             *("json_validate_failed", "tool_use_failed", "output_parse_failed"),
             *("failed_generation", "invalid_tool_output", "invalid_model_output"),
             *("malformed_function_call", "json_generation_failed"),
+            "structured_output_validation_failed",
         ),
     ),
     (
@@ -159,7 +160,8 @@ FILTER = _words(
     r"(?:usage|safety|acceptable use|responsible ai|community) (?:polic|guideline)",
     r"inappropriate content|content exists? risk|unsafe or sensitive|sensitive (?:content|words?)",
     r"(?:unsafe|harmful|prohibited|offensive|disallowed|sensitive) "
-    r"(?:content|input|prompt|material|text|information)",
+    r"(?:content|input|prompt|material|text|information|words?)",
+    r"(?:harmful|illegal|unsafe).{0,20}content|moderation: |content (?:was |is )?blocked",
     r"safety[ _](?:system|filter|check|setting|reason|classifier)",
     r"blocked (?:by|due to|because of|for).{0,60}"
     r"(?:safety|content|moderation|guardrail|filter|sensitiv)",
@@ -180,7 +182,8 @@ QUOTA = _words(
     rf"(?:insufficient|not enough|no (?:more |remaining )?|out of|zero|negative) ?"
     rf"(?:api |account )?(?:{_MONEY}|quota)\b",
     rf"{_MONEY}s? (?:balance )?(?:is|are|has been|have been|was|were)? ?(?:too low|exhausted|"
-    r"depleted|insufficient|negative|used up|empty|not enough|exceeded)",
+    r"depleted|insufficient|negative|used up|empty|not enough|exceeded|expired)",
+    r"(?:exceed|reach)\w* .{0,20}(?:credit|spend(?:ing)?|usage|budget) (?:limit|cap)",
     r"requires? more credits|credit balance|can only afford",
     r"billing (?:hard |soft )?limit|hard limit has been reached|"
     r"billing.{0,40}(?:not active|disabled)",
@@ -209,6 +212,7 @@ AUTH = _words(
     r"didn't provide an api key|not authenticated|unauthori[sz]ed|"
     r"missing (?:the )?authori[sz]ation",
     r"provide (?:a valid|an) api key|reported as leaked|invalid x-api-key|user not found",
+    r"invalid token(?! count| id| limit|s)",
     r"user location is not supported|country, region, or territory not supported",
     r"令牌|身份验证|鉴权",
 )
@@ -220,6 +224,8 @@ MODEL = _words(
     r"not (?:been )?deployed|isn't (?:available|loaded)|is not loaded|不存在)",
     r"(?:invalid|unknown|no such|unrecogni[sz]ed|unsupported|not a valid|nonexistent) model\b"
     r"(?! (?:output|response|parameter|answer))",
+    r"\bmodel\b [`'\"]?(?!parameter|response|output)[\w./:@-]+[`'\"]? is not supported|"
+    r"\bmodel (?:is |has been )?disabled",
     r"not a valid model|no models? loaded|try pulling it first|not a chat model|模型不存在",
     r"deployment.{0,60}(?:does not exist|not found)|no endpoints found (?:for|matching)\b",
     r"no allowed providers are available|there is no model\b|no model (?:named|called)\b",
@@ -233,6 +239,9 @@ TOO_LONG = _words(
     r"prompt exceeds max|(?:string|prompt|input) too long|decoder prompt \(length|"
     r"longer than the maximum (?:model |sequence )?length",
     r"max_new_tokens`? must be <=|`?inputs`? (?:tokens )?must have less than",
+    r"(?:prompt|input|messages?|request|conversation)\b.{0,40}exceeds?.{0,60}\btokens?\b|"
+    r"tokens in the (?:prompt|messages|input).{0,40}(?:greater|more|exceed|larger)|"
+    r"length of prompt_tokens|max_seq_len",
     r"range of input length|exceeded model token limit|maximum (?:prompt|input|sequence) length",
     r"input (?:token )?(?:count|length|tokens?).{0,60}exceed|prompt tokens?.{0,40}exceed|"
     r"exceeds? the (?:maximum|max|limit|model).{0,40}(?:input|context|prompt|length)",
@@ -247,7 +256,8 @@ ANSWER_CAP = _words(
     r"(?:too large|at most|> \d+, which is the maximum|exceed|invalid|must be|supports|range)",
 )
 UNREADABLE = _words(
-    r"could not parse the json body|couldn't parse the json|json decode error|json_invalid",
+    r"could not parse the json body|malformed json|couldn't parse the json|json decode error|"
+    r"json_invalid",
     r"(?:failed|unable|error|cannot|could not|couldn't)[^.]{0,20}"
     r"(?:pars|decod|read|deserializ|unmarshal)\w*[^.]{0,20}"
     r"(?:request|body|payload)|invalid json (?:in|body)|request body is not valid json|"
@@ -258,6 +268,8 @@ GENERATION = _words(
     r"tool call validation failed|failed to parse tool call|failed to parse input at pos",
     r"model (?:output|generated|produced|returned|response)(?: was| an?| is)? "
     r"(?:invalid|malformed|not valid|unparsable)",
+    r"(?:generated|model) (?:output|response|answer|json) (?:does not|did not|doesn't|didn't) "
+    r"(?:match|conform|validate)",
     r"(?:parse|parsing|validate|validating) (?:the )?(?:model|generated|model's) "
     r"(?:output|response|answer|json)",
 )
