@@ -1,6 +1,7 @@
 """A rerun of many conversations, frozen when it was saved (product 5)."""
 
 import json
+from decimal import Decimal
 
 from django.db import models
 from django.db.models import F, Q
@@ -101,6 +102,12 @@ class Backfill(models.Model):
     @property
     def is_active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def is_free(self) -> bool:
+        """Return whether nothing was expected to be paid; an unknown price is not free."""
+        cost = self.estimate.get("cost")
+        return cost is not None and not Decimal(cost)
 
 
 class BackfillItem(models.Model):

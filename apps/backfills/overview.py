@@ -47,6 +47,10 @@ class Line:
         cost = self.run.estimate.get("cost")
         return None if cost is None else Decimal(cost)
 
+    @property
+    def is_free(self) -> bool:
+        return self.run.is_free and not self.cost
+
 
 @dataclass(frozen=True, slots=True)
 class FailureGroup:

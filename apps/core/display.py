@@ -58,6 +58,11 @@ def money(value: Numeric | None) -> str:
     return f"-${text}" if amount < 0 else f"${text}"
 
 
+def price(value: Numeric | None) -> str:
+    """Return what is paid for one thing: like money, but `free` where that is nothing."""
+    return "free" if value is not None and not Decimal(str(value)) else money(value)
+
+
 def share(part: Numeric | None, whole: Numeric | None) -> float:
     """`part` of `whole` in percent, between 0 and 100; 0 where there is nothing to divide by."""
     if not part or not whole:

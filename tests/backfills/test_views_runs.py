@@ -362,3 +362,31 @@ def test_erased_conversations_leave_the_page_and_its_counts_whole(
     assert (after.skipped, after.left) == (1, 0)  # what was not finished is not to be done
     with pytest.raises(services.UnableToChange):
         services.retry_failed(run=run, by=BY)
+
+
+# A model that costs nothing
+
+
+def test_a_free_run_says_so_once_and_shows_no_costs(client: Client, agent: Agent) -> None:
+    run = a_run(agent)
+    Backfill.objects.update(estimate={**run.estimate, "cost": "0"})
+    finish(run, changed=2)
+    run.items.update(cost=0)
+
+    page, table = text(client.get(url(run))), html(client.get("/backfills/"))
+
+    assert "$0.00" not in page + table
+    assert re.search(r"Free\s+cost", page)
+    assert ">Cost</th>" not in html(client.get(url(run))) + table
+
+
+def test_a_free_run_that_was_paid_for_after_all_shows_what(client: Client, agent: Agent) -> None:
+    run = a_run(agent)
+    Backfill.objects.update(estimate={**run.estimate, "cost": "0"})
+    finish(run, changed=2)
+
+    page = html(client.get(url(run)))
+
+    assert "$0.02" in page
+    assert ">Cost</th>" in page
+    assert ">Cost</th>" in html(client.get("/backfills/"))

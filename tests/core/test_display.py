@@ -67,6 +67,19 @@ def test_money(value: Decimal | float | None, shown: str) -> None:
     assert display.money(value) == shown
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "price unknown"),
+        (0, "free"),
+        (Decimal("0.00"), "free"),
+        (Decimal("0.0007"), "$0.0007"),
+    ],
+)
+def test_price(value: Decimal | int | None, shown: str) -> None:
+    assert display.price(value) == shown
+
+
 @given(st.decimals(min_value="0.00000001", max_value="1000000", places=8))
 def test_money_is_never_shown_as_nothing(amount: Decimal) -> None:
     shown = Decimal(display.money(amount).removeprefix("$").replace(",", ""))

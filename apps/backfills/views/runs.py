@@ -35,6 +35,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
     context = {
         "lines": lines,
         "live": any(line.run.is_active for line in lines),
+        "paid": not all(line.is_free for line in lines),
         "here": request.get_full_path(),
         "previous": found.previous_cursor,
         "next": found.next_cursor,

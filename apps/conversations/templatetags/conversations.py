@@ -72,7 +72,7 @@ def _plain(conversation: Conversation, field: Field, value: Any) -> str | SafeSt
     if field.name == "duration_ms":
         return display.duration(value)
     if field.name == "analysis_cost":
-        return display.NOTHING if value is None else display.money(value)
+        return display.NOTHING if value is None else display.price(value)
     if field.name in {"status", "analysis_state"}:
         return state(value, dict(field.choices).get(value, ""))
     if field.kind is Kind.TIME:
