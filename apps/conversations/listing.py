@@ -94,7 +94,8 @@ def page_of(spec: FilterSpec, columns: Sequence[Field], cursor: str | None) -> P
     """
     keys = page(_keys(spec), order=spec.sort.order, cursor=cursor, limit=PAGE)
     wanted = [row.pk for row in keys.items]
-    found = with_columns(Conversation.objects.filter(pk__in=wanted), columns).in_bulk()
+    rows = with_columns(Conversation.objects.filter(pk__in=wanted), columns).with_excerpt()
+    found = rows.in_bulk()
     items = [found[pk] for pk in wanted if pk in found]
     return Page(items, keys.next_cursor, keys.previous_cursor)
 

@@ -355,3 +355,21 @@ def test_what_people_wrote_is_escaped(viewer: Client, version: AgentVersion) -> 
     )
     for raw in ("<script>alert", "<b9>", "<i9>", "<u9>", "<s9>", "<k9>", "<v9>"):
         assert raw not in page
+
+
+def test_list_shows_excerpts_of_long_results(viewer: Client, version: AgentVersion) -> None:
+    long = "word " * 12_000
+    for n in range(20):
+        made = make_conversation(version, external_id=f"long-{n}")
+        Conversation.objects.filter(pk=made.pk).update(
+            summary=long,
+            analysis_state="succeeded",
+            analysis_data={"topic": long, "issues": [long] * 300},
+        )
+    columns = "call_summary,analysis.topic"
+    page = viewer.get(CALLS, {"columns": columns}, headers=HTMX).content.decode()
+    assert page.count("word word") >= 20
+    assert len(page) < 200_000
+    [row, *_] = Conversation.objects.all().with_excerpt()
+    assert "summary" in row.get_deferred_fields()
+    assert len(getattr(row, "excerpt", "")) == 401

@@ -1,14 +1,17 @@
 """Cells of the history pages: one value of one conversation, as a person reads it."""
 
+import json
 from typing import Any
 
 from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from apps.conversations.filters import Field, Kind
 from apps.conversations.listing import head_of, is_figure, value_of
 from apps.conversations.models import AnalysisState, Conversation, Reason
+from apps.conversations.querysets import EXCERPT
 from apps.core import display
 from apps.core.templatetags.debrief import ago, outcome, sentiment, state
 from apps.llm.errors import ErrorCode
@@ -50,9 +53,9 @@ def head_class(field: Field) -> str:
 @register.simple_tag
 def cell(conversation: Conversation, field: Field) -> str | SafeString:
     """One cell. Everything that comes from data is escaped."""
-    value = value_of(conversation, field)
     if field.name in _SUMMARIES:
         return _summary(conversation)
+    value = value_of(conversation, field)
     if field.name in _OUTCOMES:
         return outcome(value) if value is not None else display.NOTHING
     if field.name == "user_sentiment":
@@ -79,7 +82,7 @@ def _plain(conversation: Conversation, field: Field, value: Any) -> str | SafeSt
         shown = conversation.sort_at if field.name == "started_at" else value
         return ago(shown)
     if field.choices and isinstance(value, str):
-        return dict(field.choices).get(value, value) or display.NOTHING
+        return _cut(dict(field.choices).get(value, value)) or display.NOTHING
     return json_cell(value)
 
 
@@ -92,18 +95,39 @@ def json_cell(value: Any) -> str | SafeString:
     if isinstance(value, int | float):
         return display.number(value)
     if isinstance(value, list):
-        tags = ((item if isinstance(item, str) else display.json_pretty(item),) for item in value)
+        tags = [
+            (_cut(item if isinstance(item, str) else display.json_pretty(item)),)
+            for item in value[:MAX_TAGS]
+        ]
+        if len(value) > MAX_TAGS:
+            tags.append((f"+{len(value) - MAX_TAGS:,}",))
         return format_html('<span class="tags">{}</span>', format_html_join(" ", _TAG, tags))
-    return format_html('<bdi dir="auto">{}</bdi>', str(value))
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+    return format_html('<bdi dir="auto">{}</bdi>', _cut(text))
+
+
+def _cut(text: str) -> str:
+    return Truncator(text[: EXCERPT + 1]).chars(EXCERPT)
+
+
+#: Items of a list in one cell; the rest is counted.
+MAX_TAGS = 20
 
 
 _TAG = '<span class="tag">{}</span>'
 
 
+@register.filter
+def excerpt(conversation: Conversation) -> str:
+    """Return the beginning of a summary, as the list read it."""
+    text: str = getattr(conversation, "excerpt", "")
+    return Truncator(text).chars(EXCERPT)
+
+
 def _summary(conversation: Conversation) -> str | SafeString:
     """The summary; where there is none, a word on why."""
-    if conversation.summary:
-        return conversation.summary
+    if text := excerpt(conversation):
+        return text
     if conversation.analysis_state == AnalysisState.SUCCEEDED:
         return format_html('<span class="faint">{}</span>', display.NOTHING)
     if conversation.analysis_state == AnalysisState.PENDING:
