@@ -180,3 +180,22 @@ def test_conditions_are_held_by_the_original() -> None:
 
 def test_json_stays_json() -> None:
     assert json.loads(json.dumps(clean({"summary": "é中"}, SUPPORT))) == {"summary": "é中"}
+
+
+def test_answers_too_large_to_store_are_refused_by_size() -> None:
+    fields: dict[str, Any] = {f"f{n}": {} for n in range(20)}
+    rules = schema(None, a={"type": "string"}, **fields)
+    assert Checker(rules).examine({"a": "x" * 65_536}).problems == []
+    assert Checker(rules).examine({"a": "x" * 65_537}).problems == [
+        "/a: this has 65,537 characters; the maximum is 65,536."
+    ]
+    many: dict[str, Any] = {f"f{n}": ["y" * 60_000] for n in range(20)}
+    [problem] = Checker(rules).examine(many).problems
+    assert problem.startswith("The answer has 1,2")
+    assert problem.endswith("the maximum is 524,288.")
+
+
+def test_a_number_too_large_for_json_is_refused_in_a_value() -> None:
+    for number in (float("inf"), float("nan"), 10**400, -(10**309)):
+        [problem] = Checker(schema(a={})).examine({"a": [number]}).problems
+        assert "a number is too large for JSON" in problem

@@ -176,3 +176,43 @@ def test_hostile_texts_are_answered_at_once(text: str) -> None:
 
 def test_ten_levels_are_taken() -> None:
     assert problems(nested(10)) == []
+
+
+def doubling(keyword: str, **beside: Any) -> dict[str, Any]:
+    """A schema of a few lines in which every level stands twice in the next one."""
+    levels = {
+        f"d{n}": {keyword: [{"$ref": f"#/$defs/d{n + 1}", **beside}, {"$ref": f"#/$defs/d{n + 1}"}]}
+        for n in range(30)
+    }
+    last = {"type": "object", "properties": {"a": {"type": "string"}}}
+    field = {"$ref": "#/$defs/d0", "minProperties": 0}
+    return {"type": "object", "properties": {"v": field}, "$defs": {**levels, "d30": last}}
+
+
+PRODUCT = {
+    "type": "object",
+    "properties": {
+        "v": {
+            "type": "object",
+            "allOf": [{"anyOf": [{"required": [f"{n}{m}"]} for m in range(4)]} for n in range(12)],
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("schema", [doubling("anyOf", title="t"), doubling("oneOf"), PRODUCT])
+def test_schemas_that_explode_are_refused(schema: dict[str, Any]) -> None:
+    assert len(json.dumps(schema)) < 10_000
+    [problem] = problems(schema)
+    assert "too large once its references" in problem.message
+
+
+def test_all_of_that_doubles_is_taken_once() -> None:
+    assert problems(doubling("allOf")) == []
+
+
+def test_a_schema_given_as_a_value_is_limited_too() -> None:
+    schema = {"type": "object", "properties": {"a": {"description": "x" * 5_000_000}}}
+    for source in (schema, json.dumps(schema)):
+        [problem] = problems(source)
+        assert "500,000 are the most" in problem.message
