@@ -16,6 +16,7 @@ from apps.llm.models import LanguageModel
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.specs import TokenUsage
 from apps.llm.tokens import estimate_tokens
+from apps.llm.typical import ASSUMED_TRANSCRIPT
 
 from .builtins import categories
 from .contents import Content, content_of
@@ -85,6 +86,16 @@ def costs(content: Content, model: LanguageModel, transcript_tokens: int | None)
     whole = max(sum(_weight(share) for share in (*found.values(), rest)), 1)
     fields = (FieldCost(n, s, round(100 * _weight(s) / whole)) for n, s in found.items())
     return Costs(total, transcript_tokens, rest, tuple(fields))
+
+
+def cost_with(found: Costs, counted_for: LanguageModel, model: LanguageModel) -> Decimal | None:
+    """Return what such a conversation costs with another model; None where a price is unknown.
+
+    Where the agent has no conversation to go by, a transcript of usual length is assumed.
+    """
+    read = found.total.input_tokens / counted_for.token_correction
+    read += 0 if found.transcript_tokens else ASSUMED_TRANSCRIPT
+    return _share(model, round(read), found.total.output_tokens).cost
 
 
 def typical_transcript(agent: Agent) -> int | None:

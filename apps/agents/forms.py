@@ -8,13 +8,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.http import QueryDict
 
+from apps.core.display import money
 from apps.llm.connections import missing_key
 from apps.llm.models import LanguageModel
+from apps.llm.typical import Typical, typical_conversation
 
 from .builder import RowError, read_rows, schema_of
 from .builtins import categories
@@ -60,8 +62,10 @@ class LanguageModelField(ModelChoice):
 
     widget = LanguageModelSelect
 
+    typical = Typical()
+
     def label_from_instance(self, obj: LanguageModel) -> str:
-        return model_label(obj)
+        return model_label(obj, self.typical.cost(obj))
 
 
 class AgentForm(forms.Form):
@@ -84,7 +88,6 @@ class AgentForm(forms.Form):
         queryset=LanguageModel.objects.filter(enabled=True),
         required=False,
         empty_label=None,
-        help_text="Dollars per million tokens. It can be changed at any time.",
     )
     start = forms.ChoiceField(
         label="Start from",
@@ -93,6 +96,15 @@ class AgentForm(forms.Form):
         help_text="Everything can be edited afterwards.",
         error_messages={"invalid_choice": "%(value)s is neither a template nor an agent."},
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        model = cast("LanguageModelField", self.fields["model"])
+        model.typical = typical_conversation()
+        model.help_text = (
+            f"A typical conversation has about {model.typical}. Other prices are dollars per "
+            "million tokens. The model can be changed at any time."
+        )
 
 
 class StartForm(forms.Form):
@@ -213,8 +225,8 @@ def pretty(schema: object) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False)
 
 
-def model_label(model: LanguageModel) -> str:
-    """A model with its prices, for a select."""
+def model_label(model: LanguageModel, each: Decimal | None) -> str:
+    """Return a model with its prices for a select; ``each`` is what a conversation costs."""
     if model.is_local:
         return f"{model.name} · local, costs nothing"
     if variable := missing_key(model.spec()):
@@ -222,7 +234,9 @@ def model_label(model: LanguageModel) -> str:
     if not model.price_known:
         return f"{model.name} · price unknown"
     off = "" if model.enabled else " · switched off"
-    return f"{model.name} · ${_price(model.input_price)} in, ${_price(model.output_price)} out{off}"
+    typical = "" if each is None else f" · about {money(each)} per conversation"
+    prices = f"${_price(model.input_price)} in, ${_price(model.output_price)} out"
+    return f"{model.name} · {prices}{typical}{off}"
 
 
 def _price(value: Decimal | None) -> str:

@@ -1,21 +1,26 @@
 """Django admin of this room: which models there are and what they cost; the ledger to read."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet, Value
 from django.http import HttpRequest
 
 from apps.accounts.admin_base import AuditedAdmin, ReadOnlyAdmin
+from apps.core.display import NOTHING, money
 from apps.llm.models import LanguageModel, Usage
+from apps.llm.typical import Typical, typical_conversation
 
 
 @admin.register(LanguageModel)
 class LanguageModelAdmin(AuditedAdmin):
     list_display = (
         *("name", "enabled", "input_price", "cached_price", "output_price", "free_first_run"),
-        *("structured_output", "is_local"),
+        *("typical_cost", "structured_output", "is_local"),
     )
     list_filter = ("enabled", "is_local", "structured_output")
     search_fields = ("name",)
-    readonly_fields = ("is_local", "token_correction")
+    readonly_fields = ("is_local", "token_correction", "typical_cost")
     fieldsets = (
         (None, {"fields": ("name", "enabled", "is_local")}),
         ("Server", {"fields": ("base_url", "api_key_env", "structured_output", "parameters")}),
@@ -24,12 +29,35 @@ class LanguageModelAdmin(AuditedAdmin):
             {
                 "description": "US dollars per million tokens. Check your provider's price list; "
                 "where a price is empty, pages say that it is unknown.",
-                "fields": ("input_price", "cached_price", "output_price", "free_first_run"),
+                "fields": (
+                    *("input_price", "cached_price", "output_price", "free_first_run"),
+                    "typical_cost",
+                ),
             },
         ),
         ("Size", {"fields": ("context_tokens", "max_output_tokens", "token_correction")}),
         ("Limits", {"fields": ("max_concurrency", "requests_per_minute", "tokens_per_minute")}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LanguageModel]:
+        """Add what is typical, which is asked of the ledger once for all rows."""
+        typical = typical_conversation()
+        rows: QuerySet[LanguageModel] = super().get_queryset(request)
+        return rows.annotate(
+            typical_input=Value(typical.input_tokens),
+            typical_output=Value(typical.output_tokens),
+            typical_analyses=Value(typical.analyses),
+        )
+
+    @admin.display(description="per conversation")
+    def typical_cost(self, model: LanguageModel) -> str:
+        """Return what a typical conversation costs at the saved prices, and what is typical."""
+        row: Any = model
+        if not hasattr(row, "typical_input"):  # a model that is being added
+            return NOTHING
+        typical = Typical(row.typical_input, row.typical_output, row.typical_analyses)
+        found = typical.cost(model)
+        return "price unknown" if found is None else f"about {money(found)} for {typical}"
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: LanguageModel | None = None

@@ -15,7 +15,7 @@ from apps.agents.builder import NotShowable, rows_of
 from apps.agents.builtins import categories
 from apps.agents.changes import merge, read_schema
 from apps.agents.contents import Content, Json, content_of, plain_number
-from apps.agents.costs import shares
+from apps.agents.costs import Costs, cost_with, shares
 from apps.agents.edits import same_schema
 from apps.agents.forms import (
     FieldsInput,
@@ -32,6 +32,7 @@ from apps.agents.widgets import builder_widget
 from apps.core.http import varies_by_htmx, wants_fragment
 from apps.llm.connections import missing_key
 from apps.llm.models import LanguageModel
+from apps.llm.typical import ASSUMED_TRANSCRIPT
 
 from .advice import advice, fields_advice
 from .common import agent_or_404, page_context
@@ -149,30 +150,32 @@ def _prompts_page(request: HttpRequest, standing: Standing, outcome: Outcome) ->
     content = content_of(standing.draft)
     model = standing.draft.config.model
     shown = _shown(content, outcome)
+    found = advice(content, model, standing.agent, tab="prompts")
     context = {
         **_context(request, standing, "prompts", outcome, shown),
-        "advice": advice(content, model, standing.agent, tab="prompts"),
+        "advice": found,
         "cards": [
             {"category": item, "setting": shown["analysis"]["built_ins"][item.name]}
             for item in categories(standing.agent.channel)
         ],
-        "models": _models(model.name),
+        "models": _models(model, found["costs"]),
+        "assumed_transcript": 0 if found["costs"].transcript_tokens else ASSUMED_TRANSCRIPT,
         "shares": shares(content, model),
         "columns": _columns(standing, shown),
     }
     return _rendered(request, "prompts", outcome, context)
 
 
-def _models(chosen: str) -> list[dict[str, object]]:
+def _models(chosen: LanguageModel, found: Costs) -> list[dict[str, object]]:
     """The models that can be chosen; those without a key are shown and say what they need."""
     return [
         {
             "name": model.name,
-            "label": model_label(model),
-            "off": model.name != chosen and bool(missing_key(model.spec())),
+            "label": model_label(model, cost_with(found, chosen, model)),
+            "off": model.pk != chosen.pk and bool(missing_key(model.spec())),
         }
         for model in LanguageModel.objects.all()
-        if model.enabled or model.name == chosen
+        if model.enabled or model.pk == chosen.pk
     ]
 
 
