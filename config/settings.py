@@ -250,6 +250,8 @@ STOP_GRACE_SECONDS = 3 if BUNDLED_MODEL else 45
 # A worker that has not been heard of for so long is taken for dead, and its work is taken over.
 ANALYSIS_LEASE_SECONDS = 20.0
 WEBHOOK_TIMEOUT_SECONDS = 15.0
+#: Asked for a fresh address of a recording.
+RETELL_API_URL = "https://api.retellai.com"
 WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", default=False)
 
 # Time and language
