@@ -14,7 +14,11 @@
   const find = (keys) => visible(scope().querySelector(`[data-key="${CSS.escape(keys)}"]`));
 
   const use = (element) => {
-    if (element.matches("summary")) { element.parentElement.open = true; element.focus(); return; }
+    if (element.matches("summary")) {
+      element.parentElement.open = true;
+      (element.parentElement.querySelector(".menu-pop form :is(input:not([type=hidden]), select):not([hidden])") ?? element).focus();
+      return;
+    }
     if (typing(element)) { element.focus(); element.select?.(); return; }
     element.click();
   };
@@ -36,11 +40,25 @@
     return Boolean(box);
   };
 
+  // Walking through a list leaves one entry in the history, so that Back leads out of it.
   const go = (rel) => {
     const link = document.querySelector(`a[rel~="${rel}"]`);
-    if (link) link.click();
+    if (link?.hasAttribute("hx-get")) {
+      link.setAttribute("hx-push-url", "false");
+      link.setAttribute("hx-replace-url", "true");
+      link.click();
+    } else if (link) location.replace(link.href);
     return Boolean(link);
   };
+
+  // Escape leaves a search that "/" led to. One that searches while one types is cleared as well,
+  // by the browser itself.
+  document.addEventListener("keydown", (event) => {
+    const field = event.target;
+    if (event.key !== "Escape" || event.isComposing || !field.matches?.("input[type=search][data-key]")) return;
+    if (!field.form?.getAttribute("hx-trigger")?.includes("input")) event.preventDefault();
+    field.blur();
+  });
 
   const ROWS = { j: () => walk(1), k: () => walk(-1), x: tick, "[": () => go("prev"), "]": () => go("next") };
 

@@ -36,6 +36,13 @@
     for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) close(menu);
   });
 
+  // What a menu asked the server for gets the focus, where a key opened it.
+  document.addEventListener("htmx:afterSettle", () => {
+    const summary = document.activeElement;
+    if (!summary?.matches("details.menu[open] > summary:focus-visible")) return;
+    summary.parentElement.querySelector(".menu-pop form :is(input:not([type=hidden]), select, textarea, button):not([hidden])")?.focus();
+  });
+
   // A swap that takes the focused control away leaves the focus where the next filter is added.
   let held = null;
   document.addEventListener("htmx:beforeSwap", (event) => {

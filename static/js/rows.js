@@ -2,6 +2,26 @@
 // input[data-select-all] in the head, .bulkbar[hidden] with [data-count] for the number. A button
 // [data-select-matching] sets input[name=all_matching] to 1: "all 1,284 that match", not only
 // those in sight. [data-select-none] clears. Shift selects from the last one ticked.
+//
+// A row with a .row-link is that link wherever nothing else is to be clicked. The link covers only
+// its own cell, so that the text of a row can be selected.
+(() => {
+  const OTHER = "a, button, input, select, textarea, label, summary, details, [contenteditable='true']";
+  const linkOf = (event) => {
+    if (event.target.closest?.(OTHER)) return null;
+    return event.target.closest?.("tr, li")?.querySelector(".row-link");
+  };
+  document.addEventListener("click", (event) => {
+    const link = linkOf(event);
+    if (!link || event.defaultPrevented || !getSelection().isCollapsed) return;
+    if (event.ctrlKey || event.metaKey || event.shiftKey) window.open(link.href, "_blank", "noopener");
+    else link.click();
+  });
+  document.addEventListener("auxclick", (event) => {
+    const link = event.button === 1 ? linkOf(event) : null;
+    if (link) window.open(link.href, "_blank", "noopener");
+  });
+})();
 (() => {
   let last = null;
   const boxes = (area) => [...area.querySelectorAll("[data-select-row]")];

@@ -99,16 +99,20 @@ def test_calls_by_keyboard_alone(visit: Callable[..., Visit]) -> None:
     expect(page).to_have_url(re.compile(r"q=late"))
     window.settle()
 
-    page.get_by_role("heading", level=1).click()  # out of the field
+    press("/")
+    press("Escape")  # out of the field
+    expect(page.get_by_role("searchbox")).not_to_be_focused()
     press("f")
     window.settle()
     editor = page.locator("details[open]")
-    expect(editor.get_by_label("Field")).to_be_visible()
+    expect(editor.get_by_role("combobox", name="Field")).to_be_focused()
     press("Escape")
     expect(editor).to_have_count(0)
 
     press("f")
-    editor.get_by_label("Field").select_option("direction")
+    expect(editor.get_by_role("combobox", name="Field")).to_be_focused()
+    page.keyboard.type("direct")
+    press("Enter")
     editor.get_by_label("Inbound").check()
     editor.get_by_role("button", name="Apply").press("Enter")
     expect(page).to_have_url(re.compile("direction=inbound"))

@@ -36,7 +36,7 @@ def _find_a_call(window: Visit) -> str:
     everything = page.locator(".row-link").count()
     page.keyboard.press("f")
     editor = page.locator("details[open] .filter-row")
-    _choose(window, editor.get_by_label("Field"), "Agent")
+    _choose_field(window, editor, "Agent")
     editor.get_by_label("Billing line").check()
     page.get_by_role("button", name="Apply").click()
     expect(page).to_have_url(re.compile(r"/calls/\?agent=agt_"))
@@ -157,8 +157,18 @@ def _counts_add_up(page: Page) -> None:
 def _fill_row(window: Visit, field: str) -> Locator:
     """Choose the field of the last row; the row."""
     row = window.dialog().locator(".filter-row").last
-    _choose(window, row.get_by_label("Field"), field)
+    _choose_field(window, row, field)
     return row
+
+
+def _choose_field(window: Visit, row: Locator, label: str) -> None:
+    """Type a field's name and choose it, and wait until the row has redrawn itself."""
+    window.settle()
+    row.get_by_role("combobox", name="Field").fill(label)
+    row.get_by_role("option", name=label, exact=True).click()
+    expect(row.get_by_role("combobox", name="Field")).to_have_value(label)
+    expect(row.get_by_label("Operator")).to_be_visible()
+    window.settle()
 
 
 def _choose(window: Visit, select: Locator, label: str) -> None:

@@ -6,7 +6,7 @@ are immutable and named by their hash, so what was read of one is kept for the p
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -20,40 +20,47 @@ from .kinds import Kind
 
 @dataclass(frozen=True, slots=True)
 class SchemaField:
-    """A field as the schemas define it; ``choices`` are those of all of them, in order."""
+    """A field as the schemas define it; ``choices`` are those of all of them, in order.
+
+    ``agents`` are the names of those whose schemas have it.
+    """
 
     name: str
     kinds: tuple[Kind, ...]
     choices: tuple[str, ...] = ()
     description: str = ""
+    agents: tuple[str, ...] = ()
 
 
 def schema_fields(
     channel: str | None, *, agents: QuerySet[Any, Any] | None = None
 ) -> dict[str, SchemaField]:
-    """The fields of every version and save of the channel's agents, by name; newest first.
+    """Return the fields of every version and save of the channel's agents, by name; newest first.
 
     Pass ``agents``, a query of their keys, for the fields of those alone.
     """
     found: dict[str, SchemaField] = {}
-    for config_fields in _fields_of_configs(channel, agents):
+    for agent, config_fields in _fields_of_configs(channel, agents):
         for field in config_fields:
-            found[field.name] = _united(found[field.name], field) if field.name in found else field
+            owned = replace(field, agents=(agent,))
+            found[field.name] = _united(found[field.name], owned) if field.name in found else owned
     return found
 
 
 def _fields_of_configs(
     channel: str | None, agents: QuerySet[Any, Any] | None
-) -> list[tuple[SchemaField, ...]]:
-    """Two narrow queries, and a third only for configs that this process has not met."""
-    versions = AgentVersion.objects.filter(_of("", channel, agents)).values("config_id")
-    saves = ConfigSave.objects.filter(_of("agent_version__", channel, agents)).values("config_id")
-    configs = AnalysisConfig.objects.filter(Q(pk__in=versions) | Q(pk__in=saves)).order_by("-pk")
-    hashes = list(configs.values_list("sha256", flat=True))
-    if unknown := [sha256 for sha256 in hashes if sha256 not in _read]:
+) -> list[tuple[str, tuple[SchemaField, ...]]]:
+    """One narrow query, and a second only for configs that this process has not met."""
+    versions = AgentVersion.objects.order_by().filter(_of("", channel, agents))
+    saves = ConfigSave.objects.order_by().filter(_of("agent_version__", channel, agents))
+    rows = versions.values_list("config_id", "config__sha256", "agent__name").union(
+        saves.values_list("config_id", "config__sha256", "agent_version__agent__name")
+    )
+    used = [(sha256, agent) for _, sha256, agent in sorted(rows, reverse=True)]
+    if unknown := {sha256 for sha256, _ in used if sha256 not in _read}:
         for config in AnalysisConfig.objects.filter(sha256__in=unknown):
             _remember(config)
-    return [_read[sha256] for sha256 in hashes if sha256 in _read]
+    return [(agent, _read[sha256]) for sha256, agent in used if sha256 in _read]
 
 
 def _of(path: str, channel: str | None, agents: QuerySet[Any, Any] | None) -> Q:
@@ -158,4 +165,5 @@ def _united(first: SchemaField, second: SchemaField) -> SchemaField:
         tuple(dict.fromkeys((*first.kinds, *second.kinds))),
         tuple(dict.fromkeys((*first.choices, *second.choices))),
         first.description or second.description,
+        tuple(dict.fromkeys((*first.agents, *second.agents))),
     )

@@ -8,6 +8,8 @@ key.
 from dataclasses import dataclass
 from functools import lru_cache
 
+from django.utils.text import Truncator
+
 from apps.agents.models import Channel
 from apps.conversations.models import AnalysisState, Direction, Reason, Status, Trigger
 from apps.llm.errors import ErrorCode
@@ -217,6 +219,9 @@ _SIDE: dict[str, tuple[str, str]] = {
 }
 
 
+SIDE_LABELS = tuple(label for _, label in _SIDE.values())
+
+
 def field_named(name: str, channel: str | None) -> Field | None:
     """The field of this name, or None where there is none."""
     if (static := static_fields(channel).get(name)) is not None:
@@ -246,11 +251,20 @@ def analysis_field(found: SchemaField) -> Field:
         found.name,
         found.kinds,
         JsonKey("analysis_data", found.name, found.kinds, choices),
-        "Fields",
+        _group_of(found),
         choices=choices if Kind.TEXT not in found.kinds else (),
         counted=found.name if set(found.kinds) & {Kind.CHOICE, Kind.YES_NO} else "",
         description=found.description,
     )
+
+
+OF_ONE = "Fields of "
+SHARED = "Fields of several agents"
+
+
+def _group_of(found: SchemaField) -> str:
+    """Return the group of a field: the one agent that has it, else that several have."""
+    return SHARED if len(found.agents) != 1 else OF_ONE + Truncator(found.agents[0]).chars(60)
 
 
 def fields(channel: str | None) -> list[Field]:

@@ -14,7 +14,7 @@ from django.http import QueryDict
 
 from .choices import Choice, attribute_keys, choices_of
 from .kinds import IS, Kind, operator_label, split_name
-from .registry import Field, attribute_field, field_named, fields
+from .registry import OF_ONE, SHARED, SIDE_LABELS, Field, attribute_field, field_named, fields
 from .values import read_moment
 
 _NAME = re.compile(r"row-(\d{1,4})-(field|op|value|high|was)")
@@ -147,11 +147,24 @@ def first_operator(field: Field) -> str:
 
 
 def field_groups(channel: str) -> Groups:
-    """Every field to choose from, in groups: (group, ((name, label), …))."""
+    """Return every field to choose from, in groups: (group, ((name, label), …)).
+
+    The fields of analyses are grouped by the agent that has them, those of several agents first.
+    """
     found: dict[str, list[tuple[str, str]]] = {}
     for field in _listed(channel):
         found.setdefault(field.group, []).append((field.name, field.label))
-    return tuple((group, tuple(options)) for group, options in found.items())
+    groups = sorted(found, key=lambda group: (_place(group), group if _place(group) == 2 else ""))
+    return tuple((group, tuple(found[group])) for group in groups)
+
+
+def _place(group: str) -> int:
+    """Return where a group stands: the fixed fields, those of agents, metadata and variables."""
+    if group in SIDE_LABELS:
+        return 3
+    if group == SHARED:
+        return 1
+    return 2 if group.startswith(OF_ONE) else 0
 
 
 def _listed(channel: str) -> Iterable[Field]:
