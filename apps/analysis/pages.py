@@ -10,7 +10,6 @@ from django.urls import reverse
 from apps.agents.diffs import Diff, diff_configs
 from apps.agents.plans import Plan
 from apps.conversations.models import Conversation, Transcript, Transfer, Trigger
-from apps.core import display
 
 from . import reading
 from .estimates import Estimate, estimate
@@ -102,14 +101,22 @@ def _user_name(conversation: Conversation) -> str:
     return "Caller" if conversation.channel == "voice" else "Customer"
 
 
-def title_of(conversation: Conversation) -> str:
-    """Who it was with: the contact's name, else the number of the other side, else the id."""
+def title_of(conversation: Conversation, messages: Sequence[reading.Message] | None = None) -> str:
+    """Return who it was with: the contact's name, else the number of the other side.
+
+    Where neither is known, what kind of conversation it is and its first words. Pass the first
+    ``messages`` where they are in memory, and nothing is read.
+    """
     contact = conversation.contact
     outbound = conversation.direction == "outbound"
     number = conversation.to_number if outbound else conversation.from_number
     if contact is not None:
         return contact.name or number or str(contact)
-    return number or display.short_id(conversation.public_id)
+    if number:
+        return number
+    kind = "Call" if conversation.channel == "voice" else "Chat"
+    words = reading.first_words(messages_of(conversation) if messages is None else messages)
+    return f"{kind}: {words}" if words else f"{kind} without words"
 
 
 # The panel

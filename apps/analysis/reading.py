@@ -14,7 +14,9 @@ from typing import Any
 from django.utils import timezone
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import Truncator
 
+from apps.conversations.rows import is_speech
 from apps.core import display
 
 Message = Mapping[str, Any]
@@ -30,6 +32,9 @@ BRIEF = 240
 #: Messages before the one that was searched for, so that it is read in its context.
 LEAD_IN = 3
 FIND_MAX = 200
+#: Longest title that is made of a message, and how much of the message is read for it.
+TITLE_LENGTH = 60
+TITLE_READ = 400
 
 _TOOLS = frozenset({"tool_call", "tool_result"})
 _SPEAKERS = frozenset({"agent", "user"})
@@ -136,6 +141,14 @@ def window(
         looked_at = hits[at] if hits else -1
         lines = tuple(_marked_line(line, pattern, looked_at) for line in lines)
     return Window(lines, start, stop, len(messages), find, hits, at)
+
+
+def first_words(messages: Sequence[Message]) -> str:
+    """Return what the user says first, else the agent, cut to a title's length."""
+    spoken = [message for message in messages[:WINDOW_MESSAGES] if is_speech(message)]
+    spoken.sort(key=lambda message: message["role"] != "user")
+    text = " ".join(_content(spoken[0])[:TITLE_READ].split()) if spoken else ""
+    return Truncator(text).chars(TITLE_LENGTH)
 
 
 def whole_text(message: Message) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.agents.builtins import SENTIMENTS
+from apps.core.display import one_line
 
 _SENTIMENT_BY_LOWER = {name.lower(): name for name in SENTIMENTS}
 
@@ -30,8 +31,8 @@ def history_columns(
     verdict = output.get(columns.get("outcome", ""))
     successful = verdict if isinstance(verdict, bool) else None
     return HistoryColumns(
-        summary=_text(output.get(columns.get("summary", ""))),
-        outcome=_text(verdict)[:200],
+        summary=one_line(output.get(columns.get("summary", ""))),
+        outcome=one_line(verdict)[:200],
         successful=False if missing_required else successful,
         sentiment=_sentiment(output.get(columns.get("sentiment", ""))),
     )
@@ -58,17 +59,7 @@ def _equal(one: object, other: object) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(_text(item) for item in value)
-    return str(value)
-
-
 def _sentiment(value: object) -> str:
     """One spelling for the four common words, so that agents by schema alone sort with others."""
-    text = _text(value)[:200]
+    text = one_line(value)[:200]
     return _SENTIMENT_BY_LOWER.get(text.lower(), text)

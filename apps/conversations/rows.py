@@ -1,7 +1,7 @@
 """From a line to the rows of its conversation, and what is derived from messages."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -47,7 +47,7 @@ def facts_of(messages: Sequence[Message], status: str, now: datetime) -> dict[st
 
 def has_speech(messages: Iterable[Message]) -> bool:
     """Whether an agent or a user said a word (product 3.5)."""
-    return any(_is_speech(message) for message in messages)
+    return any(is_speech(message) for message in messages)
 
 
 def tokens_of(messages: Iterable[Message]) -> int:
@@ -215,7 +215,8 @@ def words_of(conversation: Conversation, messages: Iterable[Message]) -> str:
     return search.vector(texts, numbers=(conversation.from_number, conversation.to_number))
 
 
-def _is_speech(message: Message) -> bool:
+def is_speech(message: Mapping[str, Any]) -> bool:
+    """Return whether an agent or a user says a word in this message."""
     return message["role"] in {"agent", "user"} and not _NO_WORDS.fullmatch(message["content"])
 
 

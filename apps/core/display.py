@@ -149,6 +149,22 @@ def json_pretty(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
+def one_line(value: object) -> str:
+    """Return a JSON value of any shape as text for reading: `topic: refund; items: 2, 3`."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, list):
+        return ", ".join(filter(None, map(one_line, value)))
+    if isinstance(value, dict):
+        held = ((key, one_line(item)) for key, item in value.items())
+        return "; ".join(f"{key}: {text}" for key, text in held if text)
+    return str(value)
+
+
 def words(value: str) -> str:
     """A name from a program as words: `not_connected` is `Not connected`."""
     text = value.replace("_", " ").strip()

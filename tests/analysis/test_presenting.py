@@ -8,8 +8,10 @@ import pytest
 from apps.accounts.actors import Actor
 from apps.analysis.given import Imported, record_imported
 from apps.analysis.models import Analysis
+from apps.analysis.pages import title_of
 from apps.analysis.presenting import analysis_json, changes_between, value_of
-from tests.factories import make_agent, make_conversation
+from apps.analysis.reading import first_words
+from tests.factories import HELLO, make_agent, make_conversation
 
 pytestmark = pytest.mark.django_db
 BY = Actor.system("tests")
@@ -97,3 +99,28 @@ def test_changed_fields_come_first_in_the_newer_order() -> None:
         ("gone", True),
         ("a", False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        (HELLO, "I was charged twice in March."),
+        ([{"role": "agent", "content": " Hello,\n you "}], "Hello, you"),
+        ([{"role": "user", "content": "W" * 10_000}], "W" * 59 + "…"),
+        ([{"role": "user", "content": "[noise]"}], ""),
+        ([{"role": "tool_call", "content": "{}"}, {"role": "agent", "content": "Yes"}], "Yes"),
+        ([], ""),
+    ],
+)
+def test_the_first_words(messages: list[dict[str, Any]], words: str) -> None:
+    assert first_words(messages) == words
+
+
+@pytest.mark.parametrize(("channel", "kind"), [("voice", "Call"), ("chat", "Chat")])
+def test_the_title_of_a_stranger(channel: str, kind: str) -> None:
+    agent = make_agent(channel=channel)
+    stranger = make_conversation(agent)
+    assert title_of(stranger) == f"{kind}: I was charged twice in March."
+    stranger.from_number = "+15550100"
+    assert title_of(stranger) == "+15550100"
+    assert title_of(make_conversation(agent, messages=[])) == f"{kind} without words"

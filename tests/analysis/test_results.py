@@ -18,6 +18,8 @@ COLUMNS = {"summary": "summary", "outcome": "resolved", "sentiment": "sentiment"
         ("escalated", "escalated", None),
         (4, "4", None),
         (["a", "b"], "a, b", None),
+        ({"state": "open", "tags": ["a", 2.0]}, "state: open; tags: a, 2", None),
+        ([{"a": None, "b": True}, {}], "b: yes", None),
     ],
 )
 def test_outcome_is_a_word_and_its_meaning(

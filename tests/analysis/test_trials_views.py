@@ -14,6 +14,7 @@ from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.analysis.given import Imported, record_imported
 from apps.analysis.models import Analysis, Trial
+from apps.analysis.trials import presenting
 from apps.analysis.trials.models import ItemState
 from tests.factories import (
     edit_prompt,
@@ -309,6 +310,36 @@ def test_a_trial_shows_both_sides_and_each_field_over_all(editor: Client) -> Non
     successful = html[html.index("trial-fields-title") :].split("call_successful")[1]
     assert "1 <small" in successful.split("</tr>")[0]  # changed in one of two
     assert "3 of 3 filled" in successful.split("</tr>")[0]
+
+
+def test_both_sides_count_the_same_conversations(editor: Client) -> None:
+    agent = make_agent()
+    rows = make_conversations(agent, 5)
+    record_imported([Imported(rows[0], {"call_successful": True})], by=ADA)
+    record_imported([Imported(rows[1], {"call_summary": "Short."})], by=ADA)
+    trial = start_trial(agent)
+    finish(trial)
+    lost = trial.items.get(conversation=rows[4])
+    lost.state, lost.output, lost.error_code = "failed", None, "length"
+    lost.save()
+    verdict = next(
+        row
+        for row in presenting.summaries(presenting.items_of(trial))
+        if row.name == "call_successful"
+    )
+    assert (verdict.before.filled, verdict.before.of) == (1, 5)
+    assert verdict.before.counts == (("Yes", 1),)
+    assert verdict.before.gaps == (("Not asked", 1), ("No result yet", 3))
+    assert (verdict.after.filled, verdict.after.of) == (4, 5)
+    assert verdict.after.gaps == (("Failed", 1),)
+    assert (verdict.changed, verdict.of) == (1, 2)
+    html = editor.get(page_of(trial)).content.decode()
+    assert "over the same 5 calls on both sides" in html
+    head = html[: html.index('id="trial-fields"')]
+    assert "1 failed." in head
+    assert f'href="#trial-item-{lost.position}"' in head
+    assert "<code>length</code>" in head
+    assert "Call: I was charged twice in March." in head
 
 
 def test_a_failure_says_its_sentence_and_what_the_model_answered(operator: Client) -> None:

@@ -344,7 +344,7 @@ def test_what_people_wrote_is_escaped(viewer: Client, version: AgentVersion) -> 
         from_number="<b9>",
         sentiment="<i9>",
         outcome="<u9>",
-        analysis_data={"topic": ["<s9>"], "<em>": 1},
+        analysis_data={"topic": ["<s9>", {"k": True}], "<em>": 1},
         metadata={"<k9>": "<v9>"},
     )
     make_agent("<name>")
@@ -355,6 +355,8 @@ def test_what_people_wrote_is_escaped(viewer: Client, version: AgentVersion) -> 
     )
     for raw in ("<script>alert", "<b9>", "<i9>", "<u9>", "<s9>", "<k9>", "<v9>"):
         assert raw not in page
+    assert '<bdi dir="auto">k: yes</bdi>' in page
+    assert '<bdi dir="auto">Billing line</bdi>' in html(viewer, CALLS)
 
 
 def test_list_shows_excerpts_of_long_results(viewer: Client, version: AgentVersion) -> None:

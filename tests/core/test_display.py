@@ -212,3 +212,22 @@ class TestSegments:
     def test_is_told_to_screen_readers(self) -> None:
         spoken = display.segments({"changed": 1200, "left": 3}, {}, legend=False)["spoken"]
         assert spoken == "1,200 changed, 3 left"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("as it is", "as it is"),
+        (None, ""),
+        (False, "no"),
+        (5.0, "5"),
+        (2.5, "2.5"),
+        (1e300, "1e+300"),
+        ([], ""),
+        (["a", None, True], "a, yes"),
+        ({}, ""),
+        ({"topic": "refund", "none": None, "deep": {"n": [1, 2]}}, "topic: refund; deep: n: 1, 2"),
+    ],
+)
+def test_any_json_on_one_line(value: object, text: str) -> None:
+    assert display.one_line(value) == text

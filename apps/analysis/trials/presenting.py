@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 from django.db.models import F, Func, JSONField
@@ -28,28 +29,41 @@ _LONGEST_VALUE = 60
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What a field holds over the conversations tried: how often it is filled, and with what."""
+    """What a field holds over the conversations tried: how often it is filled, and with what.
+
+    ``gaps`` says of the conversations that hold no value why not: *No result yet*, *Empty*.
+    """
 
     filled: int
     of: int
     counts: tuple[tuple[str, int], ...] = ()
     note: str = ""
+    gaps: tuple[tuple[str, int], ...] = ()
 
     @property
     def scale(self) -> int:
         """What a full bar is: all conversations, or more where a list holds a value twice."""
-        return max(self.of, *(count for _, count in self.counts))
+        return max([self.of, *(count for _, count in self.counts)])
 
 
 @dataclass(frozen=True, slots=True)
 class FieldSummary:
-    """One field over everything that was tried. A side is None where nobody asked for the field."""
+    """One field over the conversations of a test run that are finished: the same ones on both
+    sides. ``of`` counts those that have both results, which alone can have changed."""
 
     name: str
-    before: Side | None
-    after: Side | None
+    before: Side
+    after: Side
     changed: int
     of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A conversation that the draft could not read, as the head of the page names it."""
+
+    item: TrialItem
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +157,7 @@ def _compared(item: TrialItem, messages: list[reading.Message]) -> Compared:
     shown = reading.window(messages, scene).lines
     return Compared(
         item=item,
-        title=title_of(conversation),
+        title=title_of(conversation, messages),
         excerpt=shown,
         messages=conversation.message_count,
         changed=tuple(change for change in changes if change.changed),
@@ -170,16 +184,27 @@ def changes_of(item: TrialItem) -> list[Change]:
     return sorted(rows, key=lambda change: not change.changed)
 
 
-def summaries(items: Iterable[TrialItem]) -> list[FieldSummary]:
-    """Each field over the conversations that were read: filled how often, with what, changed.
+def failures(items: Iterable[TrialItem]) -> list[Failure]:
+    """Return the failed items with the titles of their conversations."""
+    rows = [item for item in items if item.state == "failed"]
+    begun = _beginnings([item.conversation_id for item in rows]) if rows else {}
+    return [
+        Failure(item, title_of(item.conversation, begun.get(item.conversation_id, [])))
+        for item in rows
+    ]
 
-    Before and after are counted over the same conversations; those without a result before count
-    for the draft alone.
+
+def summaries(items: Iterable[TrialItem]) -> list[FieldSummary]:
+    """Return each field over the finished conversations: filled how often, with what, changed.
+
+    Both sides count the same conversations. One without a result, or whose result never asked for
+    the field, is a gap of that side.
     """
-    rows = [item for item in items if item.state == "succeeded"]
+    rows = [item for item in items if item.state in {"succeeded", "failed"}]
     names: dict[str, None] = {}
     for item in rows:
-        names |= dict.fromkeys([*_asked(item), *(item.output or {}), *_before(item)])
+        if item.state == "succeeded":
+            names |= dict.fromkeys([*_asked(item), *(item.output or {}), *_before(item)])
     return [_summary(name, rows) for name in names]
 
 
@@ -188,17 +213,41 @@ def _summary(name: str, rows: Sequence[TrialItem]) -> FieldSummary:
     for item in rows:
         schemas = {**_schemas(item), **schemas}
     told_apart = _has_few_values(schemas.get(name))
-    had = [item for item in rows if item.before is not None]
-    asked_before = [item for item in had if name in _asked_before(item)]
-    asked_now = [item for item in rows if name in _asked(item) or name in (item.output or {})]
-    changed = sum(name in changed_fields(_before(item), item.output or {}) for item in had)
+    both = [item for item in rows if item.before is not None and item.state == "succeeded"]
     return FieldSummary(
         name=name,
-        before=_side([_before(i).get(name) for i in asked_before], told_apart=told_apart),
-        after=_side([(i.output or {}).get(name) for i in asked_now], told_apart=told_apart),
-        changed=changed,
-        of=len(had),
+        before=_side([_held_before(item, name) for item in rows], told_apart=told_apart),
+        after=_side([_held_now(item, name) for item in rows], told_apart=told_apart),
+        changed=sum(name in changed_fields(_before(i), i.output or {}) for i in both),
+        of=len(both),
     )
+
+
+class _Gap(StrEnum):
+    """Why a conversation has no value of a field, in the order in which they are shown."""
+
+    EMPTY = "Empty"
+    NOT_ASKED = "Not asked"
+    FAILED = "Failed"
+    NO_RESULT = "No result yet"
+
+
+def _held_before(item: TrialItem, name: str) -> object:
+    """Return the value of a field in the result before, or the gap in its place."""
+    if item.before is None:
+        return _Gap.NO_RESULT
+    if name not in _asked_before(item):
+        return _Gap.NOT_ASKED
+    return _before(item).get(name)
+
+
+def _held_now(item: TrialItem, name: str) -> object:
+    """Return the value of a field in the draft's result, or the gap in its place."""
+    if item.state == "failed":
+        return _Gap.FAILED
+    if name not in _asked(item) and name not in (item.output or {}):
+        return _Gap.NOT_ASKED
+    return (item.output or {}).get(name)
 
 
 def _has_few_values(schema: object) -> bool:
@@ -210,23 +259,25 @@ def _has_few_values(schema: object) -> bool:
     return "enum" in rules or bool(kinds & {"boolean", "array"})
 
 
-def _side(values: Sequence[object], *, told_apart: bool) -> Side | None:
-    """How often values are there, and how they are distributed; None where nobody asked."""
-    if not values:
-        return None
-    filled = [value for value in values if value not in (None, "", [])]
+def _side(values: Sequence[object], *, told_apart: bool) -> Side:
+    """Return how often values are there, how they are distributed, and why others are not."""
+    empty = [_Gap.EMPTY for value in values if value in (None, "", [])]
+    missing = Counter([*empty, *(value for value in values if isinstance(value, _Gap))])
+    gaps = tuple((gap.value, missing[gap]) for gap in _Gap if missing[gap])
+    filled = [v for v in values if v not in (None, "", []) and not isinstance(v, _Gap)]
     numbers = [v for v in filled if isinstance(v, int | float) and not isinstance(v, bool)]
     if numbers and len(numbers) == len(filled):
         low, high, mean = min(numbers), max(numbers), sum(numbers) / len(numbers)
         spread = f"{display.number(low)} – {display.number(high)}, on average "
         note = ("all " if low == high else spread) + display.number(round(mean, 2))
-        return Side(len(filled), len(values), note=note)
+        return Side(len(filled), len(values), note=note, gaps=gaps)
     if not told_apart:
-        return Side(len(filled), len(values))
-    counts = Counter(word[:_LONGEST_VALUE] for value in filled for word in _words(value))
-    shown = counts.most_common(VALUES_SHOWN)
-    rest = sum(counts.values()) - sum(count for _, count in shown)
-    return Side(len(filled), len(values), (*shown, *([("others", rest)] if rest else [])))
+        return Side(len(filled), len(values), gaps=gaps)
+    words = Counter(word[:_LONGEST_VALUE] for value in filled for word in _words(value))
+    shown = words.most_common(VALUES_SHOWN)
+    rest = words.total() - sum(count for _, count in shown)
+    counts = (*shown, *([("others", rest)] if rest else []))
+    return Side(len(filled), len(values), counts, gaps=gaps)
 
 
 def _words(value: object) -> list[str]:
@@ -235,7 +286,7 @@ def _words(value: object) -> list[str]:
         return ["Yes" if value else "No"]
     if isinstance(value, list):
         return [word for entry in value for word in _words(entry)]
-    return [display.json_pretty(value) if isinstance(value, dict) else str(value)]
+    return [display.one_line(value)]
 
 
 def _before(item: TrialItem) -> dict[str, Any]:

@@ -33,13 +33,14 @@ def conversation(request: HttpRequest, conv_id: str) -> HttpResponse:
     if wants_fragment(request):
         return render(request, "analysis/_panel.html", context)
     transfers = pages.transfers_of(found)
+    said = pages.messages_of(found)
     context |= {
         "nav": "calls" if found.channel == "voice" else "chats",
-        "title": pages.title_of(found),
+        "title": pages.title_of(found, said),
         "transfers": transfers,
         "disconnection": display.words(found.disconnection_reason),
         "neighbours": neighbours_of(found, context["links"]),
-        **_transcript_context(request, found, transfers),
+        **_transcript_context(request, found, transfers, said),
     }
     return render(request, "analysis/conversation.html", context)
 
@@ -52,7 +53,8 @@ def messages(request: HttpRequest, conv_id: str) -> HttpResponse:
     if not wants_fragment(request):
         page = pages.Links(found.public_id).analysis
         return HttpResponseRedirect(f"{page}?{request.GET.urlencode()}")
-    context = _transcript_context(request, found, pages.transfers_of(found))
+    said = pages.messages_of(found)
+    context = _transcript_context(request, found, pages.transfers_of(found), said)
     context |= {"conversation": found, "links": links_of(request, found)}
     window: reading.Window = context["window"]
     if "more" in request.GET:
@@ -89,10 +91,13 @@ def progress(request: HttpRequest, conv_id: str, an_id: str) -> HttpResponse:
 
 
 def _transcript_context(
-    request: HttpRequest, found: Conversation, transfers: Sequence[Transfer]
+    request: HttpRequest,
+    found: Conversation,
+    transfers: Sequence[Transfer],
+    said: Sequence[reading.Message],
 ) -> dict[str, Any]:
     window = reading.window(
-        pages.messages_of(found),
+        said,
         pages.scene_of(found, transfers),
         start=number_in(request.GET, "start"),
         find=request.GET.get("find", "").replace("\x00", ""),

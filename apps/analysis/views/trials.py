@@ -99,6 +99,7 @@ def _context(request: HttpRequest, found: Trial) -> dict[str, Any]:
         "items": items,
         "progress": presenting.progress_of(found, items),
         "summaries": presenting.summaries(items),
+        "failures": presenting.failures(items),
         "shown": ".".join(str(item.position) for item in items if item.is_final),
         "drafts": _drafts(items),
         "is_free": found.is_free,

@@ -1,6 +1,5 @@
 """Cells of the history pages: one value of one conversation, as a person reads it."""
 
-import json
 from typing import Any
 
 from django import template
@@ -62,7 +61,9 @@ def cell(conversation: Conversation, field: Field) -> str | SafeString:
         return sentiment(value)
     if field.name == "agent":
         return format_html(
-            '{} <span class="faint">{}</span>', value, conversation.agent_version.label
+            '<bdi dir="auto">{}</bdi> <span class="faint">{}</span>',
+            value,
+            conversation.agent_version.label,
         )
     if field.name == "analysis_config":
         return value.removeprefix("sha256:")[:7] or display.NOTHING
@@ -95,15 +96,11 @@ def json_cell(value: Any) -> str | SafeString:
     if isinstance(value, int | float):
         return display.number(value)
     if isinstance(value, list):
-        tags = [
-            (_cut(item if isinstance(item, str) else display.json_pretty(item)),)
-            for item in value[:MAX_TAGS]
-        ]
+        tags = [(_cut(display.one_line(item)),) for item in value[:MAX_TAGS]]
         if len(value) > MAX_TAGS:
             tags.append((f"+{len(value) - MAX_TAGS:,}",))
         return format_html('<span class="tags">{}</span>', format_html_join(" ", _TAG, tags))
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-    return format_html('<bdi dir="auto">{}</bdi>', _cut(text))
+    return format_html('<bdi dir="auto">{}</bdi>', _cut(display.one_line(value)))
 
 
 def _cut(text: str) -> str:
@@ -114,7 +111,7 @@ def _cut(text: str) -> str:
 MAX_TAGS = 20
 
 
-_TAG = '<span class="tag">{}</span>'
+_TAG = '<span class="tag"><bdi dir="auto">{}</bdi></span>'
 
 
 @register.filter
