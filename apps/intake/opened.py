@@ -79,21 +79,24 @@ def _not_there_yet(
     stored: Conversation, given: Sequence[Message], position: int
 ) -> Sequence[Message]:
     """The messages from a position on that are new. Raises OutOfStep."""
-    if position > stored.message_count:
+    count = stored.message_count
+    there_are = "there is 1 message" if count == 1 else f"there are {count:,} messages"
+    field = {"after": f"{there_are.capitalize()}."}
+    if position > count:
         raise OutOfStep(
-            f"after is {position:,}, but there are {stored.message_count:,} messages: those "
+            f"after is {position:,}, but {there_are}: those "
             "between are missing. Send them first, or together with these.",
-            {"after": f"There are {stored.message_count:,} messages."},
+            field,
         )
-    if position == stored.message_count:
+    if position == count:
         return given
     there = messages_from(stored, position)
     for number, (old, new) in enumerate(zip(there, given, strict=False)):
         if (old["role"], old["content"]) != (new["role"], new["content"]):
             raise OutOfStep(
                 f"Message {position + number + 1:,} is another one already: somebody else wrote "
-                f"there. There are {stored.message_count:,} messages.",
-                {"after": f"There are {stored.message_count:,} messages."},
+                f"there. {there_are.capitalize()}.",
+                field,
             )
     return given[len(there) :]
 

@@ -37,9 +37,9 @@
   });
 
   // What a menu asked the server for gets the focus, where a key opened it.
-  document.addEventListener("htmx:afterSettle", () => {
+  document.addEventListener("htmx:afterSettle", (event) => {
     const summary = document.activeElement;
-    if (!summary?.matches("details.menu[open] > summary:focus-visible")) return;
+    if (!summary?.matches("details.menu[open] > summary:focus-visible") || !summary.parentElement.contains(event.target)) return;
     summary.parentElement.querySelector(".menu-pop form :is(input:not([type=hidden]), select, textarea, button):not([hidden])")?.focus();
   });
 
