@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet, Value
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from apps.accounts.admin_base import AuditedAdmin, ReadOnlyAdmin
 from apps.core.display import NOTHING, money
@@ -16,7 +16,7 @@ from apps.llm.typical import Typical, typical_conversation
 class LanguageModelAdmin(AuditedAdmin):
     list_display = (
         *("name", "enabled", "input_price", "cached_price", "output_price", "free_first_run"),
-        *("typical_cost", "structured_output", "is_local"),
+        *("each", "structured_output", "is_local"),
     )
     list_filter = ("enabled", "is_local", "structured_output")
     search_fields = ("name",)
@@ -48,6 +48,18 @@ class LanguageModelAdmin(AuditedAdmin):
             typical_output=Value(typical.output_tokens),
             typical_analyses=Value(typical.analyses),
         )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Say above the list what its costs per conversation go by."""
+        subtitle = f"Per conversation: {typical_conversation()}."
+        return super().changelist_view(request, {**(extra_context or {}), "subtitle": subtitle})
+
+    @admin.display(description="per conversation")
+    def each(self, model: LanguageModel) -> str:
+        """Return what a typical conversation costs at the saved prices."""
+        return self.typical_cost(model).partition(" for ")[0]
 
     @admin.display(description="per conversation")
     def typical_cost(self, model: LanguageModel) -> str:

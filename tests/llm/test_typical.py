@@ -57,7 +57,8 @@ def test_it_is_beside_the_prices_of_models(client: Client) -> None:
     client.force_login(User.objects.create_user("ada", role=Role.ADMIN))
     model, unpriced = make_model(), LanguageModel.objects.create(name="unpriced")
     page = client.get(reverse("admin:llm_languagemodel_changelist")).content.decode()
-    assert "about $0.00088 for 1,600 tokens in and 150 out, an assumption" in page
+    assert "about $0.00088<" in page
+    assert "Per conversation: 1,600 tokens in and 150 out, an assumption" in page
     assert "price unknown" in page
     pay(ENOUGH, read=1_000, written=100)
     for one, text in ((model, "about $0.00056 for 1,000 tokens"), (unpriced, "price unknown")):
