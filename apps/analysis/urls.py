@@ -25,6 +25,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="restore",
     ),
     path("agents/<slug:agent_id>/try/", trying.try_it, name="try_it"),
+    path("agents/<slug:agent_id>/try/last/", trials.evidence, name="trial_evidence"),
     path("trials/new/", trying.trial_new, name="trial_new"),
     path("trials/preview/", trying.preview, name="trial_preview"),
     path("trials/<slug:trial_id>/", trials.trial, name="trial"),

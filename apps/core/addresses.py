@@ -84,6 +84,13 @@ def guarded_socket(addr_info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> soc
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
+_REMEDY = (
+    "Nothing is sent there by default. To test on this machine, start Debrief with "
+    "WEBHOOK_ALLOW_PRIVATE_ADDRESSES=on, for example: "
+    "WEBHOOK_ALLOW_PRIVATE_ADDRESSES=on make run"
+)
+
+
 def check_url(url: str, *, resolve: Resolve | None = None) -> None:
     """Refuse a URL that leads to a private address as far as that is known now.
 
@@ -97,9 +104,10 @@ def check_url(url: str, *, resolve: Resolve | None = None) -> None:
         if not is_public(address):
             shown = host if host == address else f"{host} ({address})"
             raise PrivateAddress(
-                f"{shown} is an address of this machine or of a private network. Nothing is sent "
-                "there, unless WEBHOOK_ALLOW_PRIVATE_ADDRESSES is set on the server.",
-                {"url": "Takes an address of the public internet."},
+                f"{shown} is an address of this machine or of a private network. {_REMEDY}",
+                {
+                    "url": f"{shown} is not an address of the public internet. {_REMEDY}",
+                },
             )
 
 

@@ -1,5 +1,6 @@
 """An example of each event, for *Send test*: complete, made up, and marked as a test."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,11 @@ def payload(kind: str) -> dict[str, Any]:
     now = moment(timezone.now())
     body = {"event": str(kind), **_BODIES[EventType(kind)](now)}
     return {**body, "test": True}
+
+
+def text(kind: str) -> str:
+    """Return the example of an event as a person reads it."""
+    return json.dumps(payload(kind), indent=2, ensure_ascii=False)
 
 
 def _analyzed(now: str | None) -> dict[str, Any]:

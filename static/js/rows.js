@@ -73,6 +73,13 @@
     show(area);
   });
 
+  // A filter is applied once it has a field; "was" names the one that the row is drawn for.
+  const needs = () => {
+    for (const button of document.querySelectorAll("[data-needs-field]")) button.disabled = !button.form.querySelector("[name^='row-'][name$='-was']")?.value;
+  };
+  document.addEventListener("DOMContentLoaded", needs);
+  document.addEventListener("htmx:afterSettle", needs);
+
   const refresh = () => { for (const area of document.querySelectorAll("[data-selection]")) show(area); };
   document.addEventListener("htmx:afterSettle", refresh);
   // The browser restores ticks on Back after the page has loaded.

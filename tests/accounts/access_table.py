@@ -102,6 +102,7 @@ ACCESS: dict[str, Needs] = {
     "analysis:trial_new": form(OPERATOR),
     "analysis:trial_preview": action(OPERATOR),
     "analysis:trial": page(VIEWER),
+    "analysis:trial_evidence": page(VIEWER),
     "analysis:trial_progress": page(VIEWER),
     "analysis:trial_cancel": action(OPERATOR),
     "analysis:trial_transcript": page(VIEWER),

@@ -152,3 +152,11 @@ def test_a_form_page_goes_on_after_signing_in(page: Page) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url("**/agents/agt_*/**")
     assert Agent.objects.get().name == "Second line"
+
+
+def test_a_filter_is_applied_once_it_has_a_field(page: Page) -> None:
+    page.goto("/filters/edit/?channel=voice")
+    apply = page.get_by_role("button", name="Apply")
+    expect(apply).to_be_disabled()
+    page.locator("select[name=row-0-field]").select_option("direction", force=True)
+    expect(apply).to_be_enabled()

@@ -1,7 +1,10 @@
 """API keys, people, audit: works, fragment, missing, query count (roles are in the matrix)."""
 
+import html
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.messages import get_messages
@@ -60,6 +63,14 @@ def test_what_is_not_there_is_not_found(as_admin: Client, url: str) -> None:
 
 
 class TestKeys:
+    def test_a_new_key_comes_with_a_command_that_works(self, as_admin: Client) -> None:
+        page = as_admin.post("/api-keys/new/", {"name": "CI", "role": "viewer"}, headers=HTMX).text
+        command = html.unescape(re.findall(r'data-copy="(curl[^"]+)"', page)[0])
+
+        header, url = command.removeprefix("curl -H 'Authorization: ").split("' ")
+        answer = Client().get(urlsplit(url).path, headers={"Authorization": header})
+        assert answer.status_code == 200
+
     def test_none_yet(self, as_admin: Client) -> None:
         assert "No API keys yet" in as_admin.get("/api-keys/").text
 

@@ -10,8 +10,10 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
+from apps.agents.services import save_draft
 from apps.analysis.given import Imported, record_imported
 from apps.analysis.models import Analysis, Trial
 from apps.analysis.trials import presenting
@@ -434,3 +436,49 @@ def test_pages_cost_the_same_whatever_was_tried(
             operator.get(page_of(trial))
         with django_assert_num_queries(15):
             operator.get(tab(agent), {"agent": agent.public_id, "how_many": "50"})
+
+
+# ---- What is told of it before publishing
+
+
+def _evidence(agent: Agent) -> str:
+    return reverse("analysis:trial_evidence", args=[agent.public_id])
+
+
+def test_a_draft_that_was_never_tried_says_so(editor: Client) -> None:
+    text = editor.get(_evidence(make_agent()), headers=HTMX).text
+    assert "No test run of" in text
+    assert "Try it" in text
+
+
+def test_a_draft_shows_its_last_trial_before_it_is_published(
+    editor: Client, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    agent = make_agent()
+    make_conversations(agent, 3)
+    trial = start_trial(agent, count=3)
+    now = timezone.now()
+    first, second, third = trial.items.order_by("position")
+    for item in (first, second):
+        item.state, item.error_code, item.finished_at = ItemState.FAILED, "timeout", now
+        item.save()
+    third.state, third.output, third.finished_at = ItemState.SUCCEEDED, OUTPUT, now
+    third.save()
+
+    with django_assert_num_queries(6):  # session, user, agent, draft, last item, its trial's items
+        text = editor.get(_evidence(agent), headers=HTMX).text
+    assert "1 of 3 calls analyzed" in text
+    assert "2 failed" in text
+    assert first.sentence in text
+    assert "saved again" not in text
+
+    changes = {"analysis": {"instructions": "Another prompt."}}
+    save_draft(agent=agent, changes=changes, by=Actor("Eve", Role.EDITOR))
+    assert "saved again after this test run" in editor.get(_evidence(agent), headers=HTMX).text
+
+
+def test_the_publish_dialog_asks_for_the_evidence(editor: Client) -> None:
+    agent = make_agent()
+    for headers in ({}, HTMX):
+        page = editor.get(reverse("agents:publish", args=[agent.public_id]), headers=headers)
+        assert f'hx-get="{_evidence(agent)}"' in page.text

@@ -1,5 +1,6 @@
 """Endpoints and deliveries: works, fragment, missing, refused, query count (roles: the matrix)."""
 
+import html
 import json
 import re
 from datetime import timedelta
@@ -119,6 +120,10 @@ def test_a_new_endpoint_shows_its_secret_this_once(admin: Client) -> None:
     [
         ({"url": "example.com", "events": [ENDED]}, "begins with https"),
         ({"url": "http://127.0.0.1/", "events": [ENDED]}, "an address of the public internet"),
+        (
+            {"url": "http://localhost:9000/hook", "events": [ENDED]},
+            "WEBHOOK_ALLOW_PRIVATE_ADDRESSES=on make run",
+        ),
         ({"url": "", "events": [ENDED]}, "Type the URL"),
         ({"url": URL, "events": []}, "Choose at least one event."),
         ({"url": URL, "events": ["lunch"]}, "lunch is not one of the available choices"),
@@ -133,6 +138,16 @@ def test_an_invalid_form_comes_back_with_what_is_wrong(
     assert response.status_code == 200
     assert sentence in response.text
     assert not Endpoint.objects.exists()
+
+
+def test_the_form_shows_what_will_be_sent(admin: Client) -> None:
+    for page in ("/webhooks/new/", path(endpoint_to(URL), "edit/")):
+        shown = re.findall(
+            r'aria-label="Sample payload">(.*?)</pre>', admin.get(page).text, re.DOTALL
+        )
+        sample = json.loads(html.unescape(shown[0]))
+        assert sample["event"] == "conversation.analyzed"
+        assert sample["analysis"]["call_summary"]
 
 
 def test_an_endpoint_is_edited(admin: Client) -> None:

@@ -33,7 +33,10 @@ def key_new(request: HttpRequest) -> HttpResponse:
     key, secret = create_api_key(
         name=form.cleaned_data["name"], role=form.role_value, by=actor_of(request)
     )
-    shown = form_page(request, "accounts/api_key_created.html", {"key": key, "secret": secret})
+    agents = request.build_absolute_uri("/api/agents")
+    curl = f"curl -H 'Authorization: Bearer {secret}' {agents}"
+    context = {"key": key, "secret": secret, "curl": curl}
+    shown = form_page(request, "accounts/api_key_created.html", context)
     return hx_trigger(shown, **{changed("accounts:api_keys"): None})
 
 

@@ -12,10 +12,12 @@ from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.agents.pages import standing_of
-from apps.agents.views.common import page_context
+from apps.agents.services import draft_of
+from apps.agents.views.common import agent_or_404, page_context
 from apps.analysis import pages, reading
 from apps.analysis.models import Trial
 from apps.analysis.trials import presenting, services
+from apps.analysis.trials.evidence import evidence_of
 from apps.core.http import hx_trigger, stop_polling, varies_by_htmx, wants_fragment
 
 from .trying import backfill_url
@@ -51,6 +53,19 @@ def progress(request: HttpRequest, trial_id: str) -> HttpResponse:
     context |= {"compared": presenting.compared(fresh), "swaps": True}
     response = render(request, "trials/_progress.html", context)
     return stop_polling(response) if context["progress"].is_over else response
+
+
+@require_safe
+@role_required(Role.VIEWER)
+@varies_by_htmx
+def evidence(request: HttpRequest, agent_id: str) -> HttpResponse:
+    """What the last trial of an agent's draft showed, for who is about to publish it."""
+    agent = agent_or_404(agent_id)
+    if not wants_fragment(request):
+        return HttpResponseRedirect(reverse("analysis:try_it", args=[agent_id]))
+    draft = draft_of(agent)
+    context = {"agent": agent, "draft": draft, "last": evidence_of(draft)}
+    return render(request, "trials/_evidence.html", context)
 
 
 @require_POST

@@ -12,8 +12,9 @@ from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
 from apps.core.errors import UserError
 from apps.core.http import hx_trigger
-from apps.webhooks import listing, services
+from apps.webhooks import examples, listing, services
 from apps.webhooks.forms import EnableForm, EndpointForm
+from apps.webhooks.models import EventType
 from apps.webhooks.services import missed
 
 from .common import CHANGED, endpoint_or_404, gone, said
@@ -49,7 +50,8 @@ def new(request: HttpRequest) -> HttpResponse:
             context = {"endpoint": endpoint, "secret": secret, "is_new": True}
             shown = form_page(request, "webhooks/secret.html", context)
             return hx_trigger(shown, **{CHANGED: None})
-    return form_page(request, "webhooks/endpoint_form.html", {"form": form})
+    context = {"form": form, "example": examples.text(EventType.CONVERSATION_ANALYZED)}
+    return form_page(request, "webhooks/endpoint_form.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -66,7 +68,11 @@ def edit(request: HttpRequest, endpoint_id: str) -> HttpResponse:
             add_refusal(form, error)
         else:
             return said(request, endpoint, "The endpoint is changed.")
-    context = {"form": form, "endpoint": endpoint}
+    context = {
+        "form": form,
+        "endpoint": endpoint,
+        "example": examples.text(EventType.CONVERSATION_ANALYZED),
+    }
     return form_page(request, "webhooks/endpoint_form.html", context)
 
 
