@@ -4,7 +4,6 @@ On several machines each is started by whatever runs services there, with the sa
 (docs/operations.md).
 """
 
-import os
 import signal
 import sys
 
@@ -17,22 +16,27 @@ from config.preflight import is_loopback
 HAND_BACK_SECONDS = 10.0
 # Engines hold a thread each for minutes; the rest is for short work beside them.
 WORKER_THREADS = 16
-WEB_THREADS = min(16, 2 * (os.cpu_count() or 2) + 1)
+# Slower headers, and connections that idle between two requests, are closed.
+HEADER_MILLISECONDS = 20_000
+# Connections at a time; below the number of files that a web process may open (config/asgi.py).
+CONNECTIONS = 4_096
 
 
 def web(*, bind: str, port: int) -> Program:
-    """The web server: one process, threads."""
+    """The web server: one process; the gateway has its own threads (config/gateway)."""
     options = {
-        "--interface": "wsgi",
+        "--interface": "asginl",
+        "--http": "1",
         "--host": bind,
         "--port": str(port),
         "--workers": "1",
-        "--blocking-threads": str(WEB_THREADS),
+        "--backpressure": str(CONNECTIONS),
+        "--http1-header-read-timeout": str(HEADER_MILLISECONDS),
         "--log-level": "warning",
     }
     return Program(
         name="web",
-        argv=_module("granian", *_flat(options), "config.wsgi:application"),
+        argv=_module("granian", *_flat(options), "--no-ws", "config.asgi:application"),
         cwd=settings.BASE_DIR,
         env={} if is_loopback(bind) else {"DEMO_LOGIN": "off"},
         grace=10.0,

@@ -4,6 +4,7 @@ Nothing here talks to a service. What is missing or wrong raises ImproperlyConfi
 sentence, which `manage.py` prints as its only line.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -125,6 +126,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "apps.api.middleware.ApiAnswers",
+    "apps.api.middleware.UnreadBodies",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -216,8 +218,12 @@ CACHES = {
     }
 }
 
-# The largest body of a request: one transcript of 5,000,000 characters, each of them escaped.
-# Bulk uploads are read as they come and have no such bound.
+# Threads of a web process that answer pages and small requests. Bodies have arrived by then: a
+# thread is busy only while there is something to do (config/gateway).
+WEB_THREADS = _whole_number("WEB_THREADS", default=min(16, 2 * (os.cpu_count() or 2) + 1))
+
+# The largest body that a view reads at once: one transcript of 5,000,000 characters, each of them
+# escaped. What each path accepts is in config/gateway/limits.py.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024 * 1024
 
 # Requests a minute that one API key may make, by the class of door (apps/api/limits.py);

@@ -2,6 +2,7 @@
 
 import os
 
+from config.gateway import bodies, responses
 from tests.settings import *  # noqa: F403 (a settings module)
 from tests.settings import DATABASES
 
@@ -11,3 +12,6 @@ ANALYSIS_LEASE_SECONDS = float(os.environ["TEST_LEASE_SECONDS"])
 # Deliveries of a killed worker are taken over after twice this.
 WEBHOOK_TIMEOUT_SECONDS = 2.0
 WEBHOOK_ALLOW_PRIVATE_ADDRESSES = True
+# Nor for a web process to give up on a client that sends nothing.
+bodies.SILENCE_SECONDS = float(os.environ.get("TEST_SILENCE_SECONDS", bodies.SILENCE_SECONDS))
+responses.STALL_SECONDS = float(os.environ.get("TEST_STALL_SECONDS", responses.STALL_SECONDS))

@@ -82,14 +82,11 @@ def create(request: HttpRequest) -> HttpResponse:
         "Take in many, one a line",
         lines_of=shapes.ConversationIn,
         answers={200: Answer(shapes.BulkReport, "What became of the lines.")},
-        refuses=["length_required"],
     ),
 )
 @write(Role.OPERATOR, streamed=True)
 def bulk(request: HttpRequest) -> HttpResponse:
     """NDJSON: a line that is refused is named with its reason and spoils no other."""
-    if not request.META.get("CONTENT_LENGTH"):  # Django then reads nothing, whatever was sent
-        return refusal(411, "length_required", "Send the body with its Content-Length.")
     require_type(request, _NDJSON_TYPES, hint="one JSON object a line")
     by = actor_of(request)
     with keeping(LineDoor.BULK, by=by, source="api") as keep:

@@ -43,7 +43,7 @@ def add_handlers(api: NinjaAPI) -> None:
 
     @api.exception_handler(RequestDataTooBig)
     def too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
-        return refusal(413, "too_large", "The body is larger than this door takes.")
+        return refusal(413, "too_large", "The request body is too large. Nothing was changed.")
 
     @api.exception_handler(UnreadablePostError)
     def broken_off(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import render
 
 from .errors import refusal
 from .limits import Allowance
+
+#: Where the gateway leaves a request that it refused (config/gateway/app.py).
+REFUSED = "debrief.refused"
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
@@ -15,7 +19,7 @@ _CODES = {
     403: ("forbidden", "Not allowed."),
     404: ("not_found", "There is no such address. The API is described at /api/docs."),
     405: ("method_not_allowed", "This address does not take this method."),
-    413: ("too_large", "The body is larger than this door takes."),
+    413: ("too_large", "The request body is too large. Nothing was changed."),
     500: ("internal", "Something went wrong here. It was written to the log."),
 }
 
@@ -27,9 +31,12 @@ class ApiAnswers:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self.get_response(request)
         if not request.path_info.startswith("/api/"):
-            return response
+            return self.get_response(request)
+        if request.path_info.endswith("/") and request.path_info != "/api/":
+            # The address of a receiver is often pasted with a slash, and a redirect loses the body.
+            request.path_info = request.path_info.rstrip("/")
+        response = self.get_response(request)
         if response.status_code >= 400 and not _is_json(response):
             response = _as_json(response)
         response.headers.setdefault("Cache-Control", "private, no-store")
@@ -40,6 +47,31 @@ class ApiAnswers:
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 response.headers["Retry-After"] = str(max(1, allowance.reset_seconds))
         return response
+
+
+class UnreadBodies:
+    """Answer requests whose bodies were not read, before anything is done with them."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        refused = request.META.get(REFUSED)
+        if refused is not None:
+            return _unread(request, refused.status, refused.code, refused.message)
+        if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
+            # Not behind the gateway: Django would read nothing, whatever was sent.
+            message = "Send the body with its Content-Length. Nothing was changed."
+            return _unread(request, HTTPStatus.LENGTH_REQUIRED, "length_required", message)
+        return self.get_response(request)
+
+
+def _unread(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
+    if request.path_info.startswith("/api/"):
+        return refusal(status, code, message)
+    if request.headers.get("HX-Request") == "true":  # becomes a toast
+        return HttpResponse(message, status=status, content_type="text/plain; charset=utf-8")
+    return render(request, "unread.html", {"message": message}, status=status)
 
 
 def _is_json(response: HttpResponseBase) -> bool:

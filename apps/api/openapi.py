@@ -53,14 +53,14 @@ _RENAMED = {
     "PauseReason": "BackfillPauseReason",
 }
 _WITH_KEY = ("unauthorized", "rate_limited")
-_SIGNED = ("rate_limited", "incomplete_body", "too_large")
+_UNREAD = ("incomplete_body", "length_required", "too_large", "too_slow", "insufficient_storage")
+_SIGNED = ("rate_limited", *_UNREAD)
 _WRITING = (
     "forbidden",
     "bad_request",
     "idempotency_in_progress",
     "idempotency_key_reused",
-    "incomplete_body",
-    "too_large",
+    *_UNREAD,
 )
 _WITH_BODY = ("not_json", "unsupported_media_type")
 
@@ -231,12 +231,14 @@ _DESCRIPTIONS = {
     401: "No key, or one that does not open anything.",
     403: "The role of the key does not reach this far.",
     404: "There is no such thing.",
+    408: "The body did not arrive in time.",
     409: "Right in itself, but not in the state that things are in now.",
     411: "The length of the body is not known.",
     413: "The body is too large.",
     415: "The body is of a kind that this door does not take.",
     422: "It can be read, and means nothing that could be done.",
     429: "Too many requests with this key in this minute.",
+    507: "The server has no room for the body.",
 }
 
 _HEADERS: Json = {

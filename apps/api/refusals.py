@@ -49,8 +49,15 @@ REFUSALS: dict[str, Refusal] = {
     "invalid_filter": Refusal(
         400, "There is no field “colour”.", {"colour": "There is no field “colour”."}
     ),
-    "length_required": Refusal(411, "Send the body with its Content-Length."),
-    "too_large": Refusal(413, "The body is larger than the 64 MiB that this door takes."),
+    "too_slow": Refusal(
+        408, "The request body did not arrive in time. Nothing was changed. Send it again."
+    ),
+    "length_required": Refusal(411, "Send the body with its Content-Length. Nothing was changed."),
+    "too_large": Refusal(413, "The request body is larger than 64 MiB. Nothing was changed."),
+    "insufficient_storage": Refusal(
+        507,
+        "The server can't store the request body: No space left on device. Nothing was changed.",
+    ),
     "unsupported_media_type": Refusal(
         415, "Send JSON with “Content-Type: application/json”, not text/plain."
     ),

@@ -10,6 +10,7 @@ pytest.register_assert_rewrite("tests.faults.runs")
 
 from .harness import Workers  # noqa: E402 (after what makes the asserts of its neighbours speak)
 from .servers import Servers  # noqa: E402
+from .web import Web, start_web  # noqa: E402
 
 _LAST = 6_000
 
@@ -45,3 +46,17 @@ def installation(workers: Workers, servers: Servers) -> Workers:
         workers.start()
     workers.start_scheduler()
     return workers
+
+
+@pytest.fixture(scope="module")
+def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A web process for all tests of a file, impatient with clients that do nothing."""
+    pool = Workers(
+        tmp_path_factory.mktemp("web") / "web.log",
+        environment={"TEST_SILENCE_SECONDS": "3", "TEST_STALL_SECONDS": "3"},
+    )
+    try:
+        yield start_web(pool)
+    finally:
+        pool.kill_all()
+        sys.stdout.write(pool.log.read_text(errors="replace")[-_LAST:])

@@ -24,9 +24,9 @@ def answers(port: int) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent")
 def test_a_worker_ends_with_its_killed_main_process(tmp_path: Path) -> None:
     port = free_port()
-    options = ["--interface", "wsgi", "--port", str(port), "--log-level", "error"]
+    options = ["--interface", "asginl", "--port", str(port), "--log-level", "error"]
     with subprocess.Popen(
-        [sys.executable, "-m", "granian", *options, "config.wsgi:application"],
+        [sys.executable, "-m", "granian", *options, "config.asgi:application"],
         cwd=settings.BASE_DIR,
         env=environment(DATA_DIR=str(tmp_path)),
         start_new_session=True,
