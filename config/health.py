@@ -8,6 +8,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from config.disk import probe
 from config.heartbeat import worker_seen
 
 
@@ -23,8 +24,10 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when database, broker and at least one worker are there, else 503 and which is not."""
-    found = {"database": _database_answers(), "broker": False, "worker": False}
+    """200 when database, broker, a worker and disk space are there, else 503 and which is not."""
+    database = _database_answers()
+    reason = probe.reason() if database else ""
+    found = {"database": database, "broker": False, "worker": False, "disk": not reason}
     try:
         with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2) as client:
             found["broker"] = bool(client.ping())
@@ -32,9 +35,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
     except redis.RedisError:
         pass
     ready = all(found.values())
-    return JsonResponse(
-        {"status": "ready" if ready else "not ready", **found}, status=200 if ready else 503
-    )
+    body: dict[str, object] = {"status": "ready" if ready else "not ready", **found}
+    if reason:
+        body["reason"] = reason
+    return JsonResponse(body, status=200 if ready else 503)
 
 
 def _database_answers() -> bool:

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.db import DataError, transaction
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
 from apps.accounts import audit
 from apps.accounts.actors import actor_of
@@ -16,7 +18,27 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 
-class AuditedAdmin(ModelAdmin):
+class FoundAdmin(ModelAdmin):
+    """A list for which any address is either a page or not found.
+
+    Django puts what an address says into its queries: a year beyond the calendar or a NUL ends in
+    a ValueError or an error of the database, some of them only while the page is drawn.
+    """
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not request.GET:
+            return super().changelist_view(request, extra_context)
+        try:
+            with transaction.atomic():
+                response = super().changelist_view(request, extra_context)
+                return response.render() if isinstance(response, TemplateResponse) else response
+        except (ValueError, OverflowError, DataError) as error:
+            raise Http404("There is no list at this address.") from error
+
+
+class AuditedAdmin(FoundAdmin):
     """Writes what is done in Django admin to the audit log too, beside Django's own."""
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> LogEntry:
@@ -33,7 +55,7 @@ class AuditedAdmin(ModelAdmin):
         return list(super().log_deletions(request, queryset))
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(FoundAdmin):
     """Rows to look at."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -4,7 +4,9 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.utils import timezone
 
+from apps.accounts import throttle
 from apps.accounts.models import AuditEntry, Role, User
 from apps.core.errors import UserError
 
@@ -126,8 +128,13 @@ class ChangePasswordForm(NewPasswordForm):
 
     def clean_current(self) -> str:
         current: str = self.cleaned_data["current"]
+        try:
+            throttle.count_password_check(person=self.user.pk, now=timezone.now())
+        except throttle.TooManyAttempts as error:
+            raise forms.ValidationError(error.message) from error
         if not self.user.check_password(current):
             raise forms.ValidationError("This is not your current password.")
+        throttle.forgive_password_check(person=self.user.pk)
         return current
 
 

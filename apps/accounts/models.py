@@ -7,8 +7,9 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
-from apps.core.ids import public_id
+from apps.core.ids import public_id, random_base62
 
 
 def key_id() -> str:
@@ -44,6 +45,14 @@ class User(AbstractUser):
         help_text="The login of the demo data: it works on this machine only.",
     )
 
+    session_salt = models.CharField(
+        max_length=16,
+        default="",
+        blank=True,
+        editable=False,
+        help_text="Changes with each deactivation: no session from before is ever valid again.",
+    )
+
     class Meta:
         constraints = [
             models.CheckConstraint(name="user_role_known", condition=Q(role__in=Role.values)),
@@ -64,6 +73,15 @@ class User(AbstractUser):
         """How pages and the audit log name this person."""
         return self.get_full_name() or self.username
 
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session is bound to: the password, and not having been deactivated since."""
+        return salted_hmac(
+            "accounts.User.session",
+            self.password + self.session_salt,
+            secret=secret,
+            algorithm="sha256",
+        ).hexdigest()
+
     def has_perm(self, perm: str, obj: object = None) -> bool:
         """Django's permissions follow the role: admins have all of them, nobody else any."""
         return self.is_active and self.effective_role is Role.ADMIN
@@ -77,7 +95,11 @@ class User(AbstractUser):
         self.is_staff = self.effective_role is Role.ADMIN
         fields = kwargs.get("update_fields")
         if fields is not None and {"role", "is_superuser"} & set(fields):
-            kwargs["update_fields"] = {*fields, "is_staff"}
+            fields = {*fields, "is_staff"}
+        if not self.is_active:
+            self.session_salt = random_base62(16)
+            fields = {*fields, "session_salt"} if fields is not None else None
+        kwargs["update_fields"] = fields
         super().save(*args, **kwargs)
 
 

@@ -11,7 +11,9 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port
 
 from apps.accounts import throttle
+from apps.accounts.devices import known_device
 from apps.accounts.models import User
+from apps.core.clients import client_address
 from apps.core.errors import UserError
 
 PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-Ip", "Via")
@@ -76,12 +78,18 @@ def sign_in(*, request: HttpRequest, username: str, password: str, now: datetime
     Raises TooManyAttempts with the time to wait, else SignInRefused with a sentence that does
     not tell whether there is such a person.
     """
-    address = request.META.get("REMOTE_ADDR", "")
-    throttle.count_attempt(username=username, address=address, now=now)
+    address, device = client_address(request), known_device(request, username)
+    if device is not None:
+        throttle.count_known_device(device=device, now=now)
+    else:
+        throttle.count_attempt(username=username, address=address, now=now)
     user = authenticate(request, username=username, password=password)
     if user is None:
         raise SignInRefused(_reason(request, username))
-    throttle.forgive(username=username, address=address)
+    if device is not None:
+        throttle.forgive_device(device=device)
+    else:
+        throttle.forgive(username=username, address=address)
     login(request, user)
     return user
 

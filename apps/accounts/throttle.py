@@ -15,14 +15,19 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from apps.accounts.models import LoginThrottle
+from apps.core.clients import network_of
 from apps.core.errors import UserError
 
 WINDOW = timedelta(minutes=15)
 PER_NAME_AND_ADDRESS = 5
 PER_ADDRESS = 50
-PER_NAME = 100
-"""From all addresses together: far apart from what one address may do, so that nobody locks a
-colleague out, and low enough that a thousand machines still cannot guess a password."""
+PER_NAME = 1_000
+"""From all addresses together: it takes 200 addresses to lock a name, and even then the person
+gets in from a browser that they have used before. Low enough that no password is guessed."""
+PER_DEVICE = 10
+"""From a browser that this person has signed in with before; the other limits don't count there."""
+PER_PERSON = 5
+"""Guesses of the current password by whoever sits before an open session."""
 
 
 class TooManyAttempts(UserError):
@@ -44,6 +49,26 @@ def count_attempt(*, username: str, address: str, now: datetime) -> None:
     _hit(near, now)
     # Only what one address is still allowed counts against the name.
     _hit({_name(username): PER_NAME}, now)
+
+
+def count_known_device(*, device: str, now: datetime) -> None:
+    """Count a sign-in from a browser that is known. Raises TooManyAttempts."""
+    _hit({_key("device", device): PER_DEVICE}, now)
+
+
+def count_password_check(*, person: int, now: datetime) -> None:
+    """Count a guess of the current password in a session. Raises TooManyAttempts."""
+    _hit({_key("person", str(person)): PER_PERSON}, now)
+
+
+def forgive_device(*, device: str) -> None:
+    """Take the attempts from a known browser back."""
+    LoginThrottle.objects.filter(key=_key("device", device)).delete()
+
+
+def forgive_password_check(*, person: int) -> None:
+    """Take the guesses of the current password back."""
+    LoginThrottle.objects.filter(key=_key("person", str(person))).delete()
 
 
 def forgive(*, username: str, address: str) -> None:
@@ -90,8 +115,8 @@ def _name(username: str) -> str:
 
 
 def _address(address: str) -> str:
-    return _key("address", address)
+    return _key("address", network_of(address))
 
 
 def _pair(username: str, address: str) -> str:
-    return _key("pair", username.casefold(), address)
+    return _key("pair", username.casefold(), network_of(address))

@@ -1,15 +1,19 @@
 """One shape for every refusal (interfaces.md, REST API), and bodies read strictly."""
 
-import json
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, ValidationError
 
 from apps.core.errors import BadRequest, UserError
+from apps.core.json_text import parse_json
+
+DISK_FULL = "53100"
+"""PostgreSQL's SQLSTATE."""
 
 
 def refusal(
@@ -45,6 +49,13 @@ def add_handlers(api: NinjaAPI) -> None:
     def too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
         return refusal(413, "too_large", "The request body is too large. Nothing was changed.")
 
+    @api.exception_handler(OperationalError)
+    def unable(request: HttpRequest, error: OperationalError) -> HttpResponse:
+        if getattr(error.__cause__, "sqlstate", None) != DISK_FULL:
+            raise error
+        message = "The database has no disk space left. Send it again once there is room."
+        return refusal(507, "insufficient_storage", message)
+
     @api.exception_handler(UnreadablePostError)
     def broken_off(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:
         return refusal(400, "incomplete_body", "The body broke off before its end. Send it again.")
@@ -78,9 +89,7 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
         return {}
     require_type(request, ["application/json"], hint="JSON")
     try:
-        value = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_once_each)
-    except RecursionError:
-        raise NotJson("The body is nested too deeply.") from None
+        value = parse_json(body)
     except ValueError as error:
         raise NotJson(f"The body is not JSON: {str(error).rstrip('.')}.") from None
     if not isinstance(value, dict):
@@ -105,19 +114,6 @@ def require_type(request: HttpRequest, known: Sequence[str], *, hint: str) -> No
 
 
 _JSON = {"application/json"}
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key “{twice[:60]}” is there twice")
-    return found
 
 
 def refuse_unknown(body: dict[str, Any], known: set[str]) -> None:

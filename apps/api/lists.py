@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, JsonResponse
 
-from apps.core.errors import BadRequest
+from apps.core.errors import BadRequest, UserError
 from apps.core.pagination import page
 
 M = TypeVar("M", bound=Model)
@@ -35,7 +35,9 @@ def answer_together(
     show: Callable[[Sequence[M]], list[dict[str, Any]]],
 ) -> JsonResponse:
     """As `answer`, for rows that are shown together because they are read together."""
-    found = page(rows, order=order, cursor=request.GET.get("cursor"), limit=_limit(request))
+    found = page(
+        rows, order=order, cursor=_once(request, "cursor", "") or None, limit=_limit(request)
+    )
     body: dict[str, Any] = {
         "items": show(found.items),
         "next_cursor": found.next_cursor,
@@ -45,8 +47,21 @@ def answer_together(
     return JsonResponse(body)
 
 
+class Repeated(UserError):
+    """A parameter of which there is one was given more often."""
+
+    code = "repeated_parameter"
+
+
+def _once(request: HttpRequest, name: str, otherwise: str) -> str:
+    given = request.GET.getlist(name)
+    if len(given) > 1:
+        raise Repeated(f"Give {name} once, not {len(given)} times.", {name: "Give it once."})
+    return given[0] if given else otherwise
+
+
 def _limit(request: HttpRequest) -> int:
-    text = request.GET.get("limit", str(DEFAULT_LIMIT))
+    text = _once(request, "limit", str(DEFAULT_LIMIT))
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LIMIT:
         raise BadRequest(
             f"limit is a whole number from 1 to {MAX_LIMIT}, not “{text[:40]}”.",
@@ -56,7 +71,7 @@ def _limit(request: HttpRequest) -> int:
 
 
 def _wants_total(request: HttpRequest) -> bool:
-    text = request.GET.get("include_total", "false")
+    text = _once(request, "include_total", "false")
     if text not in {"true", "false"}:
         raise BadRequest("include_total is true or false.", {"include_total": "true or false."})
     return text == "true"

@@ -39,7 +39,6 @@ class ApiAnswers:
         response = self.get_response(request)
         if response.status_code >= 400 and not _is_json(response):
             response = _as_json(response)
-        response.headers.setdefault("Cache-Control", "private, no-store")
         allowance: Allowance | None = getattr(request, "allowance", None)
         if allowance is not None:
             for name, value in allowance.headers().items():

@@ -43,6 +43,7 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "not_json": Refusal(400, "The body is not JSON: Expecting value: line 1 column 1 (char 0)."),
     "incomplete_body": Refusal(400, "The body broke off before its end. Send it again."),
+    "repeated_parameter": Refusal(422, "Give limit once, not 2 times.", {"limit": "Give it once."}),
     "invalid_cursor": Refusal(
         400, "This page link is broken or out of date. Leave out the cursor to begin again."
     ),

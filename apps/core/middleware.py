@@ -20,3 +20,18 @@ class NulIsNotFound:
         """Raise Http404 here, where the view's own 404 would be made."""
         if "\0" in request.path_info:
             raise Http404
+
+
+class NothingIsKept:
+    """No browser and no proxy stores a page: what was behind a login stays there after it ends.
+
+    Static files are answered before this (WhiteNoise), and are stored.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        response.headers.setdefault("Cache-Control", "no-store, private")
+        return response

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 from apps.agents.models import Channel
 from apps.conversations.inputs import (
@@ -19,6 +19,7 @@ from apps.conversations.inputs import (
     TransferInput,
 )
 from apps.conversations.models import Direction, Status, TransferSetting
+from apps.core.json_text import parse_json
 from apps.llm.text import sanitise
 
 from . import reading
@@ -63,13 +64,11 @@ def read_json(text: str | bytes) -> Mapping[str, Any]:
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_no_constant)
+        value = parse_json(text)
     except UnicodeDecodeError as error:
         raise LineRefused(
             "not_json", f"This is not UTF-8: byte {error.start + 1} cannot be read."
         ) from None
-    except RecursionError:
-        raise LineRefused("not_json", "This is nested too deeply to be read.") from None
     except json.JSONDecodeError as error:  # its own "line 1" is not the line of the file
         where = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
         raise LineRefused("not_json", f"This is not JSON: {where}.") from None
@@ -78,10 +77,6 @@ def read_json(text: str | bytes) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise LineRefused("not_an_object", "A conversation is a JSON object: {…}.")
     return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationInput:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from django.contrib.postgres.indexes import BrinIndex
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -22,7 +23,12 @@ from apps.llm.validators import (
 
 def _price(help_text: str) -> models.DecimalField[Decimal | None, Decimal | None]:
     return models.DecimalField(
-        max_digits=12, decimal_places=6, null=True, blank=True, help_text=help_text
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0, "The price must be 0 or more, not %(show_value)s.")],
+        help_text=help_text,
     )
 
 
@@ -96,16 +102,22 @@ class LanguageModel(models.Model):
     class Meta:
         ordering = ("name",)
         constraints = (
-            models.CheckConstraint(condition=~Q(name=""), name="llm_model_name_not_empty"),
+            models.CheckConstraint(
+                condition=~Q(name=""),
+                name="llm_model_name_not_empty",
+                violation_error_message="The name is required.",
+            ),
             models.CheckConstraint(
                 condition=Q(api_key_env="") | Q(api_key_env__regex=KEY_ENV_PATTERN),
                 name="llm_model_key_env_ends_in_api_key",
+                violation_error_message="The key variable must be a name that ends in _API_KEY.",
             ),
             models.CheckConstraint(
                 condition=(Q(input_price__isnull=True) | Q(input_price__gte=0))
                 & (Q(cached_price__isnull=True) | Q(cached_price__gte=0))
                 & (Q(output_price__isnull=True) | Q(output_price__gte=0)),
                 name="llm_model_prices_not_negative",
+                violation_error_message="A price must be 0 or more.",
             ),
             models.CheckConstraint(
                 condition=Q(input_price__isnull=True, cached_price__isnull=True)
@@ -124,6 +136,7 @@ class LanguageModel(models.Model):
             models.CheckConstraint(
                 condition=Q(structured_output__in=StructuredMode.values),
                 name="llm_model_structured_output_known",
+                violation_error_message="Choose one of the ways of structured output.",
             ),
             models.CheckConstraint(
                 condition=(Q(max_concurrency__isnull=True) | Q(max_concurrency__gte=1))
@@ -135,6 +148,7 @@ class LanguageModel(models.Model):
             models.CheckConstraint(
                 condition=Q(token_correction__gt=0, token_correction__lte=100),
                 name="llm_model_token_correction_positive",
+                violation_error_message="The token correction must be above 0 and at most 100.",
             ),
         )
 

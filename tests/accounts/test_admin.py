@@ -81,3 +81,34 @@ def test_a_person_is_added(as_admin: Client) -> None:
 
     assert response.status_code == 302
     assert AuditEntry.objects.get().verb == "user.created"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "at__year=" + "9" * 5,
+        "at__year=" + "9" * 25,
+        "at__year=0",
+        "at__year=-1",
+        "at__year=x",
+        "at__year=2026&at__month=13",
+        "at__year=2026&at__month=2&at__day=31",
+        "at__year=2026&at__month=" + "9" * 20,
+        "at__gte=nonsense",
+        "at__gte=99999-01-01",
+        "id__exact=" + "9" * 40,
+        "id__exact=" + "9" * 5_000,
+        "q=%00",
+        "purpose=%00",
+        "p=" + "9" * 30,
+        "p=" + "9" * 5_000,
+        "p=-1",
+        "o=" + "9" * 30,
+        "o=x.y",
+        "nothing__exact=1",
+        "e=1",
+    ],
+)
+def test_absurd_addresses_of_a_list_are_pages_or_not_found(as_admin: Client, query: str) -> None:
+    for path in ("/admin/llm/usage/", "/admin/accounts/auditentry/", "/admin/llm/languagemodel/"):
+        assert as_admin.get(f"{path}?{query}", follow=True).status_code in {200, 404}, path

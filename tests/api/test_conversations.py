@@ -85,8 +85,16 @@ def test_bulk_names_every_refused_line(operator: Caller) -> None:
     assert all(error["message"] for error in answer["errors"])
 
 
-def test_a_bulk_body_of_unknown_length_is_refused(operator: Caller) -> None:
+def test_an_empty_bulk_body_is_an_empty_import(operator: Caller) -> None:
     answer = operator.ndjson("/conversations/bulk", "")
+    assert json.loads(answer.content)["accepted"] == 0
+
+
+@pytest.mark.parametrize("path", ["/conversations/bulk", "/conversations", "/agents"])
+def test_a_server_that_cannot_read_chunks_says_so(operator: Caller, path: str) -> None:
+    """Django reads nothing where no length is given; the gateway always gives one."""
+    head = {**operator.headers, "Transfer-Encoding": "chunked"}
+    answer = operator.client.generic("POST", f"/api{path}", b"", headers=head)
     assert answer.status_code == 411
     assert json.loads(answer.content)["error"]["code"] == "length_required"
 

@@ -134,4 +134,45 @@ def test_what_comes_later_is_refused_in_words(operator: Caller) -> None:
 
 
 def test_answers_are_not_kept_by_caches(viewer: Caller) -> None:
-    assert viewer.get("/agents").headers["Cache-Control"] == "private, no-store"
+    assert viewer.get("/agents").headers["Cache-Control"] == "no-store, private"
+
+
+@pytest.mark.parametrize("name", ["limit", "cursor", "include_total"])
+def test_a_parameter_given_twice_is_refused(viewer: Caller, name: str) -> None:
+    for path in ("/conversations", "/agents", "/backfills"):
+        answer = viewer.get(path, **{name: ["1", "2"]})
+        assert answer.status_code == 422, path
+        error = json.loads(answer.content)["error"]
+        assert (error["code"], error["message"]) == (
+            "repeated_parameter", f"Give {name} once, not 2 times."
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["from_number", "to_number", "from_number__startswith"])
+def test_a_lost_plus_is_named(viewer: Caller, name: str) -> None:
+    answer = viewer.client.get(f"/api/conversations?{name}=+14155550100", headers=viewer.headers)
+    assert answer.status_code == 400
+    message = json.loads(answer.content)["error"]["message"]
+    assert (
+        message
+        == f"{name.partition('__')[0]} needs a + before “14155550100”. In a URL, write + as %2B."
+    )
+    for good in ("%2B14155550100", "14155550100"):
+        found = viewer.client.get(f"/api/conversations?{name}={good}", headers=viewer.headers)
+        assert found.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/conversations/", "/agents/", "/openapi.json/"])
+def test_a_slash_at_the_end_is_no_other_address(viewer: Caller, path: str) -> None:
+    assert viewer.get(path).status_code == viewer.get(path.rstrip("/")).status_code == 200
+
+
+def test_a_key_given_twice_is_refused_in_every_line(operator: Caller) -> None:
+    line = '{"channel": "voice", "channel": "chat", "messages": []}'
+    alone = operator.client.post(
+        "/api/conversations", line, content_type="application/json", headers=operator.headers
+    )
+    bulk = json.loads(operator.ndjson("/conversations/bulk", line).content)
+    assert json.loads(alone.content)["error"]["code"] == "not_json"
+    assert [error["code"] for error in bulk["errors"]] == ["not_json"]
+    assert "the key “channel” is there twice" in bulk["errors"][0]["message"]

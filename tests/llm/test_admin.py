@@ -51,3 +51,31 @@ def test_the_ledger_is_only_read(admin_page: Client) -> None:
 def test_others_stay_out(client: Client) -> None:
     client.force_login(User.objects.create_user("ed", password="x", role=Role.EDITOR))
     assert client.get(reverse("admin:llm_languagemodel_changelist")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"input_price": "-1"}, "The price must be 0 or more, not -1."),
+        ({"output_price": "-0.000001"}, "The price must be 0 or more"),
+        ({"cached_price": "-1"}, "The price must be 0 or more"),
+        ({"max_concurrency": "0"}, "A limit is at least 1"),
+        ({"max_output_tokens": "0"}, "The longest answer must be at least 1 token"),
+        ({"api_key_env": "PATH"}, "_API_KEY"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_a_sentence(
+    admin_page: Client, values: dict[str, str], sentence: str
+) -> None:
+    model = LanguageModel.objects.create(name="m")
+    url = reverse("admin:llm_languagemodel_change", args=[model.pk])
+    form = {
+        "structured_output": "auto", "parameters": "{}", "input_price": "0.4",
+        "output_price": "1.6", "context_tokens": "1000", "max_output_tokens": "100",
+    } | values  # fmt: skip
+
+    answer = admin_page.post(url, form)
+
+    assert answer.status_code == 200
+    assert sentence in answer.text
+    assert "llm_model_" not in answer.text, "the name of a constraint is for nobody"

@@ -18,6 +18,7 @@ from apps.accounts import expiry, services
 from apps.accounts.access import user_of, wants_json
 from apps.accounts.actors import Actor
 from apps.accounts.answers import form_page, posted
+from apps.accounts.devices import remember_device
 from apps.accounts.forms import ChangePasswordForm, LoginForm, NewPasswordForm, add_refusal
 from apps.accounts.signin import sign_in
 from apps.core.errors import UserError
@@ -39,11 +40,13 @@ def login(request: HttpRequest) -> HttpResponse:
     form = LoginForm(posted(request))
     if form.is_valid():
         try:
-            sign_in(request=request, **form.cleaned_data, now=timezone.now())
+            user = sign_in(request=request, **form.cleaned_data, now=timezone.now())
         except UserError as error:
             add_refusal(form, error)
         else:
-            return _signed_in(request, target)
+            response = _signed_in(request, target)
+            remember_device(response, user)
+            return response
     ended = request.GET.get("why") == expiry.ENDED and request.method == "GET"
     context = {"form": form, "next": target, "ended": ended}
     return form_page(request, "accounts/login.html", context)
@@ -79,6 +82,8 @@ def logout(request: HttpRequest) -> HttpResponse:
     end_session(request)
     response = redirect(settings.LOGOUT_REDIRECT_URL)
     response.delete_cookie(expiry.MARK, samesite="Lax")
+    # Whatever a browser stored in spite of no-store. Not its storage: the theme is kept there.
+    response.headers["Clear-Site-Data"] = '"cache"'
     return response
 
 

@@ -70,6 +70,11 @@ def _text(name: str, label: str, *, counted: str = "", group: str = "Conversatio
     return Field(name, label, (Kind.TEXT,), target, group, counted=counted, sort=name)
 
 
+def _phone(name: str, label: str) -> Field:
+    target = TextColumn(name, read=values.read_phone)
+    return Field(name, label, (Kind.TEXT,), target, "Conversation", sort=name)
+
+
 def _number(name: str, label: str, path: str = "", description: str = "") -> Field:
     path = path or name
     target = NumberColumn(path)
@@ -120,8 +125,8 @@ def _session(channel: str | None) -> list[Field]:
             ContactColumn(),
             description="Its id, phone number or email; parts of those and of the name.",
         ),
-        _text("from_number", "From"),
-        _text("to_number", "To"),
+        _phone("from_number", "From"),
+        _phone("to_number", "To"),
         _choice("status", "Status", tuple(Status.choices)),
         _choice("direction", "Direction", tuple(Direction.choices)),
         _text(

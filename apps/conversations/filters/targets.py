@@ -48,15 +48,18 @@ _TEXT_LOOKUPS = {"contains": "icontains", "startswith": "istartswith", "endswith
 class TextColumn:
     """A text column, in which empty means not set."""
 
-    def __init__(self, *paths: str, fold: bool = False) -> None:
+    def __init__(
+        self, *paths: str, fold: bool = False, read: Callable[[str], str] = values.read_text
+    ) -> None:
         self.paths = paths
+        self.read = read
         self.fold = fold  # whether upper and lower case are the same
 
     def condition(self, operator: str, raw: Sequence[str]) -> Q:
         if operator == "isset":
             unset = Q(**{self.paths[0]: ""})
             return ~unset if wanted(raw) else unset
-        texts = [values.read_text(item) for item in raw]
+        texts = [self.read(item) for item in raw]
         if operator in _TEXT_LOOKUPS:
             lookup = _TEXT_LOOKUPS[operator]
             return any_of([Q(**{f"{p}__{lookup}": t}) for p in self.paths for t in texts])

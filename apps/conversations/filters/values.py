@@ -18,6 +18,7 @@ MAX_VALUES = 1_000
 
 _NUMBER = re.compile(r"[+-]?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?")
 _LOST_PLUS = re.compile(r"(T\d\d:\d\d(?::\d\d(?:\.\d+)?)?) (\d\d:?\d\d)$")
+_LOST_PHONE_PLUS = re.compile(r"\s\s*\d")
 _YES = {"true", "yes", "1"}
 _NO = {"false", "no", "0"}
 _BIGINT = 2**63
@@ -50,6 +51,14 @@ def read_text(raw: str) -> str:
     except UnicodeEncodeError:
         raise BadValueError("holds half of a surrogate pair, which is not text.") from None
     return raw
+
+
+def read_phone(raw: str) -> str:
+    """A phone number, or a part of one, whose plus has not become a blank on its way."""
+    text = read_text(raw)
+    if _LOST_PHONE_PLUS.match(text):
+        raise BadValueError(f"needs a + before {shorten(text.strip())}. In a URL, write + as %2B.")
+    return text
 
 
 def read_number(raw: str) -> Decimal:

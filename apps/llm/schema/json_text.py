@@ -17,6 +17,8 @@ from apps.llm.schema.nodes import escape
 
 MAX_CHARACTERS = 500_000
 MAX_NESTING = 100
+MAX_DUPLICATES = 20
+"""Finding a line counts all lines before it: with every name twice that would be quadratic."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -156,15 +158,15 @@ def locate(text: str, problems: list[Problem]) -> list[Problem]:
 
 
 def _duplicate_keys(text: str) -> list[Problem]:
-    problems = []
+    problems: list[Problem] = []
     for pointer, offset, again in _positions(text):
-        if again:
+        if again and len(problems) < MAX_DUPLICATES:
             line, column = _line_column(text, offset)
             name = pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
             problems.append(
                 Problem(pointer, f"The name “{name}” stands here a second time.", line, column)
             )
-    return problems[:20]
+    return problems
 
 
 def _line_column(text: str, offset: int) -> tuple[int, int]:
