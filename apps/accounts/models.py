@@ -74,9 +74,9 @@ class User(AbstractUser):
         return self.get_full_name() or self.username
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """What a session is bound to: the password, and not having been deactivated since."""
+        """Return what a session is bound to: the password, and no deactivation since then."""
         return salted_hmac(
-            "accounts.User.session",
+            "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash",
             self.password + self.session_salt,
             secret=secret,
             algorithm="sha256",

@@ -55,7 +55,7 @@ def create(request: HttpRequest) -> HttpResponse:
         "List agents",
         query=PAGE,
         answers={200: Answer(shapes.Agents, "One page of agents.")},
-        refuses=["bad_request", "invalid_cursor"],
+        refuses=["bad_request", "invalid_cursor", "repeated_parameter"],
     ),
 )
 def many(request: HttpRequest) -> HttpResponse:
@@ -140,7 +140,7 @@ def publish_draft(request: HttpRequest, agent_id: str) -> HttpResponse:
         "Versions of an agent",
         query=PAGE,
         answers={200: Answer(shapes.Versions, "One page of versions.")},
-        refuses=["bad_request", "invalid_cursor"],
+        refuses=["bad_request", "invalid_cursor", "repeated_parameter"],
     ),
 )
 def versions(request: HttpRequest, agent_id: str) -> HttpResponse:

@@ -90,7 +90,7 @@ def start(request: HttpRequest) -> HttpResponse:
         "List backfills",
         query=PAGE,
         answers={200: Answer(shapes.Backfills, "One page of runs.")},
-        refuses=["bad_request", "invalid_cursor"],
+        refuses=["bad_request", "invalid_cursor", "repeated_parameter"],
     ),
 )
 def many(request: HttpRequest) -> HttpResponse:
@@ -121,7 +121,7 @@ def one(request: HttpRequest, backfill_id: str) -> HttpResponse:
             parameter("error_code", "Only items that failed with this code.", ErrorCode.values),
         ],
         answers={200: Answer(shapes.Items, "One page of items.")},
-        refuses=["bad_request", "invalid_cursor"],
+        refuses=["bad_request", "invalid_cursor", "repeated_parameter"],
     ),
 )
 def items(request: HttpRequest, backfill_id: str) -> HttpResponse:

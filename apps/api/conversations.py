@@ -101,7 +101,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
         "List conversations",
         query=[*PAGE, *filter_parameters()],
         answers={200: Answer(shapes.Conversations, "One page of conversations.")},
-        refuses=["bad_request", "invalid_filter", "invalid_cursor"],
+        refuses=["bad_request", "invalid_filter", "invalid_cursor", "repeated_parameter"],
     ),
 )
 def many(request: HttpRequest) -> HttpResponse:
@@ -177,7 +177,7 @@ def current(request: HttpRequest, conversation_id: str) -> HttpResponse:
         "Every analysis ever made",
         query=PAGE,
         answers={200: Answer(shapes.Analyses, "One page of analyses.")},
-        refuses=["bad_request", "invalid_cursor"],
+        refuses=["bad_request", "invalid_cursor", "repeated_parameter"],
     ),
 )
 def history(request: HttpRequest, conversation_id: str) -> HttpResponse:

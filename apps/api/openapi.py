@@ -53,7 +53,14 @@ _RENAMED = {
     "PauseReason": "BackfillPauseReason",
 }
 _WITH_KEY = ("unauthorized", "rate_limited")
-_UNREAD = ("incomplete_body", "length_required", "too_large", "too_slow", "insufficient_storage")
+_UNREAD = (
+    "incomplete_body",
+    "insufficient_storage",
+    "length_required",
+    "too_large",
+    "too_slow",
+    "unavailable",
+)
 _SIGNED = ("rate_limited", *_UNREAD)
 _WRITING = (
     "forbidden",
@@ -238,6 +245,7 @@ _DESCRIPTIONS = {
     415: "The body is of a kind that this door does not take.",
     422: "It can be read, and means nothing that could be done.",
     429: "Too many requests with this key in this minute.",
+    503: "The server cannot do it at this moment.",
     507: "The server has no room for the body.",
 }
 

@@ -53,6 +53,9 @@ REFUSALS: dict[str, Refusal] = {
     "too_slow": Refusal(
         408, "The request body did not arrive in time. Nothing was changed. Send it again."
     ),
+    "unavailable": Refusal(
+        503, "The server can't check the sender. Nothing was changed. Try again."
+    ),
     "length_required": Refusal(411, "Send the body with its Content-Length. Nothing was changed."),
     "too_large": Refusal(413, "The request body is larger than 64 MiB. Nothing was changed."),
     "insufficient_storage": Refusal(

@@ -40,7 +40,7 @@ class UnknownAgent(UserError):
         "List endpoints",
         query=PAGE,
         answers={200: Answer(shapes.Webhooks, "One page of endpoints.")},
-        refuses=["bad_request", "forbidden", "invalid_cursor"],
+        refuses=["bad_request", "forbidden", "invalid_cursor", "repeated_parameter"],
     ),
 )
 def many(request: HttpRequest) -> HttpResponse:
@@ -123,7 +123,7 @@ def test(request: HttpRequest, webhook_id: str) -> HttpResponse:
             parameter("state", "Only those in this state.", DeliveryState.values),
         ],
         answers={200: Answer(shapes.Deliveries, "One page of deliveries.")},
-        refuses=["bad_request", "forbidden", "invalid_cursor"],
+        refuses=["bad_request", "forbidden", "invalid_cursor", "repeated_parameter"],
     ),
 )
 def deliveries(request: HttpRequest, webhook_id: str) -> HttpResponse:

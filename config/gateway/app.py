@@ -32,6 +32,16 @@ class Pool:
     executor: ThreadPoolExecutor
     requests: int = 0
 
+    def start(self, run: Run) -> "asyncio.Future[None]":
+        """Let a thread do the run. It counts until then, however long it is sent."""
+        job = run.loop.run_in_executor(self.executor, run.work)
+        self.requests += 1
+        job.add_done_callback(self._count_down)
+        return job
+
+    def _count_down(self, job: "asyncio.Future[None]") -> None:
+        self.requests -= 1
+
 
 class Gateway:
     """Receives requests whole, within their limits, and gives each to a thread.
@@ -93,15 +103,20 @@ class Gateway:
                 is_known=lambda: self._ask(scope, headers),
             )
         except BodyRefused as refused:
-            if refused.status != refusals.too_slow().status and "expect" not in headers:
-                await drain(receive, of_known=body.is_of_known)
+            is_waiting = body.length == 0 and "expect" in headers  # to be told to send
+            if refused.status != refusals.too_slow().status and not is_waiting:
+                await drain(receive)
             return refused
         return None
 
     async def _ask(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
         environ = build_environ(scope, headers, Body(limit_of("GET", ""), self._folder).file, 0)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._light.executor, self._is_known, environ)
+        try:
+            return await loop.run_in_executor(self._light.executor, self._is_known, environ)
+        except Exception as error:
+            logger.exception("The sender of a large body cannot be looked up")
+            raise refusals.unavailable() from error
 
     async def _respond(
         self, environ: Environ, send: Send, pool: Pool, receive: Receive | None = None
@@ -110,12 +125,8 @@ class Gateway:
         if pool.requests >= QUEUE_LIMIT:
             await _turn_away(send)
             return
-        pool.requests += 1
-        try:
-            run = Run(self._app, environ, self._folder, asyncio.get_running_loop())
-            await respond(run, executor=pool.executor, send=send, receive=receive)
-        finally:
-            pool.requests -= 1
+        run = Run(self._app, environ, self._folder, asyncio.get_running_loop())
+        await respond(run, pool.start(run), send=send, receive=receive)
 
 
 async def _turn_away(send: Send) -> None:

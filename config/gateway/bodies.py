@@ -28,8 +28,7 @@ SILENCE_SECONDS = 15.0
 GRACE_SECONDS = 20.0
 BYTES_PER_SECOND = 8 * 1024
 """The slowest rate of a body, once the grace is over."""
-DRAIN_SECONDS = 2.0
-KNOWN_DRAIN_SECONDS = 20.0
+DRAIN_SECONDS = 20.0
 """How long a refused body is thrown away: many clients read no response before they have sent."""
 
 
@@ -140,11 +139,10 @@ class _Deadline:
         return self.begun + GRACE_SECONDS + arrived / BYTES_PER_SECOND - time.monotonic()
 
 
-async def drain(receive: Receive, *, of_known: bool) -> None:
+async def drain(receive: Receive) -> None:
     """Throw away what still arrives, for a while."""
-    seconds = KNOWN_DRAIN_SECONDS if of_known else DRAIN_SECONDS
     with contextlib.suppress(TimeoutError, refusals.BodyRefused, refusals.ClientGone):
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(DRAIN_SECONDS):
             while (await _next(receive, SILENCE_SECONDS)).get("more_body"):
                 pass
 

@@ -72,3 +72,10 @@ def not_storable(error: OSError) -> BodyRefused:
         "insufficient_storage",
         f"The server can't store the request body: {error.strerror}. Nothing was changed.",
     )
+
+
+def unavailable() -> BodyRefused:
+    """Return the refusal of a large body while nobody can tell who sends it."""
+    return BodyRefused(
+        503, "unavailable", "The server can't check the sender. Nothing was changed. Try again."
+    )

@@ -10,7 +10,6 @@ import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,7 +67,8 @@ class Overflow:
 
     def end(self, *, failed: bool) -> None:
         """Say that this is all, in the thread. What `failed` must not look whole to the client."""
-        self.ended, self.failed = True, failed
+        self.failed = failed
+        self.ended = True  # last: the loop reads both without a lock
         self._loop.call_soon_threadsafe(self._news.set)
 
     async def parts(self) -> AsyncIterator[bytes]:
@@ -161,13 +161,12 @@ class Run:
 
 
 async def respond(
-    run: Run, *, executor: Executor, send: Send, receive: Receive | None = None
+    run: Run, job: "asyncio.Future[None]", *, send: Send, receive: Receive | None = None
 ) -> None:
-    """Do the run in the executor and send its response.
+    """Send the response of a run whose `work` is `job`.
 
     With `receive` the client is watched: a run that waits or streams ends when it has gone.
     """
-    job = run.loop.run_in_executor(executor, run.work)
     watch = run.loop.create_task(_abandon(run, receive)) if receive else None
     try:
         either: list[asyncio.Future[Any]] = [job, run.body]

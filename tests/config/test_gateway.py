@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from config.gateway import bodies
-from config.gateway.app import Gateway
+from config.gateway.app import REFUSED, Gateway
 from config.gateway.bodies import Body, read_body
 from config.gateway.environ import build_environ, headers_of
 from config.gateway.limits import KIB, MIB, STRANGER_BYTES, Limit, limit_of
@@ -231,6 +231,36 @@ def test_too_many_requests_are_turned_away(tmp_path: Path, monkeypatch: pytest.M
     status, text = answer_of(gateway, SCOPE, arriving())
 
     assert (status, text[:19]) == (503, b"The server is busy.")
+
+
+def test_a_sender_that_cannot_be_looked_up_may_try_again(tmp_path: Path) -> None:
+    def app(environ: dict[str, Any], start: Callable[..., None]) -> list[bytes]:
+        start(f"{environ[REFUSED].status} No", [])
+        return [environ[REFUSED].code.encode()]
+
+    def is_known(environ: dict[str, Any]) -> bool:
+        raise OSError("the database is away")
+
+    gateway = Gateway(app, threads=1, folder=tmp_path, is_known=is_known)
+    scope = {**SCOPE, "method": "POST", "headers": [(b"transfer-encoding", b"chunked")]}
+
+    assert answer_of(gateway, scope, arriving(b"x" * 70_000)) == (503, b"unavailable")
+
+
+def test_slow_readers_do_not_count_as_waiting(tmp_path: Path) -> None:
+    gateway = Gateway(lambda *_: [b"x"], threads=1, folder=tmp_path, is_known=lambda _: True)
+    waiting: list[int] = []
+
+    async def read_slowly() -> None:
+        async def send(message: Message) -> None:
+            await asyncio.sleep(0.01)
+            waiting.append(gateway._light.requests)
+
+        await gateway(SCOPE, arriving(), send)
+
+    asyncio.run(read_slowly())
+
+    assert waiting == [0, 0]
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000])

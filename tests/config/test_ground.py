@@ -115,6 +115,28 @@ def test_readyz_is_public_and_wants_a_worker(client: Client) -> None:
     assert answer.json()["broker"] is True
 
 
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, "31536000 False False"),
+        ({"HSTS_INCLUDE_SUBDOMAINS": "on", "HSTS_PRELOAD": "on"}, "31536000 True True"),
+        ({"PLAIN_HTTP": "on"}, "0 False False"),
+    ],
+)
+def test_hsts_is_for_this_host_unless_told(env: dict[str, str], said: str, tmp_path: Path) -> None:
+    names = ("SECONDS", "INCLUDE_SUBDOMAINS", "PRELOAD")
+    shown = ", ".join(f"s.SECURE_HSTS_{name}" for name in names)
+    done = subprocess.run(
+        [sys.executable, "-c", f"from config import settings as s; print({shown})"],
+        cwd=ROOT,
+        env=os.environ | {"ALLOWED_HOSTS": "debrief.example.com", "DATA_DIR": str(tmp_path)} | env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == said
+
+
 def test_policy_allows_nothing_from_elsewhere_and_nothing_inline(client: Client) -> None:
     policy = client.get("/healthz").headers["Content-Security-Policy"]
     for directive in ("script-src", "style-src", "default-src"):
@@ -131,6 +153,8 @@ def test_policy_allows_nothing_from_elsewhere_and_nothing_inline(client: Client)
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT must be json or text, not 'xml'"),
         ({"ANALYSIS_CONCURRENCY": "many"}, "ANALYSIS_CONCURRENCY"),
         ({"TIME_ZONE": "Mars/Olympus"}, "TIME_ZONE"),
+        ({"WEB_THREADS": "0"}, "WEB_THREADS must be a whole number above zero"),
+        ({"TRUSTED_PROXIES": "10.0.0.1,proxy.internal"}, "not 'proxy.internal'"),
     ],
 )
 def test_a_wrong_environment_is_one_line(env: dict[str, str], said: str) -> None:
