@@ -72,7 +72,7 @@ def test_a_key_given_twice_is_found_in_linear_time() -> None:
 
 
 def test_a_schema_with_every_name_twice_names_the_first() -> None:
-    text = '{"properties": {' + ", ".join(f'"f{n // 2}": {{}}' for n in range(60_000)) + "}}"
+    text = '{"properties": {' + ", ".join(f'"f{n // 2}": {{}}' for n in range(30_000)) + "}}"
 
     _, problems = parse_schema(text)
 
