@@ -43,6 +43,7 @@
     });
     const none = element("p", { class: "muted", role: "status" });
     const options = drawn(select, list);
+    const parts = [...list.children]; // in the page only while the list is open
     const box = element("div", { class: "combobox" });
     let at = -1;
 
@@ -58,6 +59,7 @@
     };
     const close = () => {
       list.hidden = true;
+      list.replaceChildren();
       none.textContent = "";
       input.setAttribute("aria-expanded", "false");
       input.value = select.value ? select.selectedOptions[0].label : "";
@@ -65,6 +67,7 @@
     };
     const filter = (text) => {
       const wanted = words(text);
+      if (list.hidden) list.replaceChildren(...parts);
       for (const option of options) option.hidden = !wanted.every((word) => option.dataset.words.includes(word));
       for (const group of list.querySelectorAll("[role=group]")) group.hidden = !group.querySelector("[role=option]:not([hidden])");
       list.hidden = !shown().length;
@@ -111,7 +114,8 @@
     input.addEventListener("focus", () => input.select());
     input.addEventListener("blur", close);
     list.addEventListener("pointerdown", (event) => event.preventDefault()); // the focus stays
-    list.addEventListener("click", (event) => choose(event.target.closest("[role=option]")));
+    // Nobody else hears the click: its option is gone by then, which looks like a click elsewhere.
+    list.addEventListener("click", (event) => { event.stopPropagation(); choose(event.target.closest("[role=option]")); });
 
     select.hidden = true;
     select.removeAttribute("aria-label");

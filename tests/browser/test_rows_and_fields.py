@@ -50,6 +50,13 @@ def test_a_field_is_found_by_typing(visit: Callable[..., Visit]) -> None:
     page.get_by_role("button", name="Apply").click()
     expect(page).to_have_url(re.compile("duration_ms__gte=30000"))
 
+    page.locator("summary", has_text="Add filter").click()
+    field.click()
+    page.get_by_role("option", name="Direction").click()
+    expect(field).to_have_value("Direction")  # the menu stays open
+    expect(page.get_by_role("option")).to_have_count(0)
+    expect(page.get_by_label("Inbound")).to_be_visible()
+
 
 def test_text_of_a_row_is_selected_and_a_click_opens_it(visit: Callable[..., Visit]) -> None:
     window = visit()
