@@ -177,9 +177,13 @@ def unwrapped(value: dict[str, object], fields: Collection[str] | None) -> dict[
     ``fields`` are the names asked for, ``None`` where any name is allowed. An answer with a field
     that was asked for is never opened: the operator's own field may have a wrapper's name.
     """
-    if fields is None or not value or value.keys() & set(fields):
+    if fields is None or not value:
         return value
     names = set(fields)
+    if (arguments := _arguments(value, names)) is not None:
+        return arguments
+    if value.keys() & names:
+        return value
     for _ in range(_DEEPEST_WRAPPER):
         inner = [each for item in value.values() if (each := _inner(item))]
         if len(inner) != 1:
@@ -187,6 +191,25 @@ def unwrapped(value: dict[str, object], fields: Collection[str] | None) -> dict[
         value = inner[0]
         if value.keys() & names:
             return value
+    return None
+
+
+_CALL_KEYS = frozenset(("name", "type", "id", "function", *_WRAPPED_ARGUMENTS))
+
+
+def _arguments(value: dict[str, object], names: set[str]) -> dict[str, object] | None:
+    """Return the arguments of an answer that is a call, though a field is named like its parts.
+
+    It is one where the key that holds the arguments wasn't asked for and what it holds was.
+    """
+    if not value.keys() <= _CALL_KEYS or len(value) == 1:
+        return None
+    for key in ("function", *_WRAPPED_ARGUMENTS):
+        if key not in names and (inner := _inner(value.get(key))):
+            if found := _arguments(inner, names):
+                return found
+            if inner.keys() & names and key != "function":
+                return inner
     return None
 
 

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 
 _THOUGHTS = frozenset(("thinking", "reasoning", "redacted_thinking", "thought"))
 _CALL_LISTS = ("tool_calls", "toolCalls")
+_CALLS = ("function", "functionCall", "toolUse", "custom")
 _ARGUMENTS = ("arguments", "input", "parameters", "args")
+_ENVELOPES = ("output", "data", "result", "response")
+_TEXTS = ("output_text", "response", "generated_text", "text")
+_ENDS = ("done_reason", "stopReason", "stop_reason", "finish_reason")
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 
 
@@ -32,10 +36,28 @@ def carried(reply: Mapping[str, object], tool_name: str) -> Carried | None:
     ]
     if not found:
         return None
-    return next((each for each in found if each.text.strip() or each.refusal), found[0])
+    # Some gateways split one message: words in a choice, the call in the next.
+    return next(
+        (each for each in found if "{" in each.text),
+        next((each for each in found if each.text.strip() or each.refusal), found[0]),
+    )
 
 
 def _choices(reply: Mapping[str, object]) -> Iterator[tuple[Mapping[str, object], object]]:
+    """Yield each message of a reply, or of the reply that a gateway wraps, and why it ended."""
+    own = list(_own_choices(reply))
+    yield from own
+    for key in () if own else _ENVELOPES:
+        if isinstance(inner := reply.get(key), Mapping):
+            for message, reason in _own_choices(inner):
+                yield message, reason or _end(reply)
+
+
+def _end(reply: Mapping[str, object]) -> object:
+    return next((reply[key] for key in _ENDS if reply.get(key)), None)
+
+
+def _own_choices(reply: Mapping[str, object]) -> Iterator[tuple[Mapping[str, object], object]]:
     """Yield each message of a reply and why it ended, whichever protocol the server speaks."""
     for choice in _objects(reply.get("choices")):
         message = choice.get("message") or choice.get("delta")
@@ -46,13 +68,17 @@ def _choices(reply: Mapping[str, object]) -> Iterator[tuple[Mapping[str, object]
         content = candidate.get("content")
         yield (content if isinstance(content, Mapping) else {}), candidate.get("finishReason")
     if isinstance(message := reply.get("message"), Mapping) and "content" in message:
-        yield message, reply.get("done_reason")
+        yield message, _end(reply)
     if isinstance(reply.get("content"), list) and "stop_reason" in reply:
         yield {"content": reply["content"]}, reply.get("stop_reason")
     if isinstance(output := reply.get("output"), list):
         incomplete = reply.get("incomplete_details")
         reason = incomplete.get("reason") if isinstance(incomplete, Mapping) else None
         yield {"content": [part for item in _objects(output) for part in _flattened(item)]}, reason
+    for key in _TEXTS:
+        # Words alone under such a name may as well be an error.
+        if isinstance(text := reply.get(key), str) and "{" in text and not reply.get("error"):
+            yield {"content": text}, _end(reply)
 
 
 def _flattened(item: Mapping[str, object]) -> list[object]:
@@ -104,7 +130,7 @@ def _calls(message: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def _call(call: Mapping[str, object]) -> tuple[str, str]:
-    inner = call.get("function") or call.get("functionCall") or call.get("custom")
+    inner = next((call[key] for key in _CALLS if call.get(key)), None)
     function = inner if isinstance(inner, Mapping) else call
     arguments = next((text for key in _ARGUMENTS if (text := _text(function, key))), "")
     return str(function.get("name") or ""), arguments
@@ -141,7 +167,7 @@ class _Parts:
             self.thoughts += _thought(part)
         elif kind == "refusal":
             self.refusal += str(part.get("refusal") or part.get("text") or "")
-        elif any(key in part for key in ("functionCall", "function")) or (
+        elif any(key in part for key in _CALLS) or (
             "name" in part and any(key in part for key in _ARGUMENTS)
         ):
             self.calls.append(_call(part))

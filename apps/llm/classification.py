@@ -24,6 +24,8 @@ from apps.llm.transport import MAX_ANSWER_BYTES, AnswerTooLongError
 _VAGUE_STATUSES = frozenset((200, 400, 422, 500, 502))
 _MODE_STATUSES = frozenset((400, 404, 415, 422, 500, 501))
 _TOO_LATE = frozenset((408, 409, 425))
+_FAILED_BEHIND = 424
+
 _WRONG_ADDRESS = frozenset((301, 302, 303, 307, 308, 404, 405, 410))
 _UNKNOWN_MODEL = "The provider does not offer this model, so no request for it can succeed"
 
@@ -119,7 +121,7 @@ def _by_words(body: ErrorBody, status: int) -> Kind | None:
         return _of_a_limit(body, words)
     if status in (503, 529):
         return None
-    if rules.FILTER.search(words):
+    if rules.FILTER.search(words) and not rules.FILTER_OUTAGE.search(words):
         return Kind.FILTER
     return _about_the_account(body, words) or _about_the_request(body, words, status)
 
@@ -143,7 +145,9 @@ def _about_the_account(body: ErrorBody, words: str) -> Kind | None:
         return Kind.QUOTA
     if rules.AUTH.search(words):
         return Kind.AUTH
-    if re.search(r"rate.?limit\w* (?:reached|exceeded|hit)|too many requests", words):
+    if re.search(
+        r"rate.?limit\w* (?:reached|exceeded|hit)|\A\s*rate.?limit\w*\W*\Z|too many requests", words
+    ):
         return Kind.TOO_LONG if _is_too_large(words) else Kind.RATE
     if re.search(r"exceeded your current quota|(?:enable|activate|set up) billing", words):
         return Kind.QUOTA
@@ -171,7 +175,7 @@ def _about_the_request(body: ErrorBody, words: str, status: int) -> Kind | None:
 def _is_answer_cap(words: str) -> bool:
     """Return whether the answer's cap is too large, which no shorter transcript would help."""
     return rules.ANSWER_CAP.search(words) is not None and not re.search(
-        r"context|prompt|input|messages|sequence", words
+        r"context|prompt|input|messages|sequence|got -\d", words
     )
 
 
@@ -241,6 +245,6 @@ def _by_status(status: int, body: ErrorBody, message: str, delay: float | None) 
         # An unknown model or address: no other request would fare better.
         down = PauseReason.PROVIDER_DOWN
         return Fault(ErrorCode.PROVIDER_ERROR, message, pause=down, status=status)
-    if status == 200 or (status >= 500 and status != 501):
+    if status in {200, _FAILED_BEHIND} or (status >= 500 and status != 501):
         return _by_kind(Kind.BUSY, body, message, status, delay)
     return Fault(ErrorCode.PROVIDER_ERROR, message, status=status, parameter=body.parameter)

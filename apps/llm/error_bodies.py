@@ -33,7 +33,8 @@ _NESTED_KEYS = (
     *("provider_specific_fields", "previous_errors", "promptfeedback", "prompt_feedback"),
 )
 _CODE_KEYS = (
-    *("code", "type", "status", "error_code", "errorcode", "error_type", "errortype", "kind"),
+    *("code", "type", "__type", "status", "error_code", "errorcode", "error_type"),
+    *("errortype", "kind"),
     *("reason", "status_code", "statuscode", "blockreason", "block_reason", "http_code"),
 )
 _PARAMETER_KEYS = ("param", "parameter", "loc")
@@ -202,7 +203,7 @@ def _read_code(body: ErrorBody, value: object) -> None:
         body.statuses.append(int(text))
     elif text and len(text) <= 200:
         body.codes.append(normalized(text))
-        body.codes += [normalized(piece) for piece in text.split(".") if piece != text]
+        body.codes += [normalized(piece) for piece in re.split(r"[.#]", text) if piece != text]
 
 
 def _read_parameter(body: ErrorBody, value: object) -> None:

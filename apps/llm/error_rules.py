@@ -52,6 +52,7 @@ CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
             *("InputTextSensitiveContentDetected", "OutputTextSensitiveContentDetected"),
             *("SensitiveContentDetected", "content_safety_violation", "safety_violation"),
             *("usage_policy_violation", "bio_policy_violation", "cyber_policy_violation"),
+            *("sensitive_words_detected", "content_rejected", "content_blocked"),
             *("RiskControl", "1301", "1026", "1027"),
         ),
     ),
@@ -66,6 +67,8 @@ CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
             *("exceeded_current_quota_error", "PrepaidBillOverdue", "PostpaidBillOverdue"),
             *("FreeTierOnly", "CommodityNotPurchased", "SetLimitExceeded", "key_limit_exceeded"),
             *("spend_limit_exceeded", "spending_limit_reached", "usage_limit_reached"),
+            *("pre_consume_token_quota_failed", "token_quota_reached", "monthly_limit"),
+            *("subscription_inactive", "subscription_expired", "trial_expired"),
             *("blocked_api_access", "balance_not_enough", "quota_not_enough", "1113", "1008"),
         ),
     ),
@@ -83,6 +86,7 @@ CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
         _codes(
             *("model_not_found", "model_not_exist", "invalid_model", "DeploymentNotFound"),
             *("model_decommissioned", "model_deprecated", "unknown_model", "no_such_model"),
+            *("unavailable_model", "model_archived"),
             *("InvalidEndpointOrModel", "ModelNotOpen", "model_not_available", "invalid_model_id"),
             *("ModelNotFoundError", "model_does_not_exist", "model_retired", "1211"),
         ),
@@ -167,8 +171,17 @@ FILTER = _words(
     r"(?:safety|content|moderation|guardrail|filter|sensitiv)",
     r"violat\w+.{0,60}(?:polic(?:y|ies)|guidelines?|terms)",
     r"guardrail\w* (?:intervened|blocked|policy|violat|check)|violated guardrail",
+    r"\b(?:prompt|input|response|output|content)s? (?:was |were |is |has been )?"
+    r"(?:rejected|blocked|refused|filtered)\b.{0,40}"
+    r"(?:polic|moderation|security|firewall|toxic|guardrail|safety)",
     r"considered high risk|jailbreak|prompt injection|data inspection|promptfeedback",
     r"敏感|不安全|违规|不当内容",
+)
+# The checks themselves failed: no word about the input.
+FILTER_OUTAGE = _words(
+    r"(?:safety|moderation|filter|guardrail)\w*(?: \w+){0,2} "
+    r"(?:(?:is |was )?(?:temporarily |currently )?"
+    r"(?:unavailable|unreachable|overloaded|offline)|timed out|timeout|failed to respond)",
 )
 REQUEST_TOO_LARGE = _words(r"request too large|reduce (?:your|the) message size")
 LIMIT_REQUESTED = re.compile(r"limit[: ]+([\d,]+)\b.{0,80}?requested[: ]+([\d,]+)", re.DOTALL)
@@ -181,6 +194,11 @@ RATE = _words(
 QUOTA = _words(
     rf"(?:insufficient|not enough|no (?:more |remaining )?|out of|zero|negative) ?"
     rf"(?:api |account )?(?:{_MONEY}|quota)\b",
+    r"quota (?:is )?not enough|\bout of (?:\w+ ){0,3}quota|quota for (?:the|your) plan",
+    rf"(?:doesn't|don't|does not|do not) have (?:any |enough |sufficient )?{_MONEY}\b",
+    r"balance (?:is )?below|trial (?:period )?(?:has |is )?(?:ended|expired|over)\b",
+    r"subscription (?:is |has )?(?:been )?(?:not active|inactive|expired|ended|lapsed|cancel)",
+    r"monthly (?:\w+ )?(?:limit|budget).{0,20}(?:reached|exceeded|used up|hit)\b",
     rf"{_MONEY}s? (?:balance )?(?:is|are|has been|have been|was|were)? ?(?:too low|exhausted|"
     r"depleted|insufficient|negative|used up|empty|not enough|exceeded|expired)",
     r"(?:exceed|reach)\w* .{0,20}(?:credit|spend(?:ing)?|usage|budget) (?:limit|cap)",
@@ -205,7 +223,7 @@ AUTH = _words(
     r"(?:or (?:missing|expired|invalid) )?(?:api|access|auth\w*|bearer|subscription) ?"
     r"[-_ ]?(?:key|token|credential)",
     r"api[-_ ]?key.{0,40}(?:not valid|invalid|expired|incorrect|missing|not found|revoked|disabled|"
-    r"leaked|required|not provided|deleted|does not exist|malformed|suspended)",
+    r"leaked|required|not provided|blocked|deleted|does not exist|malformed|suspended)",
     r"(?:access|bearer|auth\w*|api) token.{0,30}(?:invalid|expired|missing|not valid|required)",
     r"no auth credentials|invalid (?:authentication|credentials|authorization)|"
     r"authentication (?:failed|error|fails|required|is required|credentials)",
@@ -213,6 +231,8 @@ AUTH = _words(
     r"missing (?:the )?authori[sz]ation",
     r"provide (?:a valid|an) api key|reported as leaked|invalid x-api-key|user not found",
     r"invalid token(?! count| id| limit|s)",
+    r"\bjwt\b.{0,30}(?:expired|invalid|malformed)|signature (?:has |is )?expired|log ?in fail",
+    r"permission \S+ denied on resource",
     r"user location is not supported|country, region, or territory not supported",
     r"令牌|身份验证|鉴权",
 )
@@ -226,6 +246,8 @@ MODEL = _words(
     r"(?! (?:output|response|parameter|answer))",
     r"\bmodel\b [`'\"]?(?!parameter|response|output)[\w./:@-]+[`'\"]? is not supported|"
     r"\bmodel (?:is |has been )?disabled",
+    r"\bmodel (?:identifier|id|name)\b.{0,60} is invalid|on-demand throughput isn't supported",
+    r"\A\s*['`\"]?model['`\"]? is required|must provide a model",
     r"not a valid model|no models? loaded|try pulling it first|not a chat model|模型不存在",
     r"deployment.{0,60}(?:does not exist|not found)|no endpoints found (?:for|matching)\b",
     r"no allowed providers are available|there is no model\b|no model (?:named|called)\b",
@@ -235,7 +257,11 @@ TOO_LONG = _words(
     r"context.?(?:length|window|size|limit)|maximum context|n_ctx|context the overflow|"
     r"when context",
     r"too many (?:input |prompt )?tokens|(?:prompt|input|inputs?|messages?|text|content|query|"
-    r"conversation|sequence) (?:is|are|was) too (?:long|large)",
+    r"conversation|sequence) (?:token )?(?:length )?(?:(?:is|are|was) )?too (?:long|large)",
+    r"token limit exceeded|exceed\w* max (?:message|input|prompt) tokens|"
+    r"length of (?:your|the) (?:input|prompt)\b.{0,40}exceed|"
+    # What is left for the answer, after an input that fills the context.
+    r"max_\w*tokens.{0,40}(?:at least|greater than|positive).{0,20}-\d",
     r"prompt exceeds max|(?:string|prompt|input) too long|decoder prompt \(length|"
     r"longer than the maximum (?:model |sequence )?length",
     r"max_new_tokens`? must be <=|`?inputs`? (?:tokens )?must have less than",
@@ -265,7 +291,8 @@ UNREADABLE = _words(
 )
 GENERATION = _words(
     r"failed to generate (?:a )?(?:valid )?json|failed to call a function|"
-    r"tool call validation failed|failed to parse tool call|failed to parse input at pos",
+    r"json mode (?:couldn't|could not) be met|tool call validation failed|"
+    r"failed to parse tool call|failed to parse input at pos",
     r"model (?:output|generated|produced|returned|response)(?: was| an?| is)? "
     r"(?:invalid|malformed|not valid|unparsable)",
     r"(?:generated|model) (?:output|response|answer|json) (?:does not|did not|doesn't|didn't) "
@@ -292,5 +319,6 @@ BUSY = _words(
     r"overloaded|over capacity|at capacity|temporar\w+ (?:un)?available|temporarily|"
     r"(?:currently|still) (?:loading|unavailable|starting)|is loading|loading model|"
     r"(?:try|retry) again (?:later|shortly|in a)|service unavailable|upstream (?:error|connect)|"
+    r"model (?:has |was |is )?(?:been )?(?:crashed|unloaded)|not ready (?:for|yet)\b",
     r"server (?:is )?busy|capacity exceeded|繁忙|稍后",
 )

@@ -29,6 +29,7 @@ _WORDS = {
         *("max_completion_tokens", "max_new_tokens", "token_limit", "token_limit_reached"),
         *("output_token_limit", "model_context_window_exceeded", "context_window_exceeded"),
         *("context_length_exceeded", "context_length", "limit", "truncated", "error_limit"),
+        "incomplete",
     ),
     Finish.FILTER: (
         *("content_filter", "content_filtered", "safety", "recitation", "blocklist", "blocked"),
@@ -43,8 +44,11 @@ _WORDS = {
         *("cancelled", "canceled", "timeout", "timed_out", "internal_error", "server_error"),
         *("overloaded", "engine_overloaded", "model_error", "api_error", "failure", "exception"),
         *("system_error", "interrupted", "preempted", "connection_error"),
+        *("time_limit", "max_time", "deadline_exceeded"),
     ),
-    Finish.VAGUE: ("other", "unknown", "unspecified", "malformed_response", "language"),
+    Finish.VAGUE: (
+        *("other", "unknown", "unspecified", "malformed_response", "language", "load", "unload"),
+    ),
     Finish.GENERATION: (
         *("malformed_function_call", "malformed_tool_call", "unexpected_tool_call"),
         *("too_many_tool_calls", "missing_thought_signature", "tool_use_failed"),

@@ -13,23 +13,27 @@ from apps.llm.specs import TokenUsage
 
 _INPUT = (
     *("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "inputTokens"),
-    *("prompt_eval_count", "tokens_evaluated"),
+    *("promptTokens", "input_token_count", "prompt_eval_count", "tokens_evaluated"),
 )
 _OUTPUT = (
     *("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count"),
-    *("outputTokens", "eval_count", "tokens_predicted", "generated_tokens"),
+    *("outputTokens", "completionTokens", "generated_token_count", "eval_count"),
+    *("tokens_predicted", "generated_tokens"),
 )
 _TOTAL = ("total_tokens", "totalTokenCount", "total_token_count", "totalTokens")
 _CACHED = (
     *("cached_tokens", "prompt_cache_hit_tokens", "cachedContentTokenCount"),
     *("cached_content_token_count", "num_cached_tokens", "cached_prompt_tokens"),
+    *("cachedInputTokens", "cachedTokens"),
 )
 _CACHE_READ = ("cache_read_input_tokens", "cacheReadInputTokens", "cache_read_tokens")
 _CACHE_WRITE = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cache_write_tokens")
 _REASONING = (
-    *("reasoning_tokens", "thoughtsTokenCount", "thoughts_token_count", "thinking_tokens"),
+    *("reasoning_tokens", "reasoningTokens", "thoughtsTokenCount", "thoughts_token_count"),
+    "thinking_tokens",
 )
 _TOOL_PROMPT = ("toolUsePromptTokenCount", "tool_use_prompt_token_count")
+_ENVELOPES = ("data", "result", "response", "output")
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
 # Names of reports whose input leaves out what the cache served, and whose output the thoughts.
@@ -72,16 +76,21 @@ def read_usage(reply: Mapping[str, object], *, has_text: bool) -> UsageReport:
 def _places(reply: Mapping[str, object]) -> list[Mapping[str, object]]:
     choices = reply.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
-    groq = reply.get("x_groq")
     found = [
         reply.get("usage"),
         reply.get("usageMetadata"),
         reply.get("usage_metadata"),
-        groq.get("usage") if isinstance(groq, Mapping) else None,
-        first.get("usage") if isinstance(first, Mapping) else None,
+        _inner(reply.get("x_groq"), "usage"),
+        *(_inner(reply.get(envelope), "usage") for envelope in _ENVELOPES),
+        *(_inner(reply.get(place), "tokens") for place in ("usage", "meta")),
+        _inner(first, "usage"),
         reply,
     ]
     return [place for place in found if isinstance(place, Mapping)]
+
+
+def _inner(place: object, name: str) -> object:
+    return place.get(name) if isinstance(place, Mapping) else None
 
 
 def _report(usage: Mapping[str, object], *, has_text: bool) -> UsageReport:

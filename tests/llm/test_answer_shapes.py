@@ -73,6 +73,34 @@ async def test_a_field_with_the_name_of_a_wrapper_is_never_opened(
     assert answer.output == said
 
 
+@pytest.mark.parametrize(
+    ("said", "fields", "answer"),
+    [
+        (
+            {"name": "analysis", "arguments": {"name": "Bob", "age": 3}},
+            ["name", "age"],
+            {"name": "Bob", "age": 3},
+        ),
+        (
+            {"type": "function", "function": {"name": "analysis", "arguments": {"type": "x"}}},
+            ["type"],
+            {"type": "x"},
+        ),
+        (
+            {"name": "Bob", "arguments": {"name": "x"}},
+            ["name", "arguments"],
+            {"name": "Bob", "arguments": {"name": "x"}},
+        ),
+        ({"name": "Bob", "input": {"x": 1}}, ["name"], {"name": "Bob", "input": {"x": 1}}),
+        ({"name": "Bob"}, ["name"], {"name": "Bob"}),
+    ],
+)
+def test_a_call_is_opened_though_a_field_is_named_like_its_parts(
+    said: dict[str, object], fields: list[str], answer: dict[str, object]
+) -> None:
+    assert unwrapped(said, fields) == answer
+
+
 async def test_an_open_schema_takes_any_name(client: LlmClient, fake_llm: FakeLLM) -> None:
     schema = {**SCHEMA, "required": [], "additionalProperties": {"type": "object"}}
     said = {"other": {"call_summary": "s"}}
