@@ -270,6 +270,10 @@ ANALYSIS_CONCURRENCY = _whole_number("ANALYSIS_CONCURRENCY", default=32)
 STOP_GRACE_SECONDS = 3 if BUNDLED_MODEL else 45
 # A worker that has not been heard of for so long is taken for dead, and its work is taken over.
 ANALYSIS_LEASE_SECONDS = 20.0
+# For how long a provider may answer every request with 429 before runs pause.
+LIMIT_PATIENCE_SECONDS = 60.0
+# What waits for a provider is tried again after this, then after twice as long each time.
+RECOVERY_SECONDS = 15.0
 WEBHOOK_TIMEOUT_SECONDS = 15.0
 #: Asked for a fresh address of a recording.
 RETELL_API_URL = "https://api.retellai.com"

@@ -7,6 +7,7 @@ raises for what a server does: every outcome is a ``StructuredAnswer``.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,7 +39,7 @@ from apps.llm.text import shorten
 from apps.llm.tokens import estimate_messages
 from apps.llm.transport import AnswerTooLongError
 
-DOWN_AFTER = 5
+DOWN_AFTER = 3
 """Requests in a row that gave up on a server, after which it counts as down and runs pause."""
 
 _IGNORED_AFTER = 3
@@ -92,6 +93,8 @@ class StructuredAnswer:
     provider_request_id: str = ""
     pause: PauseReason | None = None
     retry_after: float | None = None
+    transient: bool = False
+    """Whether the same request may fare better later: nothing is wrong with it."""
 
 
 @dataclass(slots=True)
@@ -103,6 +106,23 @@ class _Learned:
     cache_key: bool = True
     ignored: int = 0
     failures: int = 0
+    refused_since: float | None = None
+    refusal: Fault | None = None
+    gave_up_at: float = -math.inf
+
+    def answered(self) -> None:
+        """Note a reply: the server is there and takes requests."""
+        self.failures, self.refused_since = 0, None
+
+    def refused(self, fault: Fault, now: float) -> None:
+        """Note a 429, the first one since the last reply or a further one."""
+        self.refusal = fault
+        self.refused_since = now if self.refused_since is None else self.refused_since
+
+    def limit_fault(self) -> Fault:
+        """Return the fault of requests that waited too long: their run is to pause."""
+        fault = self.refusal or Fault(ErrorCode.RATE_LIMITED, ErrorCode.RATE_LIMITED.label)
+        return replace(fault, pause=PauseReason.RATE_LIMITED)
 
 
 Outcome: TypeAlias = Reply | Fault
@@ -120,6 +140,22 @@ class _Sent:
     """What failed attempts cost, where the server said so."""
 
 
+@dataclass(slots=True)
+class _Series:
+    """The HTTP requests of one question so far: when it began, how many, the seconds in them."""
+
+    began: float
+    requests: int = 0
+    seconds: float = 0.0
+    request_id: str = ""
+    usage: TokenUsage = field(default_factory=TokenUsage)
+
+    def add(self, sent: _Sent, seconds: float) -> None:
+        self.requests += 1
+        self.seconds += seconds
+        self.request_id = sent.request_id or self.request_id
+
+
 class LlmClient:
     """The one way to a model. Safe for any number of requests at once in its event loop."""
 
@@ -129,10 +165,12 @@ class LlmClient:
         retry: RetryPolicy | None = None,
         limits: Limits | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._retry = retry or RetryPolicy()
         self._limits = limits or Limits()
         self._sleep = sleep
+        self._now = now
         self._connections = Connections()
         self._learned: dict[tuple[str, str], _Learned] = {}
 
@@ -155,59 +193,86 @@ class LlmClient:
         return known
 
     async def patiently(self, request: StructuredRequest, body: bytes, tokens: int) -> _Sent:
-        """Send, and again after transient faults, within the bounds of the retry policy."""
-        policy, known = self._retry, self.learned(request.model)
-        waited = seconds = 0.0
-        spent = TokenUsage()
-        for attempt in range(1, policy.attempts + 1):
+        """Send, and again after transient faults, within the bounds of the retry policy.
+
+        A rate limit is no fault of the request: it waits for its turn at the model's throttle
+        and is sent again, until the provider has refused everybody for too long.
+        """
+        policy, known, series = self._retry, self.learned(request.model), _Series(self._now())
+        waited = 0.0
+        tries = 0
+        while True:
             await self._limits.reserve(request.model, request.lane, tokens)
-            sent = await self._gated(request, body)
-            seconds += sent.seconds
-            sent.seconds, sent.requests = seconds, attempt
-            fault = sent.outcome
+            fault = await self._gated(request, body, series)
             if isinstance(fault, Reply):
-                known.failures = 0
+                known.answered()
                 break
-            spent += fault.usage or TokenUsage()
-            if not fault.transient:
+            series.usage += fault.usage or TokenUsage()
+            if not fault.transient or fault.pause is not None:
                 break
-            delay = policy.delay(attempt, fault)
+            if fault.code is ErrorCode.RATE_LIMITED:
+                continue
+            tries += 1
+            delay = policy.delay(tries, fault)
             waited += delay
-            if attempt == policy.attempts or seconds + waited > policy.total:
-                sent.outcome = self._given_up(known, fault)
+            if tries == policy.attempts or series.seconds + waited > policy.total:
+                fault = self._given_up(known, fault)
                 break
             await self._sleep(delay)
-        sent.usage = spent
-        return sent
+        return _Sent(fault, series.request_id, series.seconds, series.requests, usage=series.usage)
 
     def _given_up(self, known: _Learned, fault: Fault) -> Fault:
         """A fault that outlasted all patience; after several in a row the server counts as down."""
-        if fault.code is ErrorCode.RATE_LIMITED:
-            return fault
         known.failures += 1
-        return (
-            replace(fault, pause=PauseReason.PROVIDER_DOWN)
-            if known.failures >= DOWN_AFTER
-            else fault
-        )
+        if known.failures < DOWN_AFTER:
+            return fault
+        known.failures = 0
+        return replace(fault, pause=PauseReason.PROVIDER_DOWN)
 
-    async def _gated(self, request: StructuredRequest, body: bytes) -> _Sent:
-        """One HTTP request in its turn, timed, and what it says of the server's patience."""
-        gate = self._limits.gate(request.model)
+    async def _gated(self, request: StructuredRequest, body: bytes, series: _Series) -> Outcome:
+        """Send one HTTP request in its turn and note what it says of the server's patience.
+
+        Nothing is sent once the provider has refused everybody for too long.
+        """
+        known, model = self.learned(request.model), request.model
+        gate = self._limits.gate(model)
         await gate.enter(request.lane)
-        started = time.monotonic()
-        if request.on_send is not None:
-            request.on_send()
         try:
+            if not await self._limits.turn(
+                model, request.lane, lambda: self._may_wait(known, series)
+            ):
+                return known.limit_fault()
+            started = time.monotonic()
+            if request.on_send is not None:
+                request.on_send()
             sent = await self._send(request, body)
         finally:
             gate.leave()
-        sent.seconds = time.monotonic() - started
+        series.add(sent, time.monotonic() - started)
         if isinstance(sent.outcome, Reply):
-            gate.speed_up()
-        elif sent.outcome.status == 429:
-            gate.slow_down(started)
-        return sent
+            self._limits.answered(model)
+        elif sent.outcome.code is ErrorCode.RATE_LIMITED:
+            known.refused(sent.outcome, self._now())
+            await self._limits.refused(
+                model,
+                seconds_ago=time.monotonic() - started,
+                retry_after=sent.outcome.retry_after,
+            )
+            if not self._may_wait(known, series):
+                return known.limit_fault()
+        return sent.outcome
+
+    def _may_wait(self, known: _Learned, series: _Series) -> bool:
+        """Whether this request may wait on for a provider that limits the rate."""
+        if known.gave_up_at >= series.began:
+            return False
+        if known.refused_since is None or known.refusal is None:
+            return True
+        patience, now = self._retry.limit_patience, self._now()
+        if max(now - known.refused_since, known.refusal.retry_after or 0.0) < patience:
+            return True
+        known.gave_up_at, known.refused_since = now, None
+        return False
 
     async def _send(self, request: StructuredRequest, body: bytes) -> _Sent:
         """One HTTP request."""
@@ -445,6 +510,7 @@ class _Attempt:
                 rejected=fault.asks_again,
                 pause=fault.pause,
                 retry_after=fault.retry_after,
+                transient=fault.transient,
             )
         )
 

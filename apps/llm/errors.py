@@ -32,3 +32,4 @@ class PauseReason(models.TextChoices):
     AUTH = "auth", "The provider refused the key"
     QUOTA = "quota", "The provider account has no money or quota left"
     PROVIDER_DOWN = "provider_down", "The provider does not answer"
+    RATE_LIMITED = "rate_limited", "The provider limits the rate of requests"

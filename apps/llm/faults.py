@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from apps.llm.errors import ErrorCode, PauseReason
 from apps.llm.specs import TokenUsage
 
@@ -33,12 +35,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to go on after transient faults. Times are in seconds."""
+    """How long to go on after transient faults. Times are in seconds.
+
+    ``limit_patience``: for how long a provider may refuse everything by 429.
+    """
 
     attempts: int = 6
     total: float = 180.0
     first_delay: float = 0.5
     longest_delay: float = 20.0
+    limit_patience: float = settings.LIMIT_PATIENCE_SECONDS
 
     def delay(self, attempt: int, fault: Fault) -> float:
         """The pause before try number ``attempt + 1``: as asked, else doubling with jitter."""

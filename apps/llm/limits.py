@@ -20,9 +20,14 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 
 from apps.llm.specs import ModelSpec
+from apps.llm.throttle import Throttle
 
 BACKFILL_SHARE = 0.8
 """What of a limit backfills may use, so that reruns need not wait (architecture, *Limits*)."""
+
+FIRST_IN_FLIGHT = 8
+"""Requests of backfills in flight before the first success, and how many count as no limit."""
+MOST_IN_FLIGHT = 1_000_000
 
 LOCAL_SHARES = 2
 """Into how many parts a shared limit is cut while the broker is gone: one per process."""
@@ -39,26 +44,33 @@ class Lane(StrEnum):
     BACKFILL = "backfill"
 
 
-class Gate:
-    """Requests in flight to one model from this process, adapting to what the provider bears.
+#: By how many seconds a request may come before its turn at a model that is slowed down.
+_AHEAD = {Lane.INTERACTIVE: 10.0, Lane.LIVE: 0.5, Lane.BACKFILL: 0.0}
 
-    A 429 halves what is allowed, once for all the requests that were under way together; each
-    success gives a little back, up to the model's own limit, or to no limit where it has none.
+
+def backfill_share(limit: int) -> int:
+    """Return what backfills may use of a limit: at least one of it."""
+    return max(1, int(limit * BACKFILL_SHARE))
+
+
+class Gate:
+    """Requests in flight to one model from this process.
+
+    Backfills begin with a few and each success lets one more in, so that a provider with a low
+    limit meets a handful of requests at first and not a whole run.
     """
 
     def __init__(self, maximum: int | None) -> None:
         self.maximum = maximum
-        self.allowed: float | None = maximum
+        self.opened = FIRST_IN_FLIGHT
         self.in_flight = 0
-        self._cut_at = float("-inf")
-        self._ceiling = 0.0
         self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
 
     def _has_room(self, lane: Lane) -> bool:
-        if self.allowed is None:
-            return True
-        share = BACKFILL_SHARE if lane is Lane.BACKFILL else 1.0
-        return self.in_flight < max(1, int(self.allowed * share))
+        if lane is not Lane.BACKFILL:
+            return self.maximum is None or self.in_flight < self.maximum
+        share = self.opened if self.maximum is None else backfill_share(self.maximum)
+        return self.in_flight < min(share, self.opened)
 
     async def enter(self, lane: Lane) -> None:
         """Take a place, waiting for one if need be."""
@@ -87,25 +99,14 @@ class Gate:
                     self.in_flight += 1
                     place.set_result(None)
 
-    def slow_down(self, started_at: float) -> None:
-        """A request that began at ``started_at`` (monotonic) was told 429."""
-        if started_at < self._cut_at:
-            return
-        self._cut_at = time.monotonic()
-        self._ceiling = float(self.in_flight) if self.allowed is None else self.allowed
-        self.allowed = max(1.0, self._ceiling / 2)
-
-    def speed_up(self) -> None:
-        """A request succeeded."""
-        if self.allowed is None or self.allowed == self.maximum:
-            return
-        self.allowed += 1 / self.allowed
-        if self.maximum is None:
-            if self.allowed > 2 * self._ceiling + 1:
-                self.allowed = None
-        elif self.allowed > self.maximum:
-            self.allowed = float(self.maximum)
+    def answered(self) -> None:
+        """Note that a request succeeded."""
+        self.opened = min(self.opened + 1, MOST_IN_FLIGHT)
         self._let_in()
+
+    def refused(self) -> None:
+        """Note that the provider said 429: the next burst begins with a few again."""
+        self.opened = FIRST_IN_FLIGHT
 
 
 class Rates:
@@ -143,7 +144,7 @@ class Rates:
                 if limit is None:
                     continue
                 if backfill:
-                    share = max(1, int(limit * BACKFILL_SHARE))
+                    share = backfill_share(limit)
                     await self._take(f"{what}:backfill:{spec.key}", share, cost)
                 await self._take(f"{what}:{spec.key}", limit, cost)
 
@@ -182,19 +183,19 @@ def _storage(url: str) -> RedisStorage:
 
 
 class Limits:
-    """Gates and rates of all models that one event loop speaks to."""
+    """Gates, rates and throttles of all models that one event loop speaks to."""
 
-    def __init__(self, rates: Rates | None = None) -> None:
+    def __init__(self, rates: Rates | None = None, throttle: Throttle | None = None) -> None:
         self._gates: dict[str, Gate] = {}
         self._rates = rates
+        self._throttle = throttle or Throttle()
 
     def gate(self, spec: ModelSpec) -> Gate:
         """The gate of a model; a changed limit takes effect with the next request."""
         gate = self._gates.get(spec.key)
         if gate is None:
             gate = self._gates[spec.key] = Gate(spec.max_concurrency)
-        elif gate.maximum != spec.max_concurrency:
-            gate.maximum = gate.allowed = spec.max_concurrency
+        gate.maximum = spec.max_concurrency
         return gate
 
     async def reserve(self, spec: ModelSpec, lane: Lane, tokens: int) -> None:
@@ -205,6 +206,23 @@ class Limits:
             self._rates = Rates()
         await self._rates.reserve(spec, lane, tokens)
 
+    async def turn(self, spec: ModelSpec, lane: Lane, keep_waiting: Callable[[], bool]) -> bool:
+        """Wait for a turn at a model whose provider said 429 lately; False where the wait ended."""
+        return await self._throttle.enter(spec.key, _AHEAD[lane], keep_waiting)
+
+    def answered(self, spec: ModelSpec) -> None:
+        """Note that a request got through."""
+        self.gate(spec).answered()
+        self._throttle.answered(spec.key)
+
+    async def refused(
+        self, spec: ModelSpec, *, seconds_ago: float, retry_after: float | None
+    ) -> None:
+        """Slow down: a request that left so many seconds ago was told 429."""
+        self.gate(spec).refused()
+        await self._throttle.refused(spec.key, seconds_ago=seconds_ago, retry_after=retry_after)
+
     async def aclose(self) -> None:
+        await self._throttle.aclose()
         if self._rates is not None:
             await self._rates.aclose()

@@ -13,9 +13,11 @@ import pytest
 from apps.llm.client import DOWN_AFTER, LlmClient, StructuredAnswer, StructuredRequest
 from apps.llm.errors import ErrorCode, PauseReason
 from apps.llm.faults import RetryPolicy
+from apps.llm.limits import Limits
 from apps.llm.replies import Message
 from apps.llm.schema import Checker, compile_strict
 from apps.llm.specs import ModelSpec
+from apps.llm.throttle import Memory, Throttle
 from apps.llm.tokens import estimate_messages
 from tests.fakes.fixtures import FakeLLM
 from tests.llm.schemas import SUPPORT
@@ -24,13 +26,22 @@ TRANSCRIPT = "Agent: Hello, how can I help?\nUser: My bill is twice what it was 
 
 
 class Naps:
-    """Sleeps that are noted instead of slept."""
+    """Sleeps that are noted instead of slept; the clock of whoever sleeps goes on by them."""
 
     def __init__(self) -> None:
         self.taken: list[float] = []
 
     async def __call__(self, seconds: float) -> None:
         self.taken.append(seconds)
+
+    def now(self) -> float:
+        """Seconds, those slept included."""
+        return time.monotonic() + sum(self.taken)
+
+    def client(self, retry: RetryPolicy) -> LlmClient:
+        """A client that lives by this clock."""
+        throttle = Throttle(Memory(self.now), sleep=self, now=self.now)
+        return LlmClient(retry=retry, limits=Limits(throttle=throttle), sleep=self, now=self.now)
 
 
 @pytest.fixture
@@ -40,7 +51,7 @@ def naps() -> Naps:
 
 @pytest.fixture
 async def client(naps: Naps) -> AsyncIterator[LlmClient]:
-    made = LlmClient(retry=RetryPolicy(attempts=4, total=60), sleep=naps)
+    made = naps.client(RetryPolicy(attempts=4, total=60))
     yield made
     await made.aclose()
 
@@ -124,7 +135,6 @@ async def test_a_missing_key_pauses_without_a_request(client: LlmClient, fake_ll
         ("huge", ErrorCode.INVALID_OUTPUT, 1),
         ("context_length", ErrorCode.TRANSCRIPT_TOO_LONG, 1),
         ("400", ErrorCode.PROVIDER_ERROR, 1),
-        ("429", ErrorCode.RATE_LIMITED, 4),
         ("500", ErrorCode.PROVIDER_ERROR, 4),
         ("503", ErrorCode.PROVIDER_ERROR, 4),
         ("html", ErrorCode.PROVIDER_ERROR, 4),
@@ -163,7 +173,7 @@ async def test_what_no_other_request_would_survive_pauses(
 
 @pytest.mark.parametrize("kind", ["hang", "late:5", "drip:0.3"])
 async def test_slow_answers_end_in_time(fake_llm: FakeLLM, naps: Naps, kind: str) -> None:
-    client = LlmClient(retry=RetryPolicy(attempts=2), sleep=naps)
+    client = naps.client(RetryPolicy(attempts=2))
     fake_llm.always(kind)
     started = time.perf_counter()
     answer = await client.complete(request(fake_llm, timeout=0.4))
@@ -173,7 +183,7 @@ async def test_slow_answers_end_in_time(fake_llm: FakeLLM, naps: Naps, kind: str
     await client.aclose()
 
 
-@pytest.mark.parametrize("kind", ["429", "500", "503", "reset", "html"])
+@pytest.mark.parametrize("kind", ["500", "503", "reset", "html"])
 async def test_transient_faults_are_outlasted(
     client: LlmClient, fake_llm: FakeLLM, naps: Naps, kind: str
 ) -> None:
@@ -184,10 +194,36 @@ async def test_transient_faults_are_outlasted(
     assert 0.25 <= naps.taken[0] <= 0.5 <= naps.taken[1] <= 1
 
 
-async def test_retry_after_is_obeyed(client: LlmClient, fake_llm: FakeLLM, naps: Naps) -> None:
+async def test_a_rate_limit_is_waited_for_however_often_it_is_met(
+    client: LlmClient, fake_llm: FakeLLM, naps: Naps
+) -> None:
+    fake_llm.script(*["429"] * 10)
+    answer = await client.complete(request(fake_llm))
+    assert valid(answer)
+    assert answer.requests == 11
+    assert 10 <= sum(naps.taken) < 60
+
+
+async def test_retry_after_is_obeyed_by_everybody(
+    client: LlmClient, fake_llm: FakeLLM, naps: Naps
+) -> None:
     fake_llm.script("429_retry_after:7")
     assert valid(await client.complete(request(fake_llm)))
-    assert 7 <= naps.taken[0] <= 8
+    assert 7 <= sum(naps.taken) <= 9
+    assert valid(await client.complete(request(fake_llm, text="Another call.")))
+
+
+async def test_a_provider_that_refuses_everybody_pauses_the_run(
+    client: LlmClient, fake_llm: FakeLLM, naps: Naps
+) -> None:
+    fake_llm.always("429")
+    asked = [client.complete(request(fake_llm, text=f"Call {n}")) for n in range(10)]
+    for answer in await asyncio.gather(*asked):
+        assert (answer.error, answer.pause) == (ErrorCode.RATE_LIMITED, PauseReason.RATE_LIMITED)
+    assert 60 <= sum(naps.taken) < 120
+    assert fake_llm.total < 30
+    fake_llm.always("ok")
+    assert valid(await client.complete(request(fake_llm)))
 
 
 async def test_a_wait_that_is_too_long_is_handed_back(
@@ -196,6 +232,7 @@ async def test_a_wait_that_is_too_long_is_handed_back(
     fake_llm.always("429_retry_after:3600")
     answer = await client.complete(request(fake_llm))
     assert (answer.error, answer.retry_after) == (ErrorCode.RATE_LIMITED, 3600)
+    assert answer.pause == PauseReason.RATE_LIMITED
     assert (answer.requests, naps.taken) == (1, [])
 
 
@@ -459,7 +496,7 @@ async def test_a_cancelled_request_gives_its_place_back(
 
 
 async def test_random_faults_all_end_in_an_answer(fake_llm: FakeLLM, naps: Naps) -> None:
-    client = LlmClient(retry=RetryPolicy(attempts=8), sleep=naps)
+    client = naps.client(RetryPolicy(attempts=8))
     shares = {"429": 0.1, "500": 0.1, "reset": 0.1, "not_json": 0.05, "wrong_type": 0.05}
     fake_llm.set(probability=shares, seed=3)
     answers = await asyncio.gather(

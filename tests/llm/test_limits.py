@@ -3,15 +3,31 @@ from __future__ import annotations
 import asyncio
 import time
 
-from apps.llm.limits import Gate, Lane, Limits, Rates
+from apps.llm.limits import FIRST_IN_FLIGHT, Gate, Lane, Limits, Rates
 from apps.llm.specs import ModelSpec
 
 
-async def test_without_a_limit_nobody_waits() -> None:
+async def test_without_a_limit_people_never_wait() -> None:
     gate = Gate(None)
     for _ in range(1_000):
-        await gate.enter(Lane.BACKFILL)
+        await gate.enter(Lane.LIVE)
     assert gate.in_flight == 1_000
+
+
+async def test_backfills_begin_with_a_few_and_each_success_lets_one_more_in() -> None:
+    gate = Gate(None)
+    waiting = [asyncio.create_task(gate.enter(Lane.BACKFILL)) for _ in range(100)]
+    await asyncio.sleep(0)
+    assert gate.in_flight == FIRST_IN_FLIGHT
+    for _ in range(FIRST_IN_FLIGHT):
+        gate.answered()
+        gate.leave()
+    assert gate.in_flight == 2 * FIRST_IN_FLIGHT
+    gate.refused()
+    assert gate.opened == FIRST_IN_FLIGHT
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_backfills_leave_a_fifth_to_people() -> None:
@@ -57,38 +73,6 @@ async def test_a_cancelled_waiter_does_not_keep_the_place() -> None:
     await asyncio.gather(waiter, return_exceptions=True)
     assert gate.in_flight == 0
     await asyncio.wait_for(gate.enter(Lane.LIVE), 1)
-
-
-async def test_429_halves_once_for_those_under_way_and_success_gives_back() -> None:
-    gate = Gate(16)
-    started = time.monotonic()
-    for _ in range(5):
-        gate.slow_down(started)
-    assert gate.allowed == 8
-    gate.slow_down(time.monotonic())
-    assert gate.allowed == 4
-    for _ in range(2_000):
-        gate.speed_up()
-    assert gate.allowed == 16
-
-
-async def test_without_a_maximum_429_sets_one_for_a_while() -> None:
-    gate = Gate(None)
-    for _ in range(40):
-        await gate.enter(Lane.LIVE)
-    gate.slow_down(time.monotonic())
-    assert gate.allowed == 20
-    for _ in range(20_000):
-        gate.speed_up()
-    assert gate.allowed is None
-
-
-async def test_never_below_one() -> None:
-    gate = Gate(1)
-    for _ in range(5):
-        gate.slow_down(time.monotonic())
-    assert gate.allowed == 1
-    await asyncio.wait_for(gate.enter(Lane.BACKFILL), 1)
 
 
 def spec(name: str, rpm: int | None = None, tpm: int | None = None) -> ModelSpec:
@@ -150,7 +134,7 @@ async def test_without_the_broker_each_keeps_to_its_share() -> None:
 async def test_a_model_without_limits_asks_nobody() -> None:
     limits = Limits()
     await limits.reserve(ModelSpec("free"), Lane.LIVE, 10)
-    assert limits.gate(ModelSpec("free")).allowed is None
+    assert limits.gate(ModelSpec("free")).maximum is None
     await limits.aclose()
 
 
@@ -158,4 +142,4 @@ async def test_a_changed_limit_takes_effect() -> None:
     limits = Limits()
     gate = limits.gate(ModelSpec("m", max_concurrency=5))
     assert limits.gate(ModelSpec("m", max_concurrency=9)) is gate
-    assert gate.allowed == 9
+    assert gate.maximum == 9
