@@ -9,6 +9,7 @@ from apps.analysis.sources import QueueSource
 from apps.analysis.work import WorkSource
 from apps.backfills.source import BackfillSource
 from apps.llm.client import LlmClient
+from apps.llm.faults import RetryPolicy
 
 
 def run_lane(
@@ -17,10 +18,11 @@ def run_lane(
     concurrency: int = 16,
     stopping: Callable[[], bool] = lambda: False,
     grace: float = 10.0,
+    retry: RetryPolicy | None = None,
 ) -> int:
     """Let an engine work until nothing waits in the lane; how many jobs it did."""
     source: WorkSource = BackfillSource() if lane is Lane.BACKFILL else QueueSource(lane)
-    return run_source(source, concurrency=concurrency, stopping=stopping, grace=grace)
+    return run_source(source, concurrency=concurrency, stopping=stopping, grace=grace, retry=retry)
 
 
 def run_source(
@@ -29,11 +31,13 @@ def run_source(
     concurrency: int = 16,
     stopping: Callable[[], bool] = lambda: False,
     grace: float = 10.0,
+    retry: RetryPolicy | None = None,
+    idle: float = 0.0,
 ) -> int:
     """Let an engine work until this source has nothing; how many jobs it did."""
 
     async def work() -> int:
-        client = LlmClient()
+        client = LlmClient(retry=retry)
         try:
             return await Engine(
                 source=source,
@@ -41,7 +45,7 @@ def run_source(
                 concurrency=concurrency,
                 stopping=stopping,
                 grace=grace,
-                idle=0.0,
+                idle=idle,
             ).run()
         finally:
             await client.aclose()

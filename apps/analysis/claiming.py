@@ -42,7 +42,8 @@ _TAKE = """
 WITH free AS MATERIALIZED (
   SELECT id FROM analysis_analysis
   WHERE lane = %(lane)s AND state IN ('pending', 'running')
-    AND (state = 'pending' OR lease_until < clock_timestamp()
+    AND (state = 'pending' AND (not_before IS NULL OR not_before <= clock_timestamp())
+      OR state = 'running' AND lease_until < clock_timestamp()
       AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %(restart)s))
     AND (%(runs)s::text[] IS NULL OR backfill_public_id = ANY(%(runs)s))
   ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
@@ -136,7 +137,8 @@ def release(jobs: Sequence[Job]) -> None:
 _LOAD = """
 SELECT a.id, a.public_id, a.lease_token, c.id, c.public_id, g.public_id, a.trigger,
   a.requested_by, a.columns, a.config_id, c.channel, c.started_at, c.duration_ms, c.direction,
-  coalesce(t.messages, '[]'), a.backfill_public_id, a.lane, a.webhooks, a.contacts
+  coalesce(t.messages, '[]'), a.backfill_public_id, a.lane, a.webhooks, a.contacts, a.tries,
+  c.prompt_tokens_est
 FROM analysis_analysis a
 JOIN conversations_conversation c ON c.id = a.conversation_id
 JOIN agents_agentversion v ON v.id = a.agent_version_id
@@ -198,4 +200,6 @@ def _job(row: Sequence[Any], config: LoadedConfig) -> Job:
         backfill_public_id=row[15],
         lane=row[16],
         side_effects=SideEffects(row[17], row[18]),
+        tries=row[19],
+        transcript_tokens=row[20],
     )

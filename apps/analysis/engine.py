@@ -43,6 +43,8 @@ GROUP_SIZE = 64
 GATHER_SECONDS = 0.02
 #: Threads for database work: one claims or extends while the other records.
 _THREADS = 2
+#: How long a request may still take whose answer nobody wants any more.
+ABANDON_SECONDS = 5.0
 #: So many failures of the provider in a row, over so many seconds, and the run is paused.
 DOWN_AFTER = 20
 DOWN_SECONDS = 10.0
@@ -257,6 +259,8 @@ class Engine:
                 outcome.pause = "provider_down"
             if outcome.pause and await self._paused(outcome):
                 continue
+            if outcome.can_wait and await self._was_put_off(outcome):
+                continue
             self._done.append(outcome)
             self._has_done.set()
 
@@ -295,20 +299,44 @@ class Engine:
         """Ask the source to pause the run; where it does, the job goes back and stays undone,
         and so do those of the run that are not sent yet: they would only be refused as well."""
         if not await self._in_thread(self.source.pause, outcome):
-            outcome.pause = ""
             return False
         await self._hand_back([outcome.job])
-        if outcome.usage.total:
-            # Its lease is gone by now: this records nothing but what it spent.
-            await self._in_thread(self._record, [outcome])
+        await self._charge(outcome)
         await self._withdraw_stopped()
         return True
 
+    async def _was_put_off(self, outcome: Outcome) -> bool:
+        """Ask the source to let the job wait for its provider; whether it does."""
+        if not await self._in_thread(self.source.put_off, outcome):
+            return False
+        self._held.pop(outcome.job.analysis_id, None)
+        await self._charge(outcome)
+        return True
+
+    async def _charge(self, outcome: Outcome) -> None:
+        """Record what a job spent that is no longer ours: its lease is gone, so nothing else."""
+        if outcome.usage.total:
+            await self._in_thread(self._record, [outcome])
+
     async def _watch(self) -> None:
-        """Hand back what was claimed but not sent of runs that somebody stopped."""
+        """Hand back what was claimed but not sent of runs that somebody stopped, and give up
+        requests that stay silent although nobody wants their answers any more."""
+        unwanted: dict[int, float] = {}
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             await self._withdraw_stopped()
+            sent = [job for pk, job in self._held.items() if pk in self._asking]
+            abandoned = await self._in_thread(self.source.abandoned, sent) if sent else []
+            now = time.monotonic()
+            unwanted = {j.analysis_id: unwanted.get(j.analysis_id, now) for j in abandoned}
+            silent = [j for j in abandoned if now - unwanted[j.analysis_id] >= ABANDON_SECONDS]
+            await self._abandon(silent)
+
+    async def _abandon(self, jobs: Sequence[Job]) -> None:
+        """Give up requests that were sent; their answers, should any come, are not recorded."""
+        given_up = [job for job in jobs if (asking := self._asking.get(job.analysis_id))
+                    and asking.cancel()]  # fmt: skip
+        await self._hand_back(given_up)
 
     async def _withdraw_stopped(self) -> None:
         claimed = list(self._unsent.values())

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apps.agents.models import AgentVersion, AnalysisConfig
 from apps.conversations.models import Conversation, Trigger
+from apps.core import display
 from apps.core.ids import public_id
 from apps.llm.errors import ErrorCode
 
@@ -33,6 +34,10 @@ __all__ = [
 def analysis_id() -> str:
     """A fresh public id of an analysis."""
     return public_id("an")
+
+
+MOST_TRIES = 24
+"""A first analysis fails at this attempt, some eight hours after the first one."""
 
 
 class State(models.TextChoices):
@@ -157,6 +162,14 @@ class Analysis(models.Model):
     attempts = models.PositiveIntegerField(
         default=0, help_text="How often a worker took it; above a limit it fails as internal."
     )
+    tries = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="How often its provider could not be asked; above a limit it fails.",
+    )
+    not_before = models.DateTimeField(
+        null=True, blank=True, help_text="It waits for its provider until then."
+    )
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -219,6 +232,18 @@ class Analysis(models.Model):
     def side_effects(self) -> SideEffects:
         """What it sets off besides its result."""
         return SideEffects(self.webhooks, self.contacts)
+
+    @property
+    def waits_for_provider(self) -> bool:
+        """Whether it met an outage or a limit and is tried again by itself."""
+        return self.state == State.PENDING and self.tries > 0
+
+    @property
+    def waiting_sentence(self) -> str:
+        """What it waits for and when it is tried again."""
+        left = ((self.not_before or timezone.now()) - timezone.now()).total_seconds()
+        when = f"in {display.timespan(left)}" if left >= 1 else "now"
+        return f"{self.sentence} Next attempt {when} (attempt {self.tries + 1} of {MOST_TRIES})."
 
     @property
     def seconds_waiting(self) -> int:

@@ -124,11 +124,13 @@ def title_of(conversation: Conversation, messages: Sequence[reading.Message] | N
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The analyses that the panel speaks of: the result, one at work, the last failure since."""
+    """The analyses that the panel shows: the result, one in progress, the last failure since,
+    and a first analysis that waits for its provider."""
 
     current: Analysis | None
     at_work: Analysis | None
     failed: Analysis | None
+    waiting: Analysis | None = None
 
 
 def analyses_of(conversation: Conversation) -> AnalysisQuerySet:
@@ -149,9 +151,10 @@ def standing_of(conversation: Conversation) -> Standing:
         )
     )
     current = next((a for a in found if a.is_current), None)
-    at_work = next((a for a in found if not a.is_final), None)
+    waiting = next((a for a in found if a.waits_for_provider), None)
+    at_work = next((a for a in found if not a.is_final and a is not waiting), None)
     failed = found[0] if found and found[0].state == State.FAILED else None
-    return Standing(current, at_work, failed)
+    return Standing(current, at_work, failed, waiting)
 
 
 def previous_of(analysis: Analysis) -> Analysis | None:

@@ -90,6 +90,8 @@ def _outcome(job: Job, prompt: prompts.Prompt, answer: StructuredAnswer) -> Outc
         messages_read=prompt.messages_read,
         truncated=prompt.truncated,
         pause=answer.pause or "",
+        transient=answer.transient,
+        retry_after=answer.retry_after,
     )
 
 

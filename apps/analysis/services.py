@@ -1,6 +1,8 @@
 """Asking for an analysis: a rerun that a person waits for, a first one, a restored one."""
 
 from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
@@ -10,8 +12,10 @@ from apps.conversations.models import Conversation, Reason, Status, Trigger
 from apps.core.errors import Conflict
 from apps.core.tasks import enqueue
 
+from .current import lock_conversations
 from .effects import UNLESS_ASKED, SideEffects
 from .models import Analysis, Lane, State
+from .recovery import give_way
 
 
 class UnableToRerun(Conflict):
@@ -109,6 +113,8 @@ def request_rerun(
         requested_by=by.label,
     )
     with transaction.atomic():
+        lock_conversations([conversation.pk])
+        give_way([conversation.pk])
         stored = _stored(analysis)
         audit.record(
             by=by,
@@ -133,6 +139,8 @@ def _stored(analysis: Analysis) -> Analysis:
 def lanes_with_work() -> list[str]:
     """Lanes in which something waits, or was left by a worker that is gone."""
     rows = Analysis.objects.filter(
-        state__in=[State.PENDING, State.RUNNING], lane__in=[Lane.INTERACTIVE, Lane.LIVE]
+        Q(not_before=None) | Q(not_before__lte=timezone.now()),
+        state__in=[State.PENDING, State.RUNNING],
+        lane__in=[Lane.INTERACTIVE, Lane.LIVE],
     )
     return list(rows.order_by().values_list("lane", flat=True).distinct())

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from . import claiming, recording
+from apps.conversations.models import Trigger
+
+from . import claiming, recording, recovery
 from .models import Lane
 from .work import Job, Outcome, Recorded
 
@@ -19,6 +21,14 @@ class AnalysisSource:
     def settle(self, recorded: Sequence[Recorded]) -> None:
         """Called inside the transaction that records: update the source's own rows."""
 
+    def put_off(self, outcome: Outcome) -> bool:
+        """A person waits for the answer: the fault is the answer."""
+        return False
+
+    def abandoned(self, jobs: Sequence[Job]) -> list[Job]:
+        """Every answer is wanted."""
+        return []
+
 
 class QueueSource(AnalysisSource):
     """The pending analyses of one lane, oldest first: reruns that a person waits for, or first
@@ -26,6 +36,7 @@ class QueueSource(AnalysisSource):
 
     def __init__(self, lane: Lane) -> None:
         self.lane: str = lane.value
+        self._waiting: set[int] = set()
 
     def claim(self, limit: int) -> list[Job]:
         """Take up to ``limit`` analyses that wait or whose worker is gone."""
@@ -33,6 +44,22 @@ class QueueSource(AnalysisSource):
 
     def hand_back(self, jobs: Sequence[Job]) -> None:
         claiming.release(jobs)
+
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Record; a model that answers one that waited for it is there for the others too."""
+        super().record(outcomes)
+        answered = {o.job.config_id for o in outcomes if not o.error_code}
+        self._waiting.update(o.job.config_id for o in outcomes if o.job.tries)
+        if back := answered & self._waiting:
+            self._waiting -= back
+            recovery.release(back)
+
+    def put_off(self, outcome: Outcome) -> bool:
+        """First analyses wait for their provider; for a rerun a person waits."""
+        if outcome.job.trigger != Trigger.INITIAL or not recovery.put_off(outcome):
+            return False
+        self._waiting.add(outcome.job.config_id)
+        return True
 
     def stopped(self, jobs: Sequence[Job]) -> list[Job]:
         """Nobody stops a queue."""

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import conversation, history, rerun, trials, trying
+from .views import conversation, history, rerun, retries, trials, trying
 
 app_name = "analysis"
 
@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "conversations/<slug:conv_id>/messages/<int:index>/", conversation.message, name="message"
     ),
     path("conversations/<slug:conv_id>/rerun/", rerun.rerun, name="rerun"),
+    path("conversations/<slug:conv_id>/retry/", retries.retry_first, name="retry_first"),
     path("conversations/<slug:conv_id>/changes/", rerun.changes, name="changes"),
     path(
         "conversations/<slug:conv_id>/analyses/<slug:an_id>/progress/",

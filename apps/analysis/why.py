@@ -58,6 +58,10 @@ def why_none(conversation: Conversation, failed: Analysis | None = None) -> Why:
     """
     kind = "call" if conversation.channel == "voice" else "chat"
     reason = conversation.analysis_reason
+    if failed is not None and failed.waits_for_provider:
+        sentence = f"{kind.capitalize()} not analyzed yet: {failed.waiting_sentence}"
+        agent = conversation.agent
+        return Why(Reason.WAITING_FOR_PROVIDER, sentence, "rerun", agent, shared=True)
     if conversation.analysis_state in {AnalysisState.PENDING, AnalysisState.RUNNING}:
         return Why(conversation.analysis_state, f"This {kind} is being analysed.")
     if conversation.analysis_state == AnalysisState.FAILED or reason in ErrorCode.values:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from apps.agents.documents import ConfigDocument
+from apps.llm.errors import PauseReason
 from apps.llm.specs import ModelSpec, TokenUsage
 
 from .effects import SideEffects
@@ -38,6 +39,8 @@ class Job:
     backfill_public_id: str = ""
     backfill_id: int | None = None
     item_id: int | None = None
+    tries: int = 0
+    transcript_tokens: int | None = None
 
 
 @dataclass(slots=True)
@@ -45,8 +48,9 @@ class Outcome:
     """How a job ended. ``error_code`` is empty for a success.
 
     ``requests`` counts what was really sent: it is paid for, also where the result is lost.
-    ``pause`` (auth, quota, provider_down) asks the source to stop the run; the job itself is
-    handed back and nothing is recorded but the ledger.
+    ``pause`` (auth, quota, provider_down, rate_limited) asks the source to stop the run; the job
+    itself is handed back and nothing is recorded but the ledger. ``transient``: the same request
+    may fare better later. ``retry_after``: in so many seconds, as the provider says.
     """
 
     job: Job
@@ -65,6 +69,15 @@ class Outcome:
     truncated: bool = False
     started_at: datetime | None = None
     pause: str = ""
+    transient: bool = False
+    retry_after: float | None = None
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether waiting may help, without a person: anything but a refused key."""
+        return bool(self.error_code) and (
+            self.transient or self.pause not in {"", PauseReason.AUTH.value}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +129,13 @@ class WorkSource(Protocol):
 
     def pause(self, outcome: Outcome) -> bool:
         """Stop giving out work like this outcome's; False where the lane cannot pause."""
+
+    def put_off(self, outcome: Outcome) -> bool:
+        """Let the job of an outcome that can wait be tried again later, by whoever claims it
+        then; False where the outcome is to be recorded."""
+
+    def abandoned(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of the jobs in flight whose answers nobody wants any more."""
 
     def finished(self) -> None:
         """Close what has nothing left to do, in a transaction of its own."""

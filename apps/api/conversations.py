@@ -10,6 +10,7 @@ from apps.agents.models import AgentVersion
 from apps.analysis.effects import read_side_effects
 from apps.analysis.models import Analysis, AnalysisQuerySet
 from apps.analysis.presenting import analysis_json
+from apps.analysis.recovery import retry_first
 from apps.analysis.services import request_rerun
 from apps.analysis.why import why_none
 from apps.conversations import filters
@@ -218,6 +219,21 @@ def rerun(request: HttpRequest, conversation_id: str) -> HttpResponse:
         side_effects=read_side_effects(body.get("side_effects")),
     )
     return JsonResponse(analysis_json(analysis), status=202)
+
+
+@router.post(
+    "/analysis/retry_failed",
+    **operation(
+        "retryFirstAnalyses",
+        "Retry failed first analyses",
+        answers={202: Answer(shapes.Retried, "How many were queued again.")},
+    ),
+)
+@write(Role.OPERATOR)
+def retry_failed(request: HttpRequest) -> HttpResponse:
+    """Those that failed because the provider was down, limited, out of quota or refused the key,
+    and those that still wait for it. By the same versions and prices as any first analysis."""
+    return JsonResponse({"queued": retry_first(by=actor_of(request))}, status=202)
 
 
 class UnknownVersion(UserError):

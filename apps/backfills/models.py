@@ -42,6 +42,7 @@ class PauseReason(models.TextChoices):
     AUTH = "auth", "The provider refuses the key"
     QUOTA = "quota", "The provider account has no quota left"
     PROVIDER_DOWN = "provider_down", "The provider does not answer"
+    RATE_LIMITED = "rate_limited", "The provider limits the rate of requests"
 
 
 class ItemState(models.TextChoices):
@@ -74,6 +75,17 @@ class Backfill(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     reason = models.CharField(max_length=20, blank=True)
     reason_detail = models.TextField(blank=True)
+    resume_at = models.DateTimeField(
+        null=True, blank=True, help_text="Paused for its provider, which is asked again then."
+    )
+    probes = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="How often it was asked since the run last got on."
+    )
+    resumed_at = models.DateTimeField(null=True, blank=True)
+    retried = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Failed items that were last queued again."
+    )
+    retried_at = models.DateTimeField(null=True, blank=True)
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, blank=True)
@@ -132,7 +144,9 @@ class BackfillItem(models.Model):
     )
     state = models.CharField(max_length=10, choices=ItemState.choices, default=ItemState.PENDING)
     not_before = models.DateTimeField(
-        null=True, blank=True, help_text="Left alone until then: another analysis is at work."
+        null=True,
+        blank=True,
+        help_text="Left alone until then: another analysis is at work, or its provider failed.",
     )
     analysis = models.ForeignKey(
         Analysis,
@@ -155,6 +169,11 @@ class BackfillItem(models.Model):
     )
     changed = models.BooleanField(
         null=True, blank=True, help_text="Whether any value differs from the previous analysis."
+    )
+    tries = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="How often its provider could not be asked while it answered others.",
     )
     error_code = models.CharField(max_length=30, blank=True, choices=ErrorCode.choices)
     error_message = models.TextField(blank=True)

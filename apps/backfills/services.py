@@ -125,7 +125,8 @@ def pause(*, run: Backfill, by: Actor) -> None:
 def resume(*, run: Backfill, by: Actor) -> None:
     """Go on with a paused run; one that was paused before it began is queued again."""
     to = State.RUNNING if run.started_at else State.QUEUED
-    _move(run, by, "resumed", to=to, allowed=(State.PAUSED,))
+    _move(run, by, "resumed", to=to, allowed=(State.PAUSED,), resumed_at=timezone.now())
+    run.items.filter(state="pending").update(not_before=None)
     enqueue("backfills.run_engine")
 
 
@@ -149,13 +150,18 @@ def retry_failed(*, run: Backfill, by: Actor) -> int:
                 finished_at=None,
                 not_before=None,
                 changed=None,
+                tries=0,
             )
         )
         if not count:
             raise UnableToChange("Nothing in this backfill has failed.")
+        locked.retried, locked.retried_at = count, timezone.now()
         if locked.state in {State.COMPLETED, State.FAILED}:
             locked.state, locked.finished_at, locked.reason = State.RUNNING, None, ""
-            locked.save(update_fields=["state", "finished_at", "reason"])
+            locked.resumed_at = locked.retried_at
+        locked.save(
+            update_fields=["state", "finished_at", "reason", "retried", "retried_at", "resumed_at"]
+        )
         audit.record(by=by, verb="backfill.retried", target=run.public_id, detail={"items": count})
         _kick()
     run.refresh_from_db()
@@ -170,11 +176,12 @@ def _move(
     to: State,
     allowed: Sequence[State],
     reason: str = "",
+    **changes: Any,
 ) -> None:
     """Compare and set: of two people who click at once, one moves it and one is told."""
     with transaction.atomic():
         moved = Backfill.objects.filter(pk=run.pk, state__in=allowed).update(
-            state=to, reason=reason, reason_detail=""
+            state=to, reason=reason, reason_detail="", resume_at=None, **changes
         )
         run.refresh_from_db()
         if not moved:

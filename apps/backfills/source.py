@@ -12,11 +12,13 @@ from django.utils import timezone
 from apps.analysis import claiming
 from apps.analysis.effects import read_side_effects
 from apps.analysis.models import Lane, analysis_id
+from apps.analysis.recovery import give_way
 from apps.analysis.sources import AnalysisSource
 from apps.analysis.work import Job, Outcome, Recorded
 
+from . import recovery
 from .closing import close_finished, give_back
-from .models import Backfill, BackfillItem, ItemState, State
+from .models import Backfill, BackfillItem, ItemState, PauseReason, State
 
 #: How long an item is left alone while another analysis of its conversation is at work.
 RETRY_SECONDS = 5
@@ -59,6 +61,7 @@ class BackfillSource(AnalysisSource):
             fresh = [p for p in picked if not p.done]
             _finish_without_request([p.item_id for p in picked if p.done])
             token = uuid4()
+            give_way([p.conversation_id for p in fresh])
             made = _insert_analyses(run, fresh, token)
             _attach(made, [p for p in fresh if p.conversation_id not in made])
         return list(made.values())
@@ -100,12 +103,26 @@ class BackfillSource(AnalysisSource):
         job = outcome.job
         if job.backfill_id is None:
             return False
-        Backfill.objects.filter(pk=job.backfill_id, state__in=[State.QUEUED, State.RUNNING]).update(
-            state=State.PAUSED,
-            reason=outcome.pause,
-            reason_detail=outcome.error_message[:1000],
-        )
+        # What cannot wait any longer fails by itself: its provider answers others.
+        is_down = outcome.transient and outcome.pause == PauseReason.PROVIDER_DOWN
+        if is_down and not recovery.put_off(outcome):
+            return False
+        recovery.pause_run(job.backfill_id, outcome)
         return True
+
+    def put_off(self, outcome: Outcome) -> bool:
+        """Let the item wait a little: an outage is no fault of its own."""
+        if not outcome.transient or not recovery.put_off(outcome):
+            return False
+        self.hand_back([outcome.job])
+        return True
+
+    def abandoned(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs of runs that were cancelled."""
+        runs = {job.backfill_id for job in jobs if job.backfill_id is not None}
+        cancelled = Backfill.objects.filter(pk__in=runs, state=State.CANCELLING)
+        ids = set(cancelled.values_list("pk", flat=True)) if runs else set()
+        return [job for job in jobs if job.backfill_id in ids]
 
     def finished(self) -> None:
         """Close every run that has nothing left to do."""

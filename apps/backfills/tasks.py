@@ -1,10 +1,12 @@
 """Kicks for the backfill lane; the rows know the work."""
 
 from celery import shared_task
+from django.utils import timezone
 
 from apps.analysis.host import host
 from apps.core.tasks import send
 
+from . import recovery
 from .closing import close_finished
 from .models import Backfill
 from .source import BackfillSource
@@ -22,3 +24,11 @@ def sweep() -> None:
     close_finished()
     if Backfill.objects.claimable().exists():
         send("backfills.run_engine", queue=None, kwargs={})
+    if recovery.due(timezone.now()):
+        send("backfills.probe", queue=None, kwargs={})
+
+
+@shared_task(name="backfills.probe")
+def probe() -> None:
+    """Ask the providers that runs wait for, and go on with those that answer."""
+    recovery.probe_due()

@@ -62,6 +62,7 @@ class Reason(models.TextChoices):
     SAMPLED_OUT = "sampled_out", "the agent's sampling left it out"
     TOO_SHORT = "too_short", "it is shorter than the agent's minimum"
     WAITING_FOR_PLATFORM = "waiting_for_platform", "the platform's own analysis is awaited"
+    WAITING_FOR_PROVIDER = "waiting_for_provider", "the model's provider is being waited for"
     UNCONFIGURED = "unconfigured", "its agent has not been set up"
     BUDGET = "budget", "a spending cap was reached"
 

@@ -171,13 +171,14 @@ def test_the_schema_takes_its_part_of_the_context(fake_llm: FakeLLM) -> None:
 
 
 class Faulty(QueueSource):
-    """Breaks at the second claim, as a fault in our own code would."""
+    """Breaks once a request is under way, as a fault in our own code would."""
 
-    claims = 0
+    def __init__(self, lane: Lane, fake: FakeLLM) -> None:
+        super().__init__(lane)
+        self.fake = fake
 
     def claim(self, limit: int) -> list[Job]:
-        self.claims += 1
-        if self.claims == 2:
+        if self.fake.total:
             raise RuntimeError("broken")
         return super().claim(limit)
 
@@ -187,7 +188,7 @@ def test_a_fault_of_a_claim_loses_no_answer_in_flight(fake_llm: FakeLLM) -> None
     request_rerun(conversation=conversation, by=BY)
     fake_llm.set(latency=1.0)
     with pytest.raises(RuntimeError, match="broken"):
-        run_source(Faulty(Lane.INTERACTIVE))
+        run_source(Faulty(Lane.INTERACTIVE, fake_llm), idle=30.0)
     assert Analysis.objects.get().state == State.SUCCEEDED
     assert fake_llm.total == 1
 

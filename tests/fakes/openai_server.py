@@ -20,6 +20,8 @@ tokens for a beginning that it has seen before.
 ``refuse``       what it does not know: json_schema, bounds, tools, json_object, cap, cache_key
 ``record``       how many of the last bodies and arrival times to keep (50)
 ``key``          the only API key it takes
+``per_second``   requests that it takes per second, by a bucket of one second; 429 for the others
+``down_for``     seconds from now on in which everything is answered 503
 ``tokenizer``    "o200k" counts tokens as OpenAI's models do, the schema included; unset estimates
 
 A transcript can carry its own fate: ``[[fake:refusal]]``, ``[[fake:late:3]]``, or, for the first
@@ -68,6 +70,23 @@ SETTINGS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+class Bucket:
+    """A limit of requests per second."""
+
+    def __init__(self, per_second: float) -> None:
+        self.per_second = self.tokens = per_second
+        self.at = time.monotonic()
+
+    def takes(self) -> bool:
+        now = time.monotonic()
+        refilled = self.tokens + (now - self.at) * self.per_second
+        self.tokens, self.at = min(max(self.per_second, 1.0), refilled), now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
 class State:
     """How the server behaves and what it has seen."""
 
@@ -88,6 +107,8 @@ class State:
         self.refuse: set[str] = set()
         self.key: str | None = None
         self.tokenizer: str | None = None
+        self.bucket: Bucket | None = None
+        self.down_until = 0.0
         self.random = random.Random(0)
         self.bodies: deque[dict[str, Any]] = deque(maxlen=50)
         self.headers: deque[dict[str, str]] = deque(maxlen=50)
@@ -107,6 +128,10 @@ class State:
             if name == "record":
                 self.bodies = deque(self.bodies, maxlen=value)
                 self.headers = deque(self.headers, maxlen=value)
+            elif name == "per_second":
+                self.bucket = Bucket(value) if value else None
+            elif name == "down_for":
+                self.down_until = time.monotonic() + value
             elif name == "seed":
                 self.random = random.Random(value)
             elif name in SETTINGS:
@@ -116,6 +141,16 @@ class State:
         for kind in [*self.script, self.always, *self.probability, *self.models.values()]:
             if kind.partition(":")[0] not in behaviours.ALL:
                 raise ValueError(f"there is no behaviour named {kind}")
+
+    def unable(self) -> str | None:
+        """What the server meets everybody with at this moment: an outage, a limit."""
+        if time.monotonic() < self.down_until:
+            return "503"
+        if self.bucket is not None and not self.bucket.takes():
+            return "429"
+        if self.quota_after is not None and self.total > self.quota_after:
+            return "quota"
+        return None
 
     def stats(self) -> dict[str, Any]:
         return {
@@ -229,8 +264,8 @@ class Server:
     def fate(self, body: dict[str, Any], asked: str) -> str:
         """Which behaviour this request meets: the marker, the script, the model, chance."""
         state = self.state
-        if state.quota_after is not None and state.total > state.quota_after:
-            return "quota"
+        if (unable := state.unable()) is not None:
+            return unable
         if "[[fake:" in asked and (marker := _FATE.search(asked)):
             kind, argument, once = marker.groups()
             if not once or asked not in state.fated:

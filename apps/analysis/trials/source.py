@@ -115,6 +115,14 @@ class TrialSource:
         """A person waits for the answer: it is the reason, as a failure."""
         return False
 
+    def put_off(self, outcome: Outcome) -> bool:
+        """A person waits for the answer: the fault is the answer."""
+        return False
+
+    def abandoned(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of trials that were cancelled."""
+        return self.stopped(jobs)
+
     def finished(self) -> None:
         """A trial is over when its items are."""
 

@@ -7,11 +7,15 @@ from django.http import Http404, HttpRequest, QueryDict
 from apps.analysis import pages
 from apps.analysis.models import Analysis
 from apps.analysis.presenting import analysis_json, changes_between, result_of
+from apps.analysis.recovery import WAITED_FOR, failed_for
 from apps.analysis.why import why_none
 from apps.conversations.models import Attributes, Conversation
 
 #: Longest list query that is carried along; a longer one is dropped, not cut.
 ORIGIN_MAX = 4000
+
+#: Failed first analyses are counted up to here for the label of a button.
+RETRY_COUNTED = 1_000
 
 
 def conversation_or_404(conv_id: str) -> Conversation:
@@ -70,10 +74,19 @@ def analysis_tab(request: HttpRequest, conversation: Conversation) -> dict[str, 
         "standing": standing,
         "result": result_of(current) if current else None,
         "by_whom": pages.by_whom(current) if current else "",
-        "why": None if current else why_none(conversation, standing.failed),
+        "why": None if current else why_none(conversation, standing.waiting or standing.failed),
         "proposal": proposal,
+        "retry_count": _retry_count(conversation),
         "run": run_context(request, conversation),
     }
+
+
+def _retry_count(conversation: Conversation) -> str:
+    """How many first analyses one click retries, this one among them; empty where it is none."""
+    if conversation.analysis_state != "failed" or conversation.analysis_reason not in WAITED_FOR:
+        return ""
+    count = failed_for()[: RETRY_COUNTED + 1].count()
+    return f"{count:,}" if count <= RETRY_COUNTED else f"{RETRY_COUNTED:,}+"
 
 
 def run_context(request: HttpRequest, conversation: Conversation) -> dict[str, Any] | None:

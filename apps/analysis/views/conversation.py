@@ -84,7 +84,8 @@ def progress(request: HttpRequest, conv_id: str, an_id: str) -> HttpResponse:
     if not wants_fragment(request):
         return HttpResponseRedirect(links.to("conversation", run=run.public_id))
     if not run.is_final:
-        return render(request, "analysis/_run.html", {"run": run, "links": links})
+        template = "analysis/_waiting.html" if run.waits_for_provider else "analysis/_run.html"
+        return render(request, template, {"run": run, "links": links})
     context = {**panel_context(request, found), "run": ended_run(run)}
     response = render(request, "analysis/_panel.html", context)
     return stop_polling(reswap(retarget(response, "#panel"), "outerHTML"))

@@ -116,6 +116,12 @@ class ConversationRow(Shape):
     """The current result's values, by the name of their fields."""
 
 
+class Retried(Shape):
+    """What a retry of failed first analyses began."""
+
+    queued: Count
+
+
 class Conversation(ConversationRow):
     """A conversation with everything that is known of it."""
 

@@ -1,0 +1,51 @@
+"""Asking a provider whether it is back, with the smallest question there is."""
+
+import asyncio
+from dataclasses import dataclass
+
+from apps.llm.client import LlmClient, StructuredAnswer, StructuredRequest
+from apps.llm.faults import RetryPolicy
+from apps.llm.limits import Lane
+from apps.llm.replies import Message
+from apps.llm.schema import compile_strict
+from apps.llm.specs import ModelSpec
+
+PROBE_SECONDS = 30.0
+_SCHEMA: dict[str, object] = {"type": "object", "properties": {"ok": {"type": "boolean"}}}
+_QUESTION = Message(role="user", content='Answer with {"ok": true}.')
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What came of a question: whether the provider takes requests, else why not."""
+
+    spec: ModelSpec
+    answer: StructuredAnswer
+
+    @property
+    def is_back(self) -> bool:
+        """Whether it answered at all: what it answered to so small a question matters little."""
+        return self.answer.pause is None and not self.answer.transient
+
+
+def probe(spec: ModelSpec) -> Probe:
+    """Ask the model's provider once, without patience; from a thread without an event loop."""
+    return Probe(spec, asyncio.run(_ask(spec)))
+
+
+async def _ask(spec: ModelSpec) -> StructuredAnswer:
+    client = LlmClient(retry=RetryPolicy(attempts=1, limit_patience=0.0))
+    try:
+        return await client.complete(
+            StructuredRequest(
+                model=spec,
+                messages=(_QUESTION,),
+                schema=compile_strict(_SCHEMA),
+                original_schema=_SCHEMA,
+                max_output_tokens=min(64, spec.max_output_tokens),
+                timeout=PROBE_SECONDS,
+                lane=Lane.INTERACTIVE,
+            )
+        )
+    finally:
+        await client.aclose()
