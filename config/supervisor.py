@@ -1,9 +1,9 @@
 """Runs the programs of one installation: starts them, shows what they say, restarts what crashes.
 
 Small, and our own, because no supervisor that installs from a wheel does all of it: start in
-order and wait for each to answer, restart with a growing pause, give up with the reason, stop in
-reverse order with a grace time for each, and leave nothing behind even when it is killed itself
-(config/embedded/leash.py while the kernel helps, the file of leftovers where it does not).
+order and wait for each to answer, restart with a growing pause, stop in reverse order with a grace
+time for each, and leave nothing behind even when it is killed itself (config/embedded/leash.py
+while the kernel helps, the file of leftovers where it does not).
 """
 
 import contextlib
@@ -23,9 +23,9 @@ import psutil
 
 from config.embedded.program import Program
 
-CRASHES_ALLOWED = 5
-WITHIN_SECONDS = 60.0
-_PAUSES = (0.2, 1.0, 2.0, 4.0)
+STEADY_SECONDS = 60.0
+"""A program that ran for this long has recovered: its next crash is a first one again."""
+_PAUSES = (0.2, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 _POLL_SECONDS = 0.05
 _BIG_LOG = 10 * 1024 * 1024
 _PROBE_EVERY = 5.0
@@ -88,7 +88,8 @@ class Child:
 
     program: Program
     process: "subprocess.Popen[bytes]"
-    crashes: deque[float] = field(default_factory=lambda: deque(maxlen=CRASHES_ALLOWED))
+    started_at: float = field(default_factory=time.monotonic)
+    crashes: int = 0
     last_words: deque[str] = field(default_factory=lambda: deque(maxlen=20))
     restart_at: float | None = None
     probe_at: float = 0.0
@@ -148,7 +149,7 @@ class Supervisor:
             time.sleep(_POLL_SECONDS)
 
     def watch(self) -> None:
-        """Restart what crashes, for ever. Raises Crashed when one does so too often."""
+        """Restart what crashes, indefinitely."""
         while True:
             self.look_after_all()
             time.sleep(_POLL_SECONDS * 2)
@@ -218,21 +219,19 @@ class Supervisor:
             self.say(child.program.name, line)
 
     def _note_crash(self, child: Child, now: float) -> None:
-        child.crashes.append(now)
-        recent = [at for at in child.crashes if now - at < WITHIN_SECONDS]
+        # One that doesn't stay up takes no other down with it: it is started ever more rarely.
+        child.crashes = child.crashes + 1 if now - child.started_at < STEADY_SECONDS else 1
         reason = self._reason(child)
         name = child.program.name
-        if len(recent) >= CRASHES_ALLOWED:
-            raise Crashed(f"{name} crashed {len(recent)} times within a minute: {reason}")
-        pause = _PAUSES[min(len(recent), len(_PAUSES)) - 1]
+        pause = _PAUSES[min(child.crashes, len(_PAUSES)) - 1]
         _kill_group(child.process.pid)  # whatever it had started itself
         child.restart_at = now + pause
         self.say(name, f"ended ({reason}); starting it again in {pause:g} s")
 
     def _restart(self, child: Child) -> None:
         with self._signals.held():
-            child.restart_at = None
-            child.silent_since = None
+            child.restart_at = child.silent_since = None
+            child.started_at = time.monotonic()
             child.process = self._spawn(child.program)
             self._attend(child)
             self._record()

@@ -95,31 +95,52 @@ def build(
     context_tokens: int,
     output_tokens: int,
     schema_tokens: int = 0,
+    transcript_tokens: int | None = None,
 ) -> Prompt:
     """Return the prompt about one conversation.
 
     ``word`` is the fence's, new for each request (``fence.fence_word``).
     ``context_tokens`` is the model's whole context, of which ``output_tokens`` are kept for the
-    answer and ``schema_tokens`` for the schema, which is sent beside the prompt. Raises
-    TranscriptTooLong where the transcript does not fit and may not be cut.
+    answer and ``schema_tokens`` for the schema, which is sent beside the prompt.
+    ``transcript_tokens`` is the stored estimate of the transcript, by which previews count.
+    Raises TranscriptTooLong where the transcript does not fit and may not be cut.
     """
     system, fixed = constant_part(config)
     fixed += schema_tokens
     head = _head(facts)
     lines = [message_line(m) for m in messages]
-    room = int(context_tokens * (1 - CONTEXT_MARGIN)) - output_tokens - fixed - 2 * FRAME_TOKENS
+    room = transcript_room(
+        config,
+        context_tokens=context_tokens,
+        output_tokens=output_tokens,
+        schema_tokens=schema_tokens,
+    )
     body = "\n".join(lines)
     tokens = estimate_tokens(body)
     truncated = False
     read = len(lines)
-    if tokens > room:
-        if config.long_transcript == "refuse" or room < LEAST_ROOM:
-            raise TranscriptTooLong(tokens, max(room, 0))
+    limit, size = longest_transcript(config, room), transcript_tokens or tokens
+    if limit is not None and size > limit:
+        raise TranscriptTooLong(size, max(room, 0))
+    if limit is None and tokens > room:
         excerpt = beginning_and_end(lines, room)
         body, read = excerpt.text, excerpt.messages
         tokens, truncated = estimate_tokens(body), True
     user = f"{head}\n<transcript {word}>\n{body}\n</transcript {word}>"
     return Prompt(system, user, read, truncated, fixed + tokens + FRAME_TOKENS)
+
+
+def transcript_room(
+    config: ConfigDocument, *, context_tokens: int, output_tokens: int, schema_tokens: int
+) -> int:
+    """Return the tokens that are left for a transcript in a model's context; may be negative."""
+    fixed = constant_part(config)[1] + schema_tokens
+    return int(context_tokens * (1 - CONTEXT_MARGIN)) - output_tokens - fixed - 2 * FRAME_TOKENS
+
+
+def longest_transcript(config: ConfigDocument, room: int) -> int | None:
+    """Return the tokens above which a transcript is refused; None where it is cut instead."""
+    return room if config.long_transcript == "refuse" or room < LEAST_ROOM else None
 
 
 @lru_cache(maxsize=512)

@@ -53,6 +53,7 @@ async def _ask(job: Job, client: LlmClient, on_send: Callable[[], None] | None) 
         context_tokens=job.spec.context_tokens,
         output_tokens=cap,
         schema_tokens=shape.tokens,
+        transcript_tokens=job.transcript_tokens,
     )
     answer = await client.complete(
         StructuredRequest(
@@ -93,6 +94,17 @@ def _outcome(job: Job, prompt: prompts.Prompt, answer: StructuredAnswer) -> Outc
         transient=answer.transient,
         retry_after=answer.retry_after,
     )
+
+
+def longest_transcript(sha256: str, config: ConfigDocument, spec: ModelSpec) -> int | None:
+    """Return the tokens above which this config refuses a transcript; None where it cuts it."""
+    room = prompts.transcript_room(
+        config,
+        context_tokens=spec.context_tokens,
+        output_tokens=output_cap(config, spec),
+        schema_tokens=compiled(sha256, config).tokens,
+    )
+    return prompts.longest_transcript(config, room)
 
 
 def output_cap(config: ConfigDocument, spec: ModelSpec) -> int:

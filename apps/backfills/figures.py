@@ -13,18 +13,19 @@ from apps.core.display import money
 from . import agreement
 from .models import Backfill, State
 from .options import read_options
-from .preview import Preview, RouteGroup
+from .preview import TOO_LONG, Preview, RouteGroup
 from .services import why_nothing
 from .words import noun, pace
 
 #: Lines of drafts that are shown before the rest is folded.
 SHOWN_DRAFTS = 4
 _FEW = 20
-_WHY_NOT = {
+_WHY_NOT: dict[str, str] = {
     Reason.NOT_ENDED: "not ended yet",
     Reason.NOT_CONNECTED: "never connected",
     Reason.NO_SPEECH: "in which nobody spoke",
     Reason.EMPTY: "with an empty transcript",
+    TOO_LONG: "too long for the model",
 }
 
 
@@ -71,6 +72,17 @@ class Figures:
     def everything(self) -> bool:
         """Whether no filter stands in the way: all conversations of the channel are meant."""
         return not self.preview.filters
+
+    @property
+    def too_long(self) -> list[tuple[str, str, int]]:
+        """Agents whose model cannot read some transcripts: name, settings page, how many."""
+        found: dict[tuple[str, str], int] = {}
+        for group in self.preview.groups:
+            if group.too_long:
+                agent = group.plan.version.agent
+                key = agent.name, reverse("agents:post_analysis", args=[agent.public_id])
+                found[key] = found.get(key, 0) + group.too_long
+        return [(name, href, count) for (name, href), count in found.items()]
 
     @property
     def reasons_total(self) -> int:
@@ -122,7 +134,7 @@ def figures_of(preview: Preview) -> Figures:
         token=agreement.token_for(preview),
         drafts=_draft_lines([group for group in preview.groups if group.to_analyze]),
         reasons=tuple(
-            (count, _WHY_NOT[Reason(reason)])
+            (count, _WHY_NOT[reason])
             for reason, count in sorted(preview.not_analyzable.items(), key=lambda item: -item[1])
         ),
         asked_already=_asked_already(preview),

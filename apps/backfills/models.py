@@ -45,6 +45,10 @@ class PauseReason(models.TextChoices):
     RATE_LIMITED = "rate_limited", "The provider limits the rate of requests"
 
 
+BY_ITSELF = frozenset({PauseReason.PROVIDER_DOWN, PauseReason.RATE_LIMITED})
+"""Pauses that end without a person."""
+
+
 class ItemState(models.TextChoices):
     PENDING = "pending", "Waiting"
     RUNNING = "running", "Running"

@@ -13,7 +13,8 @@ from apps.llm.errors import ErrorCode
 
 from .models import Backfill, BackfillItem, ItemState
 from .progress import Progress, failures_of
-from .words import Asked, asked_filters
+from .remedies import remedy
+from .words import Asked, asked_filters, state_label
 
 PER_PAGE = 50
 
@@ -39,6 +40,11 @@ class Line:
     asked: Sequence[Asked] = ()
 
     @property
+    def state(self) -> tuple[str, str]:
+        """Kind and label of the run's state; one with failures does not look like a success."""
+        return state_label(self.run, self.failed)
+
+    @property
     def finished(self) -> int:
         return self.done + self.failed + self.skipped
 
@@ -60,6 +66,11 @@ class FailureGroup:
     count: int
     label: str
     example: BackfillItem
+
+    @property
+    def remedy(self) -> str:
+        """What helps where a retry would only repeat the failure."""
+        return remedy(self.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,13 @@ def failure_groups(run: Backfill) -> list[FailureGroup]:
         for code, count in failures_of(run).items()
         if code in examples
     ]
+
+
+def failed_again(run: Backfill) -> int:
+    """Return how many of the items that were last retried failed once more."""
+    if run.retried_at is None or run.is_active:
+        return 0
+    return run.items.failed().filter(finished_at__gte=run.retried_at).count()
 
 
 def item_page(run: Backfill, params: QueryDict) -> ItemPage:

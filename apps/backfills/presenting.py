@@ -52,6 +52,8 @@ def _backfill_json(run: Backfill, progress: Progress, failures: dict[str, int]) 
         "state": run.state,
         "reason": run.reason,
         "reason_detail": run.reason_detail,
+        "next_attempt_at": run.resume_at,
+        "attempts": run.probes,
         "filters": run.filters,
         "options": run.options,
         "counts": progress.counts(),

@@ -10,16 +10,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Max, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from apps.agents.plans import Plan, plans_for_routes
 from apps.analysis.estimates import Estimate, estimate
+from apps.llm.errors import ErrorCode
 
 from .options import Options
 from .pace import expected_seconds
-from .selection import ANALYZABLE, Chosen, candidates, choose
+from .selection import ANALYZABLE, Chosen, candidates, choose, longest_by_route, too_long
+
+#: Why an engine would refuse a transcript without asking a model.
+TOO_LONG = str(ErrorCode.TRANSCRIPT_TOO_LONG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class RouteGroup:
     """The sessions of one route: who is on it, what reads them and how many there are.
 
     ``already`` of them have a result of exactly this config; ``tokens`` are those of the
-    transcripts that are analysed.
+    transcripts that are analysed; ``too_long`` do not fit into the model's context.
     """
 
     route: str
@@ -35,6 +39,7 @@ class RouteGroup:
     to_analyze: int = 0
     already: int = 0
     tokens: int = 0
+    too_long: int = 0
 
     @property
     def label(self) -> str:
@@ -88,13 +93,17 @@ def make_preview(
     found = candidates(channel, params, as_of)
     rows: list[dict[str, Any]] = list(
         found.values("route", "why", "present").annotate(
-            sessions=Count("pk"), tokens=Coalesce(Sum("prompt_tokens_est"), 0)
+            sessions=Count("pk"),
+            tokens=Coalesce(Sum("prompt_tokens_est"), 0),
+            longest=Max("prompt_tokens_est"),
         )
     )
     plans = plans_for_routes({row["route"] for row in rows})
+    longest = longest_by_route(plans)
+    rows = _without_too_long(rows, found, longest)
     groups, skipped, left_out = _sort_out(rows, plans, options)
     # Only routes that were counted: what ends a moment later by another one has no frozen plan.
-    chosen = choose(found, {group.route: group.plan for group in groups}, options)
+    chosen = choose(found, {group.route: group.plan for group in groups}, options, longest)
     if options.sampled:
         groups = _sampled(groups, chosen)
     total = sum((group.estimate for group in groups), Estimate())
@@ -110,9 +119,32 @@ def make_preview(
         groups=sorted(groups, key=lambda group: (-group.to_analyze, group.route)),
         to_analyze=total.sessions,
         estimate=total,
-        seconds=expected_seconds(total.sessions, [g.plan.config.model for g in groups]),
+        seconds=expected_seconds([(g.plan.config.model, g.estimate) for g in groups]),
         chosen=chosen,
     )
+
+
+def _without_too_long(
+    rows: list[dict[str, Any]], found: QuerySet[Any], longest: Mapping[str, int | None]
+) -> list[dict[str, Any]]:
+    """Split off what an engine would refuse as too long; one more query where there is any."""
+    met = {
+        row["route"]: limit
+        for row in rows
+        if row["why"] == ANALYZABLE
+        and (limit := longest.get(row["route"])) is not None
+        and row["longest"] > limit
+    }
+    refused = {(row["route"], row["present"]): row for row in too_long(found, met)}
+    split = []
+    for row in rows:
+        over = refused.get((row["route"], row["present"])) if row["why"] == ANALYZABLE else None
+        if over is None:
+            split.append(row)
+            continue
+        left = {name: row[name] - over[name] for name in ("sessions", "tokens")}
+        split += [{**row, **left}, {**row, **over, "why": TOO_LONG}]
+    return split
 
 
 def _sort_out(
@@ -124,19 +156,28 @@ def _sort_out(
     left_out: Counter[str] = Counter()
     for row in rows:
         plan = plans[row["route"]]
-        if row["why"] != ANALYZABLE:
+        if row["why"] not in {ANALYZABLE, TOO_LONG}:
             skipped[row["why"]] += row["sessions"]
         elif plan.problems:
             left_out[" ".join(plan.problems)] += row["sessions"]
         else:
             group = groups.get(row["route"]) or RouteGroup(row["route"], plan)
             groups[row["route"]] = _with_row(group, row, options)
+    if refused := sum(group.too_long for group in groups.values()):
+        skipped[TOO_LONG] += refused
     return list(groups.values()), dict(skipped), left_out.most_common()
 
 
 def _with_row(group: RouteGroup, row: Mapping[str, Any], options: Options) -> RouteGroup:
     already = row["present"] == group.plan.config.pk
     taken = options.include_analyzed or not already
+    if row["why"] == TOO_LONG:
+        # A result that is there already is no reason to say that there can be none.
+        return replace(
+            group,
+            already=group.already + (0 if taken else row["sessions"]),
+            too_long=group.too_long + (row["sessions"] if taken else 0),
+        )
     return replace(
         group,
         to_analyze=group.to_analyze + (row["sessions"] if taken else 0),

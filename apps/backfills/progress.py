@@ -10,18 +10,22 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from .models import Backfill, BackfillItem, ItemState
+from .models import Backfill, BackfillItem, ItemState, State
 
-#: The rate is that of the last seconds, so that a pause or a slower model shows soon.
-RATE_WINDOW_SECONDS = 15.0
+#: The rate is that of the shortest window in which enough was done: a slower model shows soon,
+#: and a slow one does not make the time that is left jump with each answer.
+RATE_WINDOWS_SECONDS = (15.0, 60.0, 300.0)
+ENOUGH = 20
+#: The announced pace counts like so many answers: the first ones do not overturn it.
+PRIOR = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Counts of a run. ``done`` is ``changed`` and ``unchanged`` together; the rest is disjoint.
 
-    ``rate`` is items a second lately, ``seconds_left`` None where nothing moves. ``cost`` is
-    what was paid so far, None where a price is unknown.
+    ``rate`` is items done per second recently; failures are no speed. ``seconds_left`` is None
+    where nothing moves. ``cost`` is what was paid so far, None where a price is unknown.
     """
 
     total: int
@@ -81,13 +85,21 @@ def progress_of(run: Backfill) -> Progress:
 def progress_of_each(runs: Sequence[Backfill]) -> dict[int, Progress]:
     """The counts of some runs by their keys, in one query for all."""
     rows = BackfillItem.objects.filter(backfill__in=runs).order_by().values("backfill")
-    since = timezone.now() - timedelta(seconds=RATE_WINDOW_SECONDS)
-    lately = Count("pk", filter=Q(finished_at__gt=since))
-    sums = {row["backfill"]: row for row in rows.annotate(**_SUMS, lately=lately)}
-    nothing = dict.fromkeys((*_SUMS, "lately"), 0)
+    now = timezone.now()
+    done_within = {
+        name: Count(
+            "pk",
+            filter=Q(state=ItemState.DONE, input_tokens__gt=0)
+            & Q(finished_at__gt=now - timedelta(seconds=seconds)),
+        )
+        for name, seconds in _WINDOWS.items()
+    }
+    sums = {row["backfill"]: row for row in rows.annotate(**_SUMS, **done_within)}
+    nothing = dict.fromkeys((*_SUMS, *done_within), 0)
     return {run.pk: _progress(run, sums.get(run.pk, nothing)) for run in runs}
 
 
+_WINDOWS = {f"done_{seconds:.0f}": seconds for seconds in RATE_WINDOWS_SECONDS}
 _SUMS: dict[str, Any] = {
     "pending": Count("pk", filter=Q(state=ItemState.PENDING)),
     "running": Count("pk", filter=Q(state=ItemState.RUNNING)),
@@ -114,7 +126,7 @@ def _progress(run: Backfill, row: Mapping[str, Any]) -> Progress:
         cost=None if row["unpriced"] else (row["paid"] or Decimal(0)),
         input_tokens=row["input"],
         output_tokens=row["output"],
-        rate=row["lately"] / _window(run) if run.is_active else _whole_rate(run, row),
+        rate=_recent_rate(run, row) if run.is_active else _whole_rate(run, row),
     )
 
 
@@ -133,12 +145,20 @@ def failures_of_each(runs: Sequence[Backfill]) -> dict[int, dict[str, int]]:
     return found
 
 
-def _window(run: Backfill) -> float:
-    """The rate's window: shorter right after the start, when less has passed."""
-    if run.started_at is None:
-        return RATE_WINDOW_SECONDS
-    since = (timezone.now() - run.started_at).total_seconds()
-    return min(max(since, 1.0), RATE_WINDOW_SECONDS)
+def _recent_rate(run: Backfill, row: Mapping[str, Any]) -> float:
+    """Items done per second in the shortest window that holds enough of them, tempered by the
+    pace that was announced. Nothing moves while a run stands."""
+    if run.state != State.RUNNING or run.started_at is None:
+        return 0.0
+    moving = (timezone.now() - (run.resumed_at or run.started_at)).total_seconds()
+    for name, seconds in _WINDOWS.items():
+        window, done = min(max(moving, 1.0), seconds), row[name]
+        if done >= ENOUGH or window < seconds:
+            break
+    announced = run.total / max(run.estimate.get("seconds") or 0.0, 0.001)
+    if done >= ENOUGH or not run.estimate.get("seconds"):
+        return float(done / window)
+    return float((done + PRIOR) / (window + PRIOR / announced))
 
 
 def _whole_rate(run: Backfill, row: Mapping[str, Any]) -> float:
@@ -146,4 +166,4 @@ def _whole_rate(run: Backfill, row: Mapping[str, Any]) -> float:
     if run.started_at is None or run.finished_at is None:
         return 0.0
     seconds = (run.finished_at - run.started_at).total_seconds()
-    return float((row["done"] + row["failed"]) / max(seconds, 0.001))
+    return float(row["done"] / max(seconds, 0.001))

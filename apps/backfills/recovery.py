@@ -23,7 +23,7 @@ from apps.llm.models import LanguageModel, Purpose
 from apps.llm.probes import Probe, probe
 from apps.llm.services import usage_row
 
-from .models import Backfill, BackfillItem, ItemState, PauseReason, State
+from .models import BY_ITSELF, Backfill, BackfillItem, ItemState, PauseReason, State
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +35,6 @@ MOST_TRIES = 4
 """An item fails at this attempt, while its provider answers others."""
 ITEM_SECONDS = 900.0
 """The longest pause between two attempts of an item."""
-BY_ITSELF = frozenset({PauseReason.PROVIDER_DOWN, PauseReason.RATE_LIMITED})
-"""Pauses that end without a person."""
 
 
 def pause_run(run_id: int, outcome: Outcome) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, Count, F, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import Coalesce
 
 from apps.agents.plans import Plan
+from apps.analysis.requesting import longest_transcript
 from apps.conversations.filters import matching
 from apps.conversations.models import Conversation, Reason
 from apps.conversations.querysets import Draw
@@ -94,9 +96,39 @@ NOTHING = Chosen(
 )
 
 
-def choose(found: QuerySet[Conversation], plans: Mapping[str, Plan], options: Options) -> Chosen:
+def longest_by_route(plans: Mapping[str, Plan]) -> dict[str, int | None]:
+    """Return for each route the tokens above which a transcript is refused; None for no limit."""
+    return {
+        route: longest_transcript(plan.config.sha256, plan.document, plan.config.model.spec())
+        for route, plan in plans.items()
+        if not plan.problems
+    }
+
+
+def too_long(found: QuerySet[Any], longest: Mapping[str, int | None]) -> list[dict[str, Any]]:
+    """Count the candidates that these limits refuse, by route and config of their result."""
+    routes: dict[int, list[str]] = {}
+    for route, limit in longest.items():
+        if limit is not None:
+            routes.setdefault(limit, []).append(route)
+    if not routes:
+        return []
+    refused = Q()
+    for limit, names in routes.items():
+        refused |= Q(route__in=names, prompt_tokens_est__gt=limit)
+    rows = found.filter(refused, why=ANALYZABLE).values("route", "present")
+    return list(rows.annotate(sessions=Count("pk"), tokens=Coalesce(Sum("prompt_tokens_est"), 0)))
+
+
+def choose(
+    found: QuerySet[Conversation],
+    plans: Mapping[str, Plan],
+    options: Options,
+    longest: Mapping[str, int | None],
+) -> Chosen:
     """What of the candidates is analysed with these plans and options.
 
+    ``longest`` has the longest transcript of each route that is not refused.
     All values travel as parameters; the text is the FilterSet's own SQL and the constants here.
     """
     columns = found.annotate(draw=Draw(F("public_id"))).values_list(
@@ -110,15 +142,17 @@ def choose(found: QuerySet[Conversation], plans: Mapping[str, Plan], options: Op
     sql = (
         "SELECT m.id, m.route, p.config_id, p.version_id, m.tokens, m.sort_at"
         f" FROM ({base}) AS m(id, route, why, present, draw, tokens, sort_at)"
-        " JOIN unnest(%s::text[], %s::bigint[], %s::bigint[]) AS p(route, config_id, version_id)"
-        " ON p.route = m.route"
+        " JOIN unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
+        " AS p(route, config_id, version_id, longest) ON p.route = m.route"
         " WHERE m.why = '' AND (%s OR m.present IS DISTINCT FROM p.config_id)"
+        " AND (p.longest IS NULL OR m.tokens <= p.longest)"
     )
     params: list[Any] = [
         *base_params,
         list(usable),
         [plan.config.pk for plan in usable.values()],
         [plan.version.pk for plan in usable.values()],
+        [longest.get(route) for route in usable],
         options.include_analyzed,
     ]
     if options.sample_percent is not None:

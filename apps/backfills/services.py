@@ -11,12 +11,19 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.core.errors import Conflict, UserError
 from apps.core.tasks import enqueue
+from apps.llm.errors import ErrorCode
 
 from . import agreement
 from .closing import close_finished
 from .models import Backfill, PauseReason, State
 from .options import Options, read_options
-from .preview import Preview, RouteGroup, make_preview
+from .preview import TOO_LONG, Preview, RouteGroup, make_preview
+from .remedies import can_change
+
+TOO_LONG_WAY_OUT = (
+    "Let the agent keep the beginning and the end of long transcripts, or choose a model with a "
+    "larger context."
+)
 
 
 class NothingToAnalyze(UserError):
@@ -130,11 +137,13 @@ def resume(*, run: Backfill, by: Actor) -> None:
     enqueue("backfills.run_engine")
 
 
-def retry_failed(*, run: Backfill, by: Actor) -> int:
+def retry_failed(*, run: Backfill, by: Actor, only_hopeful: bool = False) -> int:
     """Queue the failed items of a run again, with the configs frozen at Save; how many.
 
-    Those whose conversation was erased meanwhile stay failed.
+    ``only_hopeful`` leaves out those that would fail in the same way again. Those whose
+    conversation was erased in the meantime stay failed.
     """
+    hopeless = [code for code in ErrorCode.values if only_hopeful and not can_change(code)]
     with transaction.atomic():
         locked = Backfill.objects.select_for_update().get(pk=run.pk)
         if locked.state in {State.CANCELLING, State.CANCELLED}:
@@ -142,6 +151,7 @@ def retry_failed(*, run: Backfill, by: Actor) -> int:
         count = (
             locked.items.failed()
             .filter(conversation__isnull=False)
+            .exclude(error_code__in=hopeless)
             .update(
                 state="pending",
                 analysis=None,
@@ -242,6 +252,11 @@ def why_nothing(now: Preview) -> str:
     if not now.matching:
         return "No conversation matches these filters."
     able = now.matching - now.not_analyzable_total
+    if not able and (refused := now.not_analyzable.get(TOO_LONG)):
+        return (
+            f"{refused:,} can't be analyzed: their transcripts are too long for the model. "
+            f"{TOO_LONG_WAY_OUT}"
+        )
     if able and (now.options.include_analyzed or now.already_analyzed < able):
         return f"The sample draws none of the {able:,} that could be analysed. Take a larger one."
     if able:

@@ -3,24 +3,27 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django.utils import timezone
+
 from apps.agents.models import Agent, Channel
 from apps.analysis.effects import Webhooks, read_side_effects
 from apps.conversations.filters.kinds import operator_label, split_name
 from apps.conversations.filters.registry import static_fields
-from apps.core.display import duration, number
+from apps.core.display import duration, number, timespan
 
-from .models import Backfill, PauseReason
+from .models import BY_ITSELF, Backfill, PauseReason, State
 
 _NOUNS = {Channel.VOICE: ("call", "calls"), Channel.CHAT: ("chat", "chats")}
 _AGENT_FIELDS = {"agent", "transferred_to"}
 #: Values of one filter that are named before the rest is counted.
 _SHOWN = 3
 _WAY_OUT = {
-    PauseReason.BY_USER: "Nothing more is sent to a model until somebody resumes it.",
-    PauseReason.BUDGET: "Nothing more is sent to a model.",
-    PauseReason.AUTH: "Replace the key of the model, then resume. Nothing was lost.",
+    PauseReason.BY_USER: "Nothing is sent to a model until someone resumes it.",
+    PauseReason.BUDGET: "Nothing is sent to a model.",
+    PauseReason.AUTH: "Replace the model’s API key, then resume. Nothing was lost.",
     PauseReason.QUOTA: "Top up the account or raise its limit, then resume. Nothing was lost.",
-    PauseReason.PROVIDER_DOWN: "Resume when it answers again. Nothing was lost.",
+    PauseReason.PROVIDER_DOWN: "Nothing was lost.",
+    PauseReason.RATE_LIMITED: "Nothing was lost.",
 }
 
 
@@ -119,4 +122,21 @@ def way_out(run: Backfill) -> str:
     """What helps a run that is paused; empty for one that is not."""
     if run.reason not in PauseReason.values:
         return ""
-    return _WAY_OUT[PauseReason(run.reason)]
+    help_ = _WAY_OUT[PauseReason(run.reason)]
+    if PauseReason(run.reason) not in BY_ITSELF:
+        return help_
+    if run.resume_at is None:
+        return f"{help_} Debrief has stopped trying. Resume when the provider answers again."
+    left = (run.resume_at - timezone.now()).total_seconds()
+    when = f"in {timespan(left)}" if left >= 1 else "now"
+    return (
+        f"{help_} Debrief resumes automatically when the provider answers. "
+        f"Next attempt {when} (attempt {run.probes + 1})."
+    )
+
+
+def state_label(run: Backfill, failed: int) -> tuple[str, str]:
+    """The kind of a run's state, by which it is colored, and its label."""
+    if run.state == State.COMPLETED and failed:
+        return "paused", f"Completed with {failed:,} failed"
+    return run.state, str(run.get_state_display())

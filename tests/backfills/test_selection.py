@@ -12,7 +12,7 @@ from apps.agents.plans import plans_for_routes
 from apps.analysis.services import why_not_analyzable
 from apps.backfills.models import Backfill
 from apps.backfills.options import Options
-from apps.backfills.selection import Chosen, candidates, choose
+from apps.backfills.selection import Chosen, candidates, choose, longest_by_route
 from apps.conversations.models import Conversation
 from tests.factories import make_agent, make_conversation, make_conversations
 
@@ -27,7 +27,8 @@ def agent() -> Agent:
 def chosen(options: Options | None = None, **params: list[str]) -> Chosen:
     found = candidates("voice", params, timezone.now())
     routes = set(found.values_list("route", flat=True))
-    return choose(found, plans_for_routes(routes), options or Options())
+    plans = plans_for_routes(routes)
+    return choose(found, plans, options or Options(), longest_by_route(plans))
 
 
 def ids(chosen: Chosen) -> set[int]:

@@ -234,7 +234,7 @@ def test_a_pause_by_the_provider_says_why_and_what_helps(client: Client, agent: 
     )
     response = client.get(url(run))
     assert "The provider refuses the key" in text(response)
-    assert "Replace the key of the model, then resume." in text(response)
+    assert "Replace the model’s API key, then resume." in text(response)
     assert "<b>sk-" not in html(response)
 
 
@@ -298,7 +298,7 @@ def test_retry_failed(client: Client, agent: Agent) -> None:
     finish(run, changed=4, failed=2)
     BackfillSource().finished()
     response = client.post(url(run, "retry-failed/"), headers=HTMX)
-    assert "2 calls will be tried again." in response["HX-Trigger"]
+    assert "2 calls queued again." in response["HX-Trigger"]
     again = client.post(url(run, "retry-failed/"), follow=True)
     assert "Nothing in this backfill has failed." in text(again)
 

@@ -483,8 +483,9 @@ async def test_a_model_with_a_limit_never_has_more_in_flight(
 async def test_a_cancelled_request_gives_its_place_back(
     client: LlmClient, fake_llm: FakeLLM
 ) -> None:
-    fake_llm.script("hang")
-    asked = request(fake_llm, model={"max_concurrency": 1})
+    fake_llm.always("hang")
+    sent = asyncio.Event()
+    asked = request(fake_llm, model={"max_concurrency": 1}, on_send=sent.set)
     task = asyncio.create_task(client.complete(asked))
     async with asyncio.timeout(60):
         while not fake_llm.bodies:  # noqa: ASYNC110 (a server in another thread)

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('analysis', '0005_trials'),
+        ('analysis', '0006_usage_estimated'),
     ]
 
     operations = [

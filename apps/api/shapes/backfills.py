@@ -125,6 +125,11 @@ class Backfill(Shape):
     reason: PauseReason | Literal[""]
     """Why it is paused."""
     reason_detail: str
+    next_attempt_at: Time | None
+    """When a run that is paused for its provider asks it again; null where it waits for a
+    person."""
+    attempts: Count
+    """How often the provider was asked since the run last got on."""
     filters: dict[str, list[str]]
     options: JsonObject
     counts: Counts

@@ -54,8 +54,8 @@ def retry_failed(request: HttpRequest, public_id: str) -> HttpResponse:
     run = get_object_or_404(Backfill, public_id=public_id)
 
     def change() -> str:
-        count = services.retry_failed(run=run, by=actor_of(request))
-        return f"{count:,} {noun(run.channel, count)} will be tried again."
+        count = services.retry_failed(run=run, by=actor_of(request), only_hopeful=True)
+        return f"{count:,} {noun(run.channel, count)} queued again."
 
     return _answer(request, run, change)
 

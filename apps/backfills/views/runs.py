@@ -12,9 +12,16 @@ from django.views.decorators.http import require_safe
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.backfills.models import Backfill
-from apps.backfills.overview import failure_groups, item_page, item_tabs, overviews
+from apps.backfills.overview import failed_again, failure_groups, item_page, item_tabs, overviews
 from apps.backfills.progress import Progress, progress_of
-from apps.backfills.words import asked_filters, asked_options, pace, paused_because, way_out
+from apps.backfills.words import (
+    asked_filters,
+    asked_options,
+    pace,
+    paused_because,
+    state_label,
+    way_out,
+)
 from apps.core.http import hx_trigger, render_either, stop_polling, wants_fragment
 from apps.core.pagination import CursorError, page
 
@@ -100,13 +107,18 @@ def _run_context(run: Backfill, progress: Progress) -> dict[str, Any]:
     """What the part of the page shows that is drawn again and again."""
     cost = run.estimate.get("cost")
     expected = None if cost is None else Decimal(cost)
+    failures = failure_groups(run) if progress.failed else []
+    hopeful = sum(group.count for group in failures if not group.remedy)
     return {
         "run": run,
         "progress": progress,
         "pace": pace(progress.rate),
         "expected": expected,
-        "failures": failure_groups(run) if progress.failed else [],
-        "retry_cost": expected * progress.failed / run.total if expected and run.total else None,
+        "state": state_label(run, progress.failed),
+        "failures": failures,
+        "hopeful": hopeful,
+        "failed_again": failed_again(run) if failures else 0,
+        "retry_cost": expected * hopeful / run.total if expected and run.total else None,
         "because": paused_because(run),
         "way_out": way_out(run),
         "took": run.finished_at - run.started_at if run.finished_at and run.started_at else None,
