@@ -43,6 +43,8 @@ _OF_LINE = (
     "not_storable",
 )
 _RESULT = ("analysis_state", "analysis_reason", "analysis_data", "stale")
+#: Orders in which a row keeps its place whatever is analyzed while pages are read.
+_STABLE = frozenset({"started_at", "id"})
 _NDJSON_TYPES = (NDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
 
@@ -116,7 +118,11 @@ def many(request: HttpRequest) -> HttpResponse:
     spec = filters.parse(channel, params)
     rows = spec.queryset().with_agents()
     return lists.answer(
-        request, rows, order=spec.sort.order, show=lambda c: conversation_json(c, whole=False)
+        request,
+        rows,
+        order=spec.sort.order,
+        show=lambda c: conversation_json(c, whole=False),
+        stable_order=spec.sort.field.name in _STABLE,
     )
 
 

@@ -22,9 +22,13 @@ def answer(
     *,
     order: Sequence[str],
     show: Callable[[M], dict[str, Any]],
+    **more: Any,
 ) -> JsonResponse:
-    """One page of rows as ``{"items", "next_cursor"}``, with ``total`` where it is asked for."""
-    return answer_together(request, rows, order=order, show=lambda found: list(map(show, found)))
+    """One page of rows as ``{"items", "next_cursor"}``, with ``total`` where it is asked for and
+    ``more`` beside them."""
+    return answer_together(
+        request, rows, order=order, show=lambda found: list(map(show, found)), **more
+    )
 
 
 def answer_together(
@@ -33,6 +37,7 @@ def answer_together(
     *,
     order: Sequence[str],
     show: Callable[[Sequence[M]], list[dict[str, Any]]],
+    **more: Any,
 ) -> JsonResponse:
     """As `answer`, for rows that are shown together because they are read together."""
     found = page(
@@ -41,6 +46,7 @@ def answer_together(
     body: dict[str, Any] = {
         "items": show(found.items),
         "next_cursor": found.next_cursor,
+        **more,
     }
     if _wants_total(request):
         body["total"] = rows.order_by().count()

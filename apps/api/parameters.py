@@ -66,7 +66,9 @@ def filter_parameters() -> list[Json]:
         parameter("channel", "Only calls or only chats.", Channel.values),
         parameter(
             "sort",
-            "A field to sort by; with `-` before it, descending. The newest first unless told.",
+            "A field to sort by; with `-` before it, descending. Default: the newest first. Only "
+            "`started_at` and `id` keep each row in its place: while analyses run, pages of "
+            "another order may repeat or miss rows (`stable_order` is then false).",
             [order for f in fields if f.sort for order in (f.name, f"-{f.name}")],
         ),
         parameter("q", "Search in ids, numbers, summaries and transcripts."),

@@ -15,6 +15,8 @@ ERRORS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
                   "code": "invalid_api_key"}),
     "403": (403, {"message": "Your project has no access.", "type": "invalid_request_error",
                   "code": "forbidden"}),
+    "403_moderation": (403, {"message": "Your chosen model requires moderation and your input was "
+                             "flagged", "code": 403, "metadata": {"reasons": ["violence"]}}),
     "404": (404, {"message": "The model does not exist.", "type": "invalid_request_error",
                   "code": "model_not_found"}),
     "quota": (429, {"message": "You exceeded your current quota, please check your plan and "

@@ -8,13 +8,13 @@ from apps.analysis.first import request_first
 from apps.analysis.models import Analysis, Lane
 from apps.backfills.models import PauseReason, State
 from apps.backfills.services import cancel, resume
-from apps.conversations.models import Conversation
+from apps.conversations.models import Conversation, Transcript
 from apps.core.tasks import send
 from tests.factories import make_conversations
 from tests.fakes.fixtures import FakeLLM
 
 from .harness import Workers, wait_until
-from .runs import TESTS, agent_of, done, is_over, run_of, states
+from .runs import TESTS, agent_of, done, is_over, run_of, start_run, states
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -105,6 +105,26 @@ def test_a_provider_that_limits_everything_pauses_and_resumes(
     fake_llm.always("ok")
     wait_until(lambda: is_over(run), timeout=90)
     assert states(run) == {"done": 60}
+
+
+def test_moderation_of_one_transcript_fails_that_item_alone(
+    fake_llm: FakeLLM, workers: Workers
+) -> None:
+    """A 403 about one input is no refused key: 59 done, 1 failed, completed."""
+    fake_llm.set(latency=LATENCY)
+    make_conversations(agent_of(fake_llm), 60)
+    flagged = Transcript.objects.order_by("pk")[30]
+    flagged.messages[-1]["content"] += " [[fake:403_moderation]]"
+    flagged.save()
+    run = start_run()
+    workers.start()
+    wait_until(lambda: is_over(run), timeout=60)
+    assert run.state == State.COMPLETED
+    assert states(run) == {"done": 59, "failed": 1}
+    failed = run.items.get(state="failed")
+    assert failed.conversation_id == flagged.conversation_id
+    assert failed.error_code == "content_filter"
+    assert fake_llm.stats()["outcomes"]["403_moderation"] == 1
 
 
 def test_a_refused_key_waits_for_one_click(fake_llm: FakeLLM, workers: Workers) -> None:

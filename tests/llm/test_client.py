@@ -488,11 +488,11 @@ async def test_a_cancelled_request_gives_its_place_back(
     asked = request(fake_llm, model={"max_concurrency": 1}, on_send=sent.set)
     task = asyncio.create_task(client.complete(asked))
     async with asyncio.timeout(60):
-        while not fake_llm.bodies:  # noqa: ASYNC110 (a server in another thread)
-            await asyncio.sleep(0.01)
+        await sent.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    fake_llm.always("ok")
     assert valid(await asyncio.wait_for(client.complete(asked), 60))
 
 

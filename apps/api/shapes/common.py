@@ -51,7 +51,7 @@ class Page(Shape):
     """Give it as `cursor` to get the next page; null on the last one."""
 
 
-def page_of(item: type[Shape], name: str) -> type[BaseModel]:
+def page_of(item: type[Shape], name: str, **more: Any) -> type[BaseModel]:
     """A page of these, under a name of its own; ``total`` comes where it was asked for."""
     total = Field(default=0, ge=0, description="How many in all; only with `include_total=true`.")
     page: type[BaseModel] = create_model(
@@ -60,5 +60,6 @@ def page_of(item: type[Shape], name: str) -> type[BaseModel]:
         __doc__="One page of a list.",
         items=(list[item], ...),  # type: ignore[valid-type]
         total=(int, total),
+        **more,
     )
     return page

@@ -288,5 +288,8 @@ class NotAnalyzed(Shape):
     error: NotAnalyzedBody | ErrorBody
 
 
-Conversations = page_of(ConversationRow, "Conversations")
+_STABLE = "Whether each row keeps its place while analyses run: the order is by start or id."
+Conversations = page_of(
+    ConversationRow, "Conversations", stable_order=(bool, Field(description=_STABLE))
+)
 Analyses = page_of(Analysis, "Analyses")
