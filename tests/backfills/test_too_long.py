@@ -8,11 +8,15 @@ from django.test import Client
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role
 from apps.agents.models import Agent
+from apps.analysis.models import Lane
 from apps.analysis.requesting import longest_transcript
+from apps.analysis.services import request_rerun
 from apps.backfills import services
 from apps.backfills.options import Options
 from apps.backfills.presenting import preview_json
 from apps.backfills.preview import Preview, make_preview
+from apps.conversations.models import Conversation
+from tests.engines import run_lane
 from tests.factories import (
     edit_draft,
     make_agent,
@@ -20,6 +24,7 @@ from tests.factories import (
     make_conversations,
     make_model,
 )
+from tests.fakes.fixtures import FakeLLM
 
 from .test_views import HTMX, as_role, text
 
@@ -129,3 +134,20 @@ def test_the_dialog_says_how_many_and_what_helps(agent: Agent) -> None:
     assert "4 too long for the model of Billing line" in page
     assert "choose a model with a larger context" in page
     assert f"/agents/{agent.public_id}/" in response.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_engine_refuses_exactly_what_the_preview_left_out(fake_llm: FakeLLM) -> None:
+    """By the stored estimate, however little really stands in the transcript."""
+    model = make_model(base_url=fake_llm.url, context_tokens=4_000, max_output_tokens=700)
+    agent = make_agent(model=model)
+    limit = longest(agent)
+    [fits] = make_conversations(agent, 1, prompt_tokens_est=limit)
+    [over] = make_conversations(agent, 1, prompt_tokens_est=limit + 1)
+    assert preview().to_analyze == 1
+    for conversation in (fits, over):
+        request_rerun(conversation=conversation, by=BY)
+    run_lane(Lane.INTERACTIVE, concurrency=2)
+    ended = dict(Conversation.objects.values_list("pk", "analysis_reason"))
+    assert ended == {fits.pk: "", over.pk: "transcript_too_long"}
+    assert fake_llm.total == 1

@@ -150,7 +150,8 @@ def test_failures_stand_by_cause_with_an_example(client: Client, agent: Agent) -
     assert said.index("The model refused to answer") < said.index("did not answer in time")
     assert "I &lt;b&gt;won&#x27;t&lt;/b&gt;." in html(response)
     assert f'href="{url(run)}?state=failed&amp;code=refusal#items-section"' in html(response)
-    assert "Retry 5 failed" in said
+    assert "Change the prompts or the model, then start a new backfill." in said
+    assert "Retry 2 failed" in said, "a refusal would only be repeated"
 
 
 @pytest.mark.parametrize(
@@ -333,8 +334,8 @@ def test_the_banner_says_once_how_it_ended(client: Client, agent: Agent) -> None
     BackfillSource().finished()
     last = client.get(f"/backfills/banner/?run={run.public_id}")
     assert last.status_code == 286
-    assert "Backfill finished" in text(last)
-    assert "5 done, 1 failed" in text(last)
+    assert "Backfill completed with 1 failed" in text(last)
+    assert "5 done" in text(last)
     assert text(client.get("/backfills/banner/")) == ""
     assert text(client.get("/backfills/banner/?run=bf_nobody")) == ""
 
