@@ -213,10 +213,11 @@ class Supervisor:
 
     def _relay(self, child: Child) -> None:
         assert child.process.stdout
-        for raw in child.process.stdout:
-            line = raw.decode(errors="replace").rstrip()
-            child.last_words.append(line)
-            self.say(child.program.name, line)
+        with child.process.stdout as output:
+            for raw in output:
+                line = raw.decode(errors="replace").rstrip()
+                child.last_words.append(line)
+                self.say(child.program.name, line)
 
     def _note_crash(self, child: Child, now: float) -> None:
         # One that doesn't stay up takes no other down with it: it is started ever more rarely.

@@ -168,6 +168,8 @@ _BACKFILL: dict[str, Any] = {
     "state": "running",
     "reason": "",
     "reason_detail": "",
+    "next_attempt_at": None,
+    "attempts": 0,
     "filters": {"agent": [_AGENT_ID], "started_at__gte": ["2025-01-01"]},
     "options": {"sample": None, "include_analyzed": False, "lane": "standard"},
     "counts": {
@@ -190,8 +192,8 @@ _BACKFILL: dict[str, Any] = {
 }
 
 
-def _page(item: dict[str, Any]) -> dict[str, Any]:
-    return {"items": [item], "next_cursor": None}
+def _page(item: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"items": [item], "next_cursor": None, **more}
 
 
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -214,7 +216,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "transfers": [],
     },
     "ConversationRow": _ROW,
-    "Conversations": _page(_ROW),
+    "Retried": {"queued": 12},
+    "Conversations": _page(_ROW, stable_order=True),
     "AppendIn": {"after": 2, "messages": [{"role": "user", "content": "One more thing."}]},
     "CloseIn": {"disconnection_reason": "user_hangup"},
     "BulkReport": {

@@ -52,6 +52,8 @@ from tests.fakes.instances import Dice, Maker, plan
 
 _FATE = re.compile(r"\[\[fake:([a-z0-9_]+)(?::([\d.]+))?( once)?\]\]")
 _ID = re.compile(r"\[\[id:([^\]]+)\]\]")
+#: The random word of a transcript's fence: the same conversation gets the same answer.
+_WORD = re.compile(r"(?<=transcript )\w+(?=>)")
 _HUGE = "x" * (10 * 1024 * 1024)
 _CREATED = 1_750_000_000
 
@@ -297,6 +299,7 @@ class Server:
         )
         if why:
             return _error(400, {"message": why, "param": "response_format", "code": None}), b""
+        last = _WORD.sub("", last)
         made = maker(Dice(last, last), 0)
         text = json.dumps(made, ensure_ascii=False)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
