@@ -82,7 +82,10 @@ def test_an_impatient_save_starts_one_run(visit: Callable[..., Visit]) -> None:
     window.settle()
     # The figures follow what is ticked: a Save before they are there is refused, rightly.
     with page.expect_response("**/backfills/preview/"):
-        dialog.get_by_text("Options").click()
+        # Open already where a sample is proposed.
+        dialog.locator("details", has_text="Options").evaluate(
+            "details => { details.open = true; }"
+        )
         dialog.get_by_role("checkbox", name="Include").check()
     window.settle()
     save = dialog.get_by_role("button", name=re.compile("^Save"))
