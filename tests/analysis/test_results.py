@@ -21,7 +21,7 @@ COLUMNS = {"summary": "summary", "outcome": "resolved", "sentiment": "sentiment"
         ("resolved", "resolved", True),
         ("False", "False", False),
         ("not successful", "not successful", False),
-        ({"solved": "yes"}, '{"solved": "yes"}', None),
+        ({"solved": "yes"}, "solved: yes", None),
         (4, "4", None),
         (["a", "b"], "a, b", None),
         ({"state": "open", "tags": ["a", 2.0]}, "state: open; tags: a, 2", None),
