@@ -89,6 +89,18 @@ def test_what_a_line_becomes(case: dict[str, Any], door: Any, tmp_path: Path) ->
         assert stored(Conversation.objects.get(), case["want"]) == case["want"]
 
 
+@pytest.mark.django_db
+def test_a_result_that_comes_with_a_second_close_is_not_lost() -> None:
+    agent, operator = make_agent(post_analysis_enabled=False), Caller(Role.OPERATOR)
+    body = {"agent_id": agent.public_id, "channel": "voice", "status": "ongoing", "messages": []}
+    path = f"/conversations/{json.loads(operator.post('/conversations', body).content)['id']}/close"
+    for values in ({}, {"call_successful": "yes"}, {"call_successful": "no"}):
+        assert operator.post(path, {"analysis": values}).status_code == 200
+    call = Conversation.objects.get()
+    assert (call.analysis_data, call.successful) == ({"call_successful": True}, True)
+    assert call.attributes.metadata == {"platform_analysis": {"call_successful": False}}
+
+
 _KEYS = st.sampled_from(
     [
         *("role", "content", "text", "message", "body", "at", "name", "tool_calls", "arguments"),
