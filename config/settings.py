@@ -264,6 +264,8 @@ BUNDLED_MODEL_URL = paths.bundled_model_url(DATA_DIR) if BUNDLED_MODEL else ""
 DEFAULT_MODEL = env.str("DEFAULT_MODEL", default="") or (
     BUNDLED_MODEL_NAME if BUNDLED_MODEL else "gpt-4.1-mini"
 )
+# A call that a platform opened and never ended counts as ended after so long without a word of it.
+CALL_SILENCE_HOURS = _whole_number("CALL_SILENCE_HOURS", default=24)
 ANALYSIS_CONCURRENCY = _whole_number("ANALYSIS_CONCURRENCY", default=32)
 # How long a worker that is told to stop waits for answers that are on their way and will cost.
 # The bundled model charges nothing: its answers are asked for again.

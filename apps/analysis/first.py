@@ -69,14 +69,16 @@ def request_first_of(
     return len(made)
 
 
-def leave_to_platform(*, conversation_ids: Sequence[int]) -> None:
-    """Write down of conversations that ended that the platform's own analysis is awaited.
+def leave_to_platform(*, conversation_ids: Sequence[int], never_comes: bool = False) -> None:
+    """Write down of conversations that ended that the platform's own analysis is awaited, or
+    that it ``never_comes``: the platform has said its last, and sent none.
 
     One that cannot be analysed at all says so instead, and is not due any more.
     """
+    theirs = Reason.NO_PLATFORM_ANALYSIS if never_comes else Reason.WAITING_FOR_PLATFORM
     with transaction.atomic():
         waiting = _locked(conversation_ids).filter(analysis_state=AnalysisState.NONE)
-        reasons = [(c.pk, why_not_analyzable(c) or Reason.WAITING_FOR_PLATFORM) for c in waiting]
+        reasons = [(c.pk, why_not_analyzable(c) or theirs) for c in waiting]
         _set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
         never = [pk for pk, reason in reasons if reason != Reason.WAITING_FOR_PLATFORM]
         Conversation.objects.filter(pk__in=never).update(analyze_at=None)

@@ -6,6 +6,7 @@ from typing import Any
 
 from apps.agents.builtins import SENTIMENTS
 from apps.core.display import one_line
+from apps.core.truth import worded_truth
 
 _SENTIMENT_BY_LOWER = {name.lower(): name for name in SENTIMENTS}
 
@@ -14,8 +15,9 @@ _SENTIMENT_BY_LOWER = {name.lower(): name for name in SENTIMENTS}
 class HistoryColumns:
     """The current result as a history page shows it.
 
-    ``outcome`` is the value in words, ``successful`` what it means: the value of a yes/no field,
-    false where a required field stayed empty (product 3.3), unknown for a choice.
+    ``outcome`` is the value in words, ``successful`` what it means: the value of a yes/no field or
+    of a word that says as much (“true”, “failed”, “resolved”), unknown for any other choice, and
+    false where a required field stayed empty (product 3.3). Column, filter and chart all read it.
     """
 
     summary: str
@@ -29,7 +31,7 @@ def history_columns(
 ) -> HistoryColumns:
     """Fill the three history columns from a result, by the field that feeds each."""
     verdict = output.get(columns.get("outcome", ""))
-    successful = verdict if isinstance(verdict, bool) else None
+    successful = worded_truth(verdict)
     return HistoryColumns(
         summary=one_line(output.get(columns.get("summary", ""))),
         outcome=one_line(verdict)[:200],

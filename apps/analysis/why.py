@@ -1,6 +1,7 @@
 """Why a conversation has no result: exactly, in a sentence, with what would solve it (2.6)."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from django.utils import timezone
@@ -41,6 +42,7 @@ _WAYS_OUT: dict[str, WayOut] = {
     Reason.TOO_SHORT: "settings",
     Reason.UNCONFIGURED: "prompts",
     Reason.WAITING_FOR_PLATFORM: "rerun",
+    Reason.NO_PLATFORM_ANALYSIS: "rerun",
     Reason.BUDGET: "rerun",
     ErrorCode.AUTH: "models",
     ErrorCode.QUOTA: "models",
@@ -87,6 +89,8 @@ def _left_out(conversation: Conversation, reason: Reason, kind: str) -> Why:
         why = replace(why, sentence=_not_ended(conversation))
     elif reason == Reason.WAITING_FOR_PLATFORM:
         why = replace(why, sentence=_awaited(conversation))
+    elif reason == Reason.NO_PLATFORM_ANALYSIS:
+        why = replace(why, sentence=_none_came(conversation))
     elif reason in {
         Reason.DISABLED,
         Reason.SAMPLED_OUT,
@@ -99,8 +103,11 @@ def _left_out(conversation: Conversation, reason: Reason, kind: str) -> Why:
 
 def _not_ended(conversation: Conversation) -> str:
     said = str(Reason.NOT_ENDED.label)
+    if conversation.channel == "voice" and conversation.last_message_at is not None:
+        said += f". It has been silent since {_local(conversation.last_message_at)}"
     if conversation.idle_at is not None:
-        return f"{said}. It counts as ended when nobody has written until {_at(conversation)}"
+        what = "nobody has written" if conversation.channel == "chat" else "nothing is heard of it"
+        return f"{said}. It counts as ended when {what} until {_at(conversation)}"
     if conversation.channel == "chat" and conversation.source == API_SOURCE:
         return f"{said}. It was opened over the API, and ends when it is closed there or here"
     return said
@@ -116,10 +123,21 @@ def _awaited(conversation: Conversation) -> str:
     return f"{said} until {_at(conversation)}; should none come, ours is made"
 
 
+def _none_came(conversation: Conversation) -> str:
+    said = str(Reason.NO_PLATFORM_ANALYSIS.label)
+    if conversation.disconnection_reason == "voicemail":
+        said = "a voicemail took the call, and what the platform found in it is no result"
+    return f"{said}. By the rule of its source ours is not made by itself; rerun it to have one"
+
+
 def _at(conversation: Conversation) -> str:
     """When something happens to it by itself, in local time."""
     at = conversation.idle_at or conversation.analyze_at
-    return f"{timezone.localtime(at):%H:%M on %d %B}" if at else ""
+    return _local(at) if at else ""
+
+
+def _local(at: datetime) -> str:
+    return f"{timezone.localtime(at):%H:%M on %d %B}"
 
 
 def _by_settings(conversation: Conversation, why: Why) -> Why:

@@ -20,7 +20,7 @@ from apps.conversations.rows import transfers_of
 from apps.conversations.services import Outcome
 from apps.core.errors import UserError
 from apps.intake.erasing import erase
-from apps.intake.files import split_lines
+from apps.intake.files import json_lines, split_lines
 from apps.intake.models import LineDoor
 from apps.intake.refusals import keeping, keeping_one
 from apps.intake.services import take_in, take_in_one
@@ -85,6 +85,7 @@ def create(request: HttpRequest) -> HttpResponse:
         "Take in many, one a line",
         lines_of=shapes.ConversationIn,
         answers={200: Answer(shapes.BulkReport, "What became of the lines.")},
+        refuses=["unreadable_file"],
     ),
 )
 @write(Role.OPERATOR, streamed=True)
@@ -93,7 +94,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
     require_type(request, _NDJSON_TYPES, hint="one JSON object a line")
     by = actor_of(request)
     with keeping(LineDoor.BULK, by=by, source="api") as keep:
-        report = take_in(lines=split_lines(reader_of(request)), by=by, on_refused=keep)
+        report = take_in(lines=split_lines(json_lines(reader_of(request))), by=by, on_refused=keep)
     return JsonResponse(report.as_dict())
 
 

@@ -61,6 +61,7 @@ _ROW: dict[str, Any] = {
     "analysis_state": "succeeded",
     "analysis_reason": None,
     "stale": False,
+    "silent_since": None,
     "analysis": _VALUES,
 }
 _ANALYSIS: dict[str, Any] = {

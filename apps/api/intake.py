@@ -4,6 +4,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from ninja import Router
 
+from apps.core.cipher import Unreadable
 from apps.core.errors import UserError
 from apps.intake import doors
 from apps.intake.models import IntakePayload, IntakeSource, PayloadState
@@ -16,7 +17,7 @@ from .openapi import Answer, operation
 from .shapes import intake as shapes
 
 router = Router(tags=["Intake"], auth=None)
-_SENDER = {BadSignature.code, doors.NO_SECRET, "secret_unreadable"}
+_SENDER = {BadSignature.code, doors.NO_SECRET, Unreadable.code}
 
 
 @router.post(
@@ -35,6 +36,7 @@ _SENDER = {BadSignature.code, doors.NO_SECRET, "secret_unreadable"}
             "no_secret",
             "not_storable",
             "secret_unreadable",
+            "unreadable_transcript",
         ],
     ),
 )
@@ -56,10 +58,18 @@ def receive(request: HttpRequest, kind: str, source_id: str) -> HttpResponse:
     return _answer(payload)
 
 
+def _told(payload: IntakePayload) -> str:
+    """Why it is refused, as whoever sent it is told: what the page says too, but for the state of
+    this installation, which concerns no sender (decision 0023)."""
+    if payload.code == Unreadable.code:
+        return "Signatures cannot be verified here at present; the page of this source says why."
+    return payload.reason
+
+
 def _answer(payload: IntakePayload) -> HttpResponse:
     if payload.state == PayloadState.REFUSED:
         status = BadSignature.status if payload.code in _SENDER else UserError.status
-        return refusal(status, payload.code, payload.reason)
+        return refusal(status, payload.code, _told(payload))
     conversation = payload.conversation
     return JsonResponse(
         {

@@ -35,7 +35,7 @@ REFUSALS: dict[str, Refusal] = {
     "bad_signature": Refusal(401, "It was signed more than five minutes away from now."),
     "no_secret": Refusal(401, "The secret of this source has not been entered yet."),
     "secret_unreadable": Refusal(
-        401, "This secret was stored with another SECRET_KEY and cannot be read. Set a new secret."
+        401, "Signatures cannot be verified here at present; the page of this source says why."
     ),
     # Bodies, parameters, headers
     "bad_request": Refusal(
@@ -98,6 +98,15 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "unknown_version": Refusal(
         422, "The agent has no published version 3.", {"version": "Not published."}
+    ),
+    "unreadable_file": Refusal(
+        422,
+        "The body cannot be read: this is a JSON array; send one JSON object per line instead "
+        "(JSON Lines).",
+    ),
+    "unreadable_transcript": Refusal(
+        422,
+        "transcript cannot be read: it is missing. The payload is kept and can be replayed.",
     ),
     "not_storable": Refusal(422, "The database refuses it: value out of range."),
     "not_analyzed": Refusal(

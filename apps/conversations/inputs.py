@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from apps.core.errors import UserError
 
-from .models import Status, TransferSetting
+from .models import OPEN, Status, TransferSetting
 
 Message = dict[str, Any]
 
@@ -60,6 +60,11 @@ class ConversationInput:
     messages: list[Message] = field(default_factory=list)
     transfers: tuple[TransferInput, ...] = ()
     analysis: Mapping[str, Any] | None = None
+
+    @property
+    def end(self) -> datetime | None:
+        """When it ended; what is open lasted for ``duration_ms`` so far, and has no end."""
+        return None if self.status in OPEN else self.ended_at
 
 
 class LineRefused(UserError):

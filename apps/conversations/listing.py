@@ -8,6 +8,7 @@ from django.db.models import Prefetch, QuerySet
 
 from apps.agents.models import Channel
 from apps.core.pagination import Cursor, Page, page
+from apps.core.truth import worded_truth
 
 from .filters import Field, FilterSpec, Kind, field_named
 from .models import Conversation, Transfer
@@ -176,10 +177,13 @@ def other_party(conversation: Conversation) -> str:
 
 
 def _outcome(conversation: Conversation) -> Any:
-    """The verdict where there is one; else the word of the agent's own outcome field."""
-    if conversation.outcome and conversation.outcome not in {"yes", "no", "true", "false"}:
+    """What it means, which filters and charts read too, in the agent's own word where that says
+    the same."""
+    if conversation.outcome and conversation.successful is None:
         return conversation.outcome
-    return conversation.successful
+    own_word = conversation.outcome.lower() in {"resolved", "unresolved"}
+    agrees = worded_truth(conversation.outcome) == conversation.successful
+    return conversation.outcome if own_word and agrees else conversation.successful
 
 
 _COMPUTED: dict[str, Callable[[Conversation], Any]] = {

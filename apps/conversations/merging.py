@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .inputs import ConversationInput, Message
-from .models import Conversation, Status
+from .models import CLOSED, INACTIVITY, Conversation, Status
 
 _RANK = {
     Status.REGISTERED.value: 0,
@@ -41,14 +41,22 @@ def merge_scalars(stored: Conversation, line: ConversationInput) -> dict[str, An
     ahead = is_ahead(stored.status, line.status)
     changes: dict[str, Any] = {}
     for name in _SCALARS:
-        old, new = getattr(stored, name), getattr(line, name)
+        old, new = getattr(stored, name), line.end if name == "ended_at" else getattr(line, name)
         if new in {"", None} or new == old:
             continue
         if ahead or old in {"", None}:
             changes[name] = new
-    if _RANK[line.status] > _RANK[stored.status]:
+    is_guess = end_is_guessed(stored) and line.status in CLOSED
+    if _RANK[line.status] > _RANK[stored.status] or (is_guess and line.status != stored.status):
         changes["status"] = line.status
+    if is_guess and "ended_at" in changes:
+        changes["duration_ms"] = line.duration_ms  # the one by the guess is none
     return changes
+
+
+def end_is_guessed(stored: Conversation) -> bool:
+    """Whether it was Debrief that ended a conversation, for its silence."""
+    return stored.has_ended and stored.disconnection_reason == INACTIVITY
 
 
 def merge_object(

@@ -1,5 +1,7 @@
 """Conversations, what was said in them, and the current result as columns (product 2)."""
 
+from datetime import datetime
+
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
@@ -32,7 +34,7 @@ API_SOURCE = "api"
 """The source of what was opened over our own API without naming another: a thread of it is closed
 explicitly, and only then (product 2.4)."""
 INACTIVITY = "inactivity"
-"""Disconnection reason of a chat that counts as ended because nobody wrote any more."""
+"""Disconnection reason of what counts as ended because nothing more was heard of it."""
 
 
 class Direction(models.TextChoices):
@@ -63,6 +65,7 @@ class Reason(models.TextChoices):
     TOO_SHORT = "too_short", "it is shorter than the agent's minimum"
     WAITING_FOR_PLATFORM = "waiting_for_platform", "the platform's own analysis is awaited"
     WAITING_FOR_PROVIDER = "waiting_for_provider", "the model's provider is being waited for"
+    NO_PLATFORM_ANALYSIS = "no_platform_analysis", "the platform sent no analysis of its own"
     UNCONFIGURED = "unconfigured", "its agent has not been set up"
     BUDGET = "budget", "a spending cap was reached"
 
@@ -121,7 +124,11 @@ class Conversation(models.Model):
     )
 
     message_count = models.PositiveIntegerField(default=0)
-    last_message_at = models.DateTimeField(null=True, blank=True)
+    last_message_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When the last message was said; of an open call, when anything was heard of it.",
+    )
     has_speech = models.BooleanField(
         default=False, help_text="Whether an agent or a user said anything (product 3.5)."
     )
@@ -142,7 +149,7 @@ class Conversation(models.Model):
     idle_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="When an open chat counts as ended, should nobody write until then.",
+        help_text="When an open conversation counts as ended, should nothing come until then.",
     )
 
     # The current result, as columns
@@ -223,6 +230,11 @@ class Conversation(models.Model):
     @property
     def has_ended(self) -> bool:
         return self.status in CLOSED
+
+    @property
+    def silent_since(self) -> datetime | None:
+        """When an open conversation was last heard of; None once it has ended."""
+        return None if self.has_ended else self.last_message_at
 
 
 class Attributes(models.Model):

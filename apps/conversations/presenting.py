@@ -1,6 +1,7 @@
 """Conversations as programs see them: the API and the export (interfaces.md)."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from .models import Conversation, Transfer
@@ -23,8 +24,8 @@ def conversation_json(
         "channel": conversation.channel,
         "status": conversation.status,
         "language": conversation.language or None,
-        "started_at": conversation.started_at,
-        "ended_at": conversation.ended_at,
+        "started_at": _exact(conversation.started_at),
+        "ended_at": _exact(conversation.ended_at),
         "duration_ms": conversation.duration_ms,
         "direction": conversation.direction or None,
         "from_number": conversation.from_number or None,
@@ -43,6 +44,7 @@ def conversation_json(
         "analysis_state": conversation.analysis_state,
         "analysis_reason": conversation.analysis_reason or None,
         "stale": conversation.stale,
+        "silent_since": _exact(conversation.silent_since),
         "analysis": conversation.analysis_data,
     }
     if whole:
@@ -50,6 +52,11 @@ def conversation_json(
             conversation, conversation.transfers.all() if transfers is None else transfers
         )
     return shown
+
+
+def _exact(at: datetime | None) -> str | None:
+    """A time to the microsecond: read again, it is the same time."""
+    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _rest(conversation: Conversation, transfers: Iterable[Transfer]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.utils.dateparse import parse_datetime
 
 from apps.agents.models import Channel
@@ -65,16 +66,20 @@ def last_said(messages: Sequence[Message], now: datetime) -> datetime:
     return min(said, now) if said else now
 
 
-def idle_at(conversation: Conversation, seconds: int) -> datetime | None:
-    """When an open chat counts as ended after so many seconds of silence (product 2.4).
+def idle_at(conversation: Conversation, chat_seconds: int) -> datetime | None:
+    """When an open conversation counts as ended for its silence (product 2.4, decision 0008).
 
-    None where that is not for us to say: calls, what has ended, and threads of the API, which are
+    A chat after so many seconds, a call after CALL_SILENCE_HOURS, which no call of a platform
+    lasts. None where that is not for us to say: what has ended, and threads of the API, which are
     closed explicitly.
     """
-    waits = conversation.channel == Channel.CHAT and conversation.source != API_SOURCE
-    if not waits or conversation.has_ended or conversation.last_message_at is None:
+    if conversation.has_ended or conversation.source == API_SOURCE:
         return None
-    return conversation.last_message_at + timedelta(seconds=seconds)
+    if conversation.last_message_at is None:
+        return None
+    if conversation.channel == Channel.CHAT:
+        return conversation.last_message_at + timedelta(seconds=chat_seconds)
+    return conversation.last_message_at + timedelta(hours=settings.CALL_SILENCE_HOURS)
 
 
 def reopened(stored: Conversation) -> dict[str, Any]:
@@ -133,11 +138,19 @@ def ended(
 
 
 def times_of(values: dict[str, Any], arrived: datetime) -> dict[str, Any]:
-    """End, duration and place in the list, as far as they follow from one another."""
+    """Duration and place in the list, as far as they follow from start and end."""
     started, ended, duration = (values[n] for n in ("started_at", "ended_at", "duration_ms"))
     if duration is None and started and ended and ended >= started:
         duration = round((ended - started).total_seconds() * 1000)
     return {"duration_ms": duration, "sort_at": started or arrived}
+
+
+def end_of(stored: Conversation) -> datetime | None:
+    """When a conversation ended that has, by its start and duration where nobody said."""
+    started, duration = stored.started_at, stored.duration_ms
+    if stored.ended_at is None and stored.has_ended and started and duration is not None:
+        return started + timedelta(milliseconds=duration)
+    return stored.ended_at
 
 
 def new_conversation(
@@ -150,7 +163,11 @@ def new_conversation(
 ) -> Conversation:
     """The conversation that a line describes, not yet saved; ``analyze_at`` if it has ended."""
     public_id = conversation_id()
-    given = {name: getattr(line, name) for name in ("started_at", "ended_at", "duration_ms")}
+    given = {
+        "started_at": line.started_at,
+        "ended_at": line.end,
+        "duration_ms": line.duration_ms,
+    }
     conversation = Conversation(
         public_id=public_id,
         source=line.source,

@@ -17,9 +17,15 @@ from apps.core.database import is_passing
 from . import rows
 from .copying import copy_in, give_keys
 from .inputs import ContactInput, ConversationInput, LineRefused
-from .merging import is_ahead, merge_list, merge_messages, merge_object, merge_scalars
+from .merging import (
+    end_is_guessed,
+    is_ahead,
+    merge_list,
+    merge_messages,
+    merge_object,
+    merge_scalars,
+)
 from .models import (
-    INACTIVITY,
     OPEN,
     AnalysisState,
     Attributes,
@@ -256,14 +262,15 @@ def _merge(
 
 
 def _open_again(stored: Conversation, line: ConversationInput) -> dict[str, Any]:
-    """The columns that open a chat again that was taken for ended and goes on all the same.
+    """The columns that open a conversation again that was taken for ended and goes on after all.
 
     That it ended was a guess of ours, from silence; the platform says that it is open, and more
-    was said. Whatever really ended stays so: a line with an earlier status is then a late one.
+    was said, or that a call is under way which had never begun. Whatever really ended stays so: a
+    line with an earlier status is then a late one.
     """
-    guessed = (stored.status, stored.disconnection_reason) == (Status.ENDED, INACTIVITY)
     more = len(line.messages) > stored.message_count
-    if not (guessed and more and line.status in OPEN):
+    begun = stored.status == Status.NOT_CONNECTED and line.status == Status.ONGOING
+    if not (end_is_guessed(stored) and line.status in OPEN and (more or begun)):
         return {}
     columns = rows.reopened(stored)
     for name, value in columns.items():
@@ -315,6 +322,7 @@ def _apply(
     for name, value in columns.items():
         setattr(stored, name, value)
     if columns:
+        stored.ended_at = columns["ended_at"] = rows.end_of(stored)
         times = {name: getattr(stored, name) for name in ("started_at", "ended_at", "duration_ms")}
         columns |= rows.times_of(times, stored.created_at)
     if said_more and stored.analyzed_at is not None:
@@ -323,6 +331,8 @@ def _apply(
         # It was left out, or failed, for what it was then: it is looked at again.
         reason = "" if stored.has_ended else Reason.NOT_ENDED.value
         columns |= {"analysis_state": AnalysisState.NONE.value, "analysis_reason": reason}
+    if stored.channel == Channel.VOICE and not stored.has_ended:
+        columns["last_message_at"] = clock.now  # whatever came, the call is not silent
     for name, value in columns.items():
         setattr(stored, name, value)
     columns |= _due(stored, clock, ended=was_open and stored.has_ended, said_more=said_more)
@@ -339,8 +349,11 @@ def _due(stored: Conversation, clock: Clock, *, ended: bool, said_more: bool) ->
             # More data does not put off what waits for a platform's result already.
             stored.analyze_at = _earlier(stored.analyze_at, clock.analyze_at)
         stored.idle_at = None
-    elif stored.channel == Channel.CHAT:
-        stored.idle_at = rows.idle_at(stored, last_version(stored).chat_idle_seconds)
+    else:
+        is_chat = stored.channel == Channel.CHAT
+        stored.idle_at = rows.idle_at(
+            stored, last_version(stored).chat_idle_seconds if is_chat else 0
+        )
     return {name: new for name, old in before.items() if (new := getattr(stored, name)) != old}
 
 

@@ -7,6 +7,8 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from django.utils import timezone
 
+from .truth import worded_truth
+
 NOTHING = "\u2013"  # stands where there is no value, so that columns do not collapse
 
 Numeric = int | float | Decimal
@@ -180,9 +182,6 @@ _STATES = {
 }
 _KINDS = {word: kind for kind, line in _STATES.items() for word in line.split()}
 
-_YES = {"true", "yes", "successful", "success", "resolved"}
-_NO = {"false", "no", "unsuccessful", "failure", "failed", "unresolved"}
-
 
 def state_kind(value: str) -> str:
     """The classes of a state's dot; none for a word that is not known."""
@@ -192,12 +191,13 @@ def state_kind(value: str) -> str:
 def outcome(value: object) -> tuple[str, str]:
     """Kind and word of an outcome. Yes and no, in all their spellings, read as success or not."""
     text = str(value).strip()
-    spelled = text.lower().replace(" ", "_")
-    if spelled in _YES:
-        return "ok", "Successful" if spelled != "resolved" else "Resolved"
-    if spelled in _NO:
-        return "bad", "Unsuccessful" if spelled != "unresolved" else "Unresolved"
-    return "", words(text)
+    truth = worded_truth(text)
+    if truth is None:
+        return "", words(text)
+    resolved = text.lower() in {"resolved", "unresolved"}
+    if truth:
+        return "ok", "Resolved" if resolved else "Successful"
+    return "bad", "Unresolved" if resolved else "Unsuccessful"
 
 
 def sentiment_kind(value: str) -> str:

@@ -139,7 +139,7 @@ def _take(payload: IntakePayload, arrived: Arrived, by: Actor) -> IntakePayload:
             line=_with_our_agents(source, line, arrived.agent_names, by),
             by=by,
             source=source.kind,
-            platform_analysis=_rule(source),
+            platform_analysis=_rule(source, arrived),
         )
     except LineRefused as error:
         if error.code == ERASED:
@@ -156,8 +156,8 @@ _RULES: dict[str, Literal["theirs", "ours", "wait"]] = {
 }
 
 
-def _rule(source: IntakeSource) -> PlatformRule:
-    return PlatformRule(_RULES[source.platform_analysis], source.wait_minutes)
+def _rule(source: IntakeSource, arrived: Arrived) -> PlatformRule:
+    return PlatformRule(_RULES[source.platform_analysis], source.wait_minutes, arrived.final)
 
 
 def _line(source: IntakeSource, arrived: Arrived) -> ConversationInput:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,20 @@ MAX_LINE = 256 * 1024 * 1024
 """A longer line is no conversation; reading it would take the memory of everything else."""
 
 
+Read = Callable[[int], bytes]
 _CHUNK = 1024 * 1024
+_HEAD = 64 * 1024
+"""How much of the beginning tells the form of a file."""
+_FORMS = {
+    b"\x1f\x8b": "gzip; send it unpacked",
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook; save it as JSON Lines",
+    b"\x28\xb5\x2f\xfd": "zstd; send it unpacked",
+    b"BZh": "bzip2; send it unpacked",
+    b"\xfd7zXZ": "xz; send it unpacked",
+    b"%PDF": "a PDF",
+    b"PAR1": "Parquet; save it as JSON Lines",
+    b"SQLite format 3": "an SQLite database",
+}
 
 
 class UnreadableFileError(UserError):
@@ -25,7 +39,9 @@ def read_lines(name: str, *, progress: "Progress") -> Iterator[bytes]:
     try:
         with _opened(name) as raw:
             progress.size = _size(raw)
-            stream = cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if _is_gzip(raw) else raw
+            stream = cast("io.BufferedReader", gzip.GzipFile(fileobj=raw) if _is_gzip(raw) else raw)
+            if form := form_of(stream.peek(_HEAD)):
+                raise UnreadableFileError(f"{name} cannot be read: {form}")
             for line in iter(lambda: stream.readline(MAX_LINE), b""):
                 progress.done = raw.tell() if raw.seekable() else progress.done + len(line)
                 yield line
@@ -34,7 +50,7 @@ def read_lines(name: str, *, progress: "Progress") -> Iterator[bytes]:
         raise UnreadableFileError(f"{name} cannot be read: {reason}.") from error
 
 
-def split_lines(read: Callable[[int], bytes]) -> Iterator[bytes]:
+def split_lines(read: Read) -> Iterator[bytes]:
     """The lines of a request's body, by ``read`` alone.
 
     granian's ``readline`` takes the line end away and then ends the body at the next call, so
@@ -49,6 +65,41 @@ def split_lines(read: Callable[[int], bytes]) -> Iterator[bytes]:
             parts = [piece]
     if any(parts):
         yield b"".join(parts)
+
+
+def json_lines(read: Read) -> Read:
+    """Return a ``read`` of the same body. Raises UnreadableFileError for one that is no JSON Lines
+    at all: one sentence, and not one for each of its lines."""
+    head = b""
+    while len(head) < _HEAD and (chunk := read(_CHUNK)):
+        head += chunk
+    if form := form_of(head):
+        raise UnreadableFileError(f"The body cannot be read: {form}")
+    begun = io.BytesIO(head)
+    return lambda size: begun.read(size) or read(size)
+
+
+def form_of(head: bytes) -> str:
+    """Return in a sentence what a file is that holds no JSON Lines; "" for one that may."""
+    for magic, name in _FORMS.items():
+        if head.startswith(magic):
+            return f"this is {name}."
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head[:4]:
+        return "this is UTF-16 or UTF-32; save it as UTF-8."
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    first, *more = (line.strip() for line in text.split(b"\n")) if text else (b"",)
+    rest = [line for line in more if line]
+    objects = any(line.startswith(b"{") for line in rest)
+    if text.startswith(b"[") and not (objects and first.endswith(b"]")):
+        return "this is a JSON array; send one JSON object per line instead (JSON Lines)."
+    if b"\r" in first and first.startswith(b"{"):
+        return "its lines end with CR alone; end them with LF."
+    is_open = first.startswith(b"{") and first.endswith((b"{", b"[", b","))
+    if is_open and not (rest and rest[0].startswith(b"{")):
+        return "this is JSON over several lines; send one JSON object per line (JSON Lines)."
+    if rest and not objects and not first.startswith(b"{") and re.search(rb"[,;\t]", first):
+        return "this looks like CSV; send one JSON object per line (JSON Lines)."
+    return ""
 
 
 class Progress:

@@ -2,7 +2,7 @@
 
 The end is one transaction: status, ``analyze_at`` and the event ``conversation.ended``. Asking for
 the analysis is another one, made at once by whoever ended it, and by the sweep where that process
-died in between. Open chats that nobody writes in any more are ended by the sweep.
+died in between. Open conversations of which nothing more is heard are ended by the sweep.
 """
 
 import logging
@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import Prefetch
 from django.utils import timezone
 
+from apps.agents.models import Channel
 from apps.analysis.first import (
     READ_FIRST,
     give_up_first,
@@ -24,7 +25,7 @@ from apps.analysis.first import (
     request_first_of,
 )
 from apps.conversations import rows
-from apps.conversations.models import INACTIVITY, Conversation, Transfer
+from apps.conversations.models import INACTIVITY, Conversation, Status, Transfer
 from apps.conversations.services import GROUP
 from apps.core.database import is_passing
 from apps.webhooks import outbox
@@ -84,11 +85,12 @@ def _request(found: Sequence[Conversation], now: datetime) -> int:
         return 0
 
 
-# Chats that nobody writes in any more
+# Conversations of which nothing more is heard
 
 
 def end_idle_chats(*, now: datetime | None = None, limit: int = GROUP) -> int:
-    """End open chats that have been silent for as long as their agent's version allows.
+    """End open chats that have been silent for as long as their agent's version allows, and calls
+    that have been for CALL_SILENCE_HOURS.
 
     At most ``limit``; how many were looked at. One in which somebody writes at this moment is
     locked by them and left alone; who comes a moment later finds it ended and opens it again.
@@ -113,7 +115,7 @@ def _given_more_time(chat: Conversation, now: datetime) -> bool:
 
 
 def _end(chats: Sequence[Conversation], now: datetime) -> None:
-    """End silent chats in the caller's transaction; a platform's rule holds for this end too."""
+    """End silent ones in the caller's transaction; a platform's rule holds for this end too."""
     pks = [chat.pk for chat in chats]
     by_rule = rules_of(pks)
     for chat in chats:
@@ -144,8 +146,13 @@ def _idle_columns(chat: Conversation, analyze_at: datetime | None) -> dict[str, 
     """The columns that change, set on the chat: it ended when the last message was said."""
     said = chat.last_message_at or chat.sort_at
     ended_at = max(said, chat.started_at) if chat.started_at else said
+    begun = chat.channel == Channel.CHAT or chat.status == Status.ONGOING or chat.message_count
     columns = rows.ended(
-        chat, ended_at=ended_at, disconnection_reason=INACTIVITY, analyze_at=analyze_at
+        chat,
+        status=Status.ENDED if begun else Status.NOT_CONNECTED,
+        ended_at=ended_at,
+        disconnection_reason=INACTIVITY,
+        analyze_at=analyze_at,
     )
     everywhere = {"analysis_state": chat.analysis_state, "analysis_reason": chat.analysis_reason}
     return {**everywhere, **columns}

@@ -17,12 +17,13 @@ from apps.analysis.given import Imported, record_imported
 from apps.conversations import rows
 from apps.conversations.appending import append_messages, lock_conversation, messages_from
 from apps.conversations.inputs import LineRefused, Message
-from apps.conversations.models import CLOSED, Conversation, Status
+from apps.conversations.models import CLOSED, AnalysisState, Conversation, Status
 from apps.core.errors import Conflict
 
 from . import lifecycle, reading
 from .messages import MAX_MESSAGES, read_messages
-from .parsing import plain_object
+from .parsing import read_result
+from .rules import keep_beside
 
 
 class OutOfStep(Conflict):
@@ -121,7 +122,7 @@ def read_closing(body: Mapping[str, Any]) -> Closing:
         disconnection_reason=reading.text(
             body.get("disconnection_reason"), "disconnection_reason", 100
         ),
-        analysis=plain_object(body.get("analysis"), "analysis") or None,
+        analysis=read_result(body.get("analysis")),
     )
 
 
@@ -134,13 +135,17 @@ def close(
 ) -> Conversation:
     """End an open conversation and ask for its analysis.
 
-    One that has ended stays as it is. Raises LineRefused for an end before the start, and
-    Conversation.DoesNotExist where it was erased since.
+    One that has ended stays as it is, but for a result that is handed in with its close: it is
+    the result where there is none, and kept in the metadata beside one.
+
+    Raises LineRefused for an end before the start, and Conversation.DoesNotExist where it was
+    erased since.
     """
     now, closing = now or timezone.now(), closing or Closing()
     with transaction.atomic():
         stored = lock_conversation(conversation.pk)
         if stored.has_ended:
+            _take_result(stored, closing, by)
             return stored
         columns = rows.ended(
             stored,
@@ -157,6 +162,16 @@ def close(
         lifecycle.announce_ended([stored.pk], now=now)
     lifecycle.request_due(among=[stored.pk], now=now)
     return stored
+
+
+def _take_result(stored: Conversation, closing: Closing, by: Actor) -> None:
+    if not closing.analysis:
+        return
+    busy = {AnalysisState.PENDING, AnalysisState.RUNNING}
+    if stored.analyzed_at is None and stored.analysis_state not in busy:
+        record_imported([Imported(stored, closing.analysis, at=stored.ended_at)], by=by)
+    elif stored.analysis_data != closing.analysis:
+        keep_beside(stored, closing.analysis)
 
 
 def _ended_at(stored: Conversation, closing: Closing, now: datetime) -> datetime:

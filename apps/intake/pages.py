@@ -34,6 +34,7 @@ CODES = {
     "not_json": "not JSON",
     "unfinished": "broken off",
     "unknown_agent": "unknown agent",
+    "unreadable_transcript": "unreadable transcript",
 }
 """Reasons of refusals in two words; any other code is read as it is written."""
 

@@ -7,7 +7,7 @@ metadata unread. Each refusal is one sentence with the value that was refused.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -18,13 +18,22 @@ from apps.conversations.inputs import (
     LineRefused,
     TransferInput,
 )
-from apps.conversations.models import Direction, Status, TransferSetting
+from apps.conversations.models import (
+    OPEN,
+    AnalysisState,
+    Direction,
+    Reason,
+    Status,
+    TransferSetting,
+)
 from apps.core.json_text import parse_json
+from apps.core.truth import yes_or_no
+from apps.llm.errors import ErrorCode
 from apps.llm.text import sanitise
 
 from . import reading
-from .messages import read_messages
-from .numbers import normal_number
+from .messages import Transcript, read_transcript
+from .numbers import is_withheld, normal_number, tidy_number
 
 _KNOWN = {
     "id",
@@ -50,7 +59,17 @@ _KNOWN = {
     "transfers",
     "analysis",
 }
+_OURS: dict[str, Callable[[object], bool]] = {
+    "message_count": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "analysis_state": lambda value: value in AnalysisState.values,
+    "analysis_reason": lambda value: value in [None, *Reason.values, *ErrorCode.values],
+    "stale": lambda value: isinstance(value, bool),
+    "silent_since": lambda value: value is None or isinstance(value, str),
+}
+"""Of a conversation as Debrief itself writes it, what follows from the rest. Where all of it is
+there as we write it, the line is one of ours and these are left out; else they are unknown keys."""
 MAX_DEPTH = 100
+_SUCCESS = {"call_successful", "chat_successful"}
 _OPENED = {Status.REGISTERED.value, Status.ONGOING.value, Status.NOT_CONNECTED.value}
 
 
@@ -63,8 +82,8 @@ def read_json(text: str | bytes) -> Mapping[str, Any]:
     """A JSON object. Raises LineRefused with code ``not_json`` or ``not_an_object``."""
     try:
         if isinstance(text, bytes):
-            text = text.decode("utf-8-sig")
-        value = parse_json(text)
+            text = text.decode("utf-8")
+        value = parse_json(text.lstrip("\ufeff"))
     except UnicodeDecodeError as error:
         raise LineRefused(
             "not_json", f"This is not UTF-8: byte {error.start + 1} cannot be read."
@@ -81,15 +100,20 @@ def read_json(text: str | bytes) -> Mapping[str, Any]:
 
 def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationInput:
     """One conversation as a JSON object. ``source`` names it where it names none itself."""
+    if is_ours := _is_ours(body):
+        body = {name: value for name, value in body.items() if name not in _OURS}
     known = {name: body.get(name) for name in _KNOWN}
     channel = reading.choice(known["channel"], "channel", Channel.values, required=True)
     status = reading.choice(known["status"], "status", Status.values) or Status.ENDED.value
-    started, ended, duration = _times(known)
+    started, ended, duration = _times(known, is_open=status in OPEN)
     if known["messages"] is None and "messages" not in body and status not in _OPENED:
         raise LineRefused(
             "missing_field", "messages is missing; send [] where nothing was said.", "messages"
         )
-    messages = read_messages(known["messages"], started)
+    transcript = read_transcript(known["messages"], started)
+    contact, strangers = _contact(known["contact"])
+    if not is_ours and known["id"] is not None and known["external_id"] is not None:
+        strangers["id"] = known["id"]  # neither is lost
     return ConversationInput(
         channel=channel,
         agent=reading.text(known["agent_id"], "agent_id", 200),
@@ -102,19 +126,36 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
         ended_at=ended,
         duration_ms=duration,
         direction=reading.choice(known["direction"], "direction", Direction.values),
-        from_number=reading.text(known["from_number"], "from_number", 60),
-        to_number=reading.text(known["to_number"], "to_number", 60),
+        from_number=tidy_number(reading.text(known["from_number"], "from_number", 60)),
+        to_number=tidy_number(reading.text(known["to_number"], "to_number", 60)),
         disconnection_reason=reading.text(
             known["disconnection_reason"], "disconnection_reason", 100
         ),
         recording_url=_recording(known["recording_url"]),
-        contact=_contact(known["contact"]),
-        metadata=_metadata(body, known),
+        contact=contact,
+        metadata=_metadata(body, known, strangers),
         dynamic_variables=plain_object(known["dynamic_variables"], "dynamic_variables"),
-        messages=messages,
-        transfers=_transfers(known["transfers"], len(messages)),
-        analysis=plain_object(known["analysis"], "analysis") or None,
+        messages=transcript.messages,
+        transfers=_transfers(known["transfers"], transcript),
+        analysis=read_result(known["analysis"]),
     )
+
+
+def _is_ours(body: Mapping[str, Any]) -> bool:
+    """Whether Debrief wrote this itself, in an export or as the answer of its API."""
+    return all(name in body and fits(body[name]) for name, fits in _OURS.items())
+
+
+def read_result(value: object) -> dict[str, Any] | None:
+    """A result that another platform made; None where there is nothing in it.
+
+    Whether it succeeded is yes or no, in whatever words a platform says it (decision 0024).
+    """
+    values = plain_object(value, "analysis")
+    for name in _SUCCESS & values.keys():
+        truth = yes_or_no(values[name])
+        values[name] = values[name] if truth is None else truth
+    return values or None
 
 
 def _external_id(known: Mapping[str, Any]) -> str:
@@ -128,24 +169,36 @@ def _source(value: object) -> str:
     return "" if isinstance(value, dict) else reading.text(value, "source", 100)
 
 
-def _metadata(body: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(
+    body: Mapping[str, Any], known: Mapping[str, Any], strangers: Mapping[str, Any]
+) -> dict[str, Any]:
     """Its own, then what this reader does not know: nothing that was sent is lost."""
     extra = {name: value for name, value in body.items() if name not in _KNOWN}
     if isinstance(known["source"], dict):
         extra["source"] = known["source"]
     own = plain_object(known["metadata"], "metadata")
-    return {**plain_object(extra, "metadata"), **own}
+    unknown = plain_object({**strangers, **extra}, "metadata")
+    for name in unknown.keys() & own.keys():
+        if unknown[name] != own[name]:
+            raise reading.refuse(
+                f"metadata.{name[:60]}", "is there already; the same key beside metadata differs."
+            )
+    return {**unknown, **own}
 
 
-def _times(known: Mapping[str, Any]) -> tuple[Any, Any, int | None]:
+def _times(known: Mapping[str, Any], *, is_open: bool) -> tuple[Any, Any, int | None]:
     started = reading.moment(known["started_at"], "started_at")
     ended = reading.moment(known["ended_at"], "ended_at")
     duration = reading.integer(known["duration_ms"], "duration_ms", 10**12)
+    if ended and is_open:
+        raise reading.refuse(
+            "ended_at", f"says that it ended, status that it is {known['status']}."
+        )
     if started and ended and ended < started:
         raise LineRefused("invalid_value", "ended_at is before started_at.", "ended_at")
-    if started and ended is None and duration is not None:
+    if started and duration is not None:
         try:
-            ended = started + timedelta(milliseconds=duration)
+            ended = ended or started + timedelta(milliseconds=duration)
         except OverflowError:
             raise LineRefused("invalid_value", "duration_ms is too long.", "duration_ms") from None
     return started, ended, duration
@@ -163,30 +216,51 @@ def _recording(value: object) -> str:
     return f"{scheme.lower()}{separator}{rest}"
 
 
-def _contact(value: object) -> ContactInput | None:
+_OF_CONTACT = ("phone_number", "email", "first_name", "last_name")
+
+
+def _contact(value: object) -> tuple[ContactInput | None, dict[str, Any]]:
+    """Who it was with, and for the metadata what a contact has no place for: unknown keys, a
+    number that is none, and names of somebody whom nobody could find again."""
     if value is None:
-        return None
-    parts = reading.an_object(value, "contact")
-    email = reading.text(parts.get("email"), "contact.email", 320).strip().lower()
+        return None, {}
+    given = reading.an_object(value, "contact")
+    parts = {name: given.get(name) for name in _OF_CONTACT}
+    email = reading.text(parts["email"], "contact.email", 320).strip().lower()
     if email and "@" not in email:
         raise LineRefused(
             "invalid_value", f"contact.email is no address: {reading.shown(email)}.", "contact"
         )
-    number = reading.text(parts.get("phone_number"), "contact.phone_number", 60)
+    number = reading.text(parts["phone_number"], "contact.phone_number", 60)
     contact = ContactInput(
         phone_number=normal_number(number),
         email=email,
-        first_name=reading.text(parts.get("first_name"), "contact.first_name", 200),
-        last_name=reading.text(parts.get("last_name"), "contact.last_name", 200),
+        first_name=reading.text(parts["first_name"], "contact.first_name", 200),
+        last_name=reading.text(parts["last_name"], "contact.last_name", 200),
     )
-    return contact if contact.phone_number or contact.email else None
+    known = contact if contact.phone_number or contact.email else None
+    lost = {name: item for name, item in given.items() if name not in _OF_CONTACT}
+    if known is None:
+        lost |= {"first_name": contact.first_name, "last_name": contact.last_name}
+    if not contact.phone_number and not is_withheld(number):
+        lost["phone_number"] = number
+    lost = {name: item for name, item in lost.items() if item not in (None, "", [], {})}
+    return known, {"contact": lost} if lost else {}
 
 
-def _transfers(value: object, said: int) -> tuple[TransferInput, ...]:
+_OF_TRANSFER = ("after_message", "to_agent_id", "post_call_analysis_setting")
+
+
+def _transfers(value: object, transcript: Transcript) -> tuple[TransferInput, ...]:
     found = []
     for at, item in enumerate(reading.a_list(value, "transfers")):
         where = f"transfers[{at}]"
         parts = reading.an_object(item, where)
+        for name in parts:
+            if name not in _OF_TRANSFER and parts[name] not in (None, "", [], {}):
+                raise reading.refuse(
+                    f"{where}.{name[:60]}", f"is unknown; known are {', '.join(_OF_TRANSFER)}."
+                )
         after = reading.integer(parts.get("after_message"), f"{where}.after_message", 10**9)
         to_agent = reading.text(parts.get("to_agent_id"), f"{where}.to_agent_id", 200)
         if not to_agent:
@@ -198,7 +272,7 @@ def _transfers(value: object, said: int) -> tuple[TransferInput, ...]:
         )
         found.append(
             TransferInput(
-                said if after is None else after,
+                len(transcript.messages) if after is None else transcript.position(after),
                 to_agent,
                 setting or TransferSetting.ONLY_DESTINATION_AGENT.value,
             )

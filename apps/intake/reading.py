@@ -11,6 +11,8 @@ from django.utils.dateparse import parse_date, parse_datetime
 from apps.conversations.inputs import LineRefused
 from apps.llm.text import sanitise
 
+EARLIEST_YEAR = 1980
+
 
 def shown(value: object, limit: int = 60) -> str:
     """A refused value as it stands in a sentence."""
@@ -23,15 +25,24 @@ def refuse(name: str, message: str) -> LineRefused:
 
 
 def text(value: object, name: str, limit: int) -> str:
-    """A short text; null and missing are empty, numbers are written out."""
+    """A short text; null and missing are empty, numbers are written out (7.0 is 7)."""
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise refuse(name, f"is a text, not {shown(value)}.")
+    if isinstance(value, float):
+        value = spelled(value, name)
     words = sanitise(str(value)).strip()
     if len(words) > limit:
         raise refuse(name, f"has at most {limit} characters, not {len(words):,}.")
     return words
+
+
+def spelled(value: float, name: str) -> str:
+    """A number as text: spreadsheets and data frames turn 4155550123 into 4155550123.0."""
+    if not math.isfinite(value):
+        raise refuse(name, "holds a number out of range.")
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else str(value)
 
 
 def choice(value: object, name: str, known: Sequence[str], *, required: bool = False) -> str:
@@ -63,7 +74,11 @@ def _finite(value: float) -> bool:
 
 
 def moment(value: object, name: str) -> datetime | None:
-    """A time: ISO 8601 (without a zone in TIME_ZONE), or seconds or milliseconds since 1970."""
+    """A time: ISO 8601 (without a zone in TIME_ZONE), or seconds or milliseconds since 1970.
+
+    One before 1980 is refused: 0, the zero dates of programming languages and the day numbers of
+    spreadsheets (45678.5) all end up there, and no call of an agent does.
+    """
     if value is None or value == "":
         return None
     found: datetime | None = None
@@ -83,8 +98,8 @@ def _in_reach(found: datetime | None, value: object, name: str) -> datetime:
     if found is None:
         raise refuse(name, f"is a time such as 2025-01-31T14:00:00Z, not {shown(value)}.")
     found = found.astimezone(UTC)
-    if not 1970 <= found.year <= 2200:
-        raise refuse(name, f"is out of range: {shown(value)}.")
+    if not EARLIEST_YEAR <= found.year <= 2200:
+        raise refuse(name, f"is out of range: {shown(value)} is in the year {found.year}.")
     return found
 
 

@@ -17,6 +17,7 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.conversations.inputs import ConversationInput
 from apps.core.errors import UserError
+from apps.core.json_text import parse_json
 from apps.llm.text import sanitise
 
 from .erasing import ERASED
@@ -122,9 +123,10 @@ def keeping_one(body: bytes, *, by: Actor, source: str = "api") -> Iterator[None
 
 
 def storable(line: bytes) -> Any:
-    """The line as a JSON value that jsonb holds; None where it is none, and kept as bytes."""
-    value = _parsed(line)
+    """The line as a JSON value that jsonb holds; None where it is none, and kept as bytes. So is
+    one that names a key twice: a replay must find both."""
     try:
+        value = parse_json(line.decode("utf-8-sig"))
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         text.encode()  # lone surrogates
     except (ValueError, RecursionError):

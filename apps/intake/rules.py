@@ -23,10 +23,12 @@ class PlatformRule:
     ``theirs``: their result is stored as imported, ours is never asked for by itself. ``ours``:
     theirs is kept in the metadata under ``platform_analysis``, ours is asked for when the
     conversation ends. ``wait``: as theirs, but ours is asked for when none came in time.
+    ``final``: the platform has said its last of this conversation, there is nothing to wait for.
     """
 
     rule: Rule
     wait_minutes: int = 10
+    final: bool = False
 
     @property
     def awaits_theirs(self) -> bool:
@@ -40,7 +42,9 @@ class PlatformRule:
         """
         if self.rule == "theirs":
             return None
-        return now if self.rule == "ours" else now + timedelta(minutes=self.wait_minutes)
+        if self.rule == "ours" or self.final:
+            return now
+        return now + timedelta(minutes=self.wait_minutes)
 
     def applied(self, line: ConversationInput) -> ConversationInput:
         """The line as it is stored: by the rule *ours* their result is no result."""

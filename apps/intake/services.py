@@ -347,11 +347,13 @@ def _write_reasons(
 ) -> None:
     """Say of what is not analysed at once why that is: a platform's result is awaited, or nobody
     is to ask a model. By the rule *ours* it is asked for at once, which finds its own reasons."""
+    rule = settings.platform_analysis
+    final = rule is not None and rule.final
     waiting = [
         result.conversation.pk
         for result in results
         if isinstance(result, Stored)
-        and result.outcome != Outcome.UNCHANGED
+        and (final or result.outcome != Outcome.UNCHANGED)
         and result.conversation.has_ended
         and result.conversation.analysis_state == AnalysisState.NONE
         and result.conversation.pk not in imported
@@ -360,8 +362,9 @@ def _write_reasons(
         return
     if not settings.analyze:
         request_first(conversation_ids=waiting, ask=False)
-    elif settings.platform_analysis and settings.platform_analysis.awaits_theirs:
-        leave_to_platform(conversation_ids=waiting)
+    elif rule and rule.awaits_theirs:
+        never_comes = final and rule.rule == "theirs"
+        leave_to_platform(conversation_ids=waiting, never_comes=never_comes)
 
 
 def reload(stored: Stored) -> Conversation:

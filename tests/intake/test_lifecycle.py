@@ -124,8 +124,8 @@ class TestTheEnd:
     def test_one_that_goes_on_is_not_due(self, agent: Agent) -> None:
         take(agent, status="ongoing")
         assert standing() == ("ongoing", "none", "not_ended")
-        assert (only().analyze_at, only().idle_at) == (None, None)
-        assert sweep(now=NOON + 100 * HOUR).seen == 0
+        assert (only().analyze_at, only().idle_at) == (None, NOON + 24 * HOUR)
+        assert sweep(now=NOON + 23 * HOUR).seen == 0
 
     def test_its_end_by_another_line_starts_it(self, agent: Agent) -> None:
         take(agent, status="ongoing")
@@ -228,8 +228,8 @@ class TestIdleChats:
         sweep(now=NOON + HOUR)
         assert (only().ended_at, only().duration_ms) == (NOON, 120_000)
 
-    def test_only_chats_and_none_of_the_api_idle_out(self, agent: Agent, chat_agent: Agent) -> None:
-        take(agent, status="ongoing", external_id="call")
+    def test_nothing_of_the_api_idles_out(self, agent: Agent, chat_agent: Agent) -> None:
+        take(agent, status="ongoing", external_id="call", source="api")
         take(chat_agent, status="ongoing", external_id="thread", source="api")
         assert sweep(now=NOON + 1000 * HOUR).seen == 0
         assert set(Conversation.objects.values_list("status", flat=True)) == {"ongoing"}

@@ -22,10 +22,10 @@ Count = Annotated[int, Field(ge=0)]
 Role = Literal["agent", "user", "system", "tool_call", "tool_result", "transfer", "dtmf", "event"]
 RoleIn = Literal[
     "agent", "user", "system", "tool_call", "tool_result", "transfer", "dtmf", "event",
-    "tool", "assistant", "bot", "customer",
+    "tool", "function", "assistant", "bot", "ai", "model", "customer", "human", "developer",
 ]  # fmt: skip
-"""Other platforms' names are read too: `tool` is `tool_result`, `assistant` and `bot` are
-`agent`, `customer` is `user`."""
+"""Other platforms' names are read too: `tool` and `function` are `tool_result`, `assistant`,
+`bot`, `ai` and `model` are `agent`, `customer` and `human` are `user`, `developer` is `system`."""
 
 
 class Message(Shape):
@@ -35,16 +35,36 @@ class Message(Shape):
     content: str
     at: Time | None = None
     """When it was said; absent where nobody knows."""
+    name: str = ""
+    """Who said it, or the tool, where the sender named it."""
+    tool_call_id: str = ""
+    """What links a tool call and its result, where the sender said it."""
+    id: str = ""
+    """The sender's id of the message, where there was one."""
 
 
 class MessageIn(Shape):
-    """One item of a transcript, as it is handed in."""
+    """One item of a transcript, as it is handed in.
+
+    OpenAI's chat format is read, parts and tool calls included, and `text`, `message`, `body`,
+    `transcript` and `utterance` for `content`. Any other key is refused by its name: nothing that
+    was said is lost.
+    """
 
     role: RoleIn
     content: Any = ""
-    """Text. Anything else is kept as JSON, which is how tools answer."""
+    """Text, or a list of parts. Anything else is kept as JSON, which is how tools answer."""
     at: TimeIn | None = None
-    """ISO 8601, seconds or milliseconds since 1970, or seconds since `started_at`."""
+    """ISO 8601, seconds or milliseconds since 1970, or seconds since `started_at`; no earlier than
+    1980."""
+    name: Annotated[str | None, Field(max_length=300)] = None
+    """Who said it, or the tool."""
+    tool_calls: list[JsonObject] | None = None
+    """Each becomes a message of its own, `tool_call`, behind the text."""
+    tool_call_id: Annotated[str | None, Field(max_length=300)] = None
+    """Of a result: the call that it answers."""
+    id: Annotated[str | None, Field(max_length=300)] = None
+    """Your id of the message."""
 
 
 class Contact(Shape):
@@ -57,9 +77,15 @@ class Contact(Shape):
 
 
 class ContactIn(Shape):
-    """Whom the conversation was with. Without number and email nobody can be found again."""
+    """Whom the conversation was with.
+
+    Without number and email nobody can be found again: the names go to the metadata then, under
+    `contact`, as unknown keys do.
+    """
 
     phone_number: Annotated[str | None, Field(max_length=60)] = None
+    """Read into one form: +14155550123 where it names its country. One that is withheld
+    (“anonymous”, +266696687) is nobody's; digits without a country stay a number of their own."""
     email: Annotated[str | None, Field(max_length=320, pattern="@")] = None
     first_name: Annotated[str | None, Field(max_length=200)] = None
     last_name: Annotated[str | None, Field(max_length=200)] = None
@@ -77,7 +103,7 @@ class TransferIn(Shape):
     """A move to another agent."""
 
     after_message: Count | None = None
-    """How many messages came before it; all of them unless told."""
+    """How many of the messages, as you send them, came before it; all of them unless told."""
     to_agent_id: Annotated[str, Field(min_length=1, max_length=200)]
     """Our id of the agent, or the platform's."""
     post_call_analysis_setting: TransferSetting | None = None
@@ -112,6 +138,9 @@ class ConversationRow(Shape):
     """Why there is no result: a reason, or the error code of a failure."""
     stale: bool
     """Messages came after the result was made."""
+    silent_since: Time | None
+    """When it was last heard of, while it is open. Unless its source is `api`, a chat ends after
+    the silence that its agent allows, a call after 24 hours or what the installation sets."""
     analysis: JsonObject | None
     """The current result's values, by the name of their fields."""
 
@@ -155,6 +184,7 @@ class ConversationIn(Shape):
     started_at: TimeIn | None = None
     """ISO 8601, or seconds or milliseconds since 1970."""
     ended_at: TimeIn | None = None
+    """Refused while the status is `registered` or `ongoing`."""
     duration_ms: Annotated[int | None, Field(ge=0, le=10**12)] = None
     direction: Direction | None = None
     from_number: Annotated[str | None, Field(max_length=60)] = None
@@ -168,7 +198,9 @@ class ConversationIn(Shape):
     dynamic_variables: JsonObject | None = None
     transfers: list[TransferIn] | None = None
     analysis: JsonObject | None = None
-    """A result that another platform made: stored as *imported*, and not made again."""
+    """A result that another platform made: stored as *imported*, as it was sent, and not made
+    again. It is not held against the agent's schema; only `call_successful` and `chat_successful`
+    are read as yes or no, also where they say “success” or “False”."""
 
 
 class AppendIn(Closed):
@@ -176,7 +208,8 @@ class AppendIn(Closed):
 
     messages: list[MessageIn]
     after: Annotated[int | None, Field(ge=0, le=2**31 - 1)] = None
-    """How many messages come before these. Those that are there already are not added again."""
+    """How many messages of the conversation, as it is stored, come before these. Those that are
+    there already are not added again."""
 
 
 class CloseIn(Closed):

@@ -1,8 +1,10 @@
 """Cells of the history pages: one value of one conversation, as a person reads it."""
 
+from datetime import timedelta
 from typing import Any
 
 from django import template
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -20,6 +22,8 @@ register = template.Library()
 register.filter("head_of", head_of)
 register.filter("is_figure", is_figure)
 
+_SILENT = timedelta(hours=1)
+"""From when on it is worth a word that nothing more was heard of an open conversation."""
 _SUMMARIES = {"call_summary", "chat_summary"}
 _OUTCOMES = {"call_successful", "chat_successful"}
 _FITTING = {"started_at", "contact", "user_sentiment", "status", "language", *_OUTCOMES}
@@ -78,13 +82,22 @@ def _plain(conversation: Conversation, field: Field, value: Any) -> str | SafeSt
     if field.name == "analysis_cost":
         return display.NOTHING if value is None else display.price(value)
     if field.name in {"status", "analysis_state"}:
-        return state(value, dict(field.choices).get(value, ""))
+        dot = state(value, dict(field.choices).get(value, ""))
+        return _with_silence(conversation, dot) if field.name == "status" else dot
     if field.kind is Kind.TIME:
         shown = conversation.sort_at if field.name == "started_at" else value
         return ago(shown)
     if field.choices and isinstance(value, str):
         return _cut(dict(field.choices).get(value, value)) or display.NOTHING
     return json_cell(value)
+
+
+def _with_silence(conversation: Conversation, shown: SafeString) -> SafeString:
+    """The state of an open conversation, with how long nothing has been heard of it."""
+    since = conversation.silent_since
+    if since is None or timezone.now() - since < _SILENT:
+        return shown
+    return format_html('{} <span class="small muted">silent since {}</span>', shown, ago(since))
 
 
 def json_cell(value: Any) -> str | SafeString:

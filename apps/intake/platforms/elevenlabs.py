@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from apps.conversations.inputs import LineRefused
+from apps.core.truth import worded_truth
 
 from .shapes import (
     Arrived,
     BadSignature,
     Json,
+    answered,
     caller,
     chain,
     filled,
@@ -22,11 +24,16 @@ from .shapes import (
     needed_id,
     number,
     objects,
+    of_unknown_role,
+    role_of,
     said,
     seconds,
+    speaker,
     spoke,
     text,
     tool_call,
+    transcript,
+    unreadable,
 )
 
 SIGNATURE = "elevenlabs-signature"
@@ -41,7 +48,9 @@ _STATUSES = {
     "failed": "error",
 }
 _UNANSWERED = {"busy", "no_answer", "no-answer", "failed"}
-_SUCCESS = {"success": True, "failure": False}
+_OPEN = {"registered", "ongoing"}
+_NOTHING = {"None", "null"}
+"""How a collected value that was not found is spelled, where the field takes text."""
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
@@ -92,7 +101,7 @@ def _conversation(event: str, external_id: str, data: Mapping[str, Any]) -> Arri
     client = mapping(data.get("conversation_initiation_client_data"))
     channel = "chat" if facts.get("text_only") is True else "voice"
     agent = text(data.get("agent_id"))
-    messages, speakers = _messages(data.get("transcript"))
+    messages, speakers = _messages(data)
     status = _status(data.get("status"), mapping(facts.get("phone_call")), messages)
     analysis = _analysis(mapping(data.get("analysis")), channel)
     took_place = status != "not_connected" and spoke(messages)
@@ -122,6 +131,7 @@ def _conversation(event: str, external_id: str, data: Mapping[str, Any]) -> Arri
         analysis if took_place else None,
         "" if took_place or not analysis else "Its analysis is of a call that never took place.",
         {agent: text(data.get("agent_name"))},
+        final=status not in _OPEN,
     )
 
 
@@ -187,6 +197,7 @@ def _facts(data: Mapping[str, Any], facts: Mapping[str, Any]) -> Json:
             "platform_error": facts.get("error"),
             "platform_warnings": facts.get("warnings"),
             "platform_rationales": _rationales(mapping(data.get("analysis"))),
+            "platform_scoped_analysis": _scoped(mapping(data.get("analysis"))),
         }
     )
 
@@ -216,14 +227,37 @@ def _analysis(analysis: Mapping[str, Any], channel: str) -> Json | None:
     """Their names as ours; criteria and collected data are fields of the account's own."""
     kind = "chat" if channel == "chat" else "call"
     own = {name: item.get("result") for name, item in _criteria(analysis)}
-    own |= {name: item.get("value") for name, item in _collected(analysis)}
+    own |= {name: _value(item) for name, item in _collected(analysis)}
     built_in = {
         f"{kind}_summary": text(analysis.get("transcript_summary")),
-        f"{kind}_successful": _SUCCESS.get(text(analysis.get("call_successful"))),
+        f"{kind}_successful": worded_truth(analysis.get("call_successful")),
         "call_summary_title": text(analysis.get("call_summary_title")),
     }
     own.pop("", None)
     return filled({**own, **filled(built_in)}) or None
+
+
+def _value(item: Mapping[str, Any]) -> Any:
+    """What was collected; “None” in words is nothing, unless it is one of the field's choices."""
+    value = item.get("value")
+    choices = mapping(item.get("json_schema")).get("enum")
+    is_choice = isinstance(choices, list) and value in choices
+    return None if isinstance(value, str) and value.strip() in _NOTHING and not is_choice else value
+
+
+def _scoped(analysis: Mapping[str, Any]) -> Json:
+    """What was found of each agent that took part, by the agent's id."""
+    found: Json = {}
+    for item in objects(analysis.get("scoped_analysis_results")):
+        scope = text(item.get("scope"))
+        agent = text(item.get("source_agent_id")) or scope
+        values = _analysis(item, "voice") or {}
+        rationales = _rationales(item)
+        values |= {"rationales": rationales} if rationales else {}
+        if any(found.get(agent, {}).get(name, value) != value for name, value in values.items()):
+            agent = f"{agent} ({scope})"
+        found.setdefault(agent, {}).update(values)
+    return filled(found)
 
 
 def _rationales(analysis: Mapping[str, Any]) -> Json:
@@ -231,33 +265,55 @@ def _rationales(analysis: Mapping[str, Any]) -> Json:
     return filled({name: text(item.get("rationale")) for name, item in both if name})
 
 
-def _messages(transcript: object) -> tuple[list[Json], list[tuple[int, str]]]:
+def _messages(data: Mapping[str, Any]) -> tuple[list[Json], list[tuple[int, str]]]:
     """The transcript, and which agent speaks after how many messages."""
-    found: list[Json] = []
+    given = data.get("transcript")
+    if given is None and text(data.get("status")) in {"", "done", "processing"}:
+        traces = "resourceSpans" in data or "resource_spans" in data
+        why = "it is missing, and OpenTelemetry traces are not read here" if traces else ""
+        raise unreadable("transcript", given, why or "it is missing")
     speakers: list[tuple[int, str]] = []
-    for turn in objects(transcript):
-        at = seconds(turn.get("time_in_call_secs"))
+
+    def read_turn(turn: Mapping[str, Any], so_far: int) -> Iterator[Json]:
+        if so_far == 0:
+            speakers.clear()
         if agent := text(mapping(turn.get("agent_metadata")).get("agent_id")):
-            speakers.append((len(found), agent))
-        found += _turn(turn, at)
-    return found, speakers
+            speakers.append((so_far, agent))
+        yield from _turn(turn, seconds(turn.get("time_in_call_secs")))
+
+    return transcript({"transcript": given}, read_turn), speakers
 
 
 def _turn(turn: Mapping[str, Any], at: float | None) -> Iterator[Json]:
     """What is in one turn: words, then the tools that it called, then what they answered."""
-    role = text(turn.get("role"))
+    role = role_of(turn)
     if words := _words(turn):
-        yield message(role if role in {"agent", "user"} else "event", words, at)
+        known = speaker(role)
+        yield message(known, words, at) if known else of_unknown_role(role, words, at)
     if event := text(turn.get("platform_event")):
         yield message("event", event, at)
     for call in objects(turn.get("tool_calls")):
-        yield tool_call(call.get("tool_name"), call.get("params_as_json"), at)
+        arguments = call.get("params_as_json")
+        details = mapping(call.get("tool_details"))
+        arguments = details.get("parameters") if arguments is None else arguments
+        yield tool_call(call.get("tool_name"), arguments, at)
     for result in objects(turn.get("tool_results")):
-        yield message("tool_result", said(result.get("result_value")), at)
+        yield message("tool_result", _answer(result), at)
+
+
+_ANSWERS = ("result_value", "raw_error_message", "error_message", "result")
+
+
+def _answer(result: Mapping[str, Any]) -> str:
+    """What a tool answered, or why it did not."""
+    bad = result.get("is_error") is True or result.get("is_blocked") is True
+    return answered(result, *_ANSWERS, succeeded=not bad)
 
 
 def _words(turn: Mapping[str, Any]) -> str:
-    if words := said(turn.get("message")):
-        return words
+    """What was said; a file that was sent along is named."""
+    file = mapping(turn.get("file_input"))
+    name = text(file.get("original_filename")) or text(file.get("file_url"))
     parts = objects(mapping(turn.get("multivoice_message")).get("parts"))
-    return " ".join(filter(None, (text(part.get("text")) for part in parts)))
+    voices = " ".join(filter(None, (text(part.get("text")) for part in parts)))
+    return "\n".join(filter(None, [said(turn) or voices, f"[file: {name}]" if name else ""]))

@@ -9,11 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from apps.conversations.inputs import LineRefused
+from apps.core.truth import worded_truth
+from apps.intake import contents
 
 from .shapes import (
     Arrived,
     BadSignature,
     Json,
+    answered,
     caller,
     chain,
     filled,
@@ -24,12 +27,14 @@ from .shapes import (
     needed_id,
     number,
     objects,
+    of_unknown_role,
+    role_of,
     said,
     seconds,
+    speaker,
     spoke,
-    spoken_lines,
     text,
-    tool_call,
+    transcript,
     url,
 )
 
@@ -49,6 +54,7 @@ _STATUSES = {
     # The report that follows says how it ended, and what was said.
     "ended": "ongoing",
 }
+_OVER = {"ended", "error", "not_connected"}
 _WANT_ANSWERS = {
     "assistant-request",
     "tool-calls",
@@ -126,6 +132,8 @@ def read(body: Mapping[str, Any]) -> Arrived:
         return _update(event, told)
     if event in _WANT_ANSWERS:
         note = "Vapi waits for an answer to this, which Debrief has none for: send it elsewhere."
+    elif event.startswith(("chat.", "session.")):
+        note = "Chats of Vapi are not read here: only its calls are."
     else:
         note = "There is nothing in this event that the report at the end will not say."
     return Arrived(event, call_id, note=note)
@@ -136,7 +144,7 @@ def _update(event: str, told: Json) -> Arrived:
     external_id = needed_id(call.get("id"), "call.id")
     agent, names = _agent(told, call)
     status = text(told.get("status"))
-    messages, _ = _messages(told, call)
+    messages, _ = _messages(told, call, has_start=bool(_one(told, call, "startedAt")))
     conversation = {
         "external_id": external_id,
         "agent_id": agent,
@@ -156,7 +164,8 @@ def _report(event: str, told: Json) -> Arrived:
     call = mapping(told.get("call"))
     external_id = needed_id(call.get("id"), "call.id")
     agent, names = _agent(told, call)
-    messages, speakers = _messages(told, call)
+    started, ended = _times(told, call)
+    messages, speakers = _messages(told, call, has_start=started is not None)
     reason = text(_one(told, call, "endedReason"), 100)
     status = _end_of(event, call, reason, messages)
     analysis = _analysis(told, call)
@@ -169,8 +178,8 @@ def _report(event: str, told: Json) -> Arrived:
         "channel": "voice",
         "status": status,
         "language": language(mapping(assistant.get("transcriber")).get("language")),
-        "started_at": _one(told, call, "startedAt"),
-        "ended_at": _one(told, call, "endedAt"),
+        "started_at": started,
+        "ended_at": ended if status in _OVER else None,
         "duration_ms": _duration(told, call),
         **_numbers(told, call),
         "disconnection_reason": reason,
@@ -184,7 +193,29 @@ def _report(event: str, told: Json) -> Arrived:
         "dynamic_variables": _variables(told, call),
     }
     note = "" if took_place or not analysis else "Its analysis is of a call that never took place."
-    return Arrived(event, external_id, conversation, analysis if took_place else None, note, names)
+    theirs = analysis if took_place else None
+    over = status in _OVER  # a report comes after the call's analysis, which it brings or never
+    return Arrived(event, external_id, conversation, theirs, note, names, final=over)
+
+
+def _times(told: Json, call: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Start and end; of reports that do not say them (2024's), by the times of their messages."""
+    started, ended = (_one(told, call, name) or None for name in ("startedAt", "endedAt"))
+    if started is not None and ended is not None:
+        return started, ended
+    begun: list[float] = []
+    until: list[float] = []
+    for item in _timed(told, call):
+        if (at := milliseconds(item.get("time"))) is not None:
+            begun.append(at - 1000 * (seconds(item.get("secondsFromStart")) or 0))
+            until.append(milliseconds(item.get("endTime")) or at)
+    first, last = min(begun, default=None), max(until, default=None)
+    return (first if started is None else started), (last if ended is None else ended)
+
+
+def _timed(told: Json, call: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for items in (mapping(_one(told, call, "artifact")), told, call):
+        yield from objects(items.get("messages"))
 
 
 def _one(told: Json, call: Mapping[str, Any], name: str) -> Any:
@@ -268,6 +299,7 @@ def _recording(told: Json, call: Mapping[str, Any]) -> str | None:
 def _metadata(told: Json, call: Mapping[str, Any]) -> Json:
     """The caller's own, and what Debrief has no column for, under names that say whose it is."""
     assistant = mapping(_one(told, call, "assistant"))
+    artifact = mapping(_one(told, call, "artifact"))
     facts = {
         "platform_agent_version": text(told.get("assistantVersion")),
         "platform_agent_name": text(assistant.get("name")),
@@ -277,9 +309,21 @@ def _metadata(told: Json, call: Mapping[str, Any]) -> Json:
         "platform_recording_stereo": url(_one(told, call, "stereoRecordingUrl")),
         "platform_transfer_destination": _one(told, call, "destination"),
         "platform_squad": text(call.get("squadId")),
+        "platform_skipped": _skipped(artifact.get("skippedStructuredOutputs")),
+        "platform_transfers": artifact.get("transfers"),
+        "platform_scorecards": artifact.get("scorecards"),
     }
     own = {**mapping(assistant.get("metadata")), **mapping(call.get("metadata"))}
     return {**own, **filled(facts)}
+
+
+def _skipped(outputs: object) -> Json:
+    """Why Vapi did not look for its structured outputs, by their names."""
+    found: Json = {}
+    for key, item in mapping(outputs).items():
+        reason = mapping(item).get("skippedReason", item)
+        found[text(mapping(item).get("name")) or key] = reason
+    return found
 
 
 def _variables(told: Json, call: Mapping[str, Any]) -> Json:
@@ -291,15 +335,12 @@ def _variables(told: Json, call: Mapping[str, Any]) -> Json:
     return found | dict(mapping(artifact.get("variables")))
 
 
-_TRUTH = {"true": True, "false": False}
-
-
 def _analysis(told: Json, call: Mapping[str, Any]) -> Json | None:
     """Their names as ours. An evaluation by another rubric than pass or fail is a field."""
     analysis = mapping(_one(told, call, "analysis"))
     artifact = mapping(_one(told, call, "artifact"))
     verdict = analysis.get("successEvaluation")
-    truth = verdict if isinstance(verdict, bool) else _TRUTH.get(text(verdict).lower())
+    truth = worded_truth(verdict)
     own: Json = dict(_structured(analysis.get("structuredDataMulti")))
     own |= dict(_structured(artifact.get("structuredOutputs")))
     own |= mapping(analysis.get("structuredData"))
@@ -322,41 +363,45 @@ def _structured(value: object) -> Iterator[tuple[str, Any]]:
             yield from result.items()
 
 
-def _messages(told: Json, call: Mapping[str, Any]) -> tuple[list[Json], list[tuple[int, str]]]:
+def _messages(
+    told: Json, call: Mapping[str, Any], *, has_start: bool
+) -> tuple[list[Json], list[tuple[int, str]]]:
     """The transcript, and which assistant speaks after how many messages."""
     artifact = mapping(_one(told, call, "artifact"))
-    started = bool(_one(told, call, "startedAt"))
-    for items in (artifact.get("messages"), told.get("messages"), call.get("messages")):
-        found: list[Json] = []
-        speakers: list[tuple[int, str]] = []
-        for item in objects(items):
-            if agent := text(item.get("assistantId")):
-                speakers.append((len(found), agent))
-            found += _items(item, started=started)
-        if found:
-            return found, speakers
-    formatted = [
-        m for item in objects(artifact.get("messagesOpenAIFormatted")) for m in _items(item)
-    ]
-    return formatted or spoken_lines(artifact.get("transcript") or told.get("transcript")), []
+    sources = {
+        "artifact.messages": artifact.get("messages"),
+        "messages": told.get("messages"),
+        "call.messages": call.get("messages"),
+        "artifact.messagesOpenAIFormatted": artifact.get("messagesOpenAIFormatted"),
+        "artifact.transcript": artifact.get("transcript"),
+        "transcript": told.get("transcript"),
+    }
+    speakers: list[tuple[int, str]] = []
+
+    def read_item(item: Mapping[str, Any], so_far: int) -> Iterator[Json]:
+        if so_far == 0:
+            speakers.clear()
+        if agent := text(item.get("assistantId")):
+            speakers.append((so_far, agent))
+        yield from _items(item, has_start=has_start)
+
+    return transcript(sources, read_item), speakers
 
 
-_ROLES = {"bot": "agent", "assistant": "agent", "user": "user", "system": "system"}
 _RESULTS = {"tool_call_result", "tool", "function"}
+_TOOL_CALLS = {"tool_calls", "tool_call"}
 
 
-def _items(item: Mapping[str, Any], *, started: bool = False) -> Iterator[Json]:
+def _items(item: Mapping[str, Any], *, has_start: bool) -> Iterator[Json]:
     # Times of day run some seconds ahead of the recording; those since its start do not.
-    role, at = text(item.get("role")), seconds(item.get("secondsFromStart"))
-    at = milliseconds(item.get("time")) if at is None or not started else at
-    words = said(item.get("message") or item.get("content"))
-    calls = list(objects(item.get("toolCalls") or item.get("tool_calls")))
+    role, at = role_of(item), seconds(item.get("secondsFromStart"))
+    at = milliseconds(item.get("time")) if at is None or not has_start else at
+    calls = [*objects(item.get("toolCalls")), *objects(item.get("tool_calls"))]
     if role in _RESULTS:
-        yield message("tool_result", said(item.get("result")) or words, at)
-    elif words or not calls:
-        known = _ROLES.get(role)
-        yield message(known or "event", words if known else f"{role}: {words}", at)
+        words = answered(item, "result", "error", "message", "content")
+        yield message("tool_result", words, at)
+    elif (words := said(item)) or not calls:
+        known = "" if role in _TOOL_CALLS else speaker(role)
+        yield message(known, words, at) if known else of_unknown_role(role, words, at)
     for call in calls:
-        function = mapping(call.get("function")) or call
-        arguments = function.get("arguments", function.get("parameters"))
-        yield tool_call(function.get("name"), arguments, at)
+        yield message("tool_call", contents.tool_call(call).content, at)
