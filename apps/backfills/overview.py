@@ -149,7 +149,8 @@ def failed_again(run: Backfill) -> int:
     """Return how many of the items that were last retried failed once more."""
     if run.retried_at is None or run.is_active:
         return 0
-    return run.items.failed().filter(finished_at__gte=run.retried_at).count()
+    again = run.items.failed().filter(finished_at__gte=run.retried_at).count()
+    return min(again, run.retried)  # retried in mid-run, others may have failed since
 
 
 def item_page(run: Backfill, params: QueryDict) -> ItemPage:

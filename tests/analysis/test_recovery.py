@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
+from apps.accounts.models import Role, User
 from apps.analysis import recovery
 from apps.analysis.first import request_first
 from apps.analysis.models import MOST_TRIES, Analysis, Lane, State
@@ -184,3 +186,31 @@ def test_one_click_also_tries_now_what_waits(fake_llm: FakeLLM) -> None:
     assert recovery.retry_first(by=BY) == 2
     work()
     assert shown() == {("succeeded", "")}
+
+
+def test_the_button_of_a_refused_key_retries_all(fake_llm: FakeLLM) -> None:
+    conversation, *_ = first_analyses(fake_llm, 3)
+    fake_llm.always("401")
+    work()
+    client = Client()
+    client.force_login(User.objects.create_user("ada", role=Role.OPERATOR))
+    page = client.get(f"/conversations/{conversation.public_id}/").content.decode()
+    assert "Retry 3 failed first analyses" in page
+    client.post(f"/conversations/{conversation.public_id}/retry/")
+    fake_llm.always("ok")
+    lifecycle.request_due()
+    work()
+    assert shown() == {("succeeded", "")}
+
+
+def test_the_page_of_one_that_waits_offers_to_retry_now(fake_llm: FakeLLM) -> None:
+    [conversation] = first_analyses(fake_llm, 1)
+    fake_llm.always("503")
+    work()
+    client = Client()
+    client.force_login(User.objects.create_user("ada", role=Role.OPERATOR))
+    page = client.get(f"/conversations/{conversation.public_id}/").content.decode()
+    assert "Waiting for the provider." in page
+    assert "Retry now" in page
+    listed = client.get("/calls/?analysis_reason=waiting_for_provider").content.decode()
+    assert "Waiting for the provider" in listed

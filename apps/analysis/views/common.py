@@ -76,17 +76,21 @@ def analysis_tab(request: HttpRequest, conversation: Conversation) -> dict[str, 
         "by_whom": pages.by_whom(current) if current else "",
         "why": None if current else why_none(conversation, standing.waiting or standing.failed),
         "proposal": proposal,
-        "retry_count": _retry_count(conversation),
+        "retry_label": _retry_label(conversation),
         "run": run_context(request, conversation),
     }
 
 
-def _retry_count(conversation: Conversation) -> str:
-    """How many first analyses one click retries, this one among them; empty where it is none."""
+def _retry_label(conversation: Conversation) -> str:
+    """The label of the button that retries this and all other failed first analyses; empty where
+    this one can't be retried."""
     if conversation.analysis_state != "failed" or conversation.analysis_reason not in WAITED_FOR:
         return ""
     count = failed_for()[: RETRY_COUNTED + 1].count()
-    return f"{count:,}" if count <= RETRY_COUNTED else f"{RETRY_COUNTED:,}+"
+    if not count:
+        return ""
+    shown = f"{count:,}" if count <= RETRY_COUNTED else f"{RETRY_COUNTED:,}+"
+    return f"Retry {shown} failed first {'analysis' if count == 1 else 'analyses'}"
 
 
 def run_context(request: HttpRequest, conversation: Conversation) -> dict[str, Any] | None:
