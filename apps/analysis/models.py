@@ -150,6 +150,7 @@ class Analysis(models.Model):
     usage_note = models.CharField(
         max_length=200,
         blank=True,
+        default="",
         db_default="",
         help_text="How counts that contradict themselves were read.",
     )

@@ -18,6 +18,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='analysis',
             name='usage_note',
-            field=models.CharField(blank=True, db_default='', help_text='How counts that contradict themselves were read.', max_length=200),
+            field=models.CharField(blank=True, db_default='', default='', help_text='How counts that contradict themselves were read.', max_length=200),
         ),
     ]
