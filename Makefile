@@ -28,8 +28,10 @@ setup-dev: setup $(venv)/.dev
 test: setup-dev browser  ## all tests but the slow ones (TESTS="tests/agents -k diff" for some)
 	@$(py) -m pytest -n 2 --dist loadgroup $(TESTS)
 
-test-slow: setup-dev browser  ## what takes longer than a developer waits
+MOMENTS ?=
+test-slow: setup-dev browser  ## what takes longer than a developer waits, and all on another day
 	@$(py) -m pytest -m slow $(TESTS)
+	@$(py) -m tests.other_day $(MOMENTS) -- $(TESTS)
 
 check: setup-dev  ## what CI runs: format, lint, types, layers, migrations, deploy check, audit, tests
 	@$(py) -m ruff format --check .

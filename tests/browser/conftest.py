@@ -1,4 +1,7 @@
-"""One `manage.py up` with the demo and the bundled model, and one Chromium, for all files here.
+"""One `manage.py up` with the demo and a fake provider, and one Chromium, for all files here.
+
+The provider answers at once and always well: what a real model says is no test of a page. The
+bundled model has a test of its own.
 
 They are of one xdist group, so that one worker starts them once. Both end with the package:
 Playwright's synchronous interface keeps an event loop running, which tests of coroutines after
@@ -9,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +23,39 @@ from playwright.sync_api import Browser, StorageState, expect, sync_playwright
 from tests.browser.pages import Places, find_places
 from tests.browser.product import PATIENCE_MS, Product, Visit
 from tests.config.running import Running, environment
+from tests.fakes.fixtures import FakeLLM, start
 from tests.install_browser import ARGUMENTS, executable
 
 READY = r"ready at (http://\S+?)/?$"
 
 
 @pytest.fixture(scope="package")
-def product() -> Iterator[Product]:
-    """Debrief as `make run` starts it, on data of its own."""
+def provider() -> Iterator[FakeLLM]:
+    """A provider that fills in every field."""
+    server = start(latency=0.2)
+    server.set(nulls=False)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="package")
+def product(provider: FakeLLM) -> Iterator[Product]:
+    """Debrief as `make run` starts it with a provider configured, on data of its own."""
+    with running(OPENAI_BASE_URL=provider.url) as found:
+        yield found
+
+
+@contextmanager
+def running(**env: str) -> Iterator[Product]:
+    """Start Debrief with its demo, as `make run` does, until the block is left."""
     if not (settings.STATIC_ROOT / "staticfiles.json").exists():
         command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity=0"]
         subprocess.run(command, cwd=settings.BASE_DIR, env=environment(), check=True)
     # Not pytest's own folders: a socket's address is short, and the way to it has to be passable.
     with tempfile.TemporaryDirectory(prefix="debrief-seen-", ignore_cleanup_errors=True) as name:
         data_dir = Path(name) / "data"
-        with Running(data_dir, WEBHOOK_ALLOW_PRIVATE_ADDRESSES="on") as running:
-            url = running.wait_for(READY).group(1)
+        with Running(data_dir, WEBHOOK_ALLOW_PRIVATE_ADDRESSES="on", **env) as program:
+            url = program.wait_for(READY).group(1)
             yield Product(url, data_dir, (data_dir / "demo_password").read_text().strip())
 
 

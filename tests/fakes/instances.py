@@ -76,9 +76,10 @@ Maker = Callable[["Dice", int], Any]
 class Dice:
     """A small generator of numbers; ``random.Random`` takes longer to seed than an answer takes."""
 
-    __slots__ = ("state", "text")
+    __slots__ = ("nulls", "state", "text")
 
-    def __init__(self, seed: str, text: str = "") -> None:
+    def __init__(self, seed: str, text: str = "", *, nulls: bool = True) -> None:
+        self.nulls = nulls
         self.state = zlib.crc32(seed.encode("utf-8", "replace")) or 1
         self.text = text
 
@@ -119,7 +120,7 @@ class _Planner:
             return lambda dice, depth: None
 
         def make(dice: Dice, depth: int) -> Any:
-            if null and (depth > DEEPEST or dice.below(8) == 0):
+            if null and (depth > DEEPEST or (dice.nulls and dice.below(8) == 0)):
                 return None
             return makers[dice.below(len(makers))](dice, depth)
 

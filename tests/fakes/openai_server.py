@@ -22,6 +22,7 @@ tokens for a beginning that it has seen before.
 ``key``          the only API key it takes
 ``per_second``   requests that it takes per second, by a bucket of one second; 429 for the others
 ``down_for``     seconds from now on in which everything is answered 503
+``nulls``        false: every field that may be null is filled in all the same
 ``tokenizer``    "o200k" counts tokens as OpenAI's models do, the schema included; unset estimates
 
 A transcript can carry its own fate: ``[[fake:refusal]]``, ``[[fake:late:3]]``, or, for the first
@@ -65,7 +66,8 @@ SETTINGS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(
         (
             *("latency", "jitter", "always", "probability", "models", "quota_after", "key"),
-            *("tokenizer", "raw_always"),
+            "nulls",
+            *("tokenizer", "raw_always", "nulls"),
         ),
         lambda value: value,
     ),
@@ -111,6 +113,7 @@ class State:
         self.tokenizer: str | None = None
         self.bucket: Bucket | None = None
         self.down_until = 0.0
+        self.nulls = True
         self.random = random.Random(0)
         self.bodies: deque[dict[str, Any]] = deque(maxlen=50)
         self.headers: deque[dict[str, str]] = deque(maxlen=50)
@@ -300,7 +303,7 @@ class Server:
         if why:
             return _error(400, {"message": why, "param": "response_format", "code": None}), b""
         last = _WORD.sub("", last)
-        made = maker(Dice(last, last), 0)
+        made = maker(Dice(last, last, nulls=self.state.nulls), 0)
         text = json.dumps(made, ensure_ascii=False)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if tool:
