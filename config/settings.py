@@ -46,11 +46,6 @@ LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) or LOOPBACK_HOSTS
 BEYOND_LOOPBACK = not set(ALLOWED_HOSTS) <= set(LOOPBACK_HOSTS)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-# The demo's login is for the machine that runs Debrief alone. Names beyond loopback, and origins
-# that only a proxy can have, mean that others are to reach it; so does `up --bind` (programs.web).
-DEMO_LOGIN = (
-    env.bool("DEMO_LOGIN", default=True) and not BEYOND_LOOPBACK and not CSRF_TRUSTED_ORIGINS
-)
 DEBUG = env.bool("DEBUG", default=False)
 
 SECRET_KEY = env.str("SECRET_KEY", default="")
@@ -100,6 +95,13 @@ for _text in env.list("TRUSTED_PROXIES", default=[]):
         raise ImproperlyConfigured(
             f"TRUSTED_PROXIES takes addresses and networks, such as 10.0.0.0/8, not {_text!r}."
         ) from error
+
+# The demo's login is for the machine that runs Debrief alone. Names beyond loopback, proxies, and
+# origins that only a proxy can have, mean that others are to reach it; so does `up --bind`
+# (programs.web).
+DEMO_LOGIN = env.bool("DEMO_LOGIN", default=True) and not (
+    BEYOND_LOOPBACK or CSRF_TRUSTED_ORIGINS or TRUSTED_PROXIES
+)
 
 # Applications
 

@@ -58,9 +58,16 @@ def admits_demo(request: HttpRequest) -> bool:
     if request.META.get("SERVER_PROTOCOL") == "HTTP/1.0":
         return False
     pages = [request.headers[name] for name in ("Origin", "Referer") if name in request.headers]
-    host = split_domain_port(request.get_host())[0]
-    named = [host, *(urlsplit(page).hostname or "" for page in pages)]
+    named = [split_domain_port(request.get_host())[0], *map(_host_of, pages)]
     return _is_loopback(request.META.get("REMOTE_ADDR", "")) and all(map(_is_loopback, named))
+
+
+def _host_of(page: str) -> str:
+    """Return the host in an address; empty where there is none, or it is no address."""
+    try:
+        return urlsplit(page).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_loopback(name: str) -> bool:

@@ -201,6 +201,7 @@ _WHY: dict[str, str] = {
     Trigger.INITIAL: "First analysis",
     Trigger.RERUN: "Rerun",
     Trigger.BACKFILL: "Backfill",
+    Trigger.IMPORTED: "Imported with its cost",
     Purpose.TRY_IT: "Try it",
     Purpose.ACCUMULATE: "Accumulate and summarize",
     "": "Other",

@@ -140,6 +140,7 @@ class TestDemoLogin:
             {"HTTP_FORWARDED": "for=192.0.2.7"},
             {"HTTP_ORIGIN": "https://debrief.example.com"},
             {"HTTP_ORIGIN": "null"},
+            {"HTTP_ORIGIN": "http://[localhost"},
             {"HTTP_REFERER": "http://192.0.2.1/login/"},
             {"SERVER_PROTOCOL": "HTTP/1.0"},
         ],
