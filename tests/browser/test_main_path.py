@@ -36,7 +36,7 @@ def _find_a_call(window: Visit) -> str:
     page.keyboard.press("f")
     editor = page.locator("details[open] .filter-row")
     _choose_field(window, editor, "Agent")
-    editor.get_by_label("Billing line").check()
+    editor.get_by_role("checkbox", name="Billing line").check()
     page.get_by_role("button", name="Apply").click()
     expect(page).to_have_url(re.compile(r"/calls/\?agent=agt_"))
     chip = page.locator(".filters .chip")
@@ -111,7 +111,7 @@ def _backfill(window: Visit) -> None:
     expect(dialog.get_by_text("no filter is set")).to_be_visible()
 
     row = _fill_row(window, "Agent")
-    row.get_by_label("Billing line").check()
+    row.get_by_role("checkbox", name="Billing line").check()
     dialog.get_by_role("button", name="Add", exact=True).click()
     expect(dialog.locator(".filter-row")).to_have_count(2)
     row = _fill_row(window, "Duration")

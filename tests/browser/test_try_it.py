@@ -55,4 +55,4 @@ def test_a_backfill_is_tried_first_and_found_again(
     expect(dialog.get_by_role("button", name=re.compile(r"Run on 5 · \$0\.0"))).to_be_enabled()
     dialog.get_by_role("link", name="Back to the backfill").click()
     expect(dialog).to_contain_text("Backfill from Post-Call Data")
-    expect(dialog.get_by_label("Billing line")).to_be_checked()
+    expect(dialog.get_by_role("checkbox", name="Billing line")).to_be_checked()

@@ -35,7 +35,7 @@ def test_a_filter_is_added_without_script(visit: Callable[..., Visit], places: P
     page.get_by_label("Field").select_option(label="Agent")
     page.get_by_role("button", name="Apply").click()
     expect(page).to_have_url(re.compile("/filters/edit/"))
-    page.get_by_label("Billing line").check()
+    page.get_by_role("checkbox", name="Billing line").check()
     page.get_by_role("button", name="Apply").click()
     expect(page.locator(".filters .chip")).to_contain_text("Agent is Billing line")
 
