@@ -17,6 +17,9 @@ READING_MS = 300_000
 
 def test_a_draft_is_tried_and_nothing_is_saved(visit: Callable[..., Visit], places: Places) -> None:
     window = visit()
+    page = window.open(f"/calls/?agent={places.agent_id}")
+    newest = (page.locator(".row-link").first.get_attribute("href") or "").partition("?")[0]
+    before = _results(window, newest)
     page = window.open(f"{places.agent}prompts/")
     page.get_by_role("link", name="Try it").click()
     how_many = page.get_by_label("Try it on")
@@ -35,10 +38,16 @@ def test_a_draft_is_tried_and_nothing_is_saved(visit: Callable[..., Visit], plac
     if everything.count():  # the newest call may be so short that the excerpt is all of it
         everything.click()
         expect(everything).to_have_count(0)
-    item.locator("h3 a").click()
-    expect(page.locator("#panel")).to_be_visible()
-    page.locator("#panel").get_by_role("link", name="History").click()
-    expect(page.locator("#panel ul.rows > li")).to_have_count(1)  # the result it had, and no other
+    expect(item.locator("h3 a")).to_have_attribute("href", newest)
+    assert _results(window, newest) == before
+
+
+def _results(window: Visit, conversation: str) -> int:
+    """Return how many analyses the history of a conversation holds."""
+    window.open(f"{conversation}?tab=history")
+    rows = window.page.locator("#panel ul.rows > li")
+    expect(rows.first).to_be_visible()
+    return rows.count()
 
 
 def test_a_backfill_is_tried_first_and_found_again(
