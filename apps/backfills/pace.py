@@ -11,9 +11,8 @@ from apps.analysis.estimates import Estimate
 from apps.analysis.models import Analysis, State
 from apps.llm.limits import backfill_share
 from apps.llm.models import LanguageModel
+from apps.llm.specs import ANY_SERVER
 
-#: Seconds of one answer where nothing of the model was seen yet.
-DEFAULT_LATENCY_SECONDS = 2.0
 _LOOK_BACK = 500
 
 
@@ -22,7 +21,7 @@ class Speed:
     """What a model was seen to do: tokens per second within one request; 0 where nothing was."""
 
     tokens_per_second: float = 0.0
-    seconds_per_answer: float = DEFAULT_LATENCY_SECONDS
+    seconds_per_answer: float = ANY_SERVER.seconds_per_answer
 
     def seconds(self, load: Estimate) -> float:
         """Return the seconds of all the requests of a load, one after the other."""
@@ -41,7 +40,8 @@ def expected_seconds(loads: Sequence[tuple[LanguageModel, Estimate]]) -> float:
     speeds = _speeds([model.name for model, _ in by_model.values()])
     each, work = 0.0, 0.0
     for model, load in by_model.values():
-        seconds = speeds.get(model.name, Speed()).seconds(load)
+        unseen = Speed(seconds_per_answer=model.spec().server.seconds_per_answer)
+        seconds = speeds.get(model.name, unseen).seconds(load)
         work += seconds
         each = max(each, _alone(model, load, seconds))
     return max(each, work / settings.ANALYSIS_CONCURRENCY)

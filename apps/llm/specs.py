@@ -39,6 +39,9 @@ class ServerTraits:
     """An answer's first cap follows the number of fields: providers charge a cap against the rate,
     and a small model writes until it meets one."""
 
+    seconds_per_answer: float = 2.0
+    """What an answer is expected to take where none was seen yet."""
+
     proposed_sample: int | None = None
     """Conversations that the backfill dialog proposes, where all of them would take long."""
 
@@ -46,7 +49,11 @@ class ServerTraits:
 ANY_SERVER = ServerTraits()
 
 BUNDLED_SERVER = ServerTraits(
-    takes_grammar=True, least_output_tokens=300, tokens_per_field=96, proposed_sample=20
+    takes_grammar=True,
+    least_output_tokens=300,
+    tokens_per_field=96,
+    seconds_per_answer=3.5,  # of a demo call on two idle cores (bench/bundled.py)
+    proposed_sample=20,
 )
 
 

@@ -15,9 +15,11 @@ from apps.backfills import services
 from apps.backfills.models import Backfill
 from apps.backfills.models import State as RunState
 from apps.backfills.options import Options
-from apps.backfills.pace import DEFAULT_LATENCY_SECONDS, expected_seconds
+from apps.backfills.pace import expected_seconds
 from apps.backfills.progress import progress_of
 from apps.llm.models import LanguageModel
+from apps.llm.services import bundled_model
+from apps.llm.specs import ANY_SERVER, BUNDLED_SERVER
 from tests.factories import make_agent, make_conversation, make_conversations, make_model
 
 pytestmark = pytest.mark.django_db
@@ -98,9 +100,16 @@ def test_models_work_beside_each_other() -> None:
 
 
 def test_a_model_that_was_never_seen_and_nothing_at_all() -> None:
-    assert expected_seconds([(make_model(), load(1))]) == DEFAULT_LATENCY_SECONDS
+    assert expected_seconds([(make_model(), load(1))]) == ANY_SERVER.seconds_per_answer
     assert expected_seconds([]) == 0.0
     assert expected_seconds([(make_model(), load(0))]) == 0.0
+
+
+def test_the_bundled_model_is_known_to_be_slow_before_it_was_seen() -> None:
+    model = bundled_model()
+    model.save()
+    expected = expected_seconds([(model, load(74))])
+    assert expected == pytest.approx(74 * BUNDLED_SERVER.seconds_per_answer)
 
 
 def running(seconds: float, *, total: int, expected: float) -> Backfill:
