@@ -18,15 +18,20 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 CUT = 0.7
-"""What a refusal leaves of the rate."""
+"""What a refusal leaves of the rate at least; more where few requests are refused."""
 FIRST, SLOWEST = 1.0, 0.05
 """Requests per second from which the first cut starts at least, and which are always tried."""
 FREE = 1_000.0
 """A rate above this is no limit any more."""
 LONGEST_HOLD = 60.0
 """Longest time for which a ``Retry-After`` stops everybody. A longer one pauses runs instead."""
-FIRST_CALM, SHORTEST_CALM, LONGEST_CALM = 5.0, 1.0, 60.0
+FIRST_CALM, SHORTEST_CALM, LONGEST_CALM = 5.0, 1.0, 20.0
 """Seconds in which the increase regains what a cut took; longer where the ceiling is known."""
+LEAST_GROWTH = 0.1
+"""What a rate gains per second at least, in requests per second, however often it is cut: some
+providers refuse at any rate. Less below three requests per second."""
+TOLERATED = 0.06
+"""The share of refused requests that cuts nothing: some providers refuse a few at any rate."""
 FORGET_SECONDS = 30.0
 """A rate that nobody used for this long is forgotten."""
 
@@ -36,6 +41,7 @@ _LOOK_SECONDS = 1.0
 _AWAY_SECONDS = 5.0
 _NAP = 0.5
 _TICK = 1e-3
+_WEIGHT = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,8 @@ class Rate:
     """What a provider bears. Times are seconds of the clock that all workers share.
 
     ``allowed`` is in requests per second as of ``at``; ``ceiling`` is where the provider refused;
-    ``calm`` says how slowly the rate grows back to it.
+    ``calm`` says how slowly the rate grows back to it; ``share`` is the share of refused requests
+    among the last fifty or so, held high at first, while the rate is being found.
     """
 
     allowed: float
@@ -53,12 +60,14 @@ class Rate:
     cut_at: float
     next_at: float
     hold_until: float = 0.0
+    share: float = 0.2
 
 
 def grown(rate: Rate, now: float) -> Rate:
     """Return the rate after the increase since it was used last; a rest does not count as use."""
     step = min(max(now - rate.at, 0.0), max(_LONGEST_STEP, 1 / rate.allowed))
-    allowed = rate.allowed + (1 - CUT) * rate.ceiling / rate.calm * step
+    slow = min(LEAST_GROWTH, 0.03 * rate.ceiling)
+    allowed = rate.allowed + max((1 - CUT) * rate.ceiling / rate.calm, slow) * step
     if allowed <= 1.3 * rate.ceiling:
         return replace(rate, allowed=allowed, at=now)
     # The provider bears clearly more than it did: look for its limit faster.
@@ -76,7 +85,8 @@ def admit(rate: Rate, now: float, ahead: float) -> tuple[Rate, float]:
     if (early := rate.next_at - now - ahead) > _TICK:
         return rate, early
     rate = grown(rate, now)
-    return replace(rate, next_at=max(rate.next_at, now) + 1 / rate.allowed), 0.0
+    next_at = max(rate.next_at, now) + 1 / rate.allowed
+    return replace(rate, next_at=next_at, share=rate.share * (1 - _WEIGHT)), 0.0
 
 
 def refuse(
@@ -84,18 +94,20 @@ def refuse(
 ) -> Rate:
     """Return the rate after a 429 for a request that left at ``sent_at``.
 
-    It is cut once for all requests that were under way together. ``seen`` is what got through
+    It is cut once for all requests that were under way together, and not at all for a few among
+    many. ``seen`` is what got through
     lately, in requests per second: the first cut starts from it.
     """
     hold = now + min(retry_after + 0.1, LONGEST_HOLD) if retry_after else 0.0
-    if rate is not None and sent_at <= rate.cut_at:
-        return replace(rate, hold_until=max(rate.hold_until, hold))
+    share = 0.2 if rate is None else rate.share + _WEIGHT
+    if rate is not None and (sent_at <= rate.cut_at or share < TOLERATED):
+        return replace(rate, hold_until=max(rate.hold_until, hold), share=share)
     base = max(seen, FIRST) if rate is None else grown(rate, now).allowed
     calm = FIRST_CALM
     if rate is not None:
         met_again = base >= 0.8 * rate.ceiling
         calm = min(rate.calm * 2, LONGEST_CALM) if met_again else rate.calm
-    allowed = max(base * CUT, SLOWEST)
+    allowed = max(base * max(CUT, (1 - share) * 0.95), SLOWEST)
     return Rate(
         allowed=allowed,
         ceiling=base,
@@ -104,6 +116,7 @@ def refuse(
         cut_at=now,
         next_at=now + 1 / allowed,
         hold_until=max(rate.hold_until if rate else 0.0, hold),
+        share=share,
     )
 
 
