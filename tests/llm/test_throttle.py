@@ -107,7 +107,7 @@ def test_a_provider_that_refuses_everything_is_asked_ever_more_rarely() -> None:
         rate = refuse(rate, now, sent_at=now, retry_after=None, seen=5.0)
         now = rate.next_at
     assert rate is not None
-    assert rate.allowed == pytest.approx(SLOWEST, rel=0.5)
+    assert rate.allowed < 4 * SLOWEST
 
 
 def test_retry_after_holds_everybody_and_is_bounded() -> None:
