@@ -135,7 +135,10 @@ def test_what_is_typed_during_a_save_survives_the_merged_form(page: Page, made: 
     page.route("**/prompts/", held.append)
     page.locator("#user_sentiment-prompt").focus()
     page.keyboard.press("Control+s")
-    page.wait_for_timeout(300)
+    for _ in range(500):  # a busy browser takes its time to send the save
+        if held:
+            break
+        page.wait_for_timeout(20)
     page.fill("#user_sentiment-prompt", "Typed meanwhile.")
     held[0].continue_()
     expect(page.locator("#instructions")).to_have_value("Ada's.")
