@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from apps.llm.schema.judging import Judge
-from apps.llm.schema.nodes import Node, resolve
+from apps.llm.schema.nodes import Node, list_of, mapping_of, names_of, resolve
 
 _OPEN = (
     *("additionalProperties", "patternProperties", "unevaluatedProperties", "propertyNames"),
@@ -57,17 +57,17 @@ class _View:
         self.is_open = any(_is_open(node) for node, _ in nodes)
         spoken: set[str] = set()
         for node, is_certain in nodes:
-            for name, schema in _mapping(node.get("properties")).items():
+            for name, schema in mapping_of(node.get("properties")).items():
                 self._fields.setdefault(name, []).append(schema)
-            required = _names(node.get("required"))
+            required = names_of(node.get("required"))
             spoken.update(required)
-            spoken.update(_mapping(node.get("dependentSchemas")))
-            for name, names in _mapping(node.get("dependentRequired")).items():
-                spoken.update([name, *_names(names)])
+            spoken.update(mapping_of(node.get("dependentSchemas")))
+            for name, names in mapping_of(node.get("dependentRequired")).items():
+                spoken.update([name, *names_of(names)])
             if is_certain:
                 self._required.update(required)
             if "items" in node or "prefixItems" in node:
-                self._items.append((_list(node.get("prefixItems")), node.get("items")))
+                self._items.append((list_of(node.get("prefixItems")), node.get("items")))
         self.names = frozenset(spoken | self._fields.keys())
         self._is_whole = _is_whole(node for node, _ in nodes)
         self.offers_blank = any(_offers_blank(node) for node, _ in nodes)
@@ -138,19 +138,19 @@ def _nodes(root: Node, schemas: Iterable[object]) -> list[tuple[Node, bool]]:
         below: list[tuple[object, bool]] = []
         if isinstance(ref := node.get("$ref"), str):
             below.append((resolve(root, ref), is_certain))
-        below += [(part, is_certain) for part in _list(node.get("allOf"))]
+        below += [(part, is_certain) for part in list_of(node.get("allOf"))]
         for keyword in ("anyOf", "oneOf"):
-            branches = _list(node.get(keyword))
+            branches = list_of(node.get(keyword))
             below += [(branch, is_certain and len(branches) == 1) for branch in branches]
         below += [(node[keyword], False) for keyword in ("if", "then", "else") if keyword in node]
-        below += [(part, False) for part in _mapping(node.get("dependentSchemas")).values()]
+        below += [(part, False) for part in mapping_of(node.get("dependentSchemas")).values()]
         stack.extend(reversed(below))
     return found
 
 
 def _is_open(node: Node) -> bool:
     """Whether a schema says something of fields that it doesn't name."""
-    values = [*_list(node.get("enum")), node.get("const")]
+    values = [*list_of(node.get("enum")), node.get("const")]
     return any(key in node for key in _OPEN) or any(isinstance(v, dict) for v in values)
 
 
@@ -160,7 +160,7 @@ def _is_whole(nodes: Iterable[Node]) -> bool:
     for node in nodes:
         kind = node.get("type")
         types = kind if isinstance(kind, list) else [kind]
-        values = [*_list(node.get("enum")), node.get("const")]
+        values = [*list_of(node.get("enum")), node.get("const")]
         numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
         if "number" in types or any(isinstance(v, float) and v % 1 for v in numbers):
             return False
@@ -169,7 +169,7 @@ def _is_whole(nodes: Iterable[Node]) -> bool:
 
 
 def _offers_blank(node: Node) -> bool:
-    values = [*_list(node.get("enum")), node.get("const")]
+    values = [*list_of(node.get("enum")), node.get("const")]
     return any(isinstance(value, str) and not value.strip() for value in values)
 
 
@@ -179,18 +179,6 @@ def _speaks_of_null(root: Node, schema: Node) -> bool:
         kind = node.get("type")
         if "null" in (kind if isinstance(kind, list) else [kind]):
             return True
-        if None in _list(node.get("enum")) or ("const" in node and node["const"] is None):
+        if None in list_of(node.get("enum")) or ("const" in node and node["const"] is None):
             return True
     return False
-
-
-def _mapping(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _names(value: object) -> list[str]:
-    return [name for name in _list(value) if isinstance(name, str)]

@@ -90,3 +90,18 @@ def resolve(root: object, ref: str) -> object:
             raise LookupError(ref)
         target = found
     return target
+
+
+def mapping_of(value: object) -> dict[str, object]:
+    """Return a keyword's value where it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: object) -> list[object]:
+    """Return a keyword's value where it is an array, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def names_of(value: object) -> list[str]:
+    """Return the texts in a keyword's array."""
+    return [name for name in list_of(value) if isinstance(name, str)]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from apps.llm.schema.json_text import Problem, SchemaError
-from apps.llm.schema.nodes import Node, escape, resolve
+from apps.llm.schema.nodes import Node, escape, list_of, mapping_of, names_of, resolve
 from apps.llm.schema.patterns import matches
 
 MAX_EXPANDED = 20_000
@@ -107,11 +107,11 @@ class Places:
             if name not in fields:
                 fields[name] = Field([self.any_of(alternatives)])
         for node, _pointer in place.having("dependentRequired"):
-            for given, names in _mapping(node["dependentRequired"]).items():
-                for name in (given, *_names(names)):
+            for given, names in mapping_of(node["dependentRequired"]).items():
+                for name in (given, *names_of(names)):
                     fields.setdefault(name, Field())
         for node, _pointer in place.having("dependentSchemas"):
-            for given in _mapping(node["dependentSchemas"]):
+            for given in mapping_of(node["dependentSchemas"]):
                 fields.setdefault(given, Field())
         return self._allowed(place, fields)
 
@@ -165,11 +165,11 @@ class Places:
     def _certain_fields(self, place: Place) -> dict[str, Field]:
         fields: dict[str, Field] = {}
         for node, pointer in place.having("properties"):
-            for name, schema in _mapping(node["properties"]).items():
+            for name, schema in mapping_of(node["properties"]).items():
                 at = f"{pointer}/properties/{escape(name)}"
                 fields.setdefault(name, Field()).schemas.append(Located(schema, at))
         for node, _pointer in place.having("required"):
-            for name in _names(node["required"]):
+            for name in names_of(node["required"]):
                 fields.setdefault(name, Field()).required = True
         return fields
 
@@ -214,12 +214,12 @@ class Places:
 def _rules_by_name(item: Located, name: str) -> Iterator[Located]:
     """What a node says of a field that isn't among its ``properties``."""
     node = item.schema if isinstance(item.schema, dict) else {}
-    patterns = _mapping(node.get("patternProperties"))
+    patterns = mapping_of(node.get("patternProperties"))
     matching = [pattern for pattern in patterns if matches(pattern, name)]
     for pattern in matching:
         at = f"{item.pointer}/patternProperties/{escape(pattern)}"
         yield Located(patterns[pattern], at)
-    declared = name in _mapping(node.get("properties"))
+    declared = name in mapping_of(node.get("properties"))
     if "additionalProperties" in node and not declared and not matching:
         yield Located(node["additionalProperties"], f"{item.pointer}/additionalProperties")
 
@@ -254,11 +254,11 @@ class _Gathering:
         ref = schema.get("$ref")
         if isinstance(ref, str):
             self.visit(resolve(self.root, ref), ref[1:], path)
-        for index, part in enumerate(_list(schema.get("allOf"))):
+        for index, part in enumerate(list_of(schema.get("allOf"))):
             self.visit(part, f"{pointer}/allOf/{index}", path)
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
-                self._choose(_list(schema[keyword]), f"{pointer}/{keyword}", path)
+                self._choose(list_of(schema[keyword]), f"{pointer}/{keyword}", path)
         self._conditional(schema, pointer, path)
 
     def _choose(self, branches: list[object], pointer: str, path: frozenset[int]) -> None:
@@ -286,7 +286,7 @@ class _Gathering:
                 else:
                     self.maybe.append(Located(schema[keyword], f"{pointer}/{keyword}"))
                     self.conditions.append(Located(condition, f"{pointer}/if"))
-        for name, part in _mapping(schema.get("dependentSchemas")).items():
+        for name, part in mapping_of(schema.get("dependentSchemas")).items():
             self.maybe.append(Located(part, f"{pointer}/dependentSchemas/{escape(name)}"))
 
 
@@ -296,15 +296,3 @@ def _json_type(value: object) -> str:
         if isinstance(value, kind):
             return name
     return "null" if value is None else "array" if isinstance(value, list) else "object"
-
-
-def _mapping(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _names(value: object) -> list[str]:
-    return [name for name in _list(value) if isinstance(name, str)]

@@ -20,7 +20,7 @@ from apps.llm.schema.descriptions import SENT_FORMATS, describe
 from apps.llm.schema.grammar import grammar
 from apps.llm.schema.json_text import Problem, SchemaError
 from apps.llm.schema.merge import NUMBER_KEYWORDS, impossible, merge, types_of_choices
-from apps.llm.schema.nodes import IN_PLACE, Node, escape, resolve
+from apps.llm.schema.nodes import IN_PLACE, Node, escape, list_of, mapping_of, names_of, resolve
 from apps.llm.schema.places import MAX_DEPTH, TOO_LARGE, Located, Place, Places
 from apps.llm.schema.roots import OWN_SCHEMA, flat_root
 from apps.llm.schema.rules import is_number
@@ -139,16 +139,16 @@ class _Compiler:
         described = self._places.gather([Located(self.own, "")], "").nodes
         if text := describe(_nodes(described), conditional=False, whole=True):
             compiled["description"] = text
-        required = _names(self.flat.get("required"))
+        required = names_of(self.flat.get("required"))
         fields: Node = {}
-        for name, schema in _mapping(self.flat.get("properties")).items():
+        for name, schema in mapping_of(self.flat.get("properties")).items():
             if schema is not False:
                 here = Located(schema, f"/properties/{escape(name)}")
                 fields[name] = self._field(
                     [here], full=name in required_names, asked=name in required
                 )
         for name in required:
-            if name not in _mapping(self.flat.get("properties")):
+            if name not in mapping_of(self.flat.get("properties")):
                 fields[name] = self._field([], full=name in required_names, asked=True)
         compiled |= _closed_object(fields)
         while self._waiting:
@@ -164,7 +164,7 @@ class _Compiler:
         order = {
             f"#/{keyword}/{escape(name)}": index
             for keyword in ("$defs", "definitions")
-            for index, name in enumerate(_mapping(self.own.get(keyword)))
+            for index, name in enumerate(mapping_of(self.own.get(keyword)))
         }
         refs = sorted(self._names, key=lambda ref: (order.get(unquote(ref), len(order)), ref))
         listed = [self._names[ref] for ref in refs]
@@ -233,8 +233,8 @@ class _Compiler:
     def _shape(self, place: Place) -> Node:
         node = merge(place)
         if "enum" in node:
-            return self._choices(_list(node["enum"]))
-        types = _names(node["type"])
+            return self._choices(list_of(node["enum"]))
+        types = names_of(node["type"])
         plain = [name for name in types if name not in ("object", "array")]
         if len(types) > 1 and (len(plain) < len(types) - 1 or (plain and plain != ["null"])):
             if len(plain) == len(types):
@@ -286,7 +286,7 @@ class _Compiler:
         rest: list[Located] = []
         first: list[list[Located]] = []
         for schema, pointer in _listing(place):
-            places = _list(schema.get("prefixItems"))
+            places = list_of(schema.get("prefixItems"))
             other = schema.get("items", True)
             for index in range(max(len(places), len(first))):
                 if index == len(first):
@@ -374,15 +374,3 @@ def _with_description(compiled: Node, text: str) -> Node:
 
 def _nodes(items: Iterable[Located]) -> list[Node]:
     return [item.schema for item in items if isinstance(item.schema, dict)]
-
-
-def _mapping(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _names(value: object) -> list[str]:
-    return [name for name in _list(value) if isinstance(name, str)]
