@@ -19,6 +19,8 @@ from config.embedded import postgres, valkey
 from config.embedded.program import Program
 
 pytest_plugins = ["tests.fakes.fixtures"]
+# Their asserts tell what they compared, whichever folder of tests imports them first.
+pytest.register_assert_rewrite("tests.faults.runs")
 
 # The same examples on every machine and day, however slow it is.
 hypothesis.settings.register_profile(
@@ -63,8 +65,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     for process in config.stash[_STARTED]:
         process.send_signal(signal.SIGQUIT)  # at once: nothing in there is worth writing down
     for process in config.stash[_STARTED]:
-        process.wait(timeout=30)
+        _wait_for_end(process)
     shutil.rmtree(os.environ["DEBRIEF_TEST_DATA_DIR"], ignore_errors=True)
+
+
+def _wait_for_end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a program that does not end: run in the background of a script, it inherits that
+    SIGQUIT is ignored."""
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(timeout=10)
 
 
 def _start(program: Program) -> "subprocess.Popen[bytes]":

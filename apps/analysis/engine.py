@@ -199,7 +199,7 @@ class Engine:
                 idle_since = None
                 await self._until_low()
                 continue
-            if self._working or self._done or self._ready.qsize():
+            if self._held:
                 idle_since = None
             else:
                 idle_since = idle_since or time.monotonic()

@@ -30,6 +30,7 @@ def test_signing_out_empties_the_cache(as_admin: Client) -> None:
 
 def test_static_files_are_stored(client: Client) -> None:
     response = client.get("/static/js/theme.js")
+    response.close()  # WhiteNoise answers with an open file
 
     assert response.status_code == 200
     assert "no-store" not in response.headers.get("Cache-Control", "")

@@ -162,6 +162,8 @@ def _play(
         suppress_health_check=list(HealthCheck),
     )
     def play(case: Case) -> None:
+        # Hypothesis draws the same objects again: what is drawn is not to be changed.
+        case.body, case.query = copy.deepcopy(case.body), copy.deepcopy(case.query)
         if mode is GenerationMode.POSITIVE:
             _name_what_exists(case, things)
         with transaction.atomic():

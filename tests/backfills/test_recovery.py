@@ -70,8 +70,8 @@ def test_an_outage_fails_no_item_and_ends_by_itself(fake_llm: FakeLLM) -> None:
     assert (reload(run).state, run.reason) == (State.RUNNING, "")
     assert Backfill.objects.filter(resume_at=None).exists()
     work()
-    assert is_over(run)
     assert states(run) == {"done": 12}
+    assert is_over(run)
     assert AuditEntry.objects.filter(verb="backfill.resumed", who__contains="backfill").exists()
     assert Usage.objects.filter(who="system: probe", backfill_id=run.public_id).count() == 1
     Usage.objects.filter(who="system: probe").delete()

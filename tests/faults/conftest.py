@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.faults.runs")
-
-from .harness import Workers  # noqa: E402 (after what makes the asserts of its neighbours speak)
-from .servers import Servers  # noqa: E402
-from .web import Web, start_web  # noqa: E402
+from .harness import Workers
+from .servers import Servers
+from .web import Web, start_web
 
 _LAST = 6_000
 

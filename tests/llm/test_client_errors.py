@@ -24,7 +24,7 @@ def naps() -> Naps:
 
 @pytest.fixture
 async def client(naps: Naps) -> AsyncIterator[LlmClient]:
-    made = LlmClient(retry=RetryPolicy(attempts=4, total=600), sleep=naps)
+    made = naps.client(RetryPolicy(attempts=4, total=600))
     yield made
     await made.aclose()
 
