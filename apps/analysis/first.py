@@ -1,9 +1,7 @@
 """The first analysis: asked for by itself when a conversation ends, or the reason why not (2.4)."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -15,6 +13,7 @@ from apps.conversations.querysets import ConversationQuerySet
 from apps.core.database import insert_new
 from apps.core.tasks import enqueue
 from apps.llm.errors import ErrorCode
+from apps.work.sampling import is_sampled
 
 from .models import Analysis, Lane
 from .services import why_not_analyzable
@@ -149,7 +148,7 @@ def _why_not_first(conversation: Conversation, plan: Plan) -> Reason | None:
         return Reason.UNCONFIGURED
     if not version.post_analysis_enabled or version.agent.deactivated_at:
         return Reason.DISABLED
-    if not in_sample(conversation.public_id, version.sample_percent):
+    if not is_sampled(conversation.public_id, version.sample_percent):
         return Reason.SAMPLED_OUT
     too_brief = (
         conversation.duration_ms is not None
@@ -158,12 +157,6 @@ def _why_not_first(conversation: Conversation, plan: Plan) -> Reason | None:
     if too_brief or conversation.message_count < version.min_messages:
         return Reason.TOO_SHORT
     return None
-
-
-def in_sample(key: str, percent: Decimal) -> bool:
-    """Whether a share of ``percent`` takes this id: always the same answer for the same id."""
-    position = int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big") % 100_000
-    return position < percent * 1000
 
 
 def _first(conversation: Conversation, plan: Plan) -> Analysis:

@@ -14,7 +14,7 @@ from apps.agents.plans import Plan
 from apps.analysis.requesting import longest_transcript
 from apps.conversations.filters import matching
 from apps.conversations.models import Conversation, Reason
-from apps.conversations.querysets import Draw
+from apps.work.sampling import Position, sample_end
 
 from .options import Options
 
@@ -131,8 +131,8 @@ def choose(
     ``longest`` has the longest transcript of each route that is not refused.
     All values travel as parameters; the text is the FilterSet's own SQL and the constants here.
     """
-    columns = found.annotate(draw=Draw(F("public_id"))).values_list(
-        "pk", "route", "why", "present", "draw", "prompt_tokens_est", "sort_at"
+    columns = found.annotate(position=Position(F("public_id"))).values_list(
+        "pk", "route", "why", "present", "position", "prompt_tokens_est", "sort_at"
     )
     try:
         base, base_params = columns.query.sql_with_params()
@@ -141,7 +141,7 @@ def choose(
     usable = {route: plan for route, plan in plans.items() if not plan.problems}
     sql = (
         "SELECT m.id, m.route, p.config_id, p.version_id, m.tokens, m.sort_at"
-        f" FROM ({base}) AS m(id, route, why, present, draw, tokens, sort_at)"
+        f" FROM ({base}) AS m(id, route, why, present, position, tokens, sort_at)"
         " JOIN unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
         " AS p(route, config_id, version_id, longest) ON p.route = m.route"
         " WHERE m.why = '' AND (%s OR m.present IS DISTINCT FROM p.config_id)"
@@ -156,9 +156,9 @@ def choose(
         options.include_analyzed,
     ]
     if options.sample_percent is not None:
-        sql += " AND m.draw < %s"
-        params.append(int(options.sample_percent * 2**32 / 100))
+        sql += " AND m.position < %s"
+        params.append(sample_end(options.sample_percent))
     if options.sample_count is not None:
-        sql += " ORDER BY m.draw, m.id LIMIT %s"
+        sql += " ORDER BY m.position, m.id LIMIT %s"
         params.append(options.sample_count)
     return Chosen(sql, tuple(params))

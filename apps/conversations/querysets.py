@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from django.db import models
-from django.db.models import Func, IntegerField
 from django.db.models.functions import Left
 
 if TYPE_CHECKING:
@@ -12,13 +11,6 @@ if TYPE_CHECKING:
 
 EXCERPT = 400
 """Characters of a summary in a list. A whole one may be a hundred times as long."""
-
-
-class Draw(Func):
-    """A number from 0 to 2³² that follows from the public id alone: the order of a sample."""
-
-    template = "(('x' || substr(md5(%(expressions)s), 1, 8))::bit(32)::bigint)"
-    output_field = IntegerField()
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):

@@ -14,6 +14,7 @@ from django.db import connection
 
 from apps.agents.models import Agent
 from apps.core.display import money
+from apps.work.sampling import position_sql, sample_end
 
 from .caching import cached
 from .periods import USUAL
@@ -23,17 +24,15 @@ SHARES = (50, 25, 10)
 SECONDS = (10, 20, 30)
 MESSAGES = (2, 4, 6)
 
-# `draw` is the rule of `apps.analysis.first.in_sample`; a test holds the two together.
-_FIRST = """
+_FIRST = f"""
 SELECT f.cost, f.unpriced, c.duration_ms, c.message_count, c.successful,
-  ('x' || encode(substring(sha256(convert_to(c.public_id, 'UTF8')) FROM 1 FOR 6), 'hex'))
-    ::bit(48)::bigint %% 100000 AS draw
+  {position_sql("c.public_id")} AS position
 FROM (
   SELECT conversation_id, sum(cost) AS cost, bool_or(cost IS NULL) AS unpriced FROM llm_usage
   WHERE at >= %s AND purpose = 'analysis' AND trigger = 'initial' AND agent_id = %s
   GROUP BY conversation_id
 ) AS f JOIN conversations_conversation c ON c.public_id = f.conversation_id
-"""
+"""  # noqa: S608 (the position of a column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def rules_for(word: str) -> list[Rule]:
     """The rules that are tried; ``word`` is calls or chats."""
     return [
         *(
-            Rule("sample_percent", n, f"Sample {n}% of {word}", f"draw >= {n * 1000}")
+            Rule("sample_percent", n, f"Sample {n}% of {word}", f"position >= {sample_end(n)}")
             for n in SHARES
         ),
         *(

@@ -13,7 +13,7 @@ from apps.accounts.models import AuditEntry
 from apps.agents import services as agents
 from apps.agents.models import Agent, AgentVersion
 from apps.analysis import services
-from apps.analysis.first import in_sample, request_first
+from apps.analysis.first import request_first
 from apps.analysis.models import Analysis
 from apps.analysis.services import (
     AlreadyRunning,
@@ -349,18 +349,6 @@ def test_first_analyses_cost_few_queries_whatever_their_number(
         request_first(conversation_ids=[c.pk for c in made])
 
     assert Analysis.objects.values("config").distinct().count() == 1
-
-
-def test_a_sample_is_the_same_every_time_and_of_the_asked_size() -> None:
-    keys = [f"conv_{n}" for n in range(4_000)]
-
-    taken = [key for key in keys if in_sample(key, Decimal(25))]
-
-    assert taken == [key for key in keys if in_sample(key, Decimal(25))]
-    assert 900 < len(taken) < 1_100
-    assert all(in_sample(key, Decimal(100)) for key in keys)
-    assert not any(in_sample(key, Decimal(0)) for key in keys)
-    assert set(taken) <= {key for key in keys if in_sample(key, Decimal(50))}
 
 
 def test_lanes_with_work_are_those_that_wait() -> None:

@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
-from apps.analysis.first import in_sample
 from apps.conversations.models import Conversation
 from apps.insights.savings import SHARES, savings_of
 from apps.llm.models import Usage
+from apps.work.sampling import is_sampled
 from tests.factories import make_agent, make_conversation, make_conversations
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +60,7 @@ def test_sampling_leaves_out_the_very_conversations_that_it_would(agent: Agent) 
     first(*made)
     rules = by_rule(agent)
     for share in SHARES:
-        out = [c for c in made if not in_sample(c.public_id, Decimal(share))]
+        out = [c for c in made if not is_sampled(c.public_id, Decimal(share))]
         saving = rules["sample_percent", share]
         assert saving.conversations == len(out) > 0
         assert saving.cost == Decimal("0.01") * len(out)

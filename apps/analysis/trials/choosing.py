@@ -12,8 +12,9 @@ from apps.analysis.estimates import Estimate, estimate
 from apps.analysis.services import check_rerun
 from apps.conversations.filters import FilterSpec
 from apps.conversations.models import Conversation
-from apps.conversations.querysets import ConversationQuerySet, Draw
+from apps.conversations.querysets import ConversationQuerySet
 from apps.llm.services import why_unreachable
+from apps.work.sampling import Position
 
 #: Most conversations that are looked at for those that can be read.
 LOOKED_AT = 400
@@ -124,7 +125,7 @@ def choose(
 def _batches(rows: ConversationQuerySet, order: Order, size: int) -> Iterator[list[Conversation]]:
     """The rows in order, a few at a time and never without end."""
     if order == Order.SAMPLE:
-        rows = rows.annotate(draw=Draw("public_id")).order_by("draw", "pk")
+        rows = rows.annotate(position=Position("public_id")).order_by("position", "pk")
     else:
         rows = rows.order_by("-sort_at", "-pk")
     rows = rows.select_related("agent", "contact").defer("analysis_data")

@@ -1,0 +1,1 @@
+"""Leased work over any table, and the sampler; knows nothing of conversations."""
