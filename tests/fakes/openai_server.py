@@ -53,8 +53,9 @@ from tests.fakes.instances import Dice, Maker, plan
 
 _FATE = re.compile(r"\[\[fake:([a-z0-9_]+)(?::([\d.]+))?( once)?\]\]")
 _ID = re.compile(r"\[\[id:([^\]]+)\]\]")
-#: The random word of a transcript's fence: the same conversation gets the same answer.
-_WORD = re.compile(r"(?<=transcript )\w+(?=>)")
+#: The random word of a transcript's fence and the time of its start: the same conversation gets
+#: the same answer on any day.
+_CHANGING = re.compile(r"(?<=transcript )\w+(?=>)|(?<=Started: )[^·\n]*")
 _HUGE = "x" * (10 * 1024 * 1024)
 _CREATED = 1_750_000_000
 
@@ -302,7 +303,7 @@ class Server:
         )
         if why:
             return _error(400, {"message": why, "param": "response_format", "code": None}), b""
-        last = _WORD.sub("", last)
+        last = _CHANGING.sub("", last)
         made = maker(Dice(last, last, nulls=self.state.nulls), 0)
         text = json.dumps(made, ensure_ascii=False)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
