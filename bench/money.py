@@ -91,11 +91,11 @@ def _measure(path: Path, url: str, schema: dict[str, Any]) -> Corpus:
 
     from apps.accounts.actors import Actor
     from apps.analysis.models import Analysis
-    from apps.backfills.options import Options
-    from apps.backfills.preview import make_preview
-    from apps.backfills.services import start
     from apps.intake.services import take_in
     from apps.llm.models import Usage
+    from apps.runs.options import Options
+    from apps.runs.preview import make_preview
+    from apps.runs.services import start
     from tests.factories import make_agent, make_model
 
     name = f"{path.name.removesuffix('.jsonl.gz')} {len(schema['properties'])}"
@@ -128,7 +128,7 @@ def _measure(path: Path, url: str, schema: dict[str, Any]) -> Corpus:
 
 def _ended(run: Any) -> bool:
     """Whether the run has ended; kicks the engines as the scheduler would."""
-    from apps.backfills.tasks import sweep
+    from apps.runs.tasks import sweep
 
     sweep()
     run.refresh_from_db()

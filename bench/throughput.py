@@ -91,10 +91,10 @@ def _ours(
     from django.db.models import Max
 
     from apps.accounts.actors import Actor
-    from apps.backfills.models import Backfill
-    from apps.backfills.options import Options
-    from apps.backfills.services import start
-    from apps.backfills.tasks import sweep
+    from apps.runs.models import Backfill
+    from apps.runs.options import Options
+    from apps.runs.services import start
+    from apps.runs.tasks import sweep
 
     before = cpu_seconds(worker), cpu_seconds(postgres)
     run = start(

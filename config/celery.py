@@ -48,7 +48,7 @@ app.conf.update(
     task_routes={
         "analysis.run_engine": TO_ENGINES,
         "analysis.run_trials": TO_ENGINES,
-        "backfills.run_engine": TO_ENGINES,
+        "runs.run_engine": TO_ENGINES,
     },
     beat_schedule={
         # A sweep that could not start before the next one is due is worth nothing.
@@ -57,7 +57,7 @@ app.conf.update(
             "schedule": SWEEP_SECONDS,
             "options": {"queue": "maintenance", "expires": SWEEP_SECONDS},
         }
-        for name in ("analysis.sweep", "backfills.sweep", "intake.sweep", "webhooks.sweep")
+        for name in ("analysis.sweep", "runs.sweep", "intake.sweep", "webhooks.sweep")
     }
     | {
         name: {

@@ -23,9 +23,9 @@ from prometheus_client.registry import Collector
 
 from apps.accounts.api_auth import session_or_key
 from apps.analysis.models import Analysis, Lane, State
-from apps.backfills.models import Backfill, BackfillItem
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
+from apps.runs.models import Backfill, BackfillItem
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
 from config.celery import QUEUES
 from config.heartbeat import worker_seen

@@ -116,7 +116,7 @@ INSTALLED_APPS = [
     "apps.webhooks",
     "apps.crm",
     "apps.analysis",
-    "apps.backfills",
+    "apps.runs",
     "apps.intake",
     "apps.insights",
     "apps.api",

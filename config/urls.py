@@ -14,7 +14,7 @@ urlpatterns = [
     path("", include("apps.intake.closing_urls")),  # conversations/<conv_id>/{close,recording}/
     path("", include("apps.analysis.urls")),  # conversations/<conv_id>/…
     path("agents/", include("apps.agents.urls")),
-    path("backfills/", include("apps.backfills.urls")),
+    path("backfills/", include("apps.runs.urls")),
     path("", include("apps.insights.urls")),  # costs/
     path("intake/", include("apps.intake.urls")),
     path("webhooks/", include("apps.webhooks.urls")),

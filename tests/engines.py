@@ -7,9 +7,9 @@ from apps.analysis.engine import Engine
 from apps.analysis.models import Lane
 from apps.analysis.sources import QueueSource
 from apps.analysis.work import WorkSource
-from apps.backfills.source import BackfillSource
 from apps.llm.client import LlmClient
 from apps.llm.faults import RetryPolicy
+from apps.runs.source import BackfillSource
 
 
 def run_lane(

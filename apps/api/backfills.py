@@ -10,15 +10,15 @@ from ninja import Router
 
 from apps.accounts.actors import Actor, actor_of
 from apps.accounts.models import Role
-from apps.backfills import services
-from apps.backfills.agreement import PreviewOutdated, token_for
-from apps.backfills.models import Backfill, BackfillItem, ItemState
-from apps.backfills.options import Options, read_options
-from apps.backfills.presenting import backfill_json, backfills_json, item_json, preview_json
-from apps.backfills.preview import make_preview
 from apps.conversations import filters
 from apps.core.errors import BadRequest, UserError
 from apps.llm.errors import ErrorCode
+from apps.runs import services
+from apps.runs.agreement import PreviewOutdated, token_for
+from apps.runs.models import Backfill, BackfillItem, ItemState
+from apps.runs.options import Options, read_options
+from apps.runs.presenting import backfill_json, backfills_json, item_json, preview_json
+from apps.runs.preview import make_preview
 
 from . import lists
 from .errors import read_object, refuse_unknown

@@ -30,7 +30,7 @@ URLS = {
 QUERIES = {
     "erasing:selected": {"channel": "voice", "id": "{conv_id}"},
     "analysis:trial_new": {"channel": "voice", "agent": "{agent_id}"},
-    "backfills:new": {"channel": "voice", "agent": "{agent_id}"},
+    "runs:new": {"channel": "voice", "agent": "{agent_id}"},
 }
 PAGES_OF_THEIR_OWN = {
     "home", "accounts:login", "accounts:profile", "accounts:choose_password", "analysis:try_it",
@@ -74,7 +74,7 @@ TRIED = {
     "analysis:restore": Tried(
         "webhooks", ("nope", "none"), {"webhooks": "off"}, shown_again=False
     ),
-    "backfills:new": Tried("sample", ("-3", "-4"), {"sample": "1"}),
+    "runs:new": Tried("sample", ("-3", "-4"), {"sample": "1"}),
     "analysis:trial_new": Tried("how_many", ("0", "101"), {}, shown_again=False),
     "erasing:conversation": Tried("word", ("eras", "delete"), {"word": "erase"}),
     "erasing:selected": Tried("word", ("eras", "delete"), {"word": "erase"}),

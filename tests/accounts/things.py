@@ -5,10 +5,10 @@ from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
 from apps.analysis.models import Analysis, Trial
-from apps.backfills.options import Options
-from apps.backfills.services import start
 from apps.intake.models import IntakePayload
 from apps.intake.sources import create_source
+from apps.runs.options import Options
+from apps.runs.services import start
 from apps.webhooks.services import create_endpoint, send_test
 from tests.factories import make_agent, make_conversation
 

@@ -254,7 +254,7 @@ def test_the_dialog_tries_the_drafts_of_a_backfill_and_leads_back(operator: Clie
     html = operator.post(url, asked, headers=HTMX).content.decode()
     assert "<html" not in html
     assert "Run on 5 ·" in html
-    back = f"{reverse('backfills:new')}?channel=voice&amp;agent={one.public_id}"
+    back = f"{reverse('runs:new')}?channel=voice&amp;agent={one.public_id}"
     assert back in html
     sent = {**asked, "how_many": "50", "which": "sample"}
     html = operator.post(url, sent, headers=HTMX).content.decode()

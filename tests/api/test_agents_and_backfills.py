@@ -9,9 +9,9 @@ import pytest
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role
 from apps.agents.services import publish
-from apps.backfills.models import Backfill, BackfillItem
-from apps.backfills.options import Options
-from apps.backfills.services import start
+from apps.runs.models import Backfill, BackfillItem
+from apps.runs.options import Options
+from apps.runs.services import start
 from tests.factories import edit_prompt, make_agent, make_conversations, make_model
 
 from .conftest import Caller, CallerOf

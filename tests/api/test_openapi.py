@@ -10,9 +10,9 @@ import pytest
 from apps.analysis.models import State
 from apps.api.examples import EXAMPLES
 from apps.api.refusals import REFUSALS
-from apps.backfills.models import State as BackfillState
 from apps.conversations.models import Reason, Status, Trigger
 from apps.llm.errors import ErrorCode
+from apps.runs.models import State as BackfillState
 
 from .conftest import Caller
 

@@ -33,9 +33,9 @@ from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role
 from apps.api.urls import api
-from apps.backfills.options import Options
-from apps.backfills.services import start
 from apps.intake.sources import create_source
+from apps.runs.options import Options
+from apps.runs.services import start
 from apps.webhooks.services import create_endpoint
 from tests.factories import make_agent, make_conversation, make_conversations
 

@@ -84,7 +84,7 @@ def test_senders_and_workers_share_one_application() -> None:
     assert app.conf.task_ignore_result
 
 
-@pytest.mark.parametrize("name", ["analysis.run_engine", "backfills.run_engine"])
+@pytest.mark.parametrize("name", ["analysis.run_engine", "runs.run_engine"])
 def test_engines_are_kicked_through_the_fanout(name: str) -> None:
     assert app.amqp.router.route({}, name)["queue"].alias == ENGINES
 

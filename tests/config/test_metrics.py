@@ -13,10 +13,10 @@ from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
 from apps.analysis.models import Analysis
-from apps.backfills.options import Options
-from apps.backfills.services import start
 from apps.conversations.models import Conversation
 from apps.llm.models import Purpose, Usage
+from apps.runs.options import Options
+from apps.runs.services import start
 from tests.factories import make_agent, make_conversations
 
 pytestmark = pytest.mark.django_db

@@ -294,7 +294,7 @@ def test_selected_rows_go_to_their_door(operator: Client, calls: list[Conversati
     url = reverse("conversations:selected")
     ids = "id=conv_a&id=conv_b"
     one = operator.get(f"{url}?channel=voice&to=rerun&{ids}&all_matching=&query=status%3Dended")
-    assert one["Location"] == f"{reverse('backfills:new')}?channel=voice&{ids}"
+    assert one["Location"] == f"{reverse('runs:new')}?channel=voice&{ids}"
     everything = (
         f"{url}?channel=voice&to=export&{ids}&all_matching=1&query=status%3Dended%26cursor%3Dx"
     )

@@ -95,7 +95,7 @@ def kill_whole(process: subprocess.Popen[bytes]) -> None:
 
 def sweep() -> None:
     """One beat of the scheduler, sent from here: so its rhythm is the test's own."""
-    for name in ("analysis.sweep", "backfills.sweep"):
+    for name in ("analysis.sweep", "runs.sweep"):
         send(name, queue="maintenance", kwargs={})
 
 

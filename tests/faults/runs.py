@@ -5,11 +5,11 @@ from django.db.models import Count
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.analysis.models import Analysis
-from apps.backfills.models import Backfill, State
-from apps.backfills.options import Options
-from apps.backfills.services import start
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
+from apps.runs.models import Backfill, State
+from apps.runs.options import Options
+from apps.runs.services import start
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
 

@@ -11,13 +11,13 @@ from apps.agents.services import save_draft
 from apps.analysis.models import Analysis
 from apps.analysis.models import State as AnalysisState
 from apps.analysis.services import AlreadyRunning, request_rerun
-from apps.backfills.models import Backfill, PauseReason, State
-from apps.backfills.options import Options
-from apps.backfills.preview import make_preview
-from apps.backfills.progress import progress_of
-from apps.backfills.services import cancel, resume
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
+from apps.runs.models import Backfill, PauseReason, State
+from apps.runs.options import Options
+from apps.runs.preview import make_preview
+from apps.runs.progress import progress_of
+from apps.runs.services import cancel, resume
 from tests.factories import make_conversations
 from tests.fakes.fixtures import FakeLLM
 

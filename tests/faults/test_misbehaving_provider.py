@@ -5,9 +5,9 @@ import random
 import pytest
 from django.db.models import F, Q
 
-from apps.backfills.models import State
 from apps.conversations.models import Transcript
 from apps.llm.errors import ErrorCode
+from apps.runs.models import State
 from tests.factories import make_conversations
 from tests.fakes.fixtures import FakeLLM
 

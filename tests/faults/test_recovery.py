@@ -6,10 +6,10 @@ import pytest
 
 from apps.analysis.first import request_first
 from apps.analysis.models import Analysis, Lane
-from apps.backfills.models import PauseReason, State
-from apps.backfills.services import cancel, resume
 from apps.conversations.models import Conversation, Transcript
 from apps.core.tasks import send
+from apps.runs.models import PauseReason, State
+from apps.runs.services import cancel, resume
 from tests.factories import make_conversations
 from tests.fakes.fixtures import FakeLLM
 

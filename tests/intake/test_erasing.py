@@ -21,11 +21,6 @@ from apps.analysis.services import request_rerun
 from apps.analysis.sources import QueueSource
 from apps.analysis.trials.models import Trial, TrialItem
 from apps.analysis.work import Outcome
-from apps.backfills import services as backfills
-from apps.backfills.models import BackfillItem
-from apps.backfills.options import Options
-from apps.backfills.progress import progress_of
-from apps.backfills.source import BackfillSource
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
@@ -35,6 +30,11 @@ from apps.intake.erasing import erase, is_erased
 from apps.intake.models import Erased, IntakePayload, IntakeSource
 from apps.intake.services import take_in, take_in_one
 from apps.llm.models import Usage
+from apps.runs import services as backfills
+from apps.runs.models import BackfillItem
+from apps.runs.options import Options
+from apps.runs.progress import progress_of
+from apps.runs.source import BackfillSource
 from apps.webhooks.models import Event
 from tests.api.conftest import Caller
 from tests.crm.test_models import make_contribution
@@ -156,7 +156,7 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
         "zyxfailure": {"analysis_analysis"},
         "zyxrequest": {"analysis_analysis"},
         "zyxlabel": {"analysis_label"},
-        "zyxitem": {"backfills_backfillitem"},
+        "zyxitem": {"runs_backfillitem"},
         "zyxtried": {"analysis_trialitem"},
         "zyxrawtrial": {"analysis_trialitem"},
         "zyxtrialerror": {"analysis_trialitem"},

@@ -59,7 +59,7 @@ def url_of(name: str, agent: Agent) -> str:
 
 def backfill_url(agent: Agent) -> str:
     """Where past conversations are backfilled with this agent's draft; the room is above."""
-    return _above("backfills:new", channel=agent.channel, agent=agent.public_id)
+    return _above("runs:new", channel=agent.channel, agent=agent.public_id)
 
 
 def conversations_url(agent: Agent) -> str:

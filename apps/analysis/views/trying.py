@@ -130,7 +130,7 @@ def _figures(question: Question) -> dict[str, Any]:
 def backfill_url(channel: str, query: str) -> str:
     """The backfill form with these filters; the room is above."""
     try:
-        url = reverse("backfills:new")
+        url = reverse("runs:new")
     except NoReverseMatch:
         return ""
     return f"{url}?channel={channel}&{query}".rstrip("&")

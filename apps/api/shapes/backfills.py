@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from apps.agents.models import Channel
-from apps.backfills.models import ItemState, PauseReason, State
 from apps.conversations.models import Reason
 from apps.llm.errors import ErrorCode
+from apps.runs.models import ItemState, PauseReason, State
 
 from .common import Closed, Error, JsonObject, Money, Shape, Time, page_of
 from .conversations import Count, SideEffects

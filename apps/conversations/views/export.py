@@ -69,7 +69,7 @@ def selected(request: HttpRequest) -> HttpResponse:
                     chosen.setlist(name, page.getlist(name))
     if to == "export_everything":
         chosen["content"] = EVERYTHING
-    door = {**_EXPORTS, "erase": "erasing:selected"}.get(to, "backfills:new")
+    door = {**_EXPORTS, "erase": "erasing:selected"}.get(to, "runs:new")
     return HttpResponseRedirect(f"{reverse(door)}?channel={channel}&{chosen.urlencode()}")
 
 

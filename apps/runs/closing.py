@@ -1,0 +1,105 @@
+"""How items come back and how runs end; safe to call at any time, from anywhere, twice.
+
+Each run is closed in a transaction of its own: one that cannot be closed does not hold up the
+others.
+"""
+
+import logging
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from apps.accounts import audit
+from apps.accounts.actors import Actor
+from apps.analysis.estimates import learn_from
+from apps.analysis.models import Analysis
+
+from .models import Backfill, State
+from .telling import tell_completed
+
+logger = logging.getLogger(__name__)
+
+_GIVE_BACK = """
+WITH mine AS (
+  SELECT a.id FROM analysis_analysis a
+  JOIN unnest(%s::bigint[], %s::uuid[]) AS v(id, token) ON v.id = a.id
+  WHERE a.lease_token = v.token AND a.state = 'running' ORDER BY a.id FOR UPDATE OF a
+), items AS (
+  UPDATE runs_backfillitem i SET state = 'pending', analysis_id = NULL
+  FROM analysis_analysis a JOIN runs_backfill b ON b.public_id = a.backfill_public_id
+  WHERE a.id IN (SELECT id FROM mine) AND i.backfill_id = b.id
+    AND i.conversation_id = a.conversation_id
+)
+DELETE FROM analysis_analysis WHERE id IN (SELECT id FROM mine)
+"""
+
+
+def give_back(analysis_ids: Sequence[int], *, tokens: Sequence[UUID]) -> None:
+    """Undo claims for which nothing was sent: the analyses go, their items wait again."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GIVE_BACK, [list(analysis_ids), list(tokens)])
+
+
+def close_finished() -> None:
+    """Settle what was left behind and close every run that has nothing left to do."""
+    _settle_orphans()
+    for run in Backfill.objects.active():
+        try:
+            if _close(run):
+                learn_from(Analysis.objects.filter(pk__in=run.items.values("analysis")))
+        except DatabaseError:
+            logger.exception("%s cannot be closed now", run.public_id)
+
+
+def _close(run: Backfill) -> bool:
+    """Close a run with nothing left to do; whether it was closed here and now.
+
+    The run is locked before its items are looked at: whoever queues failed ones again waits, and
+    finds it closed, or is seen here. One that somebody else is closing is left to them.
+    """
+    with transaction.atomic():
+        locked = Backfill.objects.select_for_update(no_key=True, skip_locked=True)
+        now = locked.active().filter(pk=run.pk).first()
+        if now is None:
+            return False
+        cancelled = now.state == State.CANCELLING
+        if cancelled:
+            now.items.filter(state="pending").update(state="skipped", finished_at=timezone.now())
+        if now.items.unfinished().exists():
+            return False
+        now.state = State.CANCELLED if cancelled else State.COMPLETED
+        now.reason, now.reason_detail, now.finished_at = "", "", timezone.now()
+        now.save(update_fields=["state", "reason", "reason_detail", "finished_at"])
+        audit.record(
+            by=Actor.system("backfill"), verb=f"backfill.{now.state}", target=now.public_id
+        )
+        tell_completed(now)
+    return True
+
+
+_ORPHANS = """
+UPDATE runs_backfillitem i SET state = 'failed', error_code = a.error_code,
+  error_message = a.error_message, finished_at = clock_timestamp()
+FROM analysis_analysis a, runs_backfill b
+WHERE a.id = i.analysis_id AND b.id = i.backfill_id AND i.state = 'running'
+  AND a.state = 'failed' AND b.state IN ('queued', 'running', 'paused', 'cancelling')
+"""
+
+_ABANDONED = """
+SELECT a.id, a.lease_token FROM analysis_analysis a
+JOIN runs_backfill b ON b.public_id = a.backfill_public_id
+WHERE a.lane = 'backfill' AND a.state = 'running' AND a.lease_until < clock_timestamp()
+  AND b.state IN ('paused', 'cancelling')
+"""
+
+
+def _settle_orphans() -> None:
+    """Items whose analysis was given up, and claims that died with a worker of a stopped run."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_ORPHANS)
+        cursor.execute(_ABANDONED)
+        rows = cursor.fetchall()
+        if rows:
+            give_back([row[0] for row in rows], tokens=[row[1] for row in rows])

@@ -1,0 +1,177 @@
+"""``manage.py backfill``: the figures of a backfill, and the backfill, from a shell."""
+
+import sys
+import time
+from argparse import ArgumentParser
+from decimal import Decimal, InvalidOperation
+from typing import Any, NoReturn
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from apps.accounts.actors import Actor
+from apps.agents.models import Channel
+from apps.analysis.effects import Webhooks
+from apps.conversations.filters import FilterSpec, parse
+from apps.conversations.filters.arguments import from_arguments
+from apps.core.display import compact, money, timespan
+from apps.core.errors import UserError
+from apps.runs import services
+from apps.runs.figures import Figures, figures_of
+from apps.runs.models import Backfill, State
+from apps.runs.options import Options, read_options
+from apps.runs.preview import make_preview
+from apps.runs.progress import Progress, failures_of, progress_of
+from apps.runs.words import noun, pace, paused_because, way_out
+
+_BAR = 30
+
+
+class Command(BaseCommand):
+    help = "Show what a backfill would do, and start it."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--channel", required=True, choices=Channel.values)
+        parser.add_argument(
+            "--filter", action="append", default=[], metavar="K=V", dest="filters",
+            help="As in the address of a history page, such as agent=agt_… or"
+            " started_at__gte=2025-10-01. Repeat it: another name means AND, the same one OR.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--sample", metavar="N", help="Take N of them, or a share such as 5%%; always the same."
+        )
+        parser.add_argument(
+            "--include-analyzed", action="store_true",
+            help="Also those that have a result of exactly these prompts.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--webhooks", choices=Webhooks.values, default=Webhooks.OFF.value,
+            help="Which results to tell webhook endpoints of; none unless asked.",
+        )  # fmt: skip
+        parser.add_argument("--dry-run", action="store_true", help="Only show the figures.")
+        parser.add_argument("--wait", action="store_true", help="Stay until it has ended.")
+        parser.add_argument("--yes", action="store_true", help="Do not ask before starting.")
+
+    def handle(self, *args: object, **options: Any) -> None:
+        try:
+            self._handle(**options)
+        except UserError as error:
+            raise CommandError(" ".join(error.message.split())) from error
+
+    def _handle(self, **given: Any) -> None:
+        channel = given["channel"]
+        spec = parse(channel, from_arguments(given["filters"]))
+        options = read_options(
+            {
+                "sample": _sample(given["sample"]),
+                "include_analyzed": given["include_analyzed"],
+                "side_effects": {"webhooks": given["webhooks"]},
+            }
+        )
+        figures = self._show(spec, options)
+        if figures.why_nothing:
+            self.stdout.write(figures.why_nothing)
+            return
+        if given["dry_run"]:
+            return
+        if not given["yes"] and sys.stdin.isatty() and not self._agrees(figures):
+            self.stdout.write("Nothing was started.")
+            return
+        run = services.start(
+            channel=channel,
+            params=spec.as_params(),
+            options=options,
+            by=Actor.command("backfill"),
+            token=figures.token,
+        )
+        self.stdout.write(f"{run.public_id} started: {run.total:,} {noun(channel, run.total)}.")
+        if given["wait"]:
+            self._wait(run)
+
+    def _show(self, spec: FilterSpec, options: Options) -> Figures:
+        """Print the figures of the preview."""
+        preview = make_preview(channel=spec.channel or "", params=spec.as_params(), options=options)
+        figures = figures_of(preview)
+        estimate = preview.estimate
+        say = self.stdout.write
+        match = f"{preview.matching:,} {noun(preview.channel, preview.matching)} match"
+        say(f"All {match}: no filter is given." if figures.everything else f"{match}.")
+        if preview.already_analyzed:
+            verb = "analysed again" if options.include_analyzed else "skipped"
+            say(f"  {preview.already_analyzed:,} already have this result: {verb}")
+        for count, reason in figures.reasons:
+            say(f"  {count:,} cannot be analysed: {reason}")
+        for reason, count in preview.left_out:
+            say(f"  {count:,} left out: {reason}")
+        for line in figures.drafts:
+            notes = ", ".join(note.text for note in line.notes)
+            say(f"  {line.sessions:,} with {line.label} ({notes}), {line.model}")
+        say(
+            f"{preview.to_analyze:,} to analyse, as of {timezone.localtime(preview.as_of):%H:%M:%S}"
+        )
+        if preview.to_analyze:
+            between = f" ({money(estimate.low)} to {money(estimate.high)})" if estimate.cost else ""
+            say(
+                f"{compact(estimate.input_tokens)} tokens in, {compact(estimate.output_tokens)} out"
+                f", {figures.cost}{between}, about {timespan(preview.seconds)}"
+            )
+        return figures
+
+    def _agrees(self, figures: Figures) -> bool:
+        self.stdout.write(
+            "This incurs charges for all models, including those that were free in the first run."
+        )
+        answer = input(f"Start it for {figures.cost}? [y/N] ")
+        return answer.strip().lower() in {"y", "yes"}
+
+    def _wait(self, run: Backfill) -> None:
+        """Draw the progress until the run has ended. Exits with 1 unless all went well."""
+        try:
+            while run.is_active and run.state != State.PAUSED:
+                self._draw(run, progress_of(run))
+                time.sleep(0.5)
+                run.refresh_from_db()
+        except KeyboardInterrupt:
+            self._end(f"{run.public_id} goes on without this command. Cancel it on its page.")
+        progress = progress_of(run)
+        self._draw(run, progress)
+        self.stdout.write("")
+        if run.state == State.PAUSED:
+            self._end(f"Paused: {paused_because(run)}. {way_out(run)} {run.reason_detail}")
+        self.stdout.write(
+            f"{run.get_state_display()}: {progress.done:,} done, {progress.changed:,} of them"
+            f" changed, {progress.skipped:,} skipped, {progress.failed:,} failed."
+            f" Cost {money(progress.cost)}."
+        )
+        if progress.failed or run.state != State.COMPLETED:
+            codes = ", ".join(f"{code} {n:,}" for code, n in failures_of(run).items())
+            self._end(f"Not all of it was analysed. {codes}".strip())
+
+    def _draw(self, run: Backfill, progress: Progress) -> None:
+        """One line that is drawn over itself in a terminal; nothing where there is none."""
+        if not self.stdout.isatty():
+            return
+        full = round(progress.share * _BAR)
+        left = timespan(progress.seconds_left) if progress.seconds_left is not None else "?"
+        line = (
+            f"\r[{'#' * full}{'.' * (_BAR - full)}] {progress.finished:,} of {run.total:,}"
+            f" · {pace(progress.rate) or 'waiting'} · {left} left · {money(progress.cost)}\033[K"
+        )
+        self.stdout.write(line, ending="")
+        self.stdout.flush()
+
+    def _end(self, message: str) -> NoReturn:
+        raise CommandError(" ".join(message.split()))
+
+
+def _sample(text: str | None) -> dict[str, Any] | None:
+    """``500`` or ``5%``; what is neither is left for the options to refuse."""
+    if text is None:
+        return None
+    if text.endswith("%"):
+        return {"percent": text[:-1]}
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return {"count": text}
+    return {"count": int(amount) if amount == int(amount) else text}

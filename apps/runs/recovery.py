@@ -1,0 +1,170 @@
+"""Runs that a provider paused go on by themselves once it answers again (decision 0027).
+
+Whether it does is asked with one tiny request per model, at growing intervals, by one worker at a
+time. A refused key and an empty account wait for a person.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from apps.accounts import audit
+from apps.accounts.actors import Actor
+from apps.agents.models import AnalysisConfig
+from apps.analysis import recovery
+from apps.analysis.recovery import pause_before
+from apps.analysis.work import Outcome
+from apps.core.tasks import enqueue
+from apps.llm.models import LanguageModel, Purpose
+from apps.llm.probes import Probe, probe
+from apps.llm.services import usage_row
+
+from .models import BY_ITSELF, Backfill, BackfillItem, ItemState, PauseReason, State
+
+logger = logging.getLogger(__name__)
+
+LONGEST_SECONDS = 300.0
+"""The longest pause between two probes."""
+MOST_PROBES = 300
+"""After so many probes, a day, a run waits for a person."""
+MOST_TRIES = 4
+"""An item fails at this attempt, while its provider answers others."""
+ITEM_SECONDS = 900.0
+"""The longest pause between two attempts of an item."""
+
+
+def pause_run(run_id: int, outcome: Outcome) -> None:
+    """Pause a run for its provider, with the provider's words and the time of the next probe.
+
+    The intervals start anew only where something was done since the run was resumed.
+    """
+    now = timezone.now()
+    run = Backfill.objects.filter(pk=run_id, state__in=[State.QUEUED, State.RUNNING]).first()
+    if run is None:
+        return
+    probes = 0 if _got_on(run) else run.probes
+    by_itself = outcome.pause in BY_ITSELF
+    wait = max(_interval(probes), outcome.retry_after or 0.0)
+    Backfill.objects.filter(pk=run.pk, state__in=[State.QUEUED, State.RUNNING]).update(
+        state=State.PAUSED,
+        reason=outcome.pause,
+        reason_detail=outcome.error_message[:1000],
+        probes=probes,
+        resume_at=now + timedelta(seconds=wait) if by_itself else None,
+    )
+
+
+def _got_on(run: Backfill) -> bool:
+    """Whether an item was done since the run was started or resumed."""
+    since = run.resumed_at or run.created_at
+    return run.items.filter(state=ItemState.DONE, finished_at__gte=since).exists()
+
+
+def _interval(probes: int) -> float:
+    return pause_before(probes + 1, longest=LONGEST_SECONDS)
+
+
+def put_off(outcome: Outcome) -> bool:
+    """Let an item wait a little after a fault of its provider; False where it is to fail now."""
+    item = BackfillItem.objects.filter(pk=outcome.job.item_id or 0, state=ItemState.RUNNING)
+    tries = item.values_list("tries", flat=True).first()
+    if tries is None or tries + 1 >= MOST_TRIES:
+        return False
+    pause = pause_before(tries + 1, longest=ITEM_SECONDS)
+    item.update(tries=tries + 1, not_before=timezone.now() + timedelta(seconds=pause))
+    return True
+
+
+def due(now: datetime) -> bool:
+    """Whether any run is to be probed for."""
+    return Backfill.objects.filter(state=State.PAUSED, resume_at__lte=now).exists()
+
+
+def probe_due(now: datetime | None = None) -> int:
+    """Ask the providers of runs whose time has come, and resume those that may go on; how many."""
+    now = now or timezone.now()
+    resumed = 0
+    while (run := _next(now)) is not None:
+        answers = [probe(model.spec()) for model in _models(run)]
+        _charge(run, answers)
+        failed = next((one for one in answers if not one.is_back), None)
+        if failed is None:
+            resumed += resume_by_itself(run)
+        else:
+            _wait_on(run, failed)
+    return resumed
+
+
+def _next(now: datetime) -> Backfill | None:
+    """Take the run that has waited longest; it is due again later, whatever becomes of this."""
+    with transaction.atomic():
+        rows = Backfill.objects.filter(state=State.PAUSED, resume_at__lte=now)
+        locked = rows.select_for_update(skip_locked=True, no_key=True)
+        run = locked.order_by("resume_at").first()
+        if run is None:
+            return None
+        run.probes += 1
+        more = run.probes < MOST_PROBES
+        wait = timedelta(seconds=_interval(run.probes))
+        run.resume_at = now + wait if more else None
+        run.save(update_fields=["probes", "resume_at"])
+        return run
+
+
+def _models(run: Backfill) -> Sequence[LanguageModel]:
+    """Return the models that read what is left of a run."""
+    left = BackfillItem.objects.filter(backfill=run, config__model=OuterRef("pk")).unfinished()
+    return list(LanguageModel.objects.filter(Exists(left)).order_by("pk"))
+
+
+def _charge(run: Backfill, answers: Sequence[Probe]) -> None:
+    """Write what the questions cost into the ledger, as a part of the run."""
+    for one in answers:
+        if one.answer.usage.total:
+            usage_row(
+                spec=one.spec,
+                purpose=Purpose.ANALYSIS,
+                usage=one.answer.usage,
+                requests=one.answer.requests,
+                who="system: probe",
+                backfill_id=run.public_id,
+            ).save()
+
+
+def resume_by_itself(run: Backfill) -> bool:
+    """Go on with a run whose provider answers; whether it was still paused for it."""
+    with transaction.atomic():
+        moved = Backfill.objects.filter(pk=run.pk, state=State.PAUSED, reason__in=BY_ITSELF).update(
+            state=State.RUNNING if run.started_at else State.QUEUED,
+            reason="",
+            reason_detail="",
+            resume_at=None,
+            resumed_at=timezone.now(),
+        )
+        if moved:
+            run.items.filter(state=ItemState.PENDING).update(not_before=None)
+            audit.record(by=Actor.system("backfill"), verb="backfill.resumed", target=run.public_id)
+            enqueue("runs.run_engine")
+            configs = AnalysisConfig.objects.filter(model__in=_models(run))
+            recovery.release(configs.values_list("pk", flat=True))
+    return bool(moved)
+
+
+def _wait_on(run: Backfill, failed: Probe) -> None:
+    """Keep a run paused, with what its provider says now. Earlier faults of items were part of
+    the outage and do not count against them."""
+    reason = failed.answer.pause or PauseReason.PROVIDER_DOWN
+    paused = Backfill.objects.filter(pk=run.pk, state=State.PAUSED, reason__in=BY_ITSELF)
+    changes = {"reason": reason, "reason_detail": failed.answer.error_message[:1000]}
+    if reason not in BY_ITSELF:
+        paused.update(**changes, resume_at=None)
+    elif failed.answer.retry_after and run.resume_at:
+        at = timezone.now() + timedelta(seconds=failed.answer.retry_after)
+        paused.update(**changes, resume_at=max(run.resume_at, at))
+    else:
+        paused.update(**changes)
+    run.items.filter(state=ItemState.PENDING, tries__gt=0).update(tries=0)

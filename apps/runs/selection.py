@@ -1,0 +1,164 @@
+"""Which conversations a backfill takes: one SELECT, which previews count and Save freezes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models import Case, CharField, Count, F, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import Coalesce
+
+from apps.agents.plans import Plan
+from apps.analysis.requesting import longest_transcript
+from apps.conversations.filters import matching
+from apps.conversations.models import Conversation, Reason
+from apps.work.sampling import Position, sample_end
+
+from .options import Options
+
+#: What stands in `why` where nothing speaks against an analysis.
+ANALYZABLE = ""
+
+
+def candidates(channel: str, params: Mapping[str, Sequence[str]], as_of: datetime) -> QuerySet[Any]:
+    """The matching conversations that had come in by ``as_of``, in no order, annotated.
+
+    ``why``: what keeps a model from being asked, empty where nothing does (product 3.5, in the
+    order of `apps.analysis.services.why_not_analyzable`). ``present``: the config of a result
+    that counts as already analysed, that is current, successful and not stale.
+    Raises FilterError for filters that are unknown or invalid: never all rows.
+    """
+    found = matching(channel=channel, params=params).filter(created_at__lte=as_of).order_by()
+    return found.annotate(
+        why=Case(
+            When(status__in=["registered", "ongoing"], then=Value(Reason.NOT_ENDED.value)),
+            When(status="not_connected", then=Value(Reason.NOT_CONNECTED.value)),
+            When(message_count=0, then=Value(Reason.EMPTY.value)),
+            When(has_speech=False, then=Value(Reason.NO_SPEECH.value)),
+            default=Value(ANALYZABLE),
+            output_field=CharField(),
+        ),
+        present=Case(
+            When(Q(analysis_state="succeeded", stale=False), then=F("analysis_config_id")),
+            default=None,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The SELECT of ``(id, route, config_id, version_id, tokens, sort_at)`` that is taken."""
+
+    sql: str
+    params: tuple[Any, ...]
+
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Sessions and transcript tokens by route."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT route, count(*), coalesce(sum(tokens), 0)"
+                f" FROM ({self.sql}) AS chosen GROUP BY route",
+                self.params,
+            )
+            return {row[0]: (row[1], int(row[2])) for row in cursor.fetchall()}
+
+    def all_in(self, backfill_id: int) -> bool:
+        """Whether every conversation that is taken is an item of this run already."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT NOT EXISTS (SELECT 1 FROM ({self.sql}) AS chosen WHERE NOT EXISTS"
+                " (SELECT 1 FROM runs_backfillitem i"
+                " WHERE i.backfill_id = %s AND i.conversation_id = chosen.id))",
+                (*self.params, backfill_id),
+            )
+            return bool(cursor.fetchone()[0])
+
+    def freeze(self, backfill_id: int) -> int:
+        """Insert the items of a run, newest conversation first; how many there are."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO runs_backfillitem (backfill_id, conversation_id, config_id,"
+                " agent_version_id, state, error_code, error_message)"
+                " SELECT %s, id, config_id, version_id, 'pending', '', ''"
+                f" FROM ({self.sql}) AS chosen ORDER BY sort_at DESC, id DESC",
+                (backfill_id, *self.params),
+            )
+            return int(cursor.rowcount)
+
+
+#: What is taken of nothing.
+NOTHING = Chosen(
+    "SELECT NULL::bigint AS id, NULL::text AS route, NULL::bigint AS config_id,"
+    " NULL::bigint AS version_id, 0 AS tokens, NULL::timestamptz AS sort_at WHERE false",
+    (),
+)
+
+
+def longest_by_route(plans: Mapping[str, Plan]) -> dict[str, int | None]:
+    """Return for each route the tokens above which a transcript is refused; None for no limit."""
+    return {
+        route: longest_transcript(plan.config.sha256, plan.document, plan.config.model.spec())
+        for route, plan in plans.items()
+        if not plan.problems
+    }
+
+
+def too_long(found: QuerySet[Any], longest: Mapping[str, int | None]) -> list[dict[str, Any]]:
+    """Count the candidates that these limits refuse, by route and config of their result."""
+    routes: dict[int, list[str]] = {}
+    for route, limit in longest.items():
+        if limit is not None:
+            routes.setdefault(limit, []).append(route)
+    if not routes:
+        return []
+    refused = Q()
+    for limit, names in routes.items():
+        refused |= Q(route__in=names, prompt_tokens_est__gt=limit)
+    rows = found.filter(refused, why=ANALYZABLE).values("route", "present")
+    return list(rows.annotate(sessions=Count("pk"), tokens=Coalesce(Sum("prompt_tokens_est"), 0)))
+
+
+def choose(
+    found: QuerySet[Conversation],
+    plans: Mapping[str, Plan],
+    options: Options,
+    longest: Mapping[str, int | None],
+) -> Chosen:
+    """What of the candidates is analysed with these plans and options.
+
+    ``longest`` has the longest transcript of each route that is not refused.
+    All values travel as parameters; the text is the FilterSet's own SQL and the constants here.
+    """
+    columns = found.annotate(position=Position(F("public_id"))).values_list(
+        "pk", "route", "why", "present", "position", "prompt_tokens_est", "sort_at"
+    )
+    try:
+        base, base_params = columns.query.sql_with_params()
+    except EmptyResultSet:  # a search without a hit, say: Django knows without asking
+        return NOTHING
+    usable = {route: plan for route, plan in plans.items() if not plan.problems}
+    sql = (
+        "SELECT m.id, m.route, p.config_id, p.version_id, m.tokens, m.sort_at"
+        f" FROM ({base}) AS m(id, route, why, present, position, tokens, sort_at)"
+        " JOIN unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
+        " AS p(route, config_id, version_id, longest) ON p.route = m.route"
+        " WHERE m.why = '' AND (%s OR m.present IS DISTINCT FROM p.config_id)"
+        " AND (p.longest IS NULL OR m.tokens <= p.longest)"
+    )
+    params: list[Any] = [
+        *base_params,
+        list(usable),
+        [plan.config.pk for plan in usable.values()],
+        [plan.version.pk for plan in usable.values()],
+        [longest.get(route) for route in usable],
+        options.include_analyzed,
+    ]
+    if options.sample_percent is not None:
+        sql += " AND m.position < %s"
+        params.append(sample_end(options.sample_percent))
+    if options.sample_count is not None:
+        sql += " ORDER BY m.position, m.id LIMIT %s"
+        params.append(options.sample_count)
+    return Chosen(sql, tuple(params))

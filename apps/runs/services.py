@@ -1,0 +1,269 @@
+"""Starting, stopping and continuing backfills (product 5)."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apps.accounts import audit
+from apps.accounts.actors import Actor
+from apps.core.errors import Conflict, UserError
+from apps.core.tasks import enqueue
+from apps.llm.errors import ErrorCode
+
+from . import agreement
+from .closing import close_finished
+from .models import Backfill, PauseReason, State
+from .options import Options, read_options
+from .preview import TOO_LONG, Preview, RouteGroup, make_preview
+from .remedies import can_change
+
+TOO_LONG_WAY_OUT = (
+    "Let the agent keep the beginning and the end of long transcripts, or choose a model with a "
+    "larger context."
+)
+
+
+class NothingToAnalyze(UserError):
+    """No conversation would be analysed, so there is nothing to start."""
+
+    code = "nothing_to_analyze"
+
+
+class UnableToChange(Conflict):
+    """The run is not in a state in which this can be done."""
+
+    code = "wrong_state"
+
+
+def start(
+    *,
+    channel: str,
+    params: Mapping[str, Sequence[str]],
+    options: Options,
+    by: Actor,
+    token: str | None = None,
+) -> Backfill:
+    """Freeze what matches and queue it; the same run for a second Save of the same form.
+
+    With a ``token`` of a preview, the set is what matched then, and PreviewOutdated is raised
+    where count, cost or prompts are no longer what was shown. Raises FilterError for an unknown
+    or invalid filter and NothingToAnalyze for an empty set.
+    """
+    agreed = agreement.read_token(token) if token else None
+    question = agreement.asked(channel, params, options)
+    if agreed and agreed.asked == question:
+        same = Backfill.objects.filter(save_token=agreed.nonce).first()
+        if same:
+            return same
+    now = make_preview(
+        channel=channel, params=params, options=options, as_of=agreed.as_of if agreed else None
+    )
+    if agreed:
+        agreement.check(agreed, now)
+    if not now.to_analyze:
+        raise NothingToAnalyze(why_nothing(now))
+    nonce = agreed.nonce if agreed else secrets.token_hex(16)
+    with transaction.atomic():
+        if agreed and (twin := _twin(question, now)):
+            return twin
+        run, created = Backfill.objects.get_or_create(save_token=nonce, defaults=_fields(now, by))
+        if not created:
+            return run
+        run.total = now.chosen.freeze(run.pk)
+        if agreed and run.total > agreed.to_analyze:
+            raise agreement.PreviewOutdated(
+                "More conversations match than when the figures were shown. Look at them again.",
+                now,
+            )
+        run.save(update_fields=["total"])
+        audit.record(
+            by=by,
+            verb="backfill.started",
+            target=run.public_id,
+            detail={"conversations": run.total, "cost": run.estimate["cost"]},
+        )
+        _kick()
+    return run
+
+
+def _twin(question: str, now: Preview) -> Backfill | None:
+    """A run that is asked the very same and holds all of it: the form was open twice.
+
+    Two Saves of the same question wait for each other here.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [question])
+    configs = {group.plan.config.sha256 for group in now.groups if group.to_analyze}
+    for run in Backfill.objects.active().exclude(state=State.CANCELLING).order_by("pk"):
+        frozen = {entry["config"] for entry in run.plan if entry["sessions"]}
+        same = agreement.asked(run.channel, run.filters, read_options(run.options)) == question
+        if same and configs <= frozen and now.chosen.all_in(run.pk):
+            return run
+    return None
+
+
+def cancel(*, run: Backfill, by: Actor) -> None:
+    """Stop a run: what waits is skipped, what was sent is still recorded."""
+    _move(
+        run,
+        by,
+        "cancelled",
+        to=State.CANCELLING,
+        allowed=(State.QUEUED, State.RUNNING, State.PAUSED),
+    )
+    close_finished()
+
+
+def pause(*, run: Backfill, by: Actor) -> None:
+    """Take no more work from a run until it is resumed; what was sent is still recorded."""
+    _move(
+        run,
+        by,
+        "paused",
+        to=State.PAUSED,
+        allowed=(State.QUEUED, State.RUNNING),
+        reason=PauseReason.BY_USER,
+    )
+
+
+def resume(*, run: Backfill, by: Actor) -> None:
+    """Go on with a paused run; one that was paused before it began is queued again."""
+    to = State.RUNNING if run.started_at else State.QUEUED
+    _move(run, by, "resumed", to=to, allowed=(State.PAUSED,), resumed_at=timezone.now())
+    run.items.filter(state="pending").update(not_before=None)
+    enqueue("runs.run_engine")
+
+
+def retry_failed(*, run: Backfill, by: Actor, only_hopeful: bool = False) -> int:
+    """Queue the failed items of a run again, with the configs frozen at Save; how many.
+
+    ``only_hopeful`` leaves out those that would fail in the same way again. Those whose
+    conversation was erased in the meantime stay failed.
+    """
+    hopeless = [code for code in ErrorCode.values if only_hopeful and not can_change(code)]
+    with transaction.atomic():
+        locked = Backfill.objects.select_for_update().get(pk=run.pk)
+        if locked.state in {State.CANCELLING, State.CANCELLED}:
+            raise UnableToChange("This backfill was cancelled. Start a new one for what failed.")
+        count = (
+            locked.items.failed()
+            .filter(conversation__isnull=False)
+            .exclude(error_code__in=hopeless)
+            .update(
+                state="pending",
+                analysis=None,
+                error_code="",
+                error_message="",
+                finished_at=None,
+                not_before=None,
+                changed=None,
+                tries=0,
+            )
+        )
+        if not count:
+            raise UnableToChange("Nothing in this backfill has failed.")
+        locked.retried, locked.retried_at = count, timezone.now()
+        if locked.state in {State.COMPLETED, State.FAILED}:
+            locked.state, locked.finished_at, locked.reason = State.RUNNING, None, ""
+            locked.resumed_at = locked.retried_at
+        locked.save(
+            update_fields=["state", "finished_at", "reason", "retried", "retried_at", "resumed_at"]
+        )
+        audit.record(by=by, verb="backfill.retried", target=run.public_id, detail={"items": count})
+        _kick()
+    run.refresh_from_db()
+    return count
+
+
+def _move(
+    run: Backfill,
+    by: Actor,
+    done: str,
+    *,
+    to: State,
+    allowed: Sequence[State],
+    reason: str = "",
+    **changes: Any,
+) -> None:
+    """Compare and set: of two people who click at once, one moves it and one is told."""
+    with transaction.atomic():
+        moved = Backfill.objects.filter(pk=run.pk, state__in=allowed).update(
+            state=to, reason=reason, reason_detail="", resume_at=None, **changes
+        )
+        run.refresh_from_db()
+        if not moved:
+            raise UnableToChange(
+                f"This backfill is {run.get_state_display().lower()}: it cannot be {done}."
+            )
+        audit.record(by=by, verb=f"backfill.{done}", target=run.public_id)
+
+
+def _kick() -> None:
+    enqueue("runs.run_engine")
+
+
+def _fields(now: Preview, by: Actor) -> dict[str, Any]:
+    return {
+        "channel": now.channel,
+        "filters": {name: list(values) for name, values in now.filters.items()},
+        "options": now.options.as_dict(),
+        # Routes with nothing to do as well: a conversation may become stale before the freeze.
+        "plan": [_plan_entry(group) for group in now.groups],
+        "as_of": now.as_of,
+        "estimate": estimate_as_dict(now),
+        "created_by": by.label,
+        "created_at": timezone.now(),
+    }
+
+
+def _plan_entry(group: RouteGroup) -> dict[str, Any]:
+    plan = group.plan
+    return {
+        "route": group.route,
+        "label": group.label,
+        "agent": plan.version.agent.public_id,
+        "agent_version": plan.version.pk,
+        "version": plan.version.number,
+        "config": plan.config.sha256,
+        "model": plan.config.model.name,
+        "columns": plan.columns.as_dict(),
+        "sessions": group.to_analyze,
+    }
+
+
+def estimate_as_dict(now: Preview) -> dict[str, Any]:
+    """The estimate as the API shows it and as it is kept; money in text, to be exact."""
+    estimate = now.estimate
+    return {
+        "input_tokens": estimate.input_tokens,
+        "output_tokens": estimate.output_tokens,
+        "cost": None if estimate.cost is None else str(estimate.cost),
+        "cost_low": None if estimate.low is None else str(estimate.low),
+        "cost_high": None if estimate.high is None else str(estimate.high),
+        "seconds": round(now.seconds, 1),
+    }
+
+
+def why_nothing(now: Preview) -> str:
+    """Why a preview has nothing to analyse, in a sentence."""
+    if not now.matching:
+        return "No conversation matches these filters."
+    able = now.matching - now.not_analyzable_total
+    if not able and (refused := now.not_analyzable.get(TOO_LONG)):
+        return (
+            f"{refused:,} can't be analyzed: their transcripts are too long for the model. "
+            f"{TOO_LONG_WAY_OUT}"
+        )
+    if able and (now.options.include_analyzed or now.already_analyzed < able):
+        return f"The sample draws none of the {able:,} that could be analysed. Take a larger one."
+    if able:
+        return (
+            f"All {able:,} that could be analysed have a result of exactly these prompts. Include "
+            "them to analyse them again."
+        )
+    if now.left_out:
+        return now.left_out[0][0]
+    return f"None of the {now.matching:,} conversations that match can be analysed."

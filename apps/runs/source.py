@@ -1,0 +1,273 @@
+"""The engine's work: items of active backfills, taken in turn."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apps.analysis import claiming
+from apps.analysis.effects import read_side_effects
+from apps.analysis.models import Lane, analysis_id
+from apps.analysis.recovery import give_way
+from apps.analysis.sources import AnalysisSource
+from apps.analysis.work import Job, Outcome, Recorded
+
+from . import recovery
+from .closing import close_finished, give_back
+from .models import Backfill, BackfillItem, ItemState, PauseReason, State
+
+#: How long an item is left alone while another analysis of its conversation is at work.
+RETRY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Picked:
+    item_id: int
+    conversation_id: int
+    config_id: int
+    version_id: int
+    done: bool
+
+
+class BackfillSource(AnalysisSource):
+    """Items of all queued and running backfills; each run gets its share of every claim."""
+
+    lane: str = Lane.BACKFILL.value
+
+    def claim(self, limit: int) -> list[Job]:
+        """Take abandoned analyses first, then pending items of the active runs in turn."""
+        runs = list(Backfill.objects.claimable().order_by("pk"))
+        if not runs:
+            return []
+        ids = claiming.take(lane=self.lane, limit=limit, runs=[run.public_id for run in runs])
+        for position, run in enumerate(runs):
+            wanted = limit - len(ids)
+            if wanted <= 0:
+                break
+            share = -(-wanted // (len(runs) - position))
+            ids += self._claim_from(run, share)
+        return self._with_items(claiming.load_jobs(ids))
+
+    def _claim_from(self, run: Backfill, limit: int) -> list[int]:
+        """Claim items of one run, settling without a request those that meanwhile are done."""
+        with transaction.atomic():
+            if run.state == State.QUEUED:
+                _start(run)
+            picked = _pick(run, limit)
+            fresh = [p for p in picked if not p.done]
+            _finish_without_request([p.item_id for p in picked if p.done])
+            token = uuid4()
+            give_way([p.conversation_id for p in fresh])
+            made = _insert_analyses(run, fresh, token)
+            _attach(made, [p for p in fresh if p.conversation_id not in made])
+        return list(made.values())
+
+    def _with_items(self, jobs: list[Job]) -> list[Job]:
+        """Name each job's item, by which its run is settled and paused."""
+        found = {
+            analysis: (item, backfill)
+            for analysis, item, backfill in BackfillItem.objects.filter(
+                conversation_id__in=[job.conversation_id for job in jobs],
+                state=ItemState.RUNNING,
+                analysis_id__in=[job.analysis_id for job in jobs],
+            ).values_list("analysis_id", "pk", "backfill_id")
+        }
+        for job in jobs:
+            job.item_id, job.backfill_id = found.get(job.analysis_id, (None, None))
+        return jobs
+
+    def settle(self, recorded: Sequence[Recorded]) -> None:
+        """Write how the items ended, in the transaction that records their analyses."""
+        rows = [_settled(r) for r in recorded if r.outcome.job.item_id is not None]
+        if not rows:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(_SETTLE, [json.dumps(rows, default=str)])
+
+    def hand_back(self, jobs: Sequence[Job]) -> None:
+        """The analyses that were only begun are taken back and the items wait again."""
+        give_back([job.analysis_id for job in jobs], tokens=[job.token for job in jobs])
+
+    def stopped(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs of runs that were paused or cancelled since they were claimed."""
+        runs = {job.backfill_id for job in jobs if job.backfill_id is not None}
+        going = set(Backfill.objects.claimable().filter(pk__in=runs).values_list("pk", flat=True))
+        return [job for job in jobs if job.backfill_id not in going]
+
+    def pause(self, outcome: Outcome) -> bool:
+        """Pause the run that this outcome is of, with the provider's words as the detail."""
+        job = outcome.job
+        if job.backfill_id is None:
+            return False
+        # What cannot wait any longer fails by itself: its provider answers others.
+        is_down = outcome.transient and outcome.pause == PauseReason.PROVIDER_DOWN
+        if is_down and not recovery.put_off(outcome):
+            return False
+        recovery.pause_run(job.backfill_id, outcome)
+        return True
+
+    def put_off(self, outcome: Outcome) -> bool:
+        """Let the item wait a little: an outage is no fault of its own."""
+        if not outcome.transient or not recovery.put_off(outcome):
+            return False
+        self.hand_back([outcome.job])
+        return True
+
+    def abandoned(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs of runs that were cancelled."""
+        runs = {job.backfill_id for job in jobs if job.backfill_id is not None}
+        cancelled = Backfill.objects.filter(pk__in=runs, state=State.CANCELLING)
+        ids = set(cancelled.values_list("pk", flat=True)) if runs else set()
+        return [job for job in jobs if job.backfill_id in ids]
+
+    def finished(self) -> None:
+        """Close every run that has nothing left to do."""
+        close_finished()
+
+
+def _start(run: Backfill) -> None:
+    Backfill.objects.filter(pk=run.pk, state=State.QUEUED).update(
+        state=State.RUNNING, started_at=timezone.now()
+    )
+
+
+_PICK = """
+SELECT i.id, i.conversation_id, i.config_id, i.agent_version_id,
+  c.analysis_state = 'succeeded' AND NOT c.stale AND c.analysis_config_id = i.config_id
+    AND (NOT %(include)s OR c.analyzed_at >= %(created)s)
+FROM runs_backfillitem i JOIN conversations_conversation c ON c.id = i.conversation_id
+WHERE i.backfill_id = %(run)s AND i.state = 'pending'
+  AND (i.not_before IS NULL OR i.not_before <= clock_timestamp())
+ORDER BY i.id LIMIT %(limit)s FOR UPDATE OF i SKIP LOCKED FOR NO KEY UPDATE OF c SKIP LOCKED
+"""
+
+
+def _pick(run: Backfill, limit: int) -> list[_Picked]:
+    """Lock pending items, unless the run was stopped a moment ago.
+
+    An item whose conversation meanwhile has a result of this very config is *done*: a rerun by
+    hand was quicker, and nothing is paid twice (product 4.4). Conversations are locked too, so
+    that no such result comes between this look and the claim; one that is just being written
+    is left for the next claim.
+    """
+    still = Backfill.objects.claimable().filter(pk=run.pk)
+    if not still.select_for_update(of=("self",), no_key=True, skip_locked=False).exists():
+        return []
+    values: dict[str, Any] = {
+        "run": run.pk,
+        "limit": limit,
+        "include": bool(run.options.get("include_analyzed")),
+        "created": run.created_at,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_PICK, values)
+        return [_Picked(*row) for row in cursor.fetchall()]
+
+
+def _finish_without_request(item_ids: Sequence[int]) -> None:
+    """Done by somebody else: the current analysis is what the item would have made."""
+    if not item_ids:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE runs_backfillitem i SET state = 'done', changed = false,"
+            " analysis_id = a.id, finished_at = clock_timestamp()"
+            " FROM analysis_analysis a"
+            " WHERE i.id = ANY(%s) AND a.conversation_id = i.conversation_id AND a.is_current",
+            [list(item_ids)],
+        )
+
+
+_INSERT = """
+INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
+  trigger, lane, state, requested_by, backfill_public_id, lease_token, lease_until, attempts,
+  is_current, field_order, missing_required, truncated, raw_output, error_code, error_message,
+  model, request_id, requests, webhooks, contacts)
+SELECT v.public_id, v.conversation_id, v.config_id, v.version_id, v.columns::jsonb, 'backfill',
+  'backfill', 'running', %(by)s, %(run)s, %(token)s,
+  clock_timestamp() + make_interval(secs => %(lease)s), 1, false, '[]', '[]', false, '', '', '',
+  '', '', 0, %(webhooks)s, %(contacts)s
+FROM unnest(%(ids)s::text[], %(conversations)s::bigint[], %(configs)s::bigint[],
+  %(versions)s::bigint[], %(columns)s::text[])
+  AS v(public_id, conversation_id, config_id, version_id, columns)
+ON CONFLICT DO NOTHING
+RETURNING conversation_id, id
+"""
+
+
+def _insert_analyses(run: Backfill, picked: Sequence[_Picked], token: UUID) -> dict[int, int]:
+    """Begin an analysis for each item whose conversation has none at work: conversation → id."""
+    if not picked:
+        return {}
+    columns = run.columns_by_version()
+    effects = read_side_effects(run.options.get("side_effects"))
+    values: dict[str, Any] = {
+        "webhooks": effects.webhooks,
+        "contacts": effects.contacts,
+        "by": run.created_by,
+        "run": run.public_id,
+        "token": token,
+        "lease": claiming.LEASE_SECONDS,
+        "ids": [analysis_id() for _ in picked],
+        "conversations": [p.conversation_id for p in picked],
+        "configs": [p.config_id for p in picked],
+        "versions": [p.version_id for p in picked],
+        "columns": [columns[p.version_id] for p in picked],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, values)
+        return dict(cursor.fetchall())
+
+
+def _attach(made: dict[int, int], left: Sequence[_Picked]) -> None:
+    """Tie items to their analyses; those that lost to another analysis wait a little."""
+    if not made and not left:
+        return
+    with connection.cursor() as cursor:
+        if made:
+            cursor.execute(
+                "UPDATE runs_backfillitem i SET state = 'running', analysis_id = a.id"
+                " FROM analysis_analysis a JOIN runs_backfill b"
+                " ON b.public_id = a.backfill_public_id"
+                " WHERE a.id = ANY(%s) AND i.backfill_id = b.id"
+                " AND i.conversation_id = a.conversation_id",
+                [list(made.values())],
+            )
+        if left:
+            cursor.execute(
+                "UPDATE runs_backfillitem SET"
+                " not_before = clock_timestamp() + make_interval(secs => %s) WHERE id = ANY(%s)",
+                [RETRY_SECONDS, [p.item_id for p in left]],
+            )
+
+
+# What an earlier, failed try of the item cost stays in the sum: it was paid.
+_SETTLE = """
+UPDATE runs_backfillitem i SET state = v.state, previous_analysis_id = v.previous,
+  changed = v.changed, error_code = v.code, error_message = v.message,
+  cost = coalesce(i.cost, 0) + v.cost, input_tokens = i.input_tokens + v.input,
+  output_tokens = i.output_tokens + v.output, finished_at = clock_timestamp()
+FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, state text, previous bigint, changed boolean,
+  code text, message text, cost numeric, input int, output int)
+WHERE i.id = v.id
+"""
+
+
+def _settled(r: Recorded) -> dict[str, Any]:
+    o = r.outcome
+    failed = bool(o.error_code)
+    return {
+        "id": o.job.item_id,
+        "state": ItemState.FAILED if failed else ItemState.DONE,
+        "previous": None if failed else r.previous_id,
+        "changed": None if failed else r.changed,
+        "code": o.error_code,
+        "message": o.error_message[:2000] if failed else "",
+        "cost": r.cost,
+        "input": o.usage.input,
+        "output": o.usage.output,
+    }

@@ -1,0 +1,34 @@
+"""Kicks for the backfill lane; the rows know the work."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from apps.analysis.host import host
+from apps.core.tasks import send
+
+from . import recovery
+from .closing import close_finished
+from .models import Backfill
+from .source import BackfillSource
+
+
+@shared_task(name="runs.run_engine")
+def run_engine() -> None:
+    """Run the backfill engine in this process, unless it runs already."""
+    host.run(BackfillSource())
+
+
+@shared_task(name="runs.sweep")
+def sweep() -> None:
+    """Close what is finished and kick the engines while anything is left to do."""
+    close_finished()
+    if Backfill.objects.claimable().exists():
+        send("runs.run_engine", queue=None, kwargs={})
+    if recovery.due(timezone.now()):
+        send("runs.probe", queue=None, kwargs={})
+
+
+@shared_task(name="runs.probe")
+def probe() -> None:
+    """Ask the providers that runs wait for, and go on with those that answer."""
+    recovery.probe_due()

@@ -1,0 +1,177 @@
+"""The form that starts a backfill, its live figures, and the menu that leads to it."""
+
+from urllib.parse import urlsplit
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from apps.accounts.access import role_required
+from apps.accounts.actors import actor_of
+from apps.accounts.models import Role
+from apps.agents.models import Channel
+from apps.core.display import ago
+from apps.core.errors import UserError
+from apps.core.http import dialog_done, hx_trigger, render_either, varies_by_htmx, wants_fragment
+from apps.llm.services import proposed_sample
+from apps.runs import services
+from apps.runs.figures import Figures, figures_of
+from apps.runs.forms import OF_A_PAGE, Question, read_question
+from apps.runs.models import Backfill
+from apps.runs.preview import make_preview
+from apps.runs.words import noun
+
+PAGES = {Channel.VOICE: "conversations:calls", Channel.CHAT: "conversations:chats"}
+#: Submit buttons of the form that only ask to be shown something, when there is no script.
+LOOKS = ("show", "add", "drop", "remove")
+
+
+def channel_of(data: QueryDict) -> Channel:
+    """The channel that a request names. Raises Http404 for another, or none."""
+    channel = data.get("channel", "")
+    if channel not in Channel.values:
+        raise Http404("A backfill is of calls (voice) or of chats (chat).")
+    return Channel(channel)
+
+
+@require_safe
+@role_required(Role.VIEWER)
+def actions(request: HttpRequest) -> HttpResponse:
+    """The Actions menu of a history page, for the filters of that page.
+
+    It draws itself anew when the page's address changes; htmx then tells the address.
+    """
+    channel = channel_of(request.GET)
+    query = request.GET.copy()
+    if "current" in query:
+        query = QueryDict(urlsplit(request.headers.get("HX-Current-URL", "")).query, mutable=True)
+    for name in ("channel", "cursor"):
+        query.pop(name, None)
+    context = {
+        "channel": channel,
+        "query": query.urlencode(),
+        "export_url": _export_url(channel, query),
+    }
+    return render(request, "runs/_actions.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@role_required(Role.OPERATOR)
+@varies_by_htmx
+def new(request: HttpRequest) -> HttpResponse:
+    """The form: a dialog for htmx, else a page. POST saves, unless a button only asks to look."""
+    data = request.POST if request.method == "POST" else request.GET
+    proposed = proposed_sample() if request.method != "POST" else None
+    question = read_question(channel_of(data), data, proposed=proposed)
+    if request.method != "POST" or any(name in data for name in LOOKS):
+        return _form(request, question)
+    return _save(request, question)
+
+
+@require_POST
+@role_required(Role.OPERATOR)
+def preview(request: HttpRequest) -> HttpResponse:
+    """The figures for the form as it stands, while it is being edited. Nothing is written."""
+    question = read_question(channel_of(request.POST), request.POST)
+    context = {
+        "question": question,
+        "figures": _figures(question),
+        "channel": question.channel,
+        "swaps": True,
+    }
+    return render(request, "runs/_figures.html", context)
+
+
+def _save(request: HttpRequest, question: Question) -> HttpResponse:
+    """Start the run that was agreed to, or show the form again with what stands against it."""
+    if question.spec is None or question.options is None:
+        return _form(request, question, refusal="This cannot be saved as it stands.")
+    token = request.POST.get("token", "")
+    if not token:
+        return _form(request, question, refusal="Look at these figures first, then save them.")
+    began = timezone.now()
+    try:
+        run = services.start(
+            channel=question.channel,
+            params=question.spec.as_params(),
+            options=question.options,
+            by=actor_of(request),
+            token=token,
+        )
+    except UserError as error:
+        return _form(request, question, refusal=error.message)
+    return _started(request, run, again=run.created_at < began)
+
+
+def _started(request: HttpRequest, run: Backfill, *, again: bool) -> HttpResponse:
+    """Say so: over the page that is open where there is script, else on the run's own page."""
+    url = reverse("runs:detail", args=[run.public_id])
+    text = f"Backfill of {run.total:,} {noun(run.channel, run.total)} started."
+    if again:
+        text = f"This backfill was started already, {ago(run.created_at)}. It was not doubled."
+    if wants_fragment(request):
+        response = dialog_done(text, href=url, action="Open")
+        return hx_trigger(response, **{"backfills:changed": None})
+    messages.success(request, text)
+    return redirect(url)
+
+
+def _form(request: HttpRequest, question: Question, *, refusal: str = "") -> HttpResponse:
+    """The form with its figures. The dialog opens at once and then asks for them itself."""
+    opening = wants_fragment(request) and request.method != "POST" and not question.errors
+    context = {
+        "question": question,
+        "channel": question.channel,
+        "rows": question.rows(),
+        "refusal": refusal,
+        "opening": opening,
+        "figures": None if opening else _figures(question),
+        "back": _back(question),
+        "nav": "backfills",
+    }
+    return render_either(
+        request,
+        page="runs/backfill_new.html",
+        fragment="runs/_new.html",
+        context=context,
+    )
+
+
+def _figures(question: Question) -> Figures | None:
+    """The figures, or None where the form cannot be understood: never those of all rows."""
+    if question.spec is None or question.options is None:
+        return None
+    return figures_of(
+        make_preview(
+            channel=question.channel,
+            params=question.spec.as_params(),
+            options=question.options,
+        )
+    )
+
+
+def _back(question: Question) -> str:
+    """The history page that the form was opened on."""
+    try:
+        page = reverse(PAGES[Channel(question.channel)])
+    except NoReverseMatch:
+        return reverse("runs:list")
+    query = QueryDict(mutable=True)
+    for name, values in question.given.items():
+        query.setlist(name, values)
+    return f"{page}?{query.urlencode()}" if query else page
+
+
+def _export_url(channel: str, query: QueryDict) -> str:
+    """The export of what the page lists; empty where there is none."""
+    kept = query.copy()
+    for name in OF_A_PAGE - {"columns", "sort"}:
+        kept.pop(name, None)
+    try:
+        url = reverse("conversations:export")
+    except NoReverseMatch:
+        return ""
+    return f"{url}?channel={channel}&{kept.urlencode()}".rstrip("&")

@@ -1,0 +1,95 @@
+"""What a person may do to a run: pause, resume, cancel, retry what failed."""
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.accounts.access import role_required
+from apps.accounts.actors import actor_of
+from apps.accounts.models import Role
+from apps.core.errors import UserError
+from apps.core.http import dialog_done, hx_trigger, render_either, wants_fragment
+from apps.runs import services
+from apps.runs.models import Backfill
+from apps.runs.progress import progress_of
+from apps.runs.words import noun
+
+CHANGED = "backfills:changed"
+
+
+@require_POST
+@role_required(Role.OPERATOR)
+def pause(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Take no more work from a run until it is resumed."""
+    run = get_object_or_404(Backfill, public_id=public_id)
+
+    def change() -> str:
+        services.pause(run=run, by=actor_of(request))
+        return "Paused. What is with a model already is still recorded."
+
+    return _answer(request, run, change)
+
+
+@require_POST
+@role_required(Role.OPERATOR)
+def resume(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Go on with a paused run."""
+    run = get_object_or_404(Backfill, public_id=public_id)
+
+    def change() -> str:
+        services.resume(run=run, by=actor_of(request))
+        return "The backfill goes on."
+
+    return _answer(request, run, change)
+
+
+@require_POST
+@role_required(Role.OPERATOR)
+def retry_failed(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Queue what failed again, with the prompts of the run."""
+    run = get_object_or_404(Backfill, public_id=public_id)
+
+    def change() -> str:
+        count = services.retry_failed(run=run, by=actor_of(request), only_hopeful=True)
+        return f"{count:,} {noun(run.channel, count)} queued again."
+
+    return _answer(request, run, change)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@role_required(Role.OPERATOR)
+def cancel(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Ask, in numbers, then stop a run for good."""
+    run = get_object_or_404(Backfill, public_id=public_id)
+    if request.method != "POST":
+        context = {"run": run, "progress": progress_of(run), "nav": "backfills"}
+        return render_either(
+            request,
+            page="runs/backfill_cancel.html",
+            fragment="runs/_cancel.html",
+            context=context,
+        )
+
+    def change() -> str:
+        services.cancel(run=run, by=actor_of(request))
+        return "Cancelled. What was done is kept."
+
+    return _answer(request, run, change)
+
+
+def _answer(request: HttpRequest, run: Backfill, change: Callable[[], str]) -> HttpResponse:
+    """Do it and say so: in a toast where there is script, else on the run's page."""
+    try:
+        text, refused = change(), False
+    except UserError as error:
+        text, refused = error.message, True
+    if not wants_fragment(request):
+        (messages.error if refused else messages.success)(request, text)
+        return redirect(reverse("runs:detail", args=[run.public_id]))
+    if refused:
+        return HttpResponse(text, status=409, content_type="text/plain; charset=utf-8")
+    return hx_trigger(dialog_done(text), **{CHANGED: None})

@@ -1,0 +1,130 @@
+"""The list of runs, and the page of one: how far it is, what failed, each of its items."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from apps.accounts.access import role_required
+from apps.accounts.models import Role
+from apps.core.http import hx_trigger, render_either, stop_polling, wants_fragment
+from apps.core.pagination import CursorError, page
+from apps.runs.models import Backfill
+from apps.runs.overview import failed_again, failure_groups, item_page, item_tabs, overviews
+from apps.runs.progress import Progress, progress_of
+from apps.runs.words import (
+    asked_filters,
+    asked_options,
+    pace,
+    paused_because,
+    state_label,
+    way_out,
+)
+
+PER_PAGE = 25
+
+
+@require_safe
+@never_cache
+@role_required(Role.VIEWER)
+def run_list(request: HttpRequest) -> HttpResponse:
+    """All runs, newest first. The table asks for itself again while one of them is active."""
+    cursor = request.GET.get("cursor") or None
+    try:
+        found = page(Backfill.objects.all(), order=["-pk"], cursor=cursor, limit=PER_PAGE)
+    except CursorError:
+        return redirect("runs:list")
+    lines = overviews(found.items)
+    context = {
+        "lines": lines,
+        "live": any(line.run.is_active for line in lines),
+        "paid": not all(line.is_free for line in lines),
+        "here": request.get_full_path(),
+        "previous": found.previous_cursor,
+        "next": found.next_cursor,
+    }
+    return render_either(
+        request,
+        page="runs/backfill_list.html",
+        fragment="runs/_runs.html",
+        context=context,
+    )
+
+
+@require_safe
+@never_cache
+@role_required(Role.VIEWER)
+def detail(request: HttpRequest, public_id: str) -> HttpResponse:
+    """One run. For htmx only its items, which are filtered and paged by themselves."""
+    run = get_object_or_404(Backfill, public_id=public_id)
+    progress = progress_of(run)
+    items = item_page(run, request.GET)
+    context: dict[str, Any] = {
+        "run": run,
+        "items": items,
+        "tabs": item_tabs(progress, items),
+        "progress": progress,
+    }
+    if not wants_fragment(request):
+        context |= _run_context(run, progress) | {
+            "asked": asked_filters([run])[run.pk],
+            "options": asked_options(run),
+            "plan": [entry for entry in run.plan if entry["sessions"]],
+        }
+    return render_either(
+        request,
+        page="runs/backfill_detail.html",
+        fragment="runs/_items.html",
+        context=context,
+    )
+
+
+@require_safe
+@never_cache
+@role_required(Role.VIEWER)
+def progress(request: HttpRequest, public_id: str) -> HttpResponse:
+    """How far a run is, asked every second while it is active; the last answer ends that.
+
+    ``seen`` is the state that the page shows at its top: where it is another by now, the top is
+    sent along.
+    """
+    run = get_object_or_404(Backfill, public_id=public_id)
+    if not wants_fragment(request):
+        return redirect("runs:detail", public_id)
+    context = _run_context(run, progress_of(run))
+    context["moved"] = request.GET.get("seen") != run.state
+    response = render(request, "runs/_progress.html", context)
+    if run.is_active:
+        return response
+    return stop_polling(hx_trigger(response, **{"backfills:ended": None}))
+
+
+def _run_context(run: Backfill, progress: Progress) -> dict[str, Any]:
+    """What the part of the page shows that is drawn again and again."""
+    cost = run.estimate.get("cost")
+    expected = None if cost is None else Decimal(cost)
+    failures = failure_groups(run) if progress.failed else []
+    hopeful = sum(group.count for group in failures if not group.remedy)
+    return {
+        "run": run,
+        "progress": progress,
+        "pace": pace(progress.rate),
+        "expected": expected,
+        "state": state_label(run, progress.failed),
+        "failures": failures,
+        "hopeful": hopeful,
+        "failed_again": failed_again(run) if failures else 0,
+        "retry_cost": expected * hopeful / run.total if expected and run.total else None,
+        "because": paused_because(run),
+        "way_out": way_out(run),
+        "took": run.finished_at - run.started_at if run.finished_at and run.started_at else None,
+        "links": {
+            name: f"{reverse('runs:detail', args=[run.public_id])}?state={name}#items-section"
+            for name in ("changed", "unchanged", "skipped", "failed", "left")
+            if getattr(progress, name)
+        },
+    }

@@ -1,0 +1,90 @@
+"""How runs end while somebody else changes them."""
+
+import pytest
+from django.db import transaction
+
+from apps.accounts.actors import Actor
+from apps.analysis import recording
+from apps.analysis.work import Job, Outcome
+from apps.conversations.models import Conversation
+from apps.llm.specs import TokenUsage
+from apps.runs import services
+from apps.runs.closing import close_finished
+from apps.runs.models import Backfill, State
+from apps.runs.options import Options
+from apps.runs.progress import progress_of
+from apps.runs.source import BackfillSource
+from tests.factories import make_agent, make_conversations
+from tests.locks import Writer
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+BY = Actor.system("tests")
+SOURCE = BackfillSource()
+
+
+def a_run(items: int = 1) -> Backfill:
+    make_conversations(make_agent(), items)
+    return services.start(channel="voice", params={}, options=Options(), by=BY)
+
+
+def failed(job: Job) -> Outcome:
+    usage = TokenUsage(1_000, 0, 10)
+    return Outcome(job, error_code="refusal", error_message="No.", usage=usage, requests=1)
+
+
+def good(job: Job) -> Outcome:
+    output = {"call_summary": "Short."}
+    return Outcome(job, output=output, usage=TokenUsage(1_000, 0, 10), requests=1)
+
+
+def test_a_run_is_not_closed_over_items_that_are_queued_again() -> None:
+    run = a_run()
+    recording.record([failed(job) for job in SOURCE.claim(1)], settle=SOURCE.settle)
+    with transaction.atomic():
+        services.retry_failed(run=run, by=BY)
+        closing = Writer(close_finished)
+        closing.join()
+    close_finished()
+    run.refresh_from_db()
+    assert run.state == State.RUNNING
+    assert len(SOURCE.claim(1)) == 1
+
+
+def test_a_paused_run_with_nothing_left_is_completed() -> None:
+    run = a_run()
+    jobs = SOURCE.claim(1)
+    services.pause(run=run, by=BY)
+    recording.record([good(job) for job in jobs], settle=SOURCE.settle)
+    close_finished()
+    run.refresh_from_db()
+    assert (run.state, run.reason) == (State.COMPLETED, "")
+
+
+def test_what_a_failed_try_cost_stays_in_the_sum() -> None:
+    run = a_run()
+    recording.record([failed(job) for job in SOURCE.claim(1)], settle=SOURCE.settle)
+    once = progress_of(run)
+    services.retry_failed(run=run, by=BY)
+    recording.record([good(job) for job in SOURCE.claim(1)], settle=SOURCE.settle)
+    both = progress_of(run)
+    assert once.cost
+    assert both.cost == 2 * once.cost
+    assert both.input_tokens == 2_000
+
+
+def test_a_result_that_is_just_being_written_is_not_paid_for_again() -> None:
+    """Two runs hold the same conversation: the second waits for what the first one records."""
+    first = a_run()
+    [job] = SOURCE.claim(1)
+    second = services.start(channel="voice", params={}, options=Options(), by=BY)
+    claimed: list[Job] = []
+    with transaction.atomic():
+        recording.record([good(job)], settle=SOURCE.settle)
+        claiming = Writer(lambda: claimed.extend(SOURCE.claim(5)))
+        claiming.join()
+    assert claimed == []
+    assert SOURCE.claim(5) == []
+    assert Conversation.objects.get().analyses.count() == 1
+    assert set(first.items.values_list("state", flat=True)) == {"done"}
+    assert set(second.items.values_list("state", flat=True)) == {"done"}

@@ -1,0 +1,46 @@
+"""A run in which the provider's moderation rejects one conversation."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+
+from apps.accounts.actors import Actor
+from apps.analysis.models import Lane
+from apps.runs import services
+from apps.runs.models import State
+from apps.runs.options import Options
+from tests.engines import run_lane
+from tests.factories import make_agent, make_conversations, make_model
+from tests.fakes.fixtures import FakeLLM
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+FLAGGED = {
+    "error": {
+        "message": "Your chosen model requires moderation and your input was flagged",
+        "code": 403,
+        "metadata": {"reasons": ["violence"]},
+    }
+}
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("FAKE_API_KEY", "fake")
+    yield
+    connection.close()
+
+
+def test_one_rejected_conversation_of_sixty_fails_alone(fake_llm: FakeLLM) -> None:
+    model = make_model(base_url=fake_llm.url, api_key_env="FAKE_API_KEY")
+    make_conversations(make_agent(model=model), 60)
+    by = Actor.system("tests")
+    run = services.start(channel="voice", params={}, options=Options(), by=by)
+    fake_llm.raw({"status": 403, "body": FLAGGED})
+    run_lane(Lane.BACKFILL)
+    run.refresh_from_db()
+    assert (run.state, run.reason) == (State.COMPLETED, "")
+    states = list(run.items.values_list("state", "error_code"))
+    assert sorted(states) == [("done", "")] * 59 + [("failed", "content_filter")]
+    assert fake_llm.total == 60

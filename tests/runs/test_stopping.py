@@ -1,0 +1,66 @@
+"""Runs that are stopped while their work is in flight, over a real engine and server."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+
+from apps.accounts.actors import Actor
+from apps.analysis.models import Lane
+from apps.llm.models import Usage
+from apps.runs import services
+from apps.runs.closing import close_finished
+from apps.runs.models import Backfill, State
+from apps.runs.options import Options
+from tests.engines import run_lane
+from tests.factories import make_agent, make_conversations, make_model
+from tests.fakes.fixtures import FakeLLM
+from tests.locks import Writer
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+BY = Actor.system("tests")
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("FAKE_API_KEY", "fake")
+    yield
+    connection.close()
+
+
+def a_run(fake: FakeLLM, items: int) -> Backfill:
+    model = make_model(base_url=fake.url, api_key_env="FAKE_API_KEY", max_output_tokens=4_096)
+    make_conversations(make_agent(model=model), items)
+    return services.start(channel="voice", params={}, options=Options(), by=BY)
+
+
+def test_what_was_claimed_and_not_sent_is_not_paid_for_after_a_cancel(fake_llm: FakeLLM) -> None:
+    run = a_run(fake_llm, 8)
+    fake_llm.set(latency=4.0)
+    engine = Writer(lambda: run_lane(Lane.BACKFILL, concurrency=2))
+    while fake_llm.total < 2:
+        time.sleep(0.05)
+    services.cancel(run=run, by=BY)
+    engine.join(timeout=30)
+    close_finished()
+    run.refresh_from_db()
+    assert run.state == State.CANCELLED
+    assert fake_llm.total == 2
+    states = sorted(run.items.values_list("state", flat=True))
+    assert states == ["done"] * 2 + ["skipped"] * 6
+
+
+def test_a_request_that_was_paid_before_the_run_paused_is_in_the_ledger(
+    fake_llm: FakeLLM,
+) -> None:
+    run = a_run(fake_llm, 1)
+    fake_llm.script("length", "quota")
+    run_lane(Lane.BACKFILL, concurrency=1)
+    run.refresh_from_db()
+    assert (run.state, run.reason) == (State.PAUSED, "quota")
+    assert run.items.get().state == "pending"
+    spent = Usage.objects.get()
+    assert spent.backfill_id == run.public_id
+    assert spent.output_tokens > 0
