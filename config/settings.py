@@ -21,10 +21,7 @@ from config.embedded import paths
 from config.logs import logging_config
 from config.secret import kept_secret
 
-# Lets classes like ModelAdmin and ModelForm be written with their type, ModelAdmin[Agent].
-django_stubs_ext.monkeypatch()
-
-# Lets code write `ModelAdmin[Thing]` and `QuerySet[Thing]`, as the type checker reads them.
+# Allow the generic types that the type checker reads: `ModelAdmin[Agent]`, `QuerySet[Agent]`.
 django_stubs_ext.monkeypatch()
 
 env = environ.Env()

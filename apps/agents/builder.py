@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 from apps.llm.schema.merge import implied_type
-from apps.llm.schema.nodes import escape
 
 from .documents import EMPTY_SCHEMA, Schema
 
@@ -127,11 +126,6 @@ def schema_of(rows: Sequence[Row], *, base: Mapping[str, Any] = EMPTY_SCHEMA) ->
         properties[row.name] = _in_known_form(_property(index, row), known.get(row.name))
     required = {row.name for row in rows if row.required}
     return _root(base, properties, required)
-
-
-def pointer_of_row(row: Row) -> str:
-    """Where a row's field is in the schema, as a JSON Pointer."""
-    return f"/properties/{escape(row.name)}"
 
 
 def _root(base: Mapping[str, Any], properties: Schema, required: set[str]) -> Schema:

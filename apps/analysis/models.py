@@ -1,7 +1,5 @@
 """One immutable result, or failure, of one pass over a conversation (product 3.4)."""
 
-import uuid
-
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -27,7 +25,6 @@ __all__ = [
     "TrialItem",
     "Verdict",
     "analysis_id",
-    "lease_token",
 ]
 
 
@@ -304,8 +301,3 @@ class Label(models.Model):
 
     def __str__(self) -> str:
         return f"{self.field} {self.verdict} by {self.by}"
-
-
-def lease_token() -> uuid.UUID:
-    """A fresh token by which a worker proves that a row is still its own."""
-    return uuid.uuid4()

@@ -14,14 +14,6 @@ EXCERPT = 400
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
-    def ended(self) -> "ConversationQuerySet":
-        """Those in which nothing more is expected to happen."""
-        return self.filter(status__in=["ended", "error", "not_connected"])
-
-    def analyzable(self) -> "ConversationQuerySet":
-        """Those that may be sent to a model (product 3.5): ended, connected, somebody spoke."""
-        return self.filter(status__in=["ended", "error"], has_speech=True)
-
     def with_agents(self) -> "ConversationQuerySet":
         """What a history page shows of each conversation, in one query."""
         return self.select_related("agent", "agent_version", "contact", "analysis_config")

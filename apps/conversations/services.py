@@ -74,22 +74,6 @@ class Clock:
     analyze_at: datetime | None
 
 
-def store_conversation(
-    *,
-    line: ConversationInput,
-    default_agents: Mapping[str, Agent] | None = None,
-    clock: Clock | None = None,
-) -> Stored:
-    """Store one conversation, or merge it into the one of the same source and external id.
-
-    ``default_agents`` (by channel) answer for lines that name none. Raises LineRefused.
-    """
-    (result,) = store_conversations(lines=[line], default_agents=default_agents, clock=clock)
-    if isinstance(result, LineRefused):
-        raise result
-    return result
-
-
 def store_conversations(
     *,
     lines: Sequence[ConversationInput],

@@ -7,7 +7,6 @@ from django.http import QueryDict
 from django.utils.text import Truncator
 
 from apps.agents.models import Agent
-from apps.core.errors import UserError
 
 from .models import (
     IntakePayload,
@@ -24,15 +23,6 @@ RULE_HELP = (
     "What becomes of the analysis that the platform made itself. With “Use theirs” no model is "
     "asked here."
 )
-
-
-def add_refusal(form: forms.Form, error: UserError) -> None:
-    """Show a refusal of a service at its field, or above the form."""
-    fields = {name: text for name, text in error.fields.items() if name in form.fields}
-    for name, text in fields.items():
-        form.add_error(name, text)
-    if not fields:
-        form.add_error(None, error.message)
 
 
 def _secret() -> forms.CharField:
@@ -175,8 +165,3 @@ class PayloadFilterForm(forms.Form):
         if asked["code"]:
             rows = rows.refused().filter(code=asked["code"])
         return rows.found_by(asked["q"]) if asked["q"] else rows
-
-    @property
-    def is_narrowed(self) -> bool:
-        """Whether any filter is set."""
-        return any(self.data.get(name) for name in self.fields)

@@ -20,7 +20,7 @@ from apps.analysis.first import leave_to_platform, request_first
 from apps.analysis.given import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.inputs import ConversationInput, LineRefused
-from apps.conversations.models import AnalysisState, Conversation, Trigger
+from apps.conversations.models import AnalysisState, Trigger
 from apps.conversations.services import GROUP, Clock, Outcome, Stored, store_conversations
 from apps.core.database import is_passing
 
@@ -365,8 +365,3 @@ def _write_reasons(
     elif rule and rule.awaits_theirs:
         never_comes = final and rule.rule == "theirs"
         leave_to_platform(conversation_ids=waiting, never_comes=never_comes)
-
-
-def reload(stored: Stored) -> Conversation:
-    """The conversation as it stands after its result was recorded."""
-    return Conversation.objects.with_agents().get(pk=stored.conversation.pk)

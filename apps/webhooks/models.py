@@ -55,9 +55,6 @@ class DisabledCause(models.TextChoices):
 
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):
-    def enabled(self) -> "EndpointQuerySet":
-        return self.filter(disabled_at=None)
-
     def given_up(self) -> "EndpointQuerySet":
         """Those that nobody switched off: they failed until they were not tried any more."""
         return self.filter(disabled_cause__in=[DisabledCause.FAILING, DisabledCause.GONE])

@@ -8,7 +8,7 @@ from django.db import close_old_connections, connection
 from apps.agents.models import Agent
 from apps.conversations.inputs import ContactInput, ConversationInput, LineRefused
 from apps.conversations.models import Conversation, Transcript
-from apps.conversations.services import Outcome, Result, store_conversation, store_conversations
+from apps.conversations.services import Outcome, Result, Stored, store_conversations
 
 from .factories import make_agent
 
@@ -46,7 +46,8 @@ def test_what_the_database_refuses_spoils_no_neighbour() -> None:
 
 @pytest.mark.django_db
 def test_text_comes_back_as_it_went() -> None:
-    stored = store_conversation(line=line(make_agent().agent, "\\N"))
+    (stored,) = store_conversations(lines=[line(make_agent().agent, "\\N")])
+    assert isinstance(stored, Stored)
     fresh = Conversation.objects.get(external_id="\\N")
     assert fresh == stored.conversation
     (message,) = Transcript.objects.get(conversation=fresh).messages

@@ -4,12 +4,17 @@ from typing import Any
 
 import pytest
 
-from apps.llm.schema import Checker, clean, missing_required, validate
+from apps.llm.schema import Checker, checker, clean, missing_required
 from tests.llm.schemas import SUPPORT
 
 
 def schema(required: list[str] | None = None, **fields: Any) -> dict[str, Any]:
     return {"type": "object", "properties": fields, "required": required or []}
+
+
+def validate(cleaned: dict[str, Any], rules: dict[str, Any]) -> list[str]:
+    """Return what is wrong with a cleaned answer, apart from missing fields of the root."""
+    return checker(rules).messages(cleaned)
 
 
 def test_a_good_answer_passes_and_empty_fields_go() -> None:
@@ -158,7 +163,6 @@ def test_a_nest_of_answers_does_not_overflow() -> None:
         answer = {"a": answer}
     verdict = Checker(rules).examine({"a": answer})
     assert verdict.problems == ["The answer is nested too deeply."]
-    assert validate({"a": answer}, rules) == ["The answer is nested too deeply."]
 
 
 def test_changing_a_schema_changes_the_verdict() -> None:

@@ -21,7 +21,7 @@ OWN = {
     *("of", "how_many", "which"),
 }
 #: Options of a backfill: a trial of its drafts only carries them along, to come back with them.
-OF_A_BACKFILL = {"include_analyzed", "sample", "sample_unit", "contacts", "webhooks"}
+OF_A_BACKFILL = {"include_analyzed", "sample", "sample_unit", "webhooks"}
 OF_A_PAGE = {"sort", "columns", "cursor", "all_matching"}
 
 Params = dict[str, list[str]]

@@ -5,7 +5,6 @@ a backfill built on that would rerun everything. Here each parameter that is giv
 or an error, and an invalid set has no queryset at all.
 """
 
-import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +22,7 @@ from apps.conversations.querysets import ConversationQuerySet
 from . import values
 from .errors import BadValueError, FilterError
 from .kinds import IS, operator_label, split_name
-from .registry import Field, field_named, static_fields
-from .widgets import widget_for
+from .registry import Field, field_named
 
 
 @dataclass(frozen=True)
@@ -50,14 +48,20 @@ class Condition:
         return "is any of" if label == "is" and len(self.values) > 1 else label
 
 
+class ValuesWidget(forms.Widget):
+    """Read every value of a parameter: repeating it means *any of*. The editor draws itself."""
+
+    def value_from_datadict(self, data: Any, files: object, name: str) -> list[str]:
+        return cast("list[str]", data.getlist(name))
+
+
 class ValuesField(forms.Field):
     """All values of one parameter; cleans to a `Condition`."""
 
     def __init__(self, field: Field, operator: str, **options: Any) -> None:
         self.definition = field
         self.operator = operator
-        widget = widget_for(field.kind, operator, field.choices)
-        super().__init__(required=False, label=field.label, widget=widget, **options)
+        super().__init__(required=False, label=field.label, widget=ValuesWidget(), **options)
 
     def clean(self, value: Any) -> Condition:
         given = tuple(dict.fromkeys(cast("Sequence[str]", value)))
@@ -83,28 +87,12 @@ class ConditionFilter(django_filters.Filter):
         self.definition = field
         self.operator = operator
 
-    def __deepcopy__(self, memo: object) -> "ConditionFilter":
-        # A set copies every filter that it declares; nothing in one of these ever changes.
-        return copy.copy(self)
-
     @property
     def field(self) -> ValuesField:
         return ValuesField(self.definition, self.operator)
 
     def filter(self, qs: QuerySet[Any], value: Condition) -> QuerySet[Any]:
         return qs.filter(value.q)
-
-
-def parameter_name(field: Field, operator: str) -> str:
-    return f"{field.name}__{operator}" if operator else field.name
-
-
-def _declared() -> dict[str, ConditionFilter]:
-    return {
-        parameter_name(field, operator): ConditionFilter(field, operator)
-        for field in static_fields(None).values()
-        for operator in field.operators
-    }
 
 
 class ConversationFilterSet(django_filters.FilterSet):
@@ -125,10 +113,6 @@ class ConversationFilterSet(django_filters.FilterSet):
                 self.filters[parameter] = found
             else:
                 self.unknown[parameter] = found
-
-    @classmethod
-    def get_filters(cls) -> OrderedDict[str, django_filters.Filter]:
-        return OrderedDict(_declared())
 
     def is_valid(self) -> bool:
         return not self.unknown and bool(self.form.is_valid())

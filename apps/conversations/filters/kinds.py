@@ -12,7 +12,6 @@ class Kind(StrEnum):
     YES_NO = "yes_no"
     LIST = "list"
     ID = "id"
-    SEARCH = "search"
     OTHER = "other"
     """A nested object, say: one can only ask whether it is there."""
 
@@ -29,7 +28,6 @@ OPERATORS_OF: Final[dict[Kind, tuple[str, ...]]] = {
     Kind.YES_NO: (IS, "isset"),
     Kind.LIST: ("contains", "isset"),
     Kind.ID: (IS, "ne"),
-    Kind.SEARCH: (IS,),
     Kind.OTHER: ("isset",),
 }
 #: Every operator, in the order in which menus show them.

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlencode
 
 from django.db.models import Exists, OuterRef
 from django.utils.datastructures import MultiValueDict
@@ -70,10 +69,6 @@ class FilterSpec:
         if self.q:
             params["q"] = [self.q]
         return dict(sorted(params.items()))
-
-    def query_string(self) -> str:
-        """The filter as the query of a URL, without sort and columns."""
-        return urlencode(self.as_params(), doseq=True)
 
     def of_the_page(self) -> dict[str, list[str]]:
         """Sort and columns as parameters, where they are not the usual ones."""

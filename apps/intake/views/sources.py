@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.answers import form_page, posted
+from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
 from apps.core.errors import UserError
 from apps.core.http import (
@@ -24,7 +25,7 @@ from apps.core.http import (
     wants_fragment,
 )
 from apps.intake import sources
-from apps.intake.forms import AgentForm, RuleForm, SecretForm, SourceForm, add_refusal
+from apps.intake.forms import AgentForm, RuleForm, SecretForm, SourceForm
 from apps.intake.guides import GUIDES
 from apps.intake.models import IntakePayload, IntakeSource, Platform, SourceAgent
 from apps.intake.pages import arrival, door_of, mapped_agents, removal

@@ -7,7 +7,6 @@ from apps.llm.schema.answers import (
     clean,
     missing_required,
     size_problems,
-    validate,
 )
 from apps.llm.schema.json_text import Problem, SchemaError
 from apps.llm.schema.problems import problems
@@ -27,6 +26,5 @@ __all__ = [
     "missing_required",
     "problems",
     "size_problems",
-    "validate",
     "with_built_ins",
 ]

@@ -99,7 +99,7 @@ class Checker:
         return {name: output[name] for name in answer if name in output}
 
     def messages(self, output: Mapping[str, object]) -> list[str]:
-        """Return what of a cleaned answer departs from the schema; see ``validate`` below."""
+        """Return what is wrong with a cleaned answer, apart from missing fields of the root."""
         found: list[str] = []
         for part, given in self._shares(output):
             wrong, missing = part.judge.examine(given)
@@ -195,17 +195,6 @@ def clean(answer: Mapping[str, object], schema: Mapping[str, object]) -> dict[st
     as 4.0 where only whole numbers are asked for.
     """
     return checker(schema).clean(answer)
-
-
-def validate(answer: Mapping[str, object], schema: Mapping[str, object]) -> list[str]:
-    """Return what of the (cleaned) answer departs from the schema, in a few sentences.
-
-    A field of the top that is required and missing is not among them: see ``missing_required``.
-    """
-    try:
-        return checker(schema).messages(answer)
-    except RecursionError:
-        return [_TOO_DEEP]
 
 
 def missing_required(answer: Mapping[str, object], schema: Mapping[str, object]) -> list[str]:
