@@ -111,7 +111,6 @@ INSTALLED_APPS = [
     "apps.agents",
     "apps.conversations",
     "apps.webhooks",
-    "apps.crm",
     "apps.analysis",
     "apps.runs",
     "apps.intake",

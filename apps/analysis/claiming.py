@@ -137,7 +137,7 @@ def release(jobs: Sequence[Job]) -> None:
 _LOAD = """
 SELECT a.id, a.public_id, a.lease_token, c.id, c.public_id, g.public_id, a.trigger,
   a.requested_by, a.columns, a.config_id, c.channel, c.started_at, c.duration_ms, c.direction,
-  coalesce(t.messages, '[]'), a.backfill_public_id, a.lane, a.webhooks, a.contacts, a.tries,
+  coalesce(t.messages, '[]'), a.backfill_public_id, a.lane, a.webhooks, a.tries,
   c.prompt_tokens_est
 FROM analysis_analysis a
 JOIN conversations_conversation c ON c.id = a.conversation_id
@@ -199,7 +199,7 @@ def _job(row: Sequence[Any], config: LoadedConfig) -> Job:
         messages=json.loads(row[14]),
         backfill_public_id=row[15],
         lane=row[16],
-        side_effects=SideEffects(row[17], row[18]),
-        tries=row[19],
-        transcript_tokens=row[20],
+        side_effects=SideEffects(row[17]),
+        tries=row[18],
+        transcript_tokens=row[19],
     )

@@ -29,7 +29,10 @@ class InvalidSideEffects(UserError):
 
 @dataclass(frozen=True, slots=True)
 class SideEffects:
-    """The choices at the defaults of a rerun and a backfill: contacts on, webhooks off."""
+    """The choices of a rerun and a backfill, at their defaults: contacts on, webhooks off.
+
+    ``contacts`` is reserved: it is validated and shown again, and nothing reads it yet.
+    """
 
     webhooks: str = Webhooks.OFF.value
     contacts: bool = True

@@ -18,12 +18,10 @@ from .trials.models import Trial, TrialItem
 __all__ = [
     "Analysis",
     "AnalysisQuerySet",
-    "Label",
     "Lane",
     "State",
     "Trial",
     "TrialItem",
-    "Verdict",
     "analysis_id",
 ]
 
@@ -42,7 +40,6 @@ class State(models.TextChoices):
     RUNNING = "running", "Running"
     SUCCEEDED = "succeeded", "Succeeded"
     FAILED = "failed", "Failed"
-    SKIPPED = "skipped", "Skipped"
 
 
 class Lane(models.TextChoices):
@@ -104,9 +101,6 @@ class Analysis(models.Model):
         default=Webhooks.ALL,
         db_default=Webhooks.ALL.value,
         help_text="Whether its result is told to webhook endpoints.",
-    )
-    contacts = models.BooleanField(
-        default=True, db_default=True, help_text="Whether its result reaches contacts."
     )
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     is_current = models.BooleanField(default=False)
@@ -229,7 +223,7 @@ class Analysis(models.Model):
     @property
     def side_effects(self) -> SideEffects:
         """What it sets off besides its result."""
-        return SideEffects(self.webhooks, self.contacts)
+        return SideEffects(self.webhooks)
 
     @property
     def waits_for_provider(self) -> bool:
@@ -258,46 +252,3 @@ class Analysis(models.Model):
         output = self.output or {}
         names = [n for n in self.field_order if n in output]
         return {n: output[n] for n in [*names, *(k for k in output if k not in names)]}
-
-
-class Verdict(models.TextChoices):
-    CONFIRMED = "confirmed", "Confirmed"
-    CORRECTED = "corrected", "Corrected"
-
-
-class Label(models.Model):
-    """What a reviewer says of one field: that the model was right, or what is right (product 7.1).
-
-    A label is of the conversation and stays current over reruns, backfills and roll-backs;
-    ``analysis`` is the result that the reviewer saw, by which agreement knows config and model.
-    It belongs to the same conversation, which the service sees to. Another verdict on the field
-    takes the place of this one, which stays as history.
-    """
-
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="labels")
-    analysis = models.ForeignKey(Analysis, on_delete=models.CASCADE, related_name="labels")
-    field = models.CharField(max_length=200)
-    verdict = models.CharField(max_length=10, choices=Verdict.choices)
-    value = models.JSONField(
-        null=True, blank=True, help_text="The right value; empty: the field should be empty."
-    )
-    is_current = models.BooleanField(default=True)
-    by = models.CharField(max_length=200)
-    at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        ordering = ["-pk"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["conversation", "field"],
-                condition=Q(is_current=True),
-                name="label_one_current",
-            ),
-            models.CheckConstraint(
-                condition=Q(verdict__in=Verdict.values), name="label_verdict_known"
-            ),
-            models.CheckConstraint(condition=~Q(field=""), name="label_field_given"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.field} {self.verdict} by {self.by}"

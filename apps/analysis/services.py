@@ -107,7 +107,6 @@ def request_rerun(
         agent_version=plan.version,
         columns=plan.columns.as_dict(),
         webhooks=side_effects.webhooks,
-        contacts=side_effects.contacts,
         trigger=Trigger.RERUN,
         lane=Lane.INTERACTIVE,
         requested_by=by.label,

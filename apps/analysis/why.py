@@ -43,7 +43,6 @@ _WAYS_OUT: dict[str, WayOut] = {
     Reason.UNCONFIGURED: "prompts",
     Reason.WAITING_FOR_PLATFORM: "rerun",
     Reason.NO_PLATFORM_ANALYSIS: "rerun",
-    Reason.BUDGET: "rerun",
     ErrorCode.AUTH: "models",
     ErrorCode.QUOTA: "models",
     ErrorCode.SCHEMA_REJECTED: "prompts",

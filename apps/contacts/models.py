@@ -20,7 +20,6 @@ class Contact(models.Model):
     email = models.CharField(max_length=320, null=True, blank=True, unique=True)
     first_name = models.CharField(max_length=200, blank=True)
     last_name = models.CharField(max_length=200, blank=True)
-    custom = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -36,30 +35,3 @@ class Contact(models.Model):
     @property
     def name(self) -> str:
         return f"{self.first_name} {self.last_name}".strip()
-
-
-class ContactField(models.Model):
-    """A custom field that contacts of this installation have."""
-
-    class Kind(models.TextChoices):
-        TEXT = "text", "Text"
-        NUMBER = "number", "Number"
-        YES_NO = "yes_no", "Yes/no"
-        DATE = "date", "Date"
-        CHOICE = "choice", "Choice"
-
-    name = models.CharField(max_length=200, unique=True)
-    kind = models.CharField(max_length=10, choices=Kind.choices)
-    choices = models.JSONField(default=list, blank=True)
-
-    class Meta:
-        ordering = ["name", "pk"]
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(kind__in=["text", "number", "yes_no", "date", "choice"]),
-                name="contact_field_kind_known",
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.name

@@ -2,8 +2,8 @@
 
 from django.contrib import admin
 
-from apps.accounts.admin_base import AuditedAdmin, ReadOnlyAdmin
-from apps.conversations.models import Conversation, SavedView
+from apps.accounts.admin_base import ReadOnlyAdmin
+from apps.conversations.models import Conversation
 
 
 @admin.register(Conversation)
@@ -16,10 +16,3 @@ class ConversationAdmin(ReadOnlyAdmin):
     search_fields = ("=public_id", "=external_id")
     show_full_result_count = False
     ordering = ("-sort_at", "-pk")
-
-
-@admin.register(SavedView)
-class SavedViewAdmin(AuditedAdmin):
-    list_display = ("name", "channel", "owner", "shared", "created_at")
-    list_filter = ("channel", "shared")
-    search_fields = ("name", "owner")

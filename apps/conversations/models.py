@@ -67,7 +67,6 @@ class Reason(models.TextChoices):
     WAITING_FOR_PROVIDER = "waiting_for_provider", "the model's provider is being waited for"
     NO_PLATFORM_ANALYSIS = "no_platform_analysis", "the platform sent no analysis of its own"
     UNCONFIGURED = "unconfigured", "its agent has not been set up"
-    BUDGET = "budget", "a spending cap was reached"
 
 
 class TransferSetting(models.TextChoices):
@@ -315,20 +314,3 @@ class Transfer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.conversation_id} → {self.to_version}"
-
-
-class SavedView(models.Model):
-    """A named filter of a history page, personal or shared (product 2.5)."""
-
-    name = models.CharField(max_length=200)
-    channel = models.CharField(max_length=10, choices=Channel.choices)
-    query = models.TextField()
-    owner = models.CharField(max_length=200)
-    shared = models.BooleanField(default=False)
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        ordering = ["name", "pk"]
-
-    def __str__(self) -> str:
-        return self.name

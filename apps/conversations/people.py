@@ -1,13 +1,15 @@
-"""Contacts of conversations: found by phone number or email, made where they are new."""
+"""Contacts of conversations: found by phone number or email, created, and deleted as orphans."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from apps.contacts.models import Contact
 
 from .inputs import ContactInput
+from .models import Conversation
+from .querysets import ConversationQuerySet
 
 
 def contacts_for(people: Sequence[ContactInput]) -> dict[ContactInput, Contact]:
@@ -36,6 +38,26 @@ def contacts_for(people: Sequence[ContactInput]) -> dict[ContactInput, Contact]:
             _save(contact, known.missing(contact, person))
             found[person] = known.add(contact)
     return found
+
+
+def contacts_only_of(conversations: ConversationQuerySet) -> QuerySet[Contact]:
+    """Return the contacts that have no conversation but these."""
+    pks = conversations.order_by().values("pk")
+    others = Conversation.objects.filter(contact=OuterRef("pk")).exclude(pk__in=pks)
+    return Contact.objects.filter(
+        ~Exists(others), pk__in=conversations.order_by().exclude(contact=None).values("contact")
+    )
+
+
+def delete_orphans(contact_ids: Iterable[int]) -> int:
+    """Delete those of these contacts that have no conversation left. Return their number."""
+    orphans = Contact.objects.filter(
+        ~Exists(Conversation.objects.filter(contact=OuterRef("pk"))), pk__in=set(contact_ids)
+    )
+    # A contact can get a conversation at this moment: check each again once it is locked.
+    locked = list(orphans.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    deleted, _ = orphans.filter(pk__in=locked).delete()
+    return deleted
 
 
 class _Known:

@@ -24,10 +24,10 @@ from apps.accounts.actors import Actor
 from apps.conversations.erasing import forget_in_rooms
 from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import Conversation
+from apps.conversations.people import delete_orphans
 from apps.conversations.querysets import ConversationQuerySet
 from apps.conversations.services import Outcome, Result, Stored, stored_of
 from apps.core.database import is_passing
-from apps.crm.erasing import drop_without_trace
 
 from .models import Erased, IntakePayload
 
@@ -108,7 +108,7 @@ def take_back(results: Sequence[Result]) -> list[Result]:
         return list(results)
     again = [c for c in fresh if _key_of(c) in gone]
     Conversation.objects.filter(pk__in=[c.pk for c in again]).delete()
-    drop_without_trace(c.contact_id for c in again if c.contact_id)
+    delete_orphans(c.contact_id for c in again if c.contact_id)
     return [
         WasErased() if isinstance(r, Stored) and r.conversation in again else r for r in results
     ]
@@ -157,7 +157,7 @@ def _erase_group(pks: Sequence[int], by: Actor, why: str, *, wait: bool, each: b
         idempotency.forget_about([row.public_id for row in rows])
         _delete_first(ids)
         Conversation.objects.filter(pk__in=ids).delete()
-        drop_without_trace({row.contact_id for row in rows if row.contact_id})
+        delete_orphans({row.contact_id for row in rows if row.contact_id})
         _remember(rows)
         _write_down(rows, by, why, each=each)
     return set(ids)
@@ -195,7 +195,6 @@ def _unread_with(external_ids: Sequence[str]) -> list[int]:
 
 # Django would look for what refers to each of these; they go in an order in which nothing does.
 _FIRST = (
-    "DELETE FROM analysis_label WHERE conversation_id = ANY(%s)",
     "DELETE FROM analysis_analysis WHERE conversation_id = ANY(%s)",
     """DELETE FROM webhooks_delivery d USING webhooks_event e
        WHERE e.id = d.event_id AND e.conversation_id = ANY(%s)""",

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q, Sum
 
-from apps.analysis.models import Analysis, Label
+from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
+from apps.conversations.people import contacts_only_of
 from apps.conversations.querysets import ConversationQuerySet
-from apps.crm.erasing import without_others
 from apps.webhooks.models import Delivery
 
 from .erasing import payloads_of
@@ -22,7 +22,6 @@ class Traces:
     messages: int
     analyses: int
     at_work: int
-    labels: int
     deliveries: int
     waiting: int
     payloads: int
@@ -44,13 +43,12 @@ def traces_of(conversations: ConversationQuerySet) -> Traces:
     sent = Delivery.objects.filter(event__conversation__in=pks).aggregate(
         n=Count("pk"), open=Count("pk", filter=Q(state="pending"))
     )
-    contacts = without_others(rows)
+    contacts = contacts_only_of(rows)
     return Traces(
         conversations=whole["n"],
         messages=whole["messages"] or 0,
         analyses=work["n"],
         at_work=work["open"],
-        labels=Label.objects.filter(conversation__in=pks).count(),
         deliveries=sent["n"],
         waiting=sent["open"],
         payloads=_payloads(rows, whole["n"]),

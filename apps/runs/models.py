@@ -30,7 +30,6 @@ class State(models.TextChoices):
     CANCELLING = "cancelling", "Cancelling"
     COMPLETED = "completed", "Completed"
     CANCELLED = "cancelled", "Cancelled"
-    FAILED = "failed", "Failed"
 
 
 ACTIVE = (State.QUEUED, State.RUNNING, State.PAUSED, State.CANCELLING)
@@ -38,7 +37,6 @@ ACTIVE = (State.QUEUED, State.RUNNING, State.PAUSED, State.CANCELLING)
 
 class PauseReason(models.TextChoices):
     BY_USER = "by_user", "Paused by a person"
-    BUDGET = "budget", "The budget is used up"
     AUTH = "auth", "The provider refuses the key"
     QUOTA = "quota", "The provider account has no quota left"
     PROVIDER_DOWN = "provider_down", "The provider does not answer"
@@ -72,7 +70,6 @@ class Backfill(models.Model):
     plan = models.JSONField(default=list)
     as_of = models.DateTimeField(help_text="The moment of the preview that was agreed to.")
     estimate = models.JSONField(default=dict)
-    budget = models.DecimalField(max_digits=14, decimal_places=4, null=True, blank=True)
     save_token = models.CharField(max_length=64, unique=True)
     total = models.PositiveIntegerField(default=0, help_text="Items frozen at Save.")
 
@@ -102,9 +99,6 @@ class Backfill(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(state__in=State.values), name="backfill_state_known"
-            ),
-            models.CheckConstraint(
-                condition=Q(budget=None) | Q(budget__gt=0), name="backfill_budget_positive"
             ),
         ]
 

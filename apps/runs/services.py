@@ -166,7 +166,7 @@ def retry_failed(*, run: Backfill, by: Actor, only_hopeful: bool = False) -> int
         if not count:
             raise UnableToChange("Nothing in this backfill has failed.")
         locked.retried, locked.retried_at = count, timezone.now()
-        if locked.state in {State.COMPLETED, State.FAILED}:
+        if locked.state == State.COMPLETED:
             locked.state, locked.finished_at, locked.reason = State.RUNNING, None, ""
             locked.resumed_at = locked.retried_at
         locked.save(

@@ -186,11 +186,11 @@ _INSERT = """
 INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
   trigger, lane, state, requested_by, backfill_public_id, lease_token, lease_until, attempts,
   is_current, field_order, missing_required, truncated, raw_output, error_code, error_message,
-  model, request_id, requests, webhooks, contacts)
+  model, request_id, requests, webhooks)
 SELECT v.public_id, v.conversation_id, v.config_id, v.version_id, v.columns::jsonb, 'backfill',
   'backfill', 'running', %(by)s, %(run)s, %(token)s,
   clock_timestamp() + make_interval(secs => %(lease)s), 1, false, '[]', '[]', false, '', '', '',
-  '', '', 0, %(webhooks)s, %(contacts)s
+  '', '', 0, %(webhooks)s
 FROM unnest(%(ids)s::text[], %(conversations)s::bigint[], %(configs)s::bigint[],
   %(versions)s::bigint[], %(columns)s::text[])
   AS v(public_id, conversation_id, config_id, version_id, columns)
@@ -207,7 +207,6 @@ def _insert_analyses(run: Backfill, picked: Sequence[_Picked], token: UUID) -> d
     effects = read_side_effects(run.options.get("side_effects"))
     values: dict[str, Any] = {
         "webhooks": effects.webhooks,
-        "contacts": effects.contacts,
         "by": run.created_by,
         "run": run.public_id,
         "token": token,

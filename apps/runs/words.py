@@ -19,7 +19,6 @@ _AGENT_FIELDS = {"agent", "transferred_to"}
 _SHOWN = 3
 _WAY_OUT = {
     PauseReason.BY_USER: "Nothing is sent to a model until someone resumes it.",
-    PauseReason.BUDGET: "Nothing is sent to a model.",
     PauseReason.AUTH: "Replace the model’s API key, then resume. Nothing was lost.",
     PauseReason.QUOTA: "Top up the account or raise its limit, then resume. Nothing was lost.",
     PauseReason.PROVIDER_DOWN: "Nothing was lost.",

@@ -7,7 +7,7 @@ from django import forms
 
 from apps.agents.models import Agent
 
-from .models import DeliveryState, Endpoint, EventType
+from .models import RESERVED_EVENTS, DeliveryState, Endpoint, EventType
 
 SINCE = {
     "hour": ("the last hour", timedelta(hours=1)),
@@ -16,6 +16,9 @@ SINCE = {
     "month": ("the last 30 days", timedelta(days=30)),
 }
 """How far back *Send again* may reach; older deliveries are not kept."""
+
+
+EVENTS = [(event.value, event.label) for event in EventType if event not in RESERVED_EVENTS]
 
 
 class EndpointForm(forms.Form):
@@ -36,7 +39,7 @@ class EndpointForm(forms.Form):
         error_messages={"required": "Type the URL to which events are sent."},
     )
     events = forms.MultipleChoiceField(
-        choices=EventType.choices,
+        choices=EVENTS,
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": "Choose at least one event."},
     )
@@ -68,7 +71,7 @@ class TestForm(forms.Form):
         super().__init__(*args, **kwargs)
         field = self.fields["events"]
         assert isinstance(field, forms.MultipleChoiceField)
-        field.choices = [(v, str(n)) for v, n in EventType.choices if v in endpoint.events]
+        field.choices = [(value, label) for value, label in EVENTS if value in endpoint.events]
         field.initial = list(endpoint.events)
 
 
@@ -100,6 +103,6 @@ class DeliveriesForm(forms.Form):
     event = forms.ChoiceField(
         required=False,
         label="Event",
-        choices=[("", "All events"), *((value, value) for value in EventType.values)],
+        choices=[("", "All events"), *((value, value) for value, _ in EVENTS)],
         error_messages={"invalid_choice": "There is no event “%(value)s”."},
     )

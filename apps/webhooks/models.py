@@ -39,6 +39,10 @@ class EventType(models.TextChoices):
     ALERT_RESOLVED = "alert.resolved", "Alert resolved"
 
 
+RESERVED_EVENTS = frozenset({EventType.ALERT_TRIGGERED, EventType.ALERT_RESOLVED})
+"""Accepted by the API, sent by nothing yet, and offered on no page."""
+
+
 class DeliveryState(models.TextChoices):
     PENDING = "pending", "Waiting"
     DELIVERED = "delivered", "Delivered"

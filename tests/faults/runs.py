@@ -41,7 +41,7 @@ def done(run: Backfill) -> int:
 def is_over(run: Backfill) -> bool:
     """the run has ended"""
     run.refresh_from_db()
-    return run.state in {State.COMPLETED, State.CANCELLED, State.FAILED}
+    return run.state in {State.COMPLETED, State.CANCELLED}
 
 
 def states(run: Backfill) -> dict[str, int]:

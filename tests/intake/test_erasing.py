@@ -16,7 +16,7 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry, IdempotencyKey, Role
 from apps.agents.models import Agent
 from apps.analysis import recording
-from apps.analysis.models import Analysis, Label, Lane, State, Verdict
+from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.services import request_rerun
 from apps.analysis.sources import QueueSource
 from apps.analysis.trials.models import Trial, TrialItem
@@ -24,7 +24,6 @@ from apps.analysis.work import Outcome
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
-from apps.insights.models import FollowUp, Incident
 from apps.intake import erasing
 from apps.intake.erasing import erase, is_erased
 from apps.intake.models import Erased, IntakePayload, IntakeSource
@@ -37,9 +36,7 @@ from apps.runs.progress import progress_of
 from apps.runs.source import BackfillSource
 from apps.webhooks.models import Event
 from tests.api.conftest import Caller
-from tests.crm.test_models import make_contribution
 from tests.factories import make_agent, make_conversation, make_conversations
-from tests.insights.test_models import make_rule
 from tests.locks import Writer
 from tests.webhooks.test_models import make_delivery, make_event
 
@@ -155,7 +152,6 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
         "zyxraw": {"analysis_analysis"},
         "zyxfailure": {"analysis_analysis"},
         "zyxrequest": {"analysis_analysis"},
-        "zyxlabel": {"analysis_label"},
         "zyxitem": {"runs_backfillitem"},
         "zyxtried": {"analysis_trialitem"},
         "zyxrawtrial": {"analysis_trialitem"},
@@ -168,15 +164,11 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
         "zyxsent": {"webhooks_delivery"},
         "zyxanswer": {"webhooks_delivery"},
         "zyxerror": {"webhooks_delivery"},
-        "zyxvalue": {"crm_contribution"},
-        "zyxproblem": {"crm_contribution"},
-        "zyxfollow": {"insights_followup"},
-        "zyxincident": {"insights_incident"},
     }
 
 
 def traces_of_work(conversation: Conversation, agent: Agent) -> None:
-    """A failure, a rerun that waits, a backfill, a label, somebody who has to look at it."""
+    """A failure, a pending rerun, a backfill, and a test run."""
     current = Analysis.objects.current().get()
     config = {"config": agent.versions.drafts().get().config}
     failed = Analysis.objects.create(
@@ -191,14 +183,6 @@ def traces_of_work(conversation: Conversation, agent: Agent) -> None:
         request_id="zyxrequest",
         requested_by="tests",
         **config,
-    )
-    Label.objects.create(
-        conversation=conversation,
-        analysis=failed,
-        field="note",
-        verdict=Verdict.CORRECTED,
-        value="zyxlabel",
-        by="tests",
     )
     backfills.start(channel="voice", params={}, options=Options(), by=BY)
     BackfillItem.objects.update(
@@ -223,10 +207,6 @@ def traces_of_work(conversation: Conversation, agent: Agent) -> None:
         error_message="zyxtrialerror",
         finished_at=timezone.now(),
         **config,
-    )
-    FollowUp.objects.create(conversation=conversation, note="call zyxfollow", created_by="tests")
-    Incident.objects.create(
-        rule=make_rule(), conversation=conversation, detail={"found": "zyxincident"}
     )
 
 
@@ -257,7 +237,7 @@ def traces_of_doors(conversation: Conversation) -> None:
 
 
 def traces_on_their_way(conversation: Conversation) -> None:
-    """Told to an endpoint, still to be told, and what contacts were made of."""
+    """One delivered event and one pending event."""
     payload = json.dumps({"analysis": {"summary": "zyxpayload"}})
     event = make_event(conversation=conversation, payload=payload)
     make_delivery(
@@ -269,12 +249,6 @@ def traces_on_their_way(conversation: Conversation) -> None:
         last_error="zyxerror",
     )
     make_delivery(event=make_event(conversation=conversation, payload=payload))
-    make_contribution(
-        contact=conversation.contact,
-        conversation=conversation,
-        value="zyxvalue",
-        problem="zyxproblem",
-    )
 
 
 class TestWhatStays:
@@ -324,22 +298,15 @@ class TestWhatStays:
         assert (after.total, after.done, after.skipped, after.left) == (3, 1, 1, 1)
         assert (after.changed, after.cost) == (1, Decimal("0.5"))
 
-    @pytest.mark.parametrize(
-        ("other", "stays"), [("conversation", True), ("edit", True), ("", False)]
-    )
-    def test_a_contact_stays_while_something_else_speaks_of_it(
-        self, other: str, stays: bool
-    ) -> None:
+    @pytest.mark.parametrize("another", [True, False])
+    def test_a_contact_stays_while_it_has_another_conversation(self, another: bool) -> None:
         agent = make_agent()
         contact = Contact.objects.create(email="ada@example.com")
         gone = make_conversation(agent, contact=contact)
-        make_contribution(contact=contact, conversation=gone)
-        if other == "conversation":
+        if another:
             make_conversation(agent, contact=contact)
-        elif other == "edit":
-            make_contribution(contact=contact)
         erase(conversations=some(pk=gone.pk), by=BY, why="x")
-        assert Contact.objects.exists() is stays
+        assert Contact.objects.exists() is another
 
     def test_answers_of_other_conversations_are_still_given_again(self) -> None:
         agent, caller = make_agent(), Caller(Role.OPERATOR)

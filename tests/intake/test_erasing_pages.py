@@ -101,7 +101,7 @@ class TestOneConversation:
     ) -> None:
         conversation = make_conversation(agent)
         admin.get(url(conversation))
-        with django_assert_num_queries(11):
+        with django_assert_num_queries(10):
             admin.get(url(conversation), headers=HTMX)
 
     def test_the_button_is_for_admins(self, admin: Client, agent: Agent) -> None:

@@ -151,8 +151,12 @@ def test_the_form_shows_what_will_be_sent(admin: Client) -> None:
 
 
 def test_an_endpoint_is_edited(admin: Client) -> None:
-    endpoint, agent = endpoint_to(URL), make_agent()
-    assert URL in admin.get(path(endpoint, "edit/")).text
+    reserved = EventType.ALERT_TRIGGERED  # chosen over the API, and not lost here
+    endpoint, agent = endpoint_to(URL, EventType.BACKFILL_COMPLETED, reserved), make_agent()
+    page = admin.get(path(endpoint, "edit/")).text
+    assert URL in page
+    assert 'value="backfill.completed"' in page
+    assert "alert." not in page
     data = {"url": "https://example.org/x", "events": [ENDED], "agent": agent.public_id}
 
     done = admin.post(path(endpoint, "edit/"), data, headers=HTMX)
@@ -160,7 +164,7 @@ def test_an_endpoint_is_edited(admin: Client) -> None:
     endpoint.refresh_from_db()
     assert done.status_code == 204
     assert (endpoint.url, endpoint.events, endpoint.agent) == (
-        "https://example.org/x", [ENDED], agent,
+        "https://example.org/x", [ENDED, reserved], agent,
     )  # fmt: skip
     refused = admin.post(path(endpoint, "edit/"), {**data, "url": "x"}, headers=HTMX)
     assert "begins with https" in refused.text
@@ -233,7 +237,7 @@ def test_deliveries_are_filtered_and_paged(
     assert conversation.public_id in page
     assert admin.get(path(endpoint), {"state": "pending"}).text.count("row-link") == 1
     assert "No delivery matches" in admin.get(path(endpoint), {"state": "failed"}).text
-    assert "No delivery matches" in admin.get(path(endpoint), {"event": "alert.resolved"}).text
+    assert "No delivery matches" in admin.get(path(endpoint), {"event": "backfill.completed"}).text
     assert "no state “lost”" in admin.get(path(endpoint), {"state": "lost"}).text
     assert "no event “lunch”" in admin.get(path(endpoint), {"event": "lunch"}).text
     assert "cursor" in admin.get(path(endpoint), {"cursor": "x"}).text

@@ -174,5 +174,5 @@ def _job(row: Sequence[Any], config: claiming.LoadedConfig) -> Job:
         ),
         messages=json.loads(row[12]),
         lane=Lane.INTERACTIVE.value,
-        side_effects=SideEffects(Webhooks.OFF.value, contacts=False),
+        side_effects=SideEffects(Webhooks.OFF.value),
     )

@@ -1,4 +1,4 @@
-"""The database itself refuses to change what was published, and what results name."""
+"""Reject changes to published versions, configs, and saves in the database."""
 
 from django.db import migrations
 

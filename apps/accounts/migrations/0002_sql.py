@@ -1,4 +1,4 @@
-"""The audit log is append-only in the database too, whatever code or shell writes to it."""
+"""Make the audit log append-only in the database too."""
 
 from django.db import migrations
 
