@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.agents.models import AgentVersion
 from apps.agents.plans import Plan, plan_for_steps
+from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.models import AnalysisState, Conversation, Reason, Transfer, Trigger
 from apps.conversations.querysets import ConversationQuerySet
 from apps.core.database import insert_new
@@ -16,7 +17,6 @@ from apps.llm.errors import ErrorCode
 from apps.work.sampling import is_sampled
 
 from .models import Analysis, Lane
-from .services import why_not_analyzable
 
 BUSY = timedelta(seconds=5)
 """After this long a conversation that another analysis reads is looked at again."""
@@ -77,7 +77,7 @@ def leave_to_platform(*, conversation_ids: Sequence[int], never_comes: bool = Fa
     theirs = Reason.NO_PLATFORM_ANALYSIS if never_comes else Reason.WAITING_FOR_PLATFORM
     with transaction.atomic():
         waiting = _locked(conversation_ids).filter(analysis_state=AnalysisState.NONE)
-        reasons = [(c.pk, why_not_analyzable(c) or theirs) for c in waiting]
+        reasons = [(c.pk, not_analyzable_reason(c) or theirs) for c in waiting]
         _set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
         never = [pk for pk, reason in reasons if reason != Reason.WAITING_FOR_PLATFORM]
         Conversation.objects.filter(pk__in=never).update(analyze_at=None)
@@ -142,7 +142,7 @@ def _plans_first(conversations: Sequence[Conversation]) -> dict[int, Plan]:
 def _why_not_first(conversation: Conversation, plan: Plan) -> Reason | None:
     """The first reason that applies, of those that an operator can do something about last."""
     version = plan.version
-    if reason := why_not_analyzable(conversation):
+    if reason := not_analyzable_reason(conversation):
         return reason
     if version.agent.unconfigured or plan.problems:
         return Reason.UNCONFIGURED

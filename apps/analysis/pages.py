@@ -9,12 +9,13 @@ from django.urls import reverse
 
 from apps.agents.diffs import Diff, diff_configs
 from apps.agents.plans import Plan
+from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.models import Conversation, Transcript, Transfer, Trigger
 
 from . import reading
 from .estimates import Estimate, estimate
 from .models import Analysis, AnalysisQuerySet, State
-from .services import plan_rerun, why_not_analyzable
+from .services import plan_rerun
 
 TABS = {"analysis": "Analysis", "history": "History", "details": "Details"}
 
@@ -208,4 +209,4 @@ def propose_rerun(conversation: Conversation, current: Analysis | None) -> Propo
 
 def can_rerun(conversation: Conversation) -> bool:
     """Whether a model may be asked about it at all."""
-    return why_not_analyzable(conversation) is None
+    return not_analyzable_reason(conversation) is None

@@ -8,7 +8,8 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import AgentVersion
 from apps.agents.plans import Plan, Step, plan_for_steps, plans_for_routes
-from apps.conversations.models import Conversation, Reason, Status, Trigger
+from apps.conversations.analyzable import not_analyzable_sentence
+from apps.conversations.models import Conversation, Trigger
 from apps.core.errors import Conflict
 from apps.core.tasks import enqueue
 
@@ -34,33 +35,13 @@ class DraftInvalid(UnableToRerun):
 
 _ALREADY_RUNNING = "An analysis of this conversation is already running. Wait for its result."
 
-_NOT_ANALYZABLE = {
-    Reason.NOT_ENDED: "It has not ended yet: there is nothing whole to analyse.",
-    Reason.NOT_CONNECTED: "It never connected, so there is nothing to analyse.",
-    Reason.NO_SPEECH: "Nobody spoke in it, so there is nothing to analyse.",
-    Reason.EMPTY: "Its transcript is empty, so there is nothing to analyse.",
-}
-
-
-def why_not_analyzable(conversation: Conversation) -> Reason | None:
-    """Why no model may be asked about it at all (product 3.5); None where one may."""
-    if conversation.status in {Status.REGISTERED, Status.ONGOING}:
-        return Reason.NOT_ENDED
-    if conversation.status == Status.NOT_CONNECTED:
-        return Reason.NOT_CONNECTED
-    if not conversation.message_count:
-        return Reason.EMPTY
-    return None if conversation.has_speech else Reason.NO_SPEECH
-
 
 def check_rerun(conversation: Conversation, *, at_work: bool) -> str:
     """The sentence with which a rerun of this conversation would be refused; empty where none.
 
     ``at_work``: an analysis of it waits or runs. Drafts are not looked at: see `plan_rerun`.
     """
-    if reason := why_not_analyzable(conversation):
-        return _NOT_ANALYZABLE[reason]
-    return _ALREADY_RUNNING if at_work else ""
+    return not_analyzable_sentence(conversation) or (_ALREADY_RUNNING if at_work else "")
 
 
 def plan_rerun(conversation: Conversation, *, version: AgentVersion | None = None) -> Plan:
@@ -96,8 +77,8 @@ def request_rerun(
 
     Raises AlreadyRunning, DraftInvalid or UnableToRerun with a sentence that says why (4.4).
     """
-    if reason := why_not_analyzable(conversation):
-        raise UnableToRerun(_NOT_ANALYZABLE[reason])
+    if sentence := not_analyzable_sentence(conversation):
+        raise UnableToRerun(sentence)
     plan = plan_rerun(conversation, version=version)
     if plan.problems:
         raise DraftInvalid(" ".join(plan.problems))

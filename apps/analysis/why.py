@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.plans import problems_of
+from apps.conversations.analyzable import NOT_ANALYZABLE
 from apps.conversations.models import API_SOURCE, AnalysisState, Conversation, Reason
 from apps.conversations.services import last_version
 from apps.core import display
@@ -48,8 +49,6 @@ _WAYS_OUT: dict[str, WayOut] = {
     ErrorCode.SCHEMA_REJECTED: "prompts",
     ErrorCode.TRANSCRIPT_TOO_LONG: "settings",
 }
-_NEVER = {Reason.NOT_ENDED, Reason.NOT_CONNECTED, Reason.NO_SPEECH, Reason.EMPTY}
-"""Reasons for which no model can be asked, whoever asks."""
 
 
 def why_none(conversation: Conversation, failed: Analysis | None = None) -> Why:
@@ -82,7 +81,7 @@ def _left_out(conversation: Conversation, reason: Reason, kind: str) -> Why:
         str(reason.label),
         _WAYS_OUT.get(reason, ""),
         conversation.agent,
-        shared=reason not in _NEVER,
+        shared=reason not in NOT_ANALYZABLE,
     )
     if reason == Reason.NOT_ENDED:
         why = replace(why, sentence=_not_ended(conversation))

@@ -111,14 +111,14 @@ REFUSALS: dict[str, Refusal] = {
     "not_storable": Refusal(422, "The database refuses it: value out of range."),
     "not_analyzed": Refusal(
         404,
-        "This call has not been analysed: it has not ended yet.",
+        "This call has not been analysed: still in progress.",
         more={"reason": "not_ended"},
     ),
     "already_running": Refusal(
         409, "An analysis of this conversation is already running. Wait for its result."
     ),
     "draft_invalid": Refusal(409, "The draft of Billing line names no model."),
-    "not_analyzable": Refusal(409, "Nobody spoke in it, so there is nothing to analyse."),
+    "not_analyzable": Refusal(409, "This call can’t be analyzed: no speech."),
     "wrong_state": Refusal(409, "Only a running backfill can be paused; this one is completed."),
     # Agents
     "invalid_draft": Refusal(

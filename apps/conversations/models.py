@@ -56,10 +56,10 @@ class AnalysisState(models.TextChoices):
 class Reason(models.TextChoices):
     """Why a conversation has no analysis (closed list of interfaces.md)."""
 
-    NOT_ENDED = "not_ended", "it has not ended yet"
-    NOT_CONNECTED = "not_connected", "it never connected"
-    NO_SPEECH = "no_speech", "nobody spoke"
-    EMPTY = "empty", "its transcript is empty"
+    NOT_ENDED = "not_ended", "still in progress"
+    NOT_CONNECTED = "not_connected", "never connected"
+    NO_SPEECH = "no_speech", "no speech"
+    EMPTY = "empty", "empty transcript"
     DISABLED = "disabled", "post analysis is switched off for this agent"
     SAMPLED_OUT = "sampled_out", "the agent's sampling left it out"
     TOO_SHORT = "too_short", "it is shorter than the agent's minimum"

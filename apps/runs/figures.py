@@ -20,13 +20,6 @@ from .words import noun, pace
 #: Lines of drafts that are shown before the rest is folded.
 SHOWN_DRAFTS = 4
 _FEW = 20
-_WHY_NOT: dict[str, str] = {
-    Reason.NOT_ENDED: "not ended yet",
-    Reason.NOT_CONNECTED: "never connected",
-    Reason.NO_SPEECH: "in which nobody spoke",
-    Reason.EMPTY: "with an empty transcript",
-    TOO_LONG: "too long for the model",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +127,7 @@ def figures_of(preview: Preview) -> Figures:
         token=agreement.token_for(preview),
         drafts=_draft_lines([group for group in preview.groups if group.to_analyze]),
         reasons=tuple(
-            (count, _WHY_NOT[reason])
+            (count, "too long for the model" if reason == TOO_LONG else str(Reason(reason).label))
             for reason, count in sorted(preview.not_analyzable.items(), key=lambda item: -item[1])
         ),
         asked_already=_asked_already(preview),

@@ -7,13 +7,14 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import Case, CharField, Count, F, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, F, Q, QuerySet, Sum, When
 from django.db.models.functions import Coalesce
 
 from apps.agents.plans import Plan
 from apps.analysis.requesting import longest_transcript
+from apps.conversations.analyzable import not_analyzable_case
 from apps.conversations.filters import matching
-from apps.conversations.models import Conversation, Reason
+from apps.conversations.models import Conversation
 from apps.work.sampling import Position, sample_end
 
 from .options import Options
@@ -25,21 +26,13 @@ ANALYZABLE = ""
 def candidates(channel: str, params: Mapping[str, Sequence[str]], as_of: datetime) -> QuerySet[Any]:
     """The matching conversations that had come in by ``as_of``, in no order, annotated.
 
-    ``why``: what keeps a model from being asked, empty where nothing does (product 3.5, in the
-    order of `apps.analysis.services.why_not_analyzable`). ``present``: the config of a result
-    that counts as already analysed, that is current, successful and not stale.
+    ``why``: why no model can read it, empty where one can. ``present``: the config of a result
+    that counts as already analyzed: current, successful and not stale.
     Raises FilterError for filters that are unknown or invalid: never all rows.
     """
     found = matching(channel=channel, params=params).filter(created_at__lte=as_of).order_by()
     return found.annotate(
-        why=Case(
-            When(status__in=["registered", "ongoing"], then=Value(Reason.NOT_ENDED.value)),
-            When(status="not_connected", then=Value(Reason.NOT_CONNECTED.value)),
-            When(message_count=0, then=Value(Reason.EMPTY.value)),
-            When(has_speech=False, then=Value(Reason.NO_SPEECH.value)),
-            default=Value(ANALYZABLE),
-            output_field=CharField(),
-        ),
+        why=not_analyzable_case(),
         present=Case(
             When(Q(analysis_state="succeeded", stale=False), then=F("analysis_config_id")),
             default=None,

@@ -196,11 +196,11 @@ def test_editing_the_draft_afterwards_changes_nothing_in_a_rerun() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"status": "ongoing"}, "not ended"),
-        ({"status": "registered"}, "not ended"),
+        ({"status": "ongoing"}, "still in progress"),
+        ({"status": "registered"}, "still in progress"),
         ({"status": "not_connected"}, "never connected"),
         ({"messages": ()}, "empty"),
-        ({"messages": [{"role": "event", "content": "ringing"}]}, "Nobody spoke"),
+        ({"messages": [{"role": "event", "content": "ringing"}]}, "no speech"),
     ],
 )
 def test_what_cannot_be_analysed_is_refused_with_the_reason(

@@ -149,7 +149,7 @@ def test_the_preview_follows_the_form_and_writes_nothing(operator: Client) -> No
     assert 'hx-swap-oob="true"' in html
     html = operator.post(url, {**sent, "how_many": "50"}, headers=HTMX).content.decode()
     assert "Run on 3 ·" in html
-    assert "1 left out. It has not ended yet" in html
+    assert "1 left out. Still in progress." in html
     assert not Trial.objects.exists()
 
 

@@ -245,7 +245,7 @@ def test_conversation_without_any_message(viewer: Client) -> None:
 @pytest.mark.parametrize(
     ("values", "sentence", "button"),
     [
-        ({"status": "ongoing"}, "it has not ended yet", ""),
+        ({"status": "ongoing"}, "still in progress", ""),
         (
             {"analysis_state": "skipped", "analysis_reason": "disabled"},
             "post analysis was switched off for its agent when it ended",
@@ -253,7 +253,7 @@ def test_conversation_without_any_message(viewer: Client) -> None:
         ),
         (
             {"analysis_state": "skipped", "analysis_reason": "no_speech", "has_speech": False},
-            "nobody spoke",
+            "no speech",
             "",
         ),
         ({}, "has not been analysed yet", "Rerun analysis"),

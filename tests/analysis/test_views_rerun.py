@@ -89,7 +89,7 @@ def test_dialog_tells_whether_the_prompts_have_changed(operator: Client) -> None
 
 @pytest.mark.parametrize(
     ("values", "sentence"),
-    [({"status": "ongoing"}, "not ended yet"), ({"messages": ()}, "transcript is empty")],
+    [({"status": "ongoing"}, "still in progress"), ({"messages": ()}, "empty transcript")],
 )
 def test_dialog_of_what_cannot_be_analysed(
     operator: Client, values: dict[str, Any], sentence: str

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.agents.models import Agent
 from apps.agents.plans import plans_for_routes
-from apps.analysis.services import why_not_analyzable
+from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.models import Conversation
 from apps.runs.models import Backfill
 from apps.runs.options import Options
@@ -57,7 +57,7 @@ def test_sql_and_python_agree_on_what_cannot_be_analysed(
     agent: Agent, values: dict[str, object]
 ) -> None:
     conversation = make_conversation(agent, **values)  # type: ignore[arg-type]  # as given
-    reason = why_not_analyzable(conversation)
+    reason = not_analyzable_reason(conversation)
     row = candidates("voice", {}, timezone.now()).get()
     assert row.why == (reason or "")
     assert len(ids(chosen())) == (0 if reason else 1)

@@ -9,7 +9,7 @@ from django.db import models
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.plans import Plan, plan_for_steps, plans_for_routes
 from apps.analysis.estimates import Estimate, estimate
-from apps.analysis.services import check_rerun
+from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.filters import FilterSpec
 from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
@@ -179,7 +179,9 @@ class Readers:
 
 
 def _why_not(conversation: Conversation, plan: Plan, readers: Readers) -> str:
-    return check_rerun(conversation, at_work=False) or readers.refusal(plan)
+    if reason := not_analyzable_reason(conversation):
+        return f"{str(reason.label).capitalize()}."
+    return readers.refusal(plan)
 
 
 def _has_result_of(conversation: Conversation, plan: Plan) -> bool:
