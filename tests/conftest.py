@@ -54,8 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _old_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease that a test lets run out has done so: the server of this run is young, and leases
-    count only some time after its start (apps/analysis/claiming.py)."""
-    monkeypatch.setattr("apps.analysis.claiming.RESTART_SECONDS", 0)
+    count only some time after its start (apps/work/leases.py)."""
+    monkeypatch.setattr("apps.work.leases.RESTART_GRACE", 0)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -20,7 +20,7 @@ from django.db import InterfaceError, OperationalError, connection
 from apps.core.database import is_passing
 from apps.llm.client import LlmClient
 
-from . import claiming
+from .claims import ANALYSES
 from .requesting import perform
 from .work import Job, Outcome, WorkSource
 
@@ -211,7 +211,7 @@ class Engine:
     def _claim(self, wanted: int) -> list[Job]:
         """Claim in a thread. After the database was away, the leases of what is in flight may
         have run out: they are renewed first, so that an engine does not claim its own work."""
-        if time.monotonic() - self._beat_at > 2 * claiming.HEARTBEAT_SECONDS:
+        if time.monotonic() - self._beat_at > 2 * ANALYSES.heartbeat_seconds:
             self._beat()
         return self.source.claim(wanted)
 
@@ -366,7 +366,7 @@ class Engine:
 
     async def _heartbeat(self) -> None:
         while True:
-            await asyncio.sleep(claiming.HEARTBEAT_SECONDS)
+            await asyncio.sleep(ANALYSES.heartbeat_seconds)
             await self._in_thread(self._beat)
 
     def _beat(self) -> None:

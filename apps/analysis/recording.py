@@ -21,6 +21,7 @@ from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
 
+from .claims import ANALYSES
 from .current import column_row, lock_conversations, retire_current, write_columns
 from .models import State
 from .results import changed_fields
@@ -92,8 +93,10 @@ def _make_failure(outcome: Outcome) -> None:
 def _record_group(outcomes: Sequence[Outcome], settle: Settle, now: datetime) -> None:
     with transaction.atomic():
         lock_conversations(o.job.conversation_id for o in outcomes)
-        held, recorded = _leases(outcomes)
-        kept = [o for o in outcomes if o.job.analysis_id in held]
+        held = ANALYSES.lock([o.job for o in outcomes])
+        # One of ours that is final was recorded by a transaction whose confirmation was lost.
+        recorded = {pk for pk, state in held.items() if state != State.RUNNING}
+        kept = [o for o in outcomes if held.get(o.job.analysis_id) == State.RUNNING]
         Usage.objects.bulk_create(
             _ledger_row(o, now)
             for o in outcomes
@@ -109,21 +112,6 @@ def _record_group(outcomes: Sequence[Outcome], settle: Settle, now: datetime) ->
         rows = [_recorded(o, previous) for o in kept]
         settle(rows)
         tell({r.outcome.job.analysis_id: r.changes for r in rows if r.is_told})
-
-
-def _leases(outcomes: Sequence[Outcome]) -> tuple[set[int], set[int]]:
-    """Which analyses are still ours, locked; and which of ours are recorded already, by a
-    transaction whose answer was lost with the connection."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT a.id, a.state FROM analysis_analysis a"
-            " JOIN unnest(%s::bigint[], %s::uuid[]) AS v(id, token) ON v.id = a.id"
-            " WHERE a.lease_token = v.token ORDER BY a.id FOR UPDATE OF a",
-            [[o.job.analysis_id for o in outcomes], [o.job.token for o in outcomes]],
-        )
-        rows = cursor.fetchall()
-    held = {pk for pk, state in rows if state == State.RUNNING}
-    return held, {pk for pk, _ in rows} - held
 
 
 _FINISH = """

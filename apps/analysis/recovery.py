@@ -5,10 +5,9 @@ the time of the next attempt. One success of the model lets all that wait for it
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
@@ -20,6 +19,7 @@ from apps.conversations.querysets import ConversationQuerySet
 from apps.core.tasks import enqueue
 from apps.llm.errors import ErrorCode
 
+from .claims import ANALYSES
 from .current import lock_conversations
 from .models import MOST_TRIES, Analysis, Lane, State
 from .work import Outcome
@@ -39,12 +39,10 @@ def pause_before(tries: int, *, first: float | None = None, longest: float) -> f
     return float(min(longest, shortest * 2 ** min(tries - 1, 30)))
 
 
-_PUT_OFF = """
-UPDATE analysis_analysis SET state = 'pending', lease_token = NULL, lease_until = NULL,
-  attempts = greatest(attempts - 1, 0), tries = %(tries)s, error_code = %(code)s,
-  error_message = %(message)s, not_before = clock_timestamp() + make_interval(secs => %(pause)s)
-WHERE id = %(id)s AND lease_token = %(token)s AND state = 'running'
-"""
+_WAIT = (
+    "tries = %(tries)s, error_code = %(code)s, error_message = %(message)s,"
+    " not_before = clock_timestamp() + make_interval(secs => %(pause)s)"
+)
 
 
 def put_off(outcome: Outcome) -> bool:
@@ -56,18 +54,13 @@ def put_off(outcome: Outcome) -> bool:
     pause = pause_before(tries, longest=LONGEST_SECONDS)
     if outcome.error_code == ErrorCode.QUOTA:
         pause = LONGEST_SECONDS
-    values: dict[str, Any] = {
-        "id": job.analysis_id,
-        "token": job.token,
-        "tries": tries,
-        "code": outcome.error_code,
-        "message": outcome.error_message[:2000],
-        "pause": max(pause, min(outcome.retry_after or 0.0, LONGEST_SECONDS)),
-    }
+    pause = max(pause, min(outcome.retry_after or 0.0, LONGEST_SECONDS))
+    message = outcome.error_message[:2000]
     with transaction.atomic():
         lock_conversations([job.conversation_id])
-        with connection.cursor() as cursor:
-            cursor.execute(_PUT_OFF, values)
+        ANALYSES.release(
+            [job], setting=_WAIT, tries=tries, code=outcome.error_code, message=message, pause=pause
+        )
         Conversation.objects.filter(
             pk=job.conversation_id, analysis_state=AnalysisState.PENDING
         ).update(analysis_reason=Reason.WAITING_FOR_PROVIDER)

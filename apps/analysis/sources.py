@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from apps.conversations.models import Trigger
 
-from . import claiming, recording, recovery
+from . import claims, recording, recovery
 from .models import Lane
 from .work import Job, Outcome, Recorded
 
@@ -13,7 +13,7 @@ class AnalysisSource:
     """What every source does whose jobs are analyses."""
 
     def extend(self, jobs: Sequence[Job]) -> None:
-        claiming.extend(jobs)
+        claims.ANALYSES.extend(jobs)
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
         recording.record(outcomes, settle=self.settle)
@@ -40,10 +40,10 @@ class QueueSource(AnalysisSource):
 
     def claim(self, limit: int) -> list[Job]:
         """Take up to ``limit`` analyses that wait or whose worker is gone."""
-        return claiming.load_jobs(claiming.take(lane=self.lane, limit=limit))
+        return claims.load_jobs(claims.take(lane=self.lane, limit=limit))
 
     def hand_back(self, jobs: Sequence[Job]) -> None:
-        claiming.release(jobs)
+        claims.ANALYSES.release(jobs)
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
         """Record; a model that answers one that waited for it is there for the others too."""

@@ -42,6 +42,11 @@ class Job:
     tries: int = 0
     transcript_tokens: int | None = None
 
+    @property
+    def key(self) -> int:
+        """Return the key of the leased row."""
+        return self.analysis_id
+
 
 @dataclass(slots=True)
 class Outcome:

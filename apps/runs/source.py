@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.analysis import claiming
+from apps.analysis import claims
 from apps.analysis.effects import read_side_effects
 from apps.analysis.models import Lane, analysis_id
 from apps.analysis.recovery import give_way
@@ -43,14 +43,14 @@ class BackfillSource(AnalysisSource):
         runs = list(Backfill.objects.claimable().order_by("pk"))
         if not runs:
             return []
-        ids = claiming.take(lane=self.lane, limit=limit, runs=[run.public_id for run in runs])
+        ids = claims.take(lane=self.lane, limit=limit, runs=[run.public_id for run in runs])
         for position, run in enumerate(runs):
             wanted = limit - len(ids)
             if wanted <= 0:
                 break
             share = -(-wanted // (len(runs) - position))
             ids += self._claim_from(run, share)
-        return self._with_items(claiming.load_jobs(ids))
+        return self._with_items(claims.load_jobs(ids))
 
     def _claim_from(self, run: Backfill, limit: int) -> list[int]:
         """Claim items of one run, settling without a request those that meanwhile are done."""
@@ -210,7 +210,7 @@ def _insert_analyses(run: Backfill, picked: Sequence[_Picked], token: UUID) -> d
         "by": run.created_by,
         "run": run.public_id,
         "token": token,
-        "lease": claiming.LEASE_SECONDS,
+        "lease": claims.ANALYSES.seconds,
         "ids": [analysis_id() for _ in picked],
         "conversations": [p.conversation_id for p in picked],
         "configs": [p.config_id for p in picked],

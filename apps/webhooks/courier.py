@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from apps.core.database import is_passing
 
-from .claiming import Job, claim
+from .claims import Job, claim
 from .sending import Reply, Sender
 from .settling import Outcome, settle
 

@@ -19,7 +19,7 @@ from apps.accounts.actors import Actor
 from apps.core.database import is_passing
 
 from . import schedule
-from .claiming import Job
+from .claims import Job
 from .models import DeliveryState, DisabledCause, Endpoint
 from .sending import Reply
 

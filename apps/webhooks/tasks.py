@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.core.tasks import send
 
-from .claiming import work_waits
+from .claims import work_waits
 from .host import host
 from .keeping import forget_old
 from .settling import drop_leftovers

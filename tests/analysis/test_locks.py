@@ -7,14 +7,14 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
-from apps.analysis import claiming, recording
-from apps.analysis.claiming import MAX_ATTEMPTS
+from apps.analysis import claims, recording
 from apps.analysis.current import lock_conversations
 from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.services import request_rerun
 from apps.analysis.sources import QueueSource
 from apps.analysis.work import Job, Outcome
 from apps.conversations.models import Conversation
+from apps.work.leases import MAX_ATTEMPTS
 from tests.factories import make_agent, make_conversation
 from tests.locks import Writer
 
@@ -65,10 +65,10 @@ def test_a_heartbeat_does_not_wait_for_what_is_being_recorded() -> None:
     job = a_job()
     with transaction.atomic():
         assert Analysis.objects.select_for_update().filter(pk=job.analysis_id).exists()
-        writer = Writer(lambda: claiming.extend([job]))
+        writer = Writer(lambda: claims.ANALYSES.extend([job]))
         writer.join()
     before = Analysis.objects.get().lease_until
-    claiming.extend([job])
+    claims.ANALYSES.extend([job])
     after = Analysis.objects.get().lease_until
     assert before is not None
     assert after is not None

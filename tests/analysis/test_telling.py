@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 
 from apps.accounts.actors import Actor
-from apps.analysis import claiming, recording
+from apps.analysis import claims, recording
 from apps.analysis.effects import SideEffects
 from apps.analysis.first import request_first
 from apps.analysis.given import Imported, record_imported, restore
@@ -171,8 +171,8 @@ def test_one_that_workers_died_of_is_told_too() -> None:
     request_first(conversation_ids=[conversation.pk])
     (job,) = QueueSource(Lane.LIVE).claim(1)
 
-    claiming.give_up([job.analysis_id])
-    claiming.give_up([job.analysis_id])
+    claims.fail_abandoned([job.analysis_id])
+    claims.fail_abandoned([job.analysis_id])
 
     assert [e["error_code"] for e in told()] == ["internal"]
 

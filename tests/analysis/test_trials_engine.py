@@ -11,7 +11,6 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.analysis.claiming import MAX_ATTEMPTS
 from apps.analysis.engine import Engine
 from apps.analysis.host import EngineHost
 from apps.analysis.models import Analysis, Lane, TrialItem
@@ -24,6 +23,7 @@ from apps.conversations.models import Conversation, Transcript
 from apps.llm.models import Purpose, Usage
 from apps.llm.specs import TokenUsage
 from apps.webhooks.models import Event
+from apps.work.leases import MAX_ATTEMPTS
 from tests.engines import run_lane, run_source
 from tests.factories import edit_prompt, make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM

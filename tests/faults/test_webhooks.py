@@ -9,7 +9,7 @@ from django.db import transaction
 
 from apps.conversations.models import Conversation
 from apps.core.tasks import send
-from apps.webhooks.claiming import PER_ENDPOINT
+from apps.webhooks.claims import PER_ENDPOINT
 from apps.webhooks.models import Delivery, DeliveryState
 from tests.factories import make_agent, make_conversations
 from tests.fakes.receiver import Answer, Received, Receiver

@@ -8,7 +8,6 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.analysis import recording
-from apps.analysis.claiming import MAX_ATTEMPTS
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
 from apps.analysis.work import Job, Outcome
@@ -20,6 +19,7 @@ from apps.runs.models import Backfill, State
 from apps.runs.options import Options
 from apps.runs.progress import progress_of
 from apps.runs.source import BackfillSource
+from apps.work.leases import MAX_ATTEMPTS
 from tests.factories import make_agent, make_conversation, make_conversations
 
 pytestmark = [pytest.mark.django_db]

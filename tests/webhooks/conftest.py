@@ -17,8 +17,6 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(autouse=True)
-def _near(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Receivers of these tests live on this machine; those of the guard switch it on again. And
-    the database is young: leases count at once all the same."""
+def _near(settings: Any) -> None:
+    """Receivers of these tests live on this machine; those of the guard turn it on again."""
     settings.WEBHOOK_ALLOW_PRIVATE_ADDRESSES = True
-    monkeypatch.setattr("apps.webhooks.claiming.RESTART_SECONDS", 0)

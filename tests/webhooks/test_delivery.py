@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.core.cipher import encrypt
-from apps.webhooks import claiming, schedule, settling
+from apps.webhooks import claims, schedule, settling
 from apps.webhooks.host import CourierHost
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
 from apps.webhooks.sending import Reply
@@ -241,8 +241,8 @@ def test_a_slow_endpoint_leaves_the_others_their_places() -> None:
         deliver()
 
         assert states() == {"delivered": 80}
-        assert slow.most_at_once == claiming.PER_ENDPOINT
-        assert quick.most_at_once <= claiming.PER_ENDPOINT
+        assert slow.most_at_once == claims.PER_ENDPOINT
+        assert quick.most_at_once <= claims.PER_ENDPOINT
         assert all(received.verified for received in (*slow.received, *quick.received))
     finally:
         slow.close()
@@ -303,7 +303,7 @@ def test_an_answer_that_cannot_be_stored_spoils_no_other(error: str, state: str)
     endpoint_to("https://example.com/hook")
     for n in range(2):
         happened(n=n)
-    jobs = claiming.claim(busy={}, limit=10, now=timezone.now())
+    jobs = claims.claim(busy={}, limit=10, now=timezone.now())
     bad = Reply(status=200, error=error, response="\0 and \ud800")
     replies = [bad, Reply(status=204)]
 

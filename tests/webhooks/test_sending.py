@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from apps.webhooks.claiming import PER_ENDPOINT
+from apps.webhooks.claims import PER_ENDPOINT
 from apps.webhooks.host import CourierHost
 from apps.webhooks.models import KEPT_CHARACTERS
 from apps.webhooks.sending import Outgoing, Reply, Sender

@@ -13,7 +13,7 @@ from apps.accounts.models import AuditEntry
 from apps.core.addresses import PrivateAddress
 from apps.core.cipher import decrypt
 from apps.webhooks import outbox, services, settling
-from apps.webhooks.claiming import claim
+from apps.webhooks.claims import claim
 from apps.webhooks.keeping import KEPT, forget_old
 from apps.webhooks.models import Delivery, DeliveryState, DisabledCause, Endpoint, Event, EventType
 from apps.webhooks.outbox import NewEvent

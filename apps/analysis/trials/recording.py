@@ -6,7 +6,8 @@ No analysis is made, nothing becomes current, nobody is told.
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from apps.analysis.recording import RAW_LIMIT, in_groups
@@ -14,8 +15,11 @@ from apps.analysis.work import Outcome
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
+from apps.work.leases import LeasedTable
 
 from .models import ItemState, TrialItem
+
+ITEMS = LeasedTable("analysis_trialitem", seconds=settings.ANALYSIS_LEASE_SECONDS)
 
 _RECORDED = (
     *("state", "output", "missing_required", "truncated", "raw_output"),
@@ -36,27 +40,16 @@ def record(outcomes: Sequence[Outcome], *, now: datetime | None = None) -> None:
 
 def _record_group(outcomes: Sequence[Outcome], now: datetime) -> None:
     with transaction.atomic():
-        held = _held(outcomes)
-        mine = {o.job.analysis_id: o for o in outcomes if o.job.analysis_id in held}
-        # One of ours that is final was recorded by a transaction whose answer was lost.
-        done = {pk for pk, item in held.items() if item.state != ItemState.RUNNING}
+        states = ITEMS.lock([o.job for o in outcomes])
+        mine = {o.job.key: o for o in outcomes if states.get(o.job.key) == ItemState.RUNNING}
+        # Already final: the commit succeeded but its confirmation was lost.
+        done = {pk for pk, state in states.items() if state != ItemState.RUNNING}
         Usage.objects.bulk_create(
             _ledger_row(o, now) for o in outcomes if o.requests and o.job.analysis_id not in done
         )
-        rows = [_settled(held[pk], o, now) for pk, o in mine.items() if pk not in done]
+        items = TrialItem.objects.in_bulk(mine)
+        rows = [_settled(items[pk], o, now) for pk, o in mine.items()]
         TrialItem.objects.bulk_update(rows, _RECORDED)
-
-
-def _held(outcomes: Sequence[Outcome]) -> dict[int, TrialItem]:
-    """The items whose lease is still ours, locked in one order."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT i.id FROM analysis_trialitem i"
-            " JOIN unnest(%s::bigint[], %s::uuid[]) AS v(id, token) ON v.id = i.id"
-            " WHERE i.lease_token = v.token ORDER BY i.id FOR UPDATE OF i",
-            [[o.job.analysis_id for o in outcomes], [o.job.token for o in outcomes]],
-        )
-        return TrialItem.objects.in_bulk([pk for (pk,) in cursor.fetchall()])
 
 
 def _settled(item: TrialItem, o: Outcome, now: datetime) -> TrialItem:

@@ -1,4 +1,4 @@
-"""Taking deliveries to send: those that are due, leased to whoever asks.
+"""Claim deliveries that are due.
 
 In order per conversation and endpoint: one is given out only when no earlier one of the same
 conversation is still pending for that endpoint. Across conversations nothing waits for anything,
@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
 
 from apps.core import cipher
+from apps.work.leases import EXPIRED, SET_LEASE, LeasedTable
 
 from .schedule import REST_AFTER
 from .sending import Outgoing
@@ -22,10 +23,10 @@ from .sending import Outgoing
 PER_ENDPOINT = 8
 """Requests in flight to one endpoint, in one process."""
 
-#: A try takes no longer than its time-out, and is recorded at once: no heartbeat is needed.
-LEASE_SECONDS: float = settings.WEBHOOK_TIMEOUT_SECONDS * 2
-#: How long after a start of the database no lease counts as run out (apps.analysis.claiming).
-RESTART_SECONDS = LEASE_SECONDS
+#: An attempt takes no longer than its timeout, and is recorded immediately: no heartbeat is needed.
+DELIVERIES = LeasedTable(
+    "webhooks_delivery", seconds=settings.WEBHOOK_TIMEOUT_SECONDS * 2, held_as="pending"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Job:
 
 # The room of an endpoint is what its requests in flight leave; one that keeps failing has room
 # for one request, by which it is found to be up again.
-_CLAIM = """
+_CLAIM = f"""
 WITH due AS MATERIALIZED (
   SELECT d.id FROM (
     SELECT e.id, CASE WHEN e.consecutive_failures >= %(rest_after)s THEN 1 ELSE %(room)s END
@@ -51,19 +52,17 @@ WITH due AS MATERIALIZED (
       ON b.id = e.id
     WHERE e.disabled_at IS NULL AND (e.rest_until IS NULL OR e.rest_until <= %(now)s)
   ) e CROSS JOIN LATERAL (
-    SELECT d.id FROM webhooks_delivery d
-    WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.not_before <= %(now)s
-      AND (d.lease_until IS NULL OR d.lease_until < clock_timestamp()
-        AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %(restart)s))
-      AND (d.conversation_key IS NULL OR NOT EXISTS (
+    SELECT r.id FROM webhooks_delivery r
+    WHERE r.endpoint_id = e.id AND r.state = 'pending' AND r.not_before <= %(now)s
+      AND (r.lease_until IS NULL OR {EXPIRED})
+      AND (r.conversation_key IS NULL OR NOT EXISTS (
         SELECT 1 FROM webhooks_delivery earlier
-        WHERE earlier.endpoint_id = d.endpoint_id AND earlier.state = 'pending'
-          AND earlier.conversation_key = d.conversation_key AND earlier.id < d.id))
-    ORDER BY d.not_before, d.id LIMIT greatest(e.room, 0) FOR UPDATE OF d SKIP LOCKED
+        WHERE earlier.endpoint_id = r.endpoint_id AND earlier.state = 'pending'
+          AND earlier.conversation_key = r.conversation_key AND earlier.id < r.id))
+    ORDER BY r.not_before, r.id LIMIT greatest(e.room, 0) FOR UPDATE OF r SKIP LOCKED
   ) d LIMIT %(limit)s
 ), taken AS (
-  UPDATE webhooks_delivery d SET lease_token = %(token)s,
-    lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+  UPDATE webhooks_delivery d SET {SET_LEASE}
   FROM due WHERE d.id = due.id
   RETURNING d.id, d.endpoint_id, d.event_id
 )
@@ -76,23 +75,20 @@ ORDER BY t.id
 
 
 def claim(*, busy: Mapping[int, int], limit: int, now: datetime) -> list[Job]:
-    """Lease up to ``limit`` due deliveries; ``busy`` is what this process is sending now, by
-    endpoint. They are left to others ``LEASE_SECONDS`` after a word was last heard of them."""
-    token = uuid4()
-    values: dict[str, Any] = {
+    """Lease up to ``limit`` due deliveries; ``busy`` counts what this process is sending now, by
+    endpoint."""
+    values = DELIVERIES.values()
+    values |= {
         "now": now,
         "busy_ids": list(busy),
         "busy_counts": list(busy.values()),
         "room": PER_ENDPOINT,
         "rest_after": REST_AFTER,
-        "restart": RESTART_SECONDS,
-        "lease": LEASE_SECONDS,
         "limit": limit,
-        "token": token,
     }
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, values)
-        return [_job(row, token) for row in cursor.fetchall()]
+        return [_job(row, values["token"]) for row in cursor.fetchall()]
 
 
 def _job(row: tuple[Any, ...], token: UUID) -> Job:

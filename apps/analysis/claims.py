@@ -1,0 +1,144 @@
+"""Claim analyses: lease what waits, load what requests need, fail what kills its workers."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apps.agents.documents import ConfigDocument
+from apps.agents.models import AnalysisConfig
+from apps.conversations.models import Conversation
+from apps.llm.errors import ErrorCode
+from apps.llm.specs import ModelSpec
+from apps.work.leases import WORN_OUT, LeasedTable
+
+from .current import lock_conversations
+from .effects import SideEffects
+from .models import Analysis, State
+from .prompts import Facts
+from .telling import tell
+from .work import Job
+
+ANALYSES = LeasedTable(
+    "analysis_analysis",
+    seconds=settings.ANALYSIS_LEASE_SECONDS,
+    due="(r.not_before IS NULL OR r.not_before <= clock_timestamp())",
+)
+_CLAIMABLE = (
+    "r.lane = %(lane)s AND"
+    " (%(runs)s::text[] IS NULL OR r.backfill_public_id = ANY(%(runs)s::text[]))"
+)
+
+
+def take(*, lane: str, limit: int, runs: Sequence[str] | None = None) -> list[int]:
+    """Lease up to ``limit`` waiting or abandoned analyses of a lane; return their ids.
+
+    ``runs`` limits it to analyses of these backfills (public ids). Those that were abandoned too
+    often fail as ``internal`` and are left out.
+    """
+    of_runs = None if runs is None else list(runs)
+    taken = ANALYSES.take(limit=limit, where=_CLAIMABLE, lane=lane, runs=of_runs)
+    # By itself, after the leases are committed: it locks conversations, which come before
+    # analyses wherever both are locked.
+    fail_abandoned(taken.worn_out)
+    return taken.keys
+
+
+def fail_abandoned(analysis_ids: Sequence[int]) -> None:
+    """Fail analyses that stopped every worker, so that they are not retried forever.
+
+    Items of backfills follow in the sweep that closes runs.
+    """
+    if not analysis_ids:
+        return
+    failed = Analysis.objects.filter(pk__in=analysis_ids, state=State.RUNNING)
+    with transaction.atomic():
+        conversations = list(failed.values_list("conversation_id", flat=True))
+        lock_conversations(conversations)
+        given_up = list(failed.select_for_update(no_key=True).values_list("pk", flat=True))
+        failed.update(
+            state=State.FAILED,
+            error_code=ErrorCode.INTERNAL,
+            error_message=WORN_OUT,
+            lease_until=None,
+            finished_at=timezone.now(),
+        )
+        Conversation.objects.filter(pk__in=conversations).exclude(
+            analysis_state="succeeded"
+        ).update(analysis_state="failed", analysis_reason=ErrorCode.INTERNAL)
+        tell(dict.fromkeys(given_up, ()))
+
+
+_LOAD = """
+SELECT a.id, a.public_id, a.lease_token, c.id, c.public_id, g.public_id, a.trigger,
+  a.requested_by, a.columns, a.config_id, c.channel, c.started_at, c.duration_ms, c.direction,
+  coalesce(t.messages, '[]'), a.backfill_public_id, a.lane, a.webhooks, a.tries,
+  c.prompt_tokens_est
+FROM analysis_analysis a
+JOIN conversations_conversation c ON c.id = a.conversation_id
+JOIN agents_agentversion v ON v.id = a.agent_version_id
+JOIN agents_agent g ON g.id = v.agent_id
+LEFT JOIN conversations_transcript t ON t.conversation_id = c.id
+WHERE a.id = ANY(%s) ORDER BY a.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A config that the jobs of one claim share."""
+
+    sha256: str
+    document: ConfigDocument
+    spec: ModelSpec
+
+
+def load_jobs(analysis_ids: Sequence[int]) -> list[Job]:
+    """Load everything that requests about these claimed analyses need, in two queries."""
+    if not analysis_ids:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(_LOAD, [list(analysis_ids)])
+        rows = cursor.fetchall()
+    configs = load_configs({row[9] for row in rows})
+    return [_job(row, configs[row[9]]) for row in rows]
+
+
+def load_configs(ids: set[int]) -> dict[int, LoadedConfig]:
+    """Load these configs, parsed, with their models and own parameters."""
+    found = {}
+    for config in AnalysisConfig.objects.select_related("model").filter(pk__in=ids):
+        document = config.parsed()
+        spec = replace(config.model.spec(), parameters=document.parameters)
+        found[config.pk] = LoadedConfig(config.sha256, document, spec)
+    return found
+
+
+def _job(row: Sequence[Any], config: LoadedConfig) -> Job:
+    return Job(
+        analysis_id=row[0],
+        public_id=row[1],
+        token=row[2],
+        conversation_id=row[3],
+        conversation_public_id=row[4],
+        agent_public_id=row[5],
+        trigger=row[6],
+        requested_by=row[7],
+        columns=json.loads(row[8]),
+        config=config.document,
+        config_id=row[9],
+        config_sha256=config.sha256,
+        spec=config.spec,
+        facts=Facts(
+            channel=row[10], started_at=row[11], duration_ms=row[12], direction=row[13] or ""
+        ),
+        messages=json.loads(row[14]),
+        backfill_public_id=row[15],
+        lane=row[16],
+        side_effects=SideEffects(row[17]),
+        tries=row[18],
+        transcript_tokens=row[19],
+    )
