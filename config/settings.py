@@ -74,7 +74,7 @@ CONTENT_SECURITY_POLICY = {
         "script-src": [SELF],
         "style-src": [SELF],
         "img-src": [SELF, "data:"],
-        # A recording is played from wherever the voice platform keeps it (product 2.6).
+        # A recording is played from wherever the voice platform keeps it.
         "media-src": [SELF, "https:", "http:"],
         "object-src": [NONE],
         "base-uri": [NONE],

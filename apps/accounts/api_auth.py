@@ -1,4 +1,4 @@
-"""How the REST API and its documentation are opened (interfaces.md, REST API)."""
+"""How the REST API and its documentation are opened."""
 
 from collections.abc import Callable, Iterable
 

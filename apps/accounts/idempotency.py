@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same write sent twice is done once (interfaces.md).
+"""`Idempotency-Key`: the same write sent twice is done once.
 
 claim = idempotency.claim(key=…, path=…, actor=…, sha256=…, now=now)
 if isinstance(claim, Answer):

@@ -1,4 +1,4 @@
-"""Who may do what, and who did what (product 8)."""
+"""Who may do what, and who did what."""
 
 from typing import Any, NoReturn, Self
 
@@ -18,7 +18,7 @@ def key_id() -> str:
 
 
 class Role(models.TextChoices):
-    """The four roles, each with everything that the ones before it may do (product 8)."""
+    """The four roles, each with everything that the ones before it may do."""
 
     VIEWER = "viewer", "Viewer"
     OPERATOR = "operator", "Operator"
@@ -245,7 +245,7 @@ NAMED = "substring(%(expressions)s from 'conv_[0-9A-Za-z]+')"
 class IdempotencyKey(models.Model):
     """The answer that an API write gave, so that the same `Idempotency-Key` gets it again.
 
-    Kept 24 hours per caller, key and path (interfaces.md). `status` is empty while the first
+    Kept 24 hours per caller, key and path. `status` is empty while the first
     request is still at work.
     """
 

@@ -1,4 +1,4 @@
-"""Signing in: who may, how often they may try, and from where (quality.md, Security)."""
+"""Signing in: who may, how often they may try, and from where."""
 
 from datetime import datetime
 from ipaddress import ip_address

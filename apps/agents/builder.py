@@ -2,7 +2,7 @@
 
 Pure functions. ``rows_of`` reads a schema into rows, or says why it cannot be shown in rows;
 ``schema_of`` writes it back. What a row does not show is taken from the schema that the rows were
-made from (``base``), so that a schema that nobody edited comes back byte for byte (product 1.2).
+made from (``base``), so that a schema that nobody edited comes back byte for byte.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The built-in categories of each channel and their default prompts (product 1.2)."""
+"""The built-in categories of each channel and their default prompts."""
 
 from dataclasses import dataclass
 from typing import Any

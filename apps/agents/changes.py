@@ -1,4 +1,4 @@
-"""Changes to a draft, from any door: read, held against the rules, merged (product 1.2 to 1.4).
+"""Changes to a draft, from any door: read, held against the rules, merged.
 
 Pure functions: nothing here reads the database. Each fault names its place in the API's shape
 and says in one sentence what was refused and what would do.

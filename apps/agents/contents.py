@@ -1,7 +1,7 @@
 """What a version holds, as one value: editor document, post-analysis settings, history columns.
 
 ``Content`` is what a draft is compared, merged and validated as. Its outside is the draft of the
-API (interfaces.md, *A draft*): ``{"analysis": {…}, "post_analysis": {…}, "columns": {…}}``.
+API: ``{"analysis": {…}, "post_analysis": {…}, "columns": {…}}``.
 """
 
 import json
@@ -43,7 +43,7 @@ class Content:
         return resolve(channel=self.channel, editor=self.editor, long_transcript=rule)
 
     def as_draft(self) -> Json:
-        """The API's shape, with every default filled in (interfaces.md)."""
+        """The API's shape, with every default filled in."""
         chosen = self.editor["built_ins"]
         return {
             "analysis": {

@@ -1,4 +1,4 @@
-"""What a conversation costs, and how much of it a prompt or a field adds (product 1.4).
+"""What a conversation costs, and how much of it a prompt or a field adds.
 
 Estimated like the price of a run: a field's line in the prompt, its place in the schema, and a
 typical answer. At list prices, without what a provider's cache saves.

@@ -1,4 +1,4 @@
-"""What differs between two versions, saves or configs, said for people (product 1.5).
+"""What differs between two versions, saves or configs, said for people.
 
 Pure: built from ``Content`` (what a draft holds) or ``ConfigDocument`` (what a request was made
 of). A change names its place, and carries both sides as text that ``{% text_diff %}`` compares

@@ -2,7 +2,7 @@
 
 The *editor document* is the ``analysis`` part of the API's draft: it keeps the prompt of a
 built-in that is switched off, and leaves out what was never changed. The *config document* is
-everything that determines a request, with the defaults resolved (product 1.5); it is what is
+everything that determines a request, with the defaults resolved; it is what is
 hashed, frozen and sent.
 """
 
@@ -38,10 +38,10 @@ class BuiltIn:
 
 @dataclass(frozen=True, slots=True)
 class ConfigDocument:
-    """Everything that determines a request about one conversation (product 1.5).
+    """Everything that determines a request about one conversation.
 
     ``instructions`` is a tuple because a fold of transferred agents keeps each agent's analysis
-    prompt (product 4.3). ``schema`` holds the agent's own fields, in the editor's order.
+    prompt. ``schema`` holds the agent's own fields, in the editor's order.
     """
 
     channel: str
@@ -85,7 +85,7 @@ class ConfigDocument:
         return cast("dict[str, Any]", flat_root(self.schema).get("properties") or {})
 
     def required_names(self) -> tuple[str, ...]:
-        """Fields that must not stay empty (product 3.3): built-ins first, then own ones."""
+        """Fields that must not stay empty: built-ins first, then own ones."""
         built_ins = tuple(b.name for b in self.built_ins if b.required)
         own = cast("list[str]", flat_root(self.schema).get("required") or [])
         return built_ins + tuple(own)
@@ -109,7 +109,7 @@ class ConfigDocument:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which field feeds each history column (product 1.2); an empty name feeds nothing."""
+    """Which field feeds each history column; an empty name feeds nothing."""
 
     summary: str = ""
     outcome: str = ""
@@ -171,7 +171,7 @@ def _built_ins(channel: str, chosen: Mapping[str, Any]) -> Sequence[BuiltIn]:
 
 def default_columns(channel: str, document: ConfigDocument) -> Columns:
     """The columns of a document for which nobody chose any: built-ins where they are on, else a
-    field of the agent's own with a telling name (product 1.2)."""
+    field of the agent's own with a telling name."""
     on = {b.name for b in document.built_ins}
     chosen = {c.column: c.name for c in categories(channel) if c.name in on}
     own = document.own_fields()

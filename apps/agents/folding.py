@@ -1,4 +1,4 @@
-"""Which configuration reads a conversation that was transferred (product 4.3)."""
+"""Which configuration reads a conversation that was transferred."""
 
 import json
 from collections.abc import Sequence

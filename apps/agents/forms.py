@@ -1,4 +1,4 @@
-"""What arrives from the pages of this room, read into the shape of a draft (interfaces.md).
+"""What arrives from the pages of this room, read into the shape of a draft.
 
 Whether it is right is not decided here but by ``changes.merge``, the same for every door: what
 cannot be read as a number is handed on as the text that was typed, so that the refusal names it.

@@ -1,4 +1,4 @@
-"""Agents, their versions and what those ask of a model (product 1)."""
+"""Agents, their versions and what those ask of a model."""
 
 from typing import Any, NoReturn
 
@@ -37,7 +37,7 @@ class AnalysisConfigQuerySet(models.QuerySet["AnalysisConfig"]):
 
 
 class AnalysisConfig(models.Model):
-    """Everything that determines a request, named by the hash of its content (product 1.5).
+    """Everything that determines a request, named by the hash of its content.
 
     Rows are immutable and shared: two equal documents are one row, whichever agent, version or
     merge of agents they come from. The document is text because jsonb forgets the order of keys,
@@ -138,7 +138,7 @@ class Agent(models.Model):
 
     @property
     def extraction_title(self) -> str:
-        """The name of the section with prompts and fields (product 1.2)."""
+        """The name of the section with prompts and fields."""
         said = "Call" if self.channel == Channel.VOICE else "Chat"
         return f"Post-{said} Data Extraction"
 
@@ -169,7 +169,7 @@ class AgentVersionQuerySet(models.QuerySet["AgentVersion"]):
 
 
 class AgentVersion(models.Model):
-    """One numbered version; exactly one per agent is the unpublished draft (product 1.1).
+    """One numbered version; exactly one per agent is the unpublished draft.
 
     ``editor_document`` is what the editors show, in the API's ``analysis`` shape: it also keeps
     the text of built-ins that are switched off. ``config`` is what follows from it for a request.
@@ -190,7 +190,7 @@ class AgentVersion(models.Model):
     title = models.CharField(max_length=200, blank=True)
     note = models.TextField(blank=True)
 
-    # Advanced → Post Analysis (product 1.3)
+    # Advanced → Post Analysis
     long_transcript = models.CharField(
         max_length=10,
         choices=[("refuse", "Refuse"), ("truncate", "Keep the beginning and the end")],
@@ -203,7 +203,7 @@ class AgentVersion(models.Model):
     chat_idle_seconds = models.PositiveIntegerField(default=3600)
     retention_days = models.PositiveIntegerField(null=True, blank=True)
 
-    # Which field feeds each history column (product 1.2); empty shows nothing.
+    # Which field feeds each history column; empty shows nothing.
     summary_field = models.CharField(max_length=200, blank=True)
     outcome_field = models.CharField(max_length=200, blank=True)
     sentiment_field = models.CharField(max_length=200, blank=True)
@@ -256,7 +256,7 @@ class AgentVersion(models.Model):
 
 
 class ConfigSave(models.Model):
-    """One save of a draft: who, when and what it then held (product 1.5)."""
+    """One save of a draft: who, when and what it then held."""
 
     agent_version = models.ForeignKey(AgentVersion, on_delete=models.CASCADE, related_name="saves")
     config = models.ForeignKey(AnalysisConfig, on_delete=models.PROTECT, related_name="+")

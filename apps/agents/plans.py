@@ -1,7 +1,7 @@
 """With what a conversation is read: the config, its version and its columns, by route.
 
 Reruns and backfills fold the *drafts* of the agents on a route, the first analysis folds the
-versions that really handled the conversation (product 4.2, 4.3).
+versions that really handled the conversation.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What it does to a draft to start from a template or from another agent's fields (product 1.4).
+"""What it does to a draft to start from a template or from another agent's fields.
 
 Pure. A ``Start`` says in full what would change before anything does, and carries the changes as
 ``services.save_draft`` takes them, so that a start is a save like any other: listed, compared,

@@ -1,4 +1,4 @@
-"""Ready sets of fields with an analysis prompt to begin with (product 1.4, section 9).
+"""Ready sets of fields with an analysis prompt to begin with.
 
 Data only. ``apps.agents.starting`` puts one into a draft; whoever edits it afterwards owns it:
 nothing remembers that a draft began with a template.

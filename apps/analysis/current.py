@@ -56,8 +56,8 @@ def column_row(
 ) -> dict[str, Any]:
     """The result columns of one conversation, as `write_columns` takes them.
 
-    ``messages`` is how many there were when it was read: with more by now it is stale at once
-    (product 2.4). None where nobody knows.
+    ``messages`` is how many there were when it was read: with more by now it is stale at once.
+    None where nobody knows.
     """
     shown = history_columns(output, columns, missing_required)
     return {

@@ -1,4 +1,4 @@
-"""What an analysis sets off besides its result (product 5.3): contacts and webhooks.
+"""What an analysis sets off besides its result: contacts and webhooks.
 
 A first analysis and an imported one tell everybody. A rerun, a backfill and a restored result
 tell nobody, unless whoever started it asked for it.

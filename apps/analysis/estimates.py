@@ -1,4 +1,4 @@
-"""What analyses will cost, told before they run (product 5.2).
+"""What analyses will cost, told before they run.
 
 Tokens of transcripts are estimated when they come in; here the constant part of the prompt, the
 schema and the expected answer are added, and the model's correction by real usage is applied.
@@ -18,7 +18,7 @@ from .models import AnalysisQuerySet, State
 from .prompts import FRAME_TOKENS, constant_part
 from .requesting import compiled
 
-#: The range around the expected cost; estimates of tokens are held to ±15 % (quality S11).
+#: The range around the expected cost; estimates of tokens are held to ±15 %.
 SPREAD = Decimal("0.15")
 #: Analyses that are enough to correct an estimate by.
 LEARN_FROM = 500

@@ -1,4 +1,4 @@
-"""The first analysis: asked for by itself when a conversation ends, or the reason why not (2.4)."""
+"""The first analysis: asked for by itself when a conversation ends, or the reason why not."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -37,7 +37,7 @@ def request_first(
     *, conversation_ids: Sequence[int], ask: bool = True, now: datetime | None = None
 ) -> int:
     """Queue the first analysis of conversations that ended without a result, or went on after
-    the one they have, which stands until the new one is there (product 2.4).
+    the one they have, which stands until the new one is there.
 
     Each is read with the versions that handled it. One that is not analysed keeps the reason;
     how many were queued is returned. Without ``ask`` only the reasons are written down. Nothing

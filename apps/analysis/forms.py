@@ -6,7 +6,7 @@ from .effects import SideEffects, Webhooks
 
 
 class SideEffectsForm(forms.Form):
-    """What a new result sets off, chosen where it is asked for (product 5.3)."""
+    """What a new result sets off, chosen where it is asked for."""
 
     webhooks = forms.ChoiceField(
         label="Tell webhooks",

@@ -1,4 +1,4 @@
-"""One immutable result, or failure, of one pass over a conversation (product 3.4)."""
+"""One immutable result, or failure, of one pass over a conversation."""
 
 from django.db import models
 from django.db.models import Q
@@ -67,7 +67,7 @@ class Analysis(models.Model):
     """One pass. Work until it is final; immutable from then on, but for ``is_current``.
 
     A pending or running row *is* the queue: a worker claims it with a lease and a token, and
-    records only while it still holds that token (architecture, "How a run flows").
+    records only while it still holds that token (docs/architecture.md).
     """
 
     public_id = models.CharField(max_length=40, default=analysis_id, editable=False)

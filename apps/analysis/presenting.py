@@ -20,7 +20,7 @@ JSON_LIMIT = 20_000
 
 
 def analysis_json(analysis: Analysis) -> dict[str, Any]:
-    """One analysis as ``GET …/analysis`` answers it (interfaces.md).
+    """One analysis as ``GET …/analysis`` answers it.
 
     Reads ``conversation``, ``config`` and ``agent_version.agent``: select them with the row.
     ``agent_id`` and ``agent_version`` name the version whose prompts were used. Money is text, to

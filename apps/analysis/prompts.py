@@ -1,4 +1,4 @@
-"""Text for a model: pure functions of a config and a transcript (product 3.1).
+"""Text for a model: pure functions of a config and a transcript.
 
 What is constant for a config comes first and the transcript last, so that a provider's prompt
 cache serves every conversation of a run. Raise ``apps.agents.documents.PROMPT_REVISION`` when a
@@ -70,7 +70,7 @@ class Prompt:
 
 
 class TranscriptTooLong(Exception):
-    """The transcript does not fit and the config says to refuse (product 1.3)."""
+    """The transcript does not fit and the config says to refuse."""
 
     def __init__(self, tokens: int, room: int) -> None:
         if room < LEAST_ROOM:

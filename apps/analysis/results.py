@@ -17,7 +17,7 @@ class HistoryColumns:
 
     ``outcome`` is the value in words, ``successful`` what it means: the value of a yes/no field or
     of a word that says as much (“true”, “failed”, “resolved”), unknown for any other choice, and
-    false where a required field stayed empty (product 3.3). Column, filter and chart all read it.
+    false where a required field stayed empty. Column, filter and chart all read it.
     """
 
     summary: str

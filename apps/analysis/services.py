@@ -47,7 +47,7 @@ def check_rerun(conversation: Conversation, *, at_work: bool) -> str:
 def plan_rerun(conversation: Conversation, *, version: AgentVersion | None = None) -> Plan:
     """What a rerun reads the conversation with: the drafts of the agents on its route.
 
-    A named ``version`` takes the place of its own agent's draft in the chain (product 4.2).
+    A named ``version`` takes the place of its own agent's draft in the chain.
     Raises UnableToRerun where its agent is not on the route.
     """
     if version is None:
@@ -75,7 +75,7 @@ def request_rerun(
     """Queue a rerun on the interactive lane and kick the engines. Webhooks hear of its result
     only where ``side_effects`` say so.
 
-    Raises AlreadyRunning, DraftInvalid or UnableToRerun with a sentence that says why (4.4).
+    Raises AlreadyRunning, DraftInvalid or UnableToRerun with a sentence that says why.
     """
     if sentence := not_analyzable_sentence(conversation):
         raise UnableToRerun(sentence)

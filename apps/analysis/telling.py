@@ -1,4 +1,4 @@
-"""Telling other programs of results and failures: the events that go out from here (6.1).
+"""Telling other programs of results and failures: the events that go out from here.
 
 Called inside the transaction that records them, under the locks of their conversations: an event
 is there if and only if its result is, and events of a conversation are in the order of results.
@@ -54,7 +54,7 @@ def _event(analysis: Analysis, changed: Sequence[str]) -> NewEvent:
 
 
 def analyzed_payload(analysis: Analysis, changed: Sequence[str]) -> dict[str, Any]:
-    """The body of ``conversation.analyzed``, key by key as interfaces.md prints it.
+    """The body of ``conversation.analyzed``, key by key as docs/interfaces.md prints it.
 
     ``changed`` are the fields that differ from the result before; all that are filled where
     there was none.

@@ -1,4 +1,4 @@
-"""Why a conversation has no result: exactly, in a sentence, with what would solve it (2.6)."""
+"""Why a conversation has no result: exactly, in a sentence, with what would solve it."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime

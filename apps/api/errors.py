@@ -1,4 +1,4 @@
-"""One shape for every refusal (interfaces.md, REST API), and bodies read strictly."""
+"""One shape for every refusal, and bodies read strictly."""
 
 from collections.abc import Sequence
 from typing import Any

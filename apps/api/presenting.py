@@ -1,4 +1,4 @@
-"""Agents as the API shows them (interfaces.md)."""
+"""Agents as the API shows them."""
 
 from typing import Any
 

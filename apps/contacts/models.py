@@ -1,4 +1,4 @@
-"""Who the people of conversations are; nothing of where values come from (product 6.3)."""
+"""Who the people of conversations are; nothing of where values come from."""
 
 from django.db import models
 from django.db.models import Q

@@ -1,4 +1,4 @@
-"""What rooms do with their own rows when conversations are erased (product 2.7).
+"""What rooms do with their own rows when conversations are erased.
 
 Erasing belongs to the room of the doors, which cannot see the rooms beside it. Whatever refers to
 a conversation by a foreign key with CASCADE goes with it by itself; a room that keeps a row without

@@ -1,4 +1,4 @@
-"""The one rule of merging (product 2.3), as pure functions.
+"""The one rule of merging, as pure functions.
 
 The same data again changes nothing, more data is added, the status only moves forward. A line
 that is *behind* (its status is an earlier one than the stored) arrived late: it fills gaps and

@@ -1,4 +1,4 @@
-"""Conversations, what was said in them, and the current result as columns (product 2)."""
+"""Conversations, what was said in them, and the current result as columns."""
 
 from datetime import datetime
 
@@ -32,7 +32,7 @@ OPEN = (Status.REGISTERED.value, Status.ONGOING.value)
 CLOSED = (Status.ENDED.value, Status.NOT_CONNECTED.value, Status.ERROR.value)
 API_SOURCE = "api"
 """The source of what was opened over our own API without naming another: a thread of it is closed
-explicitly, and only then (product 2.4)."""
+explicitly, and only then."""
 INACTIVITY = "inactivity"
 """Disconnection reason of what counts as ended because nothing more was heard of it."""
 
@@ -43,7 +43,7 @@ class Direction(models.TextChoices):
 
 
 class AnalysisState(models.TextChoices):
-    """State of the conversation's current result (closed list of interfaces.md)."""
+    """State of the conversation's current result (docs/interfaces.md, *Closed lists*)."""
 
     NONE = "none", "Not analysed"
     PENDING = "pending", "Waiting"
@@ -54,7 +54,7 @@ class AnalysisState(models.TextChoices):
 
 
 class Reason(models.TextChoices):
-    """Why a conversation has no analysis (closed list of interfaces.md)."""
+    """Why a conversation has no analysis (docs/interfaces.md, *Closed lists*)."""
 
     NOT_ENDED = "not_ended", "still in progress"
     NOT_CONNECTED = "not_connected", "never connected"
@@ -70,14 +70,14 @@ class Reason(models.TextChoices):
 
 
 class TransferSetting(models.TextChoices):
-    """A transfer's *Post call analysis setting* (product 2.2)."""
+    """A transfer's *Post call analysis setting*."""
 
     ONLY_DESTINATION_AGENT = "only_destination_agent", "Only transferred agent"
     BOTH_AGENTS = "both_agents", "Both this agent and transferred agent"
 
 
 class Trigger(models.TextChoices):
-    """What made an analysis (closed list of interfaces.md)."""
+    """What made an analysis (docs/interfaces.md, *Closed lists*)."""
 
     INITIAL = "initial", "First analysis"
     RERUN = "rerun", "Rerun"
@@ -129,16 +129,16 @@ class Conversation(models.Model):
         help_text="When the last message was said; of an open call, when anything was heard of it.",
     )
     has_speech = models.BooleanField(
-        default=False, help_text="Whether an agent or a user said anything (product 3.5)."
+        default=False, help_text="Whether an agent or a user said anything."
     )
     prompt_tokens_est = models.PositiveIntegerField(
         default=0, help_text="Estimated tokens of the transcript as it stands in a prompt."
     )
     route = models.TextField(
-        help_text="Normalised chain of agents whose configs are folded: '3', or '3+5' (4.3)."
+        help_text="Normalised chain of agents whose configs are folded: '3', or '3+5'."
     )
     stale = models.BooleanField(
-        default=False, help_text="Messages came after the analysis was made (product 2.4)."
+        default=False, help_text="Messages came after the analysis was made."
     )
     analyze_at = models.DateTimeField(
         null=True,
@@ -294,7 +294,7 @@ class SearchText(models.Model):
 
 
 class Transfer(models.Model):
-    """A conversation's move to another agent's version (product 2.2)."""
+    """A conversation's move to another agent's version."""
 
     conversation = models.ForeignKey(
         Conversation, on_delete=models.CASCADE, related_name="transfers"

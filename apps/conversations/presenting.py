@@ -1,4 +1,4 @@
-"""Conversations as programs see them: the API and the export (interfaces.md)."""
+"""Conversations as programs see them: the API and the export."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

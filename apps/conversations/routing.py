@@ -34,7 +34,7 @@ class Route:
 
     @property
     def chain(self) -> str:
-        """`Conversation.route`: the agents from the last *Only transferred agent* on (4.3)."""
+        """`Conversation.route`: the agents from the last *Only transferred agent* on."""
         agents = [self.version.agent_id]
         for step in self.steps:
             if step.setting == TransferSetting.ONLY_DESTINATION_AGENT:

@@ -47,7 +47,7 @@ def facts_of(messages: Sequence[Message], status: str, now: datetime) -> dict[st
 
 
 def has_speech(messages: Iterable[Message]) -> bool:
-    """Whether an agent or a user said a word (product 3.5)."""
+    """Whether an agent or a user said a word."""
     return any(is_speech(message) for message in messages)
 
 
@@ -67,7 +67,7 @@ def last_said(messages: Sequence[Message], now: datetime) -> datetime:
 
 
 def idle_at(conversation: Conversation, chat_seconds: int) -> datetime | None:
-    """When an open conversation counts as ended for its silence (product 2.4, decision 0008).
+    """When an open conversation counts as ended for its silence.
 
     A chat after so many seconds, a call after CALL_SILENCE_HOURS, which no call of a platform
     lasts. None where that is not for us to say: what has ended, and threads of the API, which are

@@ -80,7 +80,7 @@ def store_conversations(
     default_agents: Mapping[str, Agent] | None = None,
     clock: Clock | None = None,
 ) -> list[Result]:
-    """Store many, in order; a refused one never spoils its neighbours (product 2.3).
+    """Store many, in order; a refused one never spoils its neighbours.
 
     Without a ``clock`` they arrive now, and no analysis of what ends is due by itself.
     """
@@ -211,7 +211,7 @@ def _merge(
     people: Mapping[ContactInput, Contact],
     clock: Clock,
 ) -> Stored:
-    """Merge a line into the conversation that is there (product 2.3)."""
+    """Merge a line into the conversation that is there."""
     if stored.channel != line.channel:
         raise LineRefused(
             "channel_mismatch",
@@ -226,7 +226,7 @@ def _merge(
     if stored.contact_id is None and (contact := _contact(line, people)):
         changes["contact"] = contact
     changes |= _merge_attributes(stored, line, ahead=ahead)
-    # The first agent is who answered: a later line adds transfers and does not change it (2.1).
+    # The first agent is who answered: a later line adds transfers and does not change it.
     route = Route(stored.agent_version, route.steps)
     changes |= _merge_transfers(stored, route, ahead=ahead)
     messages = merge_messages(stored.transcript.messages, line.messages, ahead=ahead)
@@ -310,7 +310,7 @@ def _apply(
         times = {name: getattr(stored, name) for name in ("started_at", "ended_at", "duration_ms")}
         columns |= rows.times_of(times, stored.created_at)
     if said_more and stored.analyzed_at is not None:
-        columns["stale"] = True  # product 2.4
+        columns["stale"] = True
     if stored.analysis_state in rows.UNANALYZED and (said_more or "status" in columns):
         # It was left out, or failed, for what it was then: it is looked at again.
         reason = "" if stored.has_ended else Reason.NOT_ENDED.value

@@ -1,4 +1,4 @@
-"""What requests cost, from the ledger alone: per agent, day, trigger and model (product 8).
+"""What requests cost, from the ledger alone: per agent, day, trigger and model.
 
 The ledger has every request that was paid for, failed ones too, and outlives what it speaks of.
 One statement sums a period by everything at once; the tables are put together from its few

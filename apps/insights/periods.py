@@ -60,7 +60,7 @@ class Period:
 
     @property
     def between(self) -> str:
-        """As a value of a filter of times (interfaces.md)."""
+        """As a value of a filter of times."""
         return f"{self.first},{self.last}"
 
     @property

@@ -1,4 +1,4 @@
-"""What sampling and minimum lengths would have saved, and what they would have missed (1.3).
+"""What sampling and minimum lengths would have saved, and what they would have missed.
 
 Asked of the first analyses that the ledger has of the last 30 days: which of their conversations
 a rule would have left out, what those cost, and how many of them turned out unsuccessful.

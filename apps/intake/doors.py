@@ -1,8 +1,7 @@
 """What happens at the door of a platform: verify, keep, read, find the agent, take in.
 
 The payload is kept before anything is made of it, so that a process that dies in between has lost
-nothing. Whatever comes twice, late, or at the same instant, is one conversation (product 2.3,
-decision 0010).
+nothing. Whatever comes twice, late, or at the same instant, is one conversation.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Erasing conversations everywhere they left a trace (product 2.7).
+"""Erasing conversations everywhere they left a trace.
 
 Rows that refer to a conversation go with it; what is found by its ids instead (payloads, answers
 kept for `Idempotency-Key`) is looked up here; rooms that keep a row without its words registered

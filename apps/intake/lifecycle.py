@@ -1,4 +1,4 @@
-"""From the end of a conversation to its analysis (product 2.4, decision 0008).
+"""From the end of a conversation to its analysis.
 
 The end is one transaction: status, ``analyze_at`` and the event ``conversation.ended``. Asking for
 the analysis is another one, made at once by whoever ended it, and by the sweep where that process

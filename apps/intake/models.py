@@ -1,4 +1,4 @@
-"""The doors of other platforms, and what came in by them (product 2.3)."""
+"""The doors of other platforms, and what came in by them."""
 
 from datetime import datetime
 
@@ -155,7 +155,7 @@ class IntakePayload(models.Model):
     A body that is JSON which jsonb can hold is in ``body``; any other (broken, with NUL
     characters or lone surrogates) is in ``raw``, byte by byte, so that nothing that was refused
     is lost. Erasing a conversation takes what came of it along; refused payloads of it are found
-    by source (or ``source_name``) and external id (product 2.7).
+    by source (or ``source_name``) and external id.
 
     A line that one of our own doors refused is a row too, without a source: ``door`` says which
     one, the other columns how it was read there, so that it can be replayed alike.

@@ -1,4 +1,4 @@
-"""Reading one conversation as outside programs write it (interfaces.md).
+"""Reading one conversation as outside programs write it.
 
 Strict about what Debrief stands on (channel, roles, times, numbers), forgiving about form: nulls,
 other platforms' role names, `id` for `external_id`, and keys that nobody knows, which go to the

@@ -1,4 +1,4 @@
-"""Erasing by itself what an agent no longer keeps (product 2.7).
+"""Erasing by itself what an agent no longer keeps.
 
 How long is a setting of the agent: that of its latest published version, of its draft as long as
 none is published. A transferred conversation is kept as long as the agent that answered it says.

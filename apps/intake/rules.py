@@ -1,4 +1,4 @@
-"""What becomes of the analysis that a platform made itself (product 2.3)."""
+"""What becomes of the analysis that a platform made itself."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace

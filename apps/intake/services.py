@@ -1,7 +1,7 @@
 """Taking conversations in: read, store, and give each its first result.
 
 A result that another platform made is stored as *imported*; what ended without one gets its
-first analysis, or the reason why not (product 2.3, 2.4).
+first analysis, or the reason why not.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ class Refusal:
 
 @dataclass(slots=True)
 class Report:
-    """What became of the lines, in the words of the bulk door (interfaces.md)."""
+    """What became of the lines, in the words of the bulk door."""
 
     accepted: int = 0
     updated: int = 0

@@ -1,6 +1,6 @@
 """Intake sources: one account at a platform, with its door, secret, rule and map of agents.
 
-Every change is for admins, is audited, and concerns what arrives from then on (product 2.3).
+Every change is for admins, is audited, and concerns what arrives from then on.
 """
 
 import secrets
@@ -46,7 +46,7 @@ def generate_secret() -> str:
 
 
 def door_path(source: IntakeSource) -> str:
-    """The path of the source's door, below the host of this installation (interfaces.md)."""
+    """The path of the source's door, below the host of this installation."""
     return f"/api/intake/{source.kind}/{source.public_id}"
 
 

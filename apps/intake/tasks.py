@@ -16,7 +16,7 @@ def sweep() -> None:
 
 @shared_task(name="intake.purge")
 def purge() -> None:
-    """Erase what agents no longer keep (product 2.7); hourly is often enough."""
+    """Erase what agents no longer keep; hourly is often enough."""
     retention.purge(now=timezone.now())
     kept.purge(now=timezone.now())
 

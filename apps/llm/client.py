@@ -1,6 +1,6 @@
 """Asking a model for an answer of a given shape, through whatever goes wrong on the way.
 
-One ``LlmClient`` belongs to one event loop and lives as long as it (facts, *Celery*). It never
+One ``LlmClient`` belongs to one event loop and lives as long as it. It never
 raises for what a server does: every outcome is a ``StructuredAnswer``.
 """
 
@@ -175,7 +175,7 @@ class LlmClient:
         self._learned: dict[tuple[str, str], _Learned] = {}
 
     async def complete(self, request: StructuredRequest) -> StructuredAnswer:
-        """Ask, climb down the ladder where the server refuses, judge the answer (product 3.2)."""
+        """Ask, climb down the ladder where the server refuses, judge the answer."""
         return await _Attempt(self, request).run()
 
     async def aclose(self) -> None:

@@ -23,7 +23,7 @@ from apps.llm.specs import ModelSpec
 from apps.llm.throttle import Throttle
 
 BACKFILL_SHARE = 0.8
-"""What of a limit backfills may use, so that reruns need not wait (architecture, *Limits*)."""
+"""What of a limit backfills may use, so that reruns need not wait."""
 
 FIRST_IN_FLIGHT = 8
 """Requests of backfills in flight before the first success, and how many count as no limit."""

@@ -33,7 +33,7 @@ def _price(help_text: str) -> models.DecimalField[Decimal | None, Decimal | None
 
 
 class LanguageModel(models.Model):
-    """One model of one server that speaks the OpenAI protocol (product 8, *Models*)."""
+    """One model of one server that speaks the OpenAI protocol."""
 
     name = models.CharField(
         max_length=200, unique=True, help_text="As the server calls it, for example gpt-4.1-mini."
@@ -194,7 +194,7 @@ class Purpose(models.TextChoices):
 
 
 class Usage(models.Model):
-    """The ledger: one row for every request, or ladder of requests, paid for (product 8, *Money*).
+    """The ledger: one row for every request, or ladder of requests, paid for.
 
     It is written once and never changed. The ids are public ids as plain text: the ledger stands
     below all other rooms and outlives what it speaks of. It takes hundreds of rows a second, so

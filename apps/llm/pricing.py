@@ -37,7 +37,7 @@ def charged_prices(spec: ModelSpec, *, trigger: str) -> Prices:
     """The prices that apply to a request of this trigger.
 
     Zero for a first analysis by a model that is *free on first run*; reruns and backfills are
-    charged for all models (product 4.1). The bundled local model is always free.
+    charged for all models. The bundled local model is always free.
     """
     if spec.is_local or (spec.free_first_run and trigger == "initial"):
         return _FREE

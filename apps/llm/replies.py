@@ -31,7 +31,7 @@ class Message(TypedDict):
 
 
 class Rung(IntEnum):
-    """The ladder of product 3.2: ways to ask for an answer of a given shape."""
+    """The ladder: ways to ask for an answer of a given shape."""
 
     STRICT = 0
     TOOL = 1

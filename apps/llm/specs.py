@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class StructuredMode(models.TextChoices):
-    """The way in which a server is asked for an answer of a given shape (product 3.2)."""
+    """The way in which a server is asked for an answer of a given shape."""
 
     AUTO = "auto", _("Automatic")
     STRICT = "strict", _("Strict JSON Schema")

@@ -1,4 +1,4 @@
-"""A preview as pages and the command tell it: figures with their words (product 5.2)."""
+"""A preview as pages and the command tell it: figures with their words."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the backfill form asks: filter rows and options, read strictly (product 5.1, 5.3)."""
+"""What the backfill form asks: filter rows and options, read strictly."""
 
 from dataclasses import dataclass
 from decimal import Decimal

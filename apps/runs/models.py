@@ -1,4 +1,4 @@
-"""A rerun of many conversations, frozen when it was saved (product 5)."""
+"""A rerun of many conversations, frozen when it was saved."""
 
 import json
 from decimal import Decimal
@@ -22,7 +22,7 @@ def backfill_id() -> str:
 
 
 class State(models.TextChoices):
-    """Closed list of interfaces.md."""
+    """Closed list of docs/interfaces.md."""
 
     QUEUED = "queued", "Queued"
     RUNNING = "running", "Running"

@@ -1,4 +1,4 @@
-"""What may be chosen beside the filters (product 5.3, interfaces.md), read strictly."""
+"""What may be chosen beside the filters, read strictly."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

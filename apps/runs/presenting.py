@@ -1,4 +1,4 @@
-"""Backfills as the API and the commands show them (interfaces.md)."""
+"""Backfills as the API and the commands show them."""
 
 from collections.abc import Sequence
 from typing import Any

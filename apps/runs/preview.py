@@ -1,4 +1,4 @@
-"""What a backfill would do, counted before it is paid for (product 5.2).
+"""What a backfill would do, counted before it is paid for.
 
 One aggregate over the matching conversations, grouped by route and by the config of the present
 result; the rest is arithmetic on a handful of groups.

@@ -1,4 +1,4 @@
-"""Starting, stopping and continuing backfills (product 5)."""
+"""Starting, stopping and continuing backfills."""
 
 import secrets
 from collections.abc import Mapping, Sequence

@@ -150,7 +150,7 @@ def _pick(run: Backfill, limit: int) -> list[_Picked]:
     """Lock pending items, unless the run was stopped a moment ago.
 
     An item whose conversation meanwhile has a result of this very config is *done*: a rerun by
-    hand was quicker, and nothing is paid twice (product 4.4). Conversations are locked too, so
+    hand was quicker, and nothing is paid twice. Conversations are locked too, so
     that no such result comes between this look and the claim; one that is just being written
     is left for the next claim.
     """

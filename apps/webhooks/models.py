@@ -1,4 +1,4 @@
-"""Results on their way to other programs: who wants them, the outbox, each delivery (product 6.1).
+"""Results on their way to other programs: who wants them, the outbox, each delivery.
 
 An event is written in the transaction of what it tells, and a delivery for every endpoint that
 wants it with it. So nothing is lost while an endpoint, a worker or the broker is down.
@@ -29,7 +29,7 @@ def event_id() -> str:
 
 
 class EventType(models.TextChoices):
-    """What an endpoint may ask for (closed list of product 6.1)."""
+    """What an endpoint may ask for (docs/interfaces.md, *Events*)."""
 
     CONVERSATION_ANALYZED = "conversation.analyzed", "Conversation analysed"
     CONVERSATION_ANALYSIS_FAILED = "conversation.analysis_failed", "Analysis failed"
@@ -152,7 +152,7 @@ class Event(models.Model):
 
     Events of one conversation are in the order of their ids: each is written under the lock of
     the conversation's row. Across conversations ids say nothing, they are not in commit order.
-    Erasing a conversation takes its events along (product 2.7). ``payload`` is the body as it
+    Erasing a conversation takes its events along. ``payload`` is the body as it
     is sent, byte for byte: JSON as text, because jsonb loses the order of keys.
     """
 

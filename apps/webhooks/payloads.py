@@ -1,4 +1,4 @@
-"""What other programs read: the pieces of payloads that events share (interfaces.md).
+"""What other programs read: the pieces of payloads that events share.
 
 Each room builds the payloads of its own events; keys are in the order in which they are sent.
 """

@@ -1,4 +1,4 @@
-"""Endpoints: made, changed, switched off and on, deleted; and sending something again (6.1)."""
+"""Endpoints: made, changed, switched off and on, deleted; and sending something again."""
 
 import re
 from collections.abc import Sequence

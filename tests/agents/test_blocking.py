@@ -1,5 +1,4 @@
-"""What blocks a save, from every door: one sentence at its place, and nothing is changed
-(product 1.4; quality, *Bad input*)."""
+"""What blocks a save, from every door: one sentence at its place, and nothing is changed."""
 
 import json
 import socket

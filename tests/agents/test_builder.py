@@ -1,4 +1,4 @@
-"""Builder rows and JSON Schema: nothing is lost by switching (product 1.2)."""
+"""Builder rows and JSON Schema: nothing is lost by switching."""
 
 import json
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What blocks a save, each with its place and a sentence (product 1.4)."""
+"""What blocks a save, each with its place and a sentence."""
 
 import time
 from typing import Any

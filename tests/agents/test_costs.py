@@ -1,4 +1,4 @@
-"""What a conversation costs, and each field's part in it (product 1.4)."""
+"""What a conversation costs, and each field's part in it."""
 
 import json
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Differences for people (product 1.5)."""
+"""Differences for people."""
 
 from typing import Any
 

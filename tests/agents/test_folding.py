@@ -1,4 +1,4 @@
-"""Transfers fold along the chain (product 4.3)."""
+"""Transfers fold along the chain."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Advice on fields and prompts: what is said, where, and what a mend does (product 1.4)."""
+"""Advice on fields and prompts: what is said, where, and what a mend does."""
 
 import json
 import time

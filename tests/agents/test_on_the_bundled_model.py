@@ -83,7 +83,7 @@ async def test_its_answers_are_valid_against_the_vendors_schemas(
 
 def _departures(original: dict[str, Any], answer: StructuredAnswer) -> list[str]:
     """What departs from the original, but for the required fields that stayed empty and are said
-    to have (product 3.3)."""
+    to have."""
     whole = Draft202012Validator(original, format_checker=FormatChecker())
     empty = {f"{name!r} is a required property" for name in answer.missing_required}
     return [error.message for error in whole.iter_errors(answer.output)

@@ -1,4 +1,4 @@
-"""Making, saving, publishing and restoring agents (product 1.1, 1.5)."""
+"""Making, saving, publishing and restoring agents."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Starting from a template or from another agent's fields (product 1.2, 1.4)."""
+"""Starting from a template or from another agent's fields."""
 
 import json
 from typing import Any

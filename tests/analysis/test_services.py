@@ -92,7 +92,7 @@ def first_of(conversation: Conversation) -> Analysis:
     return conversation.analyses.get()
 
 
-# The rule of product 4.2, and its chains (4.3)
+# Which config reads a conversation, and chains of transfers
 
 
 def test_rerun_uses_the_draft_though_a_published_version_answered() -> None:
@@ -190,7 +190,7 @@ def test_editing_the_draft_afterwards_changes_nothing_in_a_rerun() -> None:
     assert analysis.config_id == before
 
 
-# Refusals (4.4)
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_a_rerun_kicks_its_engine_once_it_is_committed(
     assert sent == [("analysis.run_engine", {"lane": "interactive"})]
 
 
-# First analyses (2.4) and their reasons
+# First analyses and their reasons
 
 
 def state_of(conversation: Conversation) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Choosing, starting, cancelling and throwing away trials (product 1.6)."""
+"""Choosing, starting, cancelling and throwing away trials."""
 
 from datetime import timedelta
 from decimal import Decimal

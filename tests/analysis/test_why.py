@@ -1,4 +1,4 @@
-"""A conversation without an analysis says exactly why, and what would help (product 2.6)."""
+"""A conversation without an analysis says exactly why, and what would help."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

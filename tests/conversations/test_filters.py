@@ -1,4 +1,4 @@
-"""The grammar of interfaces.md: every operator on every type, and never everything."""
+"""The grammar of docs/interfaces.md: every operator on every type, and never everything."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -334,7 +334,7 @@ def test_calls_and_chats_are_apart(calls: dict[str, Conversation]) -> None:
 
 
 def test_columns_of_an_agent_by_schema_alone() -> None:
-    """`user_sentiment` is the column, whichever field feeds it (product 1.2)."""
+    """`user_sentiment` is the column, whichever field feeds it."""
     version = make_agent(
         properties={"sentiment": {"type": "string", "enum": ["happy", "sad"]}},
         built_ins={"user_sentiment": {"enabled": False}},

@@ -62,7 +62,7 @@ def assert_consistent(*, current: int) -> None:
 
 
 def assert_whole(run: Backfill, fake: FakeLLM, *, items: int, repeated: int = 0) -> None:
-    """The promise of product 5.6 in numbers: all done, and at most so many asked twice."""
+    """The promise to survive crashes in numbers: all done, and at most so many asked twice."""
     run.refresh_from_db()
     assert run.state == State.COMPLETED
     assert states(run) == {"done": items}

@@ -1,4 +1,4 @@
-"""The web process killed in the middle of a bulk upload (product 2.3)."""
+"""The web process killed in the middle of a bulk upload."""
 
 import http.client
 import json

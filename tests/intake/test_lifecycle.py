@@ -621,7 +621,7 @@ class TestPlatformRules:
 
 
 class TestEvents:
-    """`conversation.ended`: by every door alike, once for each end (product 6.1)."""
+    """`conversation.ended`: by every door alike, once for each end."""
 
     @pytest.fixture(autouse=True)
     def _listening(self) -> None:
@@ -701,7 +701,7 @@ class TestEvents:
 
 
 class TestReasons:
-    """The closed list, each by the rule that makes it (product 1.3, 2.6, 3.5)."""
+    """The closed list, each by the rule that makes it."""
 
     @pytest.mark.parametrize(
         ("settings", "values", "reason"),

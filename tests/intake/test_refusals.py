@@ -1,4 +1,4 @@
-"""Refused lines of our own doors are kept, bounded, and can be replayed (product 2.3)."""
+"""Refused lines of our own doors are kept, bounded, and can be replayed."""
 
 import json
 from collections.abc import Iterator

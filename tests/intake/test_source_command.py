@@ -1,4 +1,4 @@
-"""`create_intake_source`: prints the path of the door alone (interfaces.md)."""
+"""`create_intake_source`: prints the path of the door alone."""
 
 import io
 from typing import Any

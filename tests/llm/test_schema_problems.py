@@ -1,4 +1,4 @@
-"""Bad schemas: one clear sentence at its place (quality, *Bad input*)."""
+"""Bad schemas: one clear sentence at its place."""
 
 import json
 import time

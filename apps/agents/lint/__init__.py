@@ -1,4 +1,4 @@
-"""Advice about a draft: what makes results worse or dearer than they need be (product 1.4).
+"""Advice about a draft: what makes results worse or dearer than they need be.
 
 Nothing here blocks. A ``Hint`` names its field and says what would be better; where the better
 thing is plain and safe it brings a ``Mend``, which an editor still has to save. Pure functions of

@@ -105,7 +105,7 @@ def create_agent(
 
 
 def draft_document(version: AgentVersion) -> Json:
-    """A version in the API's shape, with every default filled in (interfaces.md, *A draft*)."""
+    """A version in the API's shape, with every default filled in."""
     return content_of(version).as_draft()
 
 
@@ -238,7 +238,7 @@ def _keep(
 
 
 def _retention_faults(before: Content, after: Content, by: Actor) -> list[Fault]:
-    """Erasing is for admins (product 8, roles), and so is the setting that erases by itself."""
+    """Erasing is for admins, and so is the setting that erases by itself."""
     name = "retention_days"
     same = before.post_analysis[name] == after.post_analysis[name]
     if same or by.role.allows(Role.ADMIN):

@@ -30,7 +30,7 @@ def rename_agent(*, agent: Agent, name: str, by: Actor) -> Agent:
 
 @transaction.atomic
 def deactivate(*, agent: Agent, by: Actor) -> Agent:
-    """Take an agent out of use; its conversations and versions stay (product 1.1)."""
+    """Take an agent out of use; its conversations and versions stay."""
     return _set_deactivated(agent, timezone.now(), by, "agent.deactivated")
 
 

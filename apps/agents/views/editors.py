@@ -66,7 +66,7 @@ def fields(request: HttpRequest, agent_id: str) -> HttpResponseBase:
 @role_required(Role.VIEWER)
 @varies_by_htmx
 def post_analysis(request: HttpRequest, agent_id: str) -> HttpResponseBase:
-    """Which conversations are analysed by themselves, and what with long ones (product 1.3)."""
+    """Which conversations are analysed by themselves, and what with long ones."""
     agent = agent_or_404(agent_id)
     if request.method == "POST":
         return _save_post_analysis(request, agent)

@@ -1,1 +1,1 @@
-"""Try it: drafts read real conversations, and nothing of what they find is kept (product 1.6)."""
+"""Try it: drafts read real conversations, and nothing of what they find is kept."""

@@ -1,4 +1,4 @@
-"""Starting, cancelling and throwing away trials (product 1.6)."""
+"""Starting, cancelling and throwing away trials."""
 
 import hashlib
 import json

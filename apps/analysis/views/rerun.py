@@ -1,4 +1,4 @@
-"""Rerun analysis (product 4): the dialog that says what it will use and cost, and the start."""
+"""Rerun analysis: the dialog that says what it will use and cost, and the start."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What bodies and answers look like, as the OpenAPI document says it (interfaces.md).
+"""What bodies and answers look like, as the OpenAPI document says it.
 
 These classes describe; they do not validate. What comes in is read by the rooms themselves, with
 sentences of their own, and what goes out is written by their ``presenting`` modules. Tests hold

@@ -1,6 +1,6 @@
 """THE filter of conversations: one grammar for pages, API, backfills and commands.
 
-`matching` for rows, `parse` for what a page draws. See interfaces.md for the grammar.
+`matching` for rows, `parse` for what a page draws. See docs/interfaces.md for the grammar.
 """
 
 from .errors import FilterError

@@ -6,7 +6,7 @@ from apps.core.errors import BadRequest
 
 
 class FilterError(BadRequest):
-    """A filter that cannot be understood; nothing is listed, never everything (interfaces.md).
+    """A filter that cannot be understood; nothing is listed, never everything.
 
     ``errors`` holds a sentence for each parameter, by the parameter's name as it was given.
     """

@@ -1,4 +1,4 @@
-"""Tests on JSON columns. Keys and values travel as parameters, never as SQL (quality.md).
+"""Tests on JSON columns. Keys and values travel as parameters, never as SQL.
 
 Equality is containment, ``data @> '{"key": "value"}'``, which the GIN index answers; the rest is
 a typed jsonpath, so that a value of another type does not match instead of failing a cast.

@@ -1,4 +1,4 @@
-"""Kinds of values and the operators that each takes (interfaces.md, "Operators by type")."""
+"""Kinds of values and the operators that each takes."""
 
 from enum import StrEnum
 from typing import Final

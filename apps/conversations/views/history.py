@@ -109,7 +109,7 @@ def _listed(spec: FilterSpec, cursor: str) -> dict[str, object]:
 
 
 def _refused(channel: str, params: QueryDict, error: FilterError) -> dict[str, object]:
-    """Nothing is listed, and each mistake stands at its filter (interfaces.md)."""
+    """Nothing is listed, and each mistake stands at its filter."""
     given: Mapping[str, list[str]] = dict(params.lists())
     everything = listing.count(Conversation.objects.filter(channel=channel))
     loose = [error.errors[name] for name in ("q", "sort", "columns") if name in error.errors]

@@ -1,4 +1,4 @@
-"""How the webhooks of other platforms are signed and what they say (product 2.3).
+"""How the webhooks of other platforms are signed and what they say.
 
 A module per platform, each with ``HEADERS`` (by which it signs), ``verify`` and ``read``: pure
 functions that know nothing of the database. What each was checked against is in docs/platforms.md.

@@ -1,4 +1,4 @@
-"""Holding a model's answer against the operator's own schema (product 3.2, 3.3)."""
+"""Holding a model's answer against the operator's own schema."""
 
 from __future__ import annotations
 

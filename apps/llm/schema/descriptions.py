@@ -23,9 +23,8 @@ def describe(
     """Return the description of a place with all that strict mode has no keyword for.
 
     Of several schemas of one place the first description, condition and examples count, and every
-    rule. ``conditional`` says whether ``x-condition`` applies; on a required field it is ignored
-    (product 3.3). ``whole`` is said of the top of a schema, whose alternatives are sent as one list
-    of fields.
+    rule. ``conditional`` says whether ``x-condition`` applies; on a required field it is ignored.
+    ``whole`` marks the top of a schema, whose alternatives are sent as one list of fields.
     """
     listed = list(nodes)
     parts = [_first(_sentence(node.get("description") or node.get("title")) for node in listed)]

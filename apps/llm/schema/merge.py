@@ -118,7 +118,7 @@ def _types(place: Place) -> list[str]:
 
 
 def _untyped(nodes: list[Node]) -> str:
-    """An untyped field is text for the model (product 1.2), unless it says that it isn't."""
+    """An untyped field is text for the model, unless it says that it isn't."""
     excluded: set[object] = set()
     for node in nodes:
         forbidden = node.get("not")

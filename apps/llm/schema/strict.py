@@ -1,4 +1,4 @@
-"""An operator's schema as a provider's strict mode takes it (facts, *Structured output*).
+"""An operator's schema as a provider's strict mode takes it.
 
 Strict mode wants every property required, no additional ones, and a small set of keywords. What
 it lacks is left out here, told to the model in words where that helps, and checked afterwards
@@ -100,7 +100,7 @@ def compile_strict(
     """Compile an operator's schema, built-ins included, for strict mode.
 
     ``required_names`` are the root fields that the model must fill in (the required built-in
-    categories); every other root field may come back null (product 3.3). The order of names is
+    categories); every other root field may come back null. The order of names is
     kept and the result is byte-stable. Expects a schema without ``problems``; raises
     ``SchemaError`` where it cannot be expressed. Results are cached by content.
     """

@@ -24,7 +24,7 @@ SHOWN = 20
 
 
 class Command(BaseCommand):
-    """The line format is that of the bulk door (interfaces.md).
+    """The line format is that of the bulk door.
 
     Exits with 1 where a file cannot be read, and where lines were refused and none was taken in.
     """
