@@ -21,7 +21,7 @@ from .effects import SideEffects
 from .models import Analysis, State
 from .prompts import Facts
 from .telling import tell
-from .work import Job
+from .work import AnalysisJob
 
 ANALYSES = LeasedTable(
     "analysis_analysis",
@@ -96,7 +96,7 @@ class LoadedConfig:
     spec: ModelSpec
 
 
-def load_jobs(analysis_ids: Sequence[int]) -> list[Job]:
+def load_jobs(analysis_ids: Sequence[int]) -> list[AnalysisJob]:
     """Load everything that requests about these claimed analyses need, in two queries."""
     if not analysis_ids:
         return []
@@ -117,8 +117,8 @@ def load_configs(ids: set[int]) -> dict[int, LoadedConfig]:
     return found
 
 
-def _job(row: Sequence[Any], config: LoadedConfig) -> Job:
-    return Job(
+def _job(row: Sequence[Any], config: LoadedConfig) -> AnalysisJob:
+    return AnalysisJob(
         analysis_id=row[0],
         public_id=row[1],
         token=row[2],

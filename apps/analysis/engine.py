@@ -22,7 +22,7 @@ from apps.llm.client import LlmClient
 
 from .claims import ANALYSES
 from .requesting import perform
-from .work import Job, Outcome, WorkSource
+from .work import AnalysisJob, AnalysisOutcome, WorkSource
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Health:
     failures: int = 0
     since: float = 0.0
 
-    def note(self, outcome: Outcome) -> bool:
+    def note(self, outcome: AnalysisOutcome) -> bool:
         """Take an outcome into account; True when the provider is to be taken for down."""
         if outcome.error_code not in _DOWN_CODES:
             self.failures = 0
@@ -88,11 +88,11 @@ class Engine:
     kicked: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._ready: asyncio.Queue[Job | None] = asyncio.Queue()
-        self._held: dict[int, Job] = {}
-        self._unsent: dict[int, Job] = {}
-        self._asking: dict[int, asyncio.Task[Outcome]] = {}
-        self._done: list[Outcome] = []
+        self._ready: asyncio.Queue[AnalysisJob | None] = asyncio.Queue()
+        self._held: dict[int, AnalysisJob] = {}
+        self._unsent: dict[int, AnalysisJob] = {}
+        self._asking: dict[int, asyncio.Task[AnalysisOutcome]] = {}
+        self._done: list[AnalysisOutcome] = []
         self._has_done = asyncio.Event()
         self._wants_work = asyncio.Event()
         self._wakes = asyncio.Event()
@@ -208,7 +208,7 @@ class Engine:
                     return
             await self._until_kicked(POLL_SECONDS if wanted > 0 else 0.01)
 
-    def _claim(self, wanted: int) -> list[Job]:
+    def _claim(self, wanted: int) -> list[AnalysisJob]:
         """Claim in a thread. After the database was away, the leases of what is in flight may
         have run out: they are renewed first, so that an engine does not claim its own work."""
         if time.monotonic() - self._beat_at > 2 * ANALYSES.heartbeat_seconds:
@@ -264,7 +264,7 @@ class Engine:
             self._done.append(outcome)
             self._has_done.set()
 
-    async def _ask(self, job: Job) -> Outcome | None:
+    async def _ask(self, job: AnalysisJob) -> AnalysisOutcome | None:
         """The outcome of a job; None where it was withdrawn while it waited for its turn.
 
         It counts as unsent until the model's limits let it through: with a model that takes one
@@ -286,7 +286,7 @@ class Engine:
         sent()  # what fails before anything leaves, a transcript too long, is answered too
         return asking.result()
 
-    def _withdraw(self, jobs: Sequence[Job]) -> list[Job]:
+    def _withdraw(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """Those of the jobs that were not sent, which from now on are not going to be."""
         withdrawn = [j for j in jobs if self._unsent.get(j.analysis_id) is j]
         for job in withdrawn:
@@ -295,7 +295,7 @@ class Engine:
                 asking.cancel()
         return withdrawn
 
-    async def _paused(self, outcome: Outcome) -> bool:
+    async def _paused(self, outcome: AnalysisOutcome) -> bool:
         """Ask the source to pause the run; where it does, the job goes back and stays undone,
         and so do those of the run that are not sent yet: they would only be refused as well."""
         if not await self._in_thread(self.source.pause, outcome):
@@ -305,7 +305,7 @@ class Engine:
         await self._withdraw_stopped()
         return True
 
-    async def _was_put_off(self, outcome: Outcome) -> bool:
+    async def _was_put_off(self, outcome: AnalysisOutcome) -> bool:
         """Ask the source to let the job wait for its provider; whether it does."""
         if not await self._in_thread(self.source.put_off, outcome):
             return False
@@ -313,7 +313,7 @@ class Engine:
         await self._charge(outcome)
         return True
 
-    async def _charge(self, outcome: Outcome) -> None:
+    async def _charge(self, outcome: AnalysisOutcome) -> None:
         """Record what a job spent that is no longer ours: its lease is gone, so nothing else."""
         if outcome.usage.total:
             await self._in_thread(self._record, [outcome])
@@ -332,7 +332,7 @@ class Engine:
             silent = [j for j in abandoned if now - unwanted[j.analysis_id] >= ABANDON_SECONDS]
             await self._abandon(silent)
 
-    async def _abandon(self, jobs: Sequence[Job]) -> None:
+    async def _abandon(self, jobs: Sequence[AnalysisJob]) -> None:
         """Give up requests that were sent; their answers, should any come, are not recorded."""
         given_up = [job for job in jobs if (asking := self._asking.get(job.analysis_id))
                     and asking.cancel()]  # fmt: skip
@@ -361,7 +361,7 @@ class Engine:
                 self._held.pop(outcome.job.analysis_id, None)
             self.handled += len(group)
 
-    def _record(self, group: Sequence[Outcome]) -> None:
+    def _record(self, group: Sequence[AnalysisOutcome]) -> None:
         self.source.record(group)
 
     async def _heartbeat(self) -> None:
@@ -377,7 +377,7 @@ class Engine:
     async def _hand_back_unsent(self) -> None:
         await self._hand_back(self._withdraw(list(self._unsent.values())))
 
-    async def _hand_back(self, jobs: Sequence[Job]) -> None:
+    async def _hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
         if jobs:
             await self._in_thread(self.source.hand_back, jobs)
             for job in jobs:

@@ -26,7 +26,7 @@ from .current import column_row, lock_conversations, retire_current, write_colum
 from .models import State
 from .results import changed_fields
 from .telling import tell
-from .work import Outcome, Recorded
+from .work import AnalysisOutcome, Recorded
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,9 @@ Settle = Callable[[Sequence[Recorded]], None]
 RAW_LIMIT = 64_000
 
 
-def record(outcomes: Sequence[Outcome], *, settle: Settle, now: datetime | None = None) -> None:
+def record(
+    outcomes: Sequence[AnalysisOutcome], *, settle: Settle, now: datetime | None = None
+) -> None:
     """Record a group of outcomes; what one of them breaks is retried row by row.
 
     Raises OperationalError or InterfaceError when the database is away: the caller keeps the
@@ -47,7 +49,9 @@ def record(outcomes: Sequence[Outcome], *, settle: Settle, now: datetime | None 
     in_groups(outcomes, lambda group: _record_group(group, settle, at))
 
 
-def in_groups(outcomes: Sequence[Outcome], write: Callable[[Sequence[Outcome]], None]) -> None:
+def in_groups(
+    outcomes: Sequence[AnalysisOutcome], write: Callable[[Sequence[AnalysisOutcome]], None]
+) -> None:
     """Write a group in the transaction of ``write``; where that fails, each by itself."""
     try:
         write(outcomes)
@@ -59,7 +63,9 @@ def in_groups(outcomes: Sequence[Outcome], write: Callable[[Sequence[Outcome]], 
             _write_one(outcome, write)
 
 
-def _write_one(outcome: Outcome, write: Callable[[Sequence[Outcome]], None]) -> None:
+def _write_one(
+    outcome: AnalysisOutcome, write: Callable[[Sequence[AnalysisOutcome]], None]
+) -> None:
     """A result that cannot be stored becomes a failure that says so; its run goes on.
 
     A clash with somebody who made another result current at the same moment is over when it is
@@ -79,7 +85,7 @@ def _write_one(outcome: Outcome, write: Callable[[Sequence[Outcome]], None]) -> 
     write([outcome])
 
 
-def _make_failure(outcome: Outcome) -> None:
+def _make_failure(outcome: AnalysisOutcome) -> None:
     """Keep nothing of the answer but what it cost: any part of it may be what was refused.
 
     The error itself is in the log only: a database's message holds SQL and parts of rows.
@@ -90,7 +96,7 @@ def _make_failure(outcome: Outcome) -> None:
     outcome.error_message = f"The result could not be stored. {INTERNAL_MESSAGE}"
 
 
-def _record_group(outcomes: Sequence[Outcome], settle: Settle, now: datetime) -> None:
+def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: datetime) -> None:
     with transaction.atomic():
         lock_conversations(o.job.conversation_id for o in outcomes)
         held = ANALYSES.lock([o.job for o in outcomes])
@@ -135,13 +141,13 @@ WHERE a.id = v.id
 """
 
 
-def _finish_analyses(outcomes: Sequence[Outcome], now: datetime) -> None:
+def _finish_analyses(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
     rows = json.dumps([_analysis_row(o) for o in outcomes], ensure_ascii=False, default=str)
     with connection.cursor() as cursor:
         cursor.execute(_FINISH, [now, rows])
 
 
-def _analysis_row(o: Outcome) -> dict[str, Any]:
+def _analysis_row(o: AnalysisOutcome) -> dict[str, Any]:
     ok = not o.error_code
     return {
         "id": o.job.analysis_id,
@@ -170,7 +176,7 @@ def _analysis_row(o: Outcome) -> dict[str, Any]:
     }
 
 
-def _prices(o: Outcome) -> dict[str, str | None]:
+def _prices(o: AnalysisOutcome) -> dict[str, str | None]:
     prices = charged_prices(o.job.spec, trigger=o.job.trigger)
     return {
         "input": _decimal(prices.input),
@@ -183,11 +189,11 @@ def _decimal(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _cost(o: Outcome) -> Decimal | None:
+def _cost(o: AnalysisOutcome) -> Decimal | None:
     return cost(o.usage, charged_prices(o.job.spec, trigger=o.job.trigger))
 
 
-def _ledger_row(o: Outcome, now: datetime) -> Usage:
+def _ledger_row(o: AnalysisOutcome, now: datetime) -> Usage:
     return usage_row(
         spec=o.job.spec,
         purpose=Purpose.ANALYSIS,
@@ -204,7 +210,7 @@ def _ledger_row(o: Outcome, now: datetime) -> Usage:
     )
 
 
-def _column_row(o: Outcome, now: datetime) -> dict[str, Any]:
+def _column_row(o: AnalysisOutcome, now: datetime) -> dict[str, Any]:
     return column_row(
         conversation_id=o.job.conversation_id,
         output=o.output or {},
@@ -219,7 +225,7 @@ def _column_row(o: Outcome, now: datetime) -> dict[str, Any]:
     )
 
 
-def _mark_failures(outcomes: Iterable[Outcome]) -> None:
+def _mark_failures(outcomes: Iterable[AnalysisOutcome]) -> None:
     """A failure shows on the conversation only where no result stands: the old one stays."""
     failed = list(outcomes)
     if not failed:
@@ -234,7 +240,7 @@ def _mark_failures(outcomes: Iterable[Outcome]) -> None:
         )
 
 
-def _recorded(o: Outcome, previous: Mapping[int, tuple[int, dict[str, Any]]]) -> Recorded:
+def _recorded(o: AnalysisOutcome, previous: Mapping[int, tuple[int, dict[str, Any]]]) -> Recorded:
     before_id, before = previous.get(o.job.conversation_id, (None, {}))
     changes = () if o.error_code else tuple(changed_fields(before, o.output or {}))
     return Recorded(outcome=o, previous_id=before_id, changes=changes, cost=_cost(o))

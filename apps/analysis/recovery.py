@@ -22,7 +22,7 @@ from apps.llm.errors import ErrorCode
 from .claims import ANALYSES
 from .current import lock_conversations
 from .models import MOST_TRIES, Analysis, Lane, State
-from .work import Outcome
+from .work import AnalysisOutcome
 
 LONGEST_SECONDS = 1_800.0
 """The longest pause between two attempts."""
@@ -45,7 +45,7 @@ _WAIT = (
 )
 
 
-def put_off(outcome: Outcome) -> bool:
+def put_off(outcome: AnalysisOutcome) -> bool:
     """Let a first analysis wait for its provider; False where it is to fail now."""
     job = outcome.job
     tries = job.tries + 1

@@ -17,14 +17,14 @@ from apps.llm.tokens import estimate_tokens
 
 from . import prompts
 from .fence import fence_word
-from .work import Job, Outcome
+from .work import AnalysisJob, AnalysisOutcome
 
 logger = logging.getLogger(__name__)
 
 
 async def perform(
-    job: Job, client: LlmClient, *, on_send: Callable[[], None] | None = None
-) -> Outcome:
+    job: AnalysisJob, client: LlmClient, *, on_send: Callable[[], None] | None = None
+) -> AnalysisOutcome:
     """Ask the model about the job's conversation. Never raises: a fault of ours is `internal`.
 
     ``on_send`` is called when the request leaves, after its wait for the model's limits; until
@@ -34,15 +34,21 @@ async def perform(
     try:
         outcome = await _ask(job, client, on_send)
     except prompts.TranscriptTooLong as error:
-        outcome = Outcome(job, error_code=ErrorCode.TRANSCRIPT_TOO_LONG, error_message=str(error))
+        outcome = AnalysisOutcome(
+            job, error_code=ErrorCode.TRANSCRIPT_TOO_LONG, error_message=str(error)
+        )
     except Exception:  # whatever it is, the run goes on and the item says what it was
         logger.exception("%s failed inside", job.public_id)
-        outcome = Outcome(job, error_code=ErrorCode.INTERNAL, error_message=INTERNAL_MESSAGE)
+        outcome = AnalysisOutcome(
+            job, error_code=ErrorCode.INTERNAL, error_message=INTERNAL_MESSAGE
+        )
     outcome.started_at = started
     return outcome
 
 
-async def _ask(job: Job, client: LlmClient, on_send: Callable[[], None] | None) -> Outcome:
+async def _ask(
+    job: AnalysisJob, client: LlmClient, on_send: Callable[[], None] | None
+) -> AnalysisOutcome:
     cap = output_cap(job.config, job.spec)
     shape = compiled(job.config_sha256, job.config)
     prompt = prompts.build(
@@ -74,8 +80,8 @@ async def _ask(job: Job, client: LlmClient, on_send: Callable[[], None] | None) 
     return _outcome(job, prompt, answer)
 
 
-def _outcome(job: Job, prompt: prompts.Prompt, answer: StructuredAnswer) -> Outcome:
-    return Outcome(
+def _outcome(job: AnalysisJob, prompt: prompts.Prompt, answer: StructuredAnswer) -> AnalysisOutcome:
+    return AnalysisOutcome(
         job,
         output=answer.output,
         missing_required=list(answer.missing_required),

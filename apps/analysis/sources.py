@@ -6,26 +6,26 @@ from apps.conversations.models import Trigger
 
 from . import claims, recording, recovery
 from .models import Lane
-from .work import Job, Outcome, Recorded
+from .work import AnalysisJob, AnalysisOutcome, Recorded
 
 
 class AnalysisSource:
     """What every source does whose jobs are analyses."""
 
-    def extend(self, jobs: Sequence[Job]) -> None:
+    def extend(self, jobs: Sequence[AnalysisJob]) -> None:
         claims.ANALYSES.extend(jobs)
 
-    def record(self, outcomes: Sequence[Outcome]) -> None:
+    def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
         recording.record(outcomes, settle=self.settle)
 
     def settle(self, recorded: Sequence[Recorded]) -> None:
         """Called inside the transaction that records: update the source's own rows."""
 
-    def put_off(self, outcome: Outcome) -> bool:
+    def put_off(self, outcome: AnalysisOutcome) -> bool:
         """A person waits for the answer: the fault is the answer."""
         return False
 
-    def abandoned(self, jobs: Sequence[Job]) -> list[Job]:
+    def abandoned(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """Every answer is wanted."""
         return []
 
@@ -38,14 +38,14 @@ class QueueSource(AnalysisSource):
         self.lane: str = lane.value
         self._waiting: set[int] = set()
 
-    def claim(self, limit: int) -> list[Job]:
+    def claim(self, limit: int) -> list[AnalysisJob]:
         """Take up to ``limit`` analyses that wait or whose worker is gone."""
         return claims.load_jobs(claims.take(lane=self.lane, limit=limit))
 
-    def hand_back(self, jobs: Sequence[Job]) -> None:
+    def hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
         claims.ANALYSES.release(jobs)
 
-    def record(self, outcomes: Sequence[Outcome]) -> None:
+    def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
         """Record; a model that answers one that waited for it is there for the others too."""
         super().record(outcomes)
         answered = {o.job.config_id for o in outcomes if not o.error_code}
@@ -54,18 +54,18 @@ class QueueSource(AnalysisSource):
             self._waiting -= back
             recovery.release(back)
 
-    def put_off(self, outcome: Outcome) -> bool:
+    def put_off(self, outcome: AnalysisOutcome) -> bool:
         """First analyses wait for their provider; for a rerun a person waits."""
         if outcome.job.trigger != Trigger.INITIAL or not recovery.put_off(outcome):
             return False
         self._waiting.add(outcome.job.config_id)
         return True
 
-    def stopped(self, jobs: Sequence[Job]) -> list[Job]:
+    def stopped(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """Nobody stops a queue."""
         return []
 
-    def pause(self, outcome: Outcome) -> bool:
+    def pause(self, outcome: AnalysisOutcome) -> bool:
         """A person waits for the answer: it is the reason, as a failure."""
         return False
 

@@ -16,7 +16,7 @@ from .prompts import Facts
 
 
 @dataclass(slots=True)
-class Job:
+class AnalysisJob:
     """A claimed analysis with everything that a request needs; held by ``token``."""
 
     analysis_id: int
@@ -49,7 +49,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class Outcome:
+class AnalysisOutcome:
     """How a job ended. ``error_code`` is empty for a success.
 
     ``requests`` counts what was really sent: it is paid for, also where the result is lost.
@@ -58,7 +58,7 @@ class Outcome:
     may fare better later. ``retry_after``: in so many seconds, as the provider says.
     """
 
-    job: Job
+    job: AnalysisJob
     output: dict[str, Any] | None = None
     missing_required: list[str] = field(default_factory=list)
     error_code: str = ""
@@ -92,7 +92,7 @@ class Recorded:
     ``changes`` names the fields that differ from the result that was current before.
     """
 
-    outcome: Outcome
+    outcome: AnalysisOutcome
     previous_id: int | None
     changes: tuple[str, ...]
     cost: Decimal | None
@@ -117,29 +117,29 @@ class WorkSource(Protocol):
 
     lane: str
 
-    def claim(self, limit: int) -> list[Job]:
+    def claim(self, limit: int) -> list[AnalysisJob]:
         """Take up to ``limit`` jobs, leased; looks first whether work may be taken at all."""
 
-    def extend(self, jobs: Sequence[Job]) -> None:
+    def extend(self, jobs: Sequence[AnalysisJob]) -> None:
         """The heartbeat: what this worker holds stays its own for another while."""
 
-    def record(self, outcomes: Sequence[Outcome]) -> None:
+    def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
         """Write down how a group of jobs ended, and what it cost, in one transaction."""
 
-    def hand_back(self, jobs: Sequence[Job]) -> None:
+    def hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
         """Give up jobs for which nothing was sent, so that any worker can take them at once."""
 
-    def stopped(self, jobs: Sequence[Job]) -> list[Job]:
+    def stopped(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """Those of the claimed jobs whose run was paused or cancelled since."""
 
-    def pause(self, outcome: Outcome) -> bool:
+    def pause(self, outcome: AnalysisOutcome) -> bool:
         """Stop giving out work like this outcome's; False where the lane cannot pause."""
 
-    def put_off(self, outcome: Outcome) -> bool:
+    def put_off(self, outcome: AnalysisOutcome) -> bool:
         """Let the job of an outcome that can wait be tried again later, by whoever claims it
         then; False where the outcome is to be recorded."""
 
-    def abandoned(self, jobs: Sequence[Job]) -> list[Job]:
+    def abandoned(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """Those of the jobs in flight whose answers nobody wants any more."""
 
     def finished(self) -> None:

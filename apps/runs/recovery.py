@@ -17,7 +17,7 @@ from apps.accounts.actors import Actor
 from apps.agents.models import AnalysisConfig
 from apps.analysis import recovery
 from apps.analysis.recovery import pause_before
-from apps.analysis.work import Outcome
+from apps.analysis.work import AnalysisOutcome
 from apps.core.tasks import enqueue
 from apps.llm.models import LanguageModel, Purpose
 from apps.llm.probes import Probe, probe
@@ -37,7 +37,7 @@ ITEM_SECONDS = 900.0
 """The longest pause between two attempts of an item."""
 
 
-def pause_run(run_id: int, outcome: Outcome) -> None:
+def pause_run(run_id: int, outcome: AnalysisOutcome) -> None:
     """Pause a run for its provider, with the provider's words and the time of the next probe.
 
     The intervals start anew only where something was done since the run was resumed.
@@ -68,7 +68,7 @@ def _interval(probes: int) -> float:
     return pause_before(probes + 1, longest=LONGEST_SECONDS)
 
 
-def put_off(outcome: Outcome) -> bool:
+def put_off(outcome: AnalysisOutcome) -> bool:
     """Let an item wait a little after a fault of its provider; False where it is to fail now."""
     item = BackfillItem.objects.filter(pk=outcome.job.item_id or 0, state=ItemState.RUNNING)
     tries = item.values_list("tries", flat=True).first()

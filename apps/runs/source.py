@@ -14,7 +14,7 @@ from apps.analysis.effects import read_side_effects
 from apps.analysis.models import Lane, analysis_id
 from apps.analysis.recovery import give_way
 from apps.analysis.sources import AnalysisSource
-from apps.analysis.work import Job, Outcome, Recorded
+from apps.analysis.work import AnalysisJob, AnalysisOutcome, Recorded
 
 from . import recovery
 from .closing import close_finished, give_back
@@ -38,7 +38,7 @@ class BackfillSource(AnalysisSource):
 
     lane: str = Lane.BACKFILL.value
 
-    def claim(self, limit: int) -> list[Job]:
+    def claim(self, limit: int) -> list[AnalysisJob]:
         """Take abandoned analyses first, then pending items of the active runs in turn."""
         runs = list(Backfill.objects.claimable().order_by("pk"))
         if not runs:
@@ -66,7 +66,7 @@ class BackfillSource(AnalysisSource):
             _attach(made, [p for p in fresh if p.conversation_id not in made])
         return list(made.values())
 
-    def _with_items(self, jobs: list[Job]) -> list[Job]:
+    def _with_items(self, jobs: list[AnalysisJob]) -> list[AnalysisJob]:
         """Name each job's item, by which its run is settled and paused."""
         found = {
             analysis: (item, backfill)
@@ -88,17 +88,17 @@ class BackfillSource(AnalysisSource):
         with connection.cursor() as cursor:
             cursor.execute(_SETTLE, [json.dumps(rows, default=str)])
 
-    def hand_back(self, jobs: Sequence[Job]) -> None:
+    def hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
         """The analyses that were only begun are taken back and the items wait again."""
         give_back([job.analysis_id for job in jobs], tokens=[job.token for job in jobs])
 
-    def stopped(self, jobs: Sequence[Job]) -> list[Job]:
+    def stopped(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """The jobs of runs that were paused or cancelled since they were claimed."""
         runs = {job.backfill_id for job in jobs if job.backfill_id is not None}
         going = set(Backfill.objects.claimable().filter(pk__in=runs).values_list("pk", flat=True))
         return [job for job in jobs if job.backfill_id not in going]
 
-    def pause(self, outcome: Outcome) -> bool:
+    def pause(self, outcome: AnalysisOutcome) -> bool:
         """Pause the run that this outcome is of, with the provider's words as the detail."""
         job = outcome.job
         if job.backfill_id is None:
@@ -110,14 +110,14 @@ class BackfillSource(AnalysisSource):
         recovery.pause_run(job.backfill_id, outcome)
         return True
 
-    def put_off(self, outcome: Outcome) -> bool:
+    def put_off(self, outcome: AnalysisOutcome) -> bool:
         """Let the item wait a little: an outage is no fault of its own."""
         if not outcome.transient or not recovery.put_off(outcome):
             return False
         self.hand_back([outcome.job])
         return True
 
-    def abandoned(self, jobs: Sequence[Job]) -> list[Job]:
+    def abandoned(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """The jobs of runs that were cancelled."""
         runs = {job.backfill_id for job in jobs if job.backfill_id is not None}
         cancelled = Backfill.objects.filter(pk__in=runs, state=State.CANCELLING)

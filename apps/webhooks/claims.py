@@ -30,7 +30,7 @@ DELIVERIES = LeasedTable(
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ClaimedDelivery:
     """A claimed delivery, held by ``token``. ``problem`` says why it cannot even be sent."""
 
     delivery_id: int
@@ -74,7 +74,7 @@ ORDER BY t.id
 """
 
 
-def claim(*, busy: Mapping[int, int], limit: int, now: datetime) -> list[Job]:
+def claim(*, busy: Mapping[int, int], limit: int, now: datetime) -> list[ClaimedDelivery]:
     """Lease up to ``limit`` due deliveries; ``busy`` counts what this process is sending now, by
     endpoint."""
     values = DELIVERIES.values()
@@ -91,7 +91,7 @@ def claim(*, busy: Mapping[int, int], limit: int, now: datetime) -> list[Job]:
         return [_job(row, values["token"]) for row in cursor.fetchall()]
 
 
-def _job(row: tuple[Any, ...], token: UUID) -> Job:
+def _job(row: tuple[Any, ...], token: UUID) -> ClaimedDelivery:
     pk, endpoint_id, event_id, body, url, secret, old_secret = row
     secrets: tuple[str, ...] = ()
     problem = ""
@@ -99,7 +99,7 @@ def _job(row: tuple[Any, ...], token: UUID) -> Job:
         secrets = tuple(cipher.decrypt(s) for s in (secret, old_secret) if s is not None)
     except cipher.Unreadable as error:
         problem = error.message
-    return Job(pk, endpoint_id, token, Outgoing(url, secrets, event_id, body), problem)
+    return ClaimedDelivery(pk, endpoint_id, token, Outgoing(url, secrets, event_id, body), problem)
 
 
 def work_waits(now: datetime) -> bool:

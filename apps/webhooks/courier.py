@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from apps.core.database import is_passing
 
-from .claims import Job, claim
+from .claims import ClaimedDelivery, claim
 from .sending import Reply, Sender
-from .settling import Outcome, settle
+from .settling import DeliveryOutcome, settle
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Courier:
         self._pool = pool
         self._busy: Counter[int] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._done: list[Outcome] = []
+        self._done: list[DeliveryOutcome] = []
         self._wakes = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -92,26 +92,26 @@ class Courier:
                 return
             await self._until_woken()
 
-    async def _claim(self) -> list[Job]:
+    async def _claim(self) -> list[ClaimedDelivery]:
         room = IN_FLIGHT - len(self._tasks)
         if room <= 0:
             return []
         busy = +self._busy
         return await self._in_thread(lambda: claim(busy=busy, limit=room, now=self.clock()))
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: ClaimedDelivery) -> None:
         self._busy[job.endpoint_id] += 1
         task = asyncio.create_task(self._send(job))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _send(self, job: Job) -> None:
+    async def _send(self, job: ClaimedDelivery) -> None:
         try:
             if job.problem:
                 reply = Reply(error=job.problem)
             else:
                 reply = await self.sender.send(job.what, at=timezone.now())
-            self._done.append(Outcome(job, reply, self.clock()))
+            self._done.append(DeliveryOutcome(job, reply, self.clock()))
             self.sent += 1
         finally:
             self._busy[job.endpoint_id] -= 1

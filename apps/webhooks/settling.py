@@ -19,7 +19,7 @@ from apps.accounts.actors import Actor
 from apps.core.database import is_passing
 
 from . import schedule
-from .claims import Job
+from .claims import ClaimedDelivery
 from .models import DeliveryState, DisabledCause, Endpoint
 from .sending import Reply
 
@@ -30,15 +30,15 @@ _BY = Actor.system("webhooks")
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeliveryOutcome:
     """A try of a job that ended at ``at``."""
 
-    job: Job
+    job: ClaimedDelivery
     reply: Reply
     at: datetime
 
 
-def settle(outcomes: Sequence[Outcome]) -> None:
+def settle(outcomes: Sequence[DeliveryOutcome]) -> None:
     """Record a group of tries; what one of them breaks is retried one by one.
 
     A try counts only while its job still holds its lease. Raises OperationalError or
@@ -54,7 +54,7 @@ def settle(outcomes: Sequence[Outcome]) -> None:
             _settle_one(outcome)
 
 
-def _settle_one(outcome: Outcome) -> None:
+def _settle_one(outcome: DeliveryOutcome) -> None:
     """An answer that cannot be stored is left away: what became of the try is kept without it."""
     try:
         _settle_group([outcome])
@@ -73,7 +73,7 @@ def _settle_one(outcome: Outcome) -> None:
         _settle_group([replace(outcome, reply=bare)])
 
 
-def _settle_group(outcomes: Sequence[Outcome]) -> None:
+def _settle_group(outcomes: Sequence[DeliveryOutcome]) -> None:
     ordered = sorted(outcomes, key=lambda o: o.at)
     with transaction.atomic():
         endpoints = _lock_endpoints({o.job.endpoint_id for o in ordered})
@@ -147,7 +147,7 @@ ORDER BY d.id FOR UPDATE OF d
 """
 
 
-def _lock_deliveries(outcomes: Sequence[Outcome]) -> dict[int, _Held]:
+def _lock_deliveries(outcomes: Sequence[DeliveryOutcome]) -> dict[int, _Held]:
     with connection.cursor() as cursor:
         cursor.execute(
             _HELD,
@@ -156,7 +156,7 @@ def _lock_deliveries(outcomes: Sequence[Outcome]) -> dict[int, _Held]:
         return {row[0]: _Held(*row[1:]) for row in cursor.fetchall()}
 
 
-def _note(health: _Health, outcome: Outcome) -> None:
+def _note(health: _Health, outcome: DeliveryOutcome) -> None:
     """Take a try into account for the endpoint."""
     reply, at = outcome.reply, outcome.at
     if reply.ok:
@@ -177,7 +177,7 @@ def _note(health: _Health, outcome: Outcome) -> None:
     health.rest = rest or health.rest
 
 
-def _settled(held: _Held, health: _Health, outcome: Outcome) -> dict[str, Any]:
+def _settled(held: _Held, health: _Health, outcome: DeliveryOutcome) -> dict[str, Any]:
     reply, at = outcome.reply, outcome.at
     first = held.first_attempt_at or at
     state, again = _next(held, first, health, outcome)
@@ -204,7 +204,7 @@ def _settled(held: _Held, health: _Health, outcome: Outcome) -> dict[str, Any]:
 
 
 def _next(
-    held: _Held, first: datetime, health: _Health, outcome: Outcome
+    held: _Held, first: datetime, health: _Health, outcome: DeliveryOutcome
 ) -> tuple[DeliveryState, datetime | None]:
     """What becomes of a delivery after this try, and when it is tried again."""
     reply = outcome.reply

@@ -16,7 +16,7 @@ from apps.analysis.host import EngineHost
 from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.services import request_rerun
 from apps.analysis.sources import QueueSource
-from apps.analysis.work import Job
+from apps.analysis.work import AnalysisJob
 from apps.conversations.models import Conversation
 from apps.llm.client import LlmClient
 from apps.llm.models import Usage
@@ -177,7 +177,7 @@ class Faulty(QueueSource):
         super().__init__(lane)
         self.fake = fake
 
-    def claim(self, limit: int) -> list[Job]:
+    def claim(self, limit: int) -> list[AnalysisJob]:
         if self.fake.total:
             raise RuntimeError("broken")
         return super().claim(limit)
@@ -244,7 +244,7 @@ class KickedAtTheEnd(QueueSource):
         self.host = host
         self.claims = 0
 
-    def claim(self, limit: int) -> list[Job]:
+    def claim(self, limit: int) -> list[AnalysisJob]:
         self.claims += 1
         return []
 
@@ -272,10 +272,10 @@ class Stoppable(QueueSource):
         self.fake = fake
         self.stops = False
 
-    def claim(self, limit: int) -> list[Job]:
+    def claim(self, limit: int) -> list[AnalysisJob]:
         return [] if self.stops else super().claim(limit)
 
-    def stopped(self, jobs: Sequence[Job]) -> list[Job]:
+    def stopped(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         self.stops = self.stops or self.fake.total > 0
         return list(jobs) if self.stops else []
 

@@ -12,7 +12,7 @@ from apps.analysis.current import lock_conversations
 from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.services import request_rerun
 from apps.analysis.sources import QueueSource
-from apps.analysis.work import Job, Outcome
+from apps.analysis.work import AnalysisJob, AnalysisOutcome
 from apps.conversations.models import Conversation
 from apps.work.leases import MAX_ATTEMPTS
 from tests.factories import make_agent, make_conversation
@@ -24,14 +24,14 @@ BY = Actor.system("tests")
 SOURCE = QueueSource(Lane.INTERACTIVE)
 
 
-def a_job() -> Job:
+def a_job() -> AnalysisJob:
     request_rerun(conversation=make_conversation(make_agent()), by=BY)
     [job] = SOURCE.claim(1)
     return job
 
 
-def good(job: Job) -> Outcome:
-    return Outcome(job, output={"call_summary": "Short."}, requests=1)
+def good(job: AnalysisJob) -> AnalysisOutcome:
+    return AnalysisOutcome(job, output={"call_summary": "Short."}, requests=1)
 
 
 def test_recording_locks_the_conversation_before_the_analysis() -> None:

@@ -10,7 +10,7 @@ from apps.analysis import recording
 from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.services import request_rerun
 from apps.analysis.sources import QueueSource
-from apps.analysis.work import Job, Outcome, Recorded
+from apps.analysis.work import AnalysisJob, AnalysisOutcome, Recorded
 from apps.conversations.models import Conversation
 from apps.core.database import is_passing
 from apps.llm.models import Usage
@@ -21,14 +21,14 @@ pytestmark = [pytest.mark.django_db]
 BY = Actor.system("tests")
 
 
-def two_jobs() -> list[Job]:
+def two_jobs() -> list[AnalysisJob]:
     for conversation in make_conversations(make_agent(), 2):
         request_rerun(conversation=conversation, by=BY)
     return QueueSource(Lane.INTERACTIVE).claim(2)
 
 
-def good(job: Job, summary: str = "Short.") -> Outcome:
-    return Outcome(job, output={"call_summary": summary}, requests=1)
+def good(job: AnalysisJob, summary: str = "Short.") -> AnalysisOutcome:
+    return AnalysisOutcome(job, output={"call_summary": summary}, requests=1)
 
 
 def nothing(recorded: Sequence[Recorded]) -> None:

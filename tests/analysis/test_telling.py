@@ -15,7 +15,7 @@ from apps.analysis.given import Imported, record_imported, restore
 from apps.analysis.models import Analysis, Lane
 from apps.analysis.services import request_rerun
 from apps.analysis.sources import QueueSource
-from apps.analysis.work import Job, Outcome, Recorded
+from apps.analysis.work import AnalysisJob, AnalysisOutcome, Recorded
 from apps.contacts.models import Contact
 from apps.conversations.models import Attributes, Conversation
 from apps.webhooks.models import Delivery, Endpoint, Event, EventType
@@ -45,8 +45,8 @@ def first(conversation: Conversation, **output: Any) -> None:
     recording.record([outcome(QueueSource(Lane.LIVE).claim(1)[0], **output)], settle=nothing)
 
 
-def outcome(job: Job, *, error_code: str = "", **output: Any) -> Outcome:
-    return Outcome(
+def outcome(job: AnalysisJob, *, error_code: str = "", **output: Any) -> AnalysisOutcome:
+    return AnalysisOutcome(
         job,
         output=None if error_code else output,
         error_code=error_code,
@@ -226,7 +226,7 @@ def test_nothing_is_told_of_what_was_rolled_back() -> None:
     assert told() == []
 
 
-def claimed(how_many: int) -> list[Job]:
+def claimed(how_many: int) -> list[AnalysisJob]:
     conversations = make_conversations(make_agent(), how_many)
     request_first(conversation_ids=[c.pk for c in conversations])
     return QueueSource(Lane.LIVE).claim(how_many)

@@ -18,7 +18,7 @@ from apps.analysis.services import request_rerun
 from apps.analysis.tasks import purge, run_trials, sweep
 from apps.analysis.trials import services
 from apps.analysis.trials.source import TrialSource
-from apps.analysis.work import Outcome
+from apps.analysis.work import AnalysisOutcome
 from apps.conversations.models import Conversation, Transcript
 from apps.llm.models import Purpose, Usage
 from apps.llm.specs import TokenUsage
@@ -124,7 +124,9 @@ def test_what_a_killed_worker_held_is_taken_again_and_only_then(fake_llm: FakeLL
     item = trial.items.get()
     assert (item.state, item.attempts) == ("succeeded", 2)
     output = item.output
-    late = Outcome(lost, output={"call_summary": "late"}, requests=1, usage=TokenUsage(10, 0, 5))
+    late = AnalysisOutcome(
+        lost, output={"call_summary": "late"}, requests=1, usage=TokenUsage(10, 0, 5)
+    )
     SOURCE.record([late])
     item.refresh_from_db()
     assert item.output == output
@@ -134,7 +136,7 @@ def test_what_a_killed_worker_held_is_taken_again_and_only_then(fake_llm: FakeLL
 def test_a_recording_whose_answer_was_lost_is_not_ledgered_twice(fake_llm: FakeLLM) -> None:
     start_trial(some(fake_llm, 1)[0].agent)
     [job] = SOURCE.claim(1)
-    good = Outcome(job, output={}, requests=1, usage=TokenUsage(10, 0, 5))
+    good = AnalysisOutcome(job, output={}, requests=1, usage=TokenUsage(10, 0, 5))
     SOURCE.record([good])
     SOURCE.record([good])
     assert Usage.objects.count() == 1
@@ -183,7 +185,7 @@ def test_an_erased_conversation_takes_its_item_but_not_its_line_of_the_ledger(
     trial = start_trial(conversation.agent)
     [job] = SOURCE.claim(1)
     conversation.delete()
-    SOURCE.record([Outcome(job, output={}, requests=1, usage=TokenUsage(10, 0, 5))])
+    SOURCE.record([AnalysisOutcome(job, output={}, requests=1, usage=TokenUsage(10, 0, 5))])
     assert not trial.items.exists()
     assert Usage.objects.get().purpose == Purpose.TRY_IT
 
@@ -193,8 +195,8 @@ def test_a_result_that_cannot_be_stored_fails_alone(fake_llm: FakeLLM) -> None:
     bad, good = SOURCE.claim(2)
     SOURCE.record(
         [
-            Outcome(bad, output={"call_summary": "\x00"}, requests=1),
-            Outcome(good, output={"call_summary": "Fine."}, requests=1),
+            AnalysisOutcome(bad, output={"call_summary": "\x00"}, requests=1),
+            AnalysisOutcome(good, output={"call_summary": "Fine."}, requests=1),
         ]
     )
     assert [item.error_code for item in trial.items.all()] == ["internal", ""]

@@ -20,7 +20,7 @@ from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.services import request_rerun
 from apps.analysis.sources import QueueSource
 from apps.analysis.trials.models import Trial, TrialItem
-from apps.analysis.work import Outcome
+from apps.analysis.work import AnalysisOutcome
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
@@ -349,7 +349,7 @@ class TestWorkInFlight:
         jobs = QueueSource(Lane.INTERACTIVE).claim(2)
         erase(conversations=some(pk=gone.pk), by=BY, why="x")
         recording.record(
-            [Outcome(j, output={"call_summary": "zyxlate"}, requests=1) for j in jobs],
+            [AnalysisOutcome(j, output={"call_summary": "zyxlate"}, requests=1) for j in jobs],
             settle=lambda recorded: None,
         )
         assert Analysis.objects.get().conversation == stays
@@ -365,7 +365,8 @@ class TestWorkInFlight:
         (job,) = source.claim(1)
         erase_all()
         recording.record(
-            [Outcome(job, output={"call_summary": "late"}, requests=1)], settle=source.settle
+            [AnalysisOutcome(job, output={"call_summary": "late"}, requests=1)],
+            settle=source.settle,
         )
         source.finished()
         run.refresh_from_db()

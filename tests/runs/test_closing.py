@@ -5,7 +5,7 @@ from django.db import transaction
 
 from apps.accounts.actors import Actor
 from apps.analysis import recording
-from apps.analysis.work import Job, Outcome
+from apps.analysis.work import AnalysisJob, AnalysisOutcome
 from apps.conversations.models import Conversation
 from apps.llm.specs import TokenUsage
 from apps.runs import services
@@ -28,14 +28,14 @@ def a_run(items: int = 1) -> Backfill:
     return services.start(channel="voice", params={}, options=Options(), by=BY)
 
 
-def failed(job: Job) -> Outcome:
+def failed(job: AnalysisJob) -> AnalysisOutcome:
     usage = TokenUsage(1_000, 0, 10)
-    return Outcome(job, error_code="refusal", error_message="No.", usage=usage, requests=1)
+    return AnalysisOutcome(job, error_code="refusal", error_message="No.", usage=usage, requests=1)
 
 
-def good(job: Job) -> Outcome:
+def good(job: AnalysisJob) -> AnalysisOutcome:
     output = {"call_summary": "Short."}
-    return Outcome(job, output=output, usage=TokenUsage(1_000, 0, 10), requests=1)
+    return AnalysisOutcome(job, output=output, usage=TokenUsage(1_000, 0, 10), requests=1)
 
 
 def test_a_run_is_not_closed_over_items_that_are_queued_again() -> None:
@@ -78,7 +78,7 @@ def test_a_result_that_is_just_being_written_is_not_paid_for_again() -> None:
     first = a_run()
     [job] = SOURCE.claim(1)
     second = services.start(channel="voice", params={}, options=Options(), by=BY)
-    claimed: list[Job] = []
+    claimed: list[AnalysisJob] = []
     with transaction.atomic():
         recording.record([good(job)], settle=SOURCE.settle)
         claiming = Writer(lambda: claimed.extend(SOURCE.claim(5)))

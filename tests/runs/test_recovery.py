@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.accounts.models import AuditEntry
 from apps.analysis.models import Analysis, Lane
-from apps.analysis.work import Job, Outcome
+from apps.analysis.work import AnalysisJob, AnalysisOutcome
 from apps.llm.faults import RetryPolicy
 from apps.llm.models import Usage
 from apps.runs import recovery
@@ -43,11 +43,11 @@ def reload(run: Backfill) -> Backfill:
     return run
 
 
-def failing(run: Backfill, *, code: str, pause: str = "", **values: object) -> Outcome:
+def failing(run: Backfill, *, code: str, pause: str = "", **values: object) -> AnalysisOutcome:
     """What an engine hands to the source for the next item of a run."""
     [job] = BackfillSource().claim(1)
     assert job.backfill_id == run.pk
-    return Outcome(job, error_code=code, error_message="No.", pause=pause, **values)  # type: ignore[arg-type]
+    return AnalysisOutcome(job, error_code=code, error_message="No.", pause=pause, **values)  # type: ignore[arg-type]
 
 
 def test_an_outage_fails_no_item_and_ends_by_itself(fake_llm: FakeLLM) -> None:
@@ -243,7 +243,7 @@ def test_the_first_analysis_that_waits_gives_way(fake_llm: FakeLLM) -> None:
     assert (waiting.state, waiting.error_code) == ("failed", "connection")
 
 
-def _job(run: Backfill) -> Job:
+def _job(run: Backfill) -> AnalysisJob:
     [job] = BackfillSource().claim(1)
     return job
 
@@ -251,7 +251,9 @@ def _job(run: Backfill) -> Job:
 def test_progress_of_a_put_off_item_is_pending(fake_llm: FakeLLM) -> None:
     run = run_of(fake_llm, 1)
     source = BackfillSource()
-    outcome = Outcome(_job(run), error_code="timeout", error_message="Slow.", transient=True)
+    outcome = AnalysisOutcome(
+        _job(run), error_code="timeout", error_message="Slow.", transient=True
+    )
     assert source.put_off(outcome)
     assert progress_of(run).counts()["pending"] == 1
     assert source.claim(1) == []

@@ -10,7 +10,7 @@ from apps.agents.models import Agent
 from apps.analysis import recording
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
-from apps.analysis.work import Job, Outcome
+from apps.analysis.work import AnalysisJob, AnalysisOutcome
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
 from apps.llm.specs import TokenUsage
@@ -42,8 +42,8 @@ def start(*, include_analyzed: bool = False) -> Backfill:
     return services.start(channel="voice", params={}, options=options, by=BY)
 
 
-def good(job: Job, summary: str = "Short.") -> Outcome:
-    return Outcome(
+def good(job: AnalysisJob, summary: str = "Short.") -> AnalysisOutcome:
+    return AnalysisOutcome(
         job,
         output={"call_summary": summary, "call_successful": True, "user_sentiment": "Neutral"},
         usage=TokenUsage(1000, 0, 50),
@@ -57,7 +57,7 @@ def test_claims_record_and_close_the_run(agent: Agent, source: BackfillSource) -
     jobs = source.claim(10)
     assert [job.backfill_id for job in jobs] == [run.pk] * 3
     assert source.claim(10) == []
-    failed = Outcome(jobs[2], error_code="refusal", error_message="No.", requests=1)
+    failed = AnalysisOutcome(jobs[2], error_code="refusal", error_message="No.", requests=1)
     recording.record([good(jobs[0]), good(jobs[1]), failed], settle=source.settle)
     source.finished()
     run.refresh_from_db()
@@ -160,7 +160,7 @@ def test_a_refused_key_pauses_the_run(agent: Agent, source: BackfillSource) -> N
     make_conversations(agent, 2)
     run = start()
     [one, two] = source.claim(10)
-    assert source.pause(Outcome(one, pause="auth", error_message="Incorrect API key."))
+    assert source.pause(AnalysisOutcome(one, pause="auth", error_message="Incorrect API key."))
     source.hand_back([one, two])
     run.refresh_from_db()
     assert (run.state, run.reason, run.reason_detail) == ("paused", "auth", "Incorrect API key.")

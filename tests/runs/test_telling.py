@@ -13,7 +13,7 @@ from apps.accounts.models import Role, User
 from apps.analysis import recording
 from apps.analysis.effects import SideEffects
 from apps.analysis.models import Analysis
-from apps.analysis.work import Job, Outcome
+from apps.analysis.work import AnalysisJob, AnalysisOutcome
 from apps.runs import services
 from apps.runs.closing import close_finished
 from apps.runs.models import Backfill
@@ -37,8 +37,8 @@ def start(webhooks: str = "off", **options: Any) -> Backfill:
     return services.start(channel="voice", params={}, options=chosen, by=BY)
 
 
-def good(job: Job, summary: str) -> Outcome:
-    return Outcome(job, output={"call_summary": summary}, requests=1)
+def good(job: AnalysisJob, summary: str) -> AnalysisOutcome:
+    return AnalysisOutcome(job, output={"call_summary": summary}, requests=1)
 
 
 def work(summary: str = "Short.") -> None:

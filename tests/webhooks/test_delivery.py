@@ -308,7 +308,7 @@ def test_an_answer_that_cannot_be_stored_spoils_no_other(error: str, state: str)
     replies = [bad, Reply(status=204)]
 
     settling.settle(
-        [settling.Outcome(j, r, timezone.now()) for j, r in zip(jobs, replies, strict=True)]
+        [settling.DeliveryOutcome(j, r, timezone.now()) for j, r in zip(jobs, replies, strict=True)]
     )
 
     one, two = Delivery.objects.order_by("pk")

@@ -193,7 +193,7 @@ def test_deleted_while_one_is_on_its_way(receiver: Receiver) -> None:
     (job,) = claim(busy={}, limit=100, now=timezone.now())
 
     services.delete_endpoint(endpoint=endpoint, by=BY)
-    settling.settle([settling.Outcome(job, Reply(status=200), timezone.now())])
+    settling.settle([settling.DeliveryOutcome(job, Reply(status=200), timezone.now())])
 
     assert not Delivery.objects.exists()
 

@@ -9,7 +9,7 @@ from apps.accounts.actors import Actor
 from apps.analysis.claims import ANALYSES, load_jobs
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
-from apps.analysis.work import Job
+from apps.analysis.work import AnalysisJob
 from apps.work.leases import MAX_ATTEMPTS
 from tests.factories import make_agent, make_conversations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def jobs() -> list[Job]:
+def jobs() -> list[AnalysisJob]:
     for conversation in make_conversations(make_agent(), 3):
         request_rerun(conversation=conversation, by=Actor.system("tests"))
     return load_jobs(ANALYSES.take(limit=2).keys)
@@ -29,21 +29,21 @@ def expire() -> None:
     )
 
 
-def test_take_leases_the_oldest_pending_rows_once(jobs: list[Job]) -> None:
+def test_take_leases_the_oldest_pending_rows_once(jobs: list[AnalysisJob]) -> None:
     keys = list(Analysis.objects.order_by("pk").values_list("pk", flat=True))
     assert [job.key for job in jobs] == keys[:2]
     assert ANALYSES.take(limit=5).keys == keys[2:]
     assert ANALYSES.take(limit=5).keys == []
 
 
-def test_expired_leases_are_taken_with_a_new_token(jobs: list[Job]) -> None:
+def test_expired_leases_are_taken_with_a_new_token(jobs: list[AnalysisJob]) -> None:
     expire()
     assert ANALYSES.take(limit=2).keys == [job.key for job in jobs]
     assert ANALYSES.lock(jobs) == {}
 
 
 def test_no_lease_expires_shortly_after_a_start_of_the_database(
-    jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+    jobs: list[AnalysisJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_century = 100 * 365 * 86_400
     monkeypatch.setattr("apps.work.leases.RESTART_GRACE", a_century / ANALYSES.seconds)
@@ -52,14 +52,14 @@ def test_no_lease_expires_shortly_after_a_start_of_the_database(
     assert set(ANALYSES.lock(jobs)) == {job.key for job in jobs}
 
 
-def test_rows_that_stopped_every_worker_are_worn_out(jobs: list[Job]) -> None:
+def test_rows_that_stopped_every_worker_are_worn_out(jobs: list[AnalysisJob]) -> None:
     Analysis.objects.filter(pk=jobs[0].key).update(attempts=MAX_ATTEMPTS)
     expire()
     taken = ANALYSES.take(limit=2)
     assert (taken.keys, taken.worn_out) == ([jobs[1].key], [jobs[0].key])
 
 
-def test_extend_and_release_touch_only_leases_that_are_held(jobs: list[Job]) -> None:
+def test_extend_and_release_touch_only_leases_that_are_held(jobs: list[AnalysisJob]) -> None:
     lost, held = jobs
     Analysis.objects.filter(pk=lost.key).update(lease_token="00000000-0000-4000-8000-000000000000")
     expire()

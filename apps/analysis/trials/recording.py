@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.analysis.recording import RAW_LIMIT, in_groups
-from apps.analysis.work import Outcome
+from apps.analysis.work import AnalysisOutcome
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
@@ -28,7 +28,7 @@ _RECORDED = (
 )
 
 
-def record(outcomes: Sequence[Outcome], *, now: datetime | None = None) -> None:
+def record(outcomes: Sequence[AnalysisOutcome], *, now: datetime | None = None) -> None:
     """Record a group of outcomes with what they cost, in one transaction.
 
     What was spent is in the ledger also where the item is not ours any more, or was erased with
@@ -38,7 +38,7 @@ def record(outcomes: Sequence[Outcome], *, now: datetime | None = None) -> None:
     in_groups(outcomes, lambda group: _record_group(group, at))
 
 
-def _record_group(outcomes: Sequence[Outcome], now: datetime) -> None:
+def _record_group(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
     with transaction.atomic():
         states = ITEMS.lock([o.job for o in outcomes])
         mine = {o.job.key: o for o in outcomes if states.get(o.job.key) == ItemState.RUNNING}
@@ -52,7 +52,7 @@ def _record_group(outcomes: Sequence[Outcome], now: datetime) -> None:
         TrialItem.objects.bulk_update(rows, _RECORDED)
 
 
-def _settled(item: TrialItem, o: Outcome, now: datetime) -> TrialItem:
+def _settled(item: TrialItem, o: AnalysisOutcome, now: datetime) -> TrialItem:
     item.state = ItemState.FAILED if o.error_code else ItemState.SUCCEEDED
     item.output = None if o.error_code else o.output
     item.missing_required = o.missing_required
@@ -68,7 +68,7 @@ def _settled(item: TrialItem, o: Outcome, now: datetime) -> TrialItem:
     return item
 
 
-def _ledger_row(o: Outcome, now: datetime) -> Usage:
+def _ledger_row(o: AnalysisOutcome, now: datetime) -> Usage:
     return usage_row(
         spec=o.job.spec,
         purpose=Purpose.TRY_IT,

@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.analysis import claims
 from apps.analysis.effects import SideEffects, Webhooks
 from apps.analysis.prompts import Facts
-from apps.analysis.work import Job, Outcome
+from apps.analysis.work import AnalysisJob, AnalysisOutcome
 from apps.llm.errors import ErrorCode
 from apps.llm.limits import Lane
 from apps.work.leases import WORN_OUT
@@ -40,7 +40,7 @@ class TrialSource:
 
     lane: str = "trials"
 
-    def claim(self, limit: int) -> list[Job]:
+    def claim(self, limit: int) -> list[AnalysisJob]:
         """Take up to ``limit`` items that wait or whose worker is gone."""
         taken = ITEMS.take(limit=limit)
         _give_up(taken.worn_out)
@@ -49,13 +49,13 @@ class TrialSource:
         self.hand_back(over := self.stopped(jobs))
         return [job for job in jobs if job not in over]
 
-    def extend(self, jobs: Sequence[Job]) -> None:
+    def extend(self, jobs: Sequence[AnalysisJob]) -> None:
         ITEMS.extend(jobs)
 
-    def record(self, outcomes: Sequence[Outcome]) -> None:
+    def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
         record(outcomes)
 
-    def hand_back(self, jobs: Sequence[Job]) -> None:
+    def hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
         """What was not sent waits again, or is over where its trial was cancelled."""
         with transaction.atomic():
             ITEMS.release(jobs)
@@ -65,21 +65,21 @@ class TrialSource:
                 trial__cancelled_at__isnull=False,
             ).update(state=ItemState.CANCELLED, finished_at=timezone.now())
 
-    def stopped(self, jobs: Sequence[Job]) -> list[Job]:
+    def stopped(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """The jobs of trials that were cancelled since they were claimed."""
         rows = TrialItem.objects.filter(pk__in=[job.analysis_id for job in jobs])
         going = set(rows.filter(trial__cancelled_at=None).values_list("pk", flat=True))
         return [job for job in jobs if job.analysis_id not in going]
 
-    def pause(self, outcome: Outcome) -> bool:
+    def pause(self, outcome: AnalysisOutcome) -> bool:
         """A person waits for the answer: it is the reason, as a failure."""
         return False
 
-    def put_off(self, outcome: Outcome) -> bool:
+    def put_off(self, outcome: AnalysisOutcome) -> bool:
         """A person waits for the answer: the fault is the answer."""
         return False
 
-    def abandoned(self, jobs: Sequence[Job]) -> list[Job]:
+    def abandoned(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """Those of trials that were cancelled."""
         return self.stopped(jobs)
 
@@ -99,7 +99,7 @@ def _give_up(item_ids: Sequence[int]) -> None:
         )
 
 
-def _load(item_ids: Sequence[int]) -> list[Job]:
+def _load(item_ids: Sequence[int]) -> list[AnalysisJob]:
     """Everything that requests about these claimed items need, in two queries."""
     if not item_ids:
         return []
@@ -110,8 +110,8 @@ def _load(item_ids: Sequence[int]) -> list[Job]:
     return [_job(row, configs[row[7]]) for row in rows]
 
 
-def _job(row: Sequence[Any], config: claims.LoadedConfig) -> Job:
-    return Job(
+def _job(row: Sequence[Any], config: claims.LoadedConfig) -> AnalysisJob:
+    return AnalysisJob(
         analysis_id=row[0],
         public_id=row[1],
         token=row[2],
