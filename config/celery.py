@@ -70,6 +70,7 @@ app.conf.update(
             "analysis.purge",
             "intake.purge",
             "intake.release",
+            "privacy.purge",
             "webhooks.purge",
         )
     }

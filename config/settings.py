@@ -115,6 +115,7 @@ INSTALLED_APPS = [
     "apps.runs",
     "apps.intake",
     "apps.insights",
+    "apps.privacy",
     "apps.api",
     "apps.accounts.admin_app.DebriefAdminConfig",
     "django.contrib.auth",

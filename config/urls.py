@@ -10,7 +10,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="conversations:calls"), name="home"),
     path("", include("apps.accounts.urls")),  # login/ logout/ people/ api-keys/ audit/
     path("", include("apps.conversations.urls")),  # calls/ chats/
-    path("", include("apps.intake.erasing_urls")),  # …/erase/, agents/<agt_id>/retention/
+    path("", include("apps.privacy.urls")),  # …/erase/, agents/<agt_id>/retention/
     path("", include("apps.intake.closing_urls")),  # conversations/<conv_id>/{close,recording}/
     path("", include("apps.analysis.urls")),  # conversations/<conv_id>/…
     path("agents/", include("apps.agents.urls")),

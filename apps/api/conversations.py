@@ -19,11 +19,11 @@ from apps.conversations.presenting import conversation_json
 from apps.conversations.rows import transfers_of
 from apps.conversations.services import Outcome
 from apps.core.errors import UserError
-from apps.intake.erasing import erase
 from apps.intake.files import json_lines, split_lines
 from apps.intake.models import LineDoor
 from apps.intake.refusals import keeping, keeping_one
 from apps.intake.services import take_in, take_in_one
+from apps.privacy.erasure import erase
 
 from . import lists
 from .errors import read_object, refusal, refuse_unknown, require_type

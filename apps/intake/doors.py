@@ -23,7 +23,7 @@ from apps.core.errors import UserError
 from apps.llm.text import sanitise
 
 from . import kept
-from .erasing import ERASED, is_erased
+from .erased import ERASED, is_erased
 from .models import IntakePayload, IntakeSource, PayloadState, SourceAgent
 from .parsing import read_conversation, read_json
 from .platforms import PLATFORMS, Arrived, BadSignature

@@ -20,7 +20,7 @@ from apps.core.errors import UserError
 from apps.core.json_text import parse_json
 from apps.llm.text import sanitise
 
-from .erasing import ERASED
+from .erased import ERASED
 from .models import IntakePayload, LineDoor, PayloadState
 from .services import Line, Refusal
 

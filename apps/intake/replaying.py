@@ -22,7 +22,7 @@ from apps.core.errors import Conflict
 from apps.core.tasks import enqueue
 
 from . import doors
-from .erasing import ERASED
+from .erased import ERASED
 from .kept import UNFINISHED
 from .models import IntakePayload, LineDoor, PayloadQuerySet, PayloadState
 from .services import Line, default_agents, take_in_one

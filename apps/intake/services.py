@@ -25,7 +25,7 @@ from apps.conversations.services import GROUP, Clock, Outcome, Stored, store_con
 from apps.core.database import is_passing
 
 from . import lifecycle
-from .erasing import ERASED, refuse_erased, take_back
+from .erased import ERASED, refuse_erased, undo_reingested
 from .parsing import read_conversation, read_line
 from .rules import PlatformRule, keep_beside
 
@@ -214,7 +214,7 @@ def _store_group(
     with transaction.atomic(savepoint=False):  # whoever calls in a transaction ends it then
         defaults = _needed(ruled, settings)
         stored = store_conversations(lines=ruled, default_agents=defaults, clock=clock)
-        results = take_back(stored)
+        results = undo_reingested(stored)
         pairs = list(zip(ruled, results, strict=True))
         imported = _import_results(pairs, settings)
         outcomes = [_settled(result, imported) for result in results]

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from apps.agents.models import Agent
 
-from . import kept, lifecycle, releasing, replaying, retention
+from . import kept, lifecycle, releasing, replaying
 
 
 @shared_task(name="intake.sweep")
@@ -16,8 +16,7 @@ def sweep() -> None:
 
 @shared_task(name="intake.purge")
 def purge() -> None:
-    """Erase what agents no longer keep; hourly is often enough."""
-    retention.purge(now=timezone.now())
+    """Delete accepted payloads that are old. Runs every hour."""
     kept.purge(now=timezone.now())
 
 

@@ -17,10 +17,10 @@ from apps.agents.models import Agent
 from apps.analysis.models import Analysis
 from apps.conversations.models import Attributes, Conversation
 from apps.intake import doors, kept, lifecycle
-from apps.intake.erasing import erase
 from apps.intake.models import IntakePayload, IntakeSource, SourceAgent
 from apps.intake.replaying import replay
 from apps.intake.sources import map_agent, set_secret
+from apps.privacy.erasure import erase
 from tests.intake.platforms import examples
 from tests.intake.platforms.signing import BY, KEY, send, signed, source_of
 

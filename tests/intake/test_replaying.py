@@ -17,10 +17,10 @@ from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.conversations.models import Conversation
 from apps.intake import doors
-from apps.intake.erasing import erase
 from apps.intake.models import IntakePayload, IntakeSource, PayloadState, SourceAgent
 from apps.intake.replaying import UNFINISHED_FOR, ask_replay, replay, replay_waiting
 from apps.intake.sources import create_source, map_agent, set_secret
+from apps.privacy.erasure import erase
 from tests.factories import make_agent
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import Role
 from apps.agents.models import Agent
 from apps.conversations.models import Conversation
-from apps.intake.erasing import erase
+from apps.privacy.erasure import erase
 from apps.runs import services
 from apps.runs.models import Backfill, State
 from apps.runs.options import Options

@@ -23,7 +23,7 @@ from apps.core.http import (
     wants_fragment,
 )
 from apps.core.pagination import Page, page
-from apps.intake.erasing import ERASED
+from apps.intake.erased import ERASED
 from apps.intake.forms import PayloadFilterForm
 from apps.intake.models import IntakePayload, IntakeSource, PayloadState
 from apps.intake.pages import (

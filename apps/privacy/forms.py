@@ -1,4 +1,4 @@
-"""The form by which an erasure is confirmed."""
+"""The form that confirms an erasure."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ WORD = "erase"
 
 
 class EraseForm(forms.Form):
-    """The word typed, for as many conversations as the person was shown."""
+    """The confirmation word, for as many conversations as the page showed."""
 
     shown = forms.IntegerField(widget=forms.HiddenInput)
     word = forms.CharField(
@@ -27,17 +27,17 @@ class EraseForm(forms.Form):
     def clean_word(self) -> str:
         word: str = self.cleaned_data["word"]
         if word.strip().lower() != WORD:
-            raise forms.ValidationError(f"This must be {WORD}, not “{word}”.")
+            raise forms.ValidationError(f"Type “{WORD}” exactly to confirm.")
         return word
 
     def clean(self) -> dict[str, Any]:
-        """More or fewer match by now: what is shown below is what would go."""
+        """Reject a confirmation of another number than match now."""
         cleaned = super().clean() or {}
         asked = cleaned.get("shown")
         if asked is not None and asked != self._shown:
             self.data = {**self.data, "shown": str(self._shown)}
             raise forms.ValidationError(
-                f"There were {number(asked)} when this was opened, now there are "
-                f"{number(self._shown)}. Look at the figures again and confirm."
+                f"The number of matching conversations changed from {number(asked)} to "
+                f"{number(self._shown)}. Review and confirm again."
             )
         return cleaned

@@ -1,4 +1,4 @@
-"""What an erasure would take along, in numbers, for whoever is asked to confirm it."""
+"""Count what an erasure would delete, for its confirmation."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.conversations.people import contacts_only_of
 from apps.conversations.querysets import ConversationQuerySet
+from apps.intake.models import IntakePayload
 from apps.webhooks.models import Delivery
 
-from .erasing import payloads_of
-from .models import IntakePayload
+from .erasure import payloads_of
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
-    """Counts of rows. ``waiting`` are the deliveries that nobody has received yet."""
+class Footprint:
+    """Counts of rows. ``waiting`` are the deliveries that have not been sent yet."""
 
     conversations: int
     messages: int
@@ -28,11 +28,10 @@ class Traces:
     contacts: int
 
 
-def traces_of(conversations: ConversationQuerySet) -> Traces:
-    """Everything that goes when these are erased, in a handful of queries whatever their number.
+def footprint_of(conversations: ConversationQuerySet) -> Footprint:
+    """Count what is deleted with these conversations, in a fixed number of queries.
 
-    Payloads that were refused before anybody could tell whose they are count only where there is
-    one conversation: looking through them is slow.
+    Rejected payloads without an ID count only for a single conversation: the search is slow.
     """
     rows = conversations.order_by()
     pks = rows.values("pk")
@@ -44,7 +43,7 @@ def traces_of(conversations: ConversationQuerySet) -> Traces:
         n=Count("pk"), open=Count("pk", filter=Q(state="pending"))
     )
     contacts = contacts_only_of(rows)
-    return Traces(
+    return Footprint(
         conversations=whole["n"],
         messages=whole["messages"] or 0,
         analyses=work["n"],

@@ -24,11 +24,13 @@ from apps.analysis.work import AnalysisOutcome
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
-from apps.intake import erasing
-from apps.intake.erasing import erase, is_erased
+from apps.intake import erased
+from apps.intake.erased import is_erased
 from apps.intake.models import Erased, IntakePayload, IntakeSource
 from apps.intake.services import take_in, take_in_one
 from apps.llm.models import Usage
+from apps.privacy import erasure
+from apps.privacy.erasure import erase
 from apps.runs import services as backfills
 from apps.runs.models import BackfillItem
 from apps.runs.options import Options
@@ -423,8 +425,8 @@ class TestItDoesNotComeBack:
 
     def test_it_is_forgotten_when_nobody_sends_it_any_more(self) -> None:
         now = timezone.now()
-        assert erasing.forget_erased(now=now + erasing.REMEMBERED - timedelta(hours=1)) == 0
-        assert erasing.forget_erased(now=now + erasing.REMEMBERED + timedelta(hours=1)) == 1
+        assert erased.forget_erased(now=now + erased.REMEMBERED - timedelta(hours=1)) == 0
+        assert erased.forget_erased(now=now + erased.REMEMBERED + timedelta(hours=1)) == 1
         assert not Erased.objects.exists()
 
 
@@ -479,7 +481,7 @@ class TestTwoAtOnce:
 
 
 def test_many_go_in_groups_and_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasing, "GROUP", 4)
+    monkeypatch.setattr(erasure, "GROUP", 4)
     make_conversations(make_agent(), 10)
     assert erase_all() == 10
     entries = AuditEntry.objects.filter(verb="conversation.erased", target="")

@@ -1,8 +1,8 @@
-"""Erasing by itself what an agent no longer keeps.
+"""Erase conversations that are older than their agent's retention period.
 
-How long is a setting of the agent: that of its latest published version, of its draft as long as
-none is published. A transferred conversation is kept as long as the agent that answered it says.
-Days count from the last sign of life: the end, else the last message, else the start or arrival.
+The period is a setting of the agent's latest published version, or of its draft while none is
+published. A transferred conversation follows the agent that answered it. Days count from the end,
+else from the last message, else from the start or arrival.
 """
 
 from datetime import datetime, timedelta
@@ -14,24 +14,25 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent, AgentVersion
 from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
+from apps.intake.erased import forget_erased
+from apps.intake.models import IntakePayload
 
-from .erasing import erase, forget_erased
-from .models import IntakePayload
+from .erasure import erase
 
 BY = Actor.system("retention")
 AT_ONCE = 20_000
-"""Conversations of one agent in one round: the next round goes on, within the hour or at once."""
+"""Conversations of one agent per purge; the next purge continues."""
 NOBODYS_KEPT = timedelta(days=90)
-"""How long a payload that belongs to no conversation, refused or not, is kept for inspection."""
+"""How long payloads without a conversation, rejected or not, are kept."""
 
 
 def retention_of(agent: Agent) -> int | None:
-    """Days that the agent keeps conversations at present; None: for ever."""
+    """Return the days that the agent keeps conversations; None: indefinitely."""
     return next((days for pk, _, days in _rules() if pk == agent.pk), None)
 
 
 def outlived(*, agent_id: int, days: int, now: datetime) -> ConversationQuerySet:
-    """The agent's conversations in which nothing has happened for so many days."""
+    """Return the agent's conversations in which nothing has happened for this many days."""
     before = now - timedelta(days=days)
     # No conversation ends before it starts: the index of agent and start finds all there can be.
     old = Conversation.objects.filter(agent=agent_id, sort_at__lt=before)
@@ -40,10 +41,10 @@ def outlived(*, agent_id: int, days: int, now: datetime) -> ConversationQuerySet
 
 
 def purge(*, now: datetime) -> int:
-    """Erase what agents no longer keep, and what was kept of erasures and refusals for a time.
+    """Erase what is past its retention period. Return how many conversations were erased.
 
-    Returns how many conversations went. Each agent's are erased in groups, the oldest first: a
-    purge that dies is followed by one that goes on.
+    Memories of erasures and payloads of no conversation are deleted too. Each agent's conversations
+    are erased in groups, the oldest first, so a purge that dies is continued by the next one.
     """
     gone = 0
     for pk, public_id, days in _rules():
@@ -60,7 +61,7 @@ def purge(*, now: datetime) -> int:
 
 
 def _rules() -> list[tuple[int, str, int]]:
-    """The agents that keep conversations for a time only: key, public id, days."""
+    """Return key, public ID, and days of the agents with a retention period."""
     published_first = ExpressionWrapper(Q(published_at=None), output_field=BooleanField())
     versions = AgentVersion.objects.filter(agent=OuterRef("pk")).order_by(
         published_first, "-number"

@@ -1,5 +1,4 @@
-"""Erasing by page: one conversation, what is selected on a history page; and what a retention
-setting would do."""
+"""Views that erase one conversation or a selection, and that preview a retention period."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,18 +20,18 @@ from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
 from apps.core.display import number
 from apps.core.http import hx_redirect, render_either, varies_by_htmx
-from apps.intake.erasing import erase
-from apps.intake.erasing_forms import EraseForm
-from apps.intake.retention import outlived, retention_of
-from apps.intake.traces import traces_of
+from apps.privacy.erasure import erase
+from apps.privacy.footprint import footprint_of
+from apps.privacy.forms import EraseForm
+from apps.privacy.retention import outlived, retention_of
 
 AT_ONCE = 2_000
-"""Conversations that a page erases while somebody waits: seconds, not minutes."""
+"""Conversations that a page erases at most: it takes seconds, and the browser waits."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is to be erased, and from where one came."""
+class ErasureRequest:
+    """Conversations to erase, and the page that the dialog was opened on."""
 
     conversations: ConversationQuerySet
     channel: str
@@ -42,7 +41,7 @@ class Asked:
 
     @property
     def after(self) -> str:
-        """Where one goes when they are gone: the list, filtered as it was."""
+        """Return the list that follows, with the same filters."""
         page = "conversations:calls" if self.channel == Channel.VOICE else "conversations:chats"
         return reverse(page) + (f"?{self.query}" if self.query else "")
 
@@ -51,9 +50,9 @@ class Asked:
 @role_required(Role.ADMIN)
 @varies_by_htmx
 def conversation(request: HttpRequest, conv_id: str) -> HttpResponse:
-    """Say what goes with one conversation; on POST erase it."""
+    """Show what is deleted with one conversation; on POST erase it."""
     found: Conversation = get_object_or_404(Conversation, public_id=conv_id)
-    asked = Asked(
+    asked = ErasureRequest(
         conversations=Conversation.objects.filter(pk=found.pk),
         channel=found.channel,
         action=reverse("erasing:conversation", args=[conv_id]),
@@ -66,7 +65,7 @@ def conversation(request: HttpRequest, conv_id: str) -> HttpResponse:
 @role_required(Role.ADMIN)
 @varies_by_htmx
 def selected(request: HttpRequest) -> HttpResponse:
-    """The same for what was ticked on a history page: ids, or all that match its filters."""
+    """Do the same for a selection on a history page: IDs, or all that match its filters."""
     params = request.GET.copy()
     channel = (params.pop("channel", [None]) or [None])[-1]
     for name in ("cursor", "columns"):
@@ -79,15 +78,15 @@ def selected(request: HttpRequest) -> HttpResponse:
         return HttpResponse(error.message, status=error.status, content_type="text/plain")
     action = f"{reverse('erasing:selected')}?{request.GET.urlencode()}"
     listed = "" if "id" in params else params.urlencode()
-    asked = Asked(spec.queryset(), str(channel), action, query=listed)
+    asked = ErasureRequest(spec.queryset(), str(channel), action, query=listed)
     return _confirm(request, asked, why="selected on the history page")
 
 
-def _confirm(request: HttpRequest, asked: Asked, *, why: str) -> HttpResponse:
-    """The dialog; on POST, where the word was typed for as many as were shown, the erasure."""
-    traces = traces_of(asked.conversations)
+def _confirm(request: HttpRequest, asked: ErasureRequest, *, why: str) -> HttpResponse:
+    """Render the dialog; on POST with a valid confirmation, erase."""
+    traces = footprint_of(asked.conversations)
     if not traces.conversations:
-        raise Http404("There is nothing to erase.")
+        raise Http404("No conversations to erase.")
     data: QueryDict | None = request.POST if request.method == "POST" else None
     form = EraseForm(data, shown=traces.conversations)
     too_many = traces.conversations > AT_ONCE
@@ -106,14 +105,14 @@ def _confirm(request: HttpRequest, asked: Asked, *, why: str) -> HttpResponse:
         "nav": _word(asked.channel, 2),
     }
     return render_either(
-        request, page="erasing/erase.html", fragment="erasing/_erase.html", context=context
+        request, page="privacy/erase.html", fragment="privacy/_erase.html", context=context
     )
 
 
 @require_safe
 @role_required(Role.VIEWER)
 def retention(request: HttpRequest, agent_id: str) -> HttpResponse:
-    """What a number of days in the agent's setting would erase, today."""
+    """Show how many conversations a retention period would erase today."""
     agent: Agent = get_object_or_404(Agent, public_id=agent_id)
     typed = request.GET.get("retention_days", "").strip()
     days = int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 6 else None
@@ -127,7 +126,7 @@ def retention(request: HttpRequest, agent_id: str) -> HttpResponse:
         "published": AgentVersion.objects.published().filter(agent=agent).exists(),
         "older": None if rows is None else rows.count(),
     }
-    return render(request, "erasing/_retention.html", context)
+    return render(request, "privacy/_retention.html", context)
 
 
 def _word(channel: str, how_many: int) -> str:

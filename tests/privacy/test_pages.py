@@ -17,7 +17,7 @@ from apps.agents.services.refusals import InvalidDraft
 from apps.analysis.services import request_rerun
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
-from apps.intake.views import erasing as views
+from apps.privacy import views
 from tests.factories import make_agent, make_conversation, make_conversations
 from tests.webhooks.test_models import make_delivery, make_event
 
@@ -83,8 +83,8 @@ class TestOneConversation:
         ("data", "reason"),
         [
             ({"shown": 1}, "This field is required."),
-            (confirmed(word="yes"), "This must be erase, not “yes”."),
-            (confirmed(7), "There were 7 when this was opened, now there are 1."),
+            (confirmed(word="yes"), "Type “erase” exactly to confirm."),
+            (confirmed(7), "The number of matching conversations changed from 7 to 1."),
         ],
     )
     def test_nothing_goes_without_the_word(
@@ -130,7 +130,7 @@ class TestASelection:
         make_conversations(agent, 3, language="fr")
         make_conversation(agent, language="en")
         here = "/conversations/erase/?channel=voice&language=fr&sort=-started_at"
-        assert "There were 2" in text(admin.post(here, confirmed(2), headers=HTMX))
+        assert "changed from 2 to 3" in text(admin.post(here, confirmed(2), headers=HTMX))
         gone = admin.post(here, confirmed(3), headers=HTMX)
         assert gone["HX-Redirect"] == "/calls/?language=fr&sort=-started_at"
         assert [c.language for c in Conversation.objects.all()] == ["en"]

@@ -11,9 +11,9 @@ from apps.accounts.models import AuditEntry
 from apps.agents.models import Agent
 from apps.agents.services import publish, restore_save, save_draft
 from apps.conversations.models import Conversation
-from apps.intake import retention
 from apps.intake.models import Erased, IntakePayload
-from apps.intake.tasks import purge as purge_task
+from apps.privacy import retention
+from apps.privacy.tasks import purge as purge_task
 from config.celery import app
 from tests.factories import make_agent, make_conversation
 
@@ -127,8 +127,8 @@ def test_refused_payloads_and_hashes_of_erasures_are_kept_for_a_time() -> None:
 
 
 def test_it_is_on_the_schedule() -> None:
-    entry = app.conf.beat_schedule["intake.purge"]
-    assert (entry["task"], entry["schedule"]) == ("intake.purge", 3600.0)
+    entry = app.conf.beat_schedule["privacy.purge"]
+    assert (entry["task"], entry["schedule"]) == ("privacy.purge", 3600.0)
     assert entry["options"]["queue"] == "maintenance"
     a_call(make_agent(retention_days=1), days=10)
     assert settings.USE_TZ

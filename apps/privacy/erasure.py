@@ -1,0 +1,135 @@
+"""Erase conversations everywhere they left a trace.
+
+Rows that refer to a conversation are deleted with it. Apps that keep a row without its content, and
+those that hold what a foreign key does not find, have a function of their own that is called here.
+The ledger keeps IDs and money, the audit log who erased what and why: neither holds content. What
+was erased is remembered by a keyed hash (`apps.intake.erased`), so that a platform that sends it
+once more does not bring it back. Decision 0017 has the reasons.
+"""
+
+from collections.abc import Sequence
+
+from django.db import OperationalError, connection, transaction
+from django.db.models import Q, QuerySet
+
+from apps.accounts import audit, idempotency
+from apps.accounts.actors import Actor
+from apps.analysis import erasure as analyses
+from apps.conversations.models import Conversation
+from apps.conversations.people import delete_orphans
+from apps.conversations.querysets import ConversationQuerySet
+from apps.core.database import is_passing
+from apps.intake import erased
+from apps.intake.models import IntakePayload
+from apps.runs import erasing as run_items
+from apps.webhooks import erasure as events
+
+ERASED_VERB = "conversation.erased"
+GROUP = 200
+"""Conversations per transaction. A group is erased whole, so a second call continues after it."""
+TELLING = 8
+"""Characters from which on an ID, found anywhere in a text, is taken for that ID."""
+
+
+def erase(*, conversations: ConversationQuerySet, by: Actor, why: str) -> int:
+    """Erase these conversations, each whole or not at all. Return how many were erased.
+
+    ``why`` goes to the audit log ("on its page", "kept for 30 days"); it must hold no content.
+    Each group is one transaction, unless the caller has one open. Rows that another transaction is
+    writing are waited for at the end. An analysis in flight ends without a result; what it costs
+    still reaches the ledger.
+    """
+    wanted = list(conversations.order_by().values_list("pk", flat=True))
+    few = len(wanted) <= GROUP
+    gone: set[int] = set()
+    for wait in (False, True):
+        left = sorted(set(wanted) - gone)
+        for start in range(0, len(left), GROUP):
+            gone |= _erase_with_retry(left[start : start + GROUP], by, why, wait=wait, each=few)
+    return len(gone)
+
+
+def _erase_with_retry(
+    pks: Sequence[int], by: Actor, why: str, *, wait: bool, each: bool
+) -> set[int]:
+    """Erase one group, again where it deadlocked with a replay.
+
+    A replay locks a payload first and the conversation then, an erasure the other way around.
+    """
+    for tries_left in (2, 1, 0):
+        try:
+            return _erase_group(pks, by, why, wait=wait, each=each)
+        except OperationalError as error:
+            if not tries_left or connection.in_atomic_block or not is_passing(error):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _erase_group(pks: Sequence[int], by: Actor, why: str, *, wait: bool, each: bool) -> set[int]:
+    """Erase one group in one transaction. Return the primary keys of those that were erased.
+
+    Conversations are locked first, as everywhere. Without ``wait``, locked ones are left out.
+    """
+    with transaction.atomic():
+        rows = list(
+            Conversation.objects.select_for_update(skip_locked=not wait)
+            .filter(pk__in=pks)
+            .order_by("pk")
+            .only("public_id", "source", "external_id", "contact_id")
+        )
+        if not rows:
+            return set()
+        ids = [row.pk for row in rows]
+        run_items.forget(ids)
+        payloads_of(rows).delete()
+        idempotency.forget_about([row.public_id for row in rows])
+        analyses.delete_of(ids)
+        events.delete_of(ids)
+        Conversation.objects.filter(pk__in=ids).delete()
+        delete_orphans({row.contact_id for row in rows if row.contact_id})
+        erased.remember(rows)
+        _write_audit(rows, by, why, each=each)
+    return set(ids)
+
+
+def payloads_of(conversations: Sequence[Conversation]) -> QuerySet[IntakePayload]:
+    """Return the stored payloads of these conversations.
+
+    Accepted ones are found by their conversation, rejected ones by its ID at the platform, and
+    unreadable ones by that ID anywhere in them.
+    """
+    found = Q(conversation__in=[c.pk for c in conversations])
+    by_source: dict[str, list[str]] = {}
+    for c in conversations:
+        by_source.setdefault(c.source, []).append(c.external_id)
+    for source, ids in by_source.items():
+        account = Q(source__kind=source) | Q(source__name=source) | Q(source__public_id=source)
+        door = account | Q(source=None, source_name=source)
+        found |= door & Q(external_id__in=ids)
+    unread = _unread_with([c.external_id for c in conversations])
+    return IntakePayload.objects.filter(found | Q(pk__in=unread))
+
+
+_UNREAD = """
+SELECT DISTINCT p.id FROM intake_intakepayload p, unnest(%s::text[]) AS v(id)
+WHERE p.external_id = '' AND p.conversation_id IS NULL AND p.state = 'refused'
+  AND (position(convert_to(v.id, 'UTF8') IN p.raw) > 0 OR position(v.id IN p.body::text) > 0)
+"""
+
+
+def _unread_with(external_ids: Sequence[str]) -> list[int]:
+    """Return rejected payloads without an ID of their own that hold one of these long IDs."""
+    telling = [external_id for external_id in external_ids if len(external_id) >= TELLING]
+    with connection.cursor() as cursor:
+        cursor.execute(_UNREAD, [telling])
+        return [pk for (pk,) in cursor.fetchall()]
+
+
+def _write_audit(rows: Sequence[Conversation], by: Actor, why: str, *, each: bool) -> None:
+    """Write the audit log: few conversations by ID, so that they can be searched; many counted."""
+    detail: dict[str, object] = {"why": why}
+    if each:
+        targets = [row.public_id for row in rows]
+        audit.record_each(by=by, verb=ERASED_VERB, targets=targets, detail=detail)
+    else:
+        audit.record(by=by, verb=ERASED_VERB, detail=detail | {"conversations": len(rows)})
