@@ -13,7 +13,7 @@ from apps.agents import services
 from apps.agents.models import Agent
 from apps.webhooks.models import Endpoint
 from tests.accounts.conftest import PASSWORD
-from tests.agents.factories import agent, draft
+from tests.factories.drafts import agent, draft
 from tests.install_browser import ARGUMENTS, executable
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

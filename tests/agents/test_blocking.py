@@ -11,8 +11,8 @@ from django.test import Client
 from apps.agents import services
 from apps.agents.models import Agent
 from apps.llm.schema import checker
+from tests.factories.drafts import ADA, TOPIC, agent, draft, with_fields
 
-from .factories import ADA, TOPIC, agent, draft, with_fields
 from .test_pages import post, stamp, url
 
 pytestmark = pytest.mark.django_db

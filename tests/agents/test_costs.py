@@ -10,9 +10,8 @@ from apps.agents.costs import FRAME_TOKENS, costs, typical_transcript
 from apps.analysis.prompts import Facts, build, constant_part
 from apps.llm.schema import compile_strict
 from apps.llm.tokens import estimate_tokens
-from tests.conversations.factories import make_conversation
-
-from .factories import TOPIC, agent, draft, language_model, with_fields
+from tests.factories import make_indexed_conversation
+from tests.factories.drafts import TOPIC, agent, draft, language_model, with_fields
 
 pytestmark = pytest.mark.django_db
 
@@ -57,5 +56,5 @@ def test_a_typical_transcript_is_the_mean_of_the_latest() -> None:
     made = agent()
     assert typical_transcript(made) is None
     for tokens in (100, 200, 0):
-        make_conversation(draft(made), prompt_tokens_est=tokens)
+        make_indexed_conversation(draft(made), prompt_tokens_est=tokens)
     assert typical_transcript(made) == 150

@@ -13,8 +13,7 @@ from apps.agents.contents import content_of_save
 from apps.agents.edits import changes_on_top, merge_schemas, only_mine, same_schema
 from apps.agents.models import Agent, ConfigSave
 from apps.agents.services import DraftConflict, Stamp
-
-from .factories import ADA, BEN, TOPIC, agent, draft, with_fields
+from tests.factories.drafts import ADA, BEN, TOPIC, agent, draft, with_fields
 
 Json = dict[str, Any]
 

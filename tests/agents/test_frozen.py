@@ -7,8 +7,7 @@ from django.db import IntegrityError, connection, transaction
 
 from apps.agents import services
 from apps.agents.models import Agent, AgentVersion, AnalysisConfig, ConfigSave, Immutable
-
-from .factories import ADA, agent, draft
+from tests.factories.drafts import ADA, agent, draft
 
 pytestmark = pytest.mark.django_db
 

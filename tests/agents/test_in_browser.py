@@ -14,9 +14,8 @@ from pytest_django.live_server_helper import LiveServer
 from apps.accounts.models import Role, User
 from apps.agents import services
 from apps.agents.models import Agent
+from tests.factories.drafts import ADA, TOPIC, agent, draft, with_fields
 from tests.install_browser import ARGUMENTS, executable
-
-from .factories import ADA, TOPIC, agent, draft, with_fields
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

@@ -10,8 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 from apps.agents import services
 from apps.agents.models import Agent, AgentVersion, ConfigSave
 from apps.llm.models import LanguageModel
-
-from .factories import ADA, TOPIC, agent, draft, language_model, with_fields
+from tests.factories.drafts import ADA, TOPIC, agent, draft, language_model, with_fields
 
 HTMX = {"HX-Request": "true"}
 TABS = ["prompts", "fields", "post-analysis", "versions"]

@@ -5,8 +5,7 @@ import pytest
 from apps.agents import plans, services
 from apps.agents.documents import PROMPT_REVISION
 from apps.agents.models import AnalysisConfig
-
-from .factories import ADA, TOPIC, agent, draft, with_fields
+from tests.factories.drafts import ADA, TOPIC, agent, draft, with_fields
 
 pytestmark = pytest.mark.django_db
 

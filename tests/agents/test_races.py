@@ -10,8 +10,7 @@ from django.db import connection
 
 from apps.agents import services
 from apps.agents.models import Agent, AgentVersion, AnalysisConfig, ConfigSave
-
-from .factories import ADA, agent, draft
+from tests.factories.drafts import ADA, agent, draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,8 +10,7 @@ from apps.agents import services
 from apps.agents.models import Agent, AgentVersion, AnalysisConfig, ConfigSave
 from apps.agents.services import Stamp
 from apps.core.errors import NotFound
-
-from .factories import ADA, BEN, TOPIC, agent, draft, language_model, with_fields
+from tests.factories.drafts import ADA, BEN, TOPIC, agent, draft, language_model, with_fields
 
 pytestmark = pytest.mark.django_db
 

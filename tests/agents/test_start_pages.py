@@ -14,9 +14,9 @@ from apps.agents.models import Agent
 from apps.agents.templates import BY_KEY
 from apps.llm.models import LanguageModel
 from tests.factories import make_conversations
+from tests.factories.drafts import ADA, TOPIC, agent, draft, language_model, with_fields
 
 from .conftest import SignIn
-from .factories import ADA, TOPIC, agent, draft, language_model, with_fields
 from .test_pages import HTMX, post, stamp, url
 
 pytestmark = pytest.mark.django_db

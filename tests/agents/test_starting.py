@@ -14,9 +14,8 @@ from apps.agents.starting import agent_source, plan_start, template_source
 from apps.agents.templates import BY_KEY, TEMPLATES, Template
 from apps.core.errors import NotFound
 from apps.llm.schema import compile_strict, problems
+from tests.factories.drafts import ADA, TOPIC, agent, draft, language_model, with_fields
 from tests.fakes import strict_rules
-
-from .factories import ADA, TOPIC, agent, draft, language_model, with_fields
 
 pytestmark = pytest.mark.django_db
 

@@ -11,10 +11,10 @@ from apps.agents.builder import NotShowable, rows_of, schema_of
 from apps.llm.client import LlmClient, StructuredRequest
 from apps.llm.schema import compile_strict
 from apps.llm.specs import ModelSpec
+from tests.factories.drafts import agent, draft
 from tests.fakes import strict_rules
 from tests.fakes.fixtures import FakeLLM
 
-from .factories import agent, draft
 from .vendor_schemas import NESTED, VENDORS
 
 ALL = {**VENDORS, "nested": NESTED}

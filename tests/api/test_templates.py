@@ -6,7 +6,7 @@ import pytest
 
 from apps.agents.models import Agent
 from apps.agents.templates import BY_KEY
-from tests.agents.factories import draft
+from tests.factories.drafts import draft
 
 from .conftest import Caller
 

@@ -7,8 +7,7 @@ from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.conversations.filters import FilterError, parse, rows, words
-
-from .factories import make_agent, make_conversation
+from tests.factories import make_draft, make_indexed_conversation
 
 pytestmark = pytest.mark.django_db
 
@@ -71,9 +70,9 @@ def test_rows_come_back_with_their_errors() -> None:
 
 
 def test_choices_are_counted() -> None:
-    version = make_agent(properties={"topic": {"type": "string", "enum": ["a", "b"]}})
-    make_conversation(version, status="ended", analysis_data={"topic": "a"}, language="en")
-    make_conversation(version, status="ongoing", analysis_data={"topic": "a"})
+    version = make_draft(properties={"topic": {"type": "string", "enum": ["a", "b"]}})
+    make_indexed_conversation(version, status="ended", analysis_data={"topic": "a"}, language="en")
+    make_indexed_conversation(version, status="ongoing", analysis_data={"topic": "a"})
     fields = {
         "status": {"ended": 1, "ongoing": 1, "registered": 0, "not_connected": 0, "error": 0},
         "agent": {version.agent.public_id: 2},
@@ -87,7 +86,7 @@ def test_choices_are_counted() -> None:
 
 
 def test_chips_are_words() -> None:
-    version = make_agent("Billing line")
+    version = make_draft("Billing line")
     spec = parse(
         "voice",
         {

@@ -15,8 +15,7 @@ from apps.contacts.models import Contact
 from apps.conversations.filters import FilterError, matching, parse
 from apps.conversations.filters.registry import static_fields
 from apps.conversations.models import Conversation, Transfer
-
-from .factories import make_agent, make_conversation, make_version
+from tests.factories import make_draft, make_indexed_conversation, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +33,7 @@ FIELDS = {
 
 @pytest.fixture
 def version() -> AgentVersion:
-    return make_agent(properties=FIELDS)
+    return make_draft(properties=FIELDS)
 
 
 def names(query: str | dict[str, Any], channel: str | None = "voice") -> set[str]:
@@ -59,7 +58,7 @@ def at(day: int, hour: int = 12) -> datetime:
 @pytest.fixture
 def calls(version: AgentVersion) -> dict[str, Conversation]:
     """Three calls: a full one, another, and one of which nearly nothing is known."""
-    full = make_conversation(
+    full = make_indexed_conversation(
         version,
         external_id="full",
         started_at=at(1),
@@ -95,7 +94,7 @@ def calls(version: AgentVersion) -> dict[str, Conversation]:
         metadata={"plan": "pro", "tier": 3, "vip": True, "tags": ["a"], 'q"\\': "odd", "7": "7"},
         variables={"name": "Ada"},
     )
-    other = make_conversation(
+    other = make_indexed_conversation(
         version,
         external_id="other",
         status="ongoing",
@@ -119,7 +118,7 @@ def calls(version: AgentVersion) -> dict[str, Conversation]:
         },
         metadata={"plan": "free", "tier": "3", "vip": False, "tags": [], "note": None},
     )
-    bare = make_conversation(version, external_id="bare", status="registered")
+    bare = make_indexed_conversation(version, external_id="bare", status="registered")
     return {"full": full, "other": other, "bare": bare}
 
 
@@ -292,7 +291,7 @@ def test_rows_combine_with_and(calls: dict[str, Conversation]) -> None:
 def test_id_agent_contact_config_and_transfer(calls: dict[str, Conversation]) -> None:
     full, other = calls["full"], calls["other"]
     billing = full.agent_version
-    techline = make_agent("Technical line")
+    techline = make_draft("Technical line")
     Transfer.objects.create(
         conversation=full, position=0, after_message=3, to_version=techline, setting="both_agents"
     )
@@ -322,8 +321,10 @@ def test_id_agent_contact_config_and_transfer(calls: dict[str, Conversation]) ->
 
 
 def test_calls_and_chats_are_apart(calls: dict[str, Conversation]) -> None:
-    chat = make_agent("Chat", "chat", {"resolved": {"type": "string"}})
-    make_conversation(chat, external_id="chat", summary="hello", analysis_data={"resolved": "so"})
+    chat = make_draft("Chat", "chat", {"resolved": {"type": "string"}})
+    make_indexed_conversation(
+        chat, external_id="chat", summary="hello", analysis_data={"resolved": "so"}
+    )
     assert names("chat_summary=hello", "chat") == {"chat"}
     assert "calls" in refusals("chat_summary=hello")["chat_summary"]
     assert names("analysis.resolved=so", "chat") == {"chat"}
@@ -335,11 +336,11 @@ def test_calls_and_chats_are_apart(calls: dict[str, Conversation]) -> None:
 
 def test_columns_of_an_agent_by_schema_alone() -> None:
     """`user_sentiment` is the column, whichever field feeds it."""
-    version = make_agent(
+    version = make_draft(
         properties={"sentiment": {"type": "string", "enum": ["happy", "sad"]}},
         built_ins={"user_sentiment": {"enabled": False}},
     )
-    make_conversation(version, external_id="one", sentiment="happy")
+    make_indexed_conversation(version, external_id="one", sentiment="happy")
     assert names("user_sentiment=Happy") == {"one"}
     assert "one of Negative" in refusals("user_sentiment=cheerful")["user_sentiment"]
 
@@ -499,10 +500,12 @@ def test_search(version: AgentVersion) -> None:
     def said(text: str) -> list[dict[str, str]]:
         return [{"role": "user", "content": text}]
 
-    make_conversation(version, external_id="crm-17:b", messages=said("I'd like a refund, please"))
-    make_conversation(version, external_id="zh", messages=said("你好 请问北京亚太花园酒店"))
-    phone = make_conversation(version, external_id="phone", from_number="+1 555-0134 22")
-    make_conversation(version, external_id="sum", summary="Asked about Überweisung")
+    make_indexed_conversation(
+        version, external_id="crm-17:b", messages=said("I'd like a refund, please")
+    )
+    make_indexed_conversation(version, external_id="zh", messages=said("你好 请问北京亚太花园酒店"))
+    phone = make_indexed_conversation(version, external_id="phone", from_number="+1 555-0134 22")
+    make_indexed_conversation(version, external_id="sum", summary="Asked about Überweisung")
 
     assert names({"q": "refund"}) == {"crm-17:b"}
     assert names({"q": "REFU pleas"}) == {"crm-17:b"}

@@ -13,25 +13,17 @@ from django.http import QueryDict
 from django.test import Client
 from django.urls import reverse
 
-from apps.accounts.models import User
 from apps.agents.models import AgentVersion
 from apps.contacts.models import Contact
 from apps.conversations import listing
 from apps.conversations.filters import parse
 from apps.conversations.models import Conversation
-
-from .factories import make_agent, make_conversation
+from tests.factories import client_as, make_draft, make_indexed_conversation
 
 pytestmark = pytest.mark.django_db
 
 CALLS = "/calls/"
 HTMX = {"HX-Request": "true"}
-
-
-def client_as(role: str) -> Client:
-    client = Client()
-    client.force_login(User.objects.create_user(role, password="x", role=role))
-    return client
 
 
 @pytest.fixture
@@ -46,7 +38,7 @@ def operator() -> Client:
 
 @pytest.fixture
 def version() -> AgentVersion:
-    return make_agent(properties={"topic": {"type": "string", "enum": ["a", "b"]}})
+    return make_draft(properties={"topic": {"type": "string", "enum": ["a", "b"]}})
 
 
 @pytest.fixture
@@ -54,7 +46,7 @@ def calls(version: AgentVersion) -> list[Conversation]:
     """Three calls, an hour apart, the newest last."""
     start = datetime(2025, 3, 1, 10, tzinfo=UTC)
     return [
-        make_conversation(
+        make_indexed_conversation(
             version,
             external_id=f"call-{n}",
             started_at=start + timedelta(hours=n),
@@ -170,7 +162,9 @@ def test_forms_end_in_a_plain_address(viewer: Client) -> None:
 def test_pages_go_on_and_back(viewer: Client, version: AgentVersion) -> None:
     start = datetime(2025, 3, 1, tzinfo=UTC)
     for n in range(120):
-        make_conversation(version, external_id=str(n), started_at=start + timedelta(minutes=n // 7))
+        make_indexed_conversation(
+            version, external_id=str(n), started_at=start + timedelta(minutes=n // 7)
+        )
     seen: list[str] = []
     url = f"{CALLS}?sort=started_at"
     for _ in range(3):
@@ -250,8 +244,8 @@ def test_export(operator: Client, calls: list[Conversation]) -> None:
 def test_export_of_everything_has_every_column_field_key_and_variable(
     operator: Client, version: AgentVersion, calls: list[Conversation]
 ) -> None:
-    make_agent("Other line", properties={"elsewhere": {"type": "string"}})
-    make_conversation(
+    make_draft("Other line", properties={"elsewhere": {"type": "string"}})
+    make_indexed_conversation(
         version,
         status="error",
         direction="outbound",
@@ -282,7 +276,9 @@ def test_export_keeps_too_many_keys_together(
     operator: Client, version: AgentVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("apps.conversations.exporting.MANY_KEYS", 3)
-    make_conversation(version, metadata={f"key {n}": n for n in range(4)}, variables={"a": 1})
+    make_indexed_conversation(
+        version, metadata={f"key {n}": n for n in range(4)}, variables={"a": 1}
+    )
     url = f"{reverse('conversations:export')}?channel=voice&content=everything"
     head, row = rows_of(operator.get(url))
     shown = dict(zip(head, row, strict=True))
@@ -338,7 +334,7 @@ def test_a_viewer_is_offered_no_rerun(
 
 def test_what_people_wrote_is_escaped(viewer: Client, version: AgentVersion) -> None:
     ugly = "<script>alert(1)</script>{{ x }}\u202e"
-    make_conversation(
+    make_indexed_conversation(
         version,
         summary=ugly,
         from_number="<b9>",
@@ -347,7 +343,7 @@ def test_what_people_wrote_is_escaped(viewer: Client, version: AgentVersion) -> 
         analysis_data={"topic": ["<s9>", {"k": True}], "<em>": 1},
         metadata={"<k9>": "<v9>"},
     )
-    make_agent("<name>")
+    make_draft("<name>")
     page = html(
         viewer,
         f"{CALLS}?columns=call_summary,contact,user_sentiment,call_successful"
@@ -362,7 +358,7 @@ def test_what_people_wrote_is_escaped(viewer: Client, version: AgentVersion) -> 
 def test_list_shows_excerpts_of_long_results(viewer: Client, version: AgentVersion) -> None:
     long = "word " * 12_000
     for n in range(20):
-        made = make_conversation(version, external_id=f"long-{n}")
+        made = make_indexed_conversation(version, external_id=f"long-{n}")
         Conversation.objects.filter(pk=made.pk).update(
             summary=long,
             analysis_state="succeeded",

@@ -9,8 +9,7 @@ from apps.agents.models import Agent
 from apps.conversations.inputs import ContactInput, ConversationInput, LineRefused
 from apps.conversations.models import Conversation, Transcript
 from apps.conversations.services import Outcome, Result, Stored, store_conversations
-
-from .factories import make_agent
+from tests.factories import make_draft
 
 
 def line(agent: Agent, external_id: str, **values: object) -> ConversationInput:
@@ -26,7 +25,7 @@ def line(agent: Agent, external_id: str, **values: object) -> ConversationInput:
 
 @pytest.mark.django_db
 def test_what_the_database_refuses_spoils_no_neighbour() -> None:
-    agent = make_agent().agent
+    agent = make_draft().agent
     results = store_conversations(
         lines=[
             line(agent, "1"),
@@ -46,7 +45,7 @@ def test_what_the_database_refuses_spoils_no_neighbour() -> None:
 
 @pytest.mark.django_db
 def test_text_comes_back_as_it_went() -> None:
-    (stored,) = store_conversations(lines=[line(make_agent().agent, "\\N")])
+    (stored,) = store_conversations(lines=[line(make_draft().agent, "\\N")])
     assert isinstance(stored, Stored)
     fresh = Conversation.objects.get(external_id="\\N")
     assert fresh == stored.conversation
@@ -64,7 +63,7 @@ def test_text_comes_back_as_it_went() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_doors_at_once_store_each_conversation_once() -> None:
-    agent = make_agent().agent
+    agent = make_draft().agent
     contact = ContactInput(phone_number="+15550100")
 
     def store(_: int) -> list[Result]:

@@ -13,8 +13,7 @@ from apps.conversations.models import Conversation
 from apps.intake import lifecycle
 from apps.intake.services import take_in_one
 from tests.api.conftest import Caller
-from tests.conversations.test_pages import client_as
-from tests.factories import make_agent
+from tests.factories import client_as, make_agent
 from tests.intake.platforms.signing import BY, send, source_of
 
 pytestmark = pytest.mark.django_db

@@ -38,9 +38,14 @@ from apps.runs.progress import progress_of
 from apps.runs.source import BackfillSource
 from apps.webhooks.models import Event
 from tests.api.conftest import Caller
-from tests.factories import make_agent, make_conversation, make_conversations
+from tests.factories import (
+    make_agent,
+    make_conversation,
+    make_conversations,
+    make_delivery,
+    make_event,
+)
 from tests.locks import Writer
-from tests.webhooks.test_models import make_delivery, make_event
 
 from .whole_database import kinds_of_traces, places_of, tables_that_django_knows
 

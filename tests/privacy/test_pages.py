@@ -18,8 +18,13 @@ from apps.analysis.services import request_rerun
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
 from apps.privacy import views
-from tests.factories import make_agent, make_conversation, make_conversations
-from tests.webhooks.test_models import make_delivery, make_event
+from tests.factories import (
+    make_agent,
+    make_conversation,
+    make_conversations,
+    make_delivery,
+    make_event,
+)
 
 pytestmark = pytest.mark.django_db
 

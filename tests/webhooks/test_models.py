@@ -19,34 +19,17 @@ from apps.webhooks.models import (
     Event,
     EventType,
 )
-from tests.factories import make_agent, make_conversation
+from tests.factories import (
+    make_agent,
+    make_conversation,
+    make_delivery,
+    make_endpoint,
+    make_event,
+)
 
 pytestmark = pytest.mark.django_db
 
 NOW = timezone.now()
-
-
-def make_endpoint(**values: Any) -> Endpoint:
-    defaults: dict[str, Any] = {
-        "url": "https://example.com/hook",
-        "secret_encrypted": b"ciphertext",
-        "events": [EventType.CONVERSATION_ANALYZED],
-        "created_by": "tests",
-    }
-    return Endpoint.objects.create(**defaults | values)
-
-
-def make_event(**values: Any) -> Event:
-    return Event.objects.create(
-        **{"type": EventType.BACKFILL_COMPLETED, "payload": '{"event": "x"}', **values}
-    )
-
-
-def make_delivery(**values: Any) -> Delivery:
-    parts = {"endpoint": make_endpoint, "event": make_event}
-    return Delivery.objects.create(
-        **{n: make() for n, make in parts.items() if n not in values}, **values
-    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from django.db.models import F
 
 from apps.conversations.models import Conversation
 from apps.work.sampling import Position, is_sampled, sample_end
-from tests.conversations.factories import make_agent, make_conversation
+from tests.factories import make_draft, make_indexed_conversation
 
 
 def test_is_sampled_is_stable_nested_and_of_the_requested_size() -> None:
@@ -24,8 +24,8 @@ def test_is_sampled_is_stable_nested_and_of_the_requested_size() -> None:
 
 @pytest.mark.django_db
 def test_sql_position_samples_the_same_rows_as_python() -> None:
-    agent = make_agent()
-    keys = {make_conversation(agent).public_id for _ in range(60)}
+    agent = make_draft()
+    keys = {make_indexed_conversation(agent).public_id for _ in range(60)}
     rows = Conversation.objects.annotate(position=Position(F("public_id")))
 
     for percent in (Decimal("0.5"), Decimal(30), Decimal(100)):

@@ -1,4 +1,4 @@
-"""Agents and people for the tests of this room, made through the services."""
+"""Agents and drafts, created through the services, and the people who edit them."""
 
 from typing import Any
 

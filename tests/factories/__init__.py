@@ -1,0 +1,40 @@
+"""Objects for tests. Import them from here: ``from tests.factories import make_agent``.
+
+``drafts`` is apart: it goes through the services, and is for tests of those.
+"""
+
+from .agents import (
+    edit_draft,
+    edit_prompt,
+    make_agent,
+    make_config,
+    make_draft,
+    make_model,
+    make_version,
+)
+from .conversations import (
+    HELLO,
+    make_conversation,
+    make_conversations,
+    make_indexed_conversation,
+)
+from .people import client_as
+from .webhooks import make_delivery, make_endpoint, make_event
+
+__all__ = [
+    "HELLO",
+    "client_as",
+    "edit_draft",
+    "edit_prompt",
+    "make_agent",
+    "make_config",
+    "make_conversation",
+    "make_conversations",
+    "make_delivery",
+    "make_draft",
+    "make_endpoint",
+    "make_event",
+    "make_indexed_conversation",
+    "make_model",
+    "make_version",
+]
