@@ -202,7 +202,7 @@ _WHY: dict[str, str] = {
     Trigger.RERUN: "Rerun",
     Trigger.BACKFILL: "Backfill",
     Trigger.IMPORTED: "Imported with its cost",
-    Purpose.TRY_IT: "Try it",
+    Purpose.TRY_IT: "Test run",
     Purpose.ACCUMULATE: "Accumulate and summarize",
     "": "Other",
 }

@@ -102,7 +102,7 @@
     if (!document.body.hasAttribute("data-unsaved")) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    document.dispatchEvent(new CustomEvent("toast", { detail: { text: "Save the draft first: what you typed is not in it yet.", kind: "warn" } }));
+    document.dispatchEvent(new CustomEvent("toast", { detail: { text: "You have unsaved changes. Save the draft first.", kind: "warn" } }));
   }, true);
 
   // ---- The conflict dialog

@@ -11,7 +11,7 @@ document.addEventListener("click", async (event) => {
     button.classList.add("copied");
     button.setAttribute("aria-label", "Copied");
   } catch {
-    button.setAttribute("aria-label", "The browser did not allow copying");
+    button.setAttribute("aria-label", "Couldn't copy: your browser blocked clipboard access");
   }
   setTimeout(() => { button.classList.remove("copied"); button.setAttribute("aria-label", label ?? "Copy"); }, 1500);
 });

@@ -100,10 +100,10 @@
     for (const element of document.querySelectorAll("[data-key]")) {
       if (element.checkVisibility()) rows.push(line(element.dataset.key, element.dataset.keyLabel ?? element.getAttribute("aria-label") ?? element.getAttribute("title") ?? element.textContent.trim()));
     }
-    if (document.querySelector("[data-keys-rows] .row-link")) rows.push(line("j k", "Next and previous row"), line("Enter", "Open the row"));
+    if (document.querySelector("[data-keys-rows] .row-link")) rows.push(line("j k", "Next and previous row"), line("Enter", "Open selected row"));
     if (document.querySelector("[data-select-row]")) rows.push(line("x", "Select the row"));
     if (document.querySelector("a[rel~=prev], a[rel~=next]")) rows.push(line("[ ]", "Previous and next"));
-    rows.push(line("?", "These keys"), line("Esc", "Close what is open"));
+    rows.push(line("?", "Show keyboard shortcuts"), line("Esc", "Close dialog or menu"));
     dialog.querySelector("dl").replaceChildren(...rows);
     const toggle = dialog.querySelector("[data-keys-on]");
     toggle.checked = !off();

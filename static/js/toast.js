@@ -51,11 +51,11 @@
     const { status, responseText } = event.detail.xhr;
     // Our own refusals come as one sentence of plain text; anything else is not for reading.
     const ours = /^text\/plain/.test(event.detail.xhr.getResponseHeader("Content-Type") ?? "") && responseText.length < 400 && responseText;
-    const words = { 403: "This is not allowed.", 404: "This is no longer here.", 409: "Somebody else was faster. Reload the page.", 429: "Too many requests. Try again in a moment." };
-    say({ text: ours || words[status] || `The server answered with an error (${status}). Nothing was changed.`, kind: "bad" });
+    const words = { 403: "You don’t have permission to do this.", 404: "This item no longer exists.", 409: "Someone else changed this first. Reload the page and try again.", 429: "Too many requests. Try again in a moment." };
+    say({ text: ours || words[status] || `Something went wrong (error ${status}). Nothing was changed.`, kind: "bad" });
   });
   document.addEventListener("htmx:sendError", (event) => {
     // A poll that misses once says nothing; the next one may arrive.
-    if (!event.detail.elt.matches("[data-live]")) say({ text: "No answer from the server. Check the connection and try again.", kind: "bad" });
+    if (!event.detail.elt.matches("[data-live]")) say({ text: "Can’t reach the server. Check your connection and try again.", kind: "bad" });
   });
 })();

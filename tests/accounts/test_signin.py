@@ -283,4 +283,4 @@ class TestPasswordLink:
         response = client.get(reverse("accounts:choose_password", args=[uid, "a-b"]))
 
         assert response.status_code == 404
-        assert "does not work any more" in response.text
+        assert "This link has expired" in response.text

@@ -48,13 +48,13 @@ def test_it_is_told_before_it_is_done(editor: Client, made: Agent) -> None:
     text = " ".join(editor.get(url(made, "start"), headers=HTMX).text.split())
     assert "<html" not in text
     assert "<strong>5 fields</strong>" in text  # customer support, the first of the list
-    assert "<strong>2 built-ins</strong> that would ask the same again" in text
+    assert "<strong>2 built-ins</strong> that ask for the same thing" in text
     assert "Outcome shows <code>resolution_status</code>" in text
     plan = editor.get(
         url(made, "start") + "?plan=1&source=support_short&how=replace&prompt=on", headers=HTMX
     ).text
     assert plan.startswith('<section class="start-plan')
-    assert "of the same name" in plan
+    assert "with the same name" in plan
     assert draft(made).save_count == 2  # nothing was saved
 
 
@@ -114,7 +114,7 @@ def test_only_editors_start(viewer: Client, client: Client, sign_in: SignIn, mad
     assert viewer.get(url(made, "start")).status_code == 403
     assert viewer.post(url(made, "start"), start(made)).status_code == 403
     assert client.get(url(made, "start"))["Location"].startswith("/login/")
-    assert "Start from" not in viewer.get(url(made, "fields")).text
+    assert "Use template" not in viewer.get(url(made, "fields")).text
 
 
 def test_other_methods_and_other_agents(editor: Client, made: Agent) -> None:
@@ -144,7 +144,7 @@ def test_an_agent_that_a_door_made_begins_with_the_choice(editor: Client, viewer
     text = editor.get(url(made, "fields")).text
     for key in BY_KEY:
         assert f"{url(made, 'start')}?source={key}" in text
-    assert "They wait until an editor saves" in viewer.get(url(made, "fields")).text
+    assert "when an editor saves the draft" in viewer.get(url(made, "fields")).text
     editor.post(url(made, "start"), {"as_it_is": "1"})
     assert not Agent.objects.get(pk=made.pk).unconfigured
     assert draft(made).save_count == 1  # as it was: nothing to save
@@ -153,16 +153,16 @@ def test_an_agent_that_a_door_made_begins_with_the_choice(editor: Client, viewer
 @pytest.mark.parametrize(
     ("count", "prices", "words"),
     [
-        (1, {}, "1 call of this agent arrived before anybody had set it up. It waits and is"),
-        (3, {}, "3 calls of this agent arrived before anybody had set it up. They wait and are"),
-        (2, {}, "once a draft is saved, for about $"),
+        (1, {}, "1 call arrived before this agent was set up. Debrief will analyze it when"),
+        (3, {}, "3 calls arrived before this agent was set up. Debrief will analyze them when"),
+        (2, {}, "when you save a draft, for about $"),
         (
             2,
             {"input_price": None, "output_price": None},
-            "price that is unknown: nobody has set the prices of m.",
+            "at an unknown price (set prices for m under Models).",
         ),
-        (2, {"free_first_run": True}, "once a draft is saved, free of charge by m."),
-        (2, {"is_local": True}, "once a draft is saved, free of charge by m."),
+        (2, {"free_first_run": True}, "when you save a draft, free of charge with m."),
+        (2, {"is_local": True}, "when you save a draft, free of charge with m."),
     ],
 )
 def test_what_waited_is_counted_and_its_price_told_before_it_is_paid(
@@ -228,7 +228,7 @@ def test_advice_stands_beside_both_editors_and_is_live(viewer: Client, made: Age
 
 def test_what_blocks_is_said_while_typing_with_its_place(editor: Client, made: Agent) -> None:
     text = editor.post(url(made, "fields/advice"), fields(made, '{"type": "object",\n x}')).text
-    assert "To be mended first" in text
+    assert "Errors to fix" in text
     assert 'data-line="2"' in text
     rows = {**stamp(made), "mode": "builder", "rows": '[{"name": "a", "kind": "selector"}]'}
     text = editor.post(url(made, "fields/advice"), {**rows, "base_schema": "{}"}).text
@@ -287,11 +287,11 @@ def test_prompts_have_advice_too(editor: Client, made: Agent) -> None:
 def test_costs_are_per_conversation_and_per_thousand(editor: Client, made: Agent) -> None:
     text = editor.get(url(made, "fields")).text
     assert "per 1,000" in text
-    assert "the transcript comes on top" in text
+    assert "plus the transcript" in text
     LanguageModel.objects.update(input_price=None, output_price=None)
     text = editor.get(url(made, "fields")).text
     assert "Price unknown" in text
-    assert "In tokens a conversation." in text
+    assert "Tokens per conversation." in text
 
 
 def test_a_model_without_a_key_is_shown_and_not_offered(

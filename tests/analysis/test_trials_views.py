@@ -92,9 +92,9 @@ def test_the_tab_tells_what_would_be_read_and_the_price(operator: Client) -> Non
     agent = make_agent(name="Billing line")
     make_conversations(agent, 7, summary="Charged twice.")
     html = operator.get(tab(agent)).content.decode()
-    assert 'aria-current="page">Try it</a>' in html
-    assert "as it was saved" in html
-    assert "charged, also for models that were free in the first run" in html
+    assert 'aria-current="page">Test</a>' in html
+    assert "Unsaved edits aren’t included" in html
+    assert "charged, even for models that were free on the first run" in html
     assert re.search(r"Run on 5 · \$0\.\d+", html)
     assert html.count("Charged twice.") == 5
     assert token_in(html)
@@ -182,13 +182,13 @@ def test_what_cannot_be_understood_never_means_all(
 
 def test_an_agent_without_conversations_begins_with_those_of_others(operator: Client) -> None:
     new, other = make_agent(), make_agent()
-    assert "What it costs is said here" in operator.get(tab(new)).content.decode()
+    assert "see the cost before the test runs" in operator.get(tab(new)).content.decode()
     conversation = make_conversation(other)
     assert conversation.public_id in operator.get(tab(new)).content.decode()
 
     own = operator.get(tab(new), {"agent": new.public_id}).content.decode()
     assert conversation.public_id not in own
-    assert "can be tried on calls of other agents" in own
+    assert "test this draft on other agents’ calls" in own
     html = operator.get(tab(new), {"agent": other.public_id}).content.decode()
     assert "Run on 1 ·" in html
 
@@ -198,7 +198,7 @@ def test_chosen_conversations_stay_chosen(operator: Client) -> None:
     rows = make_conversations(agent, 4)
     picked = [row.public_id for row in rows[:3]]
     html = operator.get(tab(agent), {"id": picked}).content.decode()
-    assert "3 chosen calls" in html
+    assert "3 selected calls" in html
     assert "Run on 3 ·" in html
 
 
@@ -208,14 +208,14 @@ def test_prices_are_said_to_be_unknown_or_nothing(
     unpriced = make_agent(model=make_model(name="dear", input_price=None, output_price=None))
     make_conversation(unpriced)
     html = operator.get(tab(unpriced)).content.decode()
-    assert "nobody has set the price of dear" in html
+    assert "Set prices for dear" in html
     assert "Run on 1 · price unknown" in html
     monkeypatch.setattr("django.conf.settings.BUNDLED_MODEL_URL", "http://127.0.0.1:9/v1")
     free = {"is_local": True, "input_price": Decimal(0), "output_price": Decimal(0)}
     local = make_agent(model=make_model(name="small", **free))
     make_conversation(local)
     html = operator.get(tab(local)).content.decode()
-    assert "This costs nothing with small." in html
+    assert "No charge: small is free to run." in html
     assert "Run on 1 · free" in html
     assert "$0.00" not in html
 
@@ -396,7 +396,7 @@ def test_cancelling_from_the_page(operator: Client) -> None:
     assert operator.post(url, headers=HTMX).status_code == 204
     answer = operator.post(url, follow=True)
     assert "The trial was over already." in answer.content.decode()
-    assert "Not read: cancelled" in answer.content.decode()
+    assert "Canceled" in answer.content.decode()
 
 
 def test_the_transcript_unfolds_in_its_place(operator: Client) -> None:
@@ -448,7 +448,7 @@ def _evidence(agent: Agent) -> str:
 def test_a_draft_that_was_never_tried_says_so(editor: Client) -> None:
     text = editor.get(_evidence(make_agent()), headers=HTMX).text
     assert "No test run of" in text
-    assert "Try it" in text
+    assert "Test" in text
 
 
 def test_a_draft_shows_its_last_trial_before_it_is_published(

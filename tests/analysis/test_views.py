@@ -220,7 +220,7 @@ def test_search_marks_and_walks(viewer: Client) -> None:
     assert first["HX-Reswap"] == "outerHTML show:#m50:top"
     assert "5 of 6 messages with" in fifth
     assert 'id="m450"' in fifth
-    assert "No message holds" in none
+    assert "No messages contain" in none
 
 
 def test_messages_without_htmx_lead_to_the_page(viewer: Client) -> None:
@@ -291,7 +291,7 @@ def test_failed_rerun_stands_beside_the_result(operator: Client) -> None:
 
     assert "Charged twice." in text
     assert "The model did not answer in time. No answer in 60 s." in text
-    assert "The earlier result stands." in text
+    assert "The previous result is still current." in text
 
 
 def test_empty_fields_say_why(viewer: Client) -> None:
@@ -356,13 +356,13 @@ def test_history_lists_all_and_compares_two(viewer: Client) -> None:
     none = viewer.get(url(conversation), {"tab": "history", "pick": ""})
 
     assert text.count(" checked") == 2  # the newest two are chosen before anybody chooses
-    assert b"Choose two results" in none.content
+    assert b"Select two results" in none.content
     assert "made by another platform" in text
     assert "Cut at 600 tokens." in text
     assert "1 field differs" in both
     assert both.index("Long words.") < both.index("Short.")
     assert "1 unchanged field" in both
-    assert b"Choose two results" in one.content
+    assert b"Select two results" in one.content
 
 
 def test_details_have_the_raw_data(viewer: Client) -> None:

@@ -59,7 +59,7 @@ def test_dialog_says_what_will_be_used_and_what_it_costs(operator: Client) -> No
     assert "gpt-of-tests" in dialog
     assert CHARGES in dialog
     assert "Rerun · $0." in dialog
-    assert "There is no result yet" in dialog
+    assert "No result yet" in dialog
 
 
 def test_unknown_price_is_not_zero(operator: Client) -> None:
@@ -81,8 +81,8 @@ def test_dialog_tells_whether_the_prompts_have_changed(operator: Client) -> None
     edit_prompt(agent, "Write a summary of at most five words.")
     changed = operator.get(url(conversation), headers=HTMX).content.decode()
 
-    assert "made by another platform" in theirs
-    assert "made with exactly this" in same
+    assert "Imported from another platform" in theirs
+    assert "No changes since the current result" in same
     assert "1 prompt changed" in changed
     assert "at most five words" in changed
 
@@ -135,7 +135,7 @@ def test_start_closes_the_dialog_and_tells_the_page(operator: Client) -> None:
     assert conversation.analyses.get().requested_by == "Ada"
     panel = operator.get(url(conversation, "conversation"), headers=HTMX).content.decode()
     assert 'hx-trigger="every 1s"' in panel
-    assert "Waiting for a worker" in panel
+    assert "Queued" in panel
     assert "Rerun analysis" not in panel
 
 
@@ -146,7 +146,7 @@ def test_start_without_script_leads_to_the_page(operator: Client) -> None:
 
     run = conversation.analyses.get()
     assert answer["Location"] == f"{url(conversation, 'conversation')}?run={run.public_id}"
-    assert b"Waiting for a worker" in operator.get(answer["Location"]).content
+    assert b"Queued" in operator.get(answer["Location"]).content
 
 
 def test_a_second_click_says_already_running(operator: Client) -> None:
@@ -245,12 +245,12 @@ def test_progress_ends_with_old_beside_new(operator: Client, answering: Conversa
     assert b'id="run"' in waiting.content
     assert ended.status_code == 286
     assert (ended["HX-Retarget"], ended["HX-Reswap"]) == ("#panel", "outerHTML")
-    assert "What the rerun changed" in text
-    assert text.index("What it said before.") < text.index("Restore the earlier result")
+    assert "Changes from this rerun" in text
+    assert text.index("What it said before.") < text.index("Restore previous result")
     assert 'hx-trigger="every 1s"' not in text
     assert "rerun by Ada" in text
     page = operator.get(url(answering, "progress", run.public_id), follow=True)
-    assert b"What the rerun changed" in page.content
+    assert b"Changes from this rerun" in page.content
 
 
 @pytest.mark.django_db(transaction=True)
@@ -270,7 +270,7 @@ def test_a_failed_rerun_says_why_and_the_old_result_stands(
     assert "<code>invalid_output</code>" in text
     assert "Sure! Here is the analysis you asked for." in text
     assert "What it said before." in text
-    assert "The earlier result stands." in text
+    assert "The previous result is still current." in text
 
 
 # Restoring

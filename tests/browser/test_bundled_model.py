@@ -31,7 +31,7 @@ def test_a_newcomer_reruns_a_call_and_is_offered_a_sample(
     with Visit(browser, unconfigured) as window:
         window.log_in()
         page = window.page
-        expect(page.locator("body")).to_contain_text("Bundled small model")
+        expect(page.locator("body")).to_contain_text("Demo model in use")
         opened_on = page.locator("tbody tr").all_inner_texts()[:20]
         assert len(opened_on) == 20
         assert not [row for row in opened_on if "Not analy" in row or "Analysis failed" in row]

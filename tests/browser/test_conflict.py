@@ -11,7 +11,7 @@ from tests.browser.product import Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-SENTIMENT = "Prompt of User sentiment"
+SENTIMENT = "Prompt for User sentiment"
 INSTRUCTIONS = "Analysis prompt"
 
 
@@ -32,7 +32,7 @@ def test_the_second_editor_is_told_and_overwrites_nothing(
     second.page.get_by_label(INSTRUCTIONS).fill(mine)
     second.page.get_by_role("button", name="Save draft").click()
     told = second.dialog()
-    expect(told).to_contain_text("saved this draft meanwhile")
+    expect(told).to_contain_text("saved this draft while you were editing")
     expect(told).to_contain_text("nothing was overwritten")
     expect(told).to_contain_text("How did the caller feel at the end?")
     expect(told).to_contain_text("Be brief.")
@@ -42,21 +42,21 @@ def test_the_second_editor_is_told_and_overwrites_nothing(
     expect(saved.get_by_label(SENTIMENT)).to_have_value("How did the caller feel at the end?")
     expect(saved.get_by_label(INSTRUCTIONS)).not_to_have_value(mine)
 
-    told.get_by_role("button", name="Keep editing").click()
+    told.get_by_role("button", name="Keep my changes").click()
     expect(told).to_be_hidden()
     # The page shows what both wrote, and so the next saves put nothing back.
     expect(second.page.get_by_label(SENTIMENT)).to_have_value("How did the caller feel at the end?")
     expect(second.page.get_by_label(INSTRUCTIONS)).to_have_value(mine)
     second.page.get_by_role("button", name="Save draft").click()
     expect(second.page.locator("#save-state")).to_contain_text("Saved")
-    second.page.get_by_label("Prompt of Call summary").fill("Ten words.")
+    second.page.get_by_label("Prompt for Call summary").fill("Ten words.")
     second.page.get_by_role("button", name="Save draft").click()
     expect(second.page.locator("body:not([data-unsaved])")).to_be_attached()
     expect(told).to_be_hidden()
     saved = first.open(path)
     expect(saved.get_by_label(INSTRUCTIONS)).to_have_value(mine)
     expect(saved.get_by_label(SENTIMENT)).to_have_value("How did the caller feel at the end?")
-    expect(saved.get_by_label("Prompt of Call summary")).to_have_value("Ten words.")
+    expect(saved.get_by_label("Prompt for Call summary")).to_have_value("Ten words.")
 
 
 def _prompts_of(window: Visit, agent: str) -> str:

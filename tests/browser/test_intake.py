@@ -33,12 +33,12 @@ def test_a_new_source_hands_its_secret_out_once_and_waits(visit: Callable[..., V
     expect(dialog.get_by_label("Name")).to_have_value("Vapi, sales")
 
     dialog.get_by_role("button", name="Create source").click()
-    expect(dialog).to_contain_text("Copy the secret now")
+    expect(dialog).to_contain_text("Copy this secret now")
     secret = dialog.locator("code").first.inner_text()
-    dialog.get_by_role("link", name="I have copied it").click()
+    dialog.get_by_role("link", name="Done").click()
 
     page.wait_for_url("**/intake/sources/in_*/")
-    expect(page.locator("#arrival")).to_contain_text("Waiting for the first payload…")
+    expect(page.locator("#arrival")).to_contain_text("Waiting for the first event…")
     address = page.locator("dd code").first.inner_text()
     assert address.startswith(f"{window.product.url}/api/intake/vapi/in_")
     assert secret not in page.content()
@@ -62,18 +62,18 @@ def test_the_page_of_a_source_notices_its_first_payload(visit: Callable[..., Vis
     window.settle()
 
     _ring(address, secret="key_of_somebody_else", expect_status=401)
-    expect(page.locator("#arrival")).to_contain_text("nothing was taken yet")
+    expect(page.locator("#arrival")).to_contain_text("its events are being rejected")
     _ring(address, secret="key_browser", expect_status=200)
-    expect(page.locator("#arrival")).to_contain_text("It works")
-    agents = page.locator("table", has_text="At the platform")
+    expect(page.locator("#arrival")).to_contain_text("Connected")
+    agents = page.locator("table", has_text="Platform agent")
     expect(agents).to_contain_text("Front desk of the browser")
-    expect(agents).to_contain_text("not set up")
+    expect(agents).to_contain_text("Needs setup")
     found = faults(page, "source") + faults(window.open("/intake/"), "intake")
     assert not found, "\n".join(found)
 
     page.go_back()
-    agents.get_by_role("link", name="set up").click()
-    expect(page.locator("body")).to_contain_text(re.compile("1 calls? of this agent arrived"))
+    agents.get_by_role("link", name="Set up").click()
+    expect(page.locator("body")).to_contain_text(re.compile("1 calls? arrived before this agent"))
 
 
 def _ring(address: str, *, secret: str, expect_status: int) -> None:
@@ -112,19 +112,19 @@ def test_a_refused_line_is_seen_filtered_and_replayed(
     page = window.open("/intake/")
     expect(page.locator("#refused-summary")).to_contain_text("not JSON 1")
 
-    page.get_by_text("Taken", exact=True).click()
+    page.locator("label:has([value=taken])").click()
     window.settle()
     expect(page.locator("#payloads")).not_to_contain_text("Bulk upload")
-    page.get_by_text("Refused", exact=True).last.click()
+    page.locator("label:has([value=refused])").click()
     page.get_by_placeholder("Id, event or reason").press_sequentially("browser-")
     expect(page.locator("#payloads .row-link")).to_have_count(1)
     expect(page).to_have_url(f"{product.url}/intake/?q=browser-&source=&state=refused")
 
     page.locator("#replay-refused").click()
-    expect(window.dialog()).to_contain_text("Replay 1 refused payload?")
+    expect(window.dialog()).to_contain_text("Replay 1 rejected payload?")
     window.dialog().get_by_role("button", name="Replay 1").click()
     expect(page.locator("#payloads .row-link")).to_have_count(1)
-    expect(page.locator("#payloads")).to_contain_text("refused", timeout=30_000)
+    expect(page.locator("#payloads")).to_contain_text("Rejected", timeout=30_000)
 
     page.locator("#payloads .row-link").click()
     expect(page.locator(".callout.bad")).to_contain_text("not “fax”")

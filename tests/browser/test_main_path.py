@@ -58,7 +58,7 @@ def _edit_the_summary_prompt(window: Visit, call: str) -> str:
     before = page.locator("#panel [dir=auto]").first.inner_text()
     assert len(before.split()) > 5
     page.locator(".page-lead").get_by_role("link", name="Billing line").click()
-    prompt = page.get_by_label("Prompt of Call summary")
+    prompt = page.get_by_label("Prompt for Call summary")
     expect(prompt).not_to_have_value(PROMPT)
     prompt.fill(PROMPT)
     expect(page.get_by_text("Unsaved changes")).to_be_visible()
@@ -85,7 +85,9 @@ def _rerun(window: Visit, call: str, before: str) -> None:
     dialog.get_by_role("button", name=re.compile(r"Rerun · \$0\.0")).click()
     expect(dialog).to_be_hidden()
 
-    ended = page.locator("#panel").get_by_role("heading", name=re.compile("What the rerun changed"))
+    ended = page.locator("#panel").get_by_role(
+        "heading", name=re.compile("Changes from this rerun")
+    )
     expect(ended).to_be_visible(timeout=READING_MS)
     change = page.locator(".change.changed").filter(has_text="call_summary")
     expect(change.locator(".before")).to_contain_text(before[:40])
@@ -108,7 +110,7 @@ def _backfill(window: Visit) -> None:
     page.locator("#actions summary").click()
     page.get_by_role("link", name="Backfill from Post-Call Data").click()
     dialog = window.dialog()
-    expect(dialog.get_by_text("no filter is set")).to_be_visible()
+    expect(dialog.get_by_text("(no filters)")).to_be_visible()
 
     row = _fill_row(window, "Agent")
     row.get_by_role("checkbox", name="Billing line").check()

@@ -59,7 +59,7 @@ def _make_an_agent(window: Visit) -> str:
     page.get_by_role("link", name="New agent").click()
     dialog = window.dialog()
     dialog.get_by_label("Name").fill(NAME)
-    dialog.get_by_label("Start from").select_option(label="Support, short")
+    dialog.get_by_label("Template").select_option(label="Support, short")
     dialog.get_by_role("button", name="Create agent").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(NAME)
     window.settle()
@@ -74,14 +74,14 @@ def _make_an_agent(window: Visit) -> str:
 def _try_it(window: Visit, agent: str) -> None:
     """On three calls of other agents, since it has none; nothing of it is kept as a result."""
     page = window.page
-    page.get_by_role("link", name="Try it", exact=True).click()
+    page.get_by_role("link", name="Test", exact=True).click()
     preview = page.locator("#trial-preview")
-    expect(preview).to_contain_text("5calls to read")
+    expect(preview).to_contain_text("5calls to analyze")
     run = page.locator("#trial-run")
     page.get_by_label("Try it on").fill("3")
-    expect(preview).to_contain_text("3calls to read")
+    expect(preview).to_contain_text("3calls to analyze")
     expect(page.locator("#trial-charge")).to_contain_text(
-        "No result is saved, but the requests are charged"
+        "Results aren’t saved, but requests are charged"
     )
     expect(run).to_have_text(re.compile(r"Run on 3 · \$0\.0"))
     run.click()
@@ -106,12 +106,12 @@ def _publish(window: Visit, agent: str) -> None:
 
 def _add_an_endpoint(window: Visit, receiver: Receiver) -> None:
     page = window.open("/webhooks/")
-    page.get_by_role("link", name="Create the first endpoint").click()
+    page.get_by_role("link", name="Create endpoint").click()
     page.get_by_label("URL").fill(receiver.url)
     page.get_by_label("conversation.analyzed").check()
     page.get_by_role("button", name="Create endpoint").click()
     receiver.secret = page.locator("code", has_text="whsec_").first.inner_text()
-    page.get_by_role("link", name="I have copied it").click()
+    page.get_by_role("link", name="Done").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("127.0.0.1")
 
 

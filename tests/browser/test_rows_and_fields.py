@@ -140,4 +140,4 @@ def test_a_recording_that_does_not_load_says_why(
     reason = page.locator(".recording").get_by_role("alert")
     expect(reason).to_contain_text("The recording can’t be played.")
     expect(reason).to_contain_text("isn’t a recording")
-    expect(reason.get_by_role("link", name="Open its address")).to_be_visible()
+    expect(reason.get_by_role("link", name="Open the link")).to_be_visible()

@@ -13,4 +13,4 @@ def test_pages_say_when_the_bundled_model_answers(client: Client, *, bundled: bo
     client.force_login(User.objects.create(username="ada"))
     with override_settings(BUNDLED_MODEL=bundled):
         page = client.get("/calls/").content.decode()
-    assert ("Bundled small model" in page) is bundled
+    assert ("Demo model in use" in page) is bundled

@@ -78,7 +78,7 @@ class TestSums:
             "Billing line": Decimal("0.3"),
         }
         assert named(found.triggers) == {
-            "Try it": Decimal("0.8"),
+            "Test run": Decimal("0.8"),
             "Backfill": Decimal("0.4"),
             "Rerun": Decimal("0.2"),
             "First analysis": Decimal("0.1"),
@@ -244,7 +244,7 @@ class TestPage:
         assert viewer.get("/costs/export/?days=12").status_code == 400
 
     def test_nothing_spent_says_what_the_page_is_for(self, viewer: Client) -> None:
-        assert "Nothing was spent" in text(viewer.get("/costs/?from=2020-01-01&to=2020-01-02"))
+        assert "No costs yet" in text(viewer.get("/costs/?from=2020-01-01&to=2020-01-02"))
 
     def test_names_are_text(self, viewer: Client) -> None:
         make_agent(name="x")
@@ -254,19 +254,19 @@ class TestPage:
     def test_unpriced_requests_are_told_above_the_tables(self, viewer: Client) -> None:
         paid(None, at=timezone.now(), model_name="mystery")
         said = text(viewer.get("/costs/"))
-        assert "1 request of unknown price is in no sum here." in said
+        assert "1 request has no price and isn’t included in these totals." in said
         assert "$0.50 + 1 of unknown price" in said
 
     def test_how_many_conversations_each_counted_once(self, viewer: Client) -> None:
         paid("0.50", at=timezone.now(), trigger="rerun")
         part = viewer.get("/costs/conversations/", headers=HTMX)
-        assert text(part) == "$1.00 each 1 conversation analysed"
+        assert text(part) == "$1.00 each 1 conversation analyzed"
         assert b"<html" in viewer.get("/costs/conversations/").content
 
     def test_what_one_conversation_costs_is_without_try_it(self, viewer: Client) -> None:
         paid("9.00", at=timezone.now(), purpose="try_it", trigger="")
         part = viewer.get("/costs/conversations/", headers=HTMX)
-        assert text(part) == "$0.50 each 1 conversation analysed"
+        assert text(part) == "$0.50 each 1 conversation analyzed"
 
     def test_the_csv_has_every_row_and_runs_no_formula(self, viewer: Client) -> None:
         paid(None, at=timezone.now(), model_name="=HYPERLINK(1)")

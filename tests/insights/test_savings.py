@@ -125,7 +125,7 @@ class TestPage:
 
     def test_an_agent_without_any(self, client: Client, agent: Agent) -> None:
         url = f"/costs/savings/{agent.public_id}/"
-        assert "had no first analysis in the last 30 days" in self.said(client, url)
+        assert "has no automatic analyses in the last 30 days" in self.said(client, url)
         assert client.get("/costs/savings/agt_nobody/").status_code == 404
 
     def test_it_stands_beside_the_settings(self, client: Client, agent: Agent) -> None:

@@ -87,7 +87,7 @@ def test_the_list_says_at_first_glance_what_was_refused(
 
     page = client.get("/intake/").text
 
-    assert "4 refused in the last 24 h:" in page
+    assert "4 rejected in the last 24 hours:" in page
     assert "unknown agent 2" in page
     assert page.index("unknown agent 2") < page.index("wrong signature 1")
     assert "line 12" in page
@@ -103,7 +103,7 @@ def test_the_list_links_conversations(client: Client, source: IntakeSource) -> N
 
     assert f'href="/conversations/{conversation.public_id}/"' in page
     assert "call_1" in page
-    assert "Nothing was refused in the last 24 h." in page
+    assert "No rejections in the last 24 hours." in page
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_thousand_payloads_take_a_page_and_few_queries(
     assert len(shown) == len(then) == PER_PAGE
     assert min(shown) > max(then)
     assert second.context["previous_url"]
-    assert "666 refused in the last 24 h" in first.text
+    assert "666 rejected in the last 24 hours" in first.text
 
 
 # ---- One payload
@@ -218,7 +218,7 @@ def test_two_megabytes_are_cut_on_the_page_and_whole_in_the_file(
     file = client.get(f"/intake/payloads/{payload.pk}/raw/")
 
     assert len(page.text) < SHOWN + 20_000
-    assert "The rest is left out here." in page.text
+    assert "Preview truncated." in page.text
     assert json.loads(file.content) == body
     assert file.headers["Content-Disposition"].startswith("attachment")
     assert file.headers["X-Content-Type-Options"] == "nosniff"
@@ -291,15 +291,15 @@ def test_replaying_many_asks_in_numbers_and_marks_them(
     done = client.post(f"/intake/replay/{query}", headers=HTMX)
     page = client.get("/intake/").text
 
-    assert "Replay 2 refused payloads?" in asked
+    assert "Replay 2 rejected payloads?" in asked
     assert "wrong signature" in asked
-    assert "Replay 3 refused payloads?" in everything
-    assert "1 was too long to be kept whole" in everything
+    assert "Replay 3 rejected payloads?" in everything
+    assert "1 was too long to store in full" in everything
     assert done.status_code == 204
     assert toast(done) == "2 payloads are being replayed."
     assert "intake:changed" in done.headers["HX-Trigger"]
     assert IntakePayload.objects.to_replay().count() == 2
-    assert "2 still to be replayed" in page
+    assert "2 left to replay" in page
     assert client.post(f"/intake/replay/{query}").headers["Location"] == f"/intake/{query}"
     assert AuditEntry.objects.filter(verb="intake_payload.replay_asked").count() == 1
 
@@ -366,9 +366,9 @@ def test_a_source_is_made_and_its_page_says_what_to_do(client: Client) -> None:
     assert made.headers["HX-Redirect"] == f"/intake/sources/{source.public_id}/"
     assert source.wait_minutes == 7
     assert f"http://localhost/api/intake/retell/{source.public_id}" in page
-    assert "Waiting for the first payload…" in page
+    assert "Waiting for the first event…" in page
     assert "Settings → Webhooks" in page
-    assert "only programs in your own network reach it" in page
+    assert "works only inside your network" in page
     assert "key_secret_1" not in page
 
 
@@ -392,13 +392,13 @@ def test_a_source_may_wait_for_the_secret_of_its_platform(client: Client) -> Non
     source = IntakeSource.objects.get()
     page = f"/intake/sources/{source.public_id}/"
 
-    assert "not entered yet" in client.get(page).text
-    assert "secret missing" in client.get("/intake/").text
+    assert "not set" in client.get(page).text
+    assert "Secret not set" in client.get("/intake/").text
 
     done = client.post(f"{page}secret/", {"secret": "wsec_1"}, headers=HTMX)
 
     assert done.status_code == 204
-    assert "not entered yet" not in client.get(page).text
+    assert "not set" not in client.get(page).text
     source.refresh_from_db()
     assert decrypt(source.secret_encrypted) == "wsec_1"
 
@@ -439,13 +439,13 @@ def test_the_page_notices_the_first_payload_and_asks_no_more(
     later = client.get(url, headers=HTMX)
 
     assert [nothing.status_code, refused.status_code] == [200, 200]
-    assert "Waiting for the first payload…" in nothing.text
+    assert "Waiting for the first event…" in nothing.text
     assert "The signature is wrong." in refused.text
     assert "every 3s" in refused.text
     assert [taken.status_code, later.status_code] == [286, 286]
-    assert "It works" in taken.text
+    assert "Connected" in taken.text
     assert "every" not in taken.text
-    assert "The last payload was refused" in later.text
+    assert "The last event was rejected" in later.text
     assert client.get(url).headers["Location"] == f"/intake/sources/{source.public_id}/"
 
 
@@ -478,8 +478,8 @@ def test_a_source_is_removed_after_a_question_in_numbers(
     asked = " ".join(client.get(url, headers=HTMX).text.split())
     done = client.post(url)
 
-    assert "3 payloads, of which 1 was refused" in asked
-    assert "(1 by the payloads that are still kept)" in asked
+    assert "3 payloads, of which 1 was rejected" in asked
+    assert "(1 with a stored payload)" in asked
     assert done.headers["Location"] == "/intake/"
     assert "Its conversations stay." in said(done)
     assert not IntakeSource.objects.exists()
@@ -500,12 +500,12 @@ def test_agents_are_mapped_and_those_not_set_up_stand_out(
     done = client.post(f"{page}agent/", given, headers=HTMX)
     after = client.get(page, headers=HTMX).text
 
-    assert "not set up" in before
+    assert "Needs setup" in before
     assert f"/agents/{new.public_id}/prompts/" in before
     assert f'value="{new.public_id}" selected' in form
     assert toast(done) == "From now on, agent_2 is Billing."
     assert SourceAgent.objects.get().agent == ours
-    assert "not set up" not in after
+    assert "Needs setup" not in after
 
 
 def test_the_pages_of_agents_lead_to_setting_up(client: Client) -> None:
@@ -515,9 +515,9 @@ def test_the_pages_of_agents_lead_to_setting_up(client: Client) -> None:
     listed = client.get("/agents/").text
     page = client.get(f"/agents/{new.public_id}/prompts/").text
 
-    assert "not set up" in listed
-    assert "Made by system: intake Retell" in listed
-    assert "nobody has set it up yet" in page
+    assert "Needs setup" in listed
+    assert "Created by system: intake Retell" in listed
+    assert "created automatically for incoming calls" in page
 
 
 @pytest.mark.parametrize(

@@ -66,10 +66,10 @@ class TestOneConversation:
         said = text(admin.get(url(conversation), headers=HTMX))
         assert b"<html" in page.content
         assert "3 messages transcript, metadata, search" in said
-        assert "1 analysis results and raw answers; 1 at work ends without one" in said
-        assert "1 delivery 1 not sent yet, and not sent any more" in said
+        assert "1 analysis results and raw responses, 1 in progress will be stopped" in said
+        assert "1 delivery 1 pending, won’t be sent" in said
         assert "0 payloads" in said
-        assert "1 contact known by nothing else" in said
+        assert "1 contact with no other conversations" in said
         assert Conversation.objects.exists()
 
     @pytest.mark.parametrize("headers", [{}, HTMX])
@@ -165,7 +165,7 @@ class TestASelection:
         make_conversations(agent, 3, language="fr")
         here = "/conversations/erase/?channel=voice&language=fr"
         refused = admin.post(here, confirmed(3), headers=HTMX)
-        assert "Too many at once." in text(refused)
+        assert "Too many conversations." in text(refused)
         assert Conversation.objects.count() == 3
 
 
@@ -210,13 +210,13 @@ class TestTheRetentionSetting:
         make_conversations(agent, 3, started_at=old, ended_at=old, sort_at=old)
         make_conversation(agent)
         assert "3 calls are older than 30 days today." in self.note(admin, agent, "30")
-        assert "so the draft counts" in self.note(admin, agent, "30")
+        assert "because no version is published yet" in self.note(admin, agent, "30")
         assert "No calls are older than 50 days today." in self.note(admin, agent, "50")
-        assert "Nothing is erased by itself." in self.note(admin, agent, "")
+        assert "Conversations are kept indefinitely." in self.note(admin, agent, "")
         assert "From 1 to 36,500 days." in self.note(admin, agent, "0")
         publish(agent=agent, by=Actor("Ada", Role.ADMIN))
-        assert "within the hour after this draft is published" in self.note(admin, agent, "30")
+        assert "within an hour of publishing this draft" in self.note(admin, agent, "30")
         self.keep(agent, 30)
         publish(agent=agent, by=Actor("Ada", Role.ADMIN))
         assert "keeps calls for 30 days until this draft" in self.note(admin, agent, "")
-        assert "They go within the hour, and then each" in self.note(admin, agent, "30")
+        assert "be erased within the hour. After that, calls" in self.note(admin, agent, "30")

@@ -70,7 +70,7 @@ def url(run: Backfill, what: str = "") -> str:
 
 def test_an_empty_list_says_what_to_do(client: Client) -> None:
     said = text(client.get("/backfills/"))
-    assert "No backfill yet" in said
+    assert "No backfills yet" in said
     assert "Go to Calls" in said
     assert "New backfill" not in said
 
@@ -132,7 +132,7 @@ def test_the_page_tells_numbers_and_what_was_asked(client: Client, agent: Agent)
 
 
 def test_a_run_of_everything_says_so(client: Client, agent: Agent) -> None:
-    assert "None: all calls of that moment" in text(client.get(url(a_run(agent))))
+    assert "None (all calls at the time)" in text(client.get(url(a_run(agent))))
 
 
 def test_no_such_run_is_missing(client: Client) -> None:
@@ -286,8 +286,8 @@ def test_cancel_asks_in_numbers_first(client: Client, agent: Agent) -> None:
     finish(run, changed=2)
     asked = client.get(url(run, "cancel/"), headers=HTMX)
     assert "2 results kept" in text(asked)
-    assert "4 that wait skipped, not paid for" in text(asked)
-    assert "Cancel and skip 4" in text(asked)
+    assert "4 queued will be skipped, not charged" in text(asked)
+    assert "Cancel backfill" in text(asked)
     assert client.post(url(run, "cancel/"), headers=HTMX).status_code == 204
     run.refresh_from_db()
     assert run.state == State.CANCELLED

@@ -14,7 +14,7 @@ from apps.agents.templates import TEMPLATES
 TABS = (
     ("prompts", "Prompts"),
     ("fields", "Fields"),
-    ("post_analysis", "Post analysis"),
+    ("post_analysis", "Advanced"),
     ("versions", "Versions"),
 )
 
@@ -50,7 +50,7 @@ def _tabs(agent: Agent) -> list[dict[str, str]]:
     """The agent's pages, with the one of a room above before the last."""
     tabs = [{"name": name, "title": title, "url": url_of(name, agent)} for name, title in TABS]
     above = reverse("analysis:try_it", args=[agent.public_id])
-    return [*tabs[:-1], {"name": "try_it", "title": "Try it", "url": above}, tabs[-1]]
+    return [*tabs[:-1], {"name": "try_it", "title": "Test", "url": above}, tabs[-1]]
 
 
 def url_of(name: str, agent: Agent) -> str:
