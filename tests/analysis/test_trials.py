@@ -44,7 +44,7 @@ def test_the_newest_that_can_be_read_are_taken() -> None:
     choice = chosen(agent)
     assert [item.conversation.pk for item in choice.taken] == [new.pk, old.pk]
     reasons = {group.conversations: group.why for group in choice.left_out}
-    assert "empty" in reasons[silent.public_id,]
+    assert "Empty" in reasons[silent.public_id,]
     assert "Still in progress" in reasons[going_on.public_id,]
     assert [i.conversation.pk for i in chosen(agent, count=1).taken] == [new.pk]
 
