@@ -91,7 +91,7 @@ def _ours(
     from django.db.models import Max
 
     from apps.accounts.actors import Actor
-    from apps.runs.models import Backfill
+    from apps.runs.models import Run
     from apps.runs.options import Options
     from apps.runs.services import start
     from apps.runs.tasks import sweep
@@ -103,7 +103,7 @@ def _ours(
         options=Options(sample_count=how_many, include_analyzed=True),
         by=Actor.system("bench"),
     )
-    until(lambda: _beat(run.pk, Backfill, sweep, worker), timeout=300, every=0.25)
+    until(lambda: _beat(run.pk, Run, sweep, worker), timeout=300, every=0.25)
     run.refresh_from_db()
     last = run.items.aggregate(last=Max("finished_at"))["last"]
     assert run.started_at is not None

@@ -25,7 +25,7 @@ from apps.accounts.api_auth import session_or_key
 from apps.analysis.models import Analysis, Lane, State
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
-from apps.runs.models import Backfill, BackfillItem
+from apps.runs.models import Run, RunItem
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
 from config.celery import QUEUES
 from config.heartbeat import worker_seen
@@ -114,11 +114,11 @@ def _intake() -> Iterator[Metric]:
 
 def _backfills() -> Iterator[Metric]:
     runs = _gauge("backfills", "Backfills that are not finished.", ["state"])
-    for state, how_many in _counted(Backfill.objects.active(), "state"):
+    for state, how_many in _counted(Run.objects.active(), "state"):
         runs.add_metric([state], how_many)
     left = _gauge("backfill_items_left", "Conversations of unfinished backfills to be done.")
-    active = Backfill.objects.active()
-    left.add_metric([], BackfillItem.objects.filter(backfill__in=active).unfinished().count())
+    active = Run.objects.active()
+    left.add_metric([], RunItem.objects.filter(run__in=active).unfinished().count())
     yield from (runs, left)
 
 
@@ -159,5 +159,5 @@ def _ledger() -> Iterator[Metric]:
     yield from what.values()
 
 
-def _counted(rows: "QuerySet[Backfill]", column: str) -> list[tuple[str, int]]:
+def _counted(rows: "QuerySet[Run]", column: str) -> list[tuple[str, int]]:
     return list(rows.order_by().values_list(column).annotate(how_many=Count("pk")))

@@ -15,7 +15,7 @@ from apps.core.errors import BadRequest, UserError
 from apps.llm.errors import ErrorCode
 from apps.runs import services
 from apps.runs.agreement import PreviewOutdated, token_for
-from apps.runs.models import Backfill, BackfillItem, ItemState
+from apps.runs.models import ItemState, Run, RunItem
 from apps.runs.options import Options, read_options
 from apps.runs.presenting import backfill_json, backfills_json, item_json, preview_json
 from apps.runs.preview import make_preview
@@ -71,7 +71,7 @@ def start(request: HttpRequest) -> HttpResponse:
     """Freezes what matches. It is charged for by every model. The same `token` again answers the
     same backfill."""
     channel, params, options, token = _read(request)
-    newest = Backfill.objects.aggregate(newest=Max("pk"))["newest"] or 0
+    newest = Run.objects.aggregate(newest=Max("pk"))["newest"] or 0
     try:
         run = services.start(
             channel=channel, params=params, options=options, by=actor_of(request), token=token
@@ -96,9 +96,7 @@ def start(request: HttpRequest) -> HttpResponse:
 def many(request: HttpRequest) -> HttpResponse:
     """The newest first."""
     lists.only(request)
-    return lists.answer_together(
-        request, Backfill.objects.all(), order=["-pk"], show=backfills_json
-    )
+    return lists.answer_together(request, Run.objects.all(), order=["-pk"], show=backfills_json)
 
 
 @router.get(
@@ -127,7 +125,7 @@ def one(request: HttpRequest, backfill_id: str) -> HttpResponse:
 def items(request: HttpRequest, backfill_id: str) -> HttpResponse:
     """In the order of work; `state` and `error_code` filter."""
     lists.only(request, "state", "error_code")
-    rows = BackfillItem.objects.filter(backfill=_run(backfill_id))
+    rows = RunItem.objects.filter(run=_run(backfill_id))
     rows = rows.select_related("conversation", "analysis")
     if state := request.GET.get("state"):
         if state not in ItemState.values:
@@ -217,8 +215,8 @@ def _change(request: HttpRequest, backfill_id: str, change: Callable[..., Any]) 
     return JsonResponse(backfill_json(_run(backfill_id)))
 
 
-def _run(backfill_id: str) -> Backfill:
-    return get_object_or_404(Backfill, public_id=backfill_id)
+def _run(backfill_id: str) -> Run:
+    return get_object_or_404(Run, public_id=backfill_id)
 
 
 def _read(request: HttpRequest) -> tuple[str, dict[str, list[str]], Options, str | None]:

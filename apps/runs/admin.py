@@ -4,11 +4,11 @@ from django.contrib import admin
 
 from apps.accounts.admin_base import ReadOnlyAdmin
 
-from .models import Backfill
+from .models import Run
 
 
-@admin.register(Backfill)
-class BackfillAdmin(ReadOnlyAdmin):
+@admin.register(Run)
+class RunAdmin(ReadOnlyAdmin):
     list_display = ["public_id", "channel", "state", "reason", "total", "created_by", "created_at"]
     list_filter = ["channel", "state"]
     search_fields = ["public_id", "created_by"]

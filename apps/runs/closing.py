@@ -16,7 +16,7 @@ from apps.accounts.actors import Actor
 from apps.analysis.estimates import learn_from
 from apps.analysis.models import Analysis
 
-from .models import Backfill, State
+from .models import Run, State
 from .telling import tell_completed
 
 logger = logging.getLogger(__name__)
@@ -27,9 +27,9 @@ WITH mine AS (
   JOIN unnest(%s::bigint[], %s::uuid[]) AS v(id, token) ON v.id = a.id
   WHERE a.lease_token = v.token AND a.state = 'running' ORDER BY a.id FOR UPDATE OF a
 ), items AS (
-  UPDATE runs_backfillitem i SET state = 'pending', analysis_id = NULL
-  FROM analysis_analysis a JOIN runs_backfill b ON b.public_id = a.backfill_public_id
-  WHERE a.id IN (SELECT id FROM mine) AND i.backfill_id = b.id
+  UPDATE runs_runitem i SET state = 'pending', analysis_id = NULL
+  FROM analysis_analysis a JOIN runs_run b ON b.public_id = a.backfill_public_id
+  WHERE a.id IN (SELECT id FROM mine) AND i.run_id = b.id
     AND i.conversation_id = a.conversation_id
 )
 DELETE FROM analysis_analysis WHERE id IN (SELECT id FROM mine)
@@ -45,7 +45,7 @@ def give_back(analysis_ids: Sequence[int], *, tokens: Sequence[UUID]) -> None:
 def close_finished() -> None:
     """Settle what was left behind and close every run that has nothing left to do."""
     _settle_orphans()
-    for run in Backfill.objects.active():
+    for run in Run.objects.active():
         try:
             if _close(run):
                 learn_from(Analysis.objects.filter(pk__in=run.items.values("analysis")))
@@ -53,14 +53,14 @@ def close_finished() -> None:
             logger.exception("%s cannot be closed now", run.public_id)
 
 
-def _close(run: Backfill) -> bool:
+def _close(run: Run) -> bool:
     """Close a run with nothing left to do; whether it was closed here and now.
 
     The run is locked before its items are looked at: whoever queues failed ones again waits, and
     finds it closed, or is seen here. One that somebody else is closing is left to them.
     """
     with transaction.atomic():
-        locked = Backfill.objects.select_for_update(no_key=True, skip_locked=True)
+        locked = Run.objects.select_for_update(no_key=True, skip_locked=True)
         now = locked.active().filter(pk=run.pk).first()
         if now is None:
             return False
@@ -80,16 +80,16 @@ def _close(run: Backfill) -> bool:
 
 
 _ORPHANS = """
-UPDATE runs_backfillitem i SET state = 'failed', error_code = a.error_code,
+UPDATE runs_runitem i SET state = 'failed', error_code = a.error_code,
   error_message = a.error_message, finished_at = clock_timestamp()
-FROM analysis_analysis a, runs_backfill b
-WHERE a.id = i.analysis_id AND b.id = i.backfill_id AND i.state = 'running'
+FROM analysis_analysis a, runs_run b
+WHERE a.id = i.analysis_id AND b.id = i.run_id AND i.state = 'running'
   AND a.state = 'failed' AND b.state IN ('queued', 'running', 'paused', 'cancelling')
 """
 
 _ABANDONED = """
 SELECT a.id, a.lease_token FROM analysis_analysis a
-JOIN runs_backfill b ON b.public_id = a.backfill_public_id
+JOIN runs_run b ON b.public_id = a.backfill_public_id
 WHERE a.lane = 'backfill' AND a.state = 'running' AND a.lease_until < clock_timestamp()
   AND b.state IN ('paused', 'cancelling')
 """

@@ -6,7 +6,7 @@ from django.db import connection
 
 # Conversation first: the locks of items follow those of conversations everywhere.
 _FORGET = """
-UPDATE runs_backfillitem SET conversation_id = NULL, analysis_id = NULL,
+UPDATE runs_runitem SET conversation_id = NULL, analysis_id = NULL,
   previous_analysis_id = NULL, error_message = '', not_before = NULL,
   finished_at = coalesce(finished_at, clock_timestamp()),
   state = CASE WHEN state IN ('pending', 'running') THEN 'skipped' ELSE state END

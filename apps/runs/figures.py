@@ -11,7 +11,7 @@ from apps.conversations.models import Reason
 from apps.core.display import money
 
 from . import agreement
-from .models import Backfill, State
+from .models import Run, State
 from .options import read_options
 from .preview import TOO_LONG, Preview, RouteGroup
 from .services import why_nothing
@@ -50,7 +50,7 @@ class Figures:
     token: str
     drafts: tuple[DraftLine, ...]
     reasons: tuple[tuple[int, str], ...]
-    asked_already: tuple[Backfill, ...]
+    asked_already: tuple[Run, ...]
 
     @property
     def noun(self) -> str:
@@ -134,12 +134,12 @@ def figures_of(preview: Preview) -> Figures:
     )
 
 
-def _asked_already(preview: Preview) -> tuple[Backfill, ...]:
+def _asked_already(preview: Preview) -> tuple[Run, ...]:
     """Runs at work that were asked the very same, so that nobody starts one twice unawares."""
     question = agreement.asked(preview.channel, preview.filters, preview.options)
     return tuple(
         run
-        for run in Backfill.objects.active().exclude(state=State.CANCELLING)
+        for run in Run.objects.active().exclude(state=State.CANCELLING)
         if agreement.asked(run.channel, run.filters, read_options(run.options)) == question
     )
 

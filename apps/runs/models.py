@@ -13,10 +13,10 @@ from apps.conversations.models import Conversation
 from apps.core.ids import public_id
 from apps.llm.errors import ErrorCode
 
-from .querysets import BackfillQuerySet, ItemQuerySet
+from .querysets import RunItemQuerySet, RunQuerySet
 
 
-def backfill_id() -> str:
+def run_id() -> str:
     """A fresh public id of a backfill."""
     return public_id("bf")
 
@@ -55,7 +55,7 @@ class ItemState(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
-class Backfill(models.Model):
+class Run(models.Model):
     """What was asked, by whom, and how far it is. Counts are read from the items.
 
     ``plan`` freezes what each route of agents is read with: a list of ``{"route",
@@ -63,7 +63,7 @@ class Backfill(models.Model):
     same form find the first one.
     """
 
-    public_id = models.CharField(max_length=40, unique=True, default=backfill_id, editable=False)
+    public_id = models.CharField(max_length=40, unique=True, default=run_id, editable=False)
     channel = models.CharField(max_length=10, choices=Channel.choices)
     filters = models.JSONField(default=dict)
     options = models.JSONField(default=dict)
@@ -92,14 +92,12 @@ class Backfill(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
-    objects = BackfillQuerySet.as_manager()
+    objects = RunQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
         constraints = [
-            models.CheckConstraint(
-                condition=Q(state__in=State.values), name="backfill_state_known"
-            ),
+            models.CheckConstraint(condition=Q(state__in=State.values), name="run_state_known"),
         ]
 
     def __str__(self) -> str:
@@ -120,7 +118,7 @@ class Backfill(models.Model):
         return cost is not None and not Decimal(cost)
 
 
-class BackfillItem(models.Model):
+class RunItem(models.Model):
     """One conversation of a backfill, with the config that it is read with.
 
     The conversation is empty once it was erased: the item then is what was counted and paid, and
@@ -128,9 +126,7 @@ class BackfillItem(models.Model):
     of two columns, made by a migration: an index less than two of one column would need.
     """
 
-    backfill = models.ForeignKey(
-        Backfill, on_delete=models.CASCADE, related_name="items", db_index=False
-    )
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="items", db_index=False)
     conversation = models.ForeignKey(
         Conversation, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -180,16 +176,16 @@ class BackfillItem(models.Model):
     output_tokens = models.PositiveIntegerField(default=0, db_default=0)
     finished_at = models.DateTimeField(null=True, blank=True)
 
-    objects = ItemQuerySet.as_manager()
+    objects = RunItemQuerySet.as_manager()
 
     class Meta:
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["backfill", "conversation"], name="backfill_item_conversation_once"
+                fields=["run", "conversation"], name="run_item_conversation_once"
             ),
             models.CheckConstraint(
-                condition=Q(state__in=ItemState.values), name="backfill_item_state_known"
+                condition=Q(state__in=ItemState.values), name="run_item_state_known"
             ),
             models.CheckConstraint(
                 condition=Q(conversation__isnull=False)
@@ -199,17 +195,17 @@ class BackfillItem(models.Model):
                     error_message="",
                     state__in=[ItemState.DONE, ItemState.SKIPPED, ItemState.FAILED],
                 ),
-                name="backfill_item_erased_is_bare",
+                name="run_item_erased_is_bare",
             ),
         ]
         indexes = [
             models.Index(
-                F("backfill"),
+                F("run"),
                 F("id"),
                 condition=Q(state__in=["pending", "running"]),
-                name="backfill_item_work",
+                name="run_item_work",
             )
         ]
 
     def __str__(self) -> str:
-        return f"{self.backfill_id}:{self.conversation_id}"
+        return f"{self.run_id}:{self.conversation_id}"

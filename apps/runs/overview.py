@@ -11,7 +11,7 @@ from django.http import QueryDict
 from apps.core.pagination import CursorError, Page, page
 from apps.llm.errors import ErrorCode
 
-from .models import Backfill, BackfillItem, ItemState
+from .models import ItemState, Run, RunItem
 from .progress import Progress, failures_of
 from .remedies import remedy
 from .words import Asked, asked_filters, state_label
@@ -32,7 +32,7 @@ _STATES: dict[str, tuple[str, Q]] = {
 class Line:
     """A run in the list. ``cost`` is None where a price is unknown."""
 
-    run: Backfill
+    run: Run
     done: int
     failed: int
     skipped: int
@@ -65,7 +65,7 @@ class FailureGroup:
     code: str
     count: int
     label: str
-    example: BackfillItem
+    example: RunItem
 
     @property
     def remedy(self) -> str:
@@ -87,7 +87,7 @@ class Tab:
 class ItemPage:
     """Items under a filter. ``state`` and ``code`` are empty for all."""
 
-    items: Sequence[BackfillItem]
+    items: Sequence[RunItem]
     state: str
     code: str
     next_cursor: str | None
@@ -99,12 +99,12 @@ class ItemPage:
         return str(ErrorCode(self.code).label) if self.code else ""
 
 
-def overviews(runs: Sequence[Backfill]) -> list[Line]:
+def overviews(runs: Sequence[Run]) -> list[Line]:
     """The runs with their counts and filters, in two queries for all of them."""
     rows = (
-        BackfillItem.objects.filter(backfill__in=runs)
+        RunItem.objects.filter(run__in=runs)
         .order_by()
-        .values("backfill")
+        .values("run")
         .annotate(
             done=Count("pk", filter=Q(state=ItemState.DONE)),
             failed=Count("pk", filter=Q(state=ItemState.FAILED)),
@@ -113,12 +113,12 @@ def overviews(runs: Sequence[Backfill]) -> list[Line]:
             paid=Sum("cost"),
         )
     )
-    counts: dict[int, Mapping[str, Any]] = {row["backfill"]: row for row in rows}
+    counts: dict[int, Mapping[str, Any]] = {row["run"]: row for row in rows}
     asked = asked_filters(runs)
     return [_line(run, counts.get(run.pk, {}), asked[run.pk]) for run in runs]
 
 
-def _line(run: Backfill, row: Mapping[str, Any], asked: Sequence[Asked]) -> Line:
+def _line(run: Run, row: Mapping[str, Any], asked: Sequence[Asked]) -> Line:
     return Line(
         run=run,
         done=row.get("done", 0),
@@ -129,7 +129,7 @@ def _line(run: Backfill, row: Mapping[str, Any], asked: Sequence[Asked]) -> Line
     )
 
 
-def failure_groups(run: Backfill) -> list[FailureGroup]:
+def failure_groups(run: Run) -> list[FailureGroup]:
     """What failed, by cause, most first, each with its first item that was not erased."""
     examples = {
         item.error_code: item
@@ -145,7 +145,7 @@ def failure_groups(run: Backfill) -> list[FailureGroup]:
     ]
 
 
-def failed_again(run: Backfill) -> int:
+def failed_again(run: Run) -> int:
     """Return how many of the items that were last retried failed once more."""
     if run.retried_at is None or run.is_active:
         return 0
@@ -153,7 +153,7 @@ def failed_again(run: Backfill) -> int:
     return min(again, run.retried)  # retried in mid-run, others may have failed since
 
 
-def item_page(run: Backfill, params: QueryDict) -> ItemPage:
+def item_page(run: Run, params: QueryDict) -> ItemPage:
     """The items that the address asks for, the newest conversation first.
 
     A filter or cursor that is not known shows nothing, and says so.
@@ -166,7 +166,7 @@ def item_page(run: Backfill, params: QueryDict) -> ItemPage:
     rows = run.items.select_related("conversation__agent")
     rows = rows.filter(_STATES[state][1]) if state else rows
     rows = rows.filter(error_code=code) if code else rows
-    found: Page[BackfillItem] = Page([], None, None)
+    found: Page[RunItem] = Page([], None, None)
     problem = ""
     try:
         cursor = params.get("cursor") or None

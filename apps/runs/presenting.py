@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .models import Backfill, BackfillItem
+from .models import Run, RunItem
 from .preview import Preview
 from .progress import Progress, failures_of_each, progress_of_each
 from .services import estimate_as_dict
@@ -34,18 +34,18 @@ def preview_json(preview: Preview, *, token: str) -> dict[str, Any]:
     }
 
 
-def backfill_json(run: Backfill) -> dict[str, Any]:
+def backfill_json(run: Run) -> dict[str, Any]:
     """One run with its counts, failures, estimate and what it used."""
     return backfills_json([run])[0]
 
 
-def backfills_json(runs: Sequence[Backfill]) -> list[dict[str, Any]]:
+def backfills_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Some runs, in two queries however many there are."""
     progress, failures = progress_of_each(runs), failures_of_each(runs)
     return [_backfill_json(run, progress[run.pk], failures[run.pk]) for run in runs]
 
 
-def _backfill_json(run: Backfill, progress: Progress, failures: dict[str, int]) -> dict[str, Any]:
+def _backfill_json(run: Run, progress: Progress, failures: dict[str, int]) -> dict[str, Any]:
     return {
         "id": run.public_id,
         "channel": run.channel,
@@ -71,7 +71,7 @@ def _backfill_json(run: Backfill, progress: Progress, failures: dict[str, int]) 
     }
 
 
-def item_json(item: BackfillItem) -> dict[str, Any]:
+def item_json(item: RunItem) -> dict[str, Any]:
     """One item; load it with its conversation and analysis. No conversation: it was erased."""
     return {
         "conversation_id": item.conversation.public_id if item.conversation else None,

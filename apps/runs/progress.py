@@ -10,7 +10,7 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from .models import Backfill, BackfillItem, ItemState, State
+from .models import ItemState, Run, RunItem, State
 
 #: The rate is that of the shortest window in which enough was done: a slower model shows soon,
 #: and a slow one does not make the time that is left jump with each answer.
@@ -77,14 +77,14 @@ class Progress:
         }
 
 
-def progress_of(run: Backfill) -> Progress:
+def progress_of(run: Run) -> Progress:
     """The counts of a run, in one pass over its items."""
     return progress_of_each([run])[run.pk]
 
 
-def progress_of_each(runs: Sequence[Backfill]) -> dict[int, Progress]:
+def progress_of_each(runs: Sequence[Run]) -> dict[int, Progress]:
     """The counts of some runs by their keys, in one query for all."""
-    rows = BackfillItem.objects.filter(backfill__in=runs).order_by().values("backfill")
+    rows = RunItem.objects.filter(run__in=runs).order_by().values("run")
     now = timezone.now()
     done_within = {
         name: Count(
@@ -94,7 +94,7 @@ def progress_of_each(runs: Sequence[Backfill]) -> dict[int, Progress]:
         )
         for name, seconds in _WINDOWS.items()
     }
-    sums = {row["backfill"]: row for row in rows.annotate(**_SUMS, **done_within)}
+    sums = {row["run"]: row for row in rows.annotate(**_SUMS, **done_within)}
     nothing = dict.fromkeys((*_SUMS, *done_within), 0)
     return {run.pk: _progress(run, sums.get(run.pk, nothing)) for run in runs}
 
@@ -114,7 +114,7 @@ _SUMS: dict[str, Any] = {
 }
 
 
-def _progress(run: Backfill, row: Mapping[str, Any]) -> Progress:
+def _progress(run: Run, row: Mapping[str, Any]) -> Progress:
     return Progress(
         total=run.total,
         pending=row["pending"],
@@ -130,22 +130,22 @@ def _progress(run: Backfill, row: Mapping[str, Any]) -> Progress:
     )
 
 
-def failures_of(run: Backfill) -> dict[str, int]:
+def failures_of(run: Run) -> dict[str, int]:
     """How many items failed, by error code, most first."""
     return failures_of_each([run])[run.pk]
 
 
-def failures_of_each(runs: Sequence[Backfill]) -> dict[int, dict[str, int]]:
+def failures_of_each(runs: Sequence[Run]) -> dict[int, dict[str, int]]:
     """The failures of some runs by their keys, in one query for all."""
     found: dict[int, dict[str, int]] = {run.pk: {} for run in runs}
-    rows = BackfillItem.objects.filter(backfill__in=runs).failed().order_by()
-    counted = rows.values_list("backfill", "error_code").annotate(n=Count("pk"))
+    rows = RunItem.objects.filter(run__in=runs).failed().order_by()
+    counted = rows.values_list("run", "error_code").annotate(n=Count("pk"))
     for pk, code, n in sorted(counted, key=lambda row: -row[2]):
         found[pk][code] = n
     return found
 
 
-def _recent_rate(run: Backfill, row: Mapping[str, Any]) -> float:
+def _recent_rate(run: Run, row: Mapping[str, Any]) -> float:
     """Items done per second in the shortest window that holds enough of them, tempered by the
     pace that was announced. Nothing moves while a run stands."""
     if run.state != State.RUNNING or run.started_at is None:
@@ -161,7 +161,7 @@ def _recent_rate(run: Backfill, row: Mapping[str, Any]) -> float:
     return float((done + PRIOR) / (window + PRIOR / announced))
 
 
-def _whole_rate(run: Backfill, row: Mapping[str, Any]) -> float:
+def _whole_rate(run: Run, row: Mapping[str, Any]) -> float:
     """Of a run that has ended: items a second over its whole life."""
     if run.started_at is None or run.finished_at is None:
         return 0.0

@@ -5,22 +5,22 @@ from typing import TYPE_CHECKING
 from django.db import models
 
 if TYPE_CHECKING:
-    from .models import Backfill, BackfillItem  # noqa: F401  (a model imports its querysets)
+    from .models import Run, RunItem  # noqa: F401  (a model imports its querysets)
 
 
-class BackfillQuerySet(models.QuerySet["Backfill"]):
-    def active(self) -> "BackfillQuerySet":
+class RunQuerySet(models.QuerySet["Run"]):
+    def active(self) -> "RunQuerySet":
         """Those that may still do something, paused ones included."""
         return self.filter(state__in=["queued", "running", "paused", "cancelling"])
 
-    def claimable(self) -> "BackfillQuerySet":
+    def claimable(self) -> "RunQuerySet":
         """Those from which an engine takes work."""
         return self.filter(state__in=["queued", "running"])
 
 
-class ItemQuerySet(models.QuerySet["BackfillItem"]):
-    def unfinished(self) -> "ItemQuerySet":
+class RunItemQuerySet(models.QuerySet["RunItem"]):
+    def unfinished(self) -> "RunItemQuerySet":
         return self.filter(state__in=["pending", "running"])
 
-    def failed(self) -> "ItemQuerySet":
+    def failed(self) -> "RunItemQuerySet":
         return self.filter(state="failed")

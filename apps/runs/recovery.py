@@ -23,7 +23,7 @@ from apps.llm.models import LanguageModel, Purpose
 from apps.llm.probes import Probe, probe
 from apps.llm.services import usage_row
 
-from .models import BY_ITSELF, Backfill, BackfillItem, ItemState, PauseReason, State
+from .models import BY_ITSELF, ItemState, PauseReason, Run, RunItem, State
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +43,13 @@ def pause_run(run_id: int, outcome: AnalysisOutcome) -> None:
     The intervals start anew only where something was done since the run was resumed.
     """
     now = timezone.now()
-    run = Backfill.objects.filter(pk=run_id, state__in=[State.QUEUED, State.RUNNING]).first()
+    run = Run.objects.filter(pk=run_id, state__in=[State.QUEUED, State.RUNNING]).first()
     if run is None:
         return
     probes = 0 if _got_on(run) else run.probes
     by_itself = outcome.pause in BY_ITSELF
     wait = max(_interval(probes), outcome.retry_after or 0.0)
-    Backfill.objects.filter(pk=run.pk, state__in=[State.QUEUED, State.RUNNING]).update(
+    Run.objects.filter(pk=run.pk, state__in=[State.QUEUED, State.RUNNING]).update(
         state=State.PAUSED,
         reason=outcome.pause,
         reason_detail=outcome.error_message[:1000],
@@ -58,7 +58,7 @@ def pause_run(run_id: int, outcome: AnalysisOutcome) -> None:
     )
 
 
-def _got_on(run: Backfill) -> bool:
+def _got_on(run: Run) -> bool:
     """Whether an item was done since the run was started or resumed."""
     since = run.resumed_at or run.created_at
     return run.items.filter(state=ItemState.DONE, finished_at__gte=since).exists()
@@ -70,7 +70,7 @@ def _interval(probes: int) -> float:
 
 def put_off(outcome: AnalysisOutcome) -> bool:
     """Let an item wait a little after a fault of its provider; False where it is to fail now."""
-    item = BackfillItem.objects.filter(pk=outcome.job.item_id or 0, state=ItemState.RUNNING)
+    item = RunItem.objects.filter(pk=outcome.job.item_id or 0, state=ItemState.RUNNING)
     tries = item.values_list("tries", flat=True).first()
     if tries is None or tries + 1 >= MOST_TRIES:
         return False
@@ -81,7 +81,7 @@ def put_off(outcome: AnalysisOutcome) -> bool:
 
 def due(now: datetime) -> bool:
     """Whether any run is to be probed for."""
-    return Backfill.objects.filter(state=State.PAUSED, resume_at__lte=now).exists()
+    return Run.objects.filter(state=State.PAUSED, resume_at__lte=now).exists()
 
 
 def probe_due(now: datetime | None = None) -> int:
@@ -99,10 +99,10 @@ def probe_due(now: datetime | None = None) -> int:
     return resumed
 
 
-def _next(now: datetime) -> Backfill | None:
+def _next(now: datetime) -> Run | None:
     """Take the run that has waited longest; it is due again later, whatever becomes of this."""
     with transaction.atomic():
-        rows = Backfill.objects.filter(state=State.PAUSED, resume_at__lte=now)
+        rows = Run.objects.filter(state=State.PAUSED, resume_at__lte=now)
         locked = rows.select_for_update(skip_locked=True, no_key=True)
         run = locked.order_by("resume_at").first()
         if run is None:
@@ -115,13 +115,13 @@ def _next(now: datetime) -> Backfill | None:
         return run
 
 
-def _models(run: Backfill) -> Sequence[LanguageModel]:
+def _models(run: Run) -> Sequence[LanguageModel]:
     """Return the models that read what is left of a run."""
-    left = BackfillItem.objects.filter(backfill=run, config__model=OuterRef("pk")).unfinished()
+    left = RunItem.objects.filter(run=run, config__model=OuterRef("pk")).unfinished()
     return list(LanguageModel.objects.filter(Exists(left)).order_by("pk"))
 
 
-def _charge(run: Backfill, answers: Sequence[Probe]) -> None:
+def _charge(run: Run, answers: Sequence[Probe]) -> None:
     """Write what the questions cost into the ledger, as a part of the run."""
     for one in answers:
         if one.answer.usage.total:
@@ -135,10 +135,10 @@ def _charge(run: Backfill, answers: Sequence[Probe]) -> None:
             ).save()
 
 
-def resume_by_itself(run: Backfill) -> bool:
+def resume_by_itself(run: Run) -> bool:
     """Go on with a run whose provider answers; whether it was still paused for it."""
     with transaction.atomic():
-        moved = Backfill.objects.filter(pk=run.pk, state=State.PAUSED, reason__in=BY_ITSELF).update(
+        moved = Run.objects.filter(pk=run.pk, state=State.PAUSED, reason__in=BY_ITSELF).update(
             state=State.RUNNING if run.started_at else State.QUEUED,
             reason="",
             reason_detail="",
@@ -154,11 +154,11 @@ def resume_by_itself(run: Backfill) -> bool:
     return bool(moved)
 
 
-def _wait_on(run: Backfill, failed: Probe) -> None:
+def _wait_on(run: Run, failed: Probe) -> None:
     """Keep a run paused, with what its provider says now. Earlier faults of items were part of
     the outage and do not count against them."""
     reason = failed.answer.pause or PauseReason.PROVIDER_DOWN
-    paused = Backfill.objects.filter(pk=run.pk, state=State.PAUSED, reason__in=BY_ITSELF)
+    paused = Run.objects.filter(pk=run.pk, state=State.PAUSED, reason__in=BY_ITSELF)
     changes = {"reason": reason, "reason_detail": failed.answer.error_message[:1000]}
     if reason not in BY_ITSELF:
         paused.update(**changes, resume_at=None)

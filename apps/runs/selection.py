@@ -57,26 +57,26 @@ class Chosen:
             )
             return {row[0]: (row[1], int(row[2])) for row in cursor.fetchall()}
 
-    def all_in(self, backfill_id: int) -> bool:
+    def all_in(self, run_id: int) -> bool:
         """Whether every conversation that is taken is an item of this run already."""
         with connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT NOT EXISTS (SELECT 1 FROM ({self.sql}) AS chosen WHERE NOT EXISTS"
-                " (SELECT 1 FROM runs_backfillitem i"
-                " WHERE i.backfill_id = %s AND i.conversation_id = chosen.id))",
-                (*self.params, backfill_id),
+                " (SELECT 1 FROM runs_runitem i"
+                " WHERE i.run_id = %s AND i.conversation_id = chosen.id))",
+                (*self.params, run_id),
             )
             return bool(cursor.fetchone()[0])
 
-    def freeze(self, backfill_id: int) -> int:
+    def freeze(self, run_id: int) -> int:
         """Insert the items of a run, newest conversation first; how many there are."""
         with connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO runs_backfillitem (backfill_id, conversation_id, config_id,"
+                "INSERT INTO runs_runitem (run_id, conversation_id, config_id,"
                 " agent_version_id, state, error_code, error_message)"
                 " SELECT %s, id, config_id, version_id, 'pending', '', ''"
                 f" FROM ({self.sql}) AS chosen ORDER BY sort_at DESC, id DESC",
-                (backfill_id, *self.params),
+                (run_id, *self.params),
             )
             return int(cursor.rowcount)
 

@@ -15,7 +15,7 @@ from apps.llm.errors import ErrorCode
 
 from . import agreement
 from .closing import close_finished
-from .models import Backfill, PauseReason, State
+from .models import PauseReason, Run, State
 from .options import Options, read_options
 from .preview import TOO_LONG, Preview, RouteGroup, make_preview
 from .remedies import can_change
@@ -45,7 +45,7 @@ def start(
     options: Options,
     by: Actor,
     token: str | None = None,
-) -> Backfill:
+) -> Run:
     """Freeze what matches and queue it; the same run for a second Save of the same form.
 
     With a ``token`` of a preview, the set is what matched then, and PreviewOutdated is raised
@@ -55,7 +55,7 @@ def start(
     agreed = agreement.read_token(token) if token else None
     question = agreement.asked(channel, params, options)
     if agreed and agreed.asked == question:
-        same = Backfill.objects.filter(save_token=agreed.nonce).first()
+        same = Run.objects.filter(save_token=agreed.nonce).first()
         if same:
             return same
     now = make_preview(
@@ -69,7 +69,7 @@ def start(
     with transaction.atomic():
         if agreed and (twin := _twin(question, now)):
             return twin
-        run, created = Backfill.objects.get_or_create(save_token=nonce, defaults=_fields(now, by))
+        run, created = Run.objects.get_or_create(save_token=nonce, defaults=_fields(now, by))
         if not created:
             return run
         run.total = now.chosen.freeze(run.pk)
@@ -89,7 +89,7 @@ def start(
     return run
 
 
-def _twin(question: str, now: Preview) -> Backfill | None:
+def _twin(question: str, now: Preview) -> Run | None:
     """A run that is asked the very same and holds all of it: the form was open twice.
 
     Two Saves of the same question wait for each other here.
@@ -97,7 +97,7 @@ def _twin(question: str, now: Preview) -> Backfill | None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [question])
     configs = {group.plan.config.sha256 for group in now.groups if group.to_analyze}
-    for run in Backfill.objects.active().exclude(state=State.CANCELLING).order_by("pk"):
+    for run in Run.objects.active().exclude(state=State.CANCELLING).order_by("pk"):
         frozen = {entry["config"] for entry in run.plan if entry["sessions"]}
         same = agreement.asked(run.channel, run.filters, read_options(run.options)) == question
         if same and configs <= frozen and now.chosen.all_in(run.pk):
@@ -105,7 +105,7 @@ def _twin(question: str, now: Preview) -> Backfill | None:
     return None
 
 
-def cancel(*, run: Backfill, by: Actor) -> None:
+def cancel(*, run: Run, by: Actor) -> None:
     """Stop a run: what waits is skipped, what was sent is still recorded."""
     _move(
         run,
@@ -117,7 +117,7 @@ def cancel(*, run: Backfill, by: Actor) -> None:
     close_finished()
 
 
-def pause(*, run: Backfill, by: Actor) -> None:
+def pause(*, run: Run, by: Actor) -> None:
     """Take no more work from a run until it is resumed; what was sent is still recorded."""
     _move(
         run,
@@ -129,7 +129,7 @@ def pause(*, run: Backfill, by: Actor) -> None:
     )
 
 
-def resume(*, run: Backfill, by: Actor) -> None:
+def resume(*, run: Run, by: Actor) -> None:
     """Go on with a paused run; one that was paused before it began is queued again."""
     to = State.RUNNING if run.started_at else State.QUEUED
     _move(run, by, "resumed", to=to, allowed=(State.PAUSED,), resumed_at=timezone.now())
@@ -137,7 +137,7 @@ def resume(*, run: Backfill, by: Actor) -> None:
     enqueue("runs.run_engine")
 
 
-def retry_failed(*, run: Backfill, by: Actor, only_hopeful: bool = False) -> int:
+def retry_failed(*, run: Run, by: Actor, only_hopeful: bool = False) -> int:
     """Queue the failed items of a run again, with the configs frozen at Save; how many.
 
     ``only_hopeful`` leaves out those that would fail in the same way again. Those whose
@@ -145,7 +145,7 @@ def retry_failed(*, run: Backfill, by: Actor, only_hopeful: bool = False) -> int
     """
     hopeless = [code for code in ErrorCode.values if only_hopeful and not can_change(code)]
     with transaction.atomic():
-        locked = Backfill.objects.select_for_update().get(pk=run.pk)
+        locked = Run.objects.select_for_update().get(pk=run.pk)
         if locked.state in {State.CANCELLING, State.CANCELLED}:
             raise UnableToChange("This backfill was cancelled. Start a new one for what failed.")
         count = (
@@ -179,7 +179,7 @@ def retry_failed(*, run: Backfill, by: Actor, only_hopeful: bool = False) -> int
 
 
 def _move(
-    run: Backfill,
+    run: Run,
     by: Actor,
     done: str,
     *,
@@ -190,7 +190,7 @@ def _move(
 ) -> None:
     """Compare and set: of two people who click at once, one moves it and one is told."""
     with transaction.atomic():
-        moved = Backfill.objects.filter(pk=run.pk, state__in=allowed).update(
+        moved = Run.objects.filter(pk=run.pk, state__in=allowed).update(
             state=to, reason=reason, reason_detail="", resume_at=None, **changes
         )
         run.refresh_from_db()

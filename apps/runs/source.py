@@ -18,7 +18,7 @@ from apps.analysis.work import AnalysisJob, AnalysisOutcome, Recorded
 
 from . import recovery
 from .closing import close_finished, give_back
-from .models import Backfill, BackfillItem, ItemState, PauseReason, State
+from .models import ItemState, PauseReason, Run, RunItem, State
 
 #: How long an item is left alone while another analysis of its conversation is at work.
 RETRY_SECONDS = 5
@@ -40,7 +40,7 @@ class BackfillSource(AnalysisSource):
 
     def claim(self, limit: int) -> list[AnalysisJob]:
         """Take abandoned analyses first, then pending items of the active runs in turn."""
-        runs = list(Backfill.objects.claimable().order_by("pk"))
+        runs = list(Run.objects.claimable().order_by("pk"))
         if not runs:
             return []
         ids = claims.take(lane=self.lane, limit=limit, runs=[run.public_id for run in runs])
@@ -52,7 +52,7 @@ class BackfillSource(AnalysisSource):
             ids += self._claim_from(run, share)
         return self._with_items(claims.load_jobs(ids))
 
-    def _claim_from(self, run: Backfill, limit: int) -> list[int]:
+    def _claim_from(self, run: Run, limit: int) -> list[int]:
         """Claim items of one run, settling without a request those that meanwhile are done."""
         with transaction.atomic():
             if run.state == State.QUEUED:
@@ -70,11 +70,11 @@ class BackfillSource(AnalysisSource):
         """Name each job's item, by which its run is settled and paused."""
         found = {
             analysis: (item, backfill)
-            for analysis, item, backfill in BackfillItem.objects.filter(
+            for analysis, item, backfill in RunItem.objects.filter(
                 conversation_id__in=[job.conversation_id for job in jobs],
                 state=ItemState.RUNNING,
                 analysis_id__in=[job.analysis_id for job in jobs],
-            ).values_list("analysis_id", "pk", "backfill_id")
+            ).values_list("analysis_id", "pk", "run_id")
         }
         for job in jobs:
             job.item_id, job.backfill_id = found.get(job.analysis_id, (None, None))
@@ -95,7 +95,7 @@ class BackfillSource(AnalysisSource):
     def stopped(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """The jobs of runs that were paused or cancelled since they were claimed."""
         runs = {job.backfill_id for job in jobs if job.backfill_id is not None}
-        going = set(Backfill.objects.claimable().filter(pk__in=runs).values_list("pk", flat=True))
+        going = set(Run.objects.claimable().filter(pk__in=runs).values_list("pk", flat=True))
         return [job for job in jobs if job.backfill_id not in going]
 
     def pause(self, outcome: AnalysisOutcome) -> bool:
@@ -120,7 +120,7 @@ class BackfillSource(AnalysisSource):
     def abandoned(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """The jobs of runs that were cancelled."""
         runs = {job.backfill_id for job in jobs if job.backfill_id is not None}
-        cancelled = Backfill.objects.filter(pk__in=runs, state=State.CANCELLING)
+        cancelled = Run.objects.filter(pk__in=runs, state=State.CANCELLING)
         ids = set(cancelled.values_list("pk", flat=True)) if runs else set()
         return [job for job in jobs if job.backfill_id in ids]
 
@@ -129,8 +129,8 @@ class BackfillSource(AnalysisSource):
         close_finished()
 
 
-def _start(run: Backfill) -> None:
-    Backfill.objects.filter(pk=run.pk, state=State.QUEUED).update(
+def _start(run: Run) -> None:
+    Run.objects.filter(pk=run.pk, state=State.QUEUED).update(
         state=State.RUNNING, started_at=timezone.now()
     )
 
@@ -139,14 +139,14 @@ _PICK = """
 SELECT i.id, i.conversation_id, i.config_id, i.agent_version_id,
   c.analysis_state = 'succeeded' AND NOT c.stale AND c.analysis_config_id = i.config_id
     AND (NOT %(include)s OR c.analyzed_at >= %(created)s)
-FROM runs_backfillitem i JOIN conversations_conversation c ON c.id = i.conversation_id
-WHERE i.backfill_id = %(run)s AND i.state = 'pending'
+FROM runs_runitem i JOIN conversations_conversation c ON c.id = i.conversation_id
+WHERE i.run_id = %(run)s AND i.state = 'pending'
   AND (i.not_before IS NULL OR i.not_before <= clock_timestamp())
 ORDER BY i.id LIMIT %(limit)s FOR UPDATE OF i SKIP LOCKED FOR NO KEY UPDATE OF c SKIP LOCKED
 """
 
 
-def _pick(run: Backfill, limit: int) -> list[_Picked]:
+def _pick(run: Run, limit: int) -> list[_Picked]:
     """Lock pending items, unless the run was stopped a moment ago.
 
     An item whose conversation meanwhile has a result of this very config is *done*: a rerun by
@@ -154,7 +154,7 @@ def _pick(run: Backfill, limit: int) -> list[_Picked]:
     that no such result comes between this look and the claim; one that is just being written
     is left for the next claim.
     """
-    still = Backfill.objects.claimable().filter(pk=run.pk)
+    still = Run.objects.claimable().filter(pk=run.pk)
     if not still.select_for_update(of=("self",), no_key=True, skip_locked=False).exists():
         return []
     values: dict[str, Any] = {
@@ -174,7 +174,7 @@ def _finish_without_request(item_ids: Sequence[int]) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE runs_backfillitem i SET state = 'done', changed = false,"
+            "UPDATE runs_runitem i SET state = 'done', changed = false,"
             " analysis_id = a.id, finished_at = clock_timestamp()"
             " FROM analysis_analysis a"
             " WHERE i.id = ANY(%s) AND a.conversation_id = i.conversation_id AND a.is_current",
@@ -199,7 +199,7 @@ RETURNING conversation_id, id
 """
 
 
-def _insert_analyses(run: Backfill, picked: Sequence[_Picked], token: UUID) -> dict[int, int]:
+def _insert_analyses(run: Run, picked: Sequence[_Picked], token: UUID) -> dict[int, int]:
     """Begin an analysis for each item whose conversation has none at work: conversation → id."""
     if not picked:
         return {}
@@ -229,16 +229,16 @@ def _attach(made: dict[int, int], left: Sequence[_Picked]) -> None:
     with connection.cursor() as cursor:
         if made:
             cursor.execute(
-                "UPDATE runs_backfillitem i SET state = 'running', analysis_id = a.id"
-                " FROM analysis_analysis a JOIN runs_backfill b"
+                "UPDATE runs_runitem i SET state = 'running', analysis_id = a.id"
+                " FROM analysis_analysis a JOIN runs_run b"
                 " ON b.public_id = a.backfill_public_id"
-                " WHERE a.id = ANY(%s) AND i.backfill_id = b.id"
+                " WHERE a.id = ANY(%s) AND i.run_id = b.id"
                 " AND i.conversation_id = a.conversation_id",
                 [list(made.values())],
             )
         if left:
             cursor.execute(
-                "UPDATE runs_backfillitem SET"
+                "UPDATE runs_runitem SET"
                 " not_before = clock_timestamp() + make_interval(secs => %s) WHERE id = ANY(%s)",
                 [RETRY_SECONDS, [p.item_id for p in left]],
             )
@@ -246,7 +246,7 @@ def _attach(made: dict[int, int], left: Sequence[_Picked]) -> None:
 
 # What an earlier, failed try of the item cost stays in the sum: it was paid.
 _SETTLE = """
-UPDATE runs_backfillitem i SET state = v.state, previous_analysis_id = v.previous,
+UPDATE runs_runitem i SET state = v.state, previous_analysis_id = v.previous,
   changed = v.changed, error_code = v.code, error_message = v.message,
   cost = coalesce(i.cost, 0) + v.cost, input_tokens = i.input_tokens + v.input,
   output_tokens = i.output_tokens + v.output, finished_at = clock_timestamp()

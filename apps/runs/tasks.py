@@ -8,7 +8,7 @@ from apps.core.tasks import send
 
 from . import recovery
 from .closing import close_finished
-from .models import Backfill
+from .models import Run
 from .source import BackfillSource
 
 
@@ -22,7 +22,7 @@ def run_engine() -> None:
 def sweep() -> None:
     """Close what is finished and kick the engines while anything is left to do."""
     close_finished()
-    if Backfill.objects.claimable().exists():
+    if Run.objects.claimable().exists():
         send("runs.run_engine", queue=None, kwargs={})
     if recovery.due(timezone.now()):
         send("runs.probe", queue=None, kwargs={})

@@ -8,10 +8,10 @@ from apps.webhooks.models import EventType
 from apps.webhooks.outbox import NewEvent
 from apps.webhooks.payloads import moment
 
-from .models import Backfill
+from .models import Run
 
 
-def tell_completed(run: Backfill) -> None:
+def tell_completed(run: Run) -> None:
     """Write the event of a run that has ended, cancelled ones included: its state says which.
 
     Call it in the transaction that closes the run. A run that read with one agent's prompts
@@ -32,7 +32,7 @@ def tell_completed(run: Backfill) -> None:
     )
 
 
-def completed_payload(run: Backfill) -> dict[str, Any]:
+def completed_payload(run: Run) -> dict[str, Any]:
     """The body of ``backfill.completed``: the run as ``GET /api/backfills/{id}`` answers it."""
     from .presenting import backfill_json  # noqa: PLC0415 (it reads services, which read closing)
 

@@ -11,7 +11,7 @@ from apps.conversations.filters.kinds import operator_label, split_name
 from apps.conversations.filters.registry import static_fields
 from apps.core.display import duration, number, timespan
 
-from .models import BY_ITSELF, Backfill, PauseReason, State
+from .models import BY_ITSELF, PauseReason, Run, State
 
 _NOUNS = {Channel.VOICE: ("call", "calls"), Channel.CHAT: ("chat", "chats")}
 _AGENT_FIELDS = {"agent", "transferred_to"}
@@ -41,7 +41,7 @@ def noun(channel: str, count: int) -> str:
     return one if count == 1 else several
 
 
-def asked_filters(runs: Sequence[Backfill]) -> dict[int, list[Asked]]:
+def asked_filters(runs: Sequence[Run]) -> dict[int, list[Asked]]:
     """The filters of each run, by its key, in one query for all.
 
     Drawn from what was kept, so that a run stays readable when a field of it is gone.
@@ -86,7 +86,7 @@ def _durations(value: str) -> str:
         return value
 
 
-def asked_options(run: Backfill) -> str:
+def asked_options(run: Run) -> str:
     """The options of a run in one line: “a sample of 500 · what had this result again”."""
     sample = run.options.get("sample") or {}
     parts = []
@@ -112,12 +112,12 @@ def pace(rate: float) -> str:
     return f"{rate * 60:.0f}/min" if rate * 60 >= 0.5 else ""
 
 
-def paused_because(run: Backfill) -> str:
+def paused_because(run: Run) -> str:
     """Why a run is paused, in a few words; empty for one that is not."""
     return str(PauseReason(run.reason).label) if run.reason in PauseReason.values else ""
 
 
-def way_out(run: Backfill) -> str:
+def way_out(run: Run) -> str:
     """What helps a run that is paused; empty for one that is not."""
     if run.reason not in PauseReason.values:
         return ""
@@ -134,7 +134,7 @@ def way_out(run: Backfill) -> str:
     )
 
 
-def state_label(run: Backfill, failed: int) -> tuple[str, str]:
+def state_label(run: Run, failed: int) -> tuple[str, str]:
     """The kind of a run's state, by which it is colored, and its label."""
     if run.state == State.COMPLETED and failed:
         return "paused", f"Completed with {failed:,} failed"

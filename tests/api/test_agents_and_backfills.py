@@ -9,7 +9,7 @@ import pytest
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role
 from apps.agents.services import publish
-from apps.runs.models import Backfill, BackfillItem
+from apps.runs.models import Run, RunItem
 from apps.runs.options import Options
 from apps.runs.services import start
 from tests.factories import edit_prompt, make_agent, make_conversations, make_model
@@ -68,7 +68,7 @@ def test_preview_start_watch_cancel(operator: Caller) -> None:
     run = json.loads(started.content)
     assert started.status_code == 201
     assert json.loads(again.content)["id"] == run["id"]
-    assert Backfill.objects.count() == 1
+    assert Run.objects.count() == 1
     items = json.loads(operator.get(f"/backfills/{run['id']}/items", state="pending").content)
     assert len(items["items"]) == 4
     cancelled = json.loads(operator.post(f"/backfills/{run['id']}/cancel").content)
@@ -88,7 +88,7 @@ def test_an_outdated_preview_is_refused_with_the_new_figures(operator: Caller) -
     shown = json.loads(answer.content)
     assert (answer.status_code, shown["error"]["code"]) == (409, "preview_outdated")
     assert shown["preview"]["to_analyze"] == 2
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_bad_body_starts_nothing(operator: Caller, body: dict[str, object]) ->
     answer = operator.post("/backfills", body)
     assert answer.status_code in {400, 422}, answer.content
     assert json.loads(answer.content)["error"]["message"]
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_who_may(caller_of: CallerOf) -> None:
@@ -166,7 +166,7 @@ def test_a_list_of_runs_is_counted_in_two_queries(
     for count in (1, 2, 3):
         options = Options(sample_count=count)
         start(channel="voice", params={}, options=options, by=Actor.system("tests"), token=None)
-    BackfillItem.objects.filter(backfill__total=2).update(state="failed", error_code="timeout")
+    RunItem.objects.filter(run__total=2).update(state="failed", error_code="timeout")
     viewer.get("/backfills")
     with django_assert_num_queries(4):  # the key, the runs, their counts, their failures
         shown = json.loads(viewer.get("/backfills").content)["items"]

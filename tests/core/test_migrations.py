@@ -53,8 +53,8 @@ def test_each_app_has_one_initial_migration() -> None:
             "conname",
             {
                 "analysis_restored_from_same_conversation",
-                "backfill_item_analysis_same_conversation",
-                "backfill_item_previous_analysis_same_conversation",
+                "run_item_analysis_same_conversation",
+                "run_item_previous_analysis_same_conversation",
             },
         ),
     ],

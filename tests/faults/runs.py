@@ -7,7 +7,7 @@ from apps.agents.models import Agent
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
-from apps.runs.models import Backfill, State
+from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.services import start
 from tests.factories import make_agent, make_conversations, make_model
@@ -22,29 +22,29 @@ def agent_of(fake: FakeLLM, *, channel: str = "voice") -> Agent:
     return make_agent(model=model, channel=channel)
 
 
-def run_of(fake: FakeLLM, items: int, *, channel: str = "voice") -> Backfill:
+def run_of(fake: FakeLLM, items: int, *, channel: str = "voice") -> Run:
     """A queued backfill of so many conversations of a fresh agent."""
     make_conversations(agent_of(fake, channel=channel), items)
     return start_run(channel=channel)
 
 
-def start_run(*, channel: str = "voice") -> Backfill:
+def start_run(*, channel: str = "voice") -> Run:
     """A queued backfill of all conversations of a channel that have no result yet."""
     return start(channel=channel, params={}, options=Options(), by=TESTS)
 
 
-def done(run: Backfill) -> int:
+def done(run: Run) -> int:
     """How many items are done."""
     return run.items.filter(state="done").count()
 
 
-def is_over(run: Backfill) -> bool:
+def is_over(run: Run) -> bool:
     """the run has ended"""
     run.refresh_from_db()
     return run.state in {State.COMPLETED, State.CANCELLED}
 
 
-def states(run: Backfill) -> dict[str, int]:
+def states(run: Run) -> dict[str, int]:
     """Items by their state."""
     return dict(run.items.order_by().values_list("state").annotate(Count("pk")))
 
@@ -61,7 +61,7 @@ def assert_consistent(*, current: int) -> None:
     assert charged == Analysis.objects.filter(requests__gt=0).count()
 
 
-def assert_whole(run: Backfill, fake: FakeLLM, *, items: int, repeated: int = 0) -> None:
+def assert_whole(run: Run, fake: FakeLLM, *, items: int, repeated: int = 0) -> None:
     """The promise to survive crashes in numbers: all done, and at most so many asked twice."""
     run.refresh_from_db()
     assert run.state == State.COMPLETED

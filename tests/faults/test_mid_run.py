@@ -13,7 +13,7 @@ from apps.analysis.models import State as AnalysisState
 from apps.analysis.services import AlreadyRunning, request_rerun
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
-from apps.runs.models import Backfill, PauseReason, State
+from apps.runs.models import PauseReason, Run, State
 from apps.runs.options import Options
 from apps.runs.preview import make_preview
 from apps.runs.progress import progress_of
@@ -201,7 +201,7 @@ def test_a_rerun_need_not_wait_for_the_backfill_which_then_finds_it_done(
     others = run.items.exclude(pk=last.pk)
     assert not others.exclude(analysis__backfill_public_id=run.public_id).exists()
     assert not others.exclude(conversation=F("analysis__conversation")).exists()
-    assert Backfill.objects.get().total == 150
+    assert Run.objects.get().total == 150
 
 
 def _after(seconds: float) -> Any:

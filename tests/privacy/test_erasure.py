@@ -32,7 +32,7 @@ from apps.llm.models import Usage
 from apps.privacy import erasure
 from apps.privacy.erasure import erase
 from apps.runs import services as backfills
-from apps.runs.models import BackfillItem
+from apps.runs.models import RunItem
 from apps.runs.options import Options
 from apps.runs.progress import progress_of
 from apps.runs.source import BackfillSource
@@ -159,7 +159,7 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
         "zyxraw": {"analysis_analysis"},
         "zyxfailure": {"analysis_analysis"},
         "zyxrequest": {"analysis_analysis"},
-        "zyxitem": {"runs_backfillitem"},
+        "zyxitem": {"runs_runitem"},
         "zyxtried": {"analysis_trialitem"},
         "zyxrawtrial": {"analysis_trialitem"},
         "zyxtrialerror": {"analysis_trialitem"},
@@ -192,7 +192,7 @@ def traces_of_work(conversation: Conversation, agent: Agent) -> None:
         **config,
     )
     backfills.start(channel="voice", params={}, options=Options(), by=BY)
-    BackfillItem.objects.update(
+    RunItem.objects.update(
         state="failed",
         analysis=failed,
         previous_analysis=current,

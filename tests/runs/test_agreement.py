@@ -11,7 +11,7 @@ from apps.agents.models import Agent
 from apps.conversations.models import Conversation
 from apps.llm.models import LanguageModel
 from apps.runs import agreement, services
-from apps.runs.models import Backfill, BackfillItem, State
+from apps.runs.models import Run, RunItem, State
 from apps.runs.options import Options
 from apps.runs.preview import make_preview
 from tests.factories import edit_prompt, make_agent, make_conversation, make_conversations
@@ -33,7 +33,7 @@ def token(options: Options | None = None, **params: list[str]) -> str:
     return agreement.token_for(shown)
 
 
-def save(token: str, options: Options | None = None, **params: list[str]) -> Backfill:
+def save(token: str, options: Options | None = None, **params: list[str]) -> Run:
     return services.start(
         channel="voice", params=params, options=options or Options(), by=BY, token=token
     )
@@ -59,7 +59,7 @@ def test_a_token_that_was_changed_is_refused(agent: Agent) -> None:
         save(good[:middle] + ("A" if good[middle] != "A" else "B") + good[middle + 1 :])
     with pytest.raises(agreement.InvalidToken):
         save(signing.dumps({"nonce": "x"}, salt="another.purpose"))
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_a_token_of_yesterday_is_refused(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_a_token_of_yesterday_is_refused(agent: Agent, monkeypatch: pytest.Monke
     monkeypatch.setattr(agreement, "MAX_AGE_SECONDS", -1)
     with pytest.raises(agreement.InvalidToken, match="Look at the figures again"):
         save(old)
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_a_token_of_other_filters_or_options_saves_nothing(agent: Agent) -> None:
@@ -76,7 +76,7 @@ def test_a_token_of_other_filters_or_options_saves_nothing(agent: Agent) -> None
         save(narrow)
     with pytest.raises(agreement.PreviewOutdated, match="filters"):
         save(token(), Options(include_analyzed=True))
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_the_order_of_filters_and_values_is_no_other_question() -> None:
@@ -90,7 +90,7 @@ def test_a_used_token_with_other_filters_does_not_lead_to_the_old_run(agent: Age
     save(used)
     with pytest.raises(agreement.PreviewOutdated, match="filters"):
         save(used, agent=[agent.public_id])
-    assert Backfill.objects.count() == 1
+    assert Run.objects.count() == 1
 
 
 def test_more_than_was_shown_is_refused_and_less_is_not(agent: Agent) -> None:
@@ -160,12 +160,12 @@ def test_two_tabs_with_the_same_form_start_one_run(agent: Agent) -> None:
     first, second = token(), token()
     run = save(first)
     assert save(second) == run
-    assert BackfillItem.objects.count() == 3
+    assert RunItem.objects.count() == 3
 
 
 def test_the_same_question_later_is_a_new_run(agent: Agent) -> None:
     run = save(token())
-    Backfill.objects.filter(pk=run.pk).update(state=State.COMPLETED)
+    Run.objects.filter(pk=run.pk).update(state=State.COMPLETED)
     assert save(token()) != run
 
 

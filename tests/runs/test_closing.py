@@ -10,7 +10,7 @@ from apps.conversations.models import Conversation
 from apps.llm.specs import TokenUsage
 from apps.runs import services
 from apps.runs.closing import close_finished
-from apps.runs.models import Backfill, State
+from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.progress import progress_of
 from apps.runs.source import BackfillSource
@@ -23,7 +23,7 @@ BY = Actor.system("tests")
 SOURCE = BackfillSource()
 
 
-def a_run(items: int = 1) -> Backfill:
+def a_run(items: int = 1) -> Run:
     make_conversations(make_agent(), items)
     return services.start(channel="voice", params={}, options=Options(), by=BY)
 

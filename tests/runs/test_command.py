@@ -13,7 +13,7 @@ from django.db import connection
 from apps.agents.models import Agent
 from apps.analysis.engine import Engine
 from apps.llm.client import LlmClient
-from apps.runs.models import Backfill, State
+from apps.runs.models import Run, State
 from apps.runs.source import BackfillSource
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
@@ -69,12 +69,12 @@ def test_a_dry_run_prints_the_figures_and_starts_nothing(agent: Agent) -> None:
     assert "4 to analyse, as of " in said
     assert " tokens in, " in said
     assert "$0.0" in said
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_it_starts_what_it_printed(agent: Agent) -> None:
     said = run("--filter", f"agent={agent.public_id}", "--filter", "status=ended")
-    started = Backfill.objects.get()
+    started = Run.objects.get()
     assert f"{started.public_id} started: 4 calls." in said
     assert started.filters == {"agent": [agent.public_id], "status": ["ended"]}
     assert started.created_by == "command backfill"
@@ -113,7 +113,7 @@ def test_what_it_does_not_understand_is_one_line_and_starts_nothing(
     assert named in message
     assert "\n" not in message
     assert refused.value.returncode == 1
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_a_sample_by_number_and_by_share(agent: Agent) -> None:
@@ -124,7 +124,7 @@ def test_a_sample_by_number_and_by_share(agent: Agent) -> None:
 def test_nothing_to_analyse_says_why_and_is_no_failure(agent: Agent) -> None:
     assert "None of the 1 conversations" in run("--filter", "status=not_connected")
     assert "No conversation matches" in run(channel="chat")
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_what_has_the_result_is_skipped_unless_included(agent: Agent) -> None:
@@ -139,10 +139,10 @@ def test_what_has_the_result_is_skipped_unless_included(agent: Agent) -> None:
 @pytest.mark.parametrize(("reason", "words"), [("auth", "refuses the key"), ("by_user", "person")])
 def test_a_wait_ends_when_the_run_is_paused(agent: Agent, reason: str, words: str) -> None:
     run()
-    Backfill.objects.update(state=State.PAUSED, reason=reason)
+    Run.objects.update(state=State.PAUSED, reason=reason)
     with pytest.raises(CommandError, match=f"Paused: .*{words}"):
         run("--wait")
-    assert Backfill.objects.count() == 1
+    assert Run.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -161,4 +161,4 @@ def test_it_waits_until_all_is_done_and_fails_if_anything_did(
                 run("--wait", "--yes")
         else:
             assert "Completed: 5 done, 5 of them changed" in run("--wait", "--yes")
-    assert Backfill.objects.get().state == State.COMPLETED
+    assert Run.objects.get().state == State.COMPLETED

@@ -9,7 +9,7 @@ from django.utils import timezone
 from apps.accounts.models import Role
 from apps.agents.models import Agent
 from apps.llm.errors import ErrorCode
-from apps.runs.models import Backfill, State
+from apps.runs.models import Run, State
 from apps.runs.remedies import can_change, remedy
 from apps.runs.source import BackfillSource
 from tests.factories import make_agent
@@ -27,7 +27,7 @@ def agent() -> Agent:
     return make_agent(name="Billing line")
 
 
-def fail(run: Backfill, code: str, count: int) -> None:
+def fail(run: Run, code: str, count: int) -> None:
     """Let pending items fail, as an engine would."""
     keys = run.items.filter(state="pending").values_list("pk", flat=True)[:count]
     run.items.filter(pk__in=list(keys)).update(
@@ -35,7 +35,7 @@ def fail(run: Backfill, code: str, count: int) -> None:
     )
 
 
-def complete(run: Backfill) -> None:
+def complete(run: Run) -> None:
     """Let what is left be done, and the run end."""
     run.items.filter(state="pending").update(
         state="done", changed=False, finished_at=timezone.now()
@@ -107,12 +107,12 @@ def test_after_a_retry_the_page_says_what_failed_again(agent: Agent) -> None:
 def test_a_run_that_waits_for_its_provider_says_when_it_is_asked_again(agent: Agent) -> None:
     run = a_run(agent)
     at = timezone.now() + timedelta(seconds=45.4)
-    Backfill.objects.filter(pk=run.pk).update(
+    Run.objects.filter(pk=run.pk).update(
         state=State.PAUSED, reason="rate_limited", resume_at=at, probes=2
     )
     client = as_role(Role.OPERATOR)
     page = text(client.get(url(run)))
     assert "Debrief resumes automatically when the provider answers." in page
     assert re.search(r"Next attempt in 4[45] ?s \(attempt 3\)", page)
-    Backfill.objects.filter(pk=run.pk).update(resume_at=None)
+    Run.objects.filter(pk=run.pk).update(resume_at=None)
     assert "Debrief has stopped trying." in text(client.get(url(run)))

@@ -15,7 +15,7 @@ from apps.llm.models import LanguageModel
 from apps.llm.services import bundled_model
 from apps.llm.specs import ANY_SERVER, BUNDLED_SERVER
 from apps.runs import services
-from apps.runs.models import Backfill
+from apps.runs.models import Run
 from apps.runs.models import State as RunState
 from apps.runs.options import Options
 from apps.runs.pace import expected_seconds
@@ -112,7 +112,7 @@ def test_the_bundled_model_is_known_to_be_slow_before_it_was_seen() -> None:
     assert expected == pytest.approx(74 * BUNDLED_SERVER.seconds_per_answer)
 
 
-def running(seconds: float, *, total: int, expected: float) -> Backfill:
+def running(seconds: float, *, total: int, expected: float) -> Run:
     """A run that began so many seconds ago."""
     make_conversations(make_agent(), total)
     run = services.start(channel="voice", params={}, options=Options(), by=BY)
@@ -122,7 +122,7 @@ def running(seconds: float, *, total: int, expected: float) -> Backfill:
     return run
 
 
-def finish(run: Backfill, count: int, *, every: float, **values: Any) -> None:
+def finish(run: Run, count: int, *, every: float, **values: Any) -> None:
     """Let items end, one each so many seconds, the last one now."""
     now = timezone.now()
     waiting = run.items.filter(state="pending").values_list("pk", flat=True)

@@ -17,7 +17,7 @@ from apps.agents.models import Agent
 from apps.analysis.models import Analysis, Lane
 from apps.conversations.models import Conversation
 from apps.intake.services import take_in
-from apps.runs.models import Backfill, State
+from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.services import start
 from tests.engines import run_lane
@@ -50,7 +50,7 @@ def lines(per_file: int | None) -> Iterator[bytes]:
             yield from islice(file, per_file)
 
 
-def backfill_everything(agents: dict[str, Agent], per_file: int | None) -> list[Backfill]:
+def backfill_everything(agents: dict[str, Agent], per_file: int | None) -> list[Run]:
     """Import, analyse for the first time, edit the drafts, backfill both channels to the end."""
     report = take_in(lines=lines(per_file), by=BY, source="corpus", default_agents=agents)
     assert report.refused == 0, report.errors[:3]
@@ -62,7 +62,7 @@ def backfill_everything(agents: dict[str, Agent], per_file: int | None) -> list[
     return runs
 
 
-def assert_every_one_has_ended(runs: list[Backfill], expected: int | None) -> None:
+def assert_every_one_has_ended(runs: list[Run], expected: int | None) -> None:
     """Each conversation is analysed by its draft, or says exactly why it is not."""
     for run in runs:
         run.refresh_from_db()

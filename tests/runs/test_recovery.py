@@ -14,7 +14,7 @@ from apps.analysis.work import AnalysisJob, AnalysisOutcome
 from apps.llm.faults import RetryPolicy
 from apps.llm.models import Usage
 from apps.runs import recovery
-from apps.runs.models import Backfill, BackfillItem, State
+from apps.runs.models import Run, RunItem, State
 from apps.runs.progress import progress_of
 from apps.runs.services import pause
 from apps.runs.source import BackfillSource
@@ -38,12 +38,12 @@ def work(concurrency: int = 4) -> None:
     run_lane(Lane.BACKFILL, concurrency=concurrency, retry=NO_PATIENCE)
 
 
-def reload(run: Backfill) -> Backfill:
+def reload(run: Run) -> Run:
     run.refresh_from_db()
     return run
 
 
-def failing(run: Backfill, *, code: str, pause: str = "", **values: object) -> AnalysisOutcome:
+def failing(run: Run, *, code: str, pause: str = "", **values: object) -> AnalysisOutcome:
     """What an engine hands to the source for the next item of a run."""
     [job] = BackfillSource().claim(1)
     assert job.backfill_id == run.pk
@@ -68,7 +68,7 @@ def test_an_outage_fails_no_item_and_ends_by_itself(fake_llm: FakeLLM) -> None:
     assert run.resume_at is not None
     assert recovery.probe_due(run.resume_at) == 1
     assert (reload(run).state, run.reason) == (State.RUNNING, "")
-    assert Backfill.objects.filter(resume_at=None).exists()
+    assert Run.objects.filter(resume_at=None).exists()
     work()
     assert states(run) == {"done": 12}
     assert is_over(run)
@@ -168,7 +168,7 @@ def test_an_item_that_nobody_can_answer_fails_alone(fake_llm: FakeLLM) -> None:
         work()
         if is_over(run):
             break
-        BackfillItem.objects.filter(not_before__isnull=False).update(not_before=None)
+        RunItem.objects.filter(not_before__isnull=False).update(not_before=None)
         if run.resume_at is not None:
             recovery.probe_due(run.resume_at)
     assert run.state == State.COMPLETED
@@ -194,7 +194,7 @@ def test_intervals_grow_while_nothing_gets_done_and_end(fake_llm: FakeLLM) -> No
 
     outcome = failing(run, code="connection", pause="provider_down")
     source.pause(outcome)
-    Backfill.objects.update(probes=recovery.MOST_PROBES - 1)
+    Run.objects.update(probes=recovery.MOST_PROBES - 1)
     at = reload(run).resume_at
     assert at is not None
     recovery._next(at)
@@ -243,7 +243,7 @@ def test_the_first_analysis_that_waits_gives_way(fake_llm: FakeLLM) -> None:
     assert (waiting.state, waiting.error_code) == ("failed", "connection")
 
 
-def _job(run: Backfill) -> AnalysisJob:
+def _job(run: Run) -> AnalysisJob:
     [job] = BackfillSource().claim(1)
     return job
 

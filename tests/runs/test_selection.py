@@ -11,7 +11,7 @@ from apps.agents.models import Agent
 from apps.agents.plans import plans_for_routes
 from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.models import Conversation
-from apps.runs.models import Backfill
+from apps.runs.models import Run
 from apps.runs.options import Options
 from apps.runs.selection import Chosen, candidates, choose, longest_by_route
 from tests.factories import make_agent, make_conversation, make_conversations
@@ -33,7 +33,7 @@ def chosen(options: Options | None = None, **params: list[str]) -> Chosen:
 
 def ids(chosen: Chosen) -> set[int]:
     """What is taken, as a run would freeze it."""
-    run = Backfill.objects.create(
+    run = Run.objects.create(
         channel="voice", as_of=timezone.now(), created_by="tests", save_token=uuid4().hex
     )
     chosen.freeze(run.pk)
@@ -67,7 +67,7 @@ def test_the_newest_comes_first(agent: Agent) -> None:
     now = timezone.now()
     for days in (2, 0, 1):
         make_conversation(agent, sort_at=now - timedelta(days=days))
-    run = Backfill.objects.create(channel="voice", as_of=now, created_by="t", save_token="t")
+    run = Run.objects.create(channel="voice", as_of=now, created_by="t", save_token="t")
     chosen().freeze(run.pk)
     times = list(run.items.values_list("conversation__sort_at", flat=True))
     assert times == sorted(times, reverse=True)
@@ -117,9 +117,7 @@ def test_a_hostile_value_stays_a_value(agent: Agent) -> None:
 
 def test_all_in_sees_what_came_later(agent: Agent) -> None:
     make_conversations(agent, 2)
-    run = Backfill.objects.create(
-        channel="voice", as_of=timezone.now(), created_by="t", save_token="t"
-    )
+    run = Run.objects.create(channel="voice", as_of=timezone.now(), created_by="t", save_token="t")
     assert chosen().freeze(run.pk) == 2
     make_conversation(agent)
     assert not chosen().all_in(run.pk)

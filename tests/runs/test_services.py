@@ -8,7 +8,7 @@ from apps.agents.models import Agent
 from apps.conversations.filters import FilterError
 from apps.conversations.models import Conversation
 from apps.runs import agreement, services
-from apps.runs.models import Backfill, BackfillItem, State
+from apps.runs.models import Run, RunItem, State
 from apps.runs.options import Options
 from apps.runs.preview import Preview, make_preview
 from apps.runs.source import BackfillSource
@@ -24,7 +24,7 @@ def agent() -> Agent:
     return make_agent()
 
 
-def start(**values: object) -> Backfill:
+def start(**values: object) -> Run:
     chosen = {"channel": "voice", "params": {}, "options": Options(), "by": BY, **values}
     return services.start(**chosen)  # type: ignore[arg-type]  # as callers give them
 
@@ -52,7 +52,7 @@ def test_a_second_save_of_the_same_form_starts_nothing(agent: Agent) -> None:
     first = start(token=token)
     second = start(token=token)
     assert first == second
-    assert BackfillItem.objects.count() == 2
+    assert RunItem.objects.count() == 2
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_bad_filter_starts_nothing(agent: Agent, params: dict[str, list[str]])
     make_conversations(agent, 2)
     with pytest.raises((FilterError, services.NothingToAnalyze)):
         start(params=params)
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_save_refuses_when_more_match_than_was_shown(agent: Agent) -> None:
@@ -79,7 +79,7 @@ def test_save_refuses_when_more_match_than_was_shown(agent: Agent) -> None:
     with pytest.raises(agreement.PreviewOutdated) as refused:
         start(token=token)
     assert refused.value.preview.to_analyze == 3
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_what_came_in_after_the_preview_is_not_taken(agent: Agent) -> None:

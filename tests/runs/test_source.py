@@ -15,7 +15,7 @@ from apps.conversations.models import Conversation
 from apps.llm.models import Usage
 from apps.llm.specs import TokenUsage
 from apps.runs import services
-from apps.runs.models import Backfill, State
+from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.progress import progress_of
 from apps.runs.source import BackfillSource
@@ -37,7 +37,7 @@ def source() -> BackfillSource:
     return BackfillSource()
 
 
-def start(*, include_analyzed: bool = False) -> Backfill:
+def start(*, include_analyzed: bool = False) -> Run:
     options = Options(include_analyzed=include_analyzed)
     return services.start(channel="voice", params={}, options=options, by=BY)
 
@@ -125,7 +125,7 @@ def test_an_item_that_kills_every_worker_fails(agent: Agent, source: BackfillSou
     source.finished()
     item = run.items.get()
     assert (item.state, item.error_code) == ("failed", "internal")
-    assert Backfill.objects.get().state == State.COMPLETED
+    assert Run.objects.get().state == State.COMPLETED
 
 
 def test_what_was_handed_back_waits_again(agent: Agent, source: BackfillSource) -> None:
@@ -174,10 +174,10 @@ def test_a_run_cancelled_while_its_worker_died_still_ends(
     run = start()
     source.claim(1)
     services.cancel(run=run, by=BY)
-    assert Backfill.objects.get().state == State.CANCELLING
+    assert Run.objects.get().state == State.CANCELLING
     Analysis.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     source.finished()
-    assert Backfill.objects.get().state == State.CANCELLED
+    assert Run.objects.get().state == State.CANCELLED
     assert set(run.items.values_list("state", flat=True)) == {"skipped"}
 
 

@@ -11,7 +11,7 @@ from apps.analysis.models import Lane
 from apps.llm.models import Usage
 from apps.runs import services
 from apps.runs.closing import close_finished
-from apps.runs.models import Backfill, State
+from apps.runs.models import Run, State
 from apps.runs.options import Options
 from tests.engines import run_lane
 from tests.factories import make_agent, make_conversations, make_model
@@ -30,7 +30,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     connection.close()
 
 
-def a_run(fake: FakeLLM, items: int) -> Backfill:
+def a_run(fake: FakeLLM, items: int) -> Run:
     model = make_model(base_url=fake.url, api_key_env="FAKE_API_KEY", max_output_tokens=4_096)
     make_conversations(make_agent(model=model), items)
     return services.start(channel="voice", params={}, options=Options(), by=BY)

@@ -16,7 +16,7 @@ from apps.analysis.models import Analysis
 from apps.analysis.work import AnalysisJob, AnalysisOutcome
 from apps.runs import services
 from apps.runs.closing import close_finished
-from apps.runs.models import Backfill
+from apps.runs.models import Run
 from apps.runs.options import Options
 from apps.runs.source import BackfillSource
 from apps.runs.words import asked_options
@@ -31,7 +31,7 @@ SOURCE = BackfillSource()
 URL = "https://example.com/hook"
 
 
-def start(webhooks: str = "off", **options: Any) -> Backfill:
+def start(webhooks: str = "off", **options: Any) -> Run:
     effects = SideEffects(webhooks=webhooks)
     chosen = Options(side_effects=effects, **options)
     return services.start(channel="voice", params={}, options=chosen, by=BY)
@@ -125,6 +125,6 @@ def test_the_form_and_the_command_ask_for_it(client: Client) -> None:
     arguments = ["--channel=voice", "--webhooks=changed", "--yes"]
     call_command("backfill", *arguments, stdout=StringIO())
 
-    run = Backfill.objects.get()
+    run = Run.objects.get()
     assert run.options["side_effects"]["webhooks"] == "changed"
     assert asked_options(run).endswith("webhooks told of what changed")

@@ -14,7 +14,7 @@ from apps.agents.models import Agent
 from apps.analysis.trials.forms import OF_A_BACKFILL
 from apps.conversations.models import Conversation
 from apps.runs.forms import OptionsForm
-from apps.runs.models import Backfill, BackfillItem
+from apps.runs.models import Run, RunItem
 from tests.factories import (
     edit_prompt,
     make_agent,
@@ -198,7 +198,7 @@ def test_rows_are_added_and_dropped_without_script(client: Client, agent: Agent)
     assert html(added).count('class="filter-row"') == 2
     dropped = client.post(NEW, {"channel": "voice", "drop": "0", **row(0, "status", "ended")})
     assert "All 5 calls" in text(dropped)
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_hostile_text_is_shown_as_text(client: Client, agent: Agent) -> None:
@@ -229,7 +229,7 @@ QUERIES_OF_FIGURES = 7
 def test_save_starts_the_run_and_tells_the_page(client: Client, agent: Agent) -> None:
     form = row(0, "agent", agent.public_id)
     response = save(client, token=token(client, **form), **form)
-    run = Backfill.objects.get()
+    run = Run.objects.get()
     assert response.status_code == 204
     assert "Backfill of 3 calls started." in response["HX-Trigger"]
     assert reverse("runs:detail", args=[run.public_id]) in response["HX-Trigger"]
@@ -241,7 +241,7 @@ def test_save_starts_the_run_and_tells_the_page(client: Client, agent: Agent) ->
 
 def test_save_without_script_leads_to_the_run(client: Client, agent: Agent) -> None:
     response = save(client, htmx=False, token=token(client))
-    run = Backfill.objects.get()
+    run = Run.objects.get()
     assert response.status_code == 302
     assert response["Location"] == reverse("runs:detail", args=[run.public_id])
 
@@ -250,12 +250,12 @@ def test_a_second_third_and_tenth_save_lead_to_the_same_run(client: Client, agen
     agreed = token(client)
     for _ in range(10):
         assert save(client, token=agreed).status_code == 204
-    run = Backfill.objects.get()
-    assert BackfillItem.objects.count() == 3
+    run = Run.objects.get()
+    assert RunItem.objects.count() == 3
     again = save(client, token=agreed)
     assert "was started already" in again["HX-Trigger"]
     assert save(client, token=token(client), htmx=False)["Location"].endswith(f"{run.public_id}/")
-    assert Backfill.objects.count() == 1
+    assert Run.objects.count() == 1
 
 
 @pytest.mark.parametrize("agreed", ["", "made-up"])
@@ -265,7 +265,7 @@ def test_without_figures_that_were_shown_nothing_starts(
     response = save(client, token=agreed)
     assert response.status_code == 200
     assert "Look at these figures" in text(response) or "Look at the figures" in text(response)
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -288,14 +288,14 @@ def test_a_bad_form_starts_nothing_even_with_a_good_token(
     response = save(client, token=token(client), **form)
     assert response.status_code == 200
     assert "backfill-refusal" in html(response)
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_a_form_that_was_edited_after_its_figures_is_refused(client: Client, agent: Agent) -> None:
     response = save(client, token=token(client, **row(0, "status", "ended")))
     assert "The filters are not those of the figures that were shown" in text(response)
     assert "All 5 calls" in text(response)
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_what_grew_comes_back_with_the_new_figures(client: Client, agent: Agent) -> None:
@@ -313,7 +313,7 @@ def test_an_edited_draft_comes_back_too(client: Client, agent: Agent) -> None:
     agreed = token(client)
     edit_prompt(agent, "Something else.")
     assert "A draft was edited" in text(save(client, token=agreed))
-    assert not Backfill.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_a_run_that_is_asked_the_same_is_pointed_at(client: Client, agent: Agent) -> None:

@@ -15,7 +15,7 @@ from apps.agents.models import Agent
 from apps.conversations.models import Conversation
 from apps.privacy.erasure import erase
 from apps.runs import services
-from apps.runs.models import Backfill, State
+from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.progress import progress_of
 from apps.runs.source import BackfillSource
@@ -39,13 +39,13 @@ def client() -> Client:
     return as_role(Role.OPERATOR)
 
 
-def a_run(agent: Agent, how_many: int = 6, *, filtered: bool = False) -> Backfill:
+def a_run(agent: Agent, how_many: int = 6, *, filtered: bool = False) -> Run:
     make_conversations(agent, how_many)
     params = {"agent": [agent.public_id]} if filtered else {}
     return services.start(channel="voice", params=params, options=Options(), by=BY)
 
 
-def finish(run: Backfill, **counts: int) -> None:
+def finish(run: Run, **counts: int) -> None:
     """Bring items to an end as an engine would: ``changed=2, failed=1``."""
     waiting = list(run.items.filter(state="pending").values_list("pk", flat=True))
     ends: dict[str, dict[str, object]] = {
@@ -61,7 +61,7 @@ def finish(run: Backfill, **counts: int) -> None:
         run.items.filter(pk__in=taken).update(finished_at=timezone.now(), **ends[name], **paid)
 
 
-def url(run: Backfill, what: str = "") -> str:
+def url(run: Run, what: str = "") -> str:
     return f"/backfills/{run.public_id}/{what}"
 
 
@@ -230,7 +230,7 @@ def test_progress_without_htmx_is_the_page(client: Client, agent: Agent) -> None
 
 def test_a_pause_by_the_provider_says_why_and_what_helps(client: Client, agent: Agent) -> None:
     run = a_run(agent)
-    Backfill.objects.filter(pk=run.pk).update(
+    Run.objects.filter(pk=run.pk).update(
         state=State.PAUSED, reason="auth", reason_detail="Incorrect API key <b>sk-…</b>"
     )
     response = client.get(url(run))
@@ -370,7 +370,7 @@ def test_erased_conversations_leave_the_page_and_its_counts_whole(
 
 def test_a_free_run_says_so_once_and_shows_no_costs(client: Client, agent: Agent) -> None:
     run = a_run(agent)
-    Backfill.objects.update(estimate={**run.estimate, "cost": "0"})
+    Run.objects.update(estimate={**run.estimate, "cost": "0"})
     finish(run, changed=2)
     run.items.update(cost=0)
 
@@ -383,7 +383,7 @@ def test_a_free_run_says_so_once_and_shows_no_costs(client: Client, agent: Agent
 
 def test_a_free_run_that_was_paid_for_after_all_shows_what(client: Client, agent: Agent) -> None:
     run = a_run(agent)
-    Backfill.objects.update(estimate={**run.estimate, "cost": "0"})
+    Run.objects.update(estimate={**run.estimate, "cost": "0"})
     finish(run, changed=2)
 
     page = html(client.get(url(run)))

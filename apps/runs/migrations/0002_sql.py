@@ -1,15 +1,15 @@
-"""Tie the analyses of a backfill item to the item's own conversation."""
+"""Tie the analyses of a run item to the item's own conversation."""
 
 from django.db import migrations
 
 FORWARDS = """
-ALTER TABLE runs_backfillitem ADD CONSTRAINT backfill_item_{column}_same_conversation
+ALTER TABLE runs_runitem ADD CONSTRAINT run_item_{column}_same_conversation
 FOREIGN KEY (conversation_id, {column}_id)
 REFERENCES analysis_analysis (conversation_id, id) DEFERRABLE INITIALLY DEFERRED
 """
 
 BACKWARDS = """
-ALTER TABLE runs_backfillitem DROP CONSTRAINT backfill_item_{column}_same_conversation
+ALTER TABLE runs_runitem DROP CONSTRAINT run_item_{column}_same_conversation
 """
 
 

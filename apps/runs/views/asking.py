@@ -20,7 +20,7 @@ from apps.llm.services import proposed_sample
 from apps.runs import services
 from apps.runs.figures import Figures, figures_of
 from apps.runs.forms import OF_A_PAGE, Question, read_question
-from apps.runs.models import Backfill
+from apps.runs.models import Run
 from apps.runs.preview import make_preview
 from apps.runs.words import noun
 
@@ -106,7 +106,7 @@ def _save(request: HttpRequest, question: Question) -> HttpResponse:
     return _started(request, run, again=run.created_at < began)
 
 
-def _started(request: HttpRequest, run: Backfill, *, again: bool) -> HttpResponse:
+def _started(request: HttpRequest, run: Run, *, again: bool) -> HttpResponse:
     """Say so: over the page that is open where there is script, else on the run's own page."""
     url = reverse("runs:detail", args=[run.public_id])
     text = f"Backfill of {run.total:,} {noun(run.channel, run.total)} started."

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.core.http import hx_trigger, stop_polling
-from apps.runs.models import Backfill
+from apps.runs.models import Run
 from apps.runs.progress import progress_of
 from apps.runs.words import pace, paused_because
 
@@ -24,7 +24,7 @@ def banner(request: HttpRequest) -> HttpResponse:
 
     It asks again by itself only while something is active; a new run wakes it by an event.
     """
-    active = list(Backfill.objects.active())
+    active = list(Run.objects.active())
     run = active[0] if active else _watched(request.GET.get(SEEN, ""))
     if run is None:
         return render(request, "runs/_banner.html", {"run": None})
@@ -42,5 +42,5 @@ def banner(request: HttpRequest) -> HttpResponse:
     return stop_polling(hx_trigger(response, **{"backfills:ended": None}))
 
 
-def _watched(public_id: str) -> Backfill | None:
-    return Backfill.objects.filter(public_id=public_id).first() if public_id else None
+def _watched(public_id: str) -> Run | None:
+    return Run.objects.filter(public_id=public_id).first() if public_id else None

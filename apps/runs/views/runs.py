@@ -13,7 +13,7 @@ from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.core.http import hx_trigger, render_either, stop_polling, wants_fragment
 from apps.core.pagination import CursorError, page
-from apps.runs.models import Backfill
+from apps.runs.models import Run
 from apps.runs.overview import failed_again, failure_groups, item_page, item_tabs, overviews
 from apps.runs.progress import Progress, progress_of
 from apps.runs.words import (
@@ -35,7 +35,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
     """All runs, newest first. The table asks for itself again while one of them is active."""
     cursor = request.GET.get("cursor") or None
     try:
-        found = page(Backfill.objects.all(), order=["-pk"], cursor=cursor, limit=PER_PAGE)
+        found = page(Run.objects.all(), order=["-pk"], cursor=cursor, limit=PER_PAGE)
     except CursorError:
         return redirect("runs:list")
     lines = overviews(found.items)
@@ -60,7 +60,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
 @role_required(Role.VIEWER)
 def detail(request: HttpRequest, public_id: str) -> HttpResponse:
     """One run. For htmx only its items, which are filtered and paged by themselves."""
-    run = get_object_or_404(Backfill, public_id=public_id)
+    run = get_object_or_404(Run, public_id=public_id)
     progress = progress_of(run)
     items = item_page(run, request.GET)
     context: dict[str, Any] = {
@@ -92,7 +92,7 @@ def progress(request: HttpRequest, public_id: str) -> HttpResponse:
     ``seen`` is the state that the page shows at its top: where it is another by now, the top is
     sent along.
     """
-    run = get_object_or_404(Backfill, public_id=public_id)
+    run = get_object_or_404(Run, public_id=public_id)
     if not wants_fragment(request):
         return redirect("runs:detail", public_id)
     context = _run_context(run, progress_of(run))
@@ -103,7 +103,7 @@ def progress(request: HttpRequest, public_id: str) -> HttpResponse:
     return stop_polling(hx_trigger(response, **{"backfills:ended": None}))
 
 
-def _run_context(run: Backfill, progress: Progress) -> dict[str, Any]:
+def _run_context(run: Run, progress: Progress) -> dict[str, Any]:
     """What the part of the page shows that is drawn again and again."""
     cost = run.estimate.get("cost")
     expected = None if cost is None else Decimal(cost)

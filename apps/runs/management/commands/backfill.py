@@ -18,7 +18,7 @@ from apps.core.display import compact, money, timespan
 from apps.core.errors import UserError
 from apps.runs import services
 from apps.runs.figures import Figures, figures_of
-from apps.runs.models import Backfill, State
+from apps.runs.models import Run, State
 from apps.runs.options import Options, read_options
 from apps.runs.preview import make_preview
 from apps.runs.progress import Progress, failures_of, progress_of
@@ -124,7 +124,7 @@ class Command(BaseCommand):
         answer = input(f"Start it for {figures.cost}? [y/N] ")
         return answer.strip().lower() in {"y", "yes"}
 
-    def _wait(self, run: Backfill) -> None:
+    def _wait(self, run: Run) -> None:
         """Draw the progress until the run has ended. Exits with 1 unless all went well."""
         try:
             while run.is_active and run.state != State.PAUSED:
@@ -147,7 +147,7 @@ class Command(BaseCommand):
             codes = ", ".join(f"{code} {n:,}" for code, n in failures_of(run).items())
             self._end(f"Not all of it was analysed. {codes}".strip())
 
-    def _draw(self, run: Backfill, progress: Progress) -> None:
+    def _draw(self, run: Run, progress: Progress) -> None:
         """One line that is drawn over itself in a terminal; nothing where there is none."""
         if not self.stdout.isatty():
             return
