@@ -68,7 +68,7 @@ app.conf.update(
         for name in (
             "accounts.purge",
             "analysis.purge",
-            "intake.purge",
+            "platforms.purge",
             "intake.release",
             "privacy.purge",
             "webhooks.purge",
@@ -76,8 +76,8 @@ app.conf.update(
     }
     | {
         # Asked for when somebody clicks; this only finds what a dead process left.
-        "intake.replay": {
-            "task": "intake.replay",
+        "platforms.replay": {
+            "task": "platforms.replay",
             "schedule": 60.0,
             "options": {"queue": "maintenance", "expires": 60.0},
         }

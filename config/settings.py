@@ -114,6 +114,7 @@ INSTALLED_APPS = [
     "apps.analysis",
     "apps.runs",
     "apps.intake",
+    "apps.platforms",
     "apps.insights",
     "apps.privacy",
     "apps.api",

@@ -11,12 +11,12 @@ urlpatterns = [
     path("", include("apps.accounts.urls")),  # login/ logout/ people/ api-keys/ audit/
     path("", include("apps.conversations.urls")),  # calls/ chats/
     path("", include("apps.privacy.urls")),  # …/erase/, agents/<agt_id>/retention/
-    path("", include("apps.intake.closing_urls")),  # conversations/<conv_id>/{close,recording}/
+    path("", include("apps.intake.urls")),  # conversations/<conv_id>/close/
+    path("", include("apps.platforms.urls")),  # intake/, conversations/<conv_id>/recording/
     path("", include("apps.analysis.urls")),  # conversations/<conv_id>/…
     path("agents/", include("apps.agents.urls")),
     path("backfills/", include("apps.runs.urls")),
     path("", include("apps.insights.urls")),  # costs/
-    path("intake/", include("apps.intake.urls")),
     path("webhooks/", include("apps.webhooks.urls")),
     path("api/", include("apps.api.urls")),
     path("admin/", admin.site.urls),

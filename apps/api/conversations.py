@@ -20,9 +20,9 @@ from apps.conversations.rows import transfers_of
 from apps.conversations.services import Outcome
 from apps.core.errors import UserError
 from apps.intake.files import json_lines, split_lines
-from apps.intake.models import LineDoor
-from apps.intake.refusals import keeping, keeping_one
 from apps.intake.services import take_in, take_in_one
+from apps.platforms.models import UploadChannel
+from apps.platforms.rejected_lines import storing_rejected, storing_rejected_request
 from apps.privacy.erasure import erase
 
 from . import lists
@@ -66,7 +66,7 @@ def create(request: HttpRequest) -> HttpResponse:
     """Whole or still `ongoing`. The same `source` and `external_id` again is the same
     conversation: 200 instead of 201, and what is new in it is merged."""
     by = actor_of(request)
-    with keeping_one(request.body, by=by):
+    with storing_rejected_request(request.body, by=by):
         stored = take_in_one(line=read_object(request), by=by)
     if stored.outcome != Outcome.ACCEPTED:
         whole = _whole(stored.conversation.public_id)
@@ -93,7 +93,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
     """NDJSON: a line that is refused is named with its reason and spoils no other."""
     require_type(request, _NDJSON_TYPES, hint="one JSON object a line")
     by = actor_of(request)
-    with keeping(LineDoor.BULK, by=by, source="api") as keep:
+    with storing_rejected(UploadChannel.BULK, by=by, source="api") as keep:
         report = take_in(lines=split_lines(json_lines(reader_of(request))), by=by, on_refused=keep)
     return JsonResponse(report.as_dict())
 

@@ -6,9 +6,10 @@ from ninja import Router
 
 from apps.core.cipher import Unreadable
 from apps.core.errors import UserError
-from apps.intake import doors
-from apps.intake.models import IntakePayload, IntakeSource, PayloadState
-from apps.intake.platforms import PLATFORMS, BadSignature
+from apps.platforms import receiver
+from apps.platforms.adapter import BadSignature
+from apps.platforms.models import IntakePayload, IntakeSource, PayloadState
+from apps.platforms.registry import PLATFORMS
 
 from . import limits
 from .auth import charge
@@ -17,7 +18,7 @@ from .openapi import Answer, operation
 from .shapes import intake as shapes
 
 router = Router(tags=["Intake"], auth=None)
-_SENDER = {BadSignature.code, doors.NO_SECRET, Unreadable.code}
+_SENDER = {BadSignature.code, receiver.NO_SECRET, Unreadable.code}
 
 
 @router.post(
@@ -49,12 +50,12 @@ def receive(request: HttpRequest, kind: str, source_id: str) -> HttpResponse:
         return refusal(404, "not_found", "There is no such door.")
     source = get_object_or_404(sources, public_id=source_id)
 
-    def gate(sender: doors.Sender) -> None:
+    def gate(sender: receiver.Sender) -> None:
         """Whoever cannot sign may not fill the disk; whoever can has as much as a key has."""
         kind = limits.INTAKE if sender == "known" else limits.CHANGE
         charge(request, kind, f"{sender}/{source.pk}")
 
-    payload = doors.receive(source=source, headers=request.headers, body=request.body, gate=gate)
+    payload = receiver.receive(source=source, headers=request.headers, body=request.body, gate=gate)
     return _answer(payload)
 
 

@@ -11,7 +11,7 @@ from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.conversations.models import Conversation
 from apps.conversations.presenting import conversation_json
-from apps.intake import opened
+from apps.intake import live
 
 from .errors import read_object, refuse_unknown
 from .openapi import Answer, operation
@@ -40,7 +40,7 @@ def append(request: HttpRequest, conversation_id: str) -> HttpResponse:
     conversation = get_object_or_404(Conversation, public_id=conversation_id)
     refuse_unknown(body, {"messages", "after"})
     with _missing_once_erased():
-        opened.append(
+        live.append(
             conversation=conversation, messages=body.get("messages"), after=body.get("after")
         )
     return _answer(conversation.pk)
@@ -63,9 +63,9 @@ def close(request: HttpRequest, conversation_id: str) -> HttpResponse:
     body = read_object(request)
     conversation = get_object_or_404(Conversation, public_id=conversation_id)
     refuse_unknown(body, set(shapes.CloseIn.model_fields))
-    closing = opened.read_closing(body)
+    closing = live.read_closing(body)
     with _missing_once_erased():
-        opened.close(conversation=conversation, closing=closing, by=actor_of(request))
+        live.close(conversation=conversation, closing=closing, by=actor_of(request))
     return _answer(conversation.pk)
 
 

@@ -10,7 +10,7 @@ from django.db import close_old_connections
 from django.http import parse_cookie
 
 from apps.accounts.keys import authenticate_key
-from apps.intake.models import IntakeSource
+from apps.platforms.models import IntakeSource
 
 _RECEIVER = re.compile(r"/api/intake/(\w+)/([^/\0]+)/?")
 

@@ -33,7 +33,7 @@ from apps.webhooks.models import EventType
 from apps.webhooks.outbox import NewEvent
 from apps.webhooks.payloads import conversation_part, moment
 
-from .rules import rules_of
+from .platform_rule import RulesOf
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,9 @@ def _request(found: Sequence[Conversation], now: datetime) -> int:
 # Conversations of which nothing more is heard
 
 
-def end_idle_chats(*, now: datetime | None = None, limit: int = GROUP) -> int:
+def end_idle_chats(
+    *, now: datetime | None = None, limit: int = GROUP, rules_of: RulesOf | None = None
+) -> int:
     """End open chats that have been silent for as long as their agent's version allows, and calls
     that have been for CALL_SILENCE_HOURS.
 
@@ -102,7 +104,7 @@ def end_idle_chats(*, now: datetime | None = None, limit: int = GROUP) -> int:
         waiting = [chat for chat in chats if chat not in over]
         Conversation.objects.bulk_update(waiting, ["idle_at"])
         if over:
-            _end(over, now)
+            _end(over, now, rules_of)
     if over:
         request_due(among=[chat.pk for chat in over], now=now)
     return len(chats)
@@ -114,10 +116,10 @@ def _given_more_time(chat: Conversation, now: datetime) -> bool:
     return chat.idle_at is None or chat.idle_at > now
 
 
-def _end(chats: Sequence[Conversation], now: datetime) -> None:
+def _end(chats: Sequence[Conversation], now: datetime, rules_of: RulesOf | None) -> None:
     """End silent ones in the caller's transaction; a platform's rule holds for this end too."""
     pks = [chat.pk for chat in chats]
-    by_rule = rules_of(pks)
+    by_rule = rules_of(pks) if rules_of else {}
     for chat in chats:
         rule = by_rule.get(chat.pk)
         columns = _idle_columns(chat, rule.analyze_at(now) if rule else now)
@@ -190,10 +192,15 @@ def _ended_event(conversation: Conversation, now: datetime) -> NewEvent:
 # The sweep
 
 
-def sweep(*, now: datetime | None = None, seconds: float = SWEEP_SECONDS) -> Requested:
+def sweep(
+    *,
+    now: datetime | None = None,
+    seconds: float = SWEEP_SECONDS,
+    rules_of: RulesOf | None = None,
+) -> Requested:
     """End what is idle and ask for what is due, in groups, for about so many ``seconds``."""
     until = time.monotonic() + seconds
-    while end_idle_chats(now=now) == GROUP and time.monotonic() < until:
+    while end_idle_chats(now=now, rules_of=rules_of) == GROUP and time.monotonic() < until:
         pass
     seen = queued = 0
     while True:

@@ -31,7 +31,7 @@ from apps.core.truth import yes_or_no
 from apps.llm.errors import ErrorCode
 from apps.llm.text import sanitise
 
-from . import reading
+from . import values
 from .messages import Transcript, read_transcript
 from .numbers import is_withheld, normal_number, tidy_number
 
@@ -103,8 +103,8 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
     if is_ours := _is_ours(body):
         body = {name: value for name, value in body.items() if name not in _OURS}
     known = {name: body.get(name) for name in _KNOWN}
-    channel = reading.choice(known["channel"], "channel", Channel.values, required=True)
-    status = reading.choice(known["status"], "status", Status.values) or Status.ENDED.value
+    channel = values.choice(known["channel"], "channel", Channel.values, required=True)
+    status = values.choice(known["status"], "status", Status.values) or Status.ENDED.value
     started, ended, duration = _times(known, is_open=status in OPEN)
     if known["messages"] is None and "messages" not in body and status not in _OPENED:
         raise LineRefused(
@@ -116,19 +116,19 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
         strangers["id"] = known["id"]  # neither is lost
     return ConversationInput(
         channel=channel,
-        agent=reading.text(known["agent_id"], "agent_id", 200),
-        agent_version=reading.integer(known["agent_version"], "agent_version", 2**31 - 1),
+        agent=values.text(known["agent_id"], "agent_id", 200),
+        agent_version=values.integer(known["agent_version"], "agent_version", 2**31 - 1),
         source=_source(known["source"]) or source,
         external_id=_external_id(known),
         status=status,
-        language=reading.text(known["language"], "language", 35),
+        language=values.text(known["language"], "language", 35),
         started_at=started,
         ended_at=ended,
         duration_ms=duration,
-        direction=reading.choice(known["direction"], "direction", Direction.values),
-        from_number=tidy_number(reading.text(known["from_number"], "from_number", 60)),
-        to_number=tidy_number(reading.text(known["to_number"], "to_number", 60)),
-        disconnection_reason=reading.text(
+        direction=values.choice(known["direction"], "direction", Direction.values),
+        from_number=tidy_number(values.text(known["from_number"], "from_number", 60)),
+        to_number=tidy_number(values.text(known["to_number"], "to_number", 60)),
+        disconnection_reason=values.text(
             known["disconnection_reason"], "disconnection_reason", 100
         ),
         recording_url=_recording(known["recording_url"]),
@@ -160,13 +160,13 @@ def read_result(value: object) -> dict[str, Any] | None:
 
 def _external_id(known: Mapping[str, Any]) -> str:
     for name in ("external_id", "id"):
-        if value := reading.text(known[name], name, 300):
+        if value := values.text(known[name], name, 300):
             return value
     return ""
 
 
 def _source(value: object) -> str:
-    return "" if isinstance(value, dict) else reading.text(value, "source", 100)
+    return "" if isinstance(value, dict) else values.text(value, "source", 100)
 
 
 def _metadata(
@@ -180,20 +180,18 @@ def _metadata(
     unknown = plain_object({**strangers, **extra}, "metadata")
     for name in unknown.keys() & own.keys():
         if unknown[name] != own[name]:
-            raise reading.refuse(
+            raise values.refuse(
                 f"metadata.{name[:60]}", "is there already; the same key beside metadata differs."
             )
     return {**unknown, **own}
 
 
 def _times(known: Mapping[str, Any], *, is_open: bool) -> tuple[Any, Any, int | None]:
-    started = reading.moment(known["started_at"], "started_at")
-    ended = reading.moment(known["ended_at"], "ended_at")
-    duration = reading.integer(known["duration_ms"], "duration_ms", 10**12)
+    started = values.moment(known["started_at"], "started_at")
+    ended = values.moment(known["ended_at"], "ended_at")
+    duration = values.integer(known["duration_ms"], "duration_ms", 10**12)
     if ended and is_open:
-        raise reading.refuse(
-            "ended_at", f"says that it ended, status that it is {known['status']}."
-        )
+        raise values.refuse("ended_at", f"says that it ended, status that it is {known['status']}.")
     if started and ended and ended < started:
         raise LineRefused("invalid_value", "ended_at is before started_at.", "ended_at")
     if started and duration is not None:
@@ -205,11 +203,11 @@ def _times(known: Mapping[str, Any], *, is_open: bool) -> tuple[Any, Any, int | 
 
 
 def _recording(value: object) -> str:
-    url = reading.text(value, "recording_url", 4_000)
+    url = values.text(value, "recording_url", 4_000)
     if url and not url.lower().startswith(("http://", "https://")):
         raise LineRefused(
             "invalid_value",
-            f"recording_url begins with http:// or https://, not {reading.shown(url)}.",
+            f"recording_url begins with http:// or https://, not {values.shown(url)}.",
             "recording_url",
         )
     scheme, separator, rest = url.partition("://")
@@ -224,19 +222,19 @@ def _contact(value: object) -> tuple[ContactInput | None, dict[str, Any]]:
     number that is none, and names of somebody whom nobody could find again."""
     if value is None:
         return None, {}
-    given = reading.an_object(value, "contact")
+    given = values.an_object(value, "contact")
     parts = {name: given.get(name) for name in _OF_CONTACT}
-    email = reading.text(parts["email"], "contact.email", 320).strip().lower()
+    email = values.text(parts["email"], "contact.email", 320).strip().lower()
     if email and "@" not in email:
         raise LineRefused(
-            "invalid_value", f"contact.email is no address: {reading.shown(email)}.", "contact"
+            "invalid_value", f"contact.email is no address: {values.shown(email)}.", "contact"
         )
-    number = reading.text(parts["phone_number"], "contact.phone_number", 60)
+    number = values.text(parts["phone_number"], "contact.phone_number", 60)
     contact = ContactInput(
         phone_number=normal_number(number),
         email=email,
-        first_name=reading.text(parts["first_name"], "contact.first_name", 200),
-        last_name=reading.text(parts["last_name"], "contact.last_name", 200),
+        first_name=values.text(parts["first_name"], "contact.first_name", 200),
+        last_name=values.text(parts["last_name"], "contact.last_name", 200),
     )
     known = contact if contact.phone_number or contact.email else None
     lost = {name: item for name, item in given.items() if name not in _OF_CONTACT}
@@ -253,19 +251,19 @@ _OF_TRANSFER = ("after_message", "to_agent_id", "post_call_analysis_setting")
 
 def _transfers(value: object, transcript: Transcript) -> tuple[TransferInput, ...]:
     found = []
-    for at, item in enumerate(reading.a_list(value, "transfers")):
+    for at, item in enumerate(values.a_list(value, "transfers")):
         where = f"transfers[{at}]"
-        parts = reading.an_object(item, where)
+        parts = values.an_object(item, where)
         for name in parts:
             if name not in _OF_TRANSFER and parts[name] not in (None, "", [], {}):
-                raise reading.refuse(
+                raise values.refuse(
                     f"{where}.{name[:60]}", f"is unknown; known are {', '.join(_OF_TRANSFER)}."
                 )
-        after = reading.integer(parts.get("after_message"), f"{where}.after_message", 10**9)
-        to_agent = reading.text(parts.get("to_agent_id"), f"{where}.to_agent_id", 200)
+        after = values.integer(parts.get("after_message"), f"{where}.after_message", 10**9)
+        to_agent = values.text(parts.get("to_agent_id"), f"{where}.to_agent_id", 200)
         if not to_agent:
             raise LineRefused("missing_field", f"{where}.to_agent_id is missing.", "transfers")
-        setting = reading.choice(
+        setting = values.choice(
             parts.get("post_call_analysis_setting"),
             f"{where}.post_call_analysis_setting",
             TransferSetting.values,
@@ -285,8 +283,7 @@ def plain_object(value: object, name: str) -> dict[str, Any]:
     if value is None:
         return {}
     return {
-        sanitise(str(key)): clean(item, name)
-        for key, item in reading.an_object(value, name).items()
+        sanitise(str(key)): clean(item, name) for key, item in values.an_object(value, name).items()
     }
 
 

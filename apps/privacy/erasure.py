@@ -10,7 +10,6 @@ once more does not bring it back. Decision 0017 has the reasons.
 from collections.abc import Sequence
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Q, QuerySet
 
 from apps.accounts import audit, idempotency
 from apps.accounts.actors import Actor
@@ -20,15 +19,13 @@ from apps.conversations.people import delete_orphans
 from apps.conversations.querysets import ConversationQuerySet
 from apps.core.database import is_passing
 from apps.intake import erased
-from apps.intake.models import IntakePayload
+from apps.platforms.payloads import payloads_of
 from apps.runs import erasing as run_items
 from apps.webhooks import erasure as events
 
 ERASED_VERB = "conversation.erased"
 GROUP = 200
 """Conversations per transaction. A group is erased whole, so a second call continues after it."""
-TELLING = 8
-"""Characters from which on an ID, found anywhere in a text, is taken for that ID."""
 
 
 def erase(*, conversations: ConversationQuerySet, by: Actor, why: str) -> int:
@@ -90,39 +87,6 @@ def _erase_group(pks: Sequence[int], by: Actor, why: str, *, wait: bool, each: b
         erased.remember(rows)
         _write_audit(rows, by, why, each=each)
     return set(ids)
-
-
-def payloads_of(conversations: Sequence[Conversation]) -> QuerySet[IntakePayload]:
-    """Return the stored payloads of these conversations.
-
-    Accepted ones are found by their conversation, rejected ones by its ID at the platform, and
-    unreadable ones by that ID anywhere in them.
-    """
-    found = Q(conversation__in=[c.pk for c in conversations])
-    by_source: dict[str, list[str]] = {}
-    for c in conversations:
-        by_source.setdefault(c.source, []).append(c.external_id)
-    for source, ids in by_source.items():
-        account = Q(source__kind=source) | Q(source__name=source) | Q(source__public_id=source)
-        door = account | Q(source=None, source_name=source)
-        found |= door & Q(external_id__in=ids)
-    unread = _unread_with([c.external_id for c in conversations])
-    return IntakePayload.objects.filter(found | Q(pk__in=unread))
-
-
-_UNREAD = """
-SELECT DISTINCT p.id FROM intake_intakepayload p, unnest(%s::text[]) AS v(id)
-WHERE p.external_id = '' AND p.conversation_id IS NULL AND p.state = 'refused'
-  AND (position(convert_to(v.id, 'UTF8') IN p.raw) > 0 OR position(v.id IN p.body::text) > 0)
-"""
-
-
-def _unread_with(external_ids: Sequence[str]) -> list[int]:
-    """Return rejected payloads without an ID of their own that hold one of these long IDs."""
-    telling = [external_id for external_id in external_ids if len(external_id) >= TELLING]
-    with connection.cursor() as cursor:
-        cursor.execute(_UNREAD, [telling])
-        return [pk for (pk,) in cursor.fetchall()]
 
 
 def _write_audit(rows: Sequence[Conversation], by: Actor, why: str, *, each: bool) -> None:

@@ -8,10 +8,9 @@ from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.conversations.people import contacts_only_of
 from apps.conversations.querysets import ConversationQuerySet
-from apps.intake.models import IntakePayload
+from apps.platforms.models import IntakePayload
+from apps.platforms.payloads import payloads_of
 from apps.webhooks.models import Delivery
-
-from .erasure import payloads_of
 
 
 @dataclass(frozen=True, slots=True)

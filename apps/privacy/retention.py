@@ -15,15 +15,13 @@ from apps.agents.models import Agent, AgentVersion
 from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
 from apps.intake.erased import forget_erased
-from apps.intake.models import IntakePayload
+from apps.platforms.payloads import purge_unclaimed
 
 from .erasure import erase
 
 BY = Actor.system("retention")
 AT_ONCE = 20_000
 """Conversations of one agent per purge; the next purge continues."""
-NOBODYS_KEPT = timedelta(days=90)
-"""How long payloads without a conversation, rejected or not, are kept."""
 
 
 def retention_of(agent: Agent) -> int | None:
@@ -55,8 +53,7 @@ def purge(*, now: datetime) -> int:
             why = f"{public_id} keeps conversations for {days:,} days"
             gone += erase(conversations=chosen, by=BY, why=why)
     forget_erased(now=now)
-    nobodys = IntakePayload.objects.filter(conversation=None)
-    nobodys.filter(received_at__lt=now - NOBODYS_KEPT).delete()
+    purge_unclaimed(now=now)
     return gone
 
 

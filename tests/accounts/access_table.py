@@ -139,7 +139,7 @@ ACCESS: dict[str, Needs] = {
     "intake:replaying": page(ADMIN),
     "intake:replay_all": form(ADMIN),
     "lifecycle:close": action(OPERATOR),
-    "lifecycle:recording": page(VIEWER),
+    "intake:recording": page(VIEWER),
     "intake:payload": page(ADMIN),
     "intake:payload_raw": page(ADMIN),
     "intake:payload_replay": action(ADMIN),

@@ -5,8 +5,8 @@ from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
 from apps.analysis.models import Analysis, Trial
-from apps.intake.models import IntakePayload
-from apps.intake.sources import create_source
+from apps.platforms.models import IntakePayload
+from apps.platforms.sources import create_source
 from apps.runs.options import Options
 from apps.runs.services import start
 from apps.webhooks.services import create_endpoint, send_test

@@ -12,7 +12,7 @@ import pytest
 from apps.accounts.models import Role
 from apps.analysis.models import Analysis, Lane
 from apps.conversations.models import AnalysisState, Conversation, Reason
-from apps.intake.models import IntakePayload, PayloadState
+from apps.platforms.models import IntakePayload, PayloadState
 from tests.engines import run_lane
 from tests.factories import make_agent, make_model
 from tests.fakes.fixtures import FakeLLM

@@ -125,6 +125,6 @@ def test_one_that_is_erased_at_this_moment_is_missing(
         Conversation.objects.filter(pk=pk).delete()
         raise Conversation.DoesNotExist
 
-    monkeypatch.setattr("apps.intake.opened.lock_conversation", gone)
+    monkeypatch.setattr("apps.intake.live.lock_conversation", gone)
     sent = {"messages": [BILL]} if path == "messages" else {}
     assert operator.post(f"{thread}/{path}", sent).status_code == 404

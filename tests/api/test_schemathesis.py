@@ -33,7 +33,7 @@ from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role
 from apps.api.urls import api
-from apps.intake.sources import create_source
+from apps.platforms.sources import create_source
 from apps.runs.options import Options
 from apps.runs.services import start
 from apps.webhooks.services import create_endpoint

@@ -204,7 +204,7 @@ def _intake(
         "intake-secret": at(f"{sources[0]}secret/"),
         "intake-change": at(f"{sources[0]}change/"),
         "intake-remove": at(f"{sources[0]}remove/"),
-        "intake-replay": at("/intake/replay/"),
+        "platforms.replay": at("/intake/replay/"),
     }
 
 

@@ -180,10 +180,10 @@ def _arrive() -> None:
     from apps.accounts.actors import Actor
     from apps.agents.services import create_agent
     from apps.conversations.models import Conversation
-    from apps.intake.models import IntakePayload, LineDoor
-    from apps.intake.refusals import keeping
     from apps.intake.services import take_in
-    from apps.intake.sources import create_source, map_agent
+    from apps.platforms.models import IntakePayload, UploadChannel
+    from apps.platforms.rejected_lines import storing_rejected
+    from apps.platforms.sources import create_source, map_agent
 
     by = Actor.system("ugly data")
     sources = [
@@ -213,7 +213,7 @@ def _arrive() -> None:
             reason=refused.get(code, ""),
             conversation=None if code else call,
         )
-    with keeping(LineDoor.BULK, by=by, source="ugly") as keep:
+    with storing_rejected(UploadChannel.BULK, by=by, source="ugly") as keep:
         take_in(lines=[b"{", b"\xff\x00", b'{"channel": "fax"}'], by=by, on_refused=keep)
 
 

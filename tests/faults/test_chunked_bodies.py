@@ -16,8 +16,8 @@ from apps.agents.models import Agent
 from apps.agents.services import publish
 from apps.conversations.models import Conversation, Transcript
 from tests.factories import edit_prompt, make_agent, make_conversation
-from tests.intake.platforms import examples
-from tests.intake.platforms.signing import signed, source_of
+from tests.platforms.mappings import examples
+from tests.platforms.mappings.signing import signed, source_of
 
 from .web import Web
 

@@ -23,11 +23,11 @@ from apps.conversations.models import Conversation, Trigger
 from apps.conversations.services import GROUP, Stored
 from apps.intake import lifecycle
 from apps.intake.lifecycle import end_idle_chats, request_due, sweep
-from apps.intake.models import IntakePayload
-from apps.intake.opened import Closing, OutOfStep, append, close
-from apps.intake.rules import PlatformRule
+from apps.intake.live import Closing, OutOfStep, append, close
+from apps.intake.platform_rule import PlatformRule
 from apps.intake.services import take_in, take_in_one
-from apps.intake.sources import create_source
+from apps.platforms.models import IntakePayload
+from apps.platforms.sources import create_source, rules_of
 from apps.webhooks.models import Endpoint, Event
 from apps.webhooks.services import create_endpoint
 from tests.factories import make_agent, make_conversations
@@ -225,7 +225,7 @@ class TestIdleChats:
     def test_duration_and_end_follow_from_the_last_message(self, chat_agent: Agent) -> None:
         start = NOON - timedelta(minutes=2)
         take(chat_agent, status="ongoing", started_at=start.isoformat())
-        sweep(now=NOON + HOUR)
+        sweep(now=NOON + HOUR, rules_of=rules_of)
         assert (only().ended_at, only().duration_ms) == (NOON, 120_000)
 
     def test_nothing_of_the_api_idles_out(self, agent: Agent, chat_agent: Agent) -> None:
@@ -250,7 +250,7 @@ class TestIdleChats:
 
     def test_a_chat_that_goes_on_after_all_is_open_again(self, chat_agent: Agent) -> None:
         take(chat_agent, status="ongoing")
-        sweep(now=NOON + HOUR)
+        sweep(now=NOON + HOUR, rules_of=rules_of)
         finish_analysis(only())
         again = NOON + 2 * HOUR
         take(chat_agent, status="ongoing", messages=[HELLO, BILL, THANKS], now=again)
@@ -265,7 +265,7 @@ class TestIdleChats:
 
     def test_a_late_line_without_news_opens_nothing(self, chat_agent: Agent) -> None:
         take(chat_agent, status="ongoing")
-        sweep(now=NOON + HOUR)
+        sweep(now=NOON + HOUR, rules_of=rules_of)
         take(chat_agent, status="ongoing", language="en", now=NOON + 2 * HOUR)
         assert (only().status, only().language) == ("ended", "en")
 
@@ -278,7 +278,7 @@ class TestIdleChats:
 
     def test_nothing_said_is_no_analysis(self, chat_agent: Agent) -> None:
         take(chat_agent, status="registered", messages=[])
-        sweep(now=NOON + HOUR)
+        sweep(now=NOON + HOUR, rules_of=rules_of)
         assert standing() == ("ended", "skipped", "empty")
 
 
@@ -614,7 +614,7 @@ class TestPlatformRules:
             kind="retell", name="Shop", secret="key_1", platform_analysis=rule, by=BY
         )
         IntakePayload.objects.create(source=source, conversation=chat, body={}, state="taken")
-        sweep(now=NOON + HOUR)
+        sweep(now=NOON + HOUR, rules_of=rules_of)
         state = "pending" if rule == "ours" else "none"
         assert standing() == ("ended", state, reason)
         assert only().analyze_at == due
@@ -666,7 +666,7 @@ class TestEvents:
 
     def test_a_chat_that_idles_out_goes_on_and_idles_out(self, chat_agent: Agent) -> None:
         take(chat_agent, status="ongoing")
-        sweep(now=NOON + HOUR)
+        sweep(now=NOON + HOUR, rules_of=rules_of)
         take(chat_agent, status="ongoing", messages=[HELLO, BILL, THANKS], now=NOON + 2 * HOUR)
         sweep(now=NOON + 3 * HOUR)
         assert [e["ended_at"] for e in self.events()] == [

@@ -16,7 +16,7 @@ from apps.accounts.actors import Actor
 from apps.analysis.models import Analysis
 from apps.contacts.models import Contact
 from apps.conversations.models import Attributes, Conversation
-from apps.intake import lifecycle, opened
+from apps.intake import lifecycle, live
 from apps.intake.services import take_in
 from tests.factories import make_agent, make_conversations
 
@@ -124,8 +124,8 @@ def test_what_was_appended_closed_and_ended_by_silence_comes_back_unchanged() ->
     said = [{"role": "user", "content": "Hello"}]
     take_in(lines=[{**line, "external_id": n, "messages": said} for n in "abc"], by=BY)
     one, two, _ = Conversation.objects.order_by("pk")
-    opened.append(conversation=one, messages=[{"role": "agent", "text": "Yes?"}])
-    opened.close(conversation=two, by=BY, closing=opened.Closing(duration_ms=1_234))
+    live.append(conversation=one, messages=[{"role": "agent", "text": "Yes?"}])
+    live.close(conversation=two, by=BY, closing=live.Closing(duration_ms=1_234))
     lifecycle.end_idle_chats(now=timezone.now() + timedelta(days=2))
     comes_back_unchanged()
 

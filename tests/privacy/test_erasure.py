@@ -26,9 +26,10 @@ from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
 from apps.intake import erased
 from apps.intake.erased import is_erased
-from apps.intake.models import Erased, IntakePayload, IntakeSource
+from apps.intake.models import Erased
 from apps.intake.services import take_in, take_in_one
 from apps.llm.models import Usage
+from apps.platforms.models import IntakePayload, IntakeSource
 from apps.privacy import erasure
 from apps.privacy.erasure import erase
 from apps.runs import services as backfills
@@ -142,7 +143,7 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
     main, side = "conversations_conversation", "conversations_attributes"
     kept = {"accounts_idempotencykey", "conversations_searchtext", "conversations_transcript"}
     return {
-        ID: {main, "accounts_idempotencykey", "intake_intakepayload"},
+        ID: {main, "accounts_idempotencykey", "platforms_intakepayload"},
         "12025550143": {main},
         "zyxlanguage": {main},
         "zyxreason": {main},
@@ -163,10 +164,10 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
         "zyxtried": {"analysis_trialitem"},
         "zyxrawtrial": {"analysis_trialitem"},
         "zyxtrialerror": {"analysis_trialitem"},
-        "zyxtaken": {"intake_intakepayload"},
-        "zyxrefused": {"intake_intakepayload"},
-        "zyxline": {"intake_intakepayload"},
-        "zyxunread": {"intake_intakepayload"},
+        "zyxtaken": {"platforms_intakepayload"},
+        "zyxrefused": {"platforms_intakepayload"},
+        "zyxline": {"platforms_intakepayload"},
+        "zyxunread": {"platforms_intakepayload"},
         "zyxpayload": {"webhooks_event"},
         "zyxsent": {"webhooks_delivery"},
         "zyxanswer": {"webhooks_delivery"},

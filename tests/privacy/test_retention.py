@@ -11,7 +11,8 @@ from apps.accounts.models import AuditEntry
 from apps.agents.models import Agent
 from apps.agents.services import publish, restore_save, save_draft
 from apps.conversations.models import Conversation
-from apps.intake.models import Erased, IntakePayload
+from apps.intake.models import Erased
+from apps.platforms.models import IntakePayload
 from apps.privacy import retention
 from apps.privacy.tasks import purge as purge_task
 from config.celery import app

@@ -1,0 +1,54 @@
+"""`manage.py create_intake_source KIND NAME --secret S`: the door of a platform, from a shell."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.accounts.actors import Actor
+from apps.core.errors import UserError
+from apps.platforms.models import Platform, PlatformAnalysis
+from apps.platforms.sources import create_source, door_path
+
+
+class Command(BaseCommand):
+    """Prints the path of the door alone on stdout, so that a script can take it."""
+
+    help = "Create an intake source for an account at a platform and print the path of its door."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("kind", choices=Platform.values, help="the platform")
+        parser.add_argument("name", help="what the account is called here")
+        parser.add_argument(
+            "--secret",
+            required=True,
+            help="what the platform signs with, or sends as it is; - reads it from standard "
+            "input, so that it stays out of the shell's history",
+        )
+        parser.add_argument(
+            "--platform-analysis",
+            choices=PlatformAnalysis.values,
+            default=PlatformAnalysis.OURS.value,
+            help="use theirs, make ours (default), or wait for theirs and then make ours",
+        )
+        parser.add_argument(
+            "--wait-minutes", type=int, default=10, help="how long to wait for theirs (default: 10)"
+        )
+
+    def handle(self, *args: object, **options: Any) -> None:
+        given = options["secret"]
+        secret = given if given != "-" else sys.stdin.readline()
+        if not secret.strip():
+            raise CommandError("The secret is empty: without it nobody could tell who is sending.")
+        try:
+            source = create_source(
+                kind=options["kind"],
+                name=options["name"],
+                secret=secret,
+                platform_analysis=options["platform_analysis"],
+                wait_minutes=options["wait_minutes"],
+                by=Actor.command("create_intake_source"),
+            )
+        except UserError as error:
+            raise CommandError(" ".join(error.fields.values()) or error.message) from None
+        self.stdout.write(door_path(source))

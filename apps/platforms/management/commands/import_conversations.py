@@ -1,0 +1,169 @@
+"""`manage.py import_conversations FILE…`: JSON Lines of conversations, from a shell."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Q
+
+from apps.accounts.actors import Actor
+from apps.agents.models import Agent
+from apps.core.errors import UserError
+from apps.intake.files import Progress, read_lines
+from apps.intake.services import DefaultAgents, Line, Refusal, Report, default_agents, take_in
+from apps.platforms.models import UploadChannel
+from apps.platforms.rejected_lines import storing_rejected
+
+BAR = 30
+SHOWN = 20
+"""Refused lines that are printed; the file beside the imported one has them all."""
+
+
+class Command(BaseCommand):
+    """The line format is that of the bulk door.
+
+    Exits with 1 where a file cannot be read, and where lines were refused and none was taken in.
+    """
+
+    help = (
+        "Import conversations from JSON Lines files (.jsonl, .jsonl.gz, - for standard input). "
+        "The same file again changes nothing. Refused lines are written beside the file, with "
+        "their reasons, and shown on the page Intake."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("files", nargs="+", metavar="FILE")
+        parser.add_argument(
+            "--agent", default="", help="id of the agent of lines that name none (agt_…)"
+        )
+        parser.add_argument(
+            "--source", default="import", help="source of lines that name none (default: import)"
+        )
+
+    def handle(self, *args: object, **options: Any) -> None:
+        by = Actor.command("import_conversations")
+        source = options["source"].strip()[:100] or "import"
+        agents = self._agents(options["agent"], source, by)
+        failed, read, refused = False, 0, 0
+        for name in options["files"]:
+            try:
+                report = self._import(name, source, agents, by)
+            except UserError as error:
+                failed = True
+                self.stderr.write(self.style.ERROR(error.message))
+            else:
+                refused += report.refused
+                read += report.total - report.refused
+        if failed:
+            raise CommandError("Not every file could be read.")
+        if refused and not read:  # some refused are a matter of the data, all of the call
+            raise CommandError("Nothing was taken in: every line was refused.")
+
+    def _agents(self, asked: str, source: str, by: Actor) -> Mapping[str, Agent]:
+        if not asked:
+            return default_agents(source=source, by=by)
+        agent = Agent.objects.filter(Q(public_id=asked) | Q(external_id=asked)).first()
+        if agent is None:
+            raise CommandError(f"There is no agent “{asked}”. Give its id, agt_….")
+        return {agent.channel: agent}
+
+    def _import(self, name: str, source: str, agents: Mapping[str, Agent], by: Actor) -> Report:
+        progress, started = Progress(), time.monotonic()
+        chosen = None if isinstance(agents, DefaultAgents) else next(iter(agents.values()))
+        keeping_lines = storing_rejected(
+            UploadChannel.FILE, by=by, source=source, default_agent=chosen
+        )
+        with RefusedLines(name) as refused, keeping_lines as keep:
+
+            def on_refused(refusal: Refusal, line: Line) -> None:
+                refused.write(refusal, line)
+                keep(refusal, line)
+
+            report = take_in(
+                lines=read_lines(name, progress=progress),
+                by=by,
+                source=source,
+                default_agents=agents,
+                on_refused=on_refused,
+                on_progress=lambda so_far: self._draw(name, progress, so_far),
+            )
+        self._clear()
+        self._say(name, report, time.monotonic() - started)
+        if report.refused:
+            self.stdout.write(f"  all refused lines, with their reasons: {refused.path}")
+        return report
+
+    def _say(self, name: str, report: Report, seconds: float) -> None:
+        rate = report.total / seconds if seconds > 0 else 0
+        self.stdout.write(
+            f"{name}: {report.accepted:,} accepted, {report.updated:,} updated, "
+            f"{report.unchanged:,} unchanged, {report.refused:,} refused "
+            f"({seconds:.1f} s, {rate:,.0f}/s); {report.to_analyze:,} to be analysed"
+        )
+        for error in report.errors[:SHOWN]:
+            self.stdout.write(f"  line {error.line}: {error.message} [{error.code}]")
+        if report.refused > SHOWN:
+            self.stdout.write(f"  and {report.refused - SHOWN:,} more")
+
+    def _draw(self, name: str, progress: Progress, report: Report) -> None:
+        if not sys.stderr.isatty():
+            return
+        filled = round(progress.share * BAR)
+        bar = "█" * filled + "░" * (BAR - filled)
+        self.stderr.write(f"\r{bar} {progress.share:4.0%} {report.total:,} {name}", ending="")
+        self.stderr.flush()
+
+    def _clear(self) -> None:
+        if sys.stderr.isatty():
+            self.stderr.write("\r\x1b[2K", ending="")
+
+
+class RefusedLines:
+    """A file beside the imported one, opened when the first line is refused.
+
+    Each line is ``{"line", "code", "message", "text"}``; for standard input it lies in the
+    working directory.
+    """
+
+    def __init__(self, name: str) -> None:
+        base = "stdin" if name == "-" else name.removesuffix(".gz")
+        self.path = Path(f"{base}.refused.jsonl")
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> "RefusedLines":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._file:
+            self._file.close()
+
+    def write(self, refusal: Refusal, line: Line) -> None:
+        if self._file is None:
+            self._file = self._opened()
+        text = line.decode(errors="replace") if isinstance(line, bytes) else str(line)
+        entry = {
+            "line": refusal.line,
+            "code": refusal.code,
+            "message": refusal.message,
+            "text": text.rstrip("\r\n"),
+        }
+        self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def _opened(self) -> IO[str]:
+        for path in self._places():
+            try:
+                opened = path.open("w", encoding="utf-8", errors="replace")
+            except OSError:
+                continue
+            self.path = path
+            return opened
+        raise CommandError(f"Refused lines cannot be written to {self.path}.")
+
+    def _places(self) -> Iterator[Path]:
+        """Beside the file; where that is read-only, in the working directory."""
+        yield self.path
+        yield Path(self.path.name)

@@ -1,0 +1,277 @@
+"""Sources at other platforms, and every payload that was stored."""
+
+from datetime import datetime
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apps.agents.models import Agent
+from apps.conversations.models import Conversation
+from apps.core.ids import public_id
+
+
+def source_id() -> str:
+    """A fresh public id of an intake source, the last part of its door's path."""
+    return public_id("in")
+
+
+class Platform(models.TextChoices):
+    RETELL = "retell", "Retell"
+    VAPI = "vapi", "Vapi"
+    ELEVENLABS = "elevenlabs", "ElevenLabs"
+
+
+class PlatformAnalysis(models.TextChoices):
+    """What becomes of the analysis that the platform made itself."""
+
+    THEIRS = "theirs", "Use theirs"
+    OURS = "ours", "Make ours"
+    WAIT = "wait", "Wait for theirs, then make ours"
+
+
+class PayloadState(models.TextChoices):
+    TAKEN = "taken", "Taken"
+    REFUSED = "refused", "Refused"
+
+
+class IntakeSource(models.Model):
+    """One account at a platform, with its own door, secret and rule.
+
+    ``secret_encrypted`` is what the platform signs with, as ciphertext of ``apps.core.cipher``: it
+    has to be read again to verify. Some platforms name theirs only once they know the door; until
+    it is entered, ``secret_set_at`` is null, the column holds a secret that nobody has, and
+    whatever arrives is refused and kept.
+    """
+
+    public_id = models.CharField(max_length=40, unique=True, default=source_id, editable=False)
+    kind = models.CharField(max_length=15, choices=Platform.choices)
+    name = models.CharField(max_length=100, unique=True)
+    secret_encrypted = models.BinaryField()
+    secret_set_at = models.DateTimeField(null=True, blank=True)
+    platform_analysis = models.CharField(
+        max_length=10, choices=PlatformAnalysis.choices, default=PlatformAnalysis.OURS
+    )
+    wait_minutes = models.PositiveIntegerField(
+        default=10, help_text="How long theirs is awaited, where it is: up to a day."
+    )
+    created_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind__in=Platform.values), name="intake_source_kind_known"
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="intake_source_name_given"),
+            models.CheckConstraint(
+                condition=~Q(secret_encrypted=b""), name="intake_source_secret_given"
+            ),
+            models.CheckConstraint(
+                condition=Q(platform_analysis__in=PlatformAnalysis.values),
+                name="intake_source_analysis_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(wait_minutes__gte=1, wait_minutes__lte=1440),
+                name="intake_source_wait_range",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SourceAgent(models.Model):
+    """Which of our agents one of the platform's is: the source's map, a row an agent.
+
+    Two of theirs may be one of ours. One that the map lacks is found by ``Agent.external_id``,
+    else made, unconfigured; it is on the map from then on.
+    """
+
+    source = models.ForeignKey(
+        IntakeSource, on_delete=models.CASCADE, related_name="agents", db_index=False
+    )
+    external_id = models.CharField(max_length=200, help_text="The agent's id on the platform.")
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering = ["source", "external_id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "external_id"], name="source_agent_external_id_once"
+            ),
+            models.CheckConstraint(
+                condition=~Q(external_id=""), name="source_agent_external_id_given"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.external_id} → {self.agent_id}"
+
+
+class UploadChannel(models.TextChoices):
+    """The doors that belong to no source; what they refuse is kept line by line."""
+
+    API = "api", "REST API"
+    BULK = "bulk", "Bulk upload"
+    FILE = "file", "File"
+
+
+class PayloadQuerySet(models.QuerySet["IntakePayload"]):
+    def refused(self) -> "PayloadQuerySet":
+        return self.filter(state=PayloadState.REFUSED)
+
+    def since(self, moment: datetime) -> "PayloadQuerySet":
+        """What arrived at this moment or later."""
+        return self.filter(received_at__gte=moment)
+
+    def replayable(self) -> "PayloadQuerySet":
+        """Refused, kept whole, and not waiting for a replay already."""
+        return self.refused().filter(cut=False, replay_asked_by="")
+
+    def to_replay(self) -> "PayloadQuerySet":
+        """Those that wait for a replay, the oldest first: events of a call go in their order."""
+        return self.exclude(replay_asked_by="").order_by("received_at", "pk")
+
+    def found_by(self, words: str) -> "PayloadQuerySet":
+        """Those whose ids begin with ``words``, or whose event or reason has them."""
+        return self.filter(
+            Q(external_id__startswith=words)
+            | Q(conversation__public_id=words)
+            | Q(event__icontains=words)
+            | Q(reason__icontains=words)
+        )
+
+    def for_list(self) -> "PayloadQuerySet":
+        """What a line of the page shows; the bodies, which may be large, stay where they are."""
+        rows = self.select_related("source", "conversation")
+        return rows.defer("body", "raw", "signed_encrypted", "source__secret_encrypted")
+
+
+class IntakePayload(models.Model):
+    """One payload as it came, kept for inspection; a refused one with the reason.
+
+    A body that is JSON which jsonb can hold is in ``body``; any other (broken, with NUL
+    characters or lone surrogates) is in ``raw``, byte by byte, so that nothing that was refused
+    is lost. Erasing a conversation takes what came of it along; refused payloads of it are found
+    by source (or ``source_name``) and external id.
+
+    A line that one of our own doors refused is a row too, without a source: ``door`` says which
+    one, the other columns how it was read there, so that it can be replayed alike.
+    """
+
+    source = models.ForeignKey(
+        IntakeSource,
+        on_delete=models.PROTECT,
+        related_name="payloads",
+        db_index=False,
+        null=True,
+        blank=True,
+    )
+    door = models.CharField(max_length=10, choices=UploadChannel.choices, blank=True, db_default="")
+    line = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Its number in the upload or file, from 1."
+    )
+    source_name = models.CharField(
+        max_length=100,
+        blank=True,
+        db_default="",
+        help_text="The `source` that a line was read for.",
+    )
+    default_agent = models.ForeignKey(
+        Agent,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="The agent of lines that name none, where the sender chose one.",
+    )
+    sent_by = models.CharField(max_length=200, blank=True, db_default="")
+
+    external_id = models.CharField(
+        max_length=300, blank=True, help_text="The conversation's id there, where it could be read."
+    )
+    event = models.CharField(
+        max_length=100, blank=True, help_text="As the platform calls it: call_analyzed, …"
+    )
+    body = models.JSONField(null=True, blank=True)
+    raw = models.BinaryField(null=True, blank=True)
+    size = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Bytes as they came; fewer are kept where it was cut."
+    )
+    cut = models.BooleanField(
+        db_default=False, default=False, help_text="Only the beginning is kept, in `raw`."
+    )
+    signed_encrypted = models.BinaryField(
+        null=True,
+        blank=True,
+        help_text="How it was signed, where it was refused for that: a replay verifies it again.",
+    )
+    state = models.CharField(max_length=10, choices=PayloadState.choices)
+    code = models.CharField(
+        max_length=50,
+        blank=True,
+        db_default="",
+        help_text="Why it was refused, for programs: unknown_agent, bad_signature, …",
+    )
+    reason = models.TextField(blank=True, help_text="Why it was refused, as a sentence.")
+    note = models.TextField(
+        blank=True, db_default="", help_text="What is worth knowing of one that was taken."
+    )
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    received_at = models.DateTimeField(db_default=Now())
+    replayed_at = models.DateTimeField(null=True, blank=True)
+    replayed_by = models.CharField(max_length=200, blank=True, db_default="")
+    replay_asked_by = models.CharField(
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="Who wants it replayed, while it waits for that.",
+    )
+
+    objects = PayloadQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state=PayloadState.TAKEN, reason="")
+                | Q(state=PayloadState.REFUSED) & ~Q(reason=""),
+                name="intake_payload_refused_with_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(body__isnull=False, raw=None) | Q(body__isnull=True, raw__isnull=False),
+                name="intake_payload_one_body",
+            ),
+            models.CheckConstraint(
+                condition=Q(source__isnull=False, door="")
+                | Q(source__isnull=True, door__in=UploadChannel.values),
+                name="intake_payload_one_door",
+            ),
+            models.CheckConstraint(
+                condition=Q(cut=False) | Q(raw__isnull=False), name="intake_payload_cut_is_raw"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["source", "external_id"], name="intake_payload_of"),
+            # The page: all of them, one source's, and those that were refused, newest first.
+            models.Index(fields=["received_at", "id"], name="intake_payload_at"),
+            models.Index(fields=["source", "received_at", "id"], name="intake_payload_source_at"),
+            models.Index(
+                fields=["received_at", "id"],
+                condition=Q(state=PayloadState.REFUSED),
+                name="intake_payload_refused_at",
+            ),
+            models.Index(
+                fields=["received_at", "id"],
+                condition=~Q(replay_asked_by=""),
+                name="intake_payload_to_replay",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event or 'payload'} {self.external_id}".rstrip()

@@ -1,0 +1,214 @@
+"""Payloads of platforms as rows: kept for inspection and for another try, within bounds.
+
+What a stranger sends is bounded in number and size. Of what carries nothing to store, such as the
+many events during a call, the last of its kind is kept per conversation; what comes again exactly
+as it came takes the place of the first. Taken payloads are kept for a time: what they said is in
+the conversation (decision 0010).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from apps.conversations.models import Conversation
+from apps.core.cipher import Unreadable, decrypt, encrypt
+from apps.core.errors import UserError
+from apps.llm.text import sanitise
+
+from .adapter import Arrived
+from .models import IntakePayload, IntakeSource, PayloadQuerySet, PayloadState
+from .rejected_lines import storable
+
+UNFINISHED = "unfinished"
+UNSIGNED_KEPT = 50
+"""Of each source; the oldest make room."""
+UNSIGNED_BYTES = 256 * 1024
+IGNORED_BYTES = 64 * 1024
+"""Of longer ones only the beginning is kept."""
+TAKEN_KEPT = timedelta(days=30)
+UNCLAIMED_KEPT = timedelta(days=90)
+TELLING_ID = 8
+"""Characters from which on an ID, found anywhere in a text, is taken for that ID."""
+
+
+def keep(
+    *,
+    source: IntakeSource,
+    body: bytes,
+    refusal: UserError,
+    arrived: Arrived | None = None,
+) -> IntakePayload:
+    """A payload that is signed, whole, as refused for now; the same one from before goes."""
+    payload = _row(source, body)
+    payload.state, payload.code = PayloadState.REFUSED, refusal.code[:50]
+    payload.reason = sanitise(refusal.message)
+    if arrived is not None:
+        payload.external_id, payload.event = _ids(arrived)
+    payload.save()
+    if payload.external_id and payload.body is not None:
+        # Not those that somebody is at work on at this moment.
+        same = _alike(payload).filter(body=payload.body, replay_asked_by="")
+        same.filter(pk__lt=payload.pk).exclude(code=UNFINISHED).delete()
+    return payload
+
+
+def keep_ignored(*, source: IntakeSource, body: bytes, arrived: Arrived) -> IntakePayload:
+    """An event that carries nothing to store, with the reason as its note."""
+    payload = _row(source, body, limit=IGNORED_BYTES)
+    payload.state, payload.note = PayloadState.TAKEN, arrived.note
+    payload.external_id, payload.event = _ids(arrived)
+    payload.save()
+    before = _alike(payload).filter(state=PayloadState.TAKEN, conversation=None)
+    before.filter(pk__lt=payload.pk).delete()
+    return payload
+
+
+def keep_unsigned(
+    *, source: IntakeSource, body: bytes, headers: Mapping[str, str], refusal: UserError
+) -> IntakePayload:
+    """What nobody can tell the sender of. Its headers are kept as ciphertext: one may be a secret
+    that is entered here a moment later, by which it can then be replayed."""
+    payload = IntakePayload(
+        source=source,
+        raw=body[:UNSIGNED_BYTES],  # a signature is of bytes, not of the value that they spell
+        size=len(body),
+        cut=len(body) > UNSIGNED_BYTES,
+        state=PayloadState.REFUSED,
+        code=refusal.code[:50],
+        reason=refusal.message,
+    )
+    payload.signed_encrypted = encrypt(json.dumps(dict(headers)))
+    payload.save()
+    unsigned = IntakePayload.objects.refused().filter(source=source, signed_encrypted__isnull=False)
+    last = unsigned.order_by("-received_at", "-pk").values_list("received_at", "pk")
+    for received_at, pk in last[UNSIGNED_KEPT : UNSIGNED_KEPT + 1]:
+        older = Q(received_at__lt=received_at) | Q(received_at=received_at, pk__lte=pk)
+        unsigned.filter(older).delete()
+    return payload
+
+
+def refuse(payload: IntakePayload, refusal: UserError) -> IntakePayload:
+    """Write down why it is refused."""
+    payload.state, payload.code = PayloadState.REFUSED, refusal.code[:50]
+    payload.reason = sanitise(refusal.message)
+    return _written(payload)
+
+
+def take(payload: IntakePayload, conversation: Conversation | None, note: str) -> IntakePayload:
+    """Write down that it was taken, and into which conversation."""
+    payload.state, payload.code, payload.reason = PayloadState.TAKEN, "", ""
+    payload.conversation, payload.note = conversation, note
+    payload.signed_encrypted = None
+    return _written(payload)
+
+
+_OUTCOME = (
+    "state",
+    "code",
+    "reason",
+    "conversation",
+    "note",
+    "external_id",
+    "event",
+    "signed_encrypted",
+)
+
+
+def _written(payload: IntakePayload) -> IntakePayload:
+    """An update, not a save: the row may have gone with its source or conversation meanwhile."""
+    values = {name: getattr(payload, name) for name in _OUTCOME}
+    IntakePayload.objects.filter(pk=payload.pk).update(**values)
+    return payload
+
+
+def label(payload: IntakePayload, arrived: Arrived) -> None:
+    """Whose it is, where that could not be read before."""
+    payload.external_id, payload.event = _ids(arrived)
+
+
+def body_of(payload: IntakePayload) -> bytes:
+    """The bytes as they came; of JSON that was kept as a value, the same value."""
+    if payload.raw is not None:
+        return bytes(payload.raw)
+    return json.dumps(payload.body, ensure_ascii=False).encode()
+
+
+def headers_of(payload: IntakePayload) -> dict[str, str]:
+    """The headers by which it was signed, where it was refused for them."""
+    if payload.signed_encrypted is None:
+        return {}
+    try:
+        found: dict[str, str] = json.loads(decrypt(payload.signed_encrypted))
+    except Unreadable:
+        return {}
+    return found
+
+
+def purge(*, now: datetime) -> int:
+    """Delete what was taken long ago; how many. Conversations stay."""
+    taken = IntakePayload.objects.filter(source__isnull=False, state=PayloadState.TAKEN)
+    deleted, _ = taken.filter(received_at__lt=now - TAKEN_KEPT).delete()
+    return deleted
+
+
+def purge_unclaimed(*, now: datetime) -> int:
+    """Delete old payloads of no conversation, accepted or rejected. Return how many."""
+    unclaimed = IntakePayload.objects.filter(conversation=None)
+    deleted, _ = unclaimed.filter(received_at__lt=now - UNCLAIMED_KEPT).delete()
+    return deleted
+
+
+# Finding the payloads of conversations that are erased
+
+
+def payloads_of(conversations: Sequence[Conversation]) -> QuerySet[IntakePayload]:
+    """Return the stored payloads of these conversations.
+
+    Accepted ones are found by their conversation, rejected ones by its ID at the platform, and
+    unreadable ones by that ID anywhere in them.
+    """
+    found = Q(conversation__in=[c.pk for c in conversations])
+    by_source: dict[str, list[str]] = {}
+    for c in conversations:
+        by_source.setdefault(c.source, []).append(c.external_id)
+    for source, ids in by_source.items():
+        account = Q(source__kind=source) | Q(source__name=source) | Q(source__public_id=source)
+        door = account | Q(source=None, source_name=source)
+        found |= door & Q(external_id__in=ids)
+    unread = _unread_with([c.external_id for c in conversations])
+    return IntakePayload.objects.filter(found | Q(pk__in=unread))
+
+
+_UNREAD = """
+SELECT DISTINCT p.id FROM platforms_intakepayload p, unnest(%s::text[]) AS v(id)
+WHERE p.external_id = '' AND p.conversation_id IS NULL AND p.state = 'refused'
+  AND (position(convert_to(v.id, 'UTF8') IN p.raw) > 0 OR position(v.id IN p.body::text) > 0)
+"""
+
+
+def _unread_with(external_ids: Sequence[str]) -> list[int]:
+    """Return rejected payloads without an ID of their own that hold one of these long IDs."""
+    telling = [external_id for external_id in external_ids if len(external_id) >= TELLING_ID]
+    with connection.cursor() as cursor:
+        cursor.execute(_UNREAD, [telling])
+        return [pk for (pk,) in cursor.fetchall()]
+
+
+def _row(source: IntakeSource, body: bytes, limit: int | None = None) -> IntakePayload:
+    cut = limit is not None and len(body) > limit
+    value = None if cut else storable(body)
+    raw = None if value is not None else body[:limit]
+    return IntakePayload(source=source, body=value, raw=raw, size=len(body), cut=cut)
+
+
+def _ids(arrived: Arrived) -> tuple[str, str]:
+    return sanitise(arrived.external_id)[:300], sanitise(arrived.event)[:100]
+
+
+def _alike(payload: IntakePayload) -> PayloadQuerySet:
+    return IntakePayload.objects.filter(
+        source=payload.source, external_id=payload.external_id, event=payload.event
+    )

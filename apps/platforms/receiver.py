@@ -1,0 +1,223 @@
+"""What happens at the door of a platform: verify, keep, read, find the agent, take in.
+
+The payload is kept before anything is made of it, so that a process that dies in between has lost
+nothing. Whatever comes twice, late, or at the same instant, is one conversation.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Literal
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.accounts.actors import Actor
+from apps.agents.models import Agent
+from apps.agents.services import create_agent
+from apps.conversations.inputs import ConversationInput, LineRefused
+from apps.core.cipher import Unreadable, decrypt
+from apps.core.errors import UserError
+from apps.intake.erased import ERASED, is_erased
+from apps.intake.parsing import read_conversation, read_json
+from apps.intake.platform_rule import rule_named
+from apps.intake.services import take_in_one
+from apps.llm.text import sanitise
+
+from . import payloads
+from .adapter import Arrived, BadSignature
+from .models import IntakePayload, IntakeSource, PayloadState, SourceAgent
+from .registry import PLATFORMS
+
+logger = logging.getLogger(__name__)
+
+NO_SECRET = "no_secret"  # noqa: S105 (a code)
+Sender = Literal["known", "unknown"]
+
+
+def receive(
+    *,
+    source: IntakeSource,
+    headers: Mapping[str, str],
+    body: bytes,
+    now: datetime | None = None,
+    gate: Callable[[Sender], None] | None = None,
+) -> IntakePayload:
+    """Take one request of a platform in; the row that says what became of it.
+
+    Refused ones come back too, with ``code`` and ``reason``: whoever is at the door answers by
+    them. ``gate`` is told whether the sender is known before anything is written, and may raise.
+    A payload of a conversation that was erased is kept nowhere; its row is not saved.
+    """
+    now = now or timezone.now()
+    signed = {name.lower(): value for name, value in headers.items()}
+    refusal = _unsigned(source, signed, body, now)
+    if gate:
+        gate("known" if refusal is None else "unknown")
+    if refusal is not None:
+        return payloads.keep_unsigned(
+            source=source, body=body, headers=_of_signature(source, signed), refusal=refusal
+        )
+    try:
+        arrived = PLATFORMS[source.kind].read(read_json(body))
+    except LineRefused as error:
+        return payloads.keep(source=source, body=body, refusal=error)
+    if is_erased(source=source.kind, external_id=arrived.external_id):
+        return _erased(source)
+    if arrived.conversation is None:
+        return payloads.keep_ignored(source=source, body=body, arrived=arrived)
+    unfinished = LineRefused(payloads.UNFINISHED, "Reading this was broken off. Replay it.")
+    payload = payloads.keep(source=source, body=body, arrived=arrived, refusal=unfinished)
+    payload.source = source
+    return _take(payload, arrived, _actor(source))
+
+
+@transaction.atomic
+def replay(*, payload: IntakePayload, by: Actor) -> IntakePayload:
+    """Take a refused payload in once more, as it came; it is then taken, or refused again.
+
+    One that was refused for its signature is verified again, by the secret of now and the time at
+    which it came: a replay lets nobody in whom the door would not have let in.
+    """
+    source = payload.source
+    assert source is not None, "a line of our own doors is replayed elsewhere"
+    body = payloads.body_of(payload)
+    if payload.code in {BadSignature.code, NO_SECRET, Unreadable.code}:
+        refusal = _unsigned(source, payloads.headers_of(payload), body, payload.received_at)
+        if refusal is not None:
+            return payloads.refuse(payload, refusal)
+    try:
+        arrived = PLATFORMS[source.kind].read(read_json(body))
+    except LineRefused as error:
+        return payloads.refuse(payload, error)
+    payloads.label(payload, arrived)
+    if arrived.conversation is None:
+        return payloads.take(payload, None, arrived.note)
+    return _take(payload, arrived, by)
+
+
+def _unsigned(
+    source: IntakeSource, headers: Mapping[str, str], body: bytes, now: datetime
+) -> UserError | None:
+    """Why nobody can tell that the platform sent this; None where it did."""
+    if source.secret_set_at is None:
+        return _Unset("The secret of this source has not been entered yet.")
+    try:
+        PLATFORMS[source.kind].verify(decrypt(source.secret_encrypted), headers, body, now)
+    except (BadSignature, Unreadable) as error:
+        return error
+    return None
+
+
+class _Unset(BadSignature):
+    code = NO_SECRET
+
+
+def _of_signature(source: IntakeSource, headers: Mapping[str, str]) -> dict[str, str]:
+    names = PLATFORMS[source.kind].headers
+    return {name: headers[name][:1_000] for name in names if name in headers}
+
+
+def _actor(source: IntakeSource) -> Actor:
+    return Actor.system(f"intake {source.name}")
+
+
+def _erased(source: IntakeSource) -> IntakePayload:
+    """Told to the platform as taken, so that it stops sending; written nowhere."""
+    note = "This conversation was erased; nothing of it is kept."
+    return IntakePayload(source=source, state=PayloadState.TAKEN, code=ERASED, note=note)
+
+
+def _take(payload: IntakePayload, arrived: Arrived, by: Actor) -> IntakePayload:
+    source = payload.source
+    assert source is not None, "a line of our own doors is read elsewhere"
+    try:
+        line = _line(source, arrived)
+        stored = take_in_one(
+            line=_with_our_agents(source, line, arrived.agent_names, by),
+            by=by,
+            source=source.kind,
+            platform_analysis=replace(
+                rule_named(source.platform_analysis, source.wait_minutes), final=arrived.final
+            ),
+        )
+    except LineRefused as error:
+        if error.code == ERASED:
+            payload.delete()
+            return _erased(source)
+        return payloads.refuse(payload, error)
+    return payloads.take(payload, stored.conversation, arrived.note)
+
+
+def _line(source: IntakeSource, arrived: Arrived) -> ConversationInput:
+    body: dict[str, Any] = {**(arrived.conversation or {}), "analysis": arrived.platform_analysis}
+    return read_conversation(body, source=source.kind)
+
+
+# Their agents and ours
+
+
+def _with_our_agents(
+    source: IntakeSource, line: ConversationInput, names: Mapping[str, str], by: Actor
+) -> ConversationInput:
+    """The line with our agents in the place of the platform's.
+
+    What names no agent belongs to one of the source's own: nothing is lost for want of a name.
+    """
+    theirs = [line.agent or source.public_id, *(t.to_agent for t in line.transfers)]
+    named = {**names, source.public_id: source.name}
+    ours = {one: _agent(source, one, line.channel, named.get(one, ""), by) for one in theirs}
+    transfers = tuple(replace(t, to_agent=ours[t.to_agent].public_id) for t in line.transfers)
+    return replace(line, agent=ours[theirs[0]].public_id, transfers=transfers)
+
+
+def _agent(source: IntakeSource, external_id: str, channel: str, name: str, by: Actor) -> Agent:
+    """Ours for theirs: by the source's map, else by its id there, else made. It is mapped then."""
+    if agent := _mapped(source, external_id, channel):
+        return agent
+    agent = _of_that_id(external_id, channel) or _made(source, external_id, channel, name, by)
+    SourceAgent.objects.get_or_create(
+        source=source, external_id=external_id, defaults={"agent": agent}
+    )
+    return agent
+
+
+@transaction.atomic
+def _made(source: IntakeSource, external_id: str, channel: str, name: str, by: Actor) -> Agent:
+    # Two deliveries may meet an agent at the same instant: one of them makes it.
+    same = IntakeSource.objects.filter(kind=source.kind).order_by("pk")
+    list(same.select_for_update(no_key=True).values_list("pk"))
+    return _of_that_id(external_id, channel) or create_agent(
+        name=_name(source, external_id, name),
+        channel=channel,
+        by=by,
+        external_id=external_id,
+        unconfigured=True,
+    )
+
+
+def _mapped(source: IntakeSource, external_id: str, channel: str) -> Agent | None:
+    """By the source's map.
+
+    One of theirs may speak and write, ours do one of both: a conversation of the other channel
+    than that of the map goes to an agent of its own.
+    """
+    mapped = SourceAgent.objects.filter(
+        source=source, external_id=external_id, agent__channel=channel
+    ).select_related("agent")
+    row = mapped.first()
+    return row.agent if row else None
+
+
+def _of_that_id(external_id: str, channel: str) -> Agent | None:
+    """The one of our agents that has this id at the platform, whatever its source."""
+    found = Agent.objects.filter(external_id=external_id, channel=channel)
+    in_use_first = F("deactivated_at").asc(nulls_first=True)  # PostgreSQL puts nulls last
+    return found.order_by(in_use_first, "unconfigured", "pk").first()
+
+
+def _name(source: IntakeSource, external_id: str, name: str) -> str:
+    words = "".join(c if c.isprintable() else " " for c in sanitise(name)).strip()
+    return (words or f"{source.get_kind_display()} agent {external_id}")[:200].strip()

@@ -1,0 +1,166 @@
+"""Refused lines of our own doors, kept for inspection and for another try.
+
+The REST API's single door, its bulk door and imported files tell whoever sent a line why it was
+refused; here the line itself is kept too, beside the payloads of platforms. What is kept is
+bounded, per row and per door: a program that sends nonsense all night fills no disk.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from django.db import transaction
+
+from apps.accounts.actors import Actor
+from apps.agents.models import Agent
+from apps.conversations.inputs import ConversationInput
+from apps.core.errors import UserError
+from apps.core.json_text import parse_json
+from apps.intake.erased import ERASED
+from apps.intake.services import Line, Refusal
+from apps.llm.text import sanitise
+
+from .models import IntakePayload, PayloadState, UploadChannel
+
+MAX_BYTES = 64 * 1024
+"""Of a longer line only the beginning is kept."""
+PER_UPLOAD = 1_000
+"""Refused lines kept of one upload or file: as many as its report names (services.MAX_ERRORS)."""
+PER_DOOR = 5_000
+"""Refused lines kept of a door; the oldest make room."""
+_GROUP = 200
+
+
+class LineStore:
+    """Collects the refused lines of one upload: pass it as ``on_refused``, then ``flush``.
+
+    ``source`` is what lines are read for that name none, ``default_agent`` the agent of lines
+    that name none; a replay reads them alike.
+    """
+
+    def __init__(
+        self, door: UploadChannel, *, by: Actor, source: str, default_agent: Agent | None = None
+    ) -> None:
+        self.door = door
+        self.by = by
+        self.source = source
+        self.default_agent = default_agent
+        self._rows: list[IntakePayload] = []
+        self._kept = 0
+
+    def __call__(self, refusal: Refusal, line: Line) -> None:
+        """Take one refused line; every 200 are written."""
+        if self._kept >= PER_UPLOAD:
+            return
+        self._kept += 1
+        self._rows.append(self._row(refusal, as_bytes(line)))
+        if len(self._rows) >= _GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was collected, and let the oldest of the door go."""
+        if not self._rows:
+            return
+        rows, self._rows = self._rows, []
+        with transaction.atomic():
+            IntakePayload.objects.bulk_create(rows)
+            of_door = IntakePayload.objects.filter(source=None, door=self.door).order_by("-pk")
+            last = of_door.values_list("pk", flat=True)[PER_DOOR : PER_DOOR + 1].first()
+            if last is not None:
+                IntakePayload.objects.filter(source=None, door=self.door, pk__lte=last).delete()
+
+    def _row(self, refusal: Refusal, line: bytes) -> IntakePayload:
+        cut = len(line) > MAX_BYTES
+        known = _parsed(line)
+        body = None if cut else storable(line)
+        raw = line[:MAX_BYTES] if body is None else None
+        return IntakePayload(
+            door=self.door,
+            line=refusal.line or None,
+            source_name=_source_name(known) or self.source[:100],
+            default_agent=self.default_agent,
+            sent_by=self.by.label,
+            external_id=_external_id(known),
+            body=body,
+            raw=raw,
+            size=len(line),
+            cut=cut,
+            state=PayloadState.REFUSED,
+            code=refusal.code[:50],
+            reason=sanitise(refusal.message),
+        )
+
+
+@contextmanager
+def storing_rejected(
+    door: UploadChannel, *, by: Actor, source: str, default_agent: Agent | None = None
+) -> Iterator[LineStore]:
+    """Return a LineStore for ``on_refused`` that is flushed at the end, whatever happens."""
+    keeper = LineStore(door, by=by, source=source, default_agent=default_agent)
+    try:
+        yield keeper
+    finally:
+        keeper.flush()
+
+
+@contextmanager
+def storing_rejected_request(body: bytes, *, by: Actor, source: str = "api") -> Iterator[None]:
+    """Around the taking in of one request: what is refused is kept, and refused all the same.
+
+    But for what was erased: nothing of it is kept anywhere.
+    """
+    try:
+        yield
+    except UserError as error:
+        if error.code == ERASED:
+            raise
+        keeper = LineStore(UploadChannel.API, by=by, source=source)
+        keeper(Refusal(0, error.code, error.message), body)
+        keeper.flush()
+        raise
+
+
+def storable(line: bytes) -> Any:
+    """The line as a JSON value that jsonb holds; None where it is none, and kept as bytes. So is
+    one that names a key twice: a replay must find both."""
+    try:
+        value = parse_json(line.decode("utf-8-sig"))
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()  # lone surrogates
+    except (ValueError, RecursionError):
+        return None
+    return None if "\\u0000" in text else value
+
+
+def as_bytes(line: Line) -> bytes:
+    """A line as it came; what came as an object already, written out again."""
+    if isinstance(line, bytes):
+        return line.rstrip(b"\r\n")
+    if isinstance(line, str):
+        return line.rstrip("\r\n").encode(errors="surrogatepass")
+    value = asdict(line) if isinstance(line, ConversationInput) else line
+    return json.dumps(value, default=str).encode()
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _external_id(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return ""
+    for name in ("external_id", "id"):
+        found = value.get(name)
+        if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
+            return sanitise(str(found)).strip()[:300]
+    return ""
+
+
+def _source_name(value: Any) -> str:
+    found = value.get("source") if isinstance(value, Mapping) else None
+    return sanitise(found).strip()[:100] if isinstance(found, str) else ""

@@ -1,0 +1,14 @@
+"""How a source of Vapi is set up; the steps there are in templates/platforms/vapi/."""
+
+from apps.platforms.adapter import SetupGuide
+from apps.platforms.models import Platform
+
+GUIDE = SetupGuide(
+    kind=Platform.VAPI.value,
+    label=Platform.VAPI.label,
+    origin="ours",
+    where="Vapi sends a secret that you choose. Leave this empty, and a strong one is made and "
+    "shown to you once.",
+    events="end-of-call-report, status-update",
+    dashboard="https://dashboard.vapi.ai/",
+)
