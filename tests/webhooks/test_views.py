@@ -237,7 +237,9 @@ def test_deliveries_are_filtered_and_paged(
     assert conversation.public_id in page
     assert admin.get(path(endpoint), {"state": "pending"}).text.count("row-link") == 1
     assert "No matching deliveries" in admin.get(path(endpoint), {"state": "failed"}).text
-    assert "No matching deliveries" in admin.get(path(endpoint), {"event": "backfill.completed"}).text
+    assert (
+        "No matching deliveries" in admin.get(path(endpoint), {"event": "backfill.completed"}).text
+    )
     assert "no state “lost”" in admin.get(path(endpoint), {"state": "lost"}).text
     assert "no event “lunch”" in admin.get(path(endpoint), {"event": "lunch"}).text
     assert "cursor" in admin.get(path(endpoint), {"cursor": "x"}).text
