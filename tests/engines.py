@@ -1,15 +1,14 @@
-"""Engines inside a test's process: the real client and a real server, no Celery between."""
+"""Runners inside a test's process: the real client and a real server, no Celery between."""
 
 import asyncio
 from collections.abc import Callable
 
-from apps.analysis.engine import Engine
 from apps.analysis.models import Lane
-from apps.analysis.sources import QueueSource
-from apps.analysis.work import WorkSource
+from apps.analysis.queues import AnalysisQueue, LaneQueue
 from apps.llm.client import LlmClient
 from apps.llm.faults import RetryPolicy
 from apps.runs.source import BackfillSource
+from apps.work.runner import Runner
 
 
 def run_lane(
@@ -21,12 +20,12 @@ def run_lane(
     retry: RetryPolicy | None = None,
 ) -> int:
     """Let an engine work until nothing waits in the lane; how many jobs it did."""
-    source: WorkSource = BackfillSource() if lane is Lane.BACKFILL else QueueSource(lane)
+    source: AnalysisQueue = BackfillSource() if lane is Lane.BACKFILL else LaneQueue(lane)
     return run_source(source, concurrency=concurrency, stopping=stopping, grace=grace, retry=retry)
 
 
 def run_source(
-    source: WorkSource,
+    source: AnalysisQueue,
     *,
     concurrency: int = 16,
     stopping: Callable[[], bool] = lambda: False,
@@ -39,14 +38,13 @@ def run_source(
     async def work() -> int:
         client = LlmClient(retry=retry)
         try:
-            return await Engine(
-                source=source,
-                client=client,
+            return await Runner(
+                queue=source,
                 concurrency=concurrency,
                 stopping=stopping,
                 grace=grace,
                 idle=idle,
-            ).run()
+            ).run(client)
         finally:
             await client.aclose()
 

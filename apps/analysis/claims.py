@@ -18,10 +18,10 @@ from apps.work.leases import WORN_OUT, LeasedTable
 
 from .current import lock_conversations
 from .effects import SideEffects
+from .jobs import AnalysisJob
 from .models import Analysis, State
 from .prompts import Facts
 from .telling import tell
-from .work import AnalysisJob
 
 ANALYSES = LeasedTable(
     "analysis_analysis",

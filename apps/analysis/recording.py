@@ -1,12 +1,11 @@
-"""Recording what engines did.
+"""Record the outcomes of analyses.
 
 A group of outcomes is one transaction of a handful of statements, whatever its size: analyses,
-result columns, ledger, search words, and the rows of the source that gave out the work. Nothing
+result columns, ledger, search words, and the rows of the queue that gave out the work. Nothing
 slow is inside: no model, no network.
 """
 
 import json
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -15,20 +14,17 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.core.database import is_passing
-from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
+from apps.work.record import record_group
 
 from .claims import ANALYSES
 from .current import column_row, lock_conversations, retire_current, write_columns
+from .jobs import AnalysisOutcome, Recorded
 from .models import State
 from .results import changed_fields
 from .telling import tell
-from .work import AnalysisOutcome, Recorded
-
-logger = logging.getLogger(__name__)
 
 Settle = Callable[[Sequence[Recorded]], None]
 
@@ -46,54 +42,11 @@ def record(
     worker that was given up for dead records nothing but what it spent.
     """
     at = now or timezone.now()
-    in_groups(outcomes, lambda group: _record_group(group, settle, at))
-
-
-def in_groups(
-    outcomes: Sequence[AnalysisOutcome], write: Callable[[Sequence[AnalysisOutcome]], None]
-) -> None:
-    """Write a group in the transaction of ``write``; where that fails, each by itself."""
-    try:
-        write(outcomes)
-    except Exception as error:  # whatever one of them breaks, the others were paid for
-        if is_passing(error):
-            raise
-        logger.warning("Recording %d results failed, trying one by one", len(outcomes))
-        for outcome in outcomes:
-            _write_one(outcome, write)
-
-
-def _write_one(
-    outcome: AnalysisOutcome, write: Callable[[Sequence[AnalysisOutcome]], None]
-) -> None:
-    """A result that cannot be stored becomes a failure that says so; its run goes on.
-
-    A clash with somebody who made another result current at the same moment is over when it is
-    seen, so one more attempt comes first.
-    """
-    for last in (False, True):
-        try:
-            write([outcome])
-            return
-        except Exception as error:
-            if is_passing(error):
-                raise
-            logger.warning("Recording %s failed: %s", outcome.job.public_id, error)
-            if last:
-                logger.exception("The result of %s cannot be stored", outcome.job.public_id)
-                _make_failure(outcome)
-    write([outcome])
-
-
-def _make_failure(outcome: AnalysisOutcome) -> None:
-    """Keep nothing of the answer but what it cost: any part of it may be what was refused.
-
-    The error itself is in the log only: a database's message holds SQL and parts of rows.
-    """
-    outcome.output, outcome.raw_output, outcome.missing_required = None, "", []
-    outcome.request_id = ""
-    outcome.error_code = ErrorCode.INTERNAL
-    outcome.error_message = f"The result could not be stored. {INTERNAL_MESSAGE}"
+    record_group(
+        outcomes,
+        lambda group: _record_group(group, settle, at),
+        without_answer=AnalysisOutcome.without_answer,
+    )
 
 
 def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: datetime) -> None:

@@ -21,8 +21,8 @@ from apps.llm.errors import ErrorCode
 
 from .claims import ANALYSES
 from .current import lock_conversations
+from .jobs import AnalysisOutcome
 from .models import MOST_TRIES, Analysis, Lane, State
-from .work import AnalysisOutcome
 
 LONGEST_SECONDS = 1_800.0
 """The longest pause between two attempts."""

@@ -17,7 +17,7 @@ from apps.llm.tokens import estimate_tokens
 
 from . import prompts
 from .fence import fence_word
-from .work import AnalysisJob, AnalysisOutcome
+from .jobs import AnalysisJob, AnalysisOutcome
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import AnalysisConfig
 from apps.analysis import recovery
+from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.recovery import pause_before
-from apps.analysis.work import AnalysisOutcome
 from apps.core.tasks import enqueue
 from apps.llm.models import LanguageModel, Purpose
 from apps.llm.probes import Probe, probe

@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from apps.analysis import claims
 from apps.analysis.effects import read_side_effects
+from apps.analysis.jobs import AnalysisJob, AnalysisOutcome, Recorded
 from apps.analysis.models import Lane, analysis_id
+from apps.analysis.queues import AnalysisQueue
 from apps.analysis.recovery import give_way
-from apps.analysis.sources import AnalysisSource
-from apps.analysis.work import AnalysisJob, AnalysisOutcome, Recorded
 
 from . import recovery
 from .closing import close_finished, give_back
@@ -33,17 +33,17 @@ class _Picked:
     done: bool
 
 
-class BackfillSource(AnalysisSource):
+class BackfillSource(AnalysisQueue):
     """Items of all queued and running backfills; each run gets its share of every claim."""
 
-    lane: str = Lane.BACKFILL.value
+    name = Lane.BACKFILL.value
 
     def claim(self, limit: int) -> list[AnalysisJob]:
         """Take abandoned analyses first, then pending items of the active runs in turn."""
         runs = list(Run.objects.claimable().order_by("pk"))
         if not runs:
             return []
-        ids = claims.take(lane=self.lane, limit=limit, runs=[run.public_id for run in runs])
+        ids = claims.take(lane=self.name, limit=limit, runs=[run.public_id for run in runs])
         for position, run in enumerate(runs):
             wanted = limit - len(ids)
             if wanted <= 0:

@@ -3,8 +3,8 @@
 from celery import shared_task
 from django.utils import timezone
 
-from apps.analysis.host import host
 from apps.core.tasks import send
+from apps.work.host import host
 
 from . import recovery
 from .closing import close_finished

@@ -11,15 +11,15 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
-from apps.analysis.engine import Engine
-from apps.analysis.host import EngineHost
+from apps.analysis.jobs import AnalysisJob
 from apps.analysis.models import Analysis, Lane, State
+from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
-from apps.analysis.sources import QueueSource
-from apps.analysis.work import AnalysisJob
 from apps.conversations.models import Conversation
 from apps.llm.client import LlmClient
 from apps.llm.models import Usage
+from apps.work.host import Host
+from apps.work.runner import Runner
 from tests.engines import run_lane, run_source
 from tests.factories import (
     edit_prompt,
@@ -170,7 +170,7 @@ def test_the_schema_takes_its_part_of_the_context(fake_llm: FakeLLM) -> None:
     assert fake_llm.total == 0
 
 
-class Faulty(QueueSource):
+class Faulty(LaneQueue):
     """Breaks once a request is under way, as a fault in our own code would."""
 
     def __init__(self, lane: Lane, fake: FakeLLM) -> None:
@@ -195,51 +195,50 @@ def test_a_fault_of_a_claim_loses_no_answer_in_flight(fake_llm: FakeLLM) -> None
 
 def test_an_engine_does_not_claim_its_own_work_after_an_outage(fake_llm: FakeLLM) -> None:
     request_rerun(conversation=a_conversation(fake_llm), by=BY)
-    source = QueueSource(Lane.INTERACTIVE)
-    engine = Engine(source=source, client=LlmClient(), concurrency=4)
-    [job] = engine._claim(4)
-    engine._held[job.analysis_id] = job
-    engine._beat_at -= 3_600
+    source = LaneQueue(Lane.INTERACTIVE)
+    runner = Runner(queue=source, concurrency=4)
+    [job] = runner._claim(4)
+    runner._held[job.analysis_id] = job
+    runner._beat_at -= 3_600
     Analysis.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert engine._claim(4) == []
+    assert runner._claim(4) == []
     assert Analysis.objects.get().lease_token == job.token
 
 
 def test_a_kick_is_heard_between_two_polls(
     fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.analysis.engine.POLL_SECONDS", 30.0)
+    monkeypatch.setattr("apps.work.runner.POLL_SECONDS", 30.0)
     conversation = a_conversation(fake_llm)
     client = LlmClient()
-    engine = Engine(
-        source=QueueSource(Lane.INTERACTIVE),
-        client=client,
+    runner = Runner(
+        queue=LaneQueue(Lane.INTERACTIVE),
         concurrency=4,
         stopping=lambda: fake_llm.total > 0,
         idle=60.0,
     )
 
     async def work() -> None:
-        await engine.run()
+        await runner.run(client)
         await client.aclose()
 
     running = Writer(lambda: asyncio.run(work()))
     time.sleep(0.5)
     request_rerun(conversation=conversation, by=BY)
-    engine.kick()
+    runner.wake()
     until = time.monotonic() + 15
     while Analysis.objects.get().state != State.SUCCEEDED and time.monotonic() < until:
         time.sleep(0.05)
     assert Analysis.objects.get().state == State.SUCCEEDED
-    engine.kick()  # to look up, and see that it is to end
+    runner.wake()  # to look up, and see that it is to end
     running.join(timeout=15)
     assert not running._thread.is_alive()
 
 
-class KickedAtTheEnd(QueueSource):
+class KickedAtTheEnd(LaneQueue):
     """Is kicked while its first engine ends: new work came a moment too late for it."""
 
-    def __init__(self, host: EngineHost) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__(Lane.INTERACTIVE)
         self.host = host
         self.claims = 0
@@ -256,15 +255,15 @@ class KickedAtTheEnd(QueueSource):
 def test_work_that_comes_while_an_engine_ends_gets_another_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("apps.analysis.host.Engine", partial(Engine, idle=0.0))
-    host = EngineHost()
+    monkeypatch.setattr("apps.work.host.Runner", partial(Runner, idle=0.0))
+    host = Host()
     source = KickedAtTheEnd(host)
     assert host.run(source) == 0
     assert source.claims == 2
     host.close()
 
 
-class Stoppable(QueueSource):
+class Stoppable(LaneQueue):
     """A queue whose work somebody stops once its first request is on its way."""
 
     def __init__(self, fake: FakeLLM) -> None:
@@ -292,7 +291,7 @@ def test_what_waits_for_its_turn_is_withdrawn_when_its_run_stops(
     fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eight slots hold eight jobs, and the model lets one through: seven were not sent."""
-    monkeypatch.setattr("apps.analysis.engine.WATCH_SECONDS", 0.1)
+    monkeypatch.setattr("apps.work.runner.WATCH_SECONDS", 0.1)
     narrow(fake_llm, 8)
     assert run_source(Stoppable(fake_llm), concurrency=8) == 1
     assert fake_llm.total == 1

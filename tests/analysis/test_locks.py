@@ -9,10 +9,10 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.analysis import claims, recording
 from apps.analysis.current import lock_conversations
+from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.models import Analysis, Lane, State
+from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
-from apps.analysis.sources import QueueSource
-from apps.analysis.work import AnalysisJob, AnalysisOutcome
 from apps.conversations.models import Conversation
 from apps.work.leases import MAX_ATTEMPTS
 from tests.factories import make_agent, make_conversation
@@ -21,7 +21,7 @@ from tests.locks import Writer
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 BY = Actor.system("tests")
-SOURCE = QueueSource(Lane.INTERACTIVE)
+SOURCE = LaneQueue(Lane.INTERACTIVE)
 
 
 def a_job() -> AnalysisJob:

@@ -7,10 +7,10 @@ from django.db import OperationalError, connection
 
 from apps.accounts.actors import Actor
 from apps.analysis import recording
+from apps.analysis.jobs import AnalysisJob, AnalysisOutcome, Recorded
 from apps.analysis.models import Analysis, Lane, State
+from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
-from apps.analysis.sources import QueueSource
-from apps.analysis.work import AnalysisJob, AnalysisOutcome, Recorded
 from apps.conversations.models import Conversation
 from apps.core.database import is_passing
 from apps.llm.models import Usage
@@ -24,7 +24,7 @@ BY = Actor.system("tests")
 def two_jobs() -> list[AnalysisJob]:
     for conversation in make_conversations(make_agent(), 2):
         request_rerun(conversation=conversation, by=BY)
-    return QueueSource(Lane.INTERACTIVE).claim(2)
+    return LaneQueue(Lane.INTERACTIVE).claim(2)
 
 
 def good(job: AnalysisJob, summary: str = "Short.") -> AnalysisOutcome:

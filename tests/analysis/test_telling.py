@@ -12,10 +12,10 @@ from apps.analysis import claims, recording
 from apps.analysis.effects import SideEffects
 from apps.analysis.first import request_first
 from apps.analysis.given import Imported, record_imported, restore
+from apps.analysis.jobs import AnalysisJob, AnalysisOutcome, Recorded
 from apps.analysis.models import Analysis, Lane
+from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
-from apps.analysis.sources import QueueSource
-from apps.analysis.work import AnalysisJob, AnalysisOutcome, Recorded
 from apps.contacts.models import Contact
 from apps.conversations.models import Attributes, Conversation
 from apps.webhooks.models import Delivery, Endpoint, Event, EventType
@@ -37,12 +37,12 @@ def nothing(recorded: Sequence[Recorded]) -> None:
 def rerun(conversation: Conversation, effects: SideEffects = ALL, **output: Any) -> None:
     """A rerun that found this; with ``error_code`` one that failed."""
     request_rerun(conversation=conversation, by=BY, side_effects=effects)
-    recording.record([outcome(QueueSource(Lane.INTERACTIVE).claim(1)[0], **output)], settle=nothing)
+    recording.record([outcome(LaneQueue(Lane.INTERACTIVE).claim(1)[0], **output)], settle=nothing)
 
 
 def first(conversation: Conversation, **output: Any) -> None:
     request_first(conversation_ids=[conversation.pk])
-    recording.record([outcome(QueueSource(Lane.LIVE).claim(1)[0], **output)], settle=nothing)
+    recording.record([outcome(LaneQueue(Lane.LIVE).claim(1)[0], **output)], settle=nothing)
 
 
 def outcome(job: AnalysisJob, *, error_code: str = "", **output: Any) -> AnalysisOutcome:
@@ -169,7 +169,7 @@ def test_one_that_workers_died_of_is_told_too() -> None:
     endpoint_to(URL)
     conversation = make_conversation(make_agent())
     request_first(conversation_ids=[conversation.pk])
-    (job,) = QueueSource(Lane.LIVE).claim(1)
+    (job,) = LaneQueue(Lane.LIVE).claim(1)
 
     claims.fail_abandoned([job.analysis_id])
     claims.fail_abandoned([job.analysis_id])
@@ -229,7 +229,7 @@ def test_nothing_is_told_of_what_was_rolled_back() -> None:
 def claimed(how_many: int) -> list[AnalysisJob]:
     conversations = make_conversations(make_agent(), how_many)
     request_first(conversation_ids=[c.pk for c in conversations])
-    return QueueSource(Lane.LIVE).claim(how_many)
+    return LaneQueue(Lane.LIVE).claim(how_many)
 
 
 def test_with_nobody_listening_a_group_pays_one_query(django_assert_num_queries: Any) -> None:
@@ -256,6 +256,6 @@ def test_a_rerun_that_tells_nobody_pays_nothing(django_assert_num_queries: Any) 
     conversations = make_conversations(make_agent(), 3)
     for conversation in conversations:
         request_rerun(conversation=conversation, by=BY)
-    outcomes = [outcome(j, call_summary="x") for j in QueueSource(Lane.INTERACTIVE).claim(3)]
+    outcomes = [outcome(j, call_summary="x") for j in LaneQueue(Lane.INTERACTIVE).claim(3)]
     with django_assert_num_queries(9):
         recording.record(outcomes, settle=nothing)

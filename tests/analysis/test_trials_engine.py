@@ -11,19 +11,19 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.analysis.engine import Engine
-from apps.analysis.host import EngineHost
+from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.models import Analysis, Lane, TrialItem
 from apps.analysis.services import request_rerun
 from apps.analysis.tasks import purge, run_trials, sweep
 from apps.analysis.trials import services
 from apps.analysis.trials.source import TrialSource
-from apps.analysis.work import AnalysisOutcome
 from apps.conversations.models import Conversation, Transcript
 from apps.llm.models import Purpose, Usage
 from apps.llm.specs import TokenUsage
 from apps.webhooks.models import Event
+from apps.work.host import Host
 from apps.work.leases import MAX_ATTEMPTS
+from apps.work.runner import Runner
 from tests.engines import run_lane, run_source
 from tests.factories import edit_prompt, make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
@@ -207,9 +207,9 @@ def test_the_task_runs_beside_a_rerun_and_the_sweep_finds_what_was_not_kicked(
 ) -> None:
     sent: list[str] = []
     monkeypatch.setattr("apps.analysis.tasks.send", lambda name, **_: sent.append(name))
-    host = EngineHost()
+    host = Host()
     monkeypatch.setattr("apps.analysis.tasks.host", host)
-    monkeypatch.setattr("apps.analysis.host.Engine", partial(Engine, idle=0.0))
+    monkeypatch.setattr("apps.work.host.Runner", partial(Runner, idle=0.0))
     trial = start_trial(some(fake_llm, 2)[0].agent)
     sweep()
     assert sent == ["analysis.run_trials"]

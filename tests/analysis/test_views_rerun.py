@@ -10,13 +10,13 @@ from django.urls import reverse
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
-from apps.analysis.engine import Engine
 from apps.analysis.given import Imported, record_imported
 from apps.analysis.models import Analysis, Lane
+from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
-from apps.analysis.sources import QueueSource
 from apps.conversations.models import Conversation
 from apps.llm.client import LlmClient
+from apps.work.runner import Runner
 from tests.factories import edit_draft, edit_prompt, make_agent, make_conversation, make_model
 from tests.fakes.fixtures import FakeLLM
 
@@ -223,8 +223,8 @@ def run_engine() -> None:
     async def work() -> None:
         client = LlmClient()
         try:
-            source = QueueSource(Lane.INTERACTIVE)
-            await Engine(source=source, client=client, concurrency=2, idle=0.0).run()
+            source = LaneQueue(Lane.INTERACTIVE)
+            await Runner(queue=source, concurrency=2, idle=0.0).run(client)
         finally:
             await client.aclose()
 

@@ -16,11 +16,11 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry, IdempotencyKey, Role
 from apps.agents.models import Agent
 from apps.analysis import recording
+from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.models import Analysis, Lane, State
+from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
-from apps.analysis.sources import QueueSource
 from apps.analysis.trials.models import Trial, TrialItem
-from apps.analysis.work import AnalysisOutcome
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
@@ -354,7 +354,7 @@ class TestWorkInFlight:
         stays, gone = make_conversations(make_agent(), 2)
         for conversation in (stays, gone):
             request_rerun(conversation=conversation, by=BY)
-        jobs = QueueSource(Lane.INTERACTIVE).claim(2)
+        jobs = LaneQueue(Lane.INTERACTIVE).claim(2)
         erase(conversations=some(pk=gone.pk), by=BY, why="x")
         recording.record(
             [AnalysisOutcome(j, output={"call_summary": "zyxlate"}, requests=1) for j in jobs],

@@ -5,7 +5,7 @@ from django.db import transaction
 
 from apps.accounts.actors import Actor
 from apps.analysis import recording
-from apps.analysis.work import AnalysisJob, AnalysisOutcome
+from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.conversations.models import Conversation
 from apps.llm.specs import TokenUsage
 from apps.runs import services

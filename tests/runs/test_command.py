@@ -11,10 +11,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from apps.agents.models import Agent
-from apps.analysis.engine import Engine
 from apps.llm.client import LlmClient
 from apps.runs.models import Run, State
 from apps.runs.source import BackfillSource
+from apps.work.runner import Runner
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
 
@@ -44,7 +44,7 @@ def engine() -> Iterator[None]:
         client = LlmClient()
         while not stop.is_set():
             source = BackfillSource()
-            await Engine(source=source, client=client, concurrency=4, idle=0.0).run()
+            await Runner(queue=source, concurrency=4, idle=0.0).run(client)
             await asyncio.sleep(0.05)
         await client.aclose()
 

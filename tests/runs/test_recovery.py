@@ -9,8 +9,8 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.models import AuditEntry
+from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.models import Analysis, Lane
-from apps.analysis.work import AnalysisJob, AnalysisOutcome
 from apps.llm.faults import RetryPolicy
 from apps.llm.models import Usage
 from apps.runs import recovery

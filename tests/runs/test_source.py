@@ -8,9 +8,9 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.analysis import recording
+from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
-from apps.analysis.work import AnalysisJob, AnalysisOutcome
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
 from apps.llm.specs import TokenUsage
@@ -146,9 +146,9 @@ def test_a_conversation_rerun_meanwhile_is_done_without_paying(
     assert source.claim(10) == []  # the rerun is at work: the item waits
     assert run.items.get().not_before is not None
     from apps.analysis.models import Lane
-    from apps.analysis.sources import QueueSource
+    from apps.analysis.queues import LaneQueue
 
-    queue = QueueSource(Lane.INTERACTIVE)
+    queue = LaneQueue(Lane.INTERACTIVE)
     recording.record([good(job) for job in queue.claim(10)], settle=queue.settle)
     run.items.update(not_before=None)
     assert source.claim(10) == []

@@ -12,8 +12,8 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
 from apps.analysis import recording
 from apps.analysis.effects import SideEffects
+from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.models import Analysis
-from apps.analysis.work import AnalysisJob, AnalysisOutcome
 from apps.runs import services
 from apps.runs.closing import close_finished
 from apps.runs.models import Run

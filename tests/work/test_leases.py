@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.analysis.claims import ANALYSES, load_jobs
+from apps.analysis.jobs import AnalysisJob
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
-from apps.analysis.work import AnalysisJob
 from apps.work.leases import MAX_ATTEMPTS
 from tests.factories import make_agent, make_conversations
 

@@ -10,12 +10,13 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from apps.analysis.recording import RAW_LIMIT, in_groups
-from apps.analysis.work import AnalysisOutcome
+from apps.analysis.jobs import AnalysisOutcome
+from apps.analysis.recording import RAW_LIMIT
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
 from apps.work.leases import LeasedTable
+from apps.work.record import record_group
 
 from .models import ItemState, TrialItem
 
@@ -35,7 +36,11 @@ def record(outcomes: Sequence[AnalysisOutcome], *, now: datetime | None = None) 
     its conversation. Raises OperationalError or InterfaceError when the database is away.
     """
     at = now or timezone.now()
-    in_groups(outcomes, lambda group: _record_group(group, at))
+    record_group(
+        outcomes,
+        lambda group: _record_group(group, at),
+        without_answer=AnalysisOutcome.without_answer,
+    )
 
 
 def _record_group(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from apps.analysis import claims
 from apps.analysis.effects import SideEffects, Webhooks
+from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.prompts import Facts
-from apps.analysis.work import AnalysisJob, AnalysisOutcome
+from apps.analysis.queues import AnalysisQueue
 from apps.llm.errors import ErrorCode
 from apps.llm.limits import Lane
 from apps.work.leases import WORN_OUT
@@ -35,10 +36,12 @@ WHERE i.id = ANY(%s) ORDER BY i.id
 """
 
 
-class TrialSource:
+class TrialSource(AnalysisQueue):
     """Items of all trials. A job's ``analysis_id`` is the key of its item: there is no analysis."""
 
-    lane: str = "trials"
+    name = "trials"
+    table = ITEMS
+    concurrency = AT_ONCE
 
     def claim(self, limit: int) -> list[AnalysisJob]:
         """Take up to ``limit`` items that wait or whose worker is gone."""
@@ -46,11 +49,9 @@ class TrialSource:
         _give_up(taken.worn_out)
         jobs = _load(taken.keys)
         # What a worker that is gone had taken of a trial that was cancelled since.
-        self.hand_back(over := self.stopped(jobs))
+        if over := self.stopped(jobs):
+            self.hand_back(over)
         return [job for job in jobs if job not in over]
-
-    def extend(self, jobs: Sequence[AnalysisJob]) -> None:
-        ITEMS.extend(jobs)
 
     def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
         record(outcomes)
@@ -71,20 +72,9 @@ class TrialSource:
         going = set(rows.filter(trial__cancelled_at=None).values_list("pk", flat=True))
         return [job for job in jobs if job.analysis_id not in going]
 
-    def pause(self, outcome: AnalysisOutcome) -> bool:
-        """A person waits for the answer: it is the reason, as a failure."""
-        return False
-
-    def put_off(self, outcome: AnalysisOutcome) -> bool:
-        """A person waits for the answer: the fault is the answer."""
-        return False
-
     def abandoned(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
-        """Those of trials that were cancelled."""
+        """Return the jobs of trials that were canceled."""
         return self.stopped(jobs)
-
-    def finished(self) -> None:
-        """A trial is over when its items are."""
 
 
 def _give_up(item_ids: Sequence[int]) -> None:

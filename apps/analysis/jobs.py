@@ -1,14 +1,13 @@
-"""What passes between the database and an engine: jobs out, outcomes back."""
+"""Analyses on their way through a runner: jobs out, outcomes back."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from apps.agents.documents import ConfigDocument
-from apps.llm.errors import PauseReason
+from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode, PauseReason
 from apps.llm.specs import ModelSpec, TokenUsage
 
 from .effects import SideEffects
@@ -53,7 +52,7 @@ class AnalysisOutcome:
     """How a job ended. ``error_code`` is empty for a success.
 
     ``requests`` counts what was really sent: it is paid for, also where the result is lost.
-    ``pause`` (auth, quota, provider_down, rate_limited) asks the source to stop the run; the job
+    ``pause`` (auth, quota, provider_down, rate_limited) asks the queue to pause the run; the job
     itself is handed back and nothing is recorded but the ledger. ``transient``: the same request
     may fare better later. ``retry_after``: in so many seconds, as the provider says.
     """
@@ -84,10 +83,26 @@ class AnalysisOutcome:
             self.transient or self.pause not in {"", PauseReason.AUTH.value}
         )
 
+    def without_answer(self) -> "AnalysisOutcome":
+        """Return a failure that keeps only what the answer cost: any part of it may be what the
+        database refused.
+
+        The error itself is in the log only: a database's message holds SQL and parts of rows.
+        """
+        return replace(
+            self,
+            output=None,
+            raw_output="",
+            missing_required=[],
+            request_id="",
+            error_code=ErrorCode.INTERNAL,
+            error_message=f"The result could not be stored. {INTERNAL_MESSAGE}",
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What recording an outcome found, for the source to settle its own rows by.
+    """What recording an outcome found, for the queue to settle its own rows by.
 
     ``changes`` names the fields that differ from the result that was current before.
     """
@@ -107,40 +122,3 @@ class Recorded:
         """Whether webhooks are to hear of it, as far as its side effects go."""
         job = self.outcome.job
         return job.side_effects.tells(self.changes, failed=bool(self.outcome.error_code))
-
-
-class WorkSource(Protocol):
-    """Where an engine takes work from. All methods are synchronous and run in its threads.
-
-    ``lane`` names its engine: there is at most one of each name in a process.
-    """
-
-    lane: str
-
-    def claim(self, limit: int) -> list[AnalysisJob]:
-        """Take up to ``limit`` jobs, leased; looks first whether work may be taken at all."""
-
-    def extend(self, jobs: Sequence[AnalysisJob]) -> None:
-        """The heartbeat: what this worker holds stays its own for another while."""
-
-    def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
-        """Write down how a group of jobs ended, and what it cost, in one transaction."""
-
-    def hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
-        """Give up jobs for which nothing was sent, so that any worker can take them at once."""
-
-    def stopped(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
-        """Those of the claimed jobs whose run was paused or cancelled since."""
-
-    def pause(self, outcome: AnalysisOutcome) -> bool:
-        """Stop giving out work like this outcome's; False where the lane cannot pause."""
-
-    def put_off(self, outcome: AnalysisOutcome) -> bool:
-        """Let the job of an outcome that can wait be tried again later, by whoever claims it
-        then; False where the outcome is to be recorded."""
-
-    def abandoned(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
-        """Those of the jobs in flight whose answers nobody wants any more."""
-
-    def finished(self) -> None:
-        """Close what has nothing left to do, in a transaction of its own."""
