@@ -13,8 +13,8 @@ from apps.accounts.models import Role
 from apps.agents.models import Agent
 from apps.core.errors import BadRequest, UserError
 from apps.webhooks import services
-from apps.webhooks.listing import delivery_json, endpoint_json
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
+from apps.webhooks.overview import delivery_json, endpoint_json
 
 from . import lists
 from .errors import read_object, refuse_unknown

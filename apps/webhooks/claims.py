@@ -18,12 +18,11 @@ from apps.core import cipher
 from apps.work.leases import EXPIRED, SET_LEASE, LeasedTable
 
 from .schedule import REST_AFTER
-from .sending import Outgoing
+from .sender import Outgoing
 
 PER_ENDPOINT = 8
 """Requests in flight to one endpoint, in one process."""
 
-#: An attempt takes no longer than its timeout, and is recorded immediately: no heartbeat is needed.
 DELIVERIES = LeasedTable(
     "webhooks_delivery", seconds=settings.WEBHOOK_TIMEOUT_SECONDS * 2, held_as="pending"
 )
@@ -31,9 +30,9 @@ DELIVERIES = LeasedTable(
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A claimed delivery, held by ``token``. ``problem`` says why it cannot even be sent."""
+    """A delivery held by ``token``. ``problem`` says why it can't even be sent."""
 
-    delivery_id: int
+    key: int
     endpoint_id: int
     token: UUID
     what: Outgoing

@@ -16,10 +16,10 @@ from apps.core import cipher
 from apps.core.addresses import check_url
 from apps.core.errors import Conflict, UserError
 
-from . import examples, outbox, signing
+from . import examples, outbox, signature
 from .models import Delivery, DeliveryState, DisabledCause, Endpoint, Event, EventType, event_id
 from .payloads import body_of
-from .settling import drop_pending
+from .record import drop_pending
 
 OLD_SECRET_SIGNS = timedelta(hours=24)
 """How long the secret before signs as well, so that a receiver can change over."""
@@ -47,7 +47,7 @@ def create_endpoint(
 
     Raises InvalidEndpoint, or PrivateAddress where the URL leads into a private network.
     """
-    secret = signing.new_secret()
+    secret = signature.new_secret()
     endpoint = Endpoint.objects.create(
         url=_checked_url(url),
         events=_checked_events(events),
@@ -83,7 +83,7 @@ def change_endpoint(
 @transaction.atomic
 def rotate_secret(*, endpoint: Endpoint, by: Actor) -> str:
     """Give it a new secret, which is shown this once. The old one signs beside it for a day."""
-    locked, secret = _locked(endpoint), signing.new_secret()
+    locked, secret = _locked(endpoint), signature.new_secret()
     locked.old_secret_encrypted = locked.secret_encrypted
     locked.old_secret_until = timezone.now() + OLD_SECRET_SIGNS
     locked.secret_encrypted = cipher.encrypt(secret)

@@ -1,28 +1,26 @@
-"""Kicks: a task carries nothing and may be lost, doubled or late; the rows know the work."""
-
-from typing import Any
+"""Wake-ups: a task carries nothing and may be lost, doubled or late. The rows know the work."""
 
 from celery import shared_task
-from celery.signals import worker_shutdown, worker_shutting_down
 from django.utils import timezone
 
 from apps.core.tasks import send
+from apps.work.host import host
 
 from .claims import work_waits
-from .host import host
-from .keeping import forget_old
-from .settling import drop_leftovers
+from .delivery import DeliveryQueue
+from .record import drop_leftovers
+from .retention import forget_old
 
 
 @shared_task(name="webhooks.deliver")
 def deliver() -> None:
-    """Run the courier in this process, unless it runs already."""
-    host.run()
+    """Send what is due from this process, unless it does so already."""
+    host.run(DeliveryQueue())
 
 
 @shared_task(name="webhooks.sweep")
 def sweep() -> None:
-    """Kick a courier where something is due that nobody was told of, or that is tried again."""
+    """Have deliveries sent that are due and that no one sends, or that are tried again."""
     now = timezone.now()
     drop_leftovers(now)
     if work_waits(now):
@@ -31,17 +29,5 @@ def sweep() -> None:
 
 @shared_task(name="webhooks.purge")
 def purge() -> None:
-    """Forget what was settled long ago."""
+    """Delete deliveries that ended long ago."""
     forget_old(timezone.now())
-
-
-@worker_shutting_down.connect
-def _stop_courier(**kwargs: Any) -> None:
-    """SIGTERM: bring home what is on its way, take no more."""
-    host.stop()
-
-
-@worker_shutdown.connect
-def _close_client(**kwargs: Any) -> None:
-    """All tasks have ended: nothing needs the connections any more."""
-    host.close()

@@ -23,7 +23,7 @@ from apps.webhooks.models import Event, EventType
 from tests.engines import run_lane
 from tests.factories import make_agent, make_conversation, make_model
 from tests.fakes.fixtures import FakeLLM
-from tests.webhooks.sending import endpoint_to
+from tests.webhooks.deliveries import endpoint_to
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 

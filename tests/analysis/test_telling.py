@@ -20,7 +20,7 @@ from apps.contacts.models import Contact
 from apps.conversations.models import Attributes, Conversation
 from apps.webhooks.models import Delivery, Endpoint, Event, EventType
 from tests.factories import make_agent, make_conversation, make_conversations
-from tests.webhooks.sending import endpoint_to
+from tests.webhooks.deliveries import endpoint_to
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from apps.accounts.models import IdempotencyKey, Role
 from apps.webhooks.models import Delivery, Endpoint, EventType
 from tests.factories import make_agent, make_conversation
 from tests.fakes.receiver import Receiver
-from tests.webhooks.sending import deliver, endpoint_to, happened
+from tests.webhooks.deliveries import deliver, endpoint_to, happened
 
 from .conftest import Caller
 

@@ -13,7 +13,7 @@ from apps.webhooks.claims import PER_ENDPOINT
 from apps.webhooks.models import Delivery, DeliveryState
 from tests.factories import make_agent, make_conversations
 from tests.fakes.receiver import Answer, Received, Receiver
-from tests.webhooks.sending import endpoint_to, happened
+from tests.webhooks.deliveries import endpoint_to, happened
 
 from .harness import Workers, wait_until
 

@@ -22,7 +22,7 @@ from apps.runs.source import BackfillSource
 from apps.runs.words import asked_options
 from apps.webhooks.models import Delivery, Event, EventType
 from tests.factories import make_agent, make_conversation, make_conversations
-from tests.webhooks.sending import endpoint_to
+from tests.webhooks.deliveries import endpoint_to
 
 pytestmark = pytest.mark.django_db
 

@@ -1,8 +1,10 @@
 """How events reach a receiver: signed, in order, again and again, for a day."""
 
 import json
+import time
 import uuid
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -10,15 +12,17 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.core.cipher import encrypt
-from apps.webhooks import claims, schedule, settling
-from apps.webhooks.host import CourierHost
+from apps.webhooks import claims, record, schedule
+from apps.webhooks.delivery import DeliveryQueue
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
-from apps.webhooks.sending import Reply
+from apps.webhooks.sender import Reply
 from apps.webhooks.services import send_again
+from apps.work.host import Host
+from apps.work.runner import Runner
 from tests.factories import make_agent, make_conversation, make_conversations
 from tests.fakes.receiver import SECRET, Answer, Receiver
 
-from .sending import deliver, endpoint_to, happened, new_clock, numbers, states
+from .deliveries import deliver, endpoint_to, happened, new_clock, numbers, states
 
 pytestmark = pytest.mark.django_db
 
@@ -46,18 +50,24 @@ def test_an_event_arrives_once_signed_and_whole(receiver: Receiver) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_process_delivers_with_a_connection_that_it_closes(receiver: Receiver) -> None:
+def test_a_process_delivers_with_a_connection_that_it_closes(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.work.host.Runner", partial(Runner, idle=0.1))
     endpoint_to(receiver.url)
     happened(make_conversation(make_agent()))
     before = _connections()
 
-    running = CourierHost()
+    running = Host()
     try:
-        assert running.run() == 1
-        assert running.run() == 0
+        assert running.run(DeliveryQueue()) == 1
+        assert running.run(DeliveryQueue()) == 0
     finally:
         running.close()
 
+    deadline = time.monotonic() + 5  # a closed connection's process takes a moment to end
+    while _connections() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert _connections() <= before
     assert Delivery.objects.get().state == DeliveryState.DELIVERED
 
@@ -307,8 +317,8 @@ def test_an_answer_that_cannot_be_stored_spoils_no_other(error: str, state: str)
     bad = Reply(status=200, error=error, response="\0 and \ud800")
     replies = [bad, Reply(status=204)]
 
-    settling.settle(
-        [settling.DeliveryOutcome(j, r, timezone.now()) for j, r in zip(jobs, replies, strict=True)]
+    record.record(
+        [record.DeliveryOutcome(j, r, timezone.now()) for j, r in zip(jobs, replies, strict=True)]
     )
 
     one, two = Delivery.objects.order_by("pk")

@@ -12,7 +12,7 @@ from apps.webhooks import examples, schedule
 from apps.webhooks.models import EventType
 from tests.fakes.receiver import SECRET, Receiver
 
-from .sending import deliver, endpoint_to, happened
+from .deliveries import deliver, endpoint_to, happened
 
 PAGE = (settings.BASE_DIR / "docs" / "webhooks.md").read_text()
 Read = Callable[[str, dict[str, str], bytes], dict[str, Any] | None]

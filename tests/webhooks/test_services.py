@@ -12,17 +12,17 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry
 from apps.core.addresses import PrivateAddress
 from apps.core.cipher import decrypt
-from apps.webhooks import outbox, services, settling
+from apps.webhooks import outbox, record, services
 from apps.webhooks.claims import claim
-from apps.webhooks.keeping import KEPT, forget_old
 from apps.webhooks.models import Delivery, DeliveryState, DisabledCause, Endpoint, Event, EventType
 from apps.webhooks.outbox import NewEvent
-from apps.webhooks.sending import Reply
+from apps.webhooks.retention import KEPT, forget_old
+from apps.webhooks.sender import Reply
 from apps.webhooks.services import InvalidEndpoint, UnableToSend
 from tests.factories import make_agent, make_conversation
 from tests.fakes.receiver import Answer, Receiver
 
-from .sending import deliver, endpoint_to, happened, new_clock, numbers, states
+from .deliveries import deliver, endpoint_to, happened, new_clock, numbers, states
 
 pytestmark = pytest.mark.django_db
 
@@ -169,7 +169,7 @@ def test_enabled_again_it_is_sent_what_it_missed_in_order(receiver: Receiver) ->
 
 def test_after_a_month_nothing_more_is_noted_for_one_that_was_given_up() -> None:
     endpoint = endpoint_to(URL)
-    settling.give_up(endpoint, DisabledCause.GONE, at=timezone.now() - timedelta(days=31))
+    record.give_up(endpoint, DisabledCause.GONE, at=timezone.now() - timedelta(days=31))
     happened(n=1)
     assert not Event.objects.exists()
 
@@ -193,7 +193,7 @@ def test_deleted_while_one_is_on_its_way(receiver: Receiver) -> None:
     (job,) = claim(busy={}, limit=100, now=timezone.now())
 
     services.delete_endpoint(endpoint=endpoint, by=BY)
-    settling.settle([settling.DeliveryOutcome(job, Reply(status=200), timezone.now())])
+    record.record([record.DeliveryOutcome(job, Reply(status=200), timezone.now())])
 
     assert not Delivery.objects.exists()
 
@@ -297,8 +297,8 @@ def test_what_was_written_while_it_was_being_disabled_is_dropped_by_the_sweep() 
     happened(n=1)
     Endpoint.objects.update(disabled_at=timezone.now(), disabled_reason="Just now.")
 
-    assert settling.drop_leftovers(timezone.now()) == 1
-    assert settling.drop_leftovers(timezone.now()) == 0
+    assert record.drop_leftovers(timezone.now()) == 1
+    assert record.drop_leftovers(timezone.now()) == 0
     assert endpoint.deliveries.get().state == DeliveryState.DROPPED
 
 

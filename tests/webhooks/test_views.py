@@ -13,12 +13,12 @@ from pytest_django import DjangoAssertNumQueries
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
-from apps.webhooks import services, settling
+from apps.webhooks import record, services
 from apps.webhooks.models import Delivery, DeliveryState, DisabledCause, Endpoint, EventType
 from tests.factories import make_agent, make_conversation
 from tests.fakes.receiver import Answer, Receiver
 
-from .sending import deliver, endpoint_to, happened
+from .deliveries import deliver, endpoint_to, happened
 
 pytestmark = pytest.mark.django_db
 
@@ -293,7 +293,7 @@ def test_admins_are_told_on_every_page_of_one_that_was_given_up(admin: Client) -
     endpoint = endpoint_to(URL)
     assert "hidden" in admin.get("/webhooks/banner/", headers=HTMX).text
 
-    settling.give_up(endpoint, DisabledCause.FAILING, at=timezone.now() - timedelta(hours=1))
+    record.give_up(endpoint, DisabledCause.FAILING, at=timezone.now() - timedelta(hours=1))
     happened()
 
     banner = admin.get("/webhooks/banner/", headers=HTMX).text

@@ -21,7 +21,7 @@ from apps.accounts.models import Role
 from apps.core.errors import UserError
 from apps.core.http import ToastKind, dialog_done, stop_polling, wants_fragment
 from apps.core.pagination import CursorError, Page, page
-from apps.webhooks import listing, services
+from apps.webhooks import overview, services
 from apps.webhooks.forms import SINCE, AgainForm, DeliveriesForm, TestForm
 from apps.webhooks.models import Delivery, Endpoint
 
@@ -55,7 +55,7 @@ def _found(
     """The page of deliveries that is asked for, or why there is none."""
     if not form.is_valid():
         return Page([], None, None), " ".join(str(text) for e in form.errors.values() for text in e)
-    rows = listing.deliveries_of(endpoint, **form.cleaned_data)
+    rows = overview.deliveries_of(endpoint, **form.cleaned_data)
     try:
         cursor = request.GET.get("cursor")
         return page(rows, order=["-pk"], cursor=cursor, limit=PER_PAGE), ""
@@ -71,8 +71,8 @@ def delivery(request: HttpRequest, endpoint_id: str, event_id: str) -> HttpRespo
     context = {
         "endpoint": found.endpoint,
         "delivery": found,
-        "next_try": listing.next_try_of(found, found.endpoint),
-        "tries": listing.tries_of(found),
+        "next_try": overview.next_try_of(found, found.endpoint),
+        "tries": overview.tries_of(found),
         "payload": json.loads(found.event.payload),
     }
     return form_page(request, "webhooks/delivery.html", context)

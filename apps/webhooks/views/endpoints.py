@@ -12,7 +12,7 @@ from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
 from apps.core.errors import UserError
 from apps.core.http import hx_trigger
-from apps.webhooks import examples, listing, services
+from apps.webhooks import examples, overview, services
 from apps.webhooks.forms import EnableForm, EndpointForm
 from apps.webhooks.models import RESERVED_EVENTS, EventType
 from apps.webhooks.services import missed
@@ -24,7 +24,7 @@ from .common import CHANGED, endpoint_or_404, gone, said
 @role_required(Role.ADMIN)
 def endpoint_list(request: HttpRequest) -> HttpResponse:
     """Every endpoint with its state and how it has been doing."""
-    return form_page(request, "webhooks/endpoint_list.html", {"lines": listing.lines()})
+    return form_page(request, "webhooks/endpoint_list.html", {"lines": overview.lines()})
 
 
 @require_safe
@@ -32,7 +32,7 @@ def endpoint_list(request: HttpRequest) -> HttpResponse:
 @role_required(Role.ADMIN)
 def banner(request: HttpRequest) -> HttpResponse:
     """One line on every page of an admin while an endpoint is disabled because it failed."""
-    return render(request, "webhooks/_banner.html", {"given_up": listing.given_up()})
+    return render(request, "webhooks/_banner.html", {"given_up": overview.given_up()})
 
 
 @require_http_methods(["GET", "POST"])

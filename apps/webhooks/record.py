@@ -1,11 +1,10 @@
-"""Recording how tries ended: what becomes of each delivery, and of the endpoint.
+"""Record how deliveries ended: what becomes of each one, and of its endpoint.
 
 A group is one transaction of a few statements. Endpoints are locked before their deliveries,
 here and in the services: no two writers ever wait for each other.
 """
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,14 +15,12 @@ from django.db.models.functions import Now
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
-from apps.core.database import is_passing
+from apps.work.record import record_group
 
 from . import schedule
 from .claims import ClaimedDelivery
 from .models import DeliveryState, DisabledCause, Endpoint
-from .sending import Reply
-
-logger = logging.getLogger(__name__)
+from .sender import Reply
 
 TRIES_KEPT = 20
 _BY = Actor.system("webhooks")
@@ -31,56 +28,41 @@ _BY = Actor.system("webhooks")
 
 @dataclass(frozen=True, slots=True)
 class DeliveryOutcome:
-    """A try of a job that ended at ``at``."""
+    """An attempt at a delivery that ended at ``at``."""
 
     job: ClaimedDelivery
     reply: Reply
     at: datetime
 
-
-def settle(outcomes: Sequence[DeliveryOutcome]) -> None:
-    """Record a group of tries; what one of them breaks is retried one by one.
-
-    A try counts only while its job still holds its lease. Raises OperationalError or
-    InterfaceError when the database is away: the caller keeps the outcomes and comes again.
-    """
-    try:
-        _settle_group(outcomes)
-    except Exception as error:  # whatever one of them breaks, the others were sent
-        if is_passing(error):
-            raise
-        logger.warning("Recording %d deliveries failed, trying one by one", len(outcomes))
-        for outcome in outcomes:
-            _settle_one(outcome)
-
-
-def _settle_one(outcome: DeliveryOutcome) -> None:
-    """An answer that cannot be stored is left away: what became of the try is kept without it."""
-    try:
-        _settle_group([outcome])
-    except Exception as error:
-        if is_passing(error):
-            raise
-        logger.exception("The answer to delivery %d cannot be stored", outcome.job.delivery_id)
-        reply = outcome.reply
-        bare = Reply(
-            status=reply.status,
-            error=reply.error and "It failed, and its answer could not be stored.",
-            duration_ms=reply.duration_ms,
-            retry_after=reply.retry_after,
-            asks_for_rest=reply.asks_for_rest,
+    def without_answer(self) -> "DeliveryOutcome":
+        """Return what became of the attempt, without a response that can't be stored."""
+        reply = Reply(
+            status=self.reply.status,
+            error=self.reply.error and "The delivery failed, and the response can't be stored.",
+            duration_ms=self.reply.duration_ms,
+            retry_after=self.reply.retry_after,
+            asks_for_rest=self.reply.asks_for_rest,
         )
-        _settle_group([replace(outcome, reply=bare)])
+        return replace(self, reply=reply)
 
 
-def _settle_group(outcomes: Sequence[DeliveryOutcome]) -> None:
+def record(outcomes: Sequence[DeliveryOutcome]) -> None:
+    """Record a group of attempts; where one breaks it, record each by itself.
+
+    An attempt counts only while its job still holds its lease. Raise OperationalError or
+    InterfaceError when the database is away: the caller keeps the outcomes and tries again.
+    """
+    record_group(outcomes, _record_group, without_answer=DeliveryOutcome.without_answer)
+
+
+def _record_group(outcomes: Sequence[DeliveryOutcome]) -> None:
     ordered = sorted(outcomes, key=lambda o: o.at)
     with transaction.atomic():
         endpoints = _lock_endpoints({o.job.endpoint_id for o in ordered})
         held = _lock_deliveries(ordered)
         rows = []
         for outcome in ordered:
-            row = held.get(outcome.job.delivery_id)
+            row = held.get(outcome.job.key)
             endpoint = endpoints.get(outcome.job.endpoint_id)
             if row is None or endpoint is None:
                 continue
@@ -151,7 +133,7 @@ def _lock_deliveries(outcomes: Sequence[DeliveryOutcome]) -> dict[int, _Held]:
     with connection.cursor() as cursor:
         cursor.execute(
             _HELD,
-            [[o.job.delivery_id for o in outcomes], [o.job.token for o in outcomes]],
+            [[o.job.key for o in outcomes], [o.job.token for o in outcomes]],
         )
         return {row[0]: _Held(*row[1:]) for row in cursor.fetchall()}
 
@@ -183,7 +165,7 @@ def _settled(held: _Held, health: _Health, outcome: DeliveryOutcome) -> dict[str
     state, again = _next(held, first, health, outcome)
     final = state != DeliveryState.PENDING
     return {
-        "id": outcome.job.delivery_id,
+        "id": outcome.job.key,
         "state": state,
         "not_before": again or at,
         "status": reply.status,

@@ -11,9 +11,9 @@ import pytest
 from django.utils import timezone
 
 from apps.webhooks.claims import PER_ENDPOINT
-from apps.webhooks.host import CourierHost
 from apps.webhooks.models import KEPT_CHARACTERS
-from apps.webhooks.sending import Outgoing, Reply, Sender
+from apps.webhooks.sender import Outgoing, Reply, Sender
+from apps.work.host import Host
 from tests.fakes.receiver import SECRET, Answer, Receiver
 
 BODY = '{"event":"conversation.ended"}'
@@ -226,6 +226,6 @@ def test_names_that_nobody_answers_for_leave_the_others_their_look_ups(
             await asyncio.gather(*hanging)
             await sender.aclose()
 
-    reply = asyncio.run_coroutine_threadsafe(beside(), CourierHost().loop).result(30)
+    reply = asyncio.run_coroutine_threadsafe(beside(), Host().loop).result(30)
 
     assert reply.ok, reply.error

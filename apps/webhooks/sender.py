@@ -1,20 +1,26 @@
-"""One try: a signed POST, and what came back of it. Knows nothing of the database."""
+"""One attempt at a delivery: a signed POST and the response. Knows nothing of the database."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from django.conf import settings
 
 from apps.core.addresses import REFUSAL, AddressRefused, guarded_socket
 
-from . import schedule, signing
+from . import schedule, signature
 from .models import KEPT_CHARACTERS
 
 CONNECT_SECONDS = 10.0
+LOOK_UPS = 64
+"""Names that are looked up at the same time."""
 _HEADERS = {
     "content-type": "application/json; charset=utf-8",
     "user-agent": "Debrief-Webhooks/1",
@@ -61,12 +67,50 @@ class Reply:
         return self.status == _GONE
 
 
+class _Resolver(AbstractResolver):
+    """Look names up in its own threads.
+
+    One that no one answers for holds a thread for half a minute. In the loop's few threads, one
+    such endpoint would hold up all the others, and requests to models, too.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="look-up")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        look_up = partial(
+            socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+        )
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, look_up)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=kind,
+                proto=proto,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, proto, _, address in found
+        ]
+
+    async def close(self) -> None:
+        self._pool.shutdown(wait=False)
+
+
 class Sender:
     """The HTTP client of a process: made and closed in its event loop."""
 
     def __init__(self) -> None:
+        self._resolver = _Resolver()
         connector = aiohttp.TCPConnector(
-            limit=0, socket_factory=guarded_socket, use_dns_cache=False, keepalive_timeout=10
+            limit=0,
+            socket_factory=guarded_socket,
+            resolver=self._resolver,
+            use_dns_cache=False,
+            keepalive_timeout=10,
         )
         # No proxy and no password file of the environment: both would go past the guard.
         self._session = aiohttp.ClientSession(
@@ -79,11 +123,12 @@ class Sender:
 
     async def aclose(self) -> None:
         await self._session.close()
+        await self._resolver.close()
 
     async def send(self, what: Outgoing, *, at: datetime) -> Reply:
         """Send it once. Never raises: whatever happens is the reply."""
         started = time.monotonic()
-        headers = {**_HEADERS} | signing.headers(
+        headers = {**_HEADERS} | signature.headers(
             secrets_=what.secrets, event_id=what.event_id, body=what.body, at=at
         )
         try:

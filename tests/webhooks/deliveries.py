@@ -14,10 +14,11 @@ from django.utils import timezone
 from apps.conversations.models import Conversation
 from apps.core.cipher import encrypt
 from apps.webhooks import outbox
-from apps.webhooks.courier import Courier
+from apps.webhooks.delivery import DeliveryQueue
 from apps.webhooks.models import Delivery, Endpoint, EventType
 from apps.webhooks.outbox import NewEvent
-from apps.webhooks.sending import Sender
+from apps.webhooks.sender import Sender
+from apps.work.runner import Runner
 from tests.fakes.receiver import SECRET
 
 
@@ -91,9 +92,8 @@ def deliver(clock: Callable[[], datetime] | None = None) -> int:
     async def run() -> int:
         sender = Sender()
         try:
-            return await Courier(
-                sender=sender, pool=pool, clock=clock or timezone.now, idle=0.0
-            ).run()
+            queue = DeliveryQueue(clock=clock or timezone.now)
+            return await Runner(queue=queue, pool=pool, idle=0.0).run(sender)
         finally:
             await sender.aclose()
 
