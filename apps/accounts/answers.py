@@ -1,26 +1,15 @@
 """How the forms of this room answer: in a dialog where there is script, as a page where not."""
 
-from collections.abc import Mapping
-
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 
-from apps.core.http import dialog_done, render_either, wants_fragment
+from apps.core.http import dialog_done, wants_fragment
 
 
 def posted(request: HttpRequest) -> QueryDict | None:
     """What a form is bound to: an empty POST too, which is a form with nothing filled in."""
     return request.POST if request.method == "POST" else None
-
-
-def form_page(request: HttpRequest, template: str, context: Mapping[str, object]) -> HttpResponse:
-    """A form (or what came of it): the dialog for htmx, else the page around it.
-
-    The fragment of `accounts/person_new.html` is `accounts/_person_new.html`.
-    """
-    folder, name = template.rsplit("/", 1)
-    return render_either(request, page=template, fragment=f"{folder}/_{name}", context=context)
 
 
 def done(request: HttpRequest, to: str, message: str) -> HttpResponse:

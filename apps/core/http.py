@@ -55,6 +55,19 @@ def render_either(
     return response
 
 
+def render_dialog(
+    request: HttpRequest, template: str, context: Mapping[str, object], *, status: int = 200
+) -> HttpResponse:
+    """Render a template that extends `dialog`: a dialog for htmx, a page otherwise.
+
+    The template is written once. Its parent, `components/_dialog.html` or `dialog_page.html`,
+    decides what surrounds it.
+    """
+    parent = "components/_dialog.html" if wants_fragment(request) else "dialog_page.html"
+    context = {"dialog": parent, **context}
+    return render_either(request, page=template, fragment=template, context=context, status=status)
+
+
 def varies_by_htmx(
     view: Callable[Concatenate[HttpRequest, P], R],
 ) -> Callable[Concatenate[HttpRequest, P], R]:

@@ -19,7 +19,7 @@ from apps.conversations.filters import FilterError, parse
 from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
 from apps.core.display import number
-from apps.core.http import hx_redirect, render_either, varies_by_htmx
+from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
 from apps.privacy.erasure import erase
 from apps.privacy.footprint import footprint_of
 from apps.privacy.forms import EraseForm
@@ -104,9 +104,7 @@ def _confirm(request: HttpRequest, asked: ErasureRequest, *, why: str) -> HttpRe
         "word": _word(asked.channel, traces.conversations),
         "nav": _word(asked.channel, 2),
     }
-    return render_either(
-        request, page="privacy/erase.html", fragment="privacy/_erase.html", context=context
-    )
+    return render_dialog(request, "privacy/erase.html", context)
 
 
 @require_safe

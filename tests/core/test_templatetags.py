@@ -151,7 +151,7 @@ class TestNavLink:
 
 
 def test_diff_says_when_there_is_none() -> None:
-    assert "No difference" in draw("{% text_diff 'a' 'a' %}")
+    assert "No changes." in draw("{% text_diff 'a' 'a' %}")
 
 
 def test_field_names_its_help_and_its_error() -> None:

@@ -7,11 +7,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.answers import changed, done, form_page, posted
+from apps.accounts.answers import changed, done, posted
 from apps.accounts.forms import ApiKeyForm
 from apps.accounts.keys import AlreadyRevoked, create_api_key, revoke_api_key
 from apps.accounts.models import ApiKey, Role
-from apps.core.http import hx_trigger
+from apps.core.http import hx_trigger, render_dialog, render_either
 
 
 @require_safe
@@ -19,7 +19,12 @@ from apps.core.http import hx_trigger
 def key_list(request: HttpRequest) -> HttpResponse:
     """Every key: those that work first, then the revoked ones."""
     keys = ApiKey.objects.in_page_order()
-    return form_page(request, "accounts/api_key_list.html", {"keys": keys})
+    return render_either(
+        request,
+        page="accounts/api_key_list.html",
+        fragment="accounts/_api_key_list.html",
+        context={"keys": keys},
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -29,14 +34,14 @@ def key_new(request: HttpRequest) -> HttpResponse:
     """Create a key and show it, this once."""
     form = ApiKeyForm(posted(request))
     if not form.is_valid():
-        return form_page(request, "accounts/api_key_form.html", {"form": form})
+        return render_dialog(request, "accounts/api_key_form.html", {"form": form})
     key, secret = create_api_key(
         name=form.cleaned_data["name"], role=form.role_value, by=actor_of(request)
     )
     agents = request.build_absolute_uri("/api/agents")
     curl = f"curl -H 'Authorization: Bearer {secret}' {agents}"
     context = {"key": key, "secret": secret, "curl": curl}
-    shown = form_page(request, "accounts/api_key_created.html", context)
+    shown = render_dialog(request, "accounts/api_key_created.html", context)
     return hx_trigger(shown, **{changed("accounts:api_keys"): None})
 
 
@@ -46,7 +51,7 @@ def key_revoke(request: HttpRequest, key_id: str) -> HttpResponse:
     """Ask, then end a key."""
     key = get_object_or_404(ApiKey, public_id=key_id)
     if request.method != "POST":
-        return form_page(request, "accounts/api_key_revoke.html", {"key": key})
+        return render_dialog(request, "accounts/api_key_revoke.html", {"key": key})
     try:
         revoke_api_key(key=key, by=actor_of(request))
     except AlreadyRevoked as error:

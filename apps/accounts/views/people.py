@@ -9,11 +9,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts import services
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.answers import changed, done, form_page, posted
+from apps.accounts.answers import changed, done, posted
 from apps.accounts.forms import NewPasswordForm, NewPersonForm, PersonForm, add_refusal
 from apps.accounts.models import Role, User
 from apps.core.errors import UserError
-from apps.core.http import hx_trigger
+from apps.core.http import hx_trigger, render_dialog, render_either
 
 
 @require_safe
@@ -21,7 +21,12 @@ from apps.core.http import hx_trigger
 def person_list(request: HttpRequest) -> HttpResponse:
     """Everybody: those who may sign in first."""
     people = User.objects.order_by("-is_active", "username")
-    return form_page(request, "accounts/person_list.html", {"people": people})
+    return render_either(
+        request,
+        page="accounts/person_list.html",
+        fragment="accounts/_person_list.html",
+        context={"people": people},
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -33,14 +38,14 @@ def person_new(request: HttpRequest) -> HttpResponse:
     form = NewPersonForm(posted(request))
     page = "accounts/person_new.html"
     if not form.is_valid():
-        return form_page(request, page, {"form": form})
+        return render_dialog(request, page, {"form": form})
     values = {**form.cleaned_data, "role": form.role_value}
     password = values.pop("password") or None
     try:
         person = services.create_user(**values, password=password, by=actor_of(request))
     except UserError as error:
         add_refusal(form, error)
-        return form_page(request, page, {"form": form})
+        return render_dialog(request, page, {"form": form})
     if password is None:
         return _show_link(request, person)
     return done(request, "accounts:people", f"{person.label} can sign in now.")
@@ -55,13 +60,13 @@ def person_edit(request: HttpRequest, pk: int) -> HttpResponse:
     form = PersonForm.of(person) if data is None else PersonForm(data)
     page = "accounts/person_edit.html"
     if not form.is_valid():
-        return form_page(request, page, {"form": form, "person": person})
+        return render_dialog(request, page, {"form": form, "person": person})
     values = {**form.cleaned_data, "role": form.role_value}
     try:
         services.change_user(user=person, by=actor_of(request), **values)
     except UserError as error:
         add_refusal(form, error)
-        return form_page(request, page, {"form": form, "person": person})
+        return render_dialog(request, page, {"form": form, "person": person})
     return done(request, "accounts:people", f"{person.label} is saved.")
 
 
@@ -75,13 +80,13 @@ def person_password(request: HttpRequest, pk: int) -> HttpResponse:
     form = NewPasswordForm(posted(request))
     page = "accounts/person_password.html"
     if not form.is_valid():
-        return form_page(request, page, {"form": form, "person": person})
+        return render_dialog(request, page, {"form": form, "person": person})
     password = form.cleaned_data["password"]
     try:
         services.set_password(user=person, password=password, by=actor_of(request))
     except UserError as error:
         add_refusal(form, error)
-        return form_page(request, page, {"form": form, "person": person})
+        return render_dialog(request, page, {"form": form, "person": person})
     message = f"{person.label} has a new password and was signed out everywhere."
     return done(request, "accounts:people", message)
 
@@ -101,17 +106,17 @@ def person_active(request: HttpRequest, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
     page = "accounts/person_active.html"
     if request.method != "POST":
-        return form_page(request, page, {"person": person})
+        return render_dialog(request, page, {"person": person})
     active = request.POST.get("active") == "1"
     try:
         services.set_active(user=person, active=active, by=actor_of(request))
     except UserError as error:
-        return form_page(request, page, {"person": person, "refusal": error.message})
+        return render_dialog(request, page, {"person": person, "refusal": error.message})
     message = "can sign in again." if active else "is signed out and cannot sign in any more."
     return done(request, "accounts:people", f"{person.label} {message}")
 
 
 def _show_link(request: HttpRequest, person: User) -> HttpResponse:
     link = request.build_absolute_uri(services.password_link(person))
-    shown = form_page(request, "accounts/person_link.html", {"person": person, "link": link})
+    shown = render_dialog(request, "accounts/person_link.html", {"person": person, "link": link})
     return hx_trigger(shown, **{changed("accounts:people"): None})

@@ -17,12 +17,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.accounts import expiry, services
 from apps.accounts.access import user_of, wants_json
 from apps.accounts.actors import Actor
-from apps.accounts.answers import form_page, posted
+from apps.accounts.answers import posted
 from apps.accounts.devices import remember_device
 from apps.accounts.forms import ChangePasswordForm, LoginForm, NewPasswordForm, add_refusal
 from apps.accounts.signin import sign_in
 from apps.core.errors import UserError
-from apps.core.http import hx_trigger, wants_fragment
+from apps.core.http import hx_trigger, render_either, wants_fragment
 
 
 @login_not_required
@@ -49,7 +49,9 @@ def login(request: HttpRequest) -> HttpResponse:
             return response
     ended = request.GET.get("why") == expiry.ENDED and request.method == "GET"
     context = {"form": form, "next": target, "ended": ended}
-    return form_page(request, "accounts/login.html", context)
+    return render_either(
+        request, page="accounts/login.html", fragment="accounts/_login.html", context=context
+    )
 
 
 def _signed_in(request: HttpRequest, target: str) -> HttpResponse:

@@ -15,7 +15,7 @@ from apps.agents.forms import PublishForm
 from apps.agents.models import Agent, ConfigSave
 from apps.agents.pages import Side, moments, side_of, standing_of
 from apps.core.errors import UserError
-from apps.core.http import hx_redirect, render_either, varies_by_htmx
+from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
 from apps.core.pagination import page
 
 from .common import agent_or_404, page_context, url_of
@@ -62,9 +62,7 @@ def compare(request: HttpRequest, agent_id: str) -> HttpResponse:
         context["refusal"] = error.message
     else:
         context |= _difference(before, after)
-    return render_either(
-        request, page="agents/compare.html", fragment="agents/_compare.html", context=context
-    )
+    return render_dialog(request, "agents/compare.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -86,9 +84,7 @@ def restore(request: HttpRequest, agent_id: str) -> HttpResponse:
         context["refusal"] = error.message
     else:
         context |= {**difference, "state": key, "draft": services.draft_of(agent)}
-    return render_either(
-        request, page="agents/restore.html", fragment="agents/_restore.html", context=context
-    )
+    return render_dialog(request, "agents/restore.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -107,9 +103,7 @@ def publish(request: HttpRequest, agent_id: str) -> HttpResponse:
             form = PublishForm(data={**form.cleaned_data, **stamp})
             add_refusal(form, error)
     context = page_context(request, standing, "versions") | {"form": form}
-    return render_either(
-        request, page="agents/publish.html", fragment="agents/_publish.html", context=context
-    )
+    return render_dialog(request, "agents/publish.html", context)
 
 
 def _publish(request: HttpRequest, agent: Agent, form: PublishForm) -> HttpResponse:

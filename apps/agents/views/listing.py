@@ -16,7 +16,7 @@ from apps.agents.forms import AgentForm
 from apps.agents.models import Agent
 from apps.agents.pages import standings
 from apps.core.errors import UserError
-from apps.core.http import hx_redirect, render_either
+from apps.core.http import hx_redirect, render_dialog
 from apps.llm.services import default_model
 
 from .common import agent_or_404, conversations_url, url_of
@@ -56,9 +56,7 @@ def agent_new(request: HttpRequest) -> HttpResponse:
             tab = "fields" if form.cleaned_data["start"] else "prompts"
             return hx_redirect(request, url_of(tab, agent))
     context = {"form": form, "nav": "agents"}
-    return render_either(
-        request, page="agents/agent_new.html", fragment="agents/_agent_new.html", context=context
-    )
+    return render_dialog(request, "agents/agent_new.html", context)
 
 
 def _asked(form: AgentForm) -> dict[str, Any]:

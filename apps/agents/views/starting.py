@@ -21,7 +21,7 @@ from apps.agents.pages import Standing, standing_of
 from apps.agents.starting import plan_start
 from apps.agents.templates import TEMPLATES
 from apps.core.errors import UserError
-from apps.core.http import hx_redirect, render_either, varies_by_htmx, wants_fragment
+from apps.core.http import hx_redirect, render_dialog, varies_by_htmx, wants_fragment
 
 from .common import agent_or_404, page_context, url_of
 from .saving import stamp_in
@@ -45,9 +45,7 @@ def start(request: HttpRequest, agent_id: str) -> HttpResponse:
     context = {**_plan_context(request, standing_of(agent)), "refusal": refusal}
     if wants_fragment(request) and "plan" in request.GET:
         return render(request, "agents/_start_plan.html", context)
-    return render_either(
-        request, page="agents/start.html", fragment="agents/_start.html", context=context
-    )
+    return render_dialog(request, "agents/start.html", context)
 
 
 def _apply(request: HttpRequest, agent: Agent) -> HttpResponse:

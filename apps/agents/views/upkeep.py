@@ -10,7 +10,7 @@ from apps.accounts.models import Role
 from apps.agents import services
 from apps.agents.forms import RenameForm
 from apps.core.errors import UserError
-from apps.core.http import hx_redirect, render_either
+from apps.core.http import hx_redirect, render_dialog
 
 from .common import agent_or_404, url_of
 from .listing import add_refusal
@@ -30,9 +30,7 @@ def rename(request: HttpRequest, agent_id: str) -> HttpResponse:
         else:
             return hx_redirect(request, url_of("prompts", agent))
     context = {"agent": agent, "form": form, "nav": "agents"}
-    return render_either(
-        request, page="agents/rename.html", fragment="agents/_rename.html", context=context
-    )
+    return render_dialog(request, "agents/rename.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -45,9 +43,7 @@ def deactivate(request: HttpRequest, agent_id: str) -> HttpResponse:
         messages.success(request, f"{agent.name} is deactivated. Its conversations stay.")
         return hx_redirect(request, url_of("prompts", agent))
     context = {"agent": agent, "nav": "agents"}
-    return render_either(
-        request, page="agents/deactivate.html", fragment="agents/_deactivate.html", context=context
-    )
+    return render_dialog(request, "agents/deactivate.html", context)
 
 
 @require_POST

@@ -14,7 +14,7 @@ from apps.analysis.given import restore as restore_result
 from apps.analysis.models import Analysis
 from apps.analysis.presenting import changes_between
 from apps.conversations.models import Conversation
-from apps.core.http import dialog_done, render_either, varies_by_htmx, wants_fragment
+from apps.core.http import dialog_done, render_dialog, varies_by_htmx, wants_fragment
 
 from .common import analysis_or_404, conversation_or_404, links_of
 
@@ -66,6 +66,4 @@ def _dialog(
         "changed": [change for change in changes if change.changed],
         "nav": "calls" if found.channel == "voice" else "chats",
     }
-    return render_either(
-        request, page="analysis/restore.html", fragment="analysis/_restore.html", context=context
-    )
+    return render_dialog(request, "analysis/restore.html", context)

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.access import role_required
@@ -14,7 +13,7 @@ from apps.analysis import pages
 from apps.analysis.forms import RerunForm
 from apps.analysis.services import UnableToRerun, check_rerun, plan_rerun, request_rerun
 from apps.conversations.models import Conversation
-from apps.core.http import dialog_done, render_either, varies_by_htmx, wants_fragment
+from apps.core.http import dialog_done, render_dialog, varies_by_htmx, wants_fragment
 
 from .common import conversation_or_404, links_of
 
@@ -72,16 +71,10 @@ def _dialog(
         "proposal": pages.propose_rerun(found, standing.current),
         "nav": "calls" if found.channel == "voice" else "chats",
     }
-    return render_either(
-        request,
-        page="analysis/rerun.html",
-        fragment="analysis/_rerun.html",
-        context=context,
-    )
+    return render_dialog(request, "analysis/rerun.html", context)
 
 
 @require_safe
-@varies_by_htmx
 def changes(request: HttpRequest, conv_id: str) -> HttpResponse:
     """What the drafts have changed since the present result."""
     found = conversation_or_404(conv_id)
@@ -95,5 +88,4 @@ def changes(request: HttpRequest, conv_id: str) -> HttpResponse:
         "can_rerun": pages.can_rerun(found),
         "nav": "calls" if found.channel == "voice" else "chats",
     }
-    template = "_changes" if wants_fragment(request) else "changes"
-    return render(request, f"analysis/{template}.html", context)
+    return render_dialog(request, "analysis/changes.html", context)

@@ -20,7 +20,7 @@ from apps.analysis.models import Trial
 from apps.analysis.trials import services
 from apps.analysis.trials.forms import Question, read_question
 from apps.core.errors import UserError
-from apps.core.http import hx_redirect, render_either, varies_by_htmx
+from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
 
 #: Submit buttons that only ask to be shown something, without script or in another dialog.
 LOOKS = ("look", "show", "add", "drop", "remove")
@@ -109,9 +109,7 @@ def _dialog(request: HttpRequest, question: Question, *, refusal: str = "") -> H
         "back": backfill_url(question.channel, question.query),
         "nav": "backfills",
     }
-    return render_either(
-        request, page="trials/trial_new.html", fragment="trials/_new.html", context=context
-    )
+    return render_dialog(request, "trials/trial_new.html", context)
 
 
 def _figures(question: Question) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from apps.core.http import (
     dialog_done,
     hx_redirect,
     hx_trigger,
+    render_dialog,
     render_either,
     stop_polling,
     wants_fragment,
@@ -207,12 +208,7 @@ def replay_all(request: HttpRequest) -> HttpResponse:
         "back": _back(request),
         "nav": "intake",
     }
-    return render_either(
-        request,
-        page="platforms/replay_all.html",
-        fragment="platforms/_replay_all.html",
-        context=context,
-    )
+    return render_dialog(request, "platforms/replay_all.html", context)
 
 
 def _replay_asked(request: HttpRequest, asked: int) -> HttpResponse:

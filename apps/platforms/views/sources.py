@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.answers import form_page, posted
+from apps.accounts.answers import posted
 from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
 from apps.core.errors import UserError
@@ -20,6 +20,7 @@ from apps.core.http import (
     dialog_done,
     hx_redirect,
     hx_trigger,
+    render_dialog,
     render_either,
     stop_polling,
     wants_fragment,
@@ -58,7 +59,7 @@ def source_new(request: HttpRequest) -> HttpResponse:
         else:
             return _created(request, source, made)
     context = {"form": form, "guide": guide, "guides": GUIDES.values(), "nav": "intake"}
-    return form_page(request, "platforms/source_form.html", context)
+    return render_dialog(request, "platforms/source_form.html", context)
 
 
 def _created(request: HttpRequest, source: IntakeSource, made: str) -> HttpResponse:
@@ -70,7 +71,7 @@ def _created(request: HttpRequest, source: IntakeSource, made: str) -> HttpRespo
 def _show_secret(request: HttpRequest, source: IntakeSource, secret: str) -> HttpResponse:
     """A secret that was made here, once."""
     context = {"source": source, "secret": secret, "door": door_url(request, source)}
-    shown = form_page(request, "platforms/source_secret_made.html", context | {"nav": "intake"})
+    shown = render_dialog(request, "platforms/source_secret_made.html", context | {"nav": "intake"})
     return hx_trigger(shown, **{CHANGED: None})
 
 
@@ -195,7 +196,7 @@ def _form(
         "nav": "intake",
         **more,
     }
-    return form_page(request, template, context)
+    return render_dialog(request, template, context)
 
 
 def _done(request: HttpRequest, source: IntakeSource, message: str) -> HttpResponse:

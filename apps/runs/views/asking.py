@@ -15,7 +15,7 @@ from apps.accounts.models import Role
 from apps.agents.models import Channel
 from apps.core.display import ago
 from apps.core.errors import UserError
-from apps.core.http import dialog_done, hx_trigger, render_either, varies_by_htmx, wants_fragment
+from apps.core.http import dialog_done, hx_trigger, render_dialog, varies_by_htmx, wants_fragment
 from apps.llm.services import proposed_sample
 from apps.runs import services
 from apps.runs.figures import Figures, figures_of
@@ -132,12 +132,7 @@ def _form(request: HttpRequest, question: Question, *, refusal: str = "") -> Htt
         "back": _back(question),
         "nav": "backfills",
     }
-    return render_either(
-        request,
-        page="runs/backfill_new.html",
-        fragment="runs/_new.html",
-        context=context,
-    )
+    return render_dialog(request, "runs/backfill_new.html", context)
 
 
 def _figures(question: Question) -> Figures | None:

@@ -12,7 +12,7 @@ from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.core.errors import UserError
-from apps.core.http import dialog_done, hx_trigger, render_either, wants_fragment
+from apps.core.http import dialog_done, hx_trigger, render_dialog, wants_fragment
 from apps.runs import services
 from apps.runs.models import Run
 from apps.runs.progress import progress_of
@@ -67,12 +67,7 @@ def cancel(request: HttpRequest, public_id: str) -> HttpResponse:
     run = get_object_or_404(Run, public_id=public_id)
     if request.method != "POST":
         context = {"run": run, "progress": progress_of(run), "nav": "backfills"}
-        return render_either(
-            request,
-            page="runs/backfill_cancel.html",
-            fragment="runs/_cancel.html",
-            context=context,
-        )
+        return render_dialog(request, "runs/backfill_cancel.html", context)
 
     def change() -> str:
         services.cancel(run=run, by=actor_of(request))

@@ -15,11 +15,18 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.answers import form_page, posted
+from apps.accounts.answers import posted
 from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
 from apps.core.errors import UserError
-from apps.core.http import ToastKind, dialog_done, stop_polling, wants_fragment
+from apps.core.http import (
+    ToastKind,
+    dialog_done,
+    render_dialog,
+    render_either,
+    stop_polling,
+    wants_fragment,
+)
 from apps.core.pagination import CursorError, Page, page
 from apps.webhooks import overview, services
 from apps.webhooks.forms import SINCE, AgainForm, DeliveriesForm, TestForm
@@ -46,7 +53,12 @@ def detail(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         "missed": services.missed(endpoint).count(),
         "waits": any(delivery.state == "pending" for delivery in found.items),
     }
-    return form_page(request, "webhooks/deliveries.html", context)
+    return render_either(
+        request,
+        page="webhooks/deliveries.html",
+        fragment="webhooks/_deliveries.html",
+        context=context,
+    )
 
 
 def _found(
@@ -75,7 +87,9 @@ def delivery(request: HttpRequest, endpoint_id: str, event_id: str) -> HttpRespo
         "tries": overview.tries_of(found),
         "payload": json.loads(found.event.payload),
     }
-    return form_page(request, "webhooks/delivery.html", context)
+    return render_either(
+        request, page="webhooks/delivery.html", fragment="webhooks/_delivery.html", context=context
+    )
 
 
 @require_POST
@@ -115,7 +129,7 @@ def failed_again(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         for label, back in SINCE.values()
     ]
     context = {"endpoint": endpoint, "form": form, "failed": failed, "any": failed[-1][1]}
-    return form_page(request, "webhooks/again.html", context)
+    return render_dialog(request, "webhooks/again.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -133,10 +147,10 @@ def test(request: HttpRequest, endpoint_id: str) -> HttpResponse:
             add_refusal(form, error)
         else:
             if wants_fragment(request):
-                return form_page(request, "webhooks/tested.html", _tested(endpoint, sent))
+                return render_dialog(request, "webhooks/tested.html", _tested(endpoint, sent))
             query = urlencode({"event": [d.event.public_id for d in sent]}, doseq=True)
             return redirect(f"{reverse('webhooks:tested', args=[endpoint_id])}?{query}")
-    return form_page(request, "webhooks/test.html", {"endpoint": endpoint, "form": form})
+    return render_dialog(request, "webhooks/test.html", {"endpoint": endpoint, "form": form})
 
 
 @require_safe
@@ -152,7 +166,7 @@ def tested(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         .order_by("pk")
     )
     context = _tested(endpoint, sent)
-    response = form_page(request, "webhooks/tested.html", context)
+    response = render_dialog(request, "webhooks/tested.html", context)
     waits = context["waits"] or not wants_fragment(request)
     return response if waits else stop_polling(response)
 

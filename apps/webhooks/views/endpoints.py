@@ -7,11 +7,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.answers import form_page, posted
+from apps.accounts.answers import posted
 from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
 from apps.core.errors import UserError
-from apps.core.http import hx_trigger
+from apps.core.http import hx_trigger, render_dialog, render_either
 from apps.webhooks import examples, overview, services
 from apps.webhooks.forms import EnableForm, EndpointForm
 from apps.webhooks.models import RESERVED_EVENTS, EventType
@@ -24,7 +24,12 @@ from .common import CHANGED, endpoint_or_404, gone, said
 @role_required(Role.ADMIN)
 def endpoint_list(request: HttpRequest) -> HttpResponse:
     """Every endpoint with its state and how it has been doing."""
-    return form_page(request, "webhooks/endpoint_list.html", {"lines": overview.lines()})
+    return render_either(
+        request,
+        page="webhooks/endpoint_list.html",
+        fragment="webhooks/_endpoint_list.html",
+        context={"lines": overview.lines()},
+    )
 
 
 @require_safe
@@ -48,10 +53,10 @@ def new(request: HttpRequest) -> HttpResponse:
             add_refusal(form, error)
         else:
             context = {"endpoint": endpoint, "secret": secret, "is_new": True}
-            shown = form_page(request, "webhooks/secret.html", context)
+            shown = render_dialog(request, "webhooks/secret.html", context)
             return hx_trigger(shown, **{CHANGED: None})
     context = {"form": form, "example": examples.text(EventType.CONVERSATION_ANALYZED)}
-    return form_page(request, "webhooks/endpoint_form.html", context)
+    return render_dialog(request, "webhooks/endpoint_form.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -75,7 +80,7 @@ def edit(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         "endpoint": endpoint,
         "example": examples.text(EventType.CONVERSATION_ANALYZED),
     }
-    return form_page(request, "webhooks/endpoint_form.html", context)
+    return render_dialog(request, "webhooks/endpoint_form.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -85,9 +90,9 @@ def secret(request: HttpRequest, endpoint_id: str) -> HttpResponse:
     """Ask, then make a new secret and show it, this once."""
     endpoint = endpoint_or_404(endpoint_id)
     if request.method != "POST":
-        return form_page(request, "webhooks/rotate.html", {"endpoint": endpoint})
+        return render_dialog(request, "webhooks/rotate.html", {"endpoint": endpoint})
     made = services.rotate_secret(endpoint=endpoint, by=actor_of(request))
-    return form_page(request, "webhooks/secret.html", {"endpoint": endpoint, "secret": made})
+    return render_dialog(request, "webhooks/secret.html", {"endpoint": endpoint, "secret": made})
 
 
 @require_http_methods(["GET", "POST"])
@@ -98,7 +103,7 @@ def disable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
     if request.method != "POST":
         waiting = endpoint.deliveries.filter(state="pending").count()
         context = {"endpoint": endpoint, "waiting": waiting}
-        return form_page(request, "webhooks/disable.html", context)
+        return render_dialog(request, "webhooks/disable.html", context)
     dropped = services.disable_endpoint(endpoint=endpoint, by=actor_of(request))
     lost = f" {dropped:,} waiting events were dropped." if dropped else ""
     return said(request, endpoint, f"The endpoint is disabled.{lost}")
@@ -112,7 +117,7 @@ def enable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
     form = EnableForm(posted(request))
     if not form.is_valid():
         context = {"endpoint": endpoint, "form": form, "missed": missed(endpoint).count()}
-        return form_page(request, "webhooks/enable.html", context)
+        return render_dialog(request, "webhooks/enable.html", context)
     sent = services.enable_endpoint(
         endpoint=endpoint, by=actor_of(request), send_missed=form.cleaned_data["send_missed"]
     )
@@ -127,6 +132,6 @@ def delete(request: HttpRequest, endpoint_id: str) -> HttpResponse:
     endpoint = endpoint_or_404(endpoint_id)
     if request.method != "POST":
         context = {"endpoint": endpoint, "kept": endpoint.deliveries.count()}
-        return form_page(request, "webhooks/delete.html", context)
+        return render_dialog(request, "webhooks/delete.html", context)
     services.delete_endpoint(endpoint=endpoint, by=actor_of(request))
     return gone(request, "The endpoint is deleted.")
