@@ -45,15 +45,15 @@ class ConversationInput:
     source: str = "api"
     external_id: str = ""
     status: str = Status.ENDED.value
-    language: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     duration_ms: int | None = None
     direction: str = ""
     from_number: str = ""
     to_number: str = ""
-    disconnection_reason: str = ""
     recording_url: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Values of the columns of `PLAIN_TEXT`."""
     contact: ContactInput | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     dynamic_variables: Mapping[str, Any] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .inputs import ConversationInput, Message
-from .models import CLOSED, INACTIVITY, Conversation, Status
+from .models import CLOSED, INACTIVITY, PLAIN_TEXT, Conversation, Status
 
 _RANK = {
     Status.REGISTERED.value: 0,
@@ -19,15 +19,14 @@ _RANK = {
     Status.NOT_CONNECTED.value: 2,
 }
 _SCALARS = (
-    "language",
     "started_at",
     "ended_at",
     "duration_ms",
     "direction",
     "from_number",
     "to_number",
-    "disconnection_reason",
     "recording_url",
+    *PLAIN_TEXT,
 )
 
 
@@ -41,7 +40,7 @@ def merge_scalars(stored: Conversation, line: ConversationInput) -> dict[str, An
     ahead = is_ahead(stored.status, line.status)
     changes: dict[str, Any] = {}
     for name in _SCALARS:
-        old, new = getattr(stored, name), line.end if name == "ended_at" else getattr(line, name)
+        old, new = getattr(stored, name), _value(line, name)
         if new in {"", None} or new == old:
             continue
         if ahead or old in {"", None}:
@@ -52,6 +51,12 @@ def merge_scalars(stored: Conversation, line: ConversationInput) -> dict[str, An
     if is_guess and "ended_at" in changes:
         changes["duration_ms"] = line.duration_ms  # the one by the guess is none
     return changes
+
+
+def _value(line: ConversationInput, name: str) -> Any:
+    if name in PLAIN_TEXT:
+        return line.texts.get(name, "")
+    return line.end if name == "ended_at" else getattr(line, name)
 
 
 def end_is_guessed(stored: Conversation) -> bool:

@@ -37,6 +37,14 @@ INACTIVITY = "inactivity"
 """Disconnection reason of what counts as ended because nothing more was heard of it."""
 
 
+PLAIN_TEXT = {"disconnection_reason": "Disconnection reason", "language": "Language"}
+"""Columns of short text that any sender can fill, with their labels.
+
+Parsing, merging, storing, filtering, and the conversation's *Details* follow this table
+(docs/contributing/conversation-field.md).
+"""
+
+
 class Direction(models.TextChoices):
     INBOUND = "inbound", "Inbound"
     OUTBOUND = "outbound", "Outbound"
@@ -225,6 +233,11 @@ class Conversation(models.Model):
 
     def __str__(self) -> str:
         return self.public_id
+
+    @property
+    def plain_texts(self) -> dict[str, str]:
+        """Values of the columns of `PLAIN_TEXT`, by name."""
+        return {name: getattr(self, name) for name in PLAIN_TEXT}
 
     @property
     def has_ended(self) -> bool:

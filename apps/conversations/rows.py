@@ -176,16 +176,15 @@ def new_conversation(
         agent=route.version.agent,
         agent_version=route.version,
         status=line.status,
-        language=line.language,
         direction=line.direction,
         from_number=line.from_number,
         to_number=line.to_number,
-        disconnection_reason=line.disconnection_reason,
         recording_url=line.recording_url,
         contact=contact,
         route=route.chain,
         created_at=now,
         **{**given, **times_of(given, now)},
+        **line.texts,
         **facts_of(line.messages, line.status, now),
     )
     if conversation.has_ended:

@@ -20,7 +20,9 @@ from apps.conversations.inputs import (
 )
 from apps.conversations.models import (
     OPEN,
+    PLAIN_TEXT,
     AnalysisState,
+    Conversation,
     Direction,
     Reason,
     Status,
@@ -43,14 +45,13 @@ _KNOWN = {
     "agent_version",
     "channel",
     "status",
-    "language",
     "started_at",
     "ended_at",
     "duration_ms",
     "direction",
     "from_number",
     "to_number",
-    "disconnection_reason",
+    *PLAIN_TEXT,
     "metadata",
     "dynamic_variables",
     "recording_url",
@@ -121,17 +122,14 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
         source=_source(known["source"]) or source,
         external_id=_external_id(known),
         status=status,
-        language=values.text(known["language"], "language", 35),
         started_at=started,
         ended_at=ended,
         duration_ms=duration,
         direction=values.choice(known["direction"], "direction", Direction.values),
         from_number=tidy_number(values.text(known["from_number"], "from_number", 60)),
         to_number=tidy_number(values.text(known["to_number"], "to_number", 60)),
-        disconnection_reason=values.text(
-            known["disconnection_reason"], "disconnection_reason", 100
-        ),
         recording_url=_recording(known["recording_url"]),
+        texts={name: values.text(known[name], name, _length(name)) for name in PLAIN_TEXT},
         contact=contact,
         metadata=_metadata(body, known, strangers),
         dynamic_variables=plain_object(known["dynamic_variables"], "dynamic_variables"),
@@ -139,6 +137,10 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
         transfers=_transfers(known["transfers"], transcript),
         analysis=read_result(known["analysis"]),
     )
+
+
+def _length(name: str) -> int:
+    return int(getattr(Conversation._meta.get_field(name), "max_length", 0))
 
 
 def _is_ours(body: Mapping[str, Any]) -> bool:

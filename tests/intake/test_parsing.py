@@ -51,6 +51,7 @@ def test_the_least_and_the_most() -> None:
     ]
     assert whole.contact.phone_number == "+12025550134"
     assert whole.contact.email == "ada@example.com"
+    assert whole.texts == {"disconnection_reason": "", "language": "de-AT"}
     assert whole.recording_url == "https://example.com/A.mp3"
     assert whole.transfers[0].setting == "only_destination_agent"
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from django.utils.text import Truncator
 
 from apps.agents.models import Channel
-from apps.conversations.models import AnalysisState, Direction, Reason, Status, Trigger
+from apps.conversations.models import PLAIN_TEXT, AnalysisState, Direction, Reason, Status, Trigger
 from apps.llm.errors import ErrorCode
 
 from . import values
@@ -91,7 +91,7 @@ def _choice(name: str, label: str, choices: Choices, *, group: str = "Conversati
 def _session(channel: str | None) -> list[Field]:
     """Facts of the conversation itself."""
     started = TimeColumn("started_at", also="sort_at")
-    # `disconnection_reason`, `source` and `language` are open lists: text whose values are offered
+    # `source` and the plain texts are open lists: text whose values are offered.
     return [
         Field("started_at", "Started", (Kind.TIME,), started, sort="sort_at"),
         Field("ended_at", "Ended", (Kind.TIME,), TimeColumn("ended_at"), sort="ended_at"),
@@ -129,13 +129,8 @@ def _session(channel: str | None) -> list[Field]:
         _phone("to_number", "To"),
         _choice("status", "Status", tuple(Status.choices)),
         _choice("direction", "Direction", tuple(Direction.choices)),
-        _text(
-            "disconnection_reason",
-            "Disconnection reason",
-            counted="disconnection_reason",
-        ),
+        *(_text(name, label, counted=name) for name, label in PLAIN_TEXT.items()),
         _number("message_count", "Messages"),
-        _text("language", "Language", counted="language"),
         _text("source", "Source", counted="source"),
         _text("external_id", "External id"),
         Field("id", "Id", (Kind.ID,), Identity(), sort="public_id"),
