@@ -94,8 +94,8 @@ def _requests(agent: str, number: int | None) -> list[Any]:
     """Return the requests that a backfill of the agent's conversations would send."""
     from apps.agents.documents import resolve
     from apps.analysis.fence import fence_word
+    from apps.analysis.model_call import compiled, output_cap
     from apps.analysis.prompts import Facts, build
-    from apps.analysis.requesting import compiled, output_cap
     from apps.intake.demo_data import FOLDER
     from apps.llm.client import StructuredRequest
     from apps.llm.services import bundled_model

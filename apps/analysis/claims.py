@@ -18,10 +18,10 @@ from apps.work.leases import WORN_OUT, LeasedTable
 
 from .current import lock_conversations
 from .effects import SideEffects
+from .events import emit_events
 from .jobs import AnalysisJob
 from .models import Analysis, State
 from .prompts import Facts
-from .telling import tell
 
 ANALYSES = LeasedTable(
     "analysis_analysis",
@@ -70,7 +70,7 @@ def fail_abandoned(analysis_ids: Sequence[int]) -> None:
         Conversation.objects.filter(pk__in=conversations).exclude(
             analysis_state="succeeded"
         ).update(analysis_state="failed", analysis_reason=ErrorCode.INTERNAL)
-        tell(dict.fromkeys(given_up, ()))
+        emit_events(dict.fromkeys(given_up, ()))
 
 
 _LOAD = """

@@ -1,6 +1,6 @@
 """Making a result the current one: the only place that writes the result columns.
 
-`recording` (what engines did) and `given` (imported and restored results) both end here.
+`record` (results of models) and `imports` (imported and restored results) both end here.
 """
 
 import json

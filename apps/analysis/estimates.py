@@ -14,9 +14,9 @@ from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import correct_estimates
 from apps.llm.specs import TokenUsage
 
+from .model_call import compiled
 from .models import AnalysisQuerySet, State
 from .prompts import FRAME_TOKENS, constant_part
-from .requesting import compiled
 
 #: The range around the expected cost; estimates of tokens are held to ±15 %.
 SPREAD = Decimal("0.15")

@@ -12,7 +12,7 @@ from apps.agents.plans import Plan
 from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.models import Conversation, Transcript, Transfer, Trigger
 
-from . import reading
+from . import transcript
 from .estimates import Estimate, estimate
 from .models import Analysis, AnalysisQuerySet, State
 from .services import plan_rerun
@@ -72,20 +72,20 @@ def conversation_by_id(conv_id: str) -> Conversation:
 # The transcript
 
 
-def messages_of(conversation: Conversation) -> list[reading.Message]:
+def messages_of(conversation: Conversation) -> list[transcript.Message]:
     """The messages; none where nothing was ever stored."""
     found = Transcript.objects.filter(conversation=conversation).values_list("messages", flat=True)
     return list(found.first() or [])
 
 
-def scene_of(conversation: Conversation, transfers: Sequence[Transfer]) -> reading.Scene:
+def scene_of(conversation: Conversation, transfers: Sequence[Transfer]) -> transcript.Scene:
     """What surrounds the transcript."""
-    return reading.Scene(
+    return transcript.Scene(
         channel=conversation.channel,
         started_at=conversation.started_at,
         user=_user_name(conversation),
         transfers=[
-            reading.Moved(t.after_message, t.to_version.agent.name, t.get_setting_display())
+            transcript.Moved(t.after_message, t.to_version.agent.name, t.get_setting_display())
             for t in transfers
         ],
     )
@@ -102,7 +102,9 @@ def _user_name(conversation: Conversation) -> str:
     return "Caller" if conversation.channel == "voice" else "Customer"
 
 
-def title_of(conversation: Conversation, messages: Sequence[reading.Message] | None = None) -> str:
+def title_of(
+    conversation: Conversation, messages: Sequence[transcript.Message] | None = None
+) -> str:
     """Return who it was with: the contact's name, else the number of the other side.
 
     Where neither is known, what kind of conversation it is and its first words. Pass the first
@@ -116,7 +118,7 @@ def title_of(conversation: Conversation, messages: Sequence[reading.Message] | N
     if number:
         return number
     kind = "Call" if conversation.channel == "voice" else "Chat"
-    words = reading.first_words(messages_of(conversation) if messages is None else messages)
+    words = transcript.first_words(messages_of(conversation) if messages is None else messages)
     return f"{kind}: {words}" if words else f"{kind} without words"
 
 

@@ -11,10 +11,10 @@ from apps.llm.client import LlmClient
 from apps.llm.errors import PauseReason
 from apps.work.queue import Queue, Verdict
 
-from . import claims, recording, recovery
+from . import claims, record, recovery
 from .jobs import AnalysisJob, AnalysisOutcome, Recorded
+from .model_call import perform
 from .models import Lane
-from .requesting import perform
 
 #: This many failures of the provider in a row, over this many seconds, and the run is paused.
 DOWN_AFTER = 20
@@ -62,7 +62,7 @@ class AnalysisQueue(Queue[AnalysisJob, AnalysisOutcome]):
         return outcome
 
     def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
-        recording.record(outcomes, settle=self.settle)
+        record.record(outcomes, settle=self.settle)
 
     def settle(self, recorded: Sequence[Recorded]) -> None:
         """Update the queue's own rows. Called inside the transaction that records."""

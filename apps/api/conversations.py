@@ -8,11 +8,11 @@ from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.agents.models import AgentVersion
 from apps.analysis.effects import read_side_effects
+from apps.analysis.missing_reason import missing_result_reason
 from apps.analysis.models import Analysis, AnalysisQuerySet
-from apps.analysis.presenting import analysis_json
+from apps.analysis.presentation import analysis_json
 from apps.analysis.recovery import retry_first
 from apps.analysis.services import request_rerun
-from apps.analysis.why import why_none
 from apps.conversations import filters
 from apps.conversations.models import Conversation
 from apps.conversations.presenting import conversation_json
@@ -173,7 +173,7 @@ def current(request: HttpRequest, conversation_id: str) -> HttpResponse:
     conversation = get_object_or_404(Conversation, public_id=conversation_id)
     analysis = _analyses(conversation_id).current().first()
     if analysis is None:
-        why = why_none(conversation, _analyses(conversation_id).first())
+        why = missing_result_reason(conversation, _analyses(conversation_id).first())
         return refusal(404, "not_analyzed", why.sentence, reason=why.reason or "none")
     return JsonResponse(analysis_json(analysis))
 

@@ -18,10 +18,10 @@ from django.db.models import Prefetch
 from django.utils import timezone
 
 from apps.agents.models import Channel
-from apps.analysis.first import (
+from apps.analysis.auto_analysis import (
     READ_FIRST,
-    give_up_first,
-    leave_to_platform,
+    defer_to_platform,
+    fail_unrequestable,
     request_first_of,
 )
 from apps.conversations import rows
@@ -81,7 +81,7 @@ def _request(found: Sequence[Conversation], now: datetime) -> int:
         logger.exception("Asking for %d first analyses failed", len(found))
         if len(found) > 1:
             return sum(_request([one], now) for one in found)
-        give_up_first(conversation_ids=[found[0].pk])
+        fail_unrequestable(conversation_ids=[found[0].pk])
         return 0
 
 
@@ -124,7 +124,7 @@ def _end(chats: Sequence[Conversation], now: datetime, rules_of: RulesOf | None)
         rule = by_rule.get(chat.pk)
         columns = _idle_columns(chat, rule.analyze_at(now) if rule else now)
     Conversation.objects.bulk_update(chats, list(columns))
-    leave_to_platform(conversation_ids=[pk for pk, r in by_rule.items() if r.awaits_theirs])
+    defer_to_platform(conversation_ids=[pk for pk, r in by_rule.items() if r.awaits_theirs])
     announce_ended(pks, now=now)
 
 

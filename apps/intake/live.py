@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
-from apps.analysis.given import Imported, record_imported
+from apps.analysis.imports import Imported, record_imported
 from apps.conversations import rows
 from apps.conversations.appending import append_messages, lock_conversation, messages_from
 from apps.conversations.inputs import LineRefused, Message

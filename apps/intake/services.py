@@ -16,8 +16,8 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent, Channel
 from apps.agents.services import create_agent
-from apps.analysis.first import leave_to_platform, request_first
-from apps.analysis.given import Imported, record_imported
+from apps.analysis.auto_analysis import defer_to_platform, request_first
+from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import AnalysisState, Trigger
@@ -364,4 +364,4 @@ def _write_reasons(
         request_first(conversation_ids=waiting, ask=False)
     elif rule and rule.awaits_theirs:
         never_comes = final and rule.rule == "theirs"
-        leave_to_platform(conversation_ids=waiting, never_comes=never_comes)
+        defer_to_platform(conversation_ids=waiting, never_comes=never_comes)

@@ -11,7 +11,7 @@ from django.db.models import Case, Count, F, Q, QuerySet, Sum, When
 from django.db.models.functions import Coalesce
 
 from apps.agents.plans import Plan
-from apps.analysis.requesting import longest_transcript
+from apps.analysis.model_call import longest_transcript
 from apps.conversations.analyzable import not_analyzable_case
 from apps.conversations.filters import matching
 from apps.conversations.models import Conversation

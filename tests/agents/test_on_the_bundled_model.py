@@ -15,8 +15,8 @@ from django.conf import settings
 from jsonschema import Draft202012Validator, FormatChecker
 
 from apps.agents.documents import ConfigDocument
+from apps.analysis.model_call import output_cap
 from apps.analysis.prompts import Facts, build
-from apps.analysis.requesting import output_cap
 from apps.llm.client import LlmClient, StructuredAnswer, StructuredRequest
 from apps.llm.schema import compile_strict
 from apps.llm.services import bundled_model

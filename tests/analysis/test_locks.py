@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
-from apps.analysis import claims, recording
+from apps.analysis import claims, record
 from apps.analysis.current import lock_conversations
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.models import Analysis, Lane, State
@@ -39,7 +39,7 @@ def test_recording_locks_the_conversation_before_the_analysis() -> None:
     job = a_job()
     with transaction.atomic():
         lock_conversations([job.conversation_id])
-        writer = Writer(lambda: recording.record([good(job)], settle=SOURCE.settle))
+        writer = Writer(lambda: record.record([good(job)], settle=SOURCE.settle))
         writer.wait_blocked()
         assert Analysis.objects.select_for_update(nowait=True).filter(pk=job.analysis_id).exists()
     writer.join()

@@ -11,10 +11,10 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
 from apps.analysis import recovery
-from apps.analysis.first import request_first
+from apps.analysis.auto_analysis import request_first
+from apps.analysis.missing_reason import missing_result_reason
 from apps.analysis.models import MOST_TRIES, Analysis, Lane, State
 from apps.analysis.services import lanes_with_work, request_rerun
-from apps.analysis.why import why_none
 from apps.conversations.models import Conversation
 from apps.core.display import timespan
 from apps.intake import lifecycle
@@ -143,7 +143,7 @@ def test_the_page_says_what_it_waits_for_and_when(fake_llm: FakeLLM) -> None:
     work()
     conversation.refresh_from_db()
     Analysis.objects.update(tries=2, not_before=timezone.now() + timedelta(seconds=119.4))
-    why = why_none(conversation, conversation.analyses.get())
+    why = missing_result_reason(conversation, conversation.analyses.get())
     assert why.reason == "waiting_for_provider"
     assert "The engine is overloaded." in why.sentence
     assert f"Next attempt in {timespan(118)} (attempt 3 of 24)." in why.sentence

@@ -13,7 +13,7 @@ from apps.accounts.models import AuditEntry
 from apps.agents import services as agents
 from apps.agents.models import Agent, AgentVersion
 from apps.analysis import services
-from apps.analysis.first import request_first
+from apps.analysis.auto_analysis import request_first
 from apps.analysis.models import Analysis
 from apps.analysis.services import (
     AlreadyRunning,

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry
-from apps.analysis.given import Imported, record_imported
+from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis, Trial, TrialItem
 from apps.analysis.trials import services
 from apps.analysis.trials.choosing import Order, choose

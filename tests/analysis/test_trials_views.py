@@ -14,7 +14,7 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.agents.services import save_draft
-from apps.analysis.given import Imported, record_imported
+from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis, Trial
 from apps.analysis.trials import presenting
 from apps.analysis.trials.models import ItemState

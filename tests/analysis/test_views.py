@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
-from apps.analysis.given import Imported, record_imported
+from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation, Transfer
 from tests.factories import edit_prompt, make_agent, make_conversation

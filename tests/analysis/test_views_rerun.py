@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
-from apps.analysis.given import Imported, record_imported
+from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis, Lane
 from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from apps.analysis.first import request_first
+from apps.analysis.auto_analysis import request_first
 from apps.analysis.models import Analysis, Lane
 from apps.conversations.models import Conversation, Transcript
 from apps.core.tasks import send

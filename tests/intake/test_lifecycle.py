@@ -13,10 +13,10 @@ from django.db import IntegrityError, connection, transaction
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.agents.services import publish
+from apps.analysis.auto_analysis import request_first_of
 from apps.analysis.current import column_row, retire_current, write_columns
-from apps.analysis.first import request_first_of
+from apps.analysis.missing_reason import missing_result_reason
 from apps.analysis.models import Analysis, Lane
-from apps.analysis.why import why_none
 from apps.conversations.filters import matching
 from apps.conversations.inputs import LineRefused
 from apps.conversations.models import Conversation, Trigger
@@ -142,7 +142,7 @@ class TestTheEnd:
             with pytest.raises(KeyboardInterrupt):
                 take(agent)
         assert only().analyze_at == NOON
-        assert "begins in a moment" in why_none(only()).sentence
+        assert "begins in a moment" in missing_result_reason(only()).sentence
         assert (sweep(now=NOON).seen, sweep(now=NOON).seen) == (1, 0)
         assert standing() == ("ended", "pending", "")
 

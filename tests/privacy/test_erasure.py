@@ -15,7 +15,7 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry, IdempotencyKey, Role
 from apps.agents.models import Agent
-from apps.analysis import recording
+from apps.analysis import record
 from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.queues import LaneQueue
@@ -356,7 +356,7 @@ class TestWorkInFlight:
             request_rerun(conversation=conversation, by=BY)
         jobs = LaneQueue(Lane.INTERACTIVE).claim(2)
         erase(conversations=some(pk=gone.pk), by=BY, why="x")
-        recording.record(
+        record.record(
             [AnalysisOutcome(j, output={"call_summary": "zyxlate"}, requests=1) for j in jobs],
             settle=lambda recorded: None,
         )
@@ -372,7 +372,7 @@ class TestWorkInFlight:
         source = BackfillSource()
         (job,) = source.claim(1)
         erase_all()
-        recording.record(
+        record.record(
             [AnalysisOutcome(job, output={"call_summary": "late"}, requests=1)],
             settle=source.settle,
         )

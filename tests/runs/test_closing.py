@@ -4,7 +4,7 @@ import pytest
 from django.db import transaction
 
 from apps.accounts.actors import Actor
-from apps.analysis import recording
+from apps.analysis import record
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.conversations.models import Conversation
 from apps.llm.specs import TokenUsage
@@ -40,7 +40,7 @@ def good(job: AnalysisJob) -> AnalysisOutcome:
 
 def test_a_run_is_not_closed_over_items_that_are_queued_again() -> None:
     run = a_run()
-    recording.record([failed(job) for job in SOURCE.claim(1)], settle=SOURCE.settle)
+    record.record([failed(job) for job in SOURCE.claim(1)], settle=SOURCE.settle)
     with transaction.atomic():
         services.retry_failed(run=run, by=BY)
         closing = Writer(close_finished)
@@ -55,7 +55,7 @@ def test_a_paused_run_with_nothing_left_is_completed() -> None:
     run = a_run()
     jobs = SOURCE.claim(1)
     services.pause(run=run, by=BY)
-    recording.record([good(job) for job in jobs], settle=SOURCE.settle)
+    record.record([good(job) for job in jobs], settle=SOURCE.settle)
     close_finished()
     run.refresh_from_db()
     assert (run.state, run.reason) == (State.COMPLETED, "")
@@ -63,10 +63,10 @@ def test_a_paused_run_with_nothing_left_is_completed() -> None:
 
 def test_what_a_failed_try_cost_stays_in_the_sum() -> None:
     run = a_run()
-    recording.record([failed(job) for job in SOURCE.claim(1)], settle=SOURCE.settle)
+    record.record([failed(job) for job in SOURCE.claim(1)], settle=SOURCE.settle)
     once = progress_of(run)
     services.retry_failed(run=run, by=BY)
-    recording.record([good(job) for job in SOURCE.claim(1)], settle=SOURCE.settle)
+    record.record([good(job) for job in SOURCE.claim(1)], settle=SOURCE.settle)
     both = progress_of(run)
     assert once.cost
     assert both.cost == 2 * once.cost
@@ -80,7 +80,7 @@ def test_a_result_that_is_just_being_written_is_not_paid_for_again() -> None:
     second = services.start(channel="voice", params={}, options=Options(), by=BY)
     claimed: list[AnalysisJob] = []
     with transaction.atomic():
-        recording.record([good(job)], settle=SOURCE.settle)
+        record.record([good(job)], settle=SOURCE.settle)
         claiming = Writer(lambda: claimed.extend(SOURCE.claim(5)))
         claiming.join()
     assert claimed == []

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
-from apps.analysis import recording
+from apps.analysis import record
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
@@ -58,7 +58,7 @@ def test_claims_record_and_close_the_run(agent: Agent, source: BackfillSource) -
     assert [job.backfill_id for job in jobs] == [run.pk] * 3
     assert source.claim(10) == []
     failed = AnalysisOutcome(jobs[2], error_code="refusal", error_message="No.", requests=1)
-    recording.record([good(jobs[0]), good(jobs[1]), failed], settle=source.settle)
+    record.record([good(jobs[0]), good(jobs[1]), failed], settle=source.settle)
     source.finished()
     run.refresh_from_db()
     assert run.state == State.COMPLETED
@@ -96,9 +96,9 @@ def test_a_dead_workers_items_are_taken_again(agent: Agent, source: BackfillSour
     Analysis.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     again = source.claim(10)
     assert {j.analysis_id for j in again} == {j.analysis_id for j in lost}
-    recording.record([good(lost[0], "From the dead.")], settle=source.settle)
+    record.record([good(lost[0], "From the dead.")], settle=source.settle)
     assert Analysis.objects.current().count() == 0  # its lease is gone: only the ledger knows
-    recording.record([good(job) for job in again], settle=source.settle)
+    record.record([good(job) for job in again], settle=source.settle)
     assert set(Conversation.objects.values_list("summary", flat=True)) == {"Short."}
     assert Usage.objects.count() == 3
 
@@ -109,8 +109,8 @@ def test_recording_the_same_outcome_twice_is_recorded_once(
     make_conversations(agent, 1)
     start()
     [job] = source.claim(10)
-    recording.record([good(job)], settle=source.settle)
-    recording.record([good(job, "Again.")], settle=source.settle)
+    record.record([good(job)], settle=source.settle)
+    record.record([good(job, "Again.")], settle=source.settle)
     assert Usage.objects.count() == 1
     assert Conversation.objects.get().summary == "Short."
 
@@ -149,7 +149,7 @@ def test_a_conversation_rerun_meanwhile_is_done_without_paying(
     from apps.analysis.queues import LaneQueue
 
     queue = LaneQueue(Lane.INTERACTIVE)
-    recording.record([good(job) for job in queue.claim(10)], settle=queue.settle)
+    record.record([good(job) for job in queue.claim(10)], settle=queue.settle)
     run.items.update(not_before=None)
     assert source.claim(10) == []
     item = run.items.get()
@@ -184,7 +184,7 @@ def test_a_run_cancelled_while_its_worker_died_still_ends(
 def test_estimates_learn_from_a_run_that_ended(agent: Agent, source: BackfillSource) -> None:
     make_conversations(agent, 3)
     start()
-    recording.record([good(job) for job in source.claim(10)], settle=source.settle)
+    record.record([good(job) for job in source.claim(10)], settle=source.settle)
     model = agent.versions.get().config.model
     assert model.token_correction == 1.0
     source.finished()
@@ -195,12 +195,12 @@ def test_estimates_learn_from_a_run_that_ended(agent: Agent, source: BackfillSou
 def test_changed_is_by_value(agent: Agent, source: BackfillSource) -> None:
     make_conversations(agent, 1)
     start()
-    recording.record([good(j) for j in source.claim(9)], settle=source.settle)
+    record.record([good(j) for j in source.claim(9)], settle=source.settle)
     run = start(include_analyzed=True)
-    recording.record([good(j) for j in source.claim(9)], settle=source.settle)
+    record.record([good(j) for j in source.claim(9)], settle=source.settle)
     assert run.items.get().changed is False
     run = start(include_analyzed=True)
-    recording.record([good(j, "Other.") for j in source.claim(9)], settle=source.settle)
+    record.record([good(j, "Other.") for j in source.claim(9)], settle=source.settle)
     item = run.items.get()
     assert item.changed is True
     assert item.previous_analysis is not None

@@ -10,7 +10,7 @@ from django.test import Client
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
-from apps.analysis import recording
+from apps.analysis import record
 from apps.analysis.effects import SideEffects
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.models import Analysis
@@ -42,7 +42,7 @@ def good(job: AnalysisJob, summary: str) -> AnalysisOutcome:
 
 
 def work(summary: str = "Short.") -> None:
-    recording.record([good(j, summary) for j in SOURCE.claim(10)], settle=SOURCE.settle)
+    record.record([good(j, summary) for j in SOURCE.claim(10)], settle=SOURCE.settle)
 
 
 def told(kind: EventType) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ def test_results_are_told_as_its_options_say(webhooks: str, events: int) -> None
     conversations = make_conversations(make_agent(), 2)
     start()
     jobs = SOURCE.claim(2)
-    recording.record([good(jobs[0], "Old."), good(jobs[1], "Same.")], settle=SOURCE.settle)
+    record.record([good(jobs[0], "Old."), good(jobs[1], "Same.")], settle=SOURCE.settle)
     close_finished()
     endpoint_to(URL)
 

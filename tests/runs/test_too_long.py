@@ -8,8 +8,8 @@ from django.test import Client
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role
 from apps.agents.models import Agent
+from apps.analysis.model_call import longest_transcript
 from apps.analysis.models import Lane
-from apps.analysis.requesting import longest_transcript
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.runs import services

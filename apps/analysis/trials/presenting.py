@@ -9,10 +9,10 @@ from typing import Any
 
 from django.db.models import F, Func, JSONField
 
-from apps.analysis import reading
+from apps.analysis import transcript
 from apps.analysis.models import Analysis
 from apps.analysis.pages import title_of
-from apps.analysis.presenting import Change, field_schemas, schemas_of, value_of
+from apps.analysis.presentation import Change, field_schemas, schemas_of, value_of
 from apps.analysis.results import changed_fields
 from apps.conversations.models import Transcript
 from apps.core import display
@@ -72,7 +72,7 @@ class Compared:
 
     item: TrialItem
     title: str
-    excerpt: tuple[reading.Line, ...]
+    excerpt: tuple[transcript.Line, ...]
     messages: int
     changed: tuple[Change, ...]
     same: tuple[Change, ...]
@@ -150,11 +150,11 @@ def compared(items: Iterable[TrialItem]) -> list[Compared]:
     return [_compared(item, begun.get(item.conversation_id, [])) for item in rows]
 
 
-def _compared(item: TrialItem, messages: list[reading.Message]) -> Compared:
+def _compared(item: TrialItem, messages: list[transcript.Message]) -> Compared:
     changes = changes_of(item) if item.state == "succeeded" else []
     conversation = item.conversation
-    scene = reading.Scene(channel=conversation.channel, started_at=conversation.started_at)
-    shown = reading.window(messages, scene).lines
+    scene = transcript.Scene(channel=conversation.channel, started_at=conversation.started_at)
+    shown = transcript.window(messages, scene).lines
     return Compared(
         item=item,
         title=title_of(conversation, messages),
@@ -312,7 +312,7 @@ def _schemas(item: TrialItem) -> dict[str, Any]:
     return {**now, **{name: schema for name, schema in old.items() if name not in now}}
 
 
-def _beginnings(conversation_ids: Sequence[int]) -> dict[int, list[reading.Message]]:
+def _beginnings(conversation_ids: Sequence[int]) -> dict[int, list[transcript.Message]]:
     """The first messages of each transcript, cut, in one query that reads no transcript whole."""
     first = Func(
         F("messages"),
@@ -326,7 +326,7 @@ def _beginnings(conversation_ids: Sequence[int]) -> dict[int, list[reading.Messa
     }
 
 
-def _cut(message: Mapping[str, Any]) -> reading.Message:
+def _cut(message: Mapping[str, Any]) -> transcript.Message:
     content = message.get("content")
     if isinstance(content, str) and len(content) > EXCERPT_CLIP:
         return {**message, "content": f"{content[:EXCERPT_CLIP].rstrip()}…"}

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.analysis.jobs import AnalysisOutcome
-from apps.analysis.recording import RAW_LIMIT
+from apps.analysis.record import RAW_LIMIT
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row

@@ -5,10 +5,10 @@ from typing import Any
 from django.http import Http404, HttpRequest, QueryDict
 
 from apps.analysis import pages
+from apps.analysis.missing_reason import missing_result_reason
 from apps.analysis.models import Analysis
-from apps.analysis.presenting import analysis_json, changes_between, result_of
+from apps.analysis.presentation import analysis_json, changes_between, result_of
 from apps.analysis.recovery import WAITED_FOR, failed_for
-from apps.analysis.why import why_none
 from apps.conversations.models import Attributes, Conversation
 
 #: Longest list query that is carried along; a longer one is dropped, not cut.
@@ -74,7 +74,9 @@ def analysis_tab(request: HttpRequest, conversation: Conversation) -> dict[str, 
         "standing": standing,
         "result": result_of(current) if current else None,
         "by_whom": pages.by_whom(current) if current else "",
-        "why": None if current else why_none(conversation, standing.waiting or standing.failed),
+        "why": None
+        if current
+        else missing_result_reason(conversation, standing.waiting or standing.failed),
         "proposal": proposal,
         "retry_label": _retry_label(conversation),
         "run": run_context(request, conversation),

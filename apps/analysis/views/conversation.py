@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from django_htmx.http import reswap, retarget
 
-from apps.analysis import pages, reading
+from apps.analysis import pages, transcript
 from apps.conversations.models import Conversation, Transfer
 from apps.core import display
 from apps.core.http import stop_polling, varies_by_htmx, wants_fragment
@@ -56,7 +56,7 @@ def messages(request: HttpRequest, conv_id: str) -> HttpResponse:
     said = pages.messages_of(found)
     context = _transcript_context(request, found, pages.transfers_of(found), said)
     context |= {"conversation": found, "links": links_of(request, found)}
-    window: reading.Window = context["window"]
+    window: transcript.Window = context["window"]
     if "more" in request.GET:
         return render(request, "analysis/_lines.html", context)
     response = render(request, "analysis/_messages.html", context)
@@ -71,7 +71,9 @@ def message(request: HttpRequest, conv_id: str, index: int) -> HttpResponse:
     stored = pages.messages_of(conversation_or_404(conv_id))
     if index >= len(stored):
         raise Http404("This conversation has no such message.")
-    return HttpResponse(reading.whole_text(stored[index]), content_type="text/plain; charset=utf-8")
+    return HttpResponse(
+        transcript.whole_text(stored[index]), content_type="text/plain; charset=utf-8"
+    )
 
 
 @require_safe
@@ -95,9 +97,9 @@ def _transcript_context(
     request: HttpRequest,
     found: Conversation,
     transfers: Sequence[Transfer],
-    said: Sequence[reading.Message],
+    said: Sequence[transcript.Message],
 ) -> dict[str, Any]:
-    window = reading.window(
+    window = transcript.window(
         said,
         pages.scene_of(found, transfers),
         start=number_in(request.GET, "start"),
@@ -107,7 +109,7 @@ def _transcript_context(
     return {"window": window, "ways": _ways(links_of(request, found), window)}
 
 
-def _ways(links: pages.Links, window: reading.Window) -> dict[str, tuple[str, str]]:
+def _ways(links: pages.Links, window: transcript.Window) -> dict[str, tuple[str, str]]:
     """Where one can go from a window, each as a page and as a fragment."""
 
     def way(**params: object) -> tuple[str, str]:
@@ -119,7 +121,7 @@ def _ways(links: pages.Links, window: reading.Window) -> dict[str, tuple[str, st
         ways["previous"] = way(hit=window.previous_hit)
         ways["next"] = way(hit=window.next_hit)
     if window.start:
-        ways["earlier"] = way(start=max(0, window.start - reading.WINDOW_MESSAGES // 2))
+        ways["earlier"] = way(start=max(0, window.start - transcript.WINDOW_MESSAGES // 2))
     if window.left:
         ways["more"] = (
             links.to("conversation", start=window.stop, find=window.find),

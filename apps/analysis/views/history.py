@@ -9,10 +9,10 @@ from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.analysis import pages
 from apps.analysis.forms import SideEffectsForm
-from apps.analysis.given import UnableToRestore
-from apps.analysis.given import restore as restore_result
+from apps.analysis.imports import UnableToRestore
+from apps.analysis.imports import restore as restore_result
 from apps.analysis.models import Analysis
-from apps.analysis.presenting import changes_between
+from apps.analysis.presentation import changes_between
 from apps.conversations.models import Conversation
 from apps.core.http import dialog_done, render_dialog, varies_by_htmx, wants_fragment
 

@@ -14,8 +14,9 @@ from apps.accounts.models import Role
 from apps.agents.pages import standing_of
 from apps.agents.services import draft_of
 from apps.agents.views.common import agent_or_404, page_context
-from apps.analysis import pages, reading
+from apps.analysis import pages
 from apps.analysis.models import Trial
+from apps.analysis.transcript import window as transcript_window
 from apps.analysis.trials import presenting, services
 from apps.analysis.trials.evidence import evidence_of
 from apps.core.http import hx_trigger, stop_polling, varies_by_htmx, wants_fragment
@@ -98,7 +99,7 @@ def transcript(request: HttpRequest, trial_id: str, position: int) -> HttpRespon
     if not wants_fragment(request):
         return HttpResponseRedirect(links.analysis)
     scene = pages.scene_of(conversation, pages.transfers_of(conversation))
-    window = reading.window(pages.messages_of(conversation), scene)
+    window = transcript_window(pages.messages_of(conversation), scene)
     context = {"lines": window.lines, "left": window.left, "links": links}
     return render(request, "trials/_transcript.html", context)
 

@@ -10,7 +10,7 @@ from django.db import connection
 from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry
 from apps.agents.models import AgentVersion
-from apps.analysis.given import Imported, UnableToRestore, record_imported, restore
+from apps.analysis.imports import Imported, UnableToRestore, record_imported, restore
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation, SearchText, Transfer

@@ -8,10 +8,10 @@ import pytest
 from django.db import transaction
 
 from apps.accounts.actors import Actor
-from apps.analysis import claims, recording
+from apps.analysis import claims, record
+from apps.analysis.auto_analysis import request_first
 from apps.analysis.effects import SideEffects
-from apps.analysis.first import request_first
-from apps.analysis.given import Imported, record_imported, restore
+from apps.analysis.imports import Imported, record_imported, restore
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome, Recorded
 from apps.analysis.models import Analysis, Lane
 from apps.analysis.queues import LaneQueue
@@ -37,12 +37,12 @@ def nothing(recorded: Sequence[Recorded]) -> None:
 def rerun(conversation: Conversation, effects: SideEffects = ALL, **output: Any) -> None:
     """A rerun that found this; with ``error_code`` one that failed."""
     request_rerun(conversation=conversation, by=BY, side_effects=effects)
-    recording.record([outcome(LaneQueue(Lane.INTERACTIVE).claim(1)[0], **output)], settle=nothing)
+    record.record([outcome(LaneQueue(Lane.INTERACTIVE).claim(1)[0], **output)], settle=nothing)
 
 
 def first(conversation: Conversation, **output: Any) -> None:
     request_first(conversation_ids=[conversation.pk])
-    recording.record([outcome(LaneQueue(Lane.LIVE).claim(1)[0], **output)], settle=nothing)
+    record.record([outcome(LaneQueue(Lane.LIVE).claim(1)[0], **output)], settle=nothing)
 
 
 def outcome(job: AnalysisJob, *, error_code: str = "", **output: Any) -> AnalysisOutcome:
@@ -235,7 +235,7 @@ def claimed(how_many: int) -> list[AnalysisJob]:
 def test_with_nobody_listening_a_group_pays_one_query(django_assert_num_queries: Any) -> None:
     outcomes = [outcome(job, call_summary="Short.") for job in claimed(20)]
     with django_assert_num_queries(9 + 1):
-        recording.record(outcomes, settle=nothing)
+        record.record(outcomes, settle=nothing)
 
 
 def test_with_endpoints_a_group_costs_a_few_statements_more(
@@ -246,7 +246,7 @@ def test_with_endpoints_a_group_costs_a_few_statements_more(
     outcomes = [outcome(job, call_summary="Short.") for job in claimed(20)]
     # Who listens, the rows, the endpoints, events, deliveries
     with django_assert_num_queries(9 + 5):
-        recording.record(outcomes, settle=nothing)
+        record.record(outcomes, settle=nothing)
     assert Delivery.objects.count() == 40
     assert Endpoint.objects.count() == 2
 
@@ -258,4 +258,4 @@ def test_a_rerun_that_tells_nobody_pays_nothing(django_assert_num_queries: Any) 
         request_rerun(conversation=conversation, by=BY)
     outcomes = [outcome(j, call_summary="x") for j in LaneQueue(Lane.INTERACTIVE).claim(3)]
     with django_assert_num_queries(9):
-        recording.record(outcomes, settle=nothing)
+        record.record(outcomes, settle=nothing)

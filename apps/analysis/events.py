@@ -1,4 +1,4 @@
-"""Telling other programs of results and failures: the events that go out from here.
+"""Write webhook events for results and failures.
 
 Called inside the transaction that records them, under the locks of their conversations: an event
 is there if and only if its result is, and events of a conversation are in the order of results.
@@ -15,7 +15,7 @@ from apps.webhooks.payloads import conversation_part, moment
 from .models import Analysis, State
 
 
-def tell(finished: Mapping[int, Sequence[str]]) -> None:
+def emit_events(finished: Mapping[int, Sequence[str]]) -> None:
     """Write the events of analyses that are final now: analysis → names of what it changed.
 
     Each tells as much as its side effects say. Where no endpoint listens, this is one query.

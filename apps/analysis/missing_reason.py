@@ -51,7 +51,7 @@ _WAYS_OUT: dict[str, WayOut] = {
 }
 
 
-def why_none(conversation: Conversation, failed: Analysis | None = None) -> Why:
+def missing_result_reason(conversation: Conversation, failed: Analysis | None = None) -> Why:
     """Why there is no result. ``failed`` is the last failure, whose words it adds.
 
     Where settings of the agent decided, they are read, by one or two more queries.

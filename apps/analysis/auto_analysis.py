@@ -1,4 +1,4 @@
-"""The first analysis: asked for by itself when a conversation ends, or the reason why not."""
+"""Request the first analysis when a conversation has ended, or store the reason why not."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -68,7 +68,7 @@ def request_first_of(
     return len(made)
 
 
-def leave_to_platform(*, conversation_ids: Sequence[int], never_comes: bool = False) -> None:
+def defer_to_platform(*, conversation_ids: Sequence[int], never_comes: bool = False) -> None:
     """Write down of conversations that ended that the platform's own analysis is awaited, or
     that it ``never_comes``: the platform has said its last, and sent none.
 
@@ -83,7 +83,7 @@ def leave_to_platform(*, conversation_ids: Sequence[int], never_comes: bool = Fa
         Conversation.objects.filter(pk__in=never).update(analyze_at=None)
 
 
-def give_up_first(*, conversation_ids: Sequence[int]) -> None:
+def fail_unrequestable(*, conversation_ids: Sequence[int]) -> None:
     """Mark conversations whose analysis cannot even be asked for, by a fault of ours, as failed.
 
     They would be due for ever; a rerun shows what is wrong.

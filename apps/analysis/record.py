@@ -21,10 +21,10 @@ from apps.work.record import record_group
 
 from .claims import ANALYSES
 from .current import column_row, lock_conversations, retire_current, write_columns
+from .events import emit_events
 from .jobs import AnalysisOutcome, Recorded
 from .models import State
 from .results import changed_fields
-from .telling import tell
 
 Settle = Callable[[Sequence[Recorded]], None]
 
@@ -70,7 +70,7 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         _mark_failures([o for o in kept if o.error_code])
         rows = [_recorded(o, previous) for o in kept]
         settle(rows)
-        tell({r.outcome.job.analysis_id: r.changes for r in rows if r.is_told})
+        emit_events({r.outcome.job.analysis_id: r.changes for r in rows if r.is_told})
 
 
 _FINISH = """

@@ -17,9 +17,9 @@ from apps.core.errors import Conflict
 
 from .current import column_row, lock_conversations, retire_current, write_columns
 from .effects import UNLESS_ASKED, SideEffects
+from .events import emit_events
 from .models import Analysis, State
 from .results import changed_fields
-from .telling import tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _make_current(rows: list[Analysis]) -> list[Analysis]:
         row.state, row.is_current = State.SUCCEEDED, True
     stored = Analysis.objects.bulk_create(rows)
     write_columns([_columns(row) for row in stored])
-    tell({row.pk: _changes(row, previous) for row in stored})
+    emit_events({row.pk: _changes(row, previous) for row in stored})
     return stored
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from apps.accounts.actors import Actor
-from apps.analysis.given import Imported, record_imported
+from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.analysis.pages import title_of
-from apps.analysis.presenting import analysis_json, changes_between, value_of
-from apps.analysis.reading import first_words
+from apps.analysis.presentation import analysis_json, changes_between, value_of
+from apps.analysis.transcript import first_words
 from tests.factories import HELLO, make_agent, make_conversation
 
 pytestmark = pytest.mark.django_db

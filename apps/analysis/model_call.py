@@ -1,4 +1,4 @@
-"""One job, one request: from a claimed analysis to its outcome."""
+"""Ask a model about one claimed analysis and return the outcome."""
 
 import logging
 from collections.abc import Callable
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 async def perform(
     job: AnalysisJob, client: LlmClient, *, on_send: Callable[[], None] | None = None
 ) -> AnalysisOutcome:
-    """Ask the model about the job's conversation. Never raises: a fault of ours is `internal`.
+    """Ask the model about the job's conversation. Never raise: an error of Debrief is `internal`.
 
     ``on_send`` is called when the request leaves, after its wait for the model's limits; until
     then the caller may cancel it, and nothing was paid for.

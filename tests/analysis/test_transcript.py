@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.analysis import reading
-from apps.analysis.reading import Line, Moved, Scene, window
+from apps.analysis import transcript
+from apps.analysis.transcript import Line, Moved, Scene, window
 
 STARTED = datetime(2025, 3, 4, 9, 30, tzinfo=UTC)
 CALL = Scene("voice", STARTED, "Dolores")
@@ -71,7 +71,7 @@ def test_a_result_without_its_call_stands_alone() -> None:
         ('{"name": "f", "input": {"a": 1}}', "f(a: 1)"),
         ("not json", "not json"),
         ('{"broken', '{"broken'),
-        ("[" * 50_000, "[" * reading.BRIEF),
+        ("[" * 50_000, "[" * transcript.BRIEF),
         (None, ""),
     ],
 )
@@ -136,7 +136,7 @@ def test_windows_follow_each_other_without_a_gap() -> None:
     start, seen = 0, 0
     while start < len(messages):
         found = window(messages, CALL, start=start)
-        assert sum(len(x.text) for x in found.lines) <= reading.WINDOW_CHARACTERS
+        assert sum(len(x.text) for x in found.lines) <= transcript.WINDOW_CHARACTERS
         seen += len(found.lines)
         start = found.stop
 

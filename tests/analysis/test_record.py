@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from apps.accounts.actors import Actor
-from apps.analysis import recording
+from apps.analysis import record
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome, Recorded
 from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.queues import LaneQueue
@@ -45,7 +45,7 @@ def too_long(recorded: Sequence[Recorded]) -> None:
 
 def test_a_limit_of_the_database_is_no_outage() -> None:
     one, two = two_jobs()
-    recording.record([good(one, "Too long."), good(two)], settle=too_long)
+    record.record([good(one, "Too long."), good(two)], settle=too_long)
     states = dict(Analysis.objects.values_list("pk", "state"))
     assert states == {one.analysis_id: State.FAILED, two.analysis_id: State.SUCCEEDED}
     message = Analysis.objects.get(pk=one.analysis_id).error_message
@@ -56,7 +56,7 @@ def test_a_limit_of_the_database_is_no_outage() -> None:
 @pytest.mark.parametrize("bad", ["\ud800", "a\x00b"])
 def test_text_that_the_database_cannot_hold_fails_alone(bad: str) -> None:
     one, two = two_jobs()
-    recording.record([good(one, bad), good(two)], settle=nothing)
+    record.record([good(one, bad), good(two)], settle=nothing)
     states = dict(Analysis.objects.values_list("pk", "state"))
     assert states == {one.analysis_id: State.FAILED, two.analysis_id: State.SUCCEEDED}
 
@@ -69,6 +69,6 @@ def test_which_errors_pass() -> None:
 def test_what_was_said_while_the_model_read_makes_the_result_stale() -> None:
     one, two = two_jobs()
     Conversation.objects.filter(pk=one.conversation_id).update(message_count=4)
-    recording.record([good(one), good(two)], settle=nothing)
+    record.record([good(one), good(two)], settle=nothing)
     stale = dict(Conversation.objects.values_list("pk", "stale"))
     assert stale == {one.conversation_id: True, two.conversation_id: False}

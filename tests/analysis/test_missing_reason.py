@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from apps.agents.models import Agent
-from apps.analysis.why import Why, why_none
+from apps.analysis.missing_reason import Why, missing_result_reason
 from apps.conversations.models import Reason
 from apps.llm.errors import ErrorCode
 from tests.factories import make_agent, make_conversation, make_model
@@ -21,7 +21,7 @@ def test_every_reason_and_failure_has_its_sentence(reason: str) -> None:
     state = "failed" if reason in ErrorCode.values else "skipped"
     conversation = make_conversation(make_agent(), analysis_state=state, analysis_reason=reason)
 
-    why = why_none(conversation)
+    why = missing_result_reason(conversation)
 
     assert why.reason == reason
     assert why.sentence.startswith(("This call has not been analysed: ", "The analysis failed: "))
@@ -32,7 +32,7 @@ class TestExactlyWhy:
     """Settings that decided are named with their figures, and what would help is offered."""
 
     def why(self, agent: Agent | None = None, **values: Any) -> Why:
-        return why_none(make_conversation(agent or make_agent(), **values))
+        return missing_result_reason(make_conversation(agent or make_agent(), **values))
 
     def left_out(self, reason: str, agent: Agent | None = None, **values: Any) -> Why:
         values = {"analysis_state": "skipped", "analysis_reason": reason, **values}
@@ -109,4 +109,4 @@ class TestExactlyWhy:
         conversation.transfers.create(
             position=0, after_message=1, to_version=last.versions.get(), setting="both_agents"
         )
-        assert why_none(conversation).agent == last
+        assert missing_result_reason(conversation).agent == last
