@@ -260,6 +260,9 @@ class Runner(Generic[J, O]):
         """
 
         def sent() -> None:
+            # Whoever waits in there may swallow a cancellation: a broker's client does.
+            if self._performing.get(job.key) is not task:
+                raise asyncio.CancelledError
             self._unsent.pop(job.key, None)
 
         task = asyncio.create_task(self.queue.perform(job, self._client, sent))
@@ -268,10 +271,11 @@ class Runner(Generic[J, O]):
             await asyncio.wait([task])
         finally:
             task.cancel()
-            del self._performing[job.key]
-        if task.cancelled():
+            if is_wanted := self._performing.get(job.key) is task:
+                del self._performing[job.key]
+        if task.cancelled() or not is_wanted:
             return None
-        sent()  # a job that fails before anything leaves has an outcome, too
+        self._unsent.pop(job.key, None)  # a job that fails before anything leaves has an outcome
         return task.result()
 
     def _withdraw(self, jobs: Sequence[J]) -> list[J]:
@@ -279,7 +283,7 @@ class Runner(Generic[J, O]):
         withdrawn = [job for job in jobs if self._unsent.get(job.key) is job]
         for job in withdrawn:
             del self._unsent[job.key]
-            if task := self._performing.get(job.key):
+            if task := self._performing.pop(job.key, None):
                 task.cancel()
         return withdrawn
 
