@@ -16,18 +16,17 @@ from django.conf import settings
 from limits.errors import StorageError
 from limits.storage import RedisStorage
 
+from apps.core.breaker import Breaker
 from apps.core.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
-AWAY_SECONDS = 5.0
-"""How long counting is left alone after the broker could not be reached."""
 
 READ, CHANGE, INTAKE, BULK = "read", "change", "intake", "bulk"
 """Classes of doors: reading; changes and paid work; conversations one by one; bulk bodies."""
 
-_away_until = 0.0
+broker_away = Breaker()
 
 
 class RateLimited(UserError):
@@ -82,13 +81,12 @@ def refusal_of(allowance: Allowance) -> RateLimited:
 
 def _hit(key: str, seconds: int) -> int | None:
     """How often this was counted, this time included; None while the broker is away."""
-    global _away_until  # noqa: PLW0603 (one number per process, and a lost update costs nothing)
-    if time.monotonic() < _away_until:
+    if broker_away.is_open:
         return None
     try:
         return _storage(settings.REDIS_URL).incr(key, seconds)
     except StorageError as error:
-        _away_until = time.monotonic() + AWAY_SECONDS
+        broker_away.trip()
         logger.warning("Broker away, requests to the API are not counted: %s", error)
         return None
 

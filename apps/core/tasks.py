@@ -6,7 +6,6 @@ one wait: a broker that is away costs one refused connection every few seconds.
 """
 
 import logging
-import time
 from functools import partial
 from typing import Any
 
@@ -14,12 +13,12 @@ from celery import current_app
 from django.db import transaction
 from kombu.exceptions import KombuError
 
+from .breaker import Breaker
+
 logger = logging.getLogger(__name__)
 
-AWAY_SECONDS = 5.0
-"""How long sending is left alone after the broker could not be reached; sweeps fill the gap."""
-
-_away_until = 0.0
+#: Sweeps fill the gap while the broker is away.
+broker_away = Breaker()
 
 
 def enqueue(task_name: str, *, queue: str | None = None, **kwargs: Any) -> None:
@@ -33,15 +32,14 @@ def enqueue(task_name: str, *, queue: str | None = None, **kwargs: Any) -> None:
 
 def send(task_name: str, *, queue: str | None, kwargs: dict[str, Any]) -> bool:
     """Send now; False if the broker did not take it (one line in the log says so)."""
-    global _away_until  # noqa: PLW0603 (one number per process, and a lost update costs nothing)
-    if time.monotonic() < _away_until:
+    if broker_away.is_open:
         return False
     try:
         current_app.send_task(
             task_name, kwargs=kwargs, queue=queue, retry=False, ignore_result=True
         )
     except (OSError, KombuError, ConnectionError) as error:
-        _away_until = time.monotonic() + AWAY_SECONDS
+        broker_away.trip()
         logger.warning("Broker away, %s is left to the sweep: %s", task_name, error)
         return False
     return True

@@ -17,6 +17,8 @@ import redis.asyncio
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from apps.core.breaker import Breaker
+
 CUT = 0.7
 """What a refusal leaves of the rate at least; more where few requests are refused."""
 FIRST, SLOWEST = 1.0, 0.05
@@ -38,7 +40,6 @@ FORGET_SECONDS = 30.0
 _LONGEST_STEP = 2.0
 _SEEN_SECONDS = 2.0
 _LOOK_SECONDS = 1.0
-_AWAY_SECONDS = 5.0
 _NAP = 0.5
 _TICK = 1e-3
 _WEIGHT = 0.02
@@ -139,27 +140,27 @@ class Broker:
             decode_responses=True,
         )
         self._here = Memory()
-        self._away_until = -math.inf
+        self._away = Breaker()
 
     async def read(self, key: str) -> tuple[float, str]:
         """Return the time and the stored text, empty where there is none."""
-        if time.monotonic() >= self._away_until:
+        if not self._away.is_open:
             try:
                 answer = await self._redis.eval(_READ, 1, f"debrief:llm:rate:{key}")
                 return int(answer[0]) + int(answer[1]) / 1e6, str(answer[2])
             except (RedisError, OSError):
-                self._away_until = time.monotonic() + _AWAY_SECONDS
+                self._away.trip()
         return await self._here.read(key)
 
     async def swap(self, key: str, before: str, after: str) -> bool:
         """Store a text where the stored one is still ``before``; whether it was."""
-        if time.monotonic() >= self._away_until:
+        if not self._away.is_open:
             try:
                 kept = str(round(FORGET_SECONDS * 1000))
                 name = f"debrief:llm:rate:{key}"
                 return bool(await self._redis.eval(_WRITE, 1, name, before, after, kept))
             except (RedisError, OSError):
-                self._away_until = time.monotonic() + _AWAY_SECONDS
+                self._away.trip()
         return await self._here.swap(key, before, after)
 
     async def aclose(self) -> None:

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.django_db]
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test is refused for what another one counted, nor for a minute that ends meanwhile."""
-    monkeypatch.setattr(limits, "_away_until", 0.0)
+    limits.broker_away.reset()
     monkeypatch.setattr("apps.api.limits.time.time", lambda: 1_750_000_020.0)
     with redis.Redis.from_url(django_settings.REDIS_URL) as broker:
         for key in broker.scan_iter("debrief:api*"):

@@ -19,8 +19,8 @@ QUEUE = "maintenance"
 
 
 @pytest.fixture(autouse=True)
-def _forget_that_the_broker_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "_away_until", 0.0)
+def _forget_that_the_broker_was_away() -> None:
+    tasks.broker_away.reset()
 
 
 class Waiting:
@@ -93,7 +93,7 @@ def test_an_absent_broker_fails_nothing_and_is_left_alone(
 def test_tries_again_after_a_while(monkeypatch: pytest.MonkeyPatch, queue: Waiting) -> None:
     assert tasks.send("accounts.purge", queue=QUEUE, kwargs={}) is False
     monkeypatch.undo()
-    monkeypatch.setattr(tasks, "_away_until", time.monotonic() - 0.1)
+    monkeypatch.setattr(tasks.broker_away, "_until", time.monotonic() - 0.1)
 
     assert tasks.send("accounts.purge", queue=QUEUE, kwargs={}) is True
     assert len(queue.messages()) == 1
