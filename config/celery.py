@@ -47,8 +47,8 @@ app.conf.update(
     task_default_queue="maintenance",
     task_routes={
         "analysis.run_engine": TO_ENGINES,
-        "analysis.run_trials": TO_ENGINES,
         "runs.run_engine": TO_ENGINES,
+        "runs.run_trials": TO_ENGINES,
     },
     beat_schedule={
         # A sweep that could not start before the next one is due is worth nothing.
@@ -67,10 +67,10 @@ app.conf.update(
         }
         for name in (
             "accounts.purge",
-            "analysis.purge",
             "platforms.purge",
             "intake.release",
             "privacy.purge",
+            "runs.purge",
             "webhooks.purge",
         )
     }

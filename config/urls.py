@@ -15,7 +15,7 @@ urlpatterns = [
     path("", include("apps.platforms.urls")),  # intake/, conversations/<conv_id>/recording/
     path("", include("apps.analysis.urls")),  # conversations/<conv_id>/…
     path("agents/", include("apps.agents.urls")),
-    path("backfills/", include("apps.runs.urls")),
+    path("", include("apps.runs.urls")),  # backfills/ trials/ agents/<agt_id>/try/
     path("", include("apps.insights.urls")),  # costs/
     path("webhooks/", include("apps.webhooks.urls")),
     path("api/", include("apps.api.urls")),

@@ -13,15 +13,12 @@ from apps.llm.errors import ErrorCode
 
 from .effects import SideEffects, Webhooks
 from .failures import failure_sentence
-from .trials.models import Trial, TrialItem
 
 __all__ = [
     "Analysis",
     "AnalysisQuerySet",
     "Lane",
     "State",
-    "Trial",
-    "TrialItem",
     "analysis_id",
 ]
 

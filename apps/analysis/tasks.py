@@ -1,7 +1,6 @@
 """Wake-ups: a task carries a lane and may be lost, doubled or late. The rows know the work."""
 
 from celery import shared_task
-from django.utils import timezone
 
 from apps.core.tasks import send
 from apps.work.host import host
@@ -9,8 +8,6 @@ from apps.work.host import host
 from .models import Lane
 from .queues import LaneQueue
 from .services import lanes_with_work
-from .trials import services as trials
-from .trials.source import TrialSource
 
 
 @shared_task(name="analysis.run_engine")
@@ -19,22 +16,8 @@ def run_engine(*, lane: str) -> None:
     host.run(LaneQueue(Lane(lane)))
 
 
-@shared_task(name=trials.RUN_ENGINE)
-def run_trials() -> None:
-    """Run the queue of trials in this process, unless it runs already."""
-    host.run(TrialSource())
-
-
-@shared_task(name="analysis.purge")
-def purge() -> None:
-    """Throw away what trials found, after some days; hourly is often enough."""
-    trials.purge(now=timezone.now())
-
-
 @shared_task(name="analysis.sweep")
 def sweep() -> None:
     """Wake the queues in which work waits."""
     for lane in lanes_with_work():
         send("analysis.run_engine", queue=None, kwargs={"lane": lane})
-    if trials.work_waits():
-        send(trials.RUN_ENGINE, queue=None, kwargs={})

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import conversation, history, rerun, retries, trials, trying
+from .views import conversation, history, rerun, retries
 
 app_name = "analysis"
 
@@ -24,17 +24,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "conversations/<slug:conv_id>/analyses/<slug:an_id>/restore/",
         history.restore,
         name="restore",
-    ),
-    path("agents/<slug:agent_id>/try/", trying.try_it, name="try_it"),
-    path("agents/<slug:agent_id>/try/last/", trials.evidence, name="trial_evidence"),
-    path("trials/new/", trying.trial_new, name="trial_new"),
-    path("trials/preview/", trying.preview, name="trial_preview"),
-    path("trials/<slug:trial_id>/", trials.trial, name="trial"),
-    path("trials/<slug:trial_id>/progress/", trials.progress, name="trial_progress"),
-    path("trials/<slug:trial_id>/cancel/", trials.cancel, name="trial_cancel"),
-    path(
-        "trials/<slug:trial_id>/<int:position>/transcript/",
-        trials.transcript,
-        name="trial_transcript",
     ),
 ]

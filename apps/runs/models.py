@@ -14,6 +14,7 @@ from apps.core.ids import public_id
 from apps.llm.errors import ErrorCode
 
 from .querysets import RunItemQuerySet, RunQuerySet
+from .trial_models import Trial, TrialItem  # noqa: F401  (Django finds models here)
 
 
 def run_id() -> str:

@@ -6,10 +6,11 @@ from django.utils import timezone
 from apps.core.tasks import send
 from apps.work.host import host
 
-from . import recovery
+from . import recovery, trial_services
 from .closing import close_finished
 from .models import Run
 from .source import BackfillSource
+from .trial_source import TrialSource
 
 
 @shared_task(name="runs.run_engine")
@@ -18,12 +19,20 @@ def run_engine() -> None:
     host.run(BackfillSource())
 
 
+@shared_task(name=trial_services.RUN_ENGINE)
+def run_trials() -> None:
+    """Run the test run engine in this process, unless it runs already."""
+    host.run(TrialSource())
+
+
 @shared_task(name="runs.sweep")
 def sweep() -> None:
     """Close what is finished and kick the engines while anything is left to do."""
     close_finished()
     if Run.objects.claimable().exists():
         send("runs.run_engine", queue=None, kwargs={})
+    if trial_services.work_waits():
+        send(trial_services.RUN_ENGINE, queue=None, kwargs={})
     if recovery.due(timezone.now()):
         send("runs.probe", queue=None, kwargs={})
 
@@ -32,3 +41,9 @@ def sweep() -> None:
 def probe() -> None:
     """Ask the providers that runs wait for, and go on with those that answer."""
     recovery.probe_due()
+
+
+@shared_task(name="runs.purge")
+def purge() -> None:
+    """Delete test runs after their retention time. Once per hour is enough."""
+    trial_services.purge(now=timezone.now())

@@ -1,21 +1,33 @@
-"""Paths of this room."""
+"""URLs of backfills and test runs."""
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import asking, banner, changing, runs
+from .views import asking, banner, changing, runs, trials, try_it
 
 app_name = "runs"
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", runs.run_list, name="list"),
-    path("new/", asking.new, name="new"),
-    path("preview/", asking.preview, name="preview"),
-    path("actions/", asking.actions, name="actions"),
-    path("banner/", banner.banner, name="banner"),
-    path("<str:public_id>/", runs.detail, name="detail"),
-    path("<str:public_id>/progress/", runs.progress, name="progress"),
-    path("<str:public_id>/pause/", changing.pause, name="pause"),
-    path("<str:public_id>/resume/", changing.resume, name="resume"),
-    path("<str:public_id>/cancel/", changing.cancel, name="cancel"),
-    path("<str:public_id>/retry-failed/", changing.retry_failed, name="retry_failed"),
+    path("backfills/", runs.run_list, name="list"),
+    path("backfills/new/", asking.new, name="new"),
+    path("backfills/preview/", asking.preview, name="preview"),
+    path("backfills/actions/", asking.actions, name="actions"),
+    path("backfills/banner/", banner.banner, name="banner"),
+    path("backfills/<str:public_id>/", runs.detail, name="detail"),
+    path("backfills/<str:public_id>/progress/", runs.progress, name="progress"),
+    path("backfills/<str:public_id>/pause/", changing.pause, name="pause"),
+    path("backfills/<str:public_id>/resume/", changing.resume, name="resume"),
+    path("backfills/<str:public_id>/cancel/", changing.cancel, name="cancel"),
+    path("backfills/<str:public_id>/retry-failed/", changing.retry_failed, name="retry_failed"),
+    path("agents/<slug:agent_id>/try/", try_it.try_it, name="try_it"),
+    path("agents/<slug:agent_id>/try/last/", trials.evidence, name="trial_evidence"),
+    path("trials/new/", try_it.trial_new, name="trial_new"),
+    path("trials/preview/", try_it.preview, name="trial_preview"),
+    path("trials/<slug:trial_id>/", trials.trial, name="trial"),
+    path("trials/<slug:trial_id>/progress/", trials.progress, name="trial_progress"),
+    path("trials/<slug:trial_id>/cancel/", trials.cancel, name="trial_cancel"),
+    path(
+        "trials/<slug:trial_id>/<int:position>/transcript/",
+        trials.transcript,
+        name="trial_transcript",
+    ),
 ]

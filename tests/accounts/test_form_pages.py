@@ -29,11 +29,11 @@ URLS = {
 }
 QUERIES = {
     "erasing:selected": {"channel": "voice", "id": "{conv_id}"},
-    "analysis:trial_new": {"channel": "voice", "agent": "{agent_id}"},
+    "runs:trial_new": {"channel": "voice", "agent": "{agent_id}"},
     "runs:new": {"channel": "voice", "agent": "{agent_id}"},
 }
 PAGES_OF_THEIR_OWN = {
-    "home", "accounts:login", "accounts:profile", "accounts:choose_password", "analysis:try_it",
+    "home", "accounts:login", "accounts:profile", "accounts:choose_password", "runs:try_it",
     "agents:prompts", "agents:fields", "agents:post_analysis",
 }  # fmt: skip
 """They answer a POST, and never open as a dialog."""
@@ -75,7 +75,7 @@ TRIED = {
         "webhooks", ("nope", "none"), {"webhooks": "off"}, shown_again=False
     ),
     "runs:new": Tried("sample", ("-3", "-4"), {"sample": "1"}),
-    "analysis:trial_new": Tried("how_many", ("0", "101"), {}, shown_again=False),
+    "runs:trial_new": Tried("how_many", ("0", "101"), {}, shown_again=False),
     "erasing:conversation": Tried("word", ("eras", "delete"), {"word": "erase"}),
     "erasing:selected": Tried("word", ("eras", "delete"), {"word": "erase"}),
     "intake:source_new": Tried("name", LONG, {"name": "Second", "secret": "key_second_0123456789"}),

@@ -4,11 +4,12 @@ from apps.accounts import services
 from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
-from apps.analysis.models import Analysis, Trial
+from apps.analysis.models import Analysis
 from apps.platforms.models import IntakePayload
 from apps.platforms.sources import create_source
 from apps.runs.options import Options
 from apps.runs.services import start
+from apps.runs.trial_models import Trial
 from apps.webhooks.services import create_endpoint, send_test
 from tests.factories import make_agent, make_conversation
 

@@ -20,7 +20,6 @@ from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
-from apps.analysis.trials.models import Trial, TrialItem
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
 from apps.conversations.querysets import ConversationQuerySet
@@ -37,6 +36,7 @@ from apps.runs.models import RunItem
 from apps.runs.options import Options
 from apps.runs.progress import progress_of
 from apps.runs.source import BackfillSource
+from apps.runs.trial_models import Trial, TrialItem
 from apps.webhooks.models import Event
 from tests.api.conftest import Caller
 from tests.factories import (
@@ -161,9 +161,9 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
         "zyxfailure": {"analysis_analysis"},
         "zyxrequest": {"analysis_analysis"},
         "zyxitem": {"runs_runitem"},
-        "zyxtried": {"analysis_trialitem"},
-        "zyxrawtrial": {"analysis_trialitem"},
-        "zyxtrialerror": {"analysis_trialitem"},
+        "zyxtried": {"runs_trialitem"},
+        "zyxrawtrial": {"runs_trialitem"},
+        "zyxtrialerror": {"runs_trialitem"},
         "zyxtaken": {"platforms_intakepayload"},
         "zyxrefused": {"platforms_intakepayload"},
         "zyxline": {"platforms_intakepayload"},

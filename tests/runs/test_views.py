@@ -11,10 +11,10 @@ from django.urls import reverse
 
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
-from apps.analysis.trials.forms import OF_A_BACKFILL
 from apps.conversations.models import Conversation
 from apps.runs.forms import OptionsForm
 from apps.runs.models import Run, RunItem
+from apps.runs.trial_forms import OF_A_BACKFILL
 from tests.factories import (
     edit_prompt,
     make_agent,
@@ -372,7 +372,7 @@ def test_trying_first_takes_the_filters_and_carries_the_options(
     agent = make_agent()
     make_conversation(agent)
     opened = html(client.get(NEW, {"channel": "voice"}, headers=HTMX))
-    assert f'hx-post="{reverse("analysis:trial_new")}"' in opened
+    assert f'hx-post="{reverse("runs:trial_new")}"' in opened
     sent = {
         "channel": "voice",
         "look": "1",
@@ -380,7 +380,7 @@ def test_trying_first_takes_the_filters_and_carries_the_options(
         "webhooks": "off",
         "agent": agent.public_id,
     }
-    said = html(client.post(reverse("analysis:trial_new"), sent, headers=HTMX))
+    said = html(client.post(reverse("runs:trial_new"), sent, headers=HTMX))
     assert "Run on 1 ·" in said
     back = f"{NEW}?channel=voice&amp;agent={agent.public_id}&amp;sample=3&amp;webhooks=off"
     assert back in said

@@ -49,7 +49,7 @@ def page_context(request: HttpRequest, standing: Standing, tab: str) -> dict[str
 def _tabs(agent: Agent) -> list[dict[str, str]]:
     """The agent's pages, with the one of a room above before the last."""
     tabs = [{"name": name, "title": title, "url": url_of(name, agent)} for name, title in TABS]
-    above = reverse("analysis:try_it", args=[agent.public_id])
+    above = reverse("runs:try_it", args=[agent.public_id])
     return [*tabs[:-1], {"name": "try_it", "title": "Test", "url": above}, tabs[-1]]
 
 

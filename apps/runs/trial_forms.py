@@ -11,9 +11,9 @@ from apps.agents.models import Agent
 from apps.conversations.filters import FilterError, FilterSpec, field_named, parse, rows
 from apps.conversations.filters.kinds import split_name
 
-from .choosing import Choice, Order, choose
-from .models import MOST, USUAL
-from .services import question_hash
+from .trial_models import MOST, USUAL
+from .trial_selection import Choice, Order, choose
+from .trial_services import question_hash
 
 #: Names of this form which are no filters.
 OWN = {

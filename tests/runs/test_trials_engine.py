@@ -12,14 +12,15 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.analysis.jobs import AnalysisOutcome
-from apps.analysis.models import Analysis, Lane, TrialItem
+from apps.analysis.models import Analysis, Lane
 from apps.analysis.services import request_rerun
-from apps.analysis.tasks import purge, run_trials, sweep
-from apps.analysis.trials import services
-from apps.analysis.trials.source import TrialSource
 from apps.conversations.models import Conversation, Transcript
 from apps.llm.models import Purpose, Usage
 from apps.llm.specs import TokenUsage
+from apps.runs import trial_services
+from apps.runs.tasks import purge, run_trials, sweep
+from apps.runs.trial_models import TrialItem
+from apps.runs.trial_source import TrialSource
 from apps.webhooks.models import Event
 from apps.work.host import Host
 from apps.work.leases import MAX_ATTEMPTS
@@ -69,7 +70,7 @@ def test_a_trial_shows_what_the_draft_finds_and_leaves_all_as_it_was(fake_llm: F
     assert {item.before_id for item in items} == {None, Analysis.objects.get().pk}
     assert "Only one word." in str(fake_llm.bodies[-1])
     assert everything_else() == before
-    assert not services.work_waits()
+    assert not trial_services.work_waits()
 
 
 def test_the_ledger_says_what_it_was_for_and_who_asked(fake_llm: FakeLLM) -> None:
@@ -163,7 +164,7 @@ def test_what_was_not_sent_is_handed_back_or_is_over_where_cancelled(fake_llm: F
     SOURCE.hand_back(SOURCE.claim(1))
     assert list(trial.items.values_list("state", "attempts")) == [("pending", 0)] * 2
     held = SOURCE.claim(2)
-    services.cancel(trial=trial, by=ADA)
+    trial_services.cancel(trial=trial, by=ADA)
     assert SOURCE.stopped(held) == held
     SOURCE.hand_back(held)
     assert set(trial.items.values_list("state", flat=True)) == {"cancelled"}
@@ -172,7 +173,7 @@ def test_what_was_not_sent_is_handed_back_or_is_over_where_cancelled(fake_llm: F
 def test_what_a_dead_worker_held_of_a_cancelled_trial_is_not_sent(fake_llm: FakeLLM) -> None:
     trial = start_trial(some(fake_llm, 1)[0].agent)
     SOURCE.claim(1)
-    services.cancel(trial=trial, by=ADA)
+    trial_services.cancel(trial=trial, by=ADA)
     TrialItem.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert SOURCE.claim(1) == []
     assert trial.items.get().state == "cancelled"
@@ -206,17 +207,17 @@ def test_the_task_runs_beside_a_rerun_and_the_sweep_finds_what_was_not_kicked(
     fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr("apps.analysis.tasks.send", lambda name, **_: sent.append(name))
+    monkeypatch.setattr("apps.runs.tasks.send", lambda name, **_: sent.append(name))
     host = Host()
-    monkeypatch.setattr("apps.analysis.tasks.host", host)
+    monkeypatch.setattr("apps.runs.tasks.host", host)
     monkeypatch.setattr("apps.work.host.Runner", partial(Runner, idle=0.0))
     trial = start_trial(some(fake_llm, 2)[0].agent)
     sweep()
-    assert sent == ["analysis.run_trials"]
+    assert sent == ["runs.run_trials"]
     running = threading.Thread(target=run_trials, daemon=True)
     running.start()
     deadline = time.monotonic() + 20
-    while services.work_waits() and time.monotonic() < deadline:
+    while trial_services.work_waits() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert set(trial.items.values_list("state", flat=True)) == {"succeeded"}
     running.join(timeout=20)

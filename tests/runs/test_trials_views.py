@@ -15,9 +15,9 @@ from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.agents.services import save_draft
 from apps.analysis.imports import Imported, record_imported
-from apps.analysis.models import Analysis, Trial
-from apps.analysis.trials import presenting
-from apps.analysis.trials.models import ItemState
+from apps.analysis.models import Analysis
+from apps.runs import trial_comparison
+from apps.runs.trial_models import ItemState, Trial
 from tests.factories import (
     edit_prompt,
     make_agent,
@@ -57,11 +57,11 @@ def viewer(client: Client) -> Client:
 
 
 def tab(agent: Agent) -> str:
-    return reverse("analysis:try_it", args=[agent.public_id])
+    return reverse("runs:try_it", args=[agent.public_id])
 
 
 def page_of(trial: Trial, name: str = "trial", *args: Any) -> str:
-    return reverse(f"analysis:{name}", args=[trial.public_id, *args])
+    return reverse(f"runs:{name}", args=[trial.public_id, *args])
 
 
 def token_in(html: str) -> str:
@@ -142,7 +142,7 @@ def test_the_preview_follows_the_form_and_writes_nothing(operator: Client) -> No
     agent = make_agent(channel="chat")
     make_conversations(agent, 3)
     make_conversation(agent, status="ongoing")
-    url = reverse("analysis:trial_preview")
+    url = reverse("runs:trial_preview")
     sent = {"channel": "chat", "of": agent.public_id, "how_many": "2", "which": "sample"}
     html = operator.post(url, sent, headers=HTMX).content.decode()
     assert "Run on 2 ·" in html
@@ -170,7 +170,7 @@ def test_what_cannot_be_understood_never_means_all(
     agent = make_agent()
     make_conversation(agent)
     given = {"channel": "voice", "of": agent.public_id, "how_many": "5", "which": "newest"} | sent
-    url = reverse("analysis:trial_preview")
+    url = reverse("runs:trial_preview")
     html = operator.post(url, given, headers=HTMX).content.decode()
     assert sentence in html
     assert 'name="token"' not in html
@@ -249,7 +249,7 @@ def test_the_dialog_tries_the_drafts_of_a_backfill_and_leads_back(operator: Clie
     done = make_conversation(one)
     config = one.versions.get().config
     type(done).objects.filter(pk=done.pk).update(analysis_state="succeeded", analysis_config=config)
-    url = reverse("analysis:trial_new")
+    url = reverse("runs:trial_new")
     asked = {"channel": "voice", "agent": [one.public_id, two.public_id], "look": "1"}
     html = operator.post(url, asked, headers=HTMX).content.decode()
     assert "<html" not in html
@@ -271,7 +271,7 @@ def test_the_dialog_tries_the_drafts_of_a_backfill_and_leads_back(operator: Clie
 
 def test_the_dialog_is_a_page_without_script(operator: Client) -> None:
     make_conversation(make_agent())
-    url = reverse("analysis:trial_new")
+    url = reverse("runs:trial_new")
     answer = operator.get(url, {"channel": "voice"})
     assert b"<html" in answer.content
     assert "HX-Request" in answer.headers["Vary"]
@@ -281,7 +281,7 @@ def test_the_dialog_is_a_page_without_script(operator: Client) -> None:
 def test_a_refused_start_comes_back_in_the_dialog(operator: Client) -> None:
     make_conversation(make_agent())
     sent = {"channel": "voice", "how_many": "5", "which": "sample", "token": "made up"}
-    answer = operator.post(reverse("analysis:trial_new"), sent, headers=HTMX)
+    answer = operator.post(reverse("runs:trial_new"), sent, headers=HTMX)
     assert answer.status_code == 200
     assert "Look at these figures first" in answer.content.decode()
 
@@ -326,7 +326,7 @@ def test_both_sides_count_the_same_conversations(editor: Client) -> None:
     lost.save()
     verdict = next(
         row
-        for row in presenting.summaries(presenting.items_of(trial))
+        for row in trial_comparison.summaries(trial_comparison.items_of(trial))
         if row.name == "call_successful"
     )
     assert (verdict.before.filled, verdict.before.of) == (1, 5)
@@ -417,9 +417,9 @@ def test_the_transcript_unfolds_in_its_place(operator: Client) -> None:
 
 def test_what_is_not_there_is_not_found(operator: Client) -> None:
     for name in ("trial", "trial_progress"):
-        url = reverse(f"analysis:{name}", args=["try_missing"])
+        url = reverse(f"runs:{name}", args=["try_missing"])
         assert operator.get(url).status_code == 404
-    assert operator.get(reverse("analysis:try_it", args=["agt_missing"])).status_code == 404
+    assert operator.get(reverse("runs:try_it", args=["agt_missing"])).status_code == 404
 
 
 def test_pages_cost_the_same_whatever_was_tried(
@@ -442,7 +442,7 @@ def test_pages_cost_the_same_whatever_was_tried(
 
 
 def _evidence(agent: Agent) -> str:
-    return reverse("analysis:trial_evidence", args=[agent.public_id])
+    return reverse("runs:trial_evidence", args=[agent.public_id])
 
 
 def test_a_draft_that_was_never_tried_says_so(editor: Client) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from apps.agents.models import AgentVersion
 
-from .models import ItemState, Trial, TrialItem
+from .trial_models import ItemState, Trial, TrialItem
 
 
 @dataclass(frozen=True, slots=True)

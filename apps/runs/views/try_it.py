@@ -16,11 +16,11 @@ from apps.accounts.models import Role
 from apps.agents.models import Agent, Channel
 from apps.agents.pages import standing_of
 from apps.agents.views.common import agent_or_404, page_context
-from apps.analysis.models import Trial
-from apps.analysis.trials import services
-from apps.analysis.trials.forms import Question, read_question
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
+from apps.runs import trial_services
+from apps.runs.trial_forms import Question, read_question
+from apps.runs.trial_models import Trial
 
 #: Submit buttons that only ask to be shown something, without script or in another dialog.
 LOOKS = ("look", "show", "add", "drop", "remove")
@@ -76,7 +76,7 @@ def _of_agent(request: HttpRequest, agent: Agent) -> HttpResponse:
 
 
 def _start(request: HttpRequest, question: Question) -> Trial:
-    return services.start(
+    return trial_services.start(
         channel=question.channel,
         agent=question.agent,
         token=request.POST.get("token", ""),
@@ -95,7 +95,7 @@ def _tab(
         "rows": question.rows(),
         "refusal": refusal,
         "trials": trials,
-        "action": reverse("analysis:try_it", args=[agent.public_id]),
+        "action": reverse("runs:try_it", args=[agent.public_id]),
     }
     return render(request, "trials/try_it.html", context)
 
@@ -105,7 +105,7 @@ def _dialog(request: HttpRequest, question: Question, *, refusal: str = "") -> H
         **_figures(question),
         "rows": question.rows(),
         "refusal": refusal,
-        "action": reverse("analysis:trial_new"),
+        "action": reverse("runs:trial_new"),
         "back": backfill_url(question.channel, question.query),
         "nav": "backfills",
     }
@@ -115,7 +115,7 @@ def _dialog(request: HttpRequest, question: Question, *, refusal: str = "") -> H
 def _figures(question: Question) -> dict[str, Any]:
     """What the panel beside the button tells, and the token that the button sends."""
     choice = question.choice()
-    token = services.token_for(choice, asked=question.hash) if choice and choice.taken else ""
+    token = trial_services.token_for(choice, asked=question.hash) if choice and choice.taken else ""
     return {
         "question": question,
         "channel": question.channel,
@@ -135,7 +135,7 @@ def backfill_url(channel: str, query: str) -> str:
 
 
 def _trial_url(trial: Trial) -> str:
-    return reverse("analysis:trial", args=[trial.public_id])
+    return reverse("runs:trial", args=[trial.public_id])
 
 
 def _channel(data: QueryDict) -> str:

@@ -18,9 +18,9 @@ from apps.llm.services import usage_row
 from apps.work.leases import LeasedTable
 from apps.work.record import record_group
 
-from .models import ItemState, TrialItem
+from .trial_models import ItemState, TrialItem
 
-ITEMS = LeasedTable("analysis_trialitem", seconds=settings.ANALYSIS_LEASE_SECONDS)
+ITEMS = LeasedTable("runs_trialitem", seconds=settings.ANALYSIS_LEASE_SECONDS)
 
 _RECORDED = (
     *("state", "output", "missing_required", "truncated", "raw_output"),

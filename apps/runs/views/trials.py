@@ -15,13 +15,13 @@ from apps.agents.pages import standing_of
 from apps.agents.services import draft_of
 from apps.agents.views.common import agent_or_404, page_context
 from apps.analysis import pages
-from apps.analysis.models import Trial
 from apps.analysis.transcript import window as transcript_window
-from apps.analysis.trials import presenting, services
-from apps.analysis.trials.evidence import evidence_of
 from apps.core.http import hx_trigger, stop_polling, varies_by_htmx, wants_fragment
+from apps.runs import trial_comparison, trial_services
+from apps.runs.trial_evidence import evidence_of
+from apps.runs.trial_models import Trial
 
-from .trying import backfill_url
+from .try_it import backfill_url
 
 #: Longest backfill query that is carried along; a longer one is dropped, not cut.
 BACK_MAX = 4000
@@ -33,7 +33,7 @@ def trial(request: HttpRequest, trial_id: str) -> HttpResponse:
     """The page of a trial: of an agent among its tabs, of a backfill by itself."""
     found = _trial_or_404(trial_id)
     context = _context(request, found)
-    context["compared"] = presenting.compared(context["items"])
+    context["compared"] = trial_comparison.compared(context["items"])
     if found.agent is not None:
         context |= page_context(request, standing_of(found.agent), "try_it")
         return render(request, "trials/trial_of_agent.html", context)
@@ -51,7 +51,7 @@ def progress(request: HttpRequest, trial_id: str) -> HttpResponse:
     context = _context(request, found)
     shown = set(request.GET.get("shown", "").split("."))
     fresh = [i for i in context["items"] if i.is_final and str(i.position) not in shown]
-    context |= {"compared": presenting.compared(fresh), "swaps": True}
+    context |= {"compared": trial_comparison.compared(fresh), "swaps": True}
     response = render(request, "trials/_progress.html", context)
     return stop_polling(response) if context["progress"].is_over else response
 
@@ -63,7 +63,7 @@ def evidence(request: HttpRequest, agent_id: str) -> HttpResponse:
     """What the last trial of an agent's draft showed, for who is about to publish it."""
     agent = agent_or_404(agent_id)
     if not wants_fragment(request):
-        return HttpResponseRedirect(reverse("analysis:try_it", args=[agent_id]))
+        return HttpResponseRedirect(reverse("runs:try_it", args=[agent_id]))
     draft = draft_of(agent)
     context = {"agent": agent, "draft": draft, "last": evidence_of(draft)}
     return render(request, "trials/_evidence.html", context)
@@ -74,7 +74,7 @@ def evidence(request: HttpRequest, agent_id: str) -> HttpResponse:
 def cancel(request: HttpRequest, trial_id: str) -> HttpResponse:
     """Ask for nothing more."""
     found = _trial_or_404(trial_id)
-    done = services.cancel(trial=found, by=actor_of(request))
+    done = trial_services.cancel(trial=found, by=actor_of(request))
     if wants_fragment(request):
         return hx_trigger(HttpResponse(status=204), **{"trial:changed": None})
     messages.success(request, "The trial is cancelled." if done else "The trial was over already.")
@@ -105,7 +105,7 @@ def transcript(request: HttpRequest, trial_id: str, position: int) -> HttpRespon
 
 
 def _context(request: HttpRequest, found: Trial) -> dict[str, Any]:
-    items = presenting.items_of(found)
+    items = trial_comparison.items_of(found)
     back = request.GET.get("back", "").replace("\x00", "")
     back = back if len(back) <= BACK_MAX else ""
     if found.agent is not None and not back:
@@ -113,9 +113,9 @@ def _context(request: HttpRequest, found: Trial) -> dict[str, Any]:
     return {
         "trial": found,
         "items": items,
-        "progress": presenting.progress_of(found, items),
-        "summaries": presenting.summaries(items),
-        "failures": presenting.failures(items),
+        "progress": trial_comparison.progress_of(found, items),
+        "summaries": trial_comparison.summaries(items),
+        "failures": trial_comparison.failures(items),
         "shown": ".".join(str(item.position) for item in items if item.is_final),
         "drafts": _drafts(items),
         "is_free": found.is_free,
@@ -140,4 +140,4 @@ def _trial_or_404(trial_id: str) -> Trial:
 
 
 def _url(found: Trial) -> str:
-    return reverse("analysis:trial", args=[found.public_id])
+    return reverse("runs:trial", args=[found.public_id])

@@ -16,8 +16,8 @@ from apps.llm.errors import ErrorCode
 from apps.llm.limits import Lane
 from apps.work.leases import WORN_OUT
 
-from .models import ItemState, TrialItem
-from .recording import ITEMS, record
+from .trial_models import ItemState, TrialItem
+from .trial_recording import ITEMS, record
 
 #: How many conversations of trials are read at once in a process. Few, so that a person who waits
 #: for a rerun never finds more than these before them where a model takes one at a time.
@@ -26,8 +26,8 @@ AT_ONCE = 8
 _LOAD = """
 SELECT i.id, t.public_id, i.lease_token, c.id, c.public_id, g.public_id, t.created_by, i.config_id,
   c.channel, c.started_at, c.duration_ms, c.direction, coalesce(s.messages, '[]')
-FROM analysis_trialitem i
-JOIN analysis_trial t ON t.id = i.trial_id
+FROM runs_trialitem i
+JOIN runs_trial t ON t.id = i.trial_id
 JOIN conversations_conversation c ON c.id = i.conversation_id
 JOIN agents_agentversion v ON v.id = i.agent_version_id
 JOIN agents_agent g ON g.id = v.agent_id

@@ -21,10 +21,10 @@ from apps.conversations.models import Conversation
 from apps.core.errors import BadRequest, Conflict
 from apps.core.tasks import enqueue
 
-from .choosing import Choice, Readers, Taken
-from .models import OPEN, ItemState, Trial, TrialItem
+from .trial_models import OPEN, ItemState, Trial, TrialItem
+from .trial_selection import Choice, Readers, Taken
 
-RUN_ENGINE = "analysis.run_trials"
+RUN_ENGINE = "runs.run_trials"
 _SALT = "analysis.trial"
 #: Figures that were shown longer ago than this are looked at again, in seconds.
 MAX_AGE_SECONDS = 24 * 3600

@@ -17,7 +17,7 @@ from apps.analysis.results import changed_fields
 from apps.conversations.models import Transcript
 from apps.core import display
 
-from .models import Trial, TrialItem
+from .trial_models import Trial, TrialItem
 
 #: Messages of a transcript that are shown at first, and characters of each.
 EXCERPT_MESSAGES = 6

@@ -2,10 +2,10 @@
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
-from apps.analysis.models import Trial
-from apps.analysis.trials import services
-from apps.analysis.trials.choosing import Choice, Order, choose
 from apps.conversations.filters import parse
+from apps.runs import trial_services
+from apps.runs.trial_models import Trial
+from apps.runs.trial_selection import Choice, Order, choose
 
 ADA = Actor.system("Ada")
 
@@ -22,10 +22,10 @@ def start_trial(
 ) -> Trial:
     """A trial that was agreed to and waits for an engine."""
     choice = chosen(agent, count=count, with_agent=with_agent, **params)
-    return services.start(
+    return trial_services.start(
         channel=agent.channel,
         agent=agent if with_agent else None,
-        token=services.token_for(choice, asked="q"),
+        token=trial_services.token_for(choice, asked="q"),
         asked="q",
         by=ADA,
     )

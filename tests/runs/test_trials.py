@@ -10,11 +10,12 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry
 from apps.analysis.imports import Imported, record_imported
-from apps.analysis.models import Analysis, Trial, TrialItem
-from apps.analysis.trials import services
-from apps.analysis.trials.choosing import Order, choose
+from apps.analysis.models import Analysis
 from apps.conversations.filters import parse
 from apps.conversations.models import Conversation, Transfer
+from apps.runs import trial_services
+from apps.runs.trial_models import Trial, TrialItem
+from apps.runs.trial_selection import Order, choose
 from tests.factories import (
     edit_prompt,
     make_agent,
@@ -145,27 +146,27 @@ def test_starting_queues_what_was_shown_and_saves_no_analysis() -> None:
     found = {item.conversation_id: item.before_id for item in trial.items.all()}
     assert found == {rows[0].pk: before.pk, rows[1].pk: None}
     assert Analysis.objects.count() == 1
-    assert services.work_waits()
+    assert trial_services.work_waits()
     assert AuditEntry.objects.get(verb="trial.started").detail["conversations"] == 2
 
 
 def test_a_second_click_is_the_same_trial() -> None:
     agent = make_agent()
     make_conversation(agent)
-    token = services.token_for(chosen(agent), asked="q")
+    token = trial_services.token_for(chosen(agent), asked="q")
     given = {"channel": "voice", "agent": agent, "token": token, "asked": "q", "by": ADA}
-    assert services.start(**given) == services.start(**given)  # type: ignore[arg-type]
+    assert trial_services.start(**given) == trial_services.start(**given)  # type: ignore[arg-type]
     assert Trial.objects.count() == 1
 
 
 def test_other_prompts_or_another_question_than_shown_are_refused() -> None:
     agent = make_agent()
     conversation = make_conversation(agent)
-    token = services.token_for(chosen(agent), asked="q")
+    token = trial_services.token_for(chosen(agent), asked="q")
 
     def refusal(asked: str = "q", token: str = token) -> str:
-        with pytest.raises((services.TrialOutdated, services.InvalidToken)) as refused:
-            services.start(channel="voice", agent=agent, token=token, asked=asked, by=ADA)
+        with pytest.raises((trial_services.TrialOutdated, trial_services.InvalidToken)) as refused:
+            trial_services.start(channel="voice", agent=agent, token=token, asked=asked, by=ADA)
         return refused.value.message
 
     assert "not the figures" in refusal(asked="another")
@@ -181,10 +182,10 @@ def test_cancelling_ends_what_waits_once() -> None:
     agent = make_agent()
     make_conversations(agent, 2)
     trial = start_trial(agent)
-    assert services.cancel(trial=trial, by=ADA)
-    assert not services.cancel(trial=trial, by=Actor.system("Bob"))
+    assert trial_services.cancel(trial=trial, by=ADA)
+    assert not trial_services.cancel(trial=trial, by=Actor.system("Bob"))
     assert set(trial.items.values_list("state", flat=True)) == {"cancelled"}
-    assert not services.work_waits()
+    assert not trial_services.work_waits()
     assert AuditEntry.objects.filter(verb="trial.cancelled").count() == 1
 
 
@@ -195,8 +196,8 @@ def test_trials_go_after_a_week_and_with_their_conversations() -> None:
     one.delete()
     assert list(trial.items.values_list("conversation", flat=True)) == [two.pk]
     now = timezone.now()
-    assert services.purge(now=now + timedelta(days=6)) == 0
-    assert services.purge(now=now + timedelta(days=8)) == 1
+    assert trial_services.purge(now=now + timedelta(days=6)) == 0
+    assert trial_services.purge(now=now + timedelta(days=8)) == 1
     assert not TrialItem.objects.exists()
     assert Conversation.objects.filter(pk=two.pk).exists()
 
