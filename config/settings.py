@@ -83,7 +83,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# Proxies whose X-Forwarded-For is believed (apps/core/clients.py), as addresses or networks.
+# Proxies whose X-Forwarded-For is believed (apps/core/client_address.py), as addresses or networks.
 TRUSTED_PROXIES = []
 for _text in env.list("TRUSTED_PROXIES", default=[]):
     try:
@@ -168,7 +168,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "apps.accounts.context_processors.access",
-                "apps.core.context.notices",
+                "apps.core.context_processors.notices",
             ],
         },
     },

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from apps.analysis.models import Lane
 from apps.analysis.queues import AnalysisQueue, LaneQueue
 from apps.llm.client import LlmClient
-from apps.llm.faults import RetryPolicy
+from apps.llm.failed_request import RetryPolicy
 from apps.runs.source import BackfillSource
 from apps.work.runner import Runner
 

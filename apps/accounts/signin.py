@@ -13,7 +13,7 @@ from django.http.request import split_domain_port
 from apps.accounts import throttle
 from apps.accounts.devices import known_device
 from apps.accounts.models import User
-from apps.core.clients import client_address
+from apps.core.client_address import client_address
 from apps.core.errors import UserError
 
 PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-Ip", "Via")

@@ -15,7 +15,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from apps.accounts.models import LoginThrottle
-from apps.core.clients import network_of
+from apps.core.client_address import network_of
 from apps.core.errors import UserError
 
 WINDOW = timedelta(minutes=15)

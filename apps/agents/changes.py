@@ -14,9 +14,9 @@ from apps.llm.schema import problems as schema_problems
 from apps.llm.schema.json_text import locate
 
 from .builtins import categories
-from .contents import Content, Json, canonical_editor, plain_number
+from .content import Content, Json, canonical_editor, plain_number
 from .documents import Columns, default_columns
-from .edits import same_schema
+from .edit_merge import same_schema
 
 MAX_PROMPT = 100_000
 """Characters of one prompt. A page of text has 3,000."""

@@ -16,10 +16,10 @@ from apps.llm.models import LanguageModel
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.specs import TokenUsage
 from apps.llm.tokens import estimate_tokens
-from apps.llm.typical import ASSUMED_TRANSCRIPT
+from apps.llm.typical_cost import ASSUMED_TRANSCRIPT
 
 from .builtins import categories
-from .contents import Content, content_of
+from .content import Content, content_of
 from .models import Agent, AgentVersion
 
 _SHORT_ANSWER, _LONG_ANSWER = 8, 40

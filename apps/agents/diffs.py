@@ -13,7 +13,7 @@ from typing import Any, Literal
 from apps.llm.schema.merge import implied_type
 
 from .builtins import categories
-from .contents import Content
+from .content import Content
 from .documents import ConfigDocument
 
 Kind = Literal["model", "prompt", "field", "setting"]

@@ -16,12 +16,12 @@ from django.http import QueryDict
 from apps.core.display import money
 from apps.llm.connections import missing_key
 from apps.llm.models import LanguageModel
-from apps.llm.typical import Typical, typical_conversation
+from apps.llm.typical_cost import Typical, typical_conversation
 
 from .builder import RowError, read_rows, schema_of
 from .builtins import categories
 from .changes import COLUMN_NAMES, Fault
-from .contents import Json
+from .content import Json
 from .documents import EMPTY_SCHEMA
 from .models import Agent, Channel
 from .templates import TEMPLATES

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from apps.core.errors import NotFound
 
-from .contents import Content, content_of, content_of_save
+from .content import Content, content_of, content_of_save
 from .diffs import Diff, diff_contents
 from .models import Agent, AgentVersion, ConfigSave
 

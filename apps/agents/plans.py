@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from apps.llm.models import LanguageModel
 
+from .config_merge import Link, fold
 from .documents import PROMPT_REVISION, Columns, ConfigDocument, resolve
-from .folding import Link, fold
 from .models import AgentVersion, AnalysisConfig
 
 #: A version in a chain, with the setting of the transfer that led to it ("" for the first).

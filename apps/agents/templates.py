@@ -1,6 +1,6 @@
 """Ready sets of fields with an analysis prompt to begin with.
 
-Data only. ``apps.agents.starting`` puts one into a draft; whoever edits it afterwards owns it:
+Data only. ``apps.agents.draft_start`` puts one into a draft; whoever edits it afterwards owns it:
 nothing remembers that a draft began with a template.
 """
 

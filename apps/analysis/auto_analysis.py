@@ -9,8 +9,14 @@ from django.utils import timezone
 from apps.agents.models import AgentVersion
 from apps.agents.plans import Plan, plan_for_steps
 from apps.conversations.analyzable import not_analyzable_reason
-from apps.conversations.models import AnalysisState, Conversation, Reason, Transfer, Trigger
-from apps.conversations.querysets import ConversationQuerySet
+from apps.conversations.models import (
+    AnalysisState,
+    Conversation,
+    ConversationQuerySet,
+    Reason,
+    Transfer,
+    Trigger,
+)
 from apps.core.database import insert_new
 from apps.core.tasks import enqueue
 from apps.llm.errors import ErrorCode

@@ -14,8 +14,14 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import AnalysisConfig
-from apps.conversations.models import CLOSED, AnalysisState, Conversation, Reason, Trigger
-from apps.conversations.querysets import ConversationQuerySet
+from apps.conversations.models import (
+    CLOSED,
+    AnalysisState,
+    Conversation,
+    ConversationQuerySet,
+    Reason,
+    Trigger,
+)
 from apps.core.tasks import enqueue
 from apps.llm.errors import ErrorCode
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from apps.agents.builtins import SENTIMENTS
 from apps.core.display import one_line
-from apps.core.truth import worded_truth
+from apps.core.yes_no import worded_truth
 
 _SENTIMENT_BY_LOWER = {name.lower(): name for name in SENTIMENTS}
 

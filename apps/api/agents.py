@@ -7,9 +7,9 @@ from ninja import Router
 
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
+from apps.agents.draft_start import Source, template_source
 from apps.agents.models import Agent, AgentVersion, AgentVersionQuerySet
 from apps.agents.services import create_agent, publish, save_draft
-from apps.agents.starting import Source, template_source
 from apps.agents.templates import BY_KEY, TEMPLATES
 
 from . import lists

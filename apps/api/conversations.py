@@ -15,8 +15,8 @@ from apps.analysis.recovery import retry_first
 from apps.analysis.services import request_rerun
 from apps.conversations import filters
 from apps.conversations.models import Conversation
-from apps.conversations.presenting import conversation_json
 from apps.conversations.rows import transfers_of
+from apps.conversations.serializers import conversation_json
 from apps.conversations.services import Outcome
 from apps.core.errors import UserError
 from apps.intake.files import json_lines, split_lines

@@ -10,7 +10,7 @@ from ninja import Router
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.conversations.models import Conversation
-from apps.conversations.presenting import conversation_json
+from apps.conversations.serializers import conversation_json
 from apps.intake import live
 
 from .errors import read_object, refuse_unknown

@@ -6,13 +6,11 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Left, Now
 
 from apps.agents.models import Agent, AgentVersion, AnalysisConfig, Channel
 from apps.contacts.models import Contact
 from apps.core.ids import public_id
-
-from .querysets import ConversationQuerySet
 
 
 def conversation_id() -> str:
@@ -93,6 +91,20 @@ class Trigger(models.TextChoices):
     IMPORTED = "imported", "Imported"
     MANUAL = "manual", "Manual"
     RESTORED = "restored", "Restored"
+
+
+EXCERPT = 400
+"""Characters of a summary in a list. A whole one may be a hundred times as long."""
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    def with_agents(self) -> "ConversationQuerySet":
+        """What a history page shows of each conversation, in one query."""
+        return self.select_related("agent", "agent_version", "contact", "analysis_config")
+
+    def with_excerpt(self) -> "ConversationQuerySet":
+        """Read the beginning of each summary as ``excerpt``, and not the summary."""
+        return self.defer("summary").annotate(excerpt=Left("summary", EXCERPT + 1))
 
 
 class Conversation(models.Model):

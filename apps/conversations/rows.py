@@ -13,6 +13,7 @@ from apps.contacts.models import Contact
 from apps.llm.tokens import estimate_tokens
 
 from . import search
+from .agent_lookup import Route
 from .inputs import ConversationInput, Message
 from .models import (
     API_SOURCE,
@@ -27,7 +28,6 @@ from .models import (
     Transfer,
     conversation_id,
 )
-from .routing import Route
 
 UNANALYZED = (AnalysisState.NONE.value, AnalysisState.SKIPPED.value, AnalysisState.FAILED.value)
 """States in which there is no result, and none on its way."""

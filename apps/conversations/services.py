@@ -15,16 +15,11 @@ from apps.contacts.models import Contact
 from apps.core.database import is_passing
 
 from . import rows
-from .copying import copy_in, give_keys
+from .agent_lookup import AgentBook, Route
+from .bulk_copy import copy_in, give_keys
+from .contacts import contacts_for
 from .inputs import ContactInput, ConversationInput, LineRefused
-from .merging import (
-    end_is_guessed,
-    is_ahead,
-    merge_list,
-    merge_messages,
-    merge_object,
-    merge_scalars,
-)
+from .merge import end_is_guessed, is_ahead, merge_list, merge_messages, merge_object, merge_scalars
 from .models import (
     OPEN,
     AnalysisState,
@@ -36,8 +31,6 @@ from .models import (
     Transcript,
     Transfer,
 )
-from .people import contacts_for
-from .routing import AgentBook, Route
 
 GROUP = 200
 """Conversations per transaction; one that breaks is found by trying its group one by one."""

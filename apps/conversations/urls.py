@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import export, filtering, history
+from .views import export, filters, history
 
 app_name = "conversations"
 
@@ -13,6 +13,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("conversations-selected/", export.selected, name="selected"),
     path("filters/count/", history.count, name="count"),
     path("filters/columns/", history.columns, name="columns"),
-    path("filters/row/", filtering.filter_row, name="filter_row"),
-    path("filters/edit/", filtering.filter_edit, name="filter_edit"),
+    path("filters/row/", filters.filter_row, name="filter_row"),
+    path("filters/edit/", filters.filter_edit, name="filter_edit"),
 ]

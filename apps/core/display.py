@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from django.utils import timezone
 
-from .truth import worded_truth
+from .yes_no import worded_truth
 
 NOTHING = "\u2013"  # stands where there is no value, so that columns do not collapse
 

@@ -22,7 +22,7 @@ from apps.conversations.models import Trigger
 from apps.core.display import money
 from apps.llm.models import Purpose, Usage
 
-from .caching import cached
+from .cache import cached
 from .periods import Period
 
 FRESH_SECONDS = 60

@@ -16,7 +16,7 @@ from apps.agents.models import Agent
 from apps.core.display import money
 from apps.work.sampling import position_sql, sample_end
 
-from .caching import cached
+from .cache import cached
 from .periods import USUAL
 
 FRESH_SECONDS = 60

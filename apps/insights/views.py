@@ -13,7 +13,7 @@ from apps.agents.models import Agent
 from apps.core.http import render_either, varies_by_htmx
 
 from .costs import conversations_of, costs_of
-from .exporting import csv_lines
+from .export import csv_lines
 from .periods import DAYS, BadPeriod, Period, last_days, read_period
 from .savings import savings_of
 

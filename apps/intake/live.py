@@ -15,14 +15,14 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.analysis.imports import Imported, record_imported
 from apps.conversations import rows
-from apps.conversations.appending import append_messages, lock_conversation, messages_from
+from apps.conversations.append import append_messages, lock_conversation, messages_from
 from apps.conversations.inputs import LineRefused, Message
 from apps.conversations.models import CLOSED, AnalysisState, Conversation, Status
 from apps.core.errors import Conflict
 
 from . import lifecycle, values
 from .messages import MAX_MESSAGES, read_messages
-from .parsing import read_result
+from .parser import read_result
 from .platform_rule import keep_beside
 
 

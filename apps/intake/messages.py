@@ -10,7 +10,7 @@ from apps.conversations.inputs import LineRefused, Message
 from apps.llm.text import sanitise
 
 from . import values
-from .contents import Content, ToolItem, call_content, failed, read_content, tool_call
+from .content_parts import Content, ToolItem, call_content, failed, read_content, tool_call
 
 ROLES = ("agent", "user", "system", "tool_call", "tool_result", "transfer", "dtmf", "event")
 ROLE_OF = {

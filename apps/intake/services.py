@@ -26,7 +26,7 @@ from apps.core.database import is_passing
 
 from . import lifecycle
 from .erased import ERASED, refuse_erased, undo_reingested
-from .parsing import read_conversation, read_line
+from .parser import read_conversation, read_line
 from .platform_rule import PlatformRule, keep_beside
 
 Line = str | bytes | Mapping[str, Any] | ConversationInput

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from apps.accounts.admin_base import AuditedAdmin, ReadOnlyAdmin
 from apps.core.display import NOTHING, money
 from apps.llm.models import LanguageModel, Usage
-from apps.llm.typical import Typical, typical_conversation
+from apps.llm.typical_cost import Typical, typical_conversation
 
 
 @admin.register(LanguageModel)

@@ -15,7 +15,7 @@ from apps.llm import error_rules as rules
 from apps.llm.error_bodies import MESSAGE_LENGTH, ErrorBody, normalized, read_body
 from apps.llm.error_rules import Kind
 from apps.llm.errors import ErrorCode, PauseReason
-from apps.llm.faults import Fault
+from apps.llm.failed_request import Fault
 from apps.llm.key_masks import mask_keys
 from apps.llm.retry_delays import header_delay, reset_delay, sentence_delay
 from apps.llm.text import shorten

@@ -20,7 +20,7 @@ from apps.llm.answer_text import is_refusal, only_object, parse_output, unwrappe
 from apps.llm.classification import classify
 from apps.llm.connections import Connections, MissingKeyError, NotRunningError, endpoint
 from apps.llm.errors import ErrorCode, PauseReason
-from apps.llm.faults import Fault, RetryPolicy
+from apps.llm.failed_request import Fault, RetryPolicy
 from apps.llm.finish_reasons import Finish
 from apps.llm.key_masks import mask_keys
 from apps.llm.limits import Lane, Limits

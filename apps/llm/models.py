@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -11,7 +12,6 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from apps.llm.querysets import UsageQuerySet
 from apps.llm.specs import ModelSpec, Prices, StructuredMode
 from apps.llm.validators import (
     KEY_ENV_PATTERN,
@@ -191,6 +191,16 @@ class Purpose(models.TextChoices):
     ANALYSIS = "analysis", "Analysis"
     TRY_IT = "try_it", "Try it"
     ACCUMULATE = "accumulate", "Accumulate and summarize"
+
+
+class UsageQuerySet(models.QuerySet["Usage"]):
+    def between(self, start: datetime, end: datetime) -> UsageQuerySet:
+        """What was asked from ``start`` on, before ``end``."""
+        return self.filter(at__gte=start, at__lt=end)
+
+    def analyses(self) -> UsageQuerySet:
+        """Requests of analyses, failed ones too: what was paid counts, whatever came of it."""
+        return self.filter(purpose="analysis")
 
 
 class Usage(models.Model):

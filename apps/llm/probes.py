@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from apps.llm.client import LlmClient, StructuredAnswer, StructuredRequest
-from apps.llm.faults import RetryPolicy
+from apps.llm.failed_request import RetryPolicy
 from apps.llm.limits import Lane
 from apps.llm.replies import Message
 from apps.llm.schema import compile_strict

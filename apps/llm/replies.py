@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TypedDict
 
-from apps.llm.carriers import carried
 from apps.llm.classification import fault_of
 from apps.llm.error_bodies import read_body
 from apps.llm.errors import ErrorCode
 from apps.llm.event_streams import joined_events
-from apps.llm.faults import Fault
+from apps.llm.failed_request import Fault
 from apps.llm.finish_reasons import Finish, finish_of
 from apps.llm.key_masks import mask_keys
+from apps.llm.reply_content import carried
 from apps.llm.schema import CompiledSchema
 from apps.llm.specs import ModelSpec, StructuredMode, TokenUsage
 from apps.llm.text import sanitise, shorten

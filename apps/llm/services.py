@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import F, Value
 from django.utils import timezone
 
-from apps.llm.catalogue import KNOWN_MODELS
+from apps.llm.catalog import KNOWN_MODELS
 from apps.llm.connections import MissingKeyError, NotRunningError, endpoint
 from apps.llm.models import LanguageModel, Usage
 from apps.llm.pricing import charged_prices, cost

@@ -21,7 +21,7 @@ from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.core.cipher import Unreadable, decrypt
 from apps.core.errors import UserError
 from apps.intake.erased import ERASED, is_erased
-from apps.intake.parsing import read_conversation, read_json
+from apps.intake.parser import read_conversation, read_json
 from apps.intake.platform_rule import rule_named
 from apps.intake.services import take_in_one
 from apps.llm.text import sanitise

@@ -14,9 +14,8 @@ from django.db import OperationalError, connection, transaction
 from apps.accounts import audit, idempotency
 from apps.accounts.actors import Actor
 from apps.analysis import erasure as analyses
-from apps.conversations.models import Conversation
-from apps.conversations.people import delete_orphans
-from apps.conversations.querysets import ConversationQuerySet
+from apps.conversations.contacts import delete_orphans
+from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.core.database import is_passing
 from apps.intake import erased
 from apps.platforms.payloads import payloads_of

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from django.db.models import Count, Exists, OuterRef, Q, Sum
 
 from apps.analysis.models import Analysis
-from apps.conversations.models import Conversation
-from apps.conversations.people import contacts_only_of
-from apps.conversations.querysets import ConversationQuerySet
+from apps.conversations.contacts import contacts_only_of
+from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.platforms.models import IntakePayload
 from apps.platforms.payloads import payloads_of
 from apps.webhooks.models import Delivery

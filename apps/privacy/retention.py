@@ -12,8 +12,7 @@ from django.db.models.functions import Coalesce
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent, AgentVersion
-from apps.conversations.models import Conversation
-from apps.conversations.querysets import ConversationQuerySet
+from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.intake.erased import forget_erased
 from apps.platforms.payloads import purge_unclaimed
 

@@ -16,8 +16,7 @@ from apps.accounts.models import Role
 from apps.agents.changes import MAX_RETENTION_DAYS
 from apps.agents.models import Agent, AgentVersion, Channel
 from apps.conversations.filters import FilterError, parse
-from apps.conversations.models import Conversation
-from apps.conversations.querysets import ConversationQuerySet
+from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.core.display import number
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
 from apps.privacy.erasure import erase

@@ -8,8 +8,8 @@ from django import forms
 from django.http import QueryDict
 
 from apps.analysis.forms import SideEffectsForm
-from apps.conversations.filters import FilterError, FilterSpec, field_named, parse, rows
-from apps.conversations.filters.kinds import split_name
+from apps.conversations.filters import FilterError, FilterSpec, editor, field_named, parse
+from apps.conversations.filters.operators import split_name
 
 from .options import InvalidOptions, Options, read_options
 
@@ -136,18 +136,18 @@ class Question:
             told.add(parameter)
         return messages
 
-    def rows(self) -> list[rows.Row]:
+    def rows(self) -> list[editor.Row]:
         """The filter rows as the template draws them."""
         filters = {
             name: values
             for name, values in self.given.items()
             if name != "q" and self._has_row(name)
         }
-        drawn = rows.rows_of(self.channel, filters, self.errors)
+        drawn = editor.rows_of(self.channel, filters, self.errors)
         if self.spare_row or not drawn:
             taken = QueryDict(mutable=True)
             taken.update({f"{row.name}-field": "" for row in drawn})
-            drawn.append(rows.new_row(self.channel, taken))
+            drawn.append(editor.new_row(self.channel, taken))
         return drawn
 
     def _has_row(self, parameter: str) -> bool:
@@ -181,7 +181,7 @@ def read_question(channel: str, data: QueryDict, *, proposed: int | None = None)
     ``proposed`` is the sample to begin with, where the address names none.
     """
     opened, data = data, with_sample(data, proposed)
-    params = rows.params_of(data)
+    params = editor.params_of(data)
     removed = data.get("remove", "")
     given = {
         name: values

@@ -8,8 +8,8 @@ from django import forms
 from django.http import QueryDict
 
 from apps.agents.models import Agent
-from apps.conversations.filters import FilterError, FilterSpec, field_named, parse, rows
-from apps.conversations.filters.kinds import split_name
+from apps.conversations.filters import FilterError, FilterSpec, editor, field_named, parse
+from apps.conversations.filters.operators import split_name
 
 from .trial_models import MOST, USUAL
 from .trial_selection import Choice, Order, choose
@@ -117,7 +117,7 @@ class Question:
             lacking_result=self.agent is None and not self.include_analyzed,
         )
 
-    def rows(self) -> list[rows.Row]:
+    def rows(self) -> list[editor.Row]:
         """The filter rows as the template draws them."""
         hidden = {"q"} | ({"id"} if self.chosen_ids else set())
         shown = {
@@ -125,11 +125,11 @@ class Question:
             for name, values in self.given.items()
             if name not in hidden and field_named(split_name(name)[0], self.channel)
         }
-        drawn = rows.rows_of(self.channel, shown, self.errors)
+        drawn = editor.rows_of(self.channel, shown, self.errors)
         if self.spare_row:
             taken = QueryDict(mutable=True)
             taken.update({f"{row.name}-field": "" for row in drawn})
-            drawn.append(rows.new_row(self.channel, taken))
+            drawn.append(editor.new_row(self.channel, taken))
         return drawn
 
 
@@ -163,7 +163,7 @@ def _filters(data: QueryDict) -> Params:
     removed = data.get("remove", "")
     return {
         name: values
-        for name, values in rows.params_of(data).lists()
+        for name, values in editor.params_of(data).lists()
         if name not in {*OWN, *OF_A_PAGE, *OF_A_BACKFILL, removed}
         and not (name == "q" and not "".join(values).strip())
     }

@@ -11,8 +11,7 @@ from apps.agents.plans import Plan, plan_for_steps, plans_for_routes
 from apps.analysis.estimates import Estimate, estimate
 from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.filters import FilterSpec
-from apps.conversations.models import Conversation
-from apps.conversations.querysets import ConversationQuerySet
+from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.llm.services import why_unreachable
 from apps.work.sampling import Position
 

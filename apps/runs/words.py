@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from apps.agents.models import Agent, Channel
 from apps.analysis.effects import Webhooks, read_side_effects
-from apps.conversations.filters.kinds import operator_label, split_name
+from apps.conversations.filters.operators import operator_label, split_name
 from apps.conversations.filters.registry import static_fields
 from apps.core.display import duration, number, timespan
 

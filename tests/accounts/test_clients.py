@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from apps.accounts import throttle
 from apps.accounts.models import User
-from apps.core.clients import client_address, network_of
+from apps.core.client_address import client_address, network_of
 from tests.accounts.conftest import PASSWORD, MakePerson
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

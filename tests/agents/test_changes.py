@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.agents.changes import Fault, merge
-from apps.agents.contents import Content, canonical_editor
+from apps.agents.content import Content, canonical_editor
 from apps.agents.documents import default_columns
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from apps.agents.contents import content_of
+from apps.agents.content import content_of
 from apps.agents.costs import FRAME_TOKENS, costs, typical_transcript
 from apps.analysis.prompts import Facts, build, constant_part
 from apps.llm.schema import compile_strict

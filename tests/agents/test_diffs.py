@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.agents.changes import merge
-from apps.agents.contents import Content, canonical_editor
+from apps.agents.content import Content, canonical_editor
 from apps.agents.diffs import Diff, diff_configs, diff_contents, summary_of
 
 

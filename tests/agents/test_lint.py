@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from apps.agents.changes import merge
-from apps.agents.contents import Content, canonical_editor
+from apps.agents.content import Content, canonical_editor
 from apps.agents.documents import default_columns
+from apps.agents.draft_start import plan_start, template_source
 from apps.agents.lint import Hint, lint
 from apps.agents.lint.fields import listed_choices
-from apps.agents.lint.hints import TITLES
 from apps.agents.lint.names import is_summary, meaning
-from apps.agents.starting import plan_start, template_source
+from apps.agents.lint.suggestions import TITLES
 from apps.agents.templates import TEMPLATES, Template
 from apps.llm.schema import problems
 

@@ -8,7 +8,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from apps.agents import services
-from apps.agents.contents import content_of
+from apps.agents.content import content_of
 from apps.agents.costs import costs, waiting_for
 from apps.agents.models import Agent
 from apps.agents.templates import BY_KEY

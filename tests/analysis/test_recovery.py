@@ -18,7 +18,7 @@ from apps.analysis.services import lanes_with_work, request_rerun
 from apps.conversations.models import Conversation
 from apps.core.display import timespan
 from apps.intake import lifecycle
-from apps.llm.faults import RetryPolicy
+from apps.llm.failed_request import RetryPolicy
 from tests.engines import run_lane
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM

@@ -6,14 +6,14 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.conversations.filters import FilterError, parse, rows, words
+from apps.conversations.filters import FilterError, editor, labels, parse
 from tests.factories import make_draft, make_indexed_conversation
 
 pytestmark = pytest.mark.django_db
 
 
 def params_of(text: str) -> dict[str, list[str]]:
-    return dict(rows.params_of(QueryDict(text)).lists())
+    return dict(editor.params_of(QueryDict(text)).lists())
 
 
 def test_rows_become_parameters() -> None:
@@ -49,7 +49,7 @@ def test_durations_are_edited_in_seconds() -> None:
     assert params_of("row-0-field=duration_ms&row-0-op=between&row-0-value=1&row-0-high=2") == {
         "duration_ms__between": ["1000,2000"]
     }
-    (row,) = rows.rows_of("voice", {"duration_ms__between": ["1000,2500"]})
+    (row,) = editor.rows_of("voice", {"duration_ms__between": ["1000,2500"]})
     assert (row.low, row.high, row.unit) == ("1", "2.5", "seconds")
     assert params_of("row-0-field=duration_ms&row-0-op=gt&row-0-value=soon") == {
         "duration_ms__gt": ["soon"]
@@ -60,7 +60,7 @@ def test_rows_come_back_with_their_errors() -> None:
     params = {"status": ["gone"], "colour": ["red"], "started_at__gte": ["2025-03-01T10:00"]}
     with pytest.raises(FilterError) as caught:
         parse("voice", params)
-    status, colour, started = rows.rows_of("voice", params, caught.value.errors)
+    status, colour, started = editor.rows_of("voice", params, caught.value.errors)
     assert "gone" in status.error
     assert status.control == "choices"
     assert any(choice.value == "gone" for choice in status.choices)
@@ -81,7 +81,7 @@ def test_choices_are_counted() -> None:
         "call_successful": {"true": 0, "false": 0},
     }
     for name, expected in fields.items():
-        (row,) = rows.rows_of("voice", {name: [""]})
+        (row,) = editor.rows_of("voice", {name: [""]})
         assert {choice.value: choice.count for choice in row.choices} == expected
 
 
@@ -98,7 +98,7 @@ def test_chips_are_words() -> None:
             "status": ["ended", "error", "ongoing", "registered"],
         },
     )
-    chips = words.chips(spec)
+    chips = labels.chips(spec)
     assert [chip.text for chip in chips] == [
         "Agent is Billing line",
         "Duration ≥ 3:41",

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from apps.agents.models import AgentVersion
 from apps.contacts.models import Contact
-from apps.conversations import listing
+from apps.conversations import history_list
 from apps.conversations.filters import parse
 from apps.conversations.models import Conversation
 from tests.factories import client_as, make_draft, make_indexed_conversation
@@ -98,7 +98,7 @@ def test_every_column_can_be_shown(viewer: Client, calls: list[Conversation]) ->
     Conversation.objects.filter(pk=calls[0].pk).update(
         contact=Contact.objects.create(first_name="Ada", phone_number="+15550100")
     )
-    for field in listing.columns_of(parse("voice", {})):
+    for field in history_list.columns_of(parse("voice", {})):
         assert field.label
     names = [n for n, f in parse_fields().items() if f]
     page = html(viewer, f"{CALLS}?columns={','.join(names)}")
@@ -182,18 +182,18 @@ def test_pages_go_on_and_back(viewer: Client, version: AgentVersion) -> None:
 def test_neighbours_follow_the_list(calls: list[Conversation]) -> None:
     ids = [c.public_id for c in calls]
     newest_first = parse("voice", {})
-    assert listing.neighbours(newest_first, calls[1]) == (ids[2], ids[0])
-    assert listing.neighbours(newest_first, calls[2]) == ("", ids[1])
+    assert history_list.neighbours(newest_first, calls[1]) == (ids[2], ids[0])
+    assert history_list.neighbours(newest_first, calls[2]) == ("", ids[1])
     by_duration = parse("voice", {"sort": "duration_ms"})  # 2, 0, then the one without
-    assert listing.neighbours(by_duration, calls[0]) == (ids[2], ids[1])
-    assert listing.neighbours(by_duration, calls[1]) == (ids[0], "")
+    assert history_list.neighbours(by_duration, calls[0]) == (ids[2], ids[1])
+    assert history_list.neighbours(by_duration, calls[1]) == (ids[0], "")
     by_agent = parse("voice", {"sort": "agent", "q": "call-0"})
-    assert listing.neighbours(by_agent, calls[2]) == (ids[0], "")
+    assert history_list.neighbours(by_agent, calls[2]) == (ids[0], "")
 
 
 def test_counts_stop_and_are_asked_for(viewer: Client, calls: list[Conversation]) -> None:
     spec = parse("voice", {"status": "ended"})
-    assert [str(c) for c in listing.counts(spec, limit=2)] == ["2+", "2+"]
+    assert [str(c) for c in history_list.counts(spec, limit=2)] == ["2+", "2+"]
     url = f"{reverse('conversations:count')}?channel=voice&status=ended&sort=duration_ms"
     assert html(viewer, url).strip() == "3 of 3"
     assert html(viewer, f"{reverse('conversations:count')}?channel=voice&x=1").strip() == "0 of 3"
@@ -269,13 +269,13 @@ def test_export_of_everything_has_every_column_field_key_and_variable(
     assert shown["var.customer_id"] == "'4111111111111111"
     assert "analysis.elsewhere" not in shown  # no agent of these conversations has it
     head, *_ = rows_of(operator.get(url))
-    assert head == ["id", *listing.default_columns("voice")]
+    assert head == ["id", *history_list.default_columns("voice")]
 
 
 def test_export_keeps_too_many_keys_together(
     operator: Client, version: AgentVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.conversations.exporting.MANY_KEYS", 3)
+    monkeypatch.setattr("apps.conversations.export.MANY_KEYS", 3)
     make_indexed_conversation(
         version, metadata={f"key {n}": n for n in range(4)}, variables={"a": 1}
     )

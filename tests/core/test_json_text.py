@@ -8,7 +8,7 @@ import pytest
 from apps.api.errors import NotJson, read_object
 from apps.conversations.inputs import LineRefused
 from apps.core.json_text import InvalidJson, _once_each, parse_json
-from apps.intake.parsing import read_json
+from apps.intake.parser import read_json
 from apps.llm.schema.json_text import parse as parse_schema
 
 INVALID = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps.intake import files
-from apps.intake.parsing import read_line
+from apps.intake.parser import read_line
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 1024])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from apps.accounts.models import Role
 from apps.conversations.inputs import LineRefused
 from apps.conversations.models import Attributes, Conversation
-from apps.intake.parsing import read_conversation
+from apps.intake.parser import read_conversation
 from tests.api.conftest import Caller
 from tests.factories import make_agent
 

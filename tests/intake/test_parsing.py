@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.conversations.inputs import LineRefused
-from apps.intake.parsing import read_conversation, read_line
+from apps.intake.parser import read_conversation, read_line
 
 
 def line(**values: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from apps.llm.answer_text import parse_output, unwrapped
 from apps.llm.client import LlmClient
-from apps.llm.faults import RetryPolicy
+from apps.llm.failed_request import RetryPolicy
 from tests.fakes.fixtures import FakeLLM
 from tests.llm.test_client import Naps, request
 

@@ -12,7 +12,7 @@ import pytest
 
 from apps.llm.client import DOWN_AFTER, LlmClient, StructuredAnswer, StructuredRequest
 from apps.llm.errors import ErrorCode, PauseReason
-from apps.llm.faults import RetryPolicy
+from apps.llm.failed_request import RetryPolicy
 from apps.llm.limits import Limits
 from apps.llm.replies import Message
 from apps.llm.schema import Checker, compile_strict

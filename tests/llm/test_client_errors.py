@@ -9,7 +9,7 @@ import pytest
 
 from apps.llm.client import LlmClient
 from apps.llm.errors import ErrorCode, PauseReason
-from apps.llm.faults import RetryPolicy
+from apps.llm.failed_request import RetryPolicy
 from tests.fakes.fixtures import FakeLLM
 from tests.llm.test_client import Naps, request, valid
 from tests.llm.test_error_bodies import CASES, named

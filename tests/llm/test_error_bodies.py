@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from apps.llm.classification import fault_of
-from apps.llm.faults import Fault
+from apps.llm.failed_request import Fault
 from apps.llm.replies import parse_reply
 
 CASES: list[dict[str, Any]] = json.loads(

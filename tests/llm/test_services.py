@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from apps.llm.catalogue import KNOWN_MODELS
+from apps.llm.catalog import KNOWN_MODELS
 from apps.llm.models import LanguageModel, Usage
 from apps.llm.services import correct_estimates, default_model, ensure_catalogue, usage_row
 from apps.llm.specs import TokenUsage

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from apps.llm.client import LlmClient
-from apps.llm.faults import RetryPolicy
+from apps.llm.failed_request import RetryPolicy
 from apps.llm.pricing import cost
 from apps.llm.specs import Prices
 from apps.llm.tokens import estimate_messages, estimate_tokens

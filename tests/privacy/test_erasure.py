@@ -21,8 +21,7 @@ from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
 from apps.contacts.models import Contact
-from apps.conversations.models import Conversation
-from apps.conversations.querysets import ConversationQuerySet
+from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.intake import erased
 from apps.intake.erased import is_erased
 from apps.intake.models import Erased

@@ -13,7 +13,7 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry, Role, User
 from apps.agents.models import Agent
 from apps.agents.services import publish, save_draft
-from apps.agents.services.refusals import InvalidDraft
+from apps.agents.services.errors import InvalidDraft
 from apps.analysis.services import request_rerun
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation

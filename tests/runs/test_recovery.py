@@ -11,7 +11,7 @@ from django.utils import timezone
 from apps.accounts.models import AuditEntry
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.models import Analysis, Lane
-from apps.llm.faults import RetryPolicy
+from apps.llm.failed_request import RetryPolicy
 from apps.llm.models import Usage
 from apps.runs import recovery
 from apps.runs.models import Run, RunItem, State

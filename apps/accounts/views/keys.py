@@ -7,10 +7,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.answers import changed, done, posted
 from apps.accounts.forms import ApiKeyForm
 from apps.accounts.keys import AlreadyRevoked, create_api_key, revoke_api_key
 from apps.accounts.models import ApiKey, Role
+from apps.accounts.responses import changed, done, posted
 from apps.core.http import hx_trigger, render_dialog, render_either
 
 

@@ -9,9 +9,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts import services
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.answers import changed, done, posted
 from apps.accounts.forms import NewPasswordForm, NewPersonForm, PersonForm, add_refusal
 from apps.accounts.models import Role, User
+from apps.accounts.responses import changed, done, posted
 from apps.core.errors import UserError
 from apps.core.http import hx_trigger, render_dialog, render_either
 

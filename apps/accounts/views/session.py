@@ -17,9 +17,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.accounts import expiry, services
 from apps.accounts.access import user_of, wants_json
 from apps.accounts.actors import Actor
-from apps.accounts.answers import posted
 from apps.accounts.devices import remember_device
 from apps.accounts.forms import ChangePasswordForm, LoginForm, NewPasswordForm, add_refusal
+from apps.accounts.responses import posted
 from apps.accounts.signin import sign_in
 from apps.core.errors import UserError
 from apps.core.http import hx_trigger, render_either, wants_fragment

@@ -5,11 +5,11 @@ thing is plain and safe it brings a ``Mend``, which an editor still has to save.
 what a draft holds, so that they run on every pause in typing.
 """
 
-from apps.agents.contents import Content
+from apps.agents.content import Content
 
+from .draft import whole_hints
 from .fields import field_hints, fields_of
-from .hints import Hint, Mend
-from .whole import whole_hints
+from .suggestions import Hint, Mend
 
 #: More than anybody reads at once; the panel says how many there are besides.
 MAX_HINTS = 60

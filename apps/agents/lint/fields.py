@@ -10,7 +10,7 @@ from apps.llm.schema.merge import implied_type
 from apps.llm.schema.nodes import escape, walk
 
 from . import names
-from .hints import Hint, Mend, not_required, with_keywords
+from .suggestions import Hint, Mend, not_required, with_keywords
 
 LONG_DESCRIPTION = 120
 """Words. What several fields share belongs into the analysis prompt, where it is sent once."""

@@ -15,10 +15,10 @@ from .drafts import (
     save_draft,
     save_form,
 )
+from .errors import AgentDeactivated, DraftConflict, InvalidDraft, NothingToPublish, StalePage
 from .lifecycle import deactivate, reactivate, rename_agent
-from .publishing import publish
-from .refusals import AgentDeactivated, DraftConflict, InvalidDraft, NothingToPublish, StalePage
-from .starting import save_before, source_of, start_from
+from .publish import publish
+from .start import save_before, source_of, start_from
 
 __all__ = [
     "AgentDeactivated",

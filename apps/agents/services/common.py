@@ -8,14 +8,14 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.changes import Fault, unstorable
-from apps.agents.contents import Content, content_of, content_of_save, fill_version
+from apps.agents.content import Content, content_of, content_of_save, fill_version
 from apps.agents.diffs import diff_contents
 from apps.agents.models import Agent, AgentVersion, ConfigSave
 from apps.agents.plans import config_of
 from apps.core.tasks import enqueue
 from apps.llm.models import LanguageModel
 
-from .refusals import AgentDeactivated, DraftConflict
+from .errors import AgentDeactivated, DraftConflict
 
 MAX_NAME = 200
 

@@ -11,12 +11,12 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import Role
 from apps.agents.builtins import categories
 from apps.agents.changes import Fault, merge, show
-from apps.agents.contents import Content, Json, canonical_editor, content_of, content_of_save
+from apps.agents.content import Content, Json, canonical_editor, content_of, content_of_save
 from apps.agents.diffs import Diff, diff_contents
 from apps.agents.documents import default_columns
-from apps.agents.edits import changes_on_top
+from apps.agents.draft_start import Source, plan_start
+from apps.agents.edit_merge import changes_on_top
 from apps.agents.models import Agent, AgentVersion, Channel, ConfigSave
-from apps.agents.starting import Source, plan_start
 from apps.core.errors import NotFound
 from apps.llm.models import LanguageModel
 from apps.llm.services import default_model
@@ -32,7 +32,7 @@ from .common import (
     name_faults,
     store,
 )
-from .refusals import InvalidDraft, StalePage
+from .errors import InvalidDraft, StalePage
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 
 from .common import name_faults
-from .refusals import InvalidDraft
+from .errors import InvalidDraft
 
 
 @transaction.atomic

@@ -14,9 +14,9 @@ from apps.agents import services
 from apps.agents.builder import NotShowable, rows_of
 from apps.agents.builtins import categories
 from apps.agents.changes import merge, read_schema
-from apps.agents.contents import Content, Json, content_of, plain_number
+from apps.agents.content import Content, Json, content_of, plain_number
 from apps.agents.costs import Costs, cost_with, shares
-from apps.agents.edits import same_schema
+from apps.agents.edit_merge import same_schema
 from apps.agents.forms import (
     FieldsInput,
     fields_input,
@@ -32,12 +32,12 @@ from apps.agents.widgets import builder_widget
 from apps.core.http import varies_by_htmx, wants_fragment
 from apps.llm.connections import missing_key
 from apps.llm.models import LanguageModel
-from apps.llm.typical import ASSUMED_TRANSCRIPT
+from apps.llm.typical_cost import ASSUMED_TRANSCRIPT
 
-from .advice import advice, fields_advice
 from .common import agent_or_404, page_context
-from .saving import Outcome, places, refuse, save_tab, slots_of, stamp_in
-from .starting import started
+from .save import Outcome, places, refuse, save_tab, slots_of, stamp_in
+from .start import started
+from .suggestions import advice, fields_advice
 
 
 @require_http_methods(["GET", "POST"])

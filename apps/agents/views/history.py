@@ -18,9 +18,9 @@ from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
 from apps.core.pagination import page
 
+from .agent_list import add_refusal
 from .common import agent_or_404, page_context, url_of
-from .listing import add_refusal
-from .saving import stamp_in
+from .save import stamp_in
 
 PER_PAGE = 50
 

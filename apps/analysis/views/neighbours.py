@@ -6,7 +6,7 @@ from django.http import QueryDict
 
 from apps.analysis.pages import Links
 from apps.conversations.filters import FilterError, parse
-from apps.conversations.listing import neighbours
+from apps.conversations.history_list import neighbours
 from apps.conversations.models import Conversation
 
 

@@ -12,7 +12,7 @@ from django.db.models import Count, F, Func, TextField, Value
 from apps.agents.models import Agent
 from apps.conversations.models import Attributes, Conversation
 
-from .kinds import Kind
+from .operators import Kind
 from .registry import Field
 
 NEWEST = 20_000

@@ -16,12 +16,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.datastructures import MultiValueDict
 
-from apps.conversations.models import Conversation
-from apps.conversations.querysets import ConversationQuerySet
+from apps.conversations.models import Conversation, ConversationQuerySet
 
 from . import values
 from .errors import BadValueError, FilterError
-from .kinds import IS, operator_label, split_name
+from .operators import IS, operator_label, split_name
 from .registry import Field, field_named
 
 

@@ -15,9 +15,8 @@ from apps.conversations.models import PLAIN_TEXT, AnalysisState, Direction, Reas
 from apps.llm.errors import ErrorCode
 
 from . import values
-from .catalogue import SchemaField, schema_fields
-from .kinds import Kind, operators
-from .targets import (
+from .catalog import SchemaField, schema_fields
+from .conditions import (
     AgentColumn,
     ChoiceColumn,
     ConfigColumn,
@@ -32,6 +31,7 @@ from .targets import (
     TransferredTo,
     YesNoColumn,
 )
+from .operators import Kind, operators
 
 Choices = tuple[tuple[str, str], ...]
 

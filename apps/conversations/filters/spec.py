@@ -8,8 +8,7 @@ from django.db.models import Exists, OuterRef
 from django.utils.datastructures import MultiValueDict
 
 from apps.conversations import search
-from apps.conversations.models import SearchText
-from apps.conversations.querysets import ConversationQuerySet
+from apps.conversations.models import ConversationQuerySet, SearchText
 
 from . import values
 from .errors import BadValueError, FilterError

@@ -10,9 +10,8 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from apps.conversations.filters import Field, Kind
-from apps.conversations.listing import head_of, is_figure, value_of
-from apps.conversations.models import AnalysisState, Conversation, Reason
-from apps.conversations.querysets import EXCERPT
+from apps.conversations.history_list import head_of, is_figure, value_of
+from apps.conversations.models import EXCERPT, AnalysisState, Conversation, Reason
 from apps.core import display
 from apps.core.templatetags.debrief import ago, outcome, sentiment, state
 from apps.llm.errors import ErrorCode

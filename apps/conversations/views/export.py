@@ -16,11 +16,11 @@ from django.views.decorators.http import require_safe
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.agents.models import Channel
-from apps.conversations.exporting import everything_lines, visible_lines
+from apps.conversations.export import everything_lines, visible_lines
 from apps.conversations.filters import FilterError, parse
-from apps.conversations.listing import columns_of
+from apps.conversations.history_list import columns_of
 
-from .filtering import channel_of
+from .filters import channel_of
 
 
 @require_safe

@@ -13,14 +13,14 @@ from django.views.decorators.http import require_safe
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.agents.models import Channel
-from apps.conversations import listing
-from apps.conversations.filters import FilterError, FilterSpec, parse, rows
-from apps.conversations.filters.words import chips, refused_chips
+from apps.conversations import history_list
+from apps.conversations.filters import FilterError, FilterSpec, editor, parse
+from apps.conversations.filters.labels import chips, refused_chips
 from apps.conversations.models import Conversation
 from apps.core.http import render_either
 from apps.core.pagination import CursorError
 
-from .filtering import PAGES, channel_of
+from .filters import PAGES, channel_of
 
 _BLANK = ("q", "sort", "all_matching")
 """Parameters that a form sends empty when nothing was meant."""
@@ -41,7 +41,7 @@ def chats(request: HttpRequest) -> HttpResponse:
 
 
 def _history(request: HttpRequest, channel: Channel) -> HttpResponse:
-    if name := rows.half_chosen(request.GET):
+    if name := editor.half_chosen(request.GET):
         return HttpResponseRedirect(_editor_of(name, channel, request.GET))
     if (plain := plain_query(request.GET)) is not None:
         return HttpResponseRedirect(f"{request.path}?{plain.urlencode()}".rstrip("?"))
@@ -75,7 +75,7 @@ def _history(request: HttpRequest, channel: Channel) -> HttpResponse:
 
 def _editor_of(name: str, channel: Channel, query: QueryDict) -> str:
     """The editor of a field that was chosen without script, where its values can be given."""
-    rest = rows.without_rows(query)
+    rest = editor.without_rows(query)
     rest[name] = ""
     asked = QueryDict(mutable=True)
     asked["channel"], asked["edit"] = channel.value, name
@@ -85,18 +85,18 @@ def _editor_of(name: str, channel: Channel, query: QueryDict) -> str:
 def plain_query(query: QueryDict) -> QueryDict | None:
     """The query as it should stand in the address; None where it does already."""
     blank = [name for name in _BLANK if name in query and not "".join(query.getlist(name)).strip()]
-    if not blank and not rows.is_form(query):
+    if not blank and not editor.is_form(query):
         return None
-    plain = rows.params_of(query)
+    plain = editor.params_of(query)
     for name in blank:
         plain.pop(name, None)
     return plain
 
 
 def _listed(spec: FilterSpec, cursor: str) -> dict[str, object]:
-    columns = listing.columns_of(spec)
-    page = listing.page_of(spec, columns, cursor or None)
-    matching, everything = listing.counts(spec)
+    columns = history_list.columns_of(spec)
+    page = history_list.page_of(spec, columns, cursor or None)
+    matching, everything = history_list.counts(spec)
     return {
         "columns": columns,
         "conversations": page.items,
@@ -111,12 +111,12 @@ def _listed(spec: FilterSpec, cursor: str) -> dict[str, object]:
 def _refused(channel: str, params: QueryDict, error: FilterError) -> dict[str, object]:
     """Nothing is listed, and each mistake stands at its filter."""
     given: Mapping[str, list[str]] = dict(params.lists())
-    everything = listing.count(Conversation.objects.filter(channel=channel))
+    everything = history_list.count(Conversation.objects.filter(channel=channel))
     loose = [error.errors[name] for name in ("q", "sort", "columns") if name in error.errors]
     return {
         "columns": (),
         "conversations": (),
-        "matching": listing.Count(0, exact=True),
+        "matching": history_list.Count(0, exact=True),
         "everything": everything,
         "chips": refused_chips(given, error.errors, channel),
         "refusals": loose,
@@ -189,10 +189,10 @@ def count(request: HttpRequest) -> HttpResponse:
     for name in ("channel", "cursor"):
         params.pop(name, None)
     try:
-        matching, everything = listing.counts(parse(channel, params), limit=_ALL)
+        matching, everything = history_list.counts(parse(channel, params), limit=_ALL)
     except FilterError:
-        matching = listing.Count(0, exact=True)
-        everything = listing.count(Conversation.objects.filter(channel=channel), limit=_ALL)
+        matching = history_list.Count(0, exact=True)
+        everything = history_list.count(Conversation.objects.filter(channel=channel), limit=_ALL)
     context = {"matching": matching, "everything": everything}
     return render(request, "conversations/_count.html", context)
 
@@ -205,11 +205,11 @@ def columns(request: HttpRequest) -> HttpResponse:
     params = request.GET.copy()
     params.pop("channel")
     try:
-        shown = [field.name for field in listing.columns_of(parse(channel, params))]
+        shown = [field.name for field in history_list.columns_of(parse(channel, params))]
     except FilterError:
-        shown = listing.default_columns(channel)
+        shown = history_list.default_columns(channel)
     context = {
-        "groups": rows.field_groups(channel),
+        "groups": editor.field_groups(channel),
         "shown": shown,
         "others": other_params(params, leave_out=("columns", "cursor")),
         "page_url": reverse(PAGES[Channel(channel)]),

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from apps.llm.numbers import TOO_LARGE, holds_too_large
-from apps.llm.schema.cleaning import Cleaner
-from apps.llm.schema.judging import Judge
+from apps.llm.schema.cleanup import Cleaner
 from apps.llm.schema.nodes import Node
 from apps.llm.schema.roots import OWN_SCHEMA
+from apps.llm.schema.validation import Judge
 
 MAX_FIELD_CHARACTERS = 65_536
 MAX_ANSWER_CHARACTERS = 524_288

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from apps.llm.schema.judging import reason_alone
 from apps.llm.schema.limits import contradiction
 from apps.llm.schema.nodes import Node
 from apps.llm.schema.roots import OWN_SCHEMA
 from apps.llm.schema.rules import RULES, show
+from apps.llm.schema.validation import reason_alone
 from apps.llm.schema.values import is_type
 
 _BY_PATH = "is not supported; refer to a definition by its path, as “#/$defs/NAME”"

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from apps.llm.schema.json_text import Problem, SchemaError
-from apps.llm.schema.judging import is_valid_alone
 from apps.llm.schema.limits import contradiction
 from apps.llm.schema.nodes import Node
-from apps.llm.schema.places import Located, Place
 from apps.llm.schema.rules import is_number
+from apps.llm.schema.subschemas import Located, Place
+from apps.llm.schema.validation import is_valid_alone
 from apps.llm.schema.values import identity, is_type, plain_number, type_name
 
 _BOUNDS: dict[str, Callable[[float, float], float]] = {

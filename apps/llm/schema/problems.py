@@ -11,10 +11,10 @@ from apps.llm.schema.keywords import keyword_problems
 from apps.llm.schema.merge import implied_type
 from apps.llm.schema.nodes import IN_PLACE, children, escape, resolve, walk
 from apps.llm.schema.patterns import PatternError, compile_pattern
-from apps.llm.schema.places import TOO_LARGE, Located, Places
 from apps.llm.schema.roots import is_composed
 from apps.llm.schema.rules import node_problem, show
 from apps.llm.schema.strict import compile_strict
+from apps.llm.schema.subschemas import TOO_LARGE, Located, Places
 
 MAX_PROPERTIES = 5_000
 MAX_LEVELS = 10

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from apps.llm.schema.nodes import IN_PLACE, Node
-from apps.llm.schema.places import Located, Places
+from apps.llm.schema.subschemas import Located, Places
 
 #: Holds an operator's own schema beside the flat fields of an answer: it alone judges its part.
 OWN_SCHEMA = "x-own-schema"

@@ -21,9 +21,9 @@ from apps.llm.schema.grammar import grammar
 from apps.llm.schema.json_text import Problem, SchemaError
 from apps.llm.schema.merge import NUMBER_KEYWORDS, impossible, merge, types_of_choices
 from apps.llm.schema.nodes import IN_PLACE, Node, escape, list_of, mapping_of, names_of, resolve
-from apps.llm.schema.places import MAX_DEPTH, TOO_LARGE, Located, Place, Places
 from apps.llm.schema.roots import OWN_SCHEMA, flat_root
 from apps.llm.schema.rules import is_number
+from apps.llm.schema.subschemas import MAX_DEPTH, TOO_LARGE, Located, Place, Places
 from apps.llm.schema.unions import nullable, union
 
 _WORDS = ("title", "description", "$comment", "examples", "default", "deprecated", "readOnly",

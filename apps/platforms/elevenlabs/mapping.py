@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from apps.conversations.inputs import LineRefused
-from apps.core.truth import worded_truth
+from apps.core.yes_no import worded_truth
 from apps.platforms.adapter import Arrived
 from apps.platforms.mapping import (
     Json,

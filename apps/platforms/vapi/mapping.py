@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from apps.conversations.inputs import LineRefused
-from apps.core.truth import worded_truth
-from apps.intake import contents
+from apps.core.yes_no import worded_truth
+from apps.intake import content_parts
 from apps.platforms.adapter import Arrived
 from apps.platforms.mapping import (
     Json,
@@ -348,4 +348,4 @@ def _items(item: Mapping[str, Any], *, has_start: bool) -> Iterator[Json]:
         known = "" if role in _TOOL_CALLS else speaker(role)
         yield message(known, words, at) if known else of_unknown_role(role, words, at)
     for call in calls:
-        yield message("tool_call", contents.tool_call(call).content, at)
+        yield message("tool_call", content_parts.tool_call(call).content, at)

@@ -7,9 +7,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.answers import posted
 from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
+from apps.accounts.responses import posted
 from apps.core.errors import UserError
 from apps.core.http import hx_trigger, render_dialog, render_either
 from apps.webhooks import examples, overview, services

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.conversations.inputs import LineRefused
-from apps.intake.parsing import read_conversation
+from apps.intake.parser import read_conversation
 from apps.platforms.registry import PLATFORMS
 
 from . import examples

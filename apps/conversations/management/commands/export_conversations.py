@@ -9,11 +9,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
 from apps.agents.models import Channel
-from apps.conversations.exporting import CHUNK, everything_lines, visible_lines
+from apps.conversations.export import CHUNK, everything_lines, visible_lines
 from apps.conversations.filters import FilterSpec, parse
 from apps.conversations.filters.arguments import from_arguments
-from apps.conversations.listing import columns_of
-from apps.conversations.presenting import conversation_json
+from apps.conversations.history_list import columns_of
+from apps.conversations.serializers import conversation_json
 from apps.core.errors import UserError
 
 

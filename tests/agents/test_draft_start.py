@@ -8,9 +8,9 @@ from jsonschema import Draft202012Validator
 
 from apps.agents import services
 from apps.agents.builder import rows_of, schema_of
-from apps.agents.contents import Content, content_of
+from apps.agents.content import Content, content_of
+from apps.agents.draft_start import agent_source, plan_start, template_source
 from apps.agents.models import Agent
-from apps.agents.starting import agent_source, plan_start, template_source
 from apps.agents.templates import BY_KEY, TEMPLATES, Template
 from apps.core.errors import NotFound
 from apps.llm.schema import compile_strict, problems

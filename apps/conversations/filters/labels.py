@@ -8,7 +8,7 @@ from apps.agents.models import Agent
 from apps.core import display
 
 from .filterset import Condition
-from .kinds import Kind, operator_label, split_name
+from .operators import Kind, operator_label, split_name
 from .registry import field_named
 from .spec import FilterSpec
 

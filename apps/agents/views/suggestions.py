@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.agents.changes import merge
-from apps.agents.contents import Content, content_of
+from apps.agents.content import Content, content_of
 from apps.agents.costs import costs, shares, typical_transcript
 from apps.agents.forms import FieldsInput, fields_input, prompts_changes
 from apps.agents.lint import MAX_HINTS, Hint, lint

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from apps.accounts.models import Role, User
 from apps.llm.models import LanguageModel, Usage
-from apps.llm.typical import ENOUGH, Typical, typical_conversation
+from apps.llm.typical_cost import ENOUGH, Typical, typical_conversation
 from tests.factories import make_agent, make_conversation, make_model
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +36,7 @@ def test_a_few_analyses_tell_nothing() -> None:
 
 
 def test_the_mean_of_the_latest_analyses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.llm.typical.NEWEST", 40)
+    monkeypatch.setattr("apps.llm.typical_cost.NEWEST", 40)
     pay(5, read=1_000_000, written=10_000)  # long ago
     pay(20, read=1_000, written=100)
     pay(20, read=3_000, written=200)

@@ -18,9 +18,9 @@ from apps.contacts.models import Contact
 from apps.conversations.models import Attributes, Transfer
 
 from . import jsonb, values
-from .catalogue import schema_fields
+from .catalog import schema_fields
 from .errors import BadValueError
-from .kinds import IS, Kind
+from .operators import IS, Kind
 
 
 class Target(Protocol):

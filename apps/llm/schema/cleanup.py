@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from apps.llm.schema.judging import Judge
 from apps.llm.schema.nodes import Node, list_of, mapping_of, names_of, resolve
+from apps.llm.schema.validation import Judge
 
 _OPEN = (
     *("additionalProperties", "patternProperties", "unevaluatedProperties", "propertyNames"),

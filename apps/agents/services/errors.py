@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from apps.agents.changes import Fault
-from apps.agents.contents import Content
+from apps.agents.content import Content
 from apps.agents.diffs import Diff
 from apps.core.errors import Conflict, UserError
 

@@ -8,8 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from apps.contacts.models import Contact
 
 from .inputs import ContactInput
-from .models import Conversation
-from .querysets import ConversationQuerySet
+from .models import Conversation, ConversationQuerySet
 
 
 def contacts_for(people: Sequence[ContactInput]) -> dict[ContactInput, Contact]:

@@ -8,11 +8,10 @@ from django.db.models import Prefetch, QuerySet
 
 from apps.agents.models import Channel
 from apps.core.pagination import Cursor, Page, page
-from apps.core.truth import worded_truth
+from apps.core.yes_no import worded_truth
 
 from .filters import Field, FilterSpec, Kind, field_named
-from .models import Conversation, Transfer
-from .querysets import ConversationQuerySet
+from .models import Conversation, ConversationQuerySet, Transfer
 
 PAGE = 50
 COUNTED = 10_000

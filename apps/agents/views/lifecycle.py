@@ -12,8 +12,8 @@ from apps.agents.forms import RenameForm
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog
 
+from .agent_list import add_refusal
 from .common import agent_or_404, url_of
-from .listing import add_refusal
 
 
 @require_http_methods(["GET", "POST"])

@@ -15,7 +15,7 @@ from apps.agents.models import AgentVersion, AnalysisConfig, ConfigSave
 from apps.llm.schema.nodes import resolve
 from apps.llm.schema.roots import OWN_SCHEMA
 
-from .kinds import Kind
+from .operators import Kind
 
 
 @dataclass(frozen=True, slots=True)

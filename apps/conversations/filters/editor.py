@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from django.http import QueryDict
 
 from .choices import Choice, attribute_keys, choices_of
-from .kinds import IS, Kind, operator_label, split_name
+from .operators import IS, Kind, operator_label, split_name
 from .registry import OF_ONE, SHARED, SIDE_LABELS, Field, attribute_field, field_named, fields
 from .values import read_moment
 

@@ -20,9 +20,9 @@ from apps.accounts.actors import actor_of
 from apps.agents import services
 from apps.agents.builtins import categories
 from apps.agents.changes import COLUMN_NAMES, Fault
-from apps.agents.contents import Content, Json, content_of
+from apps.agents.content import Content, Json, content_of
 from apps.agents.diffs import Diff
-from apps.agents.edits import only_mine
+from apps.agents.edit_merge import only_mine
 from apps.agents.forms import StampForm
 from apps.agents.models import Agent
 from apps.agents.pages import Standing, standing_of

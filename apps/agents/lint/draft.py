@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from apps.agents.builtins import categories
-from apps.agents.contents import Content
+from apps.agents.content import Content
 
 from . import names
 from .fields import FieldAt, fields_of, placeholder_in
-from .hints import Hint, Mend, moved_before
+from .suggestions import Hint, Mend, moved_before
 
 MANY_FIELDS = 20
 MANY_REQUIRED = 6

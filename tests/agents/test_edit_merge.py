@@ -9,8 +9,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from apps.agents import services
-from apps.agents.contents import content_of_save
-from apps.agents.edits import changes_on_top, merge_schemas, only_mine, same_schema
+from apps.agents.content import content_of_save
+from apps.agents.edit_merge import changes_on_top, merge_schemas, only_mine, same_schema
 from apps.agents.models import Agent, ConfigSave
 from apps.agents.services import DraftConflict, Stamp
 from tests.factories.drafts import ADA, BEN, TOPIC, agent, draft, with_fields

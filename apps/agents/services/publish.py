@@ -8,12 +8,12 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.changes import Fault, unstorable
-from apps.agents.contents import content_of
+from apps.agents.content import content_of
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.plans import problems_of
 
 from .common import MAX_NAME, base_content, configured, conflict, lock, store
-from .refusals import InvalidDraft, NothingToPublish
+from .errors import InvalidDraft, NothingToPublish
 
 
 @transaction.atomic

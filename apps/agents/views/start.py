@@ -13,18 +13,18 @@ from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.agents import services
 from apps.agents.changes import merge
-from apps.agents.contents import content_of
+from apps.agents.content import content_of
 from apps.agents.diffs import diff_contents
+from apps.agents.draft_start import plan_start
 from apps.agents.forms import StartForm, start_choices
 from apps.agents.models import Agent, ConfigSave
 from apps.agents.pages import Standing, standing_of
-from apps.agents.starting import plan_start
 from apps.agents.templates import TEMPLATES
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx, wants_fragment
 
 from .common import agent_or_404, page_context, url_of
-from .saving import stamp_in
+from .save import stamp_in
 
 
 @require_http_methods(["GET", "POST"])

@@ -29,13 +29,13 @@ from apps.conversations.models import (
     TransferSetting,
 )
 from apps.core.json_text import parse_json
-from apps.core.truth import yes_or_no
+from apps.core.yes_no import yes_or_no
 from apps.llm.errors import ErrorCode
 from apps.llm.text import sanitise
 
 from . import values
 from .messages import Transcript, read_transcript
-from .numbers import is_withheld, normal_number, tidy_number
+from .phone_numbers import is_withheld, normal_number, tidy_number
 
 _KNOWN = {
     "id",

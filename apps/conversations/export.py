@@ -10,10 +10,9 @@ from django.db.models.expressions import OrderBy
 from apps.core.spreadsheets import csv_lines
 
 from .filters import Field, FilterSpec, static_fields
-from .filters.catalogue import schema_fields
-from .listing import value_of, with_columns
-from .models import Conversation
-from .querysets import ConversationQuerySet
+from .filters.catalog import schema_fields
+from .history_list import value_of, with_columns
+from .models import Conversation, ConversationQuerySet
 
 CHUNK = 2_000
 MANY_KEYS = 1_000

@@ -4,9 +4,9 @@ from django.db import transaction
 
 from apps.accounts.actors import Actor
 from apps.agents.changes import show
-from apps.agents.contents import content_of
+from apps.agents.content import content_of
+from apps.agents.draft_start import How, Source, agent_source, plan_start, template_source
 from apps.agents.models import Agent, ConfigSave
-from apps.agents.starting import How, Source, agent_source, plan_start, template_source
 from apps.agents.templates import BY_KEY
 from apps.core.errors import NotFound
 
