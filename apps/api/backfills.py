@@ -17,8 +17,8 @@ from apps.runs import services
 from apps.runs.agreement import PreviewOutdated, token_for
 from apps.runs.models import ItemState, Run, RunItem
 from apps.runs.options import Options, read_options
-from apps.runs.presenting import backfill_json, backfills_json, item_json, preview_json
 from apps.runs.preview import make_preview
+from apps.runs.serializers import backfill_json, backfills_json, item_json, preview_json
 
 from . import lists
 from .errors import read_object, refuse_unknown

@@ -159,7 +159,7 @@ REFUSALS: dict[str, Refusal] = {
     "invalid_token": Refusal(
         400, "This preview cannot be saved any more. Look at the figures again and save those."
     ),
-    "nothing_to_analyze": Refusal(422, "No conversation matches these filters."),
+    "nothing_to_analyze": Refusal(422, "No conversations match these filters."),
     "preview_outdated": Refusal(
         409, "A draft was edited since the figures were shown. Look at them again."
     ),

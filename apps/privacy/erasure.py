@@ -19,7 +19,7 @@ from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.core.database import is_passing
 from apps.intake import erased
 from apps.platforms.payloads import payloads_of
-from apps.runs import erasing as run_items
+from apps.runs import erasure as run_items
 from apps.webhooks import erasure as events
 
 ERASED_VERB = "conversation.erased"

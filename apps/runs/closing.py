@@ -6,6 +6,7 @@ others.
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, connection, transaction
@@ -13,11 +14,16 @@ from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
+from apps.agents.models import Agent
 from apps.analysis.estimates import learn_from
 from apps.analysis.models import Analysis
+from apps.webhooks import outbox
+from apps.webhooks.models import EventType
+from apps.webhooks.outbox import NewEvent
+from apps.webhooks.payloads import moment
 
 from .models import Run, State
-from .telling import tell_completed
+from .serializers import backfill_json
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +81,7 @@ def _close(run: Run) -> bool:
         audit.record(
             by=Actor.system("backfill"), verb=f"backfill.{now.state}", target=now.public_id
         )
-        tell_completed(now)
+        _announce_completed(now)
     return True
 
 
@@ -103,3 +109,37 @@ def _settle_orphans() -> None:
         rows = cursor.fetchall()
         if rows:
             give_back([row[0] for row in rows], tokens=[row[1] for row in rows])
+
+
+def _announce_completed(run: Run) -> None:
+    """Write the event of a run that has ended, cancelled ones included: its state says which.
+
+    Call it in the transaction that closes the run. A run that read with one agent's prompts
+    concerns that agent; one of several reaches only endpoints of all agents.
+    """
+    if not outbox.wanted(EventType.BACKFILL_COMPLETED):
+        return
+    agents = {entry["agent"] for entry in run.plan if entry["sessions"]}
+    agent = Agent.objects.filter(public_id__in=agents).first() if len(agents) == 1 else None
+    outbox.write(
+        [
+            NewEvent(
+                type=EventType.BACKFILL_COMPLETED,
+                payload=_completed_payload(run),
+                agent_id=agent.pk if agent else None,
+            )
+        ]
+    )
+
+
+def _completed_payload(run: Run) -> dict[str, Any]:
+    """The body of ``backfill.completed``: the run as ``GET /api/backfills/{id}`` answers it."""
+    shown = backfill_json(run)
+    times = {name: moment(shown[name]) for name in ("created_at", "started_at", "finished_at")}
+    return {
+        "event": EventType.BACKFILL_COMPLETED.value,
+        "backfill_id": run.public_id,
+        "timestamp": moment(run.finished_at),
+        "state": run.state,
+        "backfill": {**shown, **times},
+    }

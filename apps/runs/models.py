@@ -13,7 +13,6 @@ from apps.conversations.models import Conversation
 from apps.core.ids import public_id
 from apps.llm.errors import ErrorCode
 
-from .querysets import RunItemQuerySet, RunQuerySet
 from .trial_models import Trial, TrialItem  # noqa: F401  (Django finds models here)
 
 
@@ -54,6 +53,24 @@ class ItemState(models.TextChoices):
     DONE = "done", "Done"
     SKIPPED = "skipped", "Skipped"
     FAILED = "failed", "Failed"
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def active(self) -> "RunQuerySet":
+        """Runs that may still do something, paused ones included."""
+        return self.filter(state__in=["queued", "running", "paused", "cancelling"])
+
+    def claimable(self) -> "RunQuerySet":
+        """Runs from which workers take items."""
+        return self.filter(state__in=["queued", "running"])
+
+
+class RunItemQuerySet(models.QuerySet["RunItem"]):
+    def unfinished(self) -> "RunItemQuerySet":
+        return self.filter(state__in=["pending", "running"])
+
+    def failed(self) -> "RunItemQuerySet":
+        return self.filter(state="failed")
 
 
 class Run(models.Model):

@@ -10,20 +10,28 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, Max, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from apps.agents.plans import Plan, plans_for_routes
 from apps.analysis.estimates import Estimate, estimate
+from apps.analysis.models import Analysis, State
 from apps.llm.errors import ErrorCode
+from apps.llm.limits import backfill_share
+from apps.llm.models import LanguageModel
+from apps.llm.specs import ANY_SERVER
 
 from .options import Options
-from .pace import expected_seconds
 from .selection import ANALYZABLE, Chosen, candidates, choose, longest_by_route, too_long
 
 #: Why an engine would refuse a transcript without asking a model.
 TOO_LONG = str(ErrorCode.TRANSCRIPT_TOO_LONG)
+TOO_LONG_WAY_OUT = (
+    "Let the agent keep the beginning and the end of long transcripts, or choose a model with a "
+    "larger context."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,45 @@ class Preview:
     @property
     def not_analyzable_total(self) -> int:
         return sum(self.not_analyzable.values()) + sum(n for _, n in self.left_out)
+
+    def estimate_json(self) -> dict[str, Any]:
+        """Return the estimate as the API shows it and the run stores it, with money as text."""
+        estimate = self.estimate
+        return {
+            "input_tokens": estimate.input_tokens,
+            "output_tokens": estimate.output_tokens,
+            "cost": None if estimate.cost is None else str(estimate.cost),
+            "cost_low": None if estimate.low is None else str(estimate.low),
+            "cost_high": None if estimate.high is None else str(estimate.high),
+            "seconds": round(self.seconds, 1),
+        }
+
+    @property
+    def why_nothing(self) -> str:
+        """Why there is nothing to analyze, as a message; empty where there is something."""
+        if self.to_analyze:
+            return ""
+        if not self.matching:
+            return "No conversations match these filters."
+        able = self.matching - self.not_analyzable_total
+        if not able and (too_long := self.not_analyzable.get(TOO_LONG)):
+            return (
+                f"{too_long:,} can’t be analyzed: their transcripts are too long for the model. "
+                f"{TOO_LONG_WAY_OUT}"
+            )
+        if able and (self.options.include_analyzed or self.already_analyzed < able):
+            return (
+                f"The sample is too small to include any of the {able:,} conversations. "
+                "Use a larger sample."
+            )
+        if able:
+            return (
+                f"All {able:,} matching conversations are up to date. Turn on “Include up-to-date "
+                "results” to analyze them again."
+            )
+        if self.left_out:
+            return self.left_out[0][0]
+        return f"None of the {self.matching:,} matching conversations can be analyzed."
 
 
 def make_preview(
@@ -197,3 +244,79 @@ def _sampled(groups: Sequence[RouteGroup], chosen: Chosen) -> list[RouteGroup]:
         )
         for group in groups
     ]
+
+
+_LOOK_BACK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What a model was seen to do: tokens per second within one request; 0 where nothing was."""
+
+    tokens_per_second: float = 0.0
+    seconds_per_answer: float = ANY_SERVER.seconds_per_answer
+
+    def seconds(self, load: Estimate) -> float:
+        """Return the seconds of all the requests of a load, one after the other."""
+        if not self.tokens_per_second:
+            return load.sessions * self.seconds_per_answer
+        return (load.input_tokens + load.output_tokens) / self.tokens_per_second
+
+
+def expected_seconds(loads: Sequence[tuple[LanguageModel, Estimate]]) -> float:
+    """Return the seconds that these loads will take in one worker process."""
+    by_model: dict[int, tuple[LanguageModel, Estimate]] = {}
+    for model, load in loads:
+        if load.sessions:
+            before = by_model.get(model.pk, (model, Estimate()))[1]
+            by_model[model.pk] = model, before + load
+    speeds = _speeds([model.name for model, _ in by_model.values()])
+    each, work = 0.0, 0.0
+    for model, load in by_model.values():
+        unseen = Speed(seconds_per_answer=model.spec().server.seconds_per_answer)
+        seconds = speeds.get(model.name, unseen).seconds(load)
+        work += seconds
+        each = max(each, _alone(model, load, seconds))
+    return max(each, work / settings.ANALYSIS_CONCURRENCY)
+
+
+def _alone(model: LanguageModel, load: Estimate, seconds: float) -> float:
+    """Return what a load takes if nothing but its model is slow: by the share of the model's
+    requests in flight and of its limits per minute that a backfill really gets."""
+    slots = min(settings.ANALYSIS_CONCURRENCY, load.sessions)
+    if model.max_concurrency:
+        slots = min(slots, backfill_share(model.max_concurrency))
+    expected = max(seconds / slots, seconds / load.sessions)
+    if model.requests_per_minute:
+        per_minute = backfill_share(model.requests_per_minute)
+        expected = max(expected, 60 * (load.sessions / per_minute - 1))
+    if model.tokens_per_minute:
+        tokens = load.input_tokens + load.output_tokens
+        per_minute = backfill_share(model.tokens_per_minute)
+        expected = max(expected, 60 * (tokens / per_minute - 1))
+    return expected
+
+
+def _speeds(names: Sequence[str]) -> dict[str, Speed]:
+    """Return what was seen of these models, by recent successes only: a failure is no speed."""
+    recent = Analysis.objects.order_by("-pk").values("pk")[:_LOOK_BACK]
+    rows = (
+        Analysis.objects.filter(
+            pk__in=recent, model__in=names, state=State.SUCCEEDED, latency_ms__gt=0
+        )
+        .order_by()
+        .values("model")
+        .annotate(
+            n=Count("pk"),
+            milliseconds=Sum("latency_ms"),
+            sent=Sum("input_tokens"),
+            received=Sum("output_tokens"),
+        )
+    )
+    return {row["model"]: _speed(row) for row in rows}
+
+
+def _speed(row: Mapping[str, Any]) -> Speed:
+    seconds = (row["milliseconds"] or 0) / 1_000
+    tokens = (row["sent"] or 0) + (row["received"] or 0)
+    return Speed(tokens / seconds, seconds / (row["n"] or 1))

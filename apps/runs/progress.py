@@ -130,21 +130,6 @@ def _progress(run: Run, row: Mapping[str, Any]) -> Progress:
     )
 
 
-def failures_of(run: Run) -> dict[str, int]:
-    """How many items failed, by error code, most first."""
-    return failures_of_each([run])[run.pk]
-
-
-def failures_of_each(runs: Sequence[Run]) -> dict[int, dict[str, int]]:
-    """The failures of some runs by their keys, in one query for all."""
-    found: dict[int, dict[str, int]] = {run.pk: {} for run in runs}
-    rows = RunItem.objects.filter(run__in=runs).failed().order_by()
-    counted = rows.values_list("run", "error_code").annotate(n=Count("pk"))
-    for pk, code, n in sorted(counted, key=lambda row: -row[2]):
-        found[pk][code] = n
-    return found
-
-
 def _recent_rate(run: Run, row: Mapping[str, Any]) -> float:
     """Items done per second in the shortest window that holds enough of them, tempered by the
     pace that was announced. Nothing moves while a run stands."""

@@ -15,15 +15,10 @@ from apps.llm.errors import ErrorCode
 
 from . import agreement
 from .closing import close_finished
+from .failures import can_change
 from .models import PauseReason, Run, State
 from .options import Options, read_options
-from .preview import TOO_LONG, Preview, RouteGroup, make_preview
-from .remedies import can_change
-
-TOO_LONG_WAY_OUT = (
-    "Let the agent keep the beginning and the end of long transcripts, or choose a model with a "
-    "larger context."
-)
+from .preview import Preview, RouteGroup, make_preview
 
 
 class NothingToAnalyze(UserError):
@@ -64,7 +59,7 @@ def start(
     if agreed:
         agreement.check(agreed, now)
     if not now.to_analyze:
-        raise NothingToAnalyze(why_nothing(now))
+        raise NothingToAnalyze(now.why_nothing)
     nonce = agreed.nonce if agreed else secrets.token_hex(16)
     with transaction.atomic():
         if agreed and (twin := _twin(question, now)):
@@ -213,7 +208,7 @@ def _fields(now: Preview, by: Actor) -> dict[str, Any]:
         # Routes with nothing to do as well: a conversation may become stale before the freeze.
         "plan": [_plan_entry(group) for group in now.groups],
         "as_of": now.as_of,
-        "estimate": estimate_as_dict(now),
+        "estimate": now.estimate_json(),
         "created_by": by.label,
         "created_at": timezone.now(),
     }
@@ -232,38 +227,3 @@ def _plan_entry(group: RouteGroup) -> dict[str, Any]:
         "columns": plan.columns.as_dict(),
         "sessions": group.to_analyze,
     }
-
-
-def estimate_as_dict(now: Preview) -> dict[str, Any]:
-    """The estimate as the API shows it and as it is kept; money in text, to be exact."""
-    estimate = now.estimate
-    return {
-        "input_tokens": estimate.input_tokens,
-        "output_tokens": estimate.output_tokens,
-        "cost": None if estimate.cost is None else str(estimate.cost),
-        "cost_low": None if estimate.low is None else str(estimate.low),
-        "cost_high": None if estimate.high is None else str(estimate.high),
-        "seconds": round(now.seconds, 1),
-    }
-
-
-def why_nothing(now: Preview) -> str:
-    """Why a preview has nothing to analyse, in a sentence."""
-    if not now.matching:
-        return "No conversation matches these filters."
-    able = now.matching - now.not_analyzable_total
-    if not able and (refused := now.not_analyzable.get(TOO_LONG)):
-        return (
-            f"{refused:,} can't be analyzed: their transcripts are too long for the model. "
-            f"{TOO_LONG_WAY_OUT}"
-        )
-    if able and (now.options.include_analyzed or now.already_analyzed < able):
-        return f"The sample draws none of the {able:,} that could be analysed. Take a larger one."
-    if able:
-        return (
-            f"All {able:,} that could be analysed have a result of exactly these prompts. Include "
-            "them to analyse them again."
-        )
-    if now.left_out:
-        return now.left_out[0][0]
-    return f"None of the {now.matching:,} conversations that match can be analysed."

@@ -26,7 +26,7 @@ from .trial_selection import Choice, Readers, Taken
 
 RUN_ENGINE = "runs.run_trials"
 _SALT = "analysis.trial"
-#: Figures that were shown longer ago than this are looked at again, in seconds.
+#: EstimatePanel that were shown longer ago than this are looked at again, in seconds.
 MAX_AGE_SECONDS = 24 * 3600
 
 

@@ -122,8 +122,8 @@ def test_a_sample_by_number_and_by_share(agent: Agent) -> None:
 
 
 def test_nothing_to_analyse_says_why_and_is_no_failure(agent: Agent) -> None:
-    assert "None of the 1 conversations" in run("--filter", "status=not_connected")
-    assert "No conversation matches" in run(channel="chat")
+    assert "None of the 1 matching conversations" in run("--filter", "status=not_connected")
+    assert "No conversations match" in run(channel="chat")
     assert not Run.objects.exists()
 
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 from apps.accounts.models import Role
 from apps.agents.models import Agent
 from apps.llm.errors import ErrorCode
+from apps.runs.failures import can_change, remedy
 from apps.runs.models import Run, State
-from apps.runs.remedies import can_change, remedy
 from apps.runs.source import BackfillSource
 from tests.factories import make_agent
 

@@ -18,7 +18,7 @@ from apps.runs import services
 from apps.runs.models import Run
 from apps.runs.models import State as RunState
 from apps.runs.options import Options
-from apps.runs.pace import expected_seconds
+from apps.runs.preview import expected_seconds
 from apps.runs.progress import progress_of
 from tests.factories import make_agent, make_conversation, make_conversations, make_model
 

@@ -11,7 +11,7 @@ from apps.agents.models import Agent
 from apps.conversations.filters import FilterError
 from apps.conversations.models import Conversation
 from apps.runs import services
-from apps.runs.figures import figures_of
+from apps.runs.estimate_panel import estimate_panel
 from apps.runs.options import Options
 from apps.runs.preview import Preview, make_preview
 from tests.factories import (
@@ -184,7 +184,7 @@ def test_a_price_that_nobody_set_is_unknown_and_not_zero() -> None:
     make_conversations(make_agent(), 2)
     shown = preview()
     assert shown.estimate.cost is None
-    figures = figures_of(shown)
+    figures = estimate_panel(shown)
     assert figures.cost == "price unknown"
     assert figures.unpriced == [model.name]
 

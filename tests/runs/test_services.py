@@ -102,7 +102,7 @@ def test_save_refuses_when_a_draft_was_edited_since(agent: Agent) -> None:
 
 def test_nothing_to_analyse_says_why(agent: Agent) -> None:
     make_conversation(agent, status="not_connected")
-    with pytest.raises(services.NothingToAnalyze, match="None of the 1 conversations"):
+    with pytest.raises(services.NothingToAnalyze, match="None of the 1 matching conversations"):
         start()
 
 

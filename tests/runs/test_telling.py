@@ -18,8 +18,8 @@ from apps.runs import services
 from apps.runs.closing import close_finished
 from apps.runs.models import Run
 from apps.runs.options import Options
+from apps.runs.presenters import option_words
 from apps.runs.source import BackfillSource
-from apps.runs.words import asked_options
 from apps.webhooks.models import Delivery, Event, EventType
 from tests.factories import make_agent, make_conversation, make_conversations
 from tests.webhooks.deliveries import endpoint_to
@@ -127,4 +127,4 @@ def test_the_form_and_the_command_ask_for_it(client: Client) -> None:
 
     run = Run.objects.get()
     assert run.options["side_effects"]["webhooks"] == "changed"
-    assert asked_options(run).endswith("webhooks told of what changed")
+    assert option_words(run).endswith("webhooks told of what changed")

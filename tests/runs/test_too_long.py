@@ -14,8 +14,8 @@ from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.runs import services
 from apps.runs.options import Options
-from apps.runs.presenting import preview_json
 from apps.runs.preview import Preview, make_preview
+from apps.runs.serializers import preview_json
 from tests.engines import run_lane
 from tests.factories import (
     edit_draft,
@@ -71,7 +71,7 @@ def test_only_too_long_ones_are_nothing_to_analyze_and_cost_nothing(agent: Agent
     make_conversations(agent, 4, prompt_tokens_est=longest(agent) + 1)
     shown = preview()
     assert (shown.to_analyze, shown.estimate.cost) == (0, Decimal(0))
-    with pytest.raises(services.NothingToAnalyze, match=r"4 can't be analyzed.*larger context"):
+    with pytest.raises(services.NothingToAnalyze, match=r"4 can’t be analyzed.*larger context"):
         services.start(channel="voice", params={}, options=Options(), by=BY)
 
 

@@ -137,7 +137,7 @@ def test_live_figures_follow_the_rows(client: Client, agent: Agent) -> None:
         client, **row(0, "agent", agent.public_id), **row(1, "status", "not_connected")
     )
     assert "2 calls match" in text(narrowed)
-    assert "None of the 2 conversations that match can be analysed." in text(narrowed)
+    assert "None of the 2 matching conversations can be analyzed." in text(narrowed)
     assert 'id="backfill-save" form="backfill-form" hx-swap-oob="true" disabled' in html(narrowed)
 
 
@@ -182,7 +182,7 @@ def test_a_search_is_a_filter_too(client: Client, agent: Agent) -> None:
     response = client.get(NEW, {"channel": "voice", "q": "no such words"})
     assert 'name="q" value="no such words"' in html(response)
     assert "0 calls match" in text(response)
-    assert "No conversation matches these filters." in text(response)
+    assert "No conversations match these filters." in text(response)
     assert "All 5 calls" in text(figures(client, q=" "))
 
 

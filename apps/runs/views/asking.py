@@ -18,11 +18,11 @@ from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, varies_by_htmx, wants_fragment
 from apps.llm.services import proposed_sample
 from apps.runs import services
-from apps.runs.figures import Figures, figures_of
+from apps.runs.estimate_panel import EstimatePanel, estimate_panel
 from apps.runs.forms import OF_A_PAGE, Question, read_question
 from apps.runs.models import Run
+from apps.runs.presenters import noun
 from apps.runs.preview import make_preview
-from apps.runs.words import noun
 
 PAGES = {Channel.VOICE: "conversations:calls", Channel.CHAT: "conversations:chats"}
 #: Submit buttons of the form that only ask to be shown something, when there is no script.
@@ -135,11 +135,11 @@ def _form(request: HttpRequest, question: Question, *, refusal: str = "") -> Htt
     return render_dialog(request, "runs/backfill_new.html", context)
 
 
-def _figures(question: Question) -> Figures | None:
+def _figures(question: Question) -> EstimatePanel | None:
     """The figures, or None where the form cannot be understood: never those of all rows."""
     if question.spec is None or question.options is None:
         return None
-    return figures_of(
+    return estimate_panel(
         make_preview(
             channel=question.channel,
             params=question.spec.as_params(),

@@ -9,8 +9,8 @@ from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.core.http import hx_trigger, stop_polling
 from apps.runs.models import Run
+from apps.runs.presenters import pace, paused_because
 from apps.runs.progress import progress_of
-from apps.runs.words import pace, paused_because
 
 #: Named by a page that has seen a run at work: how that one ended is said once.
 SEEN = "run"

@@ -15,8 +15,8 @@ from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, wants_fragment
 from apps.runs import services
 from apps.runs.models import Run
+from apps.runs.presenters import noun
 from apps.runs.progress import progress_of
-from apps.runs.words import noun
 
 CHANGED = "backfills:changed"
 

@@ -13,17 +13,20 @@ from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.core.http import hx_trigger, render_either, stop_polling, wants_fragment
 from apps.core.pagination import CursorError, page
+from apps.runs.failures import failed_again, failure_groups
 from apps.runs.models import Run
-from apps.runs.overview import failed_again, failure_groups, item_page, item_tabs, overviews
-from apps.runs.progress import Progress, progress_of
-from apps.runs.words import (
-    asked_filters,
-    asked_options,
+from apps.runs.presenters import (
+    filter_words,
+    item_page,
+    item_tabs,
+    option_words,
     pace,
     paused_because,
+    run_lines,
     state_label,
     way_out,
 )
+from apps.runs.progress import Progress, progress_of
 
 PER_PAGE = 25
 
@@ -38,7 +41,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
         found = page(Run.objects.all(), order=["-pk"], cursor=cursor, limit=PER_PAGE)
     except CursorError:
         return redirect("runs:list")
-    lines = overviews(found.items)
+    lines = run_lines(found.items)
     context = {
         "lines": lines,
         "live": any(line.run.is_active for line in lines),
@@ -71,8 +74,8 @@ def detail(request: HttpRequest, public_id: str) -> HttpResponse:
     }
     if not wants_fragment(request):
         context |= _run_context(run, progress) | {
-            "asked": asked_filters([run])[run.pk],
-            "options": asked_options(run),
+            "asked": filter_words([run])[run.pk],
+            "options": option_words(run),
             "plan": [entry for entry in run.plan if entry["sessions"]],
         }
     return render_either(

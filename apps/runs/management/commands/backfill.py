@@ -17,12 +17,13 @@ from apps.conversations.filters.arguments import from_arguments
 from apps.core.display import compact, money, timespan
 from apps.core.errors import UserError
 from apps.runs import services
-from apps.runs.figures import Figures, figures_of
+from apps.runs.estimate_panel import EstimatePanel, estimate_panel
+from apps.runs.failures import failures_of
 from apps.runs.models import Run, State
 from apps.runs.options import Options, read_options
+from apps.runs.presenters import noun, pace, paused_because, way_out
 from apps.runs.preview import make_preview
-from apps.runs.progress import Progress, failures_of, progress_of
-from apps.runs.words import noun, pace, paused_because, way_out
+from apps.runs.progress import Progress, progress_of
 
 _BAR = 30
 
@@ -69,8 +70,8 @@ class Command(BaseCommand):
             }
         )
         figures = self._show(spec, options)
-        if figures.why_nothing:
-            self.stdout.write(figures.why_nothing)
+        if figures.preview.why_nothing:
+            self.stdout.write(figures.preview.why_nothing)
             return
         if given["dry_run"]:
             return
@@ -88,10 +89,10 @@ class Command(BaseCommand):
         if given["wait"]:
             self._wait(run)
 
-    def _show(self, spec: FilterSpec, options: Options) -> Figures:
+    def _show(self, spec: FilterSpec, options: Options) -> EstimatePanel:
         """Print the figures of the preview."""
         preview = make_preview(channel=spec.channel or "", params=spec.as_params(), options=options)
-        figures = figures_of(preview)
+        figures = estimate_panel(preview)
         estimate = preview.estimate
         say = self.stdout.write
         match = f"{preview.matching:,} {noun(preview.channel, preview.matching)} match"
@@ -117,7 +118,7 @@ class Command(BaseCommand):
             )
         return figures
 
-    def _agrees(self, figures: Figures) -> bool:
+    def _agrees(self, figures: EstimatePanel) -> bool:
         self.stdout.write(
             "This incurs charges for all models, including those that were free in the first run."
         )

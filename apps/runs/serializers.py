@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from .failures import failures_of_each
 from .models import Run, RunItem
 from .preview import Preview
-from .progress import Progress, failures_of_each, progress_of_each
-from .services import estimate_as_dict
+from .progress import Progress, progress_of_each
 
 
 def preview_json(preview: Preview, *, token: str) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def preview_json(preview: Preview, *, token: str) -> dict[str, Any]:
             }
             for group in preview.groups
         ],
-        "estimate": estimate_as_dict(preview),
+        "estimate": preview.estimate_json(),
         "as_of": preview.as_of.isoformat(),
         "token": token,
     }

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
+from django.db.models import Q
+from django.http import QueryDict
 from django.utils import timezone
 
 from apps.agents.models import Agent, Channel
@@ -10,8 +13,11 @@ from apps.analysis.effects import Webhooks, read_side_effects
 from apps.conversations.filters.operators import operator_label, split_name
 from apps.conversations.filters.registry import static_fields
 from apps.core.display import duration, number, timespan
+from apps.core.pagination import CursorError, Page, page
+from apps.llm.errors import ErrorCode
 
-from .models import BY_ITSELF, PauseReason, Run, State
+from .models import BY_ITSELF, ItemState, PauseReason, Run, RunItem, State
+from .progress import Progress, progress_of_each
 
 _NOUNS = {Channel.VOICE: ("call", "calls"), Channel.CHAT: ("chat", "chats")}
 _AGENT_FIELDS = {"agent", "transferred_to"}
@@ -27,7 +33,7 @@ _WAY_OUT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FilterWords:
     """One filter of a run in words, as a chip shows it."""
 
     label: str
@@ -41,7 +47,7 @@ def noun(channel: str, count: int) -> str:
     return one if count == 1 else several
 
 
-def asked_filters(runs: Sequence[Run]) -> dict[int, list[Asked]]:
+def filter_words(runs: Sequence[Run]) -> dict[int, list[FilterWords]]:
     """The filters of each run, by its key, in one query for all.
 
     Drawn from what was kept, so that a run stays readable when a field of it is gone.
@@ -56,27 +62,31 @@ def asked_filters(runs: Sequence[Run]) -> dict[int, list[Asked]]:
     agents = Agent.objects.filter(public_id__in=ids).order_by() if ids else Agent.objects.none()
     names = dict(agents.values_list("public_id", "name"))
     return {
-        run.pk: [_asked(run.channel, name, values, names) for name, values in run.filters.items()]
+        run.pk: [
+            _filter_words(run.channel, name, values, names) for name, values in run.filters.items()
+        ]
         for run in runs
     }
 
 
-def _asked(channel: str, name: str, values: Sequence[str], agents: Mapping[str, str]) -> Asked:
+def _filter_words(
+    channel: str, name: str, values: Sequence[str], agents: Mapping[str, str]
+) -> FilterWords:
     if name == "q":
-        return Asked("Search", "for", values[0])
+        return FilterWords("Search", "for", values[0])
     plain, operator = split_name(name)
     field = static_fields(channel).get(plain)
     label = field.label if field else plain.partition(".")[2] or plain
     word = operator_label(operator, field.kinds if field else ())
     if operator == "isset":
-        return Asked(label, "is set" if values[0] in {"true", "1", "yes"} else "is not set")
+        return FilterWords(label, "is set" if values[0] in {"true", "1", "yes"} else "is not set")
     labels = {**dict(field.choices if field else ()), **agents, "true": "Yes", "false": "No"}
     if plain == "duration_ms":
         label = "Duration"
         labels = {value: _durations(value) for value in values}
     shown = [labels.get(value, value.replace(",", " and ", 1)) for value in values]
     several = "" if len(shown) <= _SHOWN else f" and {len(shown) - _SHOWN:,} more"
-    return Asked(label, word, ", ".join(shown[:_SHOWN]) + several)
+    return FilterWords(label, word, ", ".join(shown[:_SHOWN]) + several)
 
 
 def _durations(value: str) -> str:
@@ -86,7 +96,7 @@ def _durations(value: str) -> str:
         return value
 
 
-def asked_options(run: Run) -> str:
+def option_words(run: Run) -> str:
     """The options of a run in one line: “a sample of 500 · what had this result again”."""
     sample = run.options.get("sample") or {}
     parts = []
@@ -139,3 +149,111 @@ def state_label(run: Run, failed: int) -> tuple[str, str]:
     if run.state == State.COMPLETED and failed:
         return "paused", f"Completed with {failed:,} failed"
     return run.state, str(run.get_state_display())
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run in the list, with its progress and filters."""
+
+    run: Run
+    progress: Progress
+    filters: Sequence[FilterWords]
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """Kind and label of the run's state, which show failures."""
+        return state_label(self.run, self.progress.failed)
+
+    @property
+    def expected(self) -> Decimal | None:
+        cost = self.run.estimate.get("cost")
+        return None if cost is None else Decimal(cost)
+
+    @property
+    def is_free(self) -> bool:
+        return self.run.is_free and not self.progress.cost
+
+
+def run_lines(runs: Sequence[Run]) -> list[RunLine]:
+    """Return the runs with their progress and filters, in two queries for all of them."""
+    progress, filters = progress_of_each(runs), filter_words(runs)
+    return [RunLine(run, progress[run.pk], filters[run.pk]) for run in runs]
+
+
+PER_PAGE = 50
+
+#: The filter of the items: its name in the address, its label, its rows.
+_STATES: dict[str, tuple[str, Q]] = {
+    "changed": ("Changed", Q(state=ItemState.DONE, changed=True)),
+    "unchanged": ("Unchanged", Q(state=ItemState.DONE, changed=False)),
+    "failed": ("Failed", Q(state=ItemState.FAILED)),
+    "skipped": ("Skipped", Q(state=ItemState.SKIPPED)),
+    "left": ("Waiting", Q(state__in=[ItemState.PENDING, ItemState.RUNNING])),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """One filter of the items table."""
+
+    name: str
+    label: str
+    count: int
+    here: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPage:
+    """Items under a filter. ``state`` and ``code`` are empty for all."""
+
+    items: Sequence[RunItem]
+    state: str
+    code: str
+    next_cursor: str | None
+    previous_cursor: str | None
+    problem: str = ""
+
+    @property
+    def code_label(self) -> str:
+        return str(ErrorCode(self.code).label) if self.code else ""
+
+
+def item_page(run: Run, params: QueryDict) -> ItemPage:
+    """The items that the address asks for, the newest conversation first.
+
+    A filter or cursor that is not known shows nothing, and says so.
+    """
+    state, code = params.get("state", ""), params.get("code", "")
+    if state not in {"", *_STATES}:
+        return ItemPage([], "", "", None, None, f"There is no state “{state}” of items.")
+    if code not in {"", *ErrorCode.values}:
+        return ItemPage([], state, "", None, None, f"There is no error code “{code}”.")
+    rows = run.items.select_related("conversation__agent")
+    rows = rows.filter(_STATES[state][1]) if state else rows
+    rows = rows.filter(error_code=code) if code else rows
+    found: Page[RunItem] = Page([], None, None)
+    problem = ""
+    try:
+        cursor = params.get("cursor") or None
+        found = page(rows, order=["pk"], cursor=cursor, limit=PER_PAGE)
+    except CursorError as error:
+        problem = error.message
+    return ItemPage(found.items, state, code, found.next_cursor, found.previous_cursor, problem)
+
+
+def item_tabs(progress: Progress, shown: ItemPage) -> list[Tab]:
+    """The filters of the items with their counts; those of nothing are left out."""
+    counts = {
+        "changed": progress.changed,
+        "unchanged": progress.unchanged,
+        "failed": progress.failed,
+        "skipped": progress.skipped,
+        "left": progress.left,
+    }
+    tabs = [Tab("", "All", progress.total, not shown.state and not shown.problem)]
+    tabs += [
+        Tab(name, label, counts[name], shown.state == name)
+        for name, (label, _) in _STATES.items()
+        if counts[name] or shown.state == name
+    ]
+    return tabs

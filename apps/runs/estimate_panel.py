@@ -13,9 +13,8 @@ from apps.core.display import money
 from . import agreement
 from .models import Run, State
 from .options import read_options
+from .presenters import noun, pace
 from .preview import TOO_LONG, Preview, RouteGroup
-from .services import why_nothing
-from .words import noun, pace
 
 #: Lines of drafts that are shown before the rest is folded.
 SHOWN_DRAFTS = 4
@@ -43,7 +42,7 @@ class DraftLine:
 
 
 @dataclass(frozen=True)
-class Figures:
+class EstimatePanel:
     """Everything that stands in the preview panel."""
 
     preview: Preview
@@ -82,10 +81,6 @@ class Figures:
         return sum(count for count, _ in self.reasons)
 
     @property
-    def why_nothing(self) -> str:
-        return "" if self.preview.to_analyze else why_nothing(self.preview)
-
-    @property
     def cost(self) -> str:
         """As it stands in the Save button: “$7.24”, “free”, or “price unknown”."""
         return "free" if self.is_free else money(self.preview.estimate.cost)
@@ -120,9 +115,9 @@ class Figures:
         return self.drafts[SHOWN_DRAFTS:]
 
 
-def figures_of(preview: Preview) -> Figures:
+def estimate_panel(preview: Preview) -> EstimatePanel:
     """The words to a preview, with a token to save it by."""
-    return Figures(
+    return EstimatePanel(
         preview=preview,
         token=agreement.token_for(preview),
         drafts=_draft_lines([group for group in preview.groups if group.to_analyze]),
