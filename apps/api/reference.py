@@ -20,6 +20,7 @@ from django.views.decorators.http import require_safe
 from apps.accounts.api_auth import session_or_key
 
 from . import limits
+from .instance import api
 from .schema_text import fields_of
 
 Json = dict[str, Any]
@@ -43,8 +44,6 @@ def reference(request: HttpRequest) -> HttpResponseBase:
 
 
 def _page(request: HttpRequest) -> HttpResponse:
-    from .urls import api  # noqa: PLC0415 (the routes name this view)
-
     document = api.get_openapi_schema()
     base = f"{request.scheme}://{request.get_host()}"
     context = {

@@ -2,27 +2,16 @@
 
 from django.urls import path
 
-from apps.accounts.api_auth import open_to_keys, session_or_key
+from apps.accounts.api_auth import open_to_keys
 
 from . import agents, backfills, conversations, intake, lifecycle, webhooks
-from .auth import ApiKey
-from .errors import add_handlers
-from .openapi import TAGS, Api
+from .instance import api
 from .reference import reference
+
+__all__ = ["api", "app_name", "urlpatterns"]  # the API object is whole once its routers joined
 
 app_name = "api"
 
-api = Api(
-    title="Debrief",
-    version="1",
-    description="Hand conversations in, read what was found in them, rerun, backfill, edit drafts.",
-    auth=ApiKey(),
-    docs_url=None,
-    docs_decorator=session_or_key,
-    urls_namespace=app_name,
-    openapi_extra={"tags": TAGS},
-)
-add_handlers(api)
 api.add_router("/conversations", conversations.router)
 api.add_router("/conversations", lifecycle.router)
 api.add_router("/agents", agents.router)

@@ -22,7 +22,6 @@ from apps.llm.models import LanguageModel
 from apps.llm.services import default_model
 
 from .common import (
-    Stamp,
     configured,
     conflict,
     content_at,
@@ -33,6 +32,7 @@ from .common import (
     store,
 )
 from .errors import InvalidDraft, StalePage
+from .stamp import Stamp
 
 
 @dataclass(frozen=True, slots=True)

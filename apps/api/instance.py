@@ -1,0 +1,19 @@
+"""The API object: its title, authentication, and error handlers. The routers join it in urls."""
+
+from apps.accounts.api_auth import session_or_key
+
+from .auth import ApiKey
+from .errors import add_handlers
+from .openapi import TAGS, Api
+
+api = Api(
+    title="Debrief",
+    version="1",
+    description="Hand conversations in, read what was found in them, rerun, backfill, edit drafts.",
+    auth=ApiKey(),
+    docs_url=None,
+    docs_decorator=session_or_key,
+    urls_namespace="api",
+    openapi_extra={"tags": TAGS},
+)
+add_handlers(api)
