@@ -60,18 +60,16 @@ def read_side_effects(given: Any) -> SideEffects:
     if given is None:
         return SideEffects()
     if not isinstance(given, Mapping):
-        raise _invalid("side_effects is an object with contacts and webhooks.")
+        raise _invalid("side_effects must be an object with contacts and webhooks.")
     for name in given:
         if name not in {"contacts", "webhooks"}:
-            raise _invalid(
-                f"There is no side effect “{str(name)[:80]}”: contacts and webhooks are."
-            )
+            raise _invalid(f"“{str(name)[:80]}” isn’t a side effect. Use contacts or webhooks.")
     contacts = given.get("contacts", True)
     if not isinstance(contacts, bool):
-        raise _invalid("contacts is true or false.")
+        raise _invalid("contacts must be true or false.")
     webhooks = given.get("webhooks", Webhooks.OFF.value)
     if webhooks not in Webhooks.values:
-        raise _invalid(f"webhooks is off, changed or all, not “{str(webhooks)[:40]}”.")
+        raise _invalid(f"webhooks must be off, changed, or all, not “{str(webhooks)[:40]}”.")
     return SideEffects(webhooks, contacts)
 
 

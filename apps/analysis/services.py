@@ -33,7 +33,7 @@ class DraftInvalid(UnableToRerun):
     code = "draft_invalid"
 
 
-_ALREADY_RUNNING = "An analysis of this conversation is already running. Wait for its result."
+_ALREADY_RUNNING = "This conversation is already being analyzed. Try again when it finishes."
 
 
 def check_rerun(conversation: Conversation, *, at_work: bool) -> str:
@@ -55,8 +55,8 @@ def plan_rerun(conversation: Conversation, *, version: AgentVersion | None = Non
     drafts = plans_for_routes([conversation.route])[conversation.route].versions
     if all(version.agent_id != draft.agent_id for draft in drafts):
         raise UnableToRerun(
-            f"{version.agent.name} {version} cannot be used: its agent is not one of those whose "
-            "prompts read this conversation."
+            f"{version.agent.name} {version} can’t be used here: the agent didn’t handle this "
+            "conversation."
         )
     steps: list[Step] = [
         ("both_agents" if i else "", version if version.agent_id == draft.agent_id else draft)

@@ -111,11 +111,11 @@ REFUSALS: dict[str, Refusal] = {
     "not_storable": Refusal(422, "The database refuses it: value out of range."),
     "not_analyzed": Refusal(
         404,
-        "This call has not been analysed: still in progress.",
+        "Not analyzed: still in progress.",
         more={"reason": "not_ended"},
     ),
     "already_running": Refusal(
-        409, "An analysis of this conversation is already running. Wait for its result."
+        409, "This conversation is already being analyzed. Try again when it finishes."
     ),
     "draft_invalid": Refusal(409, "The draft of Billing line names no model."),
     "not_analyzable": Refusal(409, "This call can’t be analyzed: no speech."),
@@ -134,14 +134,14 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "invalid_side_effects": Refusal(
         422,
-        "webhooks is off, changed or all, not “some”.",
-        {"side_effects": "webhooks is off, changed or all, not “some”."},
+        "webhooks must be off, changed, or all, not “some”.",
+        {"side_effects": "webhooks must be off, changed, or all, not “some”."},
     ),
     # Webhooks
     "invalid_endpoint": Refusal(
         422,
-        "“example.com” is not a URL that begins with https:// or http://.",
-        {"url": "“example.com” is not a URL that begins with https:// or http://."},
+        "“example.com” must start with https:// or http://.",
+        {"url": "“example.com” must start with https:// or http://."},
     ),
     "private_address": Refusal(
         422,
