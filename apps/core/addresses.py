@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from .errors import UserError
+from .errors import Example, UserError
 
 LOOK_UP_SECONDS = 3.0
 """How long saving an address waits for its name; a name that is not found in time is let pass."""
@@ -49,6 +49,11 @@ class PrivateAddress(UserError):
     """The URL leads to an address that nothing is sent to."""
 
     code = "private_address"
+    example = Example(
+        "10.0.0.8 is an address of this machine or of a private network. Nothing is sent there, "
+        "unless WEBHOOK_ALLOW_PRIVATE_ADDRESSES is set on the server.",
+        {"url": "Takes an address of the public internet."},
+    )
 
 
 def is_public(address: str) -> bool:

@@ -1,55 +1,79 @@
-"""Refusals that a person can act on.
+"""Define the errors that a person can act on.
 
-Everything that Debrief refuses on purpose is a `UserError`: pages show its sentence, the API
-wraps it as `{"error": {"code", "message", "fields"}}` with its status, commands print it and
-exit with 1. A bug stays an ordinary exception.
+Everything that Debrief rejects on purpose is a `UserError`: pages show its message, the API wraps
+it as `{"error": {"code", "message", "fields"}}` with its status, commands print it and exit
+with 1. A bug stays an ordinary exception.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An error as a caller may receive it: the API's document shows it."""
+
+    message: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Other keys of the error."""
 
 
 class UserError(Exception):
-    """An expected refusal.
+    """An expected error.
 
-    `message` is one sentence for a person: the value that was refused and the way out.
-    `fields` says the same per field of the form or body, by the field's public name.
-    Rooms derive their own classes beside the function that raises them and set `code`
-    (snake_case, stable, for programs) and `status` (of the HTTP answer).
+    `message` is one sentence for a person: the rejected value and what to do about it.
+    `fields` says the same per field of the form or body, by the field's public name. `more` holds
+    other keys of the API's error.
+    Apps derive their own classes next to the function that raises them and set `code`
+    (snake_case, stable, for programs), `status` (of the HTTP response) and, where the API may
+    return it, `example`. A class whose instances carry several codes has `examples` by code.
+    An error that always says the same is raised without a message: it has that of its example.
     """
 
     code: ClassVar[str] = "invalid"
     status: ClassVar[int] = 422
+    example: ClassVar[Example | None] = None
+    examples: ClassVar[Mapping[str, Example]] = {}
 
-    def __init__(self, message: str, fields: Mapping[str, str] | None = None) -> None:
+    def __init__(self, message: str = "", fields: Mapping[str, str] | None = None) -> None:
+        if not message and self.example:
+            message = self.example.message
         super().__init__(message)
         self.message = message
         self.fields: dict[str, str] = dict(fields or {})
+        self.more: dict[str, Any] = {}
 
 
 class BadRequest(UserError):
-    """What was sent cannot even be read: not JSON, an unknown filter, a broken cursor."""
+    """Raised for a request that can't be read: not JSON, an unknown filter, a broken cursor."""
 
     code = "bad_request"
     status = 400
+    example = Example(
+        "limit must be a whole number from 1 to 1,000, not “0”.", {"limit": "From 1 to 1,000."}
+    )
 
 
 class NotFound(UserError):
-    """There is no such thing, or none that this caller may know of."""
+    """Raised for something that doesn't exist, or that this caller must not know of."""
 
     code = "not_found"
     status = 404
+    example = Example("Not found.")
 
 
 class Conflict(UserError):
-    """Right in itself, but not in the state that things are in now."""
+    """Raised for a valid request that the current state doesn't allow."""
 
     code = "conflict"
     status = 409
 
 
 class Refused(UserError):
-    """The caller's role does not reach this far."""
+    """Raised where the caller's role doesn't allow the request."""
 
     code = "forbidden"
     status = 403
+    example = Example("This needs the role Operator; yours is Viewer.")

@@ -43,6 +43,6 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise InvalidJson(f"the key “{name[:60]}” is there twice")
+                raise InvalidJson(f"duplicate key “{name[:60]}”")
             seen.add(name)
     return found

@@ -23,7 +23,7 @@ from django.db.models import F, Field, Func, Model, Q, QuerySet, Value
 from django.db.models.expressions import OrderBy
 from django.db.models.lookups import GreaterThan, LessThan
 
-from apps.core.errors import BadRequest
+from apps.core.errors import BadRequest, Example
 
 M = TypeVar("M", bound=Model)
 
@@ -36,6 +36,9 @@ class CursorError(BadRequest):
     """The cursor is not one of ours, or belongs to another sort order."""
 
     code = "invalid_cursor"
+    example = Example(
+        "This page link is broken or out of date. Leave out the cursor to begin again."
+    )
 
 
 @dataclass(frozen=True, slots=True)
