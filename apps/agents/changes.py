@@ -1,14 +1,16 @@
-"""Changes to a draft, from any door: read, held against the rules, merged.
+"""Merge changes into a draft and check the result.
 
-Pure functions: nothing here reads the database. Each fault names its place in the API's shape
-and says in one sentence what was refused and what would do.
+Pure functions: nothing here reads the database. Each fault names its place in the API's draft
+and says in one sentence what was rejected and what to do.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 
+from pydantic import ValidationError
+
+from apps.core.validation_messages import FieldProblem, problems_of, shown
 from apps.llm.schema import Problem
 from apps.llm.schema import problems as schema_problems
 from apps.llm.schema.json_text import locate
@@ -17,22 +19,17 @@ from .builtins import categories
 from .content import Content, Json, canonical_editor, plain_number
 from .documents import Columns, default_columns
 from .edit_merge import same_schema
+from .schemas import DraftIn
 
-MAX_PROMPT = 100_000
-"""Characters of one prompt. A page of text has 3,000."""
 MAX_FIELD_NAME = 64
-MAX_SECONDS = 2_147_483_647
-MAX_RETENTION_DAYS = 36_500
-
 COLUMN_NAMES = ("summary", "outcome", "sentiment")
-_SURROGATES = {chr(c) for c in range(0xD800, 0xE000)}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that blocks a save.
 
-    ``place`` is a path in the API's shape (``analysis.built_ins.call_summary.prompt``); for a
+    ``place`` is a path in the API's draft (``analysis.built_ins.call_summary.prompt``); for a
     schema ``pointer`` leads into it, and ``line`` and ``column`` (from 1) where it came as text.
     """
 
@@ -47,150 +44,87 @@ class Fault:
         return f"{at}{self.message}"
 
 
-class _Reader:
-    """Walks through what was sent, collects faults, hands out only what is right."""
-
-    def __init__(self) -> None:
-        self.faults: list[Fault] = []
-
-    def refuse(self, place: str, message: str) -> None:
-        self.faults.append(Fault(place, message))
-
-    def group(self, value: object, place: str, known: tuple[str, ...]) -> Mapping[str, object]:
-        """An object with no other names than these; what is wrong reads as empty."""
-        if not isinstance(value, Mapping):
-            self.refuse(place, f"“{place or 'the draft'}” must be an object, not {show(value)}.")
-            return {}
-        for name in value:
-            if name not in known:
-                path = f"{place}.{name}" if place else str(name)
-                self.refuse(path, f"{show(name)} is not known here; known are {', '.join(known)}.")
-        return {name: value[name] for name in known if name in value}
-
-    def text(self, value: object, place: str) -> str | None:
-        """A prompt: as it was written, with line ends as ``\\n``."""
-        if value is None:
-            return ""
-        if not isinstance(value, str):
-            self.refuse(place, f"This must be text, not {show(value)}.")
-        elif len(value) > MAX_PROMPT:
-            self.refuse(
-                place,
-                f"This has {len(value):,} characters; {MAX_PROMPT:,} are the most of a prompt.",
-            )
-        elif fault := unstorable(value):
-            self.refuse(place, fault)
-        else:
-            return value.replace("\r\n", "\n").replace("\r", "\n")
-        return None
-
-    def yes_no(self, value: object, place: str) -> bool | None:
-        if isinstance(value, bool):
-            return value
-        self.refuse(place, f"This must be true or false, not {show(value)}.")
-        return None
-
-    def count(self, value: object, place: str, low: int, high: int, unit: str) -> int | None:
-        number = _number(value)
-        if number is None or number != int(number) or not low <= number <= high:
-            self.refuse(
-                place,
-                f"This must be a whole number from {low:,} to {high:,} {unit}, not {show(value)}.",
-            )
-            return None
-        return int(number)
-
-    def share(self, value: object, place: str) -> int | float | None:
-        number = _number(value)
-        if number is None or not 0 <= number <= 100:
-            self.refuse(place, f"This must be a percentage from 0 to 100, not {show(value)}.")
-        elif number != round(number, 3):
-            self.refuse(place, f"{show(value)} has more than three decimal places.")
-        else:
-            return plain_number(number)
-        return None
-
-
 def merge(content: Content, changes: object) -> tuple[Content, list[Fault]]:
-    """The content with the changes in it, and what is wrong with the result.
+    """Return the content with the changes in it, and what is wrong with the result.
 
-    ``changes`` is any part of the API's shape. A built-in's prompt of ``None`` or ``""`` goes back
+    ``changes`` is any part of the API's draft. A built-in's prompt of ``None`` or ``""`` goes back
     to the default. ``analysis.schema`` may be JSON text: faults then have line and column.
-    Where there are faults, the content that is returned must not be kept.
+    Where there are faults, the content that is returned must not be stored.
     """
-    reader = _Reader()
-    parts = reader.group(changes, "", ("analysis", "post_analysis", "columns"))
-    editor = content.editor
-    if "analysis" in parts:
-        editor = _merge_analysis(reader, content, parts["analysis"])
-    post_analysis = content.post_analysis
-    if "post_analysis" in parts:
-        post_analysis = {**post_analysis, **_read_post_analysis(reader, parts["post_analysis"])}
-    merged = replace(content, editor=editor, post_analysis=post_analysis)
-    chosen = _read_columns(reader, parts["columns"]) if "columns" in parts else {}
-    if reader.faults:
-        return merged, reader.faults
+    draft, faults = _read(content.channel, changes)
+    given = draft.model_dump(exclude_unset=True, exclude={"analysis": {"schema_"}})
+    analysis, schema_sent = given.get("analysis") or {}, None
+    if draft.analysis and "schema_" in draft.analysis.model_fields_set:
+        schema_sent = draft.analysis.schema_
+        schema, schema_faults = read_schema(schema_sent)
+        analysis["schema"] = _keep_form(schema, content.editor["schema"])
+        faults += schema_faults
+    if faults:
+        return content, faults
+    chosen = given.get("columns") or {}
+    merged = replace(
+        content,
+        editor=_merge_analysis(content, analysis),
+        post_analysis={**content.post_analysis, **_post_analysis(given.get("post_analysis") or {})},
+    )
     merged = replace(merged, columns=_columns(content, merged, chosen))
-    return merged, _located(_whole_faults(merged, chosen), changes)
+    return merged, _located(_whole_faults(merged, chosen), schema_sent)
 
 
-def show(value: object) -> str:
-    """A refused value as a person would recognise it, short."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "“true”" if value else "“false”"
-    text = value if isinstance(value, str) else str(value)
-    text = "".join(c if c.isprintable() else "�" for c in text[:61])
-    return f"“{text[:60]}…”" if len(text) > 60 else f"“{text}”"
+def _read(channel: str, changes: object) -> tuple[DraftIn, list[Fault]]:
+    """Return the changes that could be read, and the faults of the others."""
+    try:
+        draft = DraftIn.model_validate(changes)
+    except ValidationError as error:
+        faults = [_fault(problem) for problem in problems_of(error, changes)]
+        schema = _schema_in(changes)
+        found = {} if schema is None else {"analysis": {"schema": schema}}
+        return DraftIn.model_validate(found), faults
+    known = {category.name for category in categories(channel)}
+    given = draft.analysis.built_ins if draft.analysis else {}
+    return draft, [
+        Fault(
+            f"analysis.built_ins.{name[:60]}",
+            f"Unknown key {shown(name)}. Expected one of: {', '.join(sorted(known))}.",
+        )
+        for name in given
+        if name not in known
+    ]
 
 
-def unstorable(text: str) -> str:
-    """Why PostgreSQL or a model's server could not take a text; empty where they can."""
-    if "\x00" in text:
-        return "This holds the character U+0000 (NUL), which cannot be stored. Remove it."
-    if not _SURROGATES.isdisjoint(text):
-        return "This holds half of a character pair (a lone surrogate). Remove or retype it."
-    return ""
+def _schema_in(changes: object) -> object:
+    """Return the schema in changes of which another part is wrong."""
+    analysis = changes.get("analysis") if isinstance(changes, Mapping) else None
+    return analysis.get("schema") if isinstance(analysis, Mapping) else None
 
 
-def _merge_analysis(reader: _Reader, content: Content, given: object) -> Json:
-    parts = reader.group(given, "analysis", ("model", "instructions", "built_ins", "schema"))
-    editor = dict(content.editor)
-    if "model" in parts:
-        editor["model"] = reader.text(parts["model"], "analysis.model") or editor["model"]
-    if "instructions" in parts:
-        editor["instructions"] = reader.text(parts["instructions"], "analysis.instructions")
-    if "built_ins" in parts:
-        editor["built_ins"] = _merge_built_ins(reader, content, parts["built_ins"])
-    if "schema" in parts:
-        schema, faults = read_schema(parts["schema"])
-        reader.faults += faults
-        editor["schema"] = _keep_form(schema, content.editor["schema"])
+def _fault(problem: FieldProblem) -> Fault:
+    if problem.kind == "unknown":
+        return Fault(problem.path, f"Unknown key {shown(problem.path)}.")
+    return Fault(problem.path, problem.about("This" if problem.path else "The draft"))
+
+
+def _merge_analysis(content: Content, given: Json) -> Json:
+    built_ins = {
+        name: {**content.editor["built_ins"].get(name, {}), **setting}
+        for name, setting in given.pop("built_ins", {}).items()
+    }
+    editor = {**content.editor, **given, "built_ins": {**content.editor["built_ins"], **built_ins}}
+    editor["model"] = editor["model"] or content.editor["model"]
     return canonical_editor(content.channel, editor)
 
 
-def _merge_built_ins(reader: _Reader, content: Content, given: object) -> Json:
-    names = tuple(c.name for c in categories(content.channel))
-    settings = dict(content.editor["built_ins"])
-    for name, value in reader.group(given, "analysis.built_ins", names).items():
-        place = f"analysis.built_ins.{name}"
-        parts = reader.group(value, place, ("prompt", "enabled", "required"))
-        setting = dict(settings.get(name, {}))
-        if "prompt" in parts:
-            setting["prompt"] = reader.text(parts["prompt"], f"{place}.prompt")
-        for key in ("enabled", "required"):
-            if key in parts:
-                setting[key] = reader.yes_no(parts[key], f"{place}.{key}")
-        settings[name] = setting
-    return settings
+def _post_analysis(given: Json) -> Json:
+    if "sample_percent" in given:
+        given["sample_percent"] = plain_number(given["sample_percent"])
+    return given
 
 
 def read_schema(given: object) -> tuple[Json, list[Fault]]:
     """A schema given as JSON text or as a value, and what is wrong with it in itself."""
     if not isinstance(given, str | Mapping):
         return {}, [
-            Fault("analysis.schema", f"The schema must be a JSON object, not {show(given)}.")
+            Fault("analysis.schema", f"The schema must be a JSON object, not {shown(given)}.")
         ]
     faults = [
         Fault("analysis.schema", p.message, p.pointer, p.line, p.column)
@@ -203,7 +137,7 @@ def read_schema(given: object) -> tuple[Json, list[Fault]]:
         json.dumps(schema, allow_nan=False)
     except ValueError:
         return {}, [
-            Fault("analysis.schema", "The schema holds a number that is too large for JSON.")
+            Fault("analysis.schema", "The schema contains a number that is too large for JSON.")
         ]
     return schema, []
 
@@ -214,43 +148,6 @@ def _keep_form(schema: Json, before: Json) -> Json:
     The order of the fields does mean something, and counts.
     """
     return before if same_schema(schema, before) else schema
-
-
-def _read_post_analysis(reader: _Reader, given: object) -> Json:
-    names = (
-        "enabled", "sample_percent", "min_seconds", "min_messages", "chat_idle_seconds",
-        "long_transcript", "retention_days",
-    )  # fmt: skip
-    place = "post_analysis"
-    parts = reader.group(given, place, names)
-    found: Json = {}
-    if "enabled" in parts:
-        found["enabled"] = reader.yes_no(parts["enabled"], f"{place}.enabled")
-    if "sample_percent" in parts:
-        found["sample_percent"] = reader.share(parts["sample_percent"], f"{place}.sample_percent")
-    for name, low, high, unit in (
-        ("min_seconds", 0, MAX_SECONDS, "seconds"),
-        ("min_messages", 0, MAX_SECONDS, "messages"),
-        ("chat_idle_seconds", 120, 259_200, "seconds (2 minutes to 72 hours)"),
-    ):
-        if name in parts:
-            found[name] = reader.count(parts[name], f"{place}.{name}", low, high, unit)
-    if "long_transcript" in parts:
-        if parts["long_transcript"] not in ("refuse", "truncate"):
-            said = f"This must be refuse or truncate, not {show(parts['long_transcript'])}."
-            reader.refuse(f"{place}.long_transcript", said)
-        found["long_transcript"] = parts["long_transcript"]
-    if "retention_days" in parts:
-        days, at = parts["retention_days"], f"{place}.retention_days"
-        found["retention_days"] = (
-            None if days is None else reader.count(days, at, 1, MAX_RETENTION_DAYS, "days")
-        )
-    return found
-
-
-def _read_columns(reader: _Reader, given: object) -> dict[str, str]:
-    parts = reader.group(given, "columns", COLUMN_NAMES)
-    return {name: reader.text(value, f"columns.{name}") or "" for name, value in parts.items()}
 
 
 def _columns(before: Content, after: Content, chosen: Mapping[str, str]) -> Columns:
@@ -273,7 +170,7 @@ def _whole_faults(content: Content, chosen: Mapping[str, str]) -> list[Fault]:
         faults.append(
             Fault(
                 "analysis.schema",
-                "There is nothing to fill in: switch on a built-in category or add a field.",
+                "Add a field or turn on a built-in field. A draft needs at least one.",
             )
         )
     for column, name in chosen.items():
@@ -281,20 +178,18 @@ def _whole_faults(content: Content, chosen: Mapping[str, str]) -> list[Fault]:
             faults.append(
                 Fault(
                     f"columns.{column}",
-                    f"{show(name)} is neither a field nor a built-in category that is switched on.",
+                    f"{shown(name)} isn't a field or an enabled built-in field.",
                 )
             )
     return faults
 
 
-def _located(faults: list[Fault], changes: object) -> list[Fault]:
-    """The faults with line and column, where the schema came as text."""
-    analysis = changes.get("analysis") if isinstance(changes, Mapping) else None
-    text = analysis.get("schema") if isinstance(analysis, Mapping) else None
-    if not isinstance(text, str):
+def _located(faults: list[Fault], schema: object) -> list[Fault]:
+    """Return the faults with line and column, where the schema came as text."""
+    if not isinstance(schema, str):
         return faults
     problems = [Problem(f.pointer, f.message) for f in faults if f.pointer]
-    places = {p.pointer: p for p in locate(text, problems)}
+    places = {p.pointer: p for p in locate(schema, problems)}
     return [
         replace(f, line=places[f.pointer].line, column=places[f.pointer].column) if f.pointer else f
         for f in faults
@@ -311,7 +206,7 @@ def _name_faults(content: Content) -> Iterator[Fault]:
             yield Fault("analysis.schema", fault, pointer)
     for name in document.schema.get("required") or ():
         if name not in fields:
-            said = f"“required” names {show(name)}, which is not a field."
+            said = f"“required” names {shown(name)}, which is not a field."
             yield Fault("analysis.schema", said, "/required")
 
 
@@ -323,18 +218,13 @@ def name_fault(name: str, taken: set[str]) -> str:
     if not name.strip():
         return "A field has no name."
     if name in taken:
-        return f"{show(name)} is a built-in category, on or off; give the field another name."
+        return f"{shown(name)} is reserved for a built-in field. Choose another name."
     if len(name) > MAX_FIELD_NAME:
-        return f"The name {show(name)} has {len(name)} characters; {MAX_FIELD_NAME} are the most."
+        return (
+            f"The name {shown(name)} has {len(name)} characters. The maximum is {MAX_FIELD_NAME}."
+        )
     if name != name.strip():
-        return f"The name {show(name)} begins or ends with a blank."
+        return f"The name {shown(name)} starts or ends with a space."
     if not name.isprintable():
-        return f"The name {show(name)} holds a control character, which nobody can type or see."
+        return f"The name {shown(name)} contains a control character. Remove it."
     return ""
-
-
-def _number(value: object) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        return None
-    number = Decimal(str(value))
-    return number if number.is_finite() else None

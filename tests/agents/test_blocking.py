@@ -36,11 +36,11 @@ BAD = [
     ("no schema at all", "[]", 1, "must be a JSON object, not a list"),
     ("a name twice", '{"type": "object", "properties": {"a": {},\n "a": {}}}', 2, "second time"),
     ("a blank name", of(**{" ": {}}), 4, "no name"),
-    ("a blank around", of(**{"a ": {}}), 4, "begins or ends with a blank"),
-    ("an endless name", of(**{"x" * 65: {}}), 4, "64 are the most"),
+    ("a blank around", of(**{"a ": {}}), 4, "starts or ends with a space"),
+    ("an endless name", of(**{"x" * 65: {}}), 4, "The maximum is 64"),
     ("a name nobody sees", of(**{"a\u200b": {}}), 4, "cannot be seen"),
-    ("a built-in", of(call_summary={}), 4, "is a built-in category"),
-    ("a built-in of voice that is off", of(user_sentiment={}), 4, "is a built-in category"),
+    ("a built-in", of(call_summary={}), 4, "is reserved for a built-in"),
+    ("a built-in of voice that is off", of(user_sentiment={}), 4, "is reserved for a built-in"),
     ("required, not there", '{"type": "object", "properties": {},\n "required": ["a"]}', 2,
      "“a”, which is not a field"),
     ("a remote reference", of(a={"$ref": "other.json#/a"}), 5, "never fetched"),
@@ -99,7 +99,7 @@ def test_nothing_to_fill_in_is_refused_and_said_while_typing(editor: Client, mad
     services.save_draft(agent=made, changes=off, by=ADA)
     form = {**stamp(made), "mode": "json", "schema": '{"type": "object", "properties": {}}'}
     for address in (url(made, "fields"), url(made, "fields/advice")):
-        assert "nothing to fill in" in post(editor, address, form).text
+        assert "Add a field or turn on a built-in field" in post(editor, address, form).text
     assert list(draft(made).config.parsed().own_fields()) == ["topic"]
 
 

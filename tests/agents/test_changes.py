@@ -51,8 +51,8 @@ def fields(**named: Any) -> dict[str, Any]:
         (fields(**{"x" * 500: {}}), "more than 200"),
         (fields(**{"a\x07b": {}}), "cannot be seen"),
         (fields(**{"a\x00b": {}}), "no text"),
-        (fields(**{" a": {}}), "begins or ends with a blank"),
-        (fields(call_summary={}), "built-in category"),
+        (fields(**{" a": {}}), "starts or ends with a space"),
+        (fields(call_summary={}), "built-in field"),
         (fields(a={"minimum": 1e999}), "too large for JSON"),
         (fields(a={"default": 1e999}), "too large for JSON"),
         ({**fields(a={}), "required": ["b"]}, "not a field"),
@@ -86,7 +86,7 @@ def test_a_fault_in_text_has_its_line_and_column() -> None:
     collides = '{"type": "object", "properties": {\n "user_sentiment": {}}}'
     [fault] = schema_faults(collides)
     assert (fault.line, fault.column) == (2, 2)
-    assert str(fault).startswith("Line 2, column 2: “user_sentiment” is a built-in")
+    assert str(fault).startswith("Line 2, column 2: “user_sentiment” is reserved for a built-in")
 
 
 def test_a_built_in_that_is_off_still_keeps_its_name() -> None:
@@ -110,7 +110,7 @@ def test_nothing_to_fill_in() -> None:
         name: {"enabled": False} for name in ("call_summary", "call_successful", "user_sentiment")
     }
     [fault] = faults_of({"analysis": {"built_ins": off}})
-    assert "nothing to fill in" in fault.message
+    assert "Add a field or turn on a built-in field" in fault.message
     with_field = {"analysis": {"built_ins": off, "schema": fields(a={"type": "string"})}}
     assert not faults_of(with_field)
 

@@ -28,7 +28,7 @@ def content(schema: dict[str, Any] | None = None, **analysis: Any) -> Content:
     schema = schema or {"type": "object", "properties": {}}
     changes = {"analysis": {"built_ins": off, "schema": schema} | analysis}
     made, faults = merge(bare, changes)
-    assert not [f for f in faults if "nothing to fill in" not in f.message]
+    assert not [f for f in faults if "Add a field or turn on" not in f.message]
     return made
 
 

@@ -105,7 +105,7 @@ def test_what_cannot_be_done_is_said_in_the_dialog(
 def test_a_source_that_does_not_fit_is_said_before(editor: Client, made: Agent) -> None:
     other = agent("Chat", channel="chat", **with_fields(call_summary={"type": "string"}))
     address = f"{url(made, 'start')}?source={other.public_id}"
-    assert "“call_summary” is a built-in category" in editor.get(address).text
+    assert "“call_summary” is reserved for a built-in field" in editor.get(address).text
     gone = editor.get(url(made, "start") + "?source=agt_gone").text
     assert "There is no template “agt_gone”" in gone
 

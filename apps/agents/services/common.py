@@ -1,23 +1,32 @@
 """What the services of this room share: the lock, the one way to store a draft, the conflict."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
-from apps.agents.changes import Fault, unstorable
+from apps.agents.changes import Fault
 from apps.agents.content import Content, content_of, content_of_save, fill_version
 from apps.agents.diffs import diff_contents
 from apps.agents.models import Agent, AgentVersion, ConfigSave
 from apps.agents.plans import config_of
+from apps.agents.schemas import unstorable
 from apps.core.tasks import enqueue
 from apps.llm.models import LanguageModel
 
 from .errors import AgentDeactivated, DraftConflict
-from .stamp import Stamp
 
 MAX_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The state of a draft that a page was filled from: which draft, after which save."""
+
+    version: int
+    save_count: int
 
 
 def draft_of(agent: Agent) -> AgentVersion:

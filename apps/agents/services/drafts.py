@@ -10,7 +10,7 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role
 from apps.agents.builtins import categories
-from apps.agents.changes import Fault, merge, show
+from apps.agents.changes import Fault, merge
 from apps.agents.content import Content, Json, canonical_editor, content_of, content_of_save
 from apps.agents.diffs import Diff, diff_contents
 from apps.agents.documents import default_columns
@@ -18,10 +18,12 @@ from apps.agents.draft_start import Source, plan_start
 from apps.agents.edit_merge import changes_on_top
 from apps.agents.models import Agent, AgentVersion, Channel, ConfigSave
 from apps.core.errors import NotFound
+from apps.core.validation_messages import shown
 from apps.llm.models import LanguageModel
 from apps.llm.services import default_model
 
 from .common import (
+    Stamp,
     configured,
     conflict,
     content_at,
@@ -32,7 +34,6 @@ from .common import (
     store,
 )
 from .errors import InvalidDraft, StalePage
-from .stamp import Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def create_agent(
     name = name.strip()
     faults = name_faults(name)
     if channel not in Channel.values:
-        faults.append(Fault("channel", f"The channel must be voice or chat, not {show(channel)}."))
+        faults.append(Fault("channel", f"The channel must be voice or chat, not {shown(channel)}."))
     if faults:
         raise InvalidDraft(faults)
     language_model = _model(model)
@@ -285,7 +286,7 @@ def _model_of(after: Content, before: Content, faults: list[Fault]) -> LanguageM
     if model is None:
         faults.append(_unknown_model(name))
     elif not model.enabled and name != before.editor["model"]:
-        reason = f"The model {show(name)} is switched off. Choose another one."
+        reason = f"The model {shown(name)} is switched off. Choose another one."
         faults.append(Fault("analysis.model", reason))
     return model
 
@@ -293,5 +294,5 @@ def _model_of(after: Content, before: Content, faults: list[Fault]) -> LanguageM
 def _unknown_model(name: str) -> Fault:
     return Fault(
         "analysis.model",
-        f"There is no model {show(name)}. An admin adds models in the administration.",
+        f"There is no model {shown(name)}. An admin adds models in the administration.",
     )

@@ -1,19 +1,28 @@
 """What is refused about agents, each with its reason for a person."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from apps.agents.changes import Fault
 from apps.agents.content import Content
 from apps.agents.diffs import Diff
-from apps.core.errors import Conflict, UserError
+from apps.core.errors import Conflict, Example, UserError
 
-from .stamp import Stamp
+if TYPE_CHECKING:
+    from .common import Stamp
 
 
 class InvalidDraft(UserError):
     """The draft would not be usable. ``faults`` says why, place by place."""
 
     code = "invalid_draft"
+    example = Example(
+        "This must be a whole number from 0 to 2,147,483,647 seconds, not “-1”.",
+        {
+            "post_analysis.min_seconds": "This must be a whole number from 0 to 2,147,483,647 "
+            "seconds, not “-1”."
+        },
+    )
 
     def __init__(self, faults: list[Fault]) -> None:
         fields: dict[str, str] = {}
@@ -37,7 +46,7 @@ class DraftConflict(Conflict):
         *,
         saved_by: str,
         saved_at: datetime,
-        stamp: Stamp,
+        stamp: "Stamp",
         theirs: Diff,
         mine: Diff,
         merged: Content,
@@ -64,9 +73,11 @@ class NothingToPublish(Conflict):
     """The draft says what the latest published version says."""
 
     code = "nothing_to_publish"
+    example = Example("V3 is identical to V2, so there is nothing to publish. Edit it first.")
 
 
 class AgentDeactivated(Conflict):
     """A deactivated agent is not edited."""
 
     code = "agent_deactivated"
+    example = Example("Billing line is deactivated. Reactivate it before you edit it.")

@@ -7,10 +7,11 @@ from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
-from apps.agents.changes import Fault, unstorable
+from apps.agents.changes import Fault
 from apps.agents.content import content_of
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.plans import problems_of
+from apps.agents.schemas import unstorable
 
 from .common import MAX_NAME, base_content, configured, conflict, lock, store
 from .errors import InvalidDraft, NothingToPublish

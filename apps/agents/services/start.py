@@ -3,16 +3,15 @@
 from django.db import transaction
 
 from apps.accounts.actors import Actor
-from apps.agents.changes import show
 from apps.agents.content import content_of
 from apps.agents.draft_start import How, Source, agent_source, plan_start, template_source
 from apps.agents.models import Agent, ConfigSave
 from apps.agents.templates import BY_KEY
 from apps.core.errors import NotFound
+from apps.core.validation_messages import shown
 
-from .common import draft_of, lock
+from .common import Stamp, draft_of, lock
 from .drafts import SaveResult, save_draft
-from .stamp import Stamp
 
 
 def source_of(key: str) -> Source:
@@ -22,7 +21,7 @@ def source_of(key: str) -> Source:
     agent = Agent.objects.filter(public_id=key).first()
     if agent is None:
         raise NotFound(
-            f"There is no template {show(key)}; there are {', '.join(BY_KEY)}, and the ids of "
+            f"There is no template {shown(key)}; there are {', '.join(BY_KEY)}, and the ids of "
             "agents."
         )
     return agent_source(agent.public_id, agent.name, content_of(draft_of(agent)))
