@@ -16,7 +16,7 @@ from django.db.models import F, Func, Q, TextField
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import NAMED, IdempotencyKey
-from apps.core.errors import BadRequest, Conflict, UserError
+from apps.core.errors import BadRequest, Conflict, Example, UserError
 
 KEPT = timedelta(hours=24)
 ABANDONED = timedelta(minutes=5)
@@ -29,12 +29,16 @@ class InProgress(Conflict):
     """The first request with this key is still at work."""
 
     code = "idempotency_in_progress"
+    example = Example("The first request with this Idempotency-Key is still running.")
 
 
 class KeyReused(UserError):
     """The key came before with another body."""
 
     code = "idempotency_key_reused"
+    example = Example(
+        "The Idempotency-Key k-1 was used for another request. Use a new key for a new one."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def _job(row: Sequence[Any], config: LoadedConfig) -> AnalysisJob:
         messages=json.loads(row[14]),
         backfill_public_id=row[15],
         lane=row[16],
-        side_effects=SideEffects(row[17]),
+        side_effects=SideEffects(webhooks=row[17]),
         tries=row[18],
         transcript_tokens=row[19],
     )

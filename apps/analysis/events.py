@@ -32,7 +32,7 @@ def emit_events(finished: Mapping[int, Sequence[str]]) -> None:
         [
             _event(analysis, finished[analysis.pk])
             for analysis in rows
-            if analysis.side_effects.tells(finished[analysis.pk], failed=_failed(analysis))
+            if analysis.side_effects.notifies(finished[analysis.pk], failed=_failed(analysis))
         ]
     )
 

@@ -17,15 +17,13 @@ class SideEffectsForm(forms.Form):
         ],
         required=False,
         initial=Webhooks.OFF,
-        error_messages={
-            "invalid_choice": "Webhooks must be off, changed, or all, not “%(value)s”."
-        },
+        error_messages={"invalid_choice": "Webhooks is off, changed or all, not “%(value)s”."},
     )
 
     @property
     def side_effects(self) -> SideEffects:
         """The choice of a valid form; what was left out is off."""
-        return SideEffects(webhooks=self.cleaned_data.get("webhooks") or Webhooks.OFF.value)
+        return SideEffects.model_validate({"webhooks": self.cleaned_data.get("webhooks") or "off"})
 
 
 class RerunForm(SideEffectsForm):

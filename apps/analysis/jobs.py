@@ -96,7 +96,7 @@ class AnalysisOutcome:
             missing_required=[],
             request_id="",
             error_code=ErrorCode.INTERNAL,
-            error_message=f"Couldn’t save the result. {INTERNAL_MESSAGE}",
+            error_message=f"The result could not be stored. {INTERNAL_MESSAGE}",
         )
 
 
@@ -121,4 +121,4 @@ class Recorded:
     def is_told(self) -> bool:
         """Whether webhooks are to hear of it, as far as its side effects go."""
         job = self.outcome.job
-        return job.side_effects.tells(self.changes, failed=bool(self.outcome.error_code))
+        return job.side_effects.notifies(self.changes, failed=bool(self.outcome.error_code))

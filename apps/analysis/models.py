@@ -220,7 +220,7 @@ class Analysis(models.Model):
     @property
     def side_effects(self) -> SideEffects:
         """What it sets off besides its result."""
-        return SideEffects(self.webhooks)
+        return SideEffects.model_validate({"webhooks": self.webhooks})
 
     @property
     def waits_for_provider(self) -> bool:

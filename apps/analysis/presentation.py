@@ -1,7 +1,4 @@
-"""An analysis as it is shown: JSON for programs, fields and changes for people.
-
-The API, webhooks and pages all read from here, so that they never say different things.
-"""
+"""Fields, values and changes of results, as pages show them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,46 +14,6 @@ Kind = Literal["text", "word", "number", "yes_no", "tags", "json"]
 
 #: Longer JSON values are cut on a page; the raw data has them whole.
 JSON_LIMIT = 20_000
-
-
-def analysis_json(analysis: Analysis) -> dict[str, Any]:
-    """One analysis as ``GET …/analysis`` answers it.
-
-    Reads ``conversation``, ``config`` and ``agent_version.agent``: select them with the row.
-    ``agent_id`` and ``agent_version`` name the version whose prompts were used. Money is text, to
-    be exact, as with backfills.
-    """
-    return {
-        "analysis_id": analysis.public_id,
-        "conversation_id": analysis.conversation.public_id,
-        "agent_id": analysis.agent_version.agent.public_id,
-        "analysis": analysis.ordered_output(),
-        "status": analysis.state,
-        "trigger": analysis.trigger,
-        "agent_version": analysis.agent_version.number,
-        "config": analysis.config.name if analysis.config else None,
-        "model": analysis.model or (analysis.config.model.name if analysis.config else None),
-        "usage": {
-            "input_tokens": analysis.input_tokens,
-            "cached_tokens": analysis.cached_tokens,
-            "output_tokens": analysis.output_tokens,
-            "estimated": analysis.usage_estimated,
-            "cost": None if analysis.cost is None else f"{analysis.cost:f}",
-        },
-        "current": analysis.is_current,
-        "missing_required": list(analysis.missing_required),
-        "truncated": analysis.truncated,
-        "error": _error_json(analysis),
-        "requested_by": analysis.requested_by,
-        "created_at": analysis.created_at.isoformat(),
-        "finished_at": analysis.finished_at.isoformat() if analysis.finished_at else None,
-    }
-
-
-def _error_json(analysis: Analysis) -> dict[str, str] | None:
-    if not analysis.error_code:
-        return None
-    return {"code": analysis.error_code, "message": analysis.error_message}
 
 
 # Fields and their values
@@ -157,7 +114,7 @@ def _field_row(
     elif condition := str(rules.get("x-condition") or "").strip().rstrip("."):
         why = f"Empty: only {_as_clause(condition)}"
     else:
-        why = "Empty: not mentioned in the transcript"
+        why = "Empty: the transcript gives nothing for it"
     return FieldRow(name, description, None, why, missing=name in missing)
 
 

@@ -10,7 +10,7 @@ from apps.agents.models import AgentVersion
 from apps.agents.plans import Plan, Step, plan_for_steps, plans_for_routes
 from apps.conversations.analyzable import not_analyzable_sentence
 from apps.conversations.models import Conversation, Trigger
-from apps.core.errors import Conflict
+from apps.core.errors import Conflict, Example
 from apps.core.tasks import enqueue
 
 from .current import lock_conversations
@@ -23,17 +23,20 @@ class UnableToRerun(Conflict):
     """Base of the reasons for which a rerun is refused."""
 
     code = "not_analyzable"
+    example = Example("This call can’t be analyzed: no speech.")
 
 
 class AlreadyRunning(UnableToRerun):
     code = "already_running"
+    example = Example("An analysis of this conversation is already running. Wait for its result.")
 
 
 class DraftInvalid(UnableToRerun):
     code = "draft_invalid"
+    example = Example("The draft of Billing line names no model.")
 
 
-_ALREADY_RUNNING = "This conversation is already being analyzed. Try again when it finishes."
+_ALREADY_RUNNING = "An analysis of this conversation is already running. Wait for its result."
 
 
 def check_rerun(conversation: Conversation, *, at_work: bool) -> str:
@@ -55,8 +58,8 @@ def plan_rerun(conversation: Conversation, *, version: AgentVersion | None = Non
     drafts = plans_for_routes([conversation.route])[conversation.route].versions
     if all(version.agent_id != draft.agent_id for draft in drafts):
         raise UnableToRerun(
-            f"{version.agent.name} {version} can’t be used here: the agent didn’t handle this "
-            "conversation."
+            f"{version.agent.name} {version} cannot be used: its agent is not one of those whose "
+            "prompts read this conversation."
         )
     steps: list[Step] = [
         ("both_agents" if i else "", version if version.agent_id == draft.agent_id else draft)

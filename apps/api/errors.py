@@ -1,88 +1,146 @@
-"""One shape for every refusal, and bodies read strictly."""
+"""Answer every error in one form, and read bodies strictly."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from ninja import NinjaAPI
-from ninja.errors import AuthenticationError, ValidationError
+from ninja.errors import AuthenticationError
 
-from apps.core.errors import BadRequest, UserError
+from apps.core.errors import BadRequest, Example, NotFound, Refused, UserError
 from apps.core.json_text import parse_json
 
 DISK_FULL = "53100"
 """PostgreSQL's SQLSTATE."""
 
 
-def refusal(
-    status: int, code: str, message: str, fields: dict[str, str] | None = None, **more: Any
+class Unauthorized(UserError):
+    """Raised for a request without a valid key."""
+
+    code = "unauthorized"
+    status = 401
+    example = Example("Send a valid API key: “Authorization: Bearer …”.")
+
+
+class NotJson(BadRequest):
+    """Raised for a body that isn't the expected JSON object."""
+
+    code = "not_json"
+    example = Example("Invalid JSON: Expecting value: line 1 column 1 (char 0).")
+
+
+class IncompleteBody(BadRequest):
+    """Raised for a body that ended early."""
+
+    code = "incomplete_body"
+    example = Example("The request body ended early. Send it again.")
+
+
+class TooSlow(UserError):
+    """Raised by the gateway for a body that doesn't arrive."""
+
+    code = "too_slow"
+    status = 408
+    example = Example(
+        "The request body did not arrive in time. Nothing was changed. Send it again."
+    )
+
+
+class LengthRequired(UserError):
+    """Raised for a body of unknown length, where the gateway isn't in front."""
+
+    code = "length_required"
+    status = 411
+    example = Example("Set the Content-Length header. Nothing was changed.")
+
+
+class TooLarge(UserError):
+    """Raised for a body over the limit of its URL."""
+
+    code = "too_large"
+    status = 413
+    example = Example("The request body is too large. Nothing was changed.")
+
+
+class UnsupportedMediaType(UserError):
+    """Raised for a body of another type than the URL takes."""
+
+    code = "unsupported_media_type"
+    status = 415
+    example = Example("Send JSON with “Content-Type: application/json”, not text/plain.")
+
+
+class Unavailable(UserError):
+    """Raised by the gateway while it can't check who sends a large body."""
+
+    code = "unavailable"
+    status = 503
+    example = Example("The server can't check the sender. Nothing was changed. Try again.")
+
+
+class InsufficientStorage(UserError):
+    """Raised while there is no disk space, for the database or a body."""
+
+    code = "insufficient_storage"
+    status = 507
+    example = Example("The database has no disk space left. Send it again once there is room.")
+
+
+def error_response(
+    status: int, code: str, message: str, fields: Mapping[str, str] | None = None, **more: Any
 ) -> JsonResponse:
-    """``{"error": {"code", "message", "fields"}}`` with its status."""
+    """Return ``{"error": {"code", "message", "fields"}}`` with its status."""
     error = {"code": code, "message": message, "fields": fields or {}, **more}
     return JsonResponse({"error": error}, status=status)
 
 
+def response_of(error: UserError) -> JsonResponse:
+    """Return the response for an error."""
+    return error_response(error.status, error.code, error.message, error.fields, **error.more)
+
+
 def add_handlers(api: NinjaAPI) -> None:
-    """Make everything that a view may raise answer in the one shape."""
+    """Make everything that a view may raise answer in the one form."""
 
     @api.exception_handler(UserError)
     def refused(request: HttpRequest, error: UserError) -> HttpResponse:
-        return refusal(error.status, error.code, error.message, error.fields)
+        return response_of(error)
 
     @api.exception_handler(AuthenticationError)
     def unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-        answer = refusal(401, "unauthorized", "Send a valid API key: “Authorization: Bearer …”.")
-        answer.headers["WWW-Authenticate"] = "Bearer"
-        return answer
+        response = response_of(Unauthorized())
+        response.headers["WWW-Authenticate"] = "Bearer"
+        return response
 
     @api.exception_handler(PermissionDenied)
     def denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
-        return refusal(403, "forbidden", str(error) or "Not allowed.")
+        return response_of(Refused(str(error) or "Not allowed."))
 
     @api.exception_handler(Http404)
     def missing(request: HttpRequest, error: Http404) -> HttpResponse:
-        return refusal(404, "not_found", "There is nothing with this id.")
+        return response_of(NotFound())
 
     @api.exception_handler(RequestDataTooBig)
     def too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
-        return refusal(413, "too_large", "The request body is too large. Nothing was changed.")
+        return response_of(TooLarge())
 
     @api.exception_handler(OperationalError)
     def unable(request: HttpRequest, error: OperationalError) -> HttpResponse:
         if getattr(error.__cause__, "sqlstate", None) != DISK_FULL:
             raise error
-        message = "The database has no disk space left. Send it again once there is room."
-        return refusal(507, "insufficient_storage", message)
+        return response_of(InsufficientStorage())
 
     @api.exception_handler(UnreadablePostError)
     def broken_off(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:
-        return refusal(400, "incomplete_body", "The body broke off before its end. Send it again.")
-
-    @api.exception_handler(ValidationError)
-    def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-        fields = {".".join(map(str, e["loc"][1:])): str(e["msg"]) for e in error.errors}
-        return refusal(422, "invalid", "Some values are not as they should be.", fields)
-
-
-class NotJson(BadRequest):
-    """The body is not the JSON object that was expected."""
-
-    code = "not_json"
-
-
-class UnsupportedMediaType(UserError):
-    """The body is of another kind than this door takes."""
-
-    code = "unsupported_media_type"
-    status = 415
+        return response_of(IncompleteBody())
 
 
 def read_object(request: HttpRequest) -> dict[str, Any]:
-    """The JSON object in the body, ``{}`` for an empty one.
+    """Return the JSON object in the body, ``{}`` for an empty one.
 
-    Raises NotJson, also for what Python reads and JSON does not know: NaN, a key given twice.
+    Raises NotJson, also for what Python reads and JSON doesn't allow: NaN, a duplicate key.
     """
     body = request.body
     if not body.strip():
@@ -91,44 +149,25 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
     try:
         value = parse_json(body)
     except ValueError as error:
-        raise NotJson(f"The body is not JSON: {str(error).rstrip('.')}.") from None
+        raise NotJson(f"Invalid JSON: {str(error).rstrip('.')}.") from None
     if not isinstance(value, dict):
-        raise NotJson("The body must be a JSON object: {…}.")
+        raise NotJson("The request body must be a JSON object.")
     return value
 
 
-def require_type(request: HttpRequest, known: Sequence[str], *, hint: str) -> None:
-    """Raise UnsupportedMediaType for a body that says it is of another kind.
+def require_type(request: HttpRequest, allowed: Sequence[str], *, hint: str) -> None:
+    """Raise UnsupportedMediaType for a body that names another type, or is compressed.
 
-    One that says nothing is taken. ``curl -d`` says it is a form: the sentence names the way out.
+    A body without a type is accepted. ``curl -d`` names the type of a form: the message says what
+    to send instead.
     """
     given = request.content_type or ""
-    if given and given not in known and not (given.endswith("+json") and known[0] in _JSON):
+    is_json = given.endswith("+json") and "application/json" in allowed
+    if given and given not in allowed and not is_json:
         raise UnsupportedMediaType(
-            f"Send {hint} with “Content-Type: {known[0]}”, not {given[:80]}."
+            f"Send {hint} with “Content-Type: {allowed[0]}”, not {given[:80]}."
         )
     if encoding := request.headers.get("Content-Encoding", ""):
         raise UnsupportedMediaType(
-            f"Send the body as it is, without Content-Encoding {encoding[:40]}."
+            f"Content-Encoding {encoding[:40]} isn't supported. Send the body uncompressed."
         )
-
-
-_JSON = {"application/json"}
-
-
-def refuse_unknown(body: dict[str, Any], known: set[str]) -> None:
-    """Raise UnknownKeys for keys of a body that mean nothing: a typing error must not pass."""
-    unknown = [key for key in body if key not in known]
-    if unknown:
-        names = ", ".join(sorted(known))
-        said = ", ".join(key[:60] for key in unknown[:5])
-        raise UnknownKeys(
-            f"Unknown: {said}. Known are {names}." if known else f"Unknown: {said}.",
-            {key[:60]: "There is no such key." for key in unknown[:20]},
-        )
-
-
-class UnknownKeys(UserError):
-    """A key that means nothing: a typing error must not pass."""
-
-    code = "unknown_keys"

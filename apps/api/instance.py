@@ -1,4 +1,4 @@
-"""The API object: its title, authentication, and error handlers. The routers join it in urls."""
+"""The API object that urls.py fills and the documentation page reads."""
 
 from apps.accounts.api_auth import session_or_key
 
@@ -9,7 +9,7 @@ from .openapi import TAGS, Api
 api = Api(
     title="Debrief",
     version="1",
-    description="Hand conversations in, read what was found in them, rerun, backfill, edit drafts.",
+    description="Send conversations, read their analyses, rerun, backfill, edit drafts.",
     auth=ApiKey(),
     docs_url=None,
     docs_decorator=session_or_key,

@@ -1,11 +1,11 @@
-"""The doors of other platforms: no key, the platform's own signature instead."""
+"""Webhook receivers of platforms: no key, the platform's own signature instead."""
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Router
 
 from apps.core.cipher import Unreadable
-from apps.core.errors import UserError
+from apps.core.errors import Example, NotFound, UserError
 from apps.platforms import receiver
 from apps.platforms.adapter import BadSignature
 from apps.platforms.models import IntakePayload, IntakeSource, PayloadState
@@ -13,22 +13,48 @@ from apps.platforms.registry import PLATFORMS
 
 from . import limits
 from .auth import charge
-from .errors import refusal
+from .bodies import respond
+from .errors import error_response
 from .openapi import Answer, operation
-from .shapes import intake as shapes
+from .schemas import intake as schemas
 
 router = Router(tags=["Intake"], auth=None)
-_SENDER = {BadSignature.code, receiver.NO_SECRET, Unreadable.code}
+
+
+class NoSecret(UserError):
+    """The source can't verify signatures yet."""
+
+    code = receiver.NO_SECRET
+    status = 401
+    example = Example("The secret of this source has not been entered yet.")
+
+
+class SecretUnreadable(UserError):
+    """The source can't verify signatures at the moment. The reason, which concerns only this
+    installation, is on the page of the source (docs/decisions/0023)."""
+
+    code = Unreadable.code
+    status = 401
+    example = Example(
+        "Signatures can't be verified here at the moment. The page of this source says why."
+    )
+
+
+_UNVERIFIED = {BadSignature.code, NoSecret.code, SecretUnreadable.code}
 
 
 @router.post(
     "/{kind}/{source_id}",
     **operation(
         "receivePlatformWebhook",
-        "Receive a platform's webhook",
-        answers={200: Answer(shapes.Received, "It was taken, or there was nothing in it to take.")},
+        "Receive a platform webhook",
+        answers={
+            200: Answer(
+                schemas.Received, "Accepted, or ignored because it contains nothing to store."
+            )
+        },
         signed=True,
-        takes=shapes.Payload,
+        takes=schemas.Payload,
         refuses=[
             "bad_signature",
             "channel_mismatch",
@@ -42,16 +68,16 @@ _SENDER = {BadSignature.code, receiver.NO_SECRET, Unreadable.code}
     ),
 )
 def receive(request: HttpRequest, kind: str, source_id: str) -> HttpResponse:
-    """For Retell, Vapi and ElevenLabs, each by its own scheme of signing and in its own shape; the
-    page *Intake* has the address of each account's door. What is refused is kept there, with the
-    reason, and can be replayed."""
+    """For Retell, Vapi and ElevenLabs, each with its own signature and format. The page *Sources*
+    has the webhook URL of each account. It also stores rejected payloads, with the reason, and can
+    replay them."""
     sources = IntakeSource.objects.filter(kind=kind) if kind in PLATFORMS else None
     if sources is None or "\0" in source_id:
-        return refusal(404, "not_found", "There is no such door.")
+        raise NotFound("No source matches this URL.")
     source = get_object_or_404(sources, public_id=source_id)
 
     def gate(sender: receiver.Sender) -> None:
-        """Whoever cannot sign may not fill the disk; whoever can has as much as a key has."""
+        """Limit unauthenticated senders more, so that they can't fill the disk."""
         kind = limits.INTAKE if sender == "known" else limits.CHANGE
         charge(request, kind, f"{sender}/{source.pk}")
 
@@ -59,23 +85,10 @@ def receive(request: HttpRequest, kind: str, source_id: str) -> HttpResponse:
     return _answer(payload)
 
 
-def _told(payload: IntakePayload) -> str:
-    """Why it is refused, as whoever sent it is told: what the page says too, but for the state of
-    this installation, which concerns no sender (decision 0023)."""
-    if payload.code == Unreadable.code:
-        return "Signatures cannot be verified here at present; the page of this source says why."
-    return payload.reason
-
-
 def _answer(payload: IntakePayload) -> HttpResponse:
-    if payload.state == PayloadState.REFUSED:
-        status = BadSignature.status if payload.code in _SENDER else UserError.status
-        return refusal(status, payload.code, _told(payload))
-    conversation = payload.conversation
-    return JsonResponse(
-        {
-            "state": payload.state,
-            "conversation_id": conversation.public_id if conversation else None,
-            "note": payload.note,
-        }
-    )
+    if payload.state != PayloadState.REFUSED:
+        return respond(schemas.Received.from_payload(payload))
+    hidden = payload.code == SecretUnreadable.code
+    message = SecretUnreadable().message if hidden else payload.reason
+    status = 401 if payload.code in _UNVERIFIED else 422
+    return error_response(status, payload.code, message)

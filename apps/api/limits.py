@@ -17,7 +17,7 @@ from limits.errors import StorageError
 from limits.storage import RedisStorage
 
 from apps.core.breaker import Breaker
-from apps.core.errors import UserError
+from apps.core.errors import Example, UserError
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ class RateLimited(UserError):
 
     code = "rate_limited"
     status = 429
+    example = Example(
+        "Rate limit exceeded: 600 requests per minute for this key. Try again in 17 seconds."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,9 @@ def count(kind: str, who: str, *, now: float | None = None) -> tuple[Allowance |
 def refusal_of(allowance: Allowance) -> RateLimited:
     """The sentence for somebody who has used up a class."""
     unit = "second" if allowance.reset_seconds == 1 else "seconds"
+    requests = "request" if allowance.limit == 1 else "requests"
     return RateLimited(
-        f"More than {allowance.limit} requests in this minute with this key. "
+        f"Rate limit exceeded: {allowance.limit} {requests} per minute for this key. "
         f"Try again in {allowance.reset_seconds} {unit}."
     )
 

@@ -4,16 +4,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse
 
-from apps.core.errors import BadRequest, UserError
-from apps.core.pagination import page
+from apps.core.errors import BadRequest, Example, UserError
+from apps.core.pagination import page as read_page
+from apps.core.schemas import Schema
+
+from .bodies import respond
+from .schemas.common import Page
 
 M = TypeVar("M", bound=Model)
 
 PARAMETERS = ("limit", "cursor", "include_total")
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 50
+CODES = ("bad_request", "invalid_cursor", "repeated_parameter")
+"""What a list may be rejected with."""
 
 
 def answer(
@@ -21,13 +27,13 @@ def answer(
     rows: QuerySet[M],
     *,
     order: Sequence[str],
-    show: Callable[[M], dict[str, Any]],
+    page: type[Page[Any]],
+    show: Callable[[M], Schema],
     **more: Any,
-) -> JsonResponse:
-    """One page of rows as ``{"items", "next_cursor"}``, with ``total`` where it is asked for and
-    ``more`` beside them."""
+) -> HttpResponse:
+    """Return one page of rows, with ``total`` where it is asked for and ``more`` next to it."""
     return answer_together(
-        request, rows, order=order, show=lambda found: list(map(show, found)), **more
+        request, rows, order=order, page=page, show=lambda found: list(map(show, found)), **more
     )
 
 
@@ -36,27 +42,23 @@ def answer_together(
     rows: QuerySet[M],
     *,
     order: Sequence[str],
-    show: Callable[[Sequence[M]], list[dict[str, Any]]],
+    page: type[Page[Any]],
+    show: Callable[[Sequence[M]], Sequence[Schema]],
     **more: Any,
-) -> JsonResponse:
-    """As `answer`, for rows that are shown together because they are read together."""
-    found = page(
-        rows, order=order, cursor=_once(request, "cursor", "") or None, limit=_limit(request)
-    )
-    body: dict[str, Any] = {
-        "items": show(found.items),
-        "next_cursor": found.next_cursor,
-        **more,
-    }
+) -> HttpResponse:
+    """Do as `answer`, for rows that are shown together because they are read together."""
+    cursor, limit = _once(request, "cursor", "") or None, _limit(request)
+    found = read_page(rows, order=order, cursor=cursor, limit=limit)
     if _wants_total(request):
-        body["total"] = rows.order_by().count()
-    return JsonResponse(body)
+        more["total"] = rows.order_by().count()
+    return respond(page(items=list(show(found.items)), next_cursor=found.next_cursor, **more))
 
 
 class Repeated(UserError):
-    """A parameter of which there is one was given more often."""
+    """Raised for a parameter that was given more than once."""
 
     code = "repeated_parameter"
+    example = Example("Give limit once, not 2 times.", {"limit": "Give it once."})
 
 
 def _once(request: HttpRequest, name: str, otherwise: str) -> str:
@@ -70,8 +72,8 @@ def _limit(request: HttpRequest) -> int:
     text = _once(request, "limit", str(DEFAULT_LIMIT))
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LIMIT:
         raise BadRequest(
-            f"limit is a whole number from 1 to {MAX_LIMIT}, not “{text[:40]}”.",
-            {"limit": f"From 1 to {MAX_LIMIT}."},
+            f"limit must be a whole number from 1 to {MAX_LIMIT:,}, not “{text[:40]}”.",
+            {"limit": f"From 1 to {MAX_LIMIT:,}."},
         )
     return int(text)
 
@@ -79,7 +81,8 @@ def _limit(request: HttpRequest) -> int:
 def _wants_total(request: HttpRequest) -> bool:
     text = _once(request, "include_total", "false")
     if text not in {"true", "false"}:
-        raise BadRequest("include_total is true or false.", {"include_total": "true or false."})
+        message = "include_total must be true or false."
+        raise BadRequest(message, {"include_total": message})
     return text == "true"
 
 

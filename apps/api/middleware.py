@@ -6,7 +6,7 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 
-from .errors import refusal
+from .errors import LengthRequired, TooLarge, error_response
 from .limits import Allowance
 
 #: Where the gateway leaves a request that it refused (config/gateway/app.py).
@@ -15,12 +15,12 @@ REFUSED = "debrief.refused"
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
 _CODES = {
-    400: ("bad_request", "The request cannot be read."),
+    400: ("bad_request", "Malformed request."),
     403: ("forbidden", "Not allowed."),
-    404: ("not_found", "There is no such address. The API is described at /api/docs."),
-    405: ("method_not_allowed", "This address does not take this method."),
-    413: ("too_large", "The request body is too large. Nothing was changed."),
-    500: ("internal", "Something went wrong here. It was written to the log."),
+    404: ("not_found", "No route matches this URL. See /api/docs."),
+    405: ("method_not_allowed", "Method not allowed."),
+    413: (TooLarge.code, TooLarge().message),
+    500: ("internal", "Internal server error. It has been logged."),
 }
 
 
@@ -60,14 +60,14 @@ class UnreadBodies:
             return _unread(request, refused.status, refused.code, refused.message)
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             # Not behind the gateway: Django would read nothing, whatever was sent.
-            message = "Send the body with its Content-Length. Nothing was changed."
-            return _unread(request, HTTPStatus.LENGTH_REQUIRED, "length_required", message)
+            error = LengthRequired()
+            return _unread(request, error.status, error.code, error.message)
         return self.get_response(request)
 
 
 def _unread(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
     if request.path_info.startswith("/api/"):
-        return refusal(status, code, message)
+        return error_response(status, code, message)
     if request.headers.get("HX-Request") == "true":  # becomes a toast
         return HttpResponse(message, status=status, content_type="text/plain; charset=utf-8")
     return render(request, "unread.html", {"message": message}, status=status)
@@ -83,8 +83,8 @@ def _as_json(response: HttpResponseBase) -> JsonResponse:
         response.status_code, (phrase.lower().replace(" ", "_"), f"{phrase}.")
     )
     if allowed := response.headers.get("Allow"):
-        sentence = f"{sentence} It takes {allowed}."
-    answer = refusal(response.status_code, code, sentence)
+        sentence = f"{sentence} Allowed: {allowed}."
+    answer = error_response(response.status_code, code, sentence)
     for name in ("Allow", "WWW-Authenticate"):
         if name in response.headers:
             answer.headers[name] = response.headers[name]

@@ -13,17 +13,18 @@ from typing import Any
 
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from .examples import EXAMPLES
-from .refusals import REFUSALS
-from .shapes.common import Error
+from apps.core.schemas import Body, Schema
+
+from .refusals import refusals
+from .schemas import examples
+from .schemas.common import Error
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 Json = dict[str, Any]
-Model = type[BaseModel]
+Model = type[Schema]
 
 TAGS: list[Json] = [
     {
@@ -89,22 +90,22 @@ def operation(
     takes: Model | None = None,
     lines_of: Model | None = None,
     query: Iterable[Json] = (),
-    refusal_shapes: Mapping[int, Model] | None = None,
+    refusal_schemas: Mapping[int, Model] | None = None,
     signed: bool = False,
 ) -> Json:
-    """The keyword arguments of a router's decorator for one operation.
+    """Return the keyword arguments of a router's decorator for one operation.
 
-    ``refuses`` names codes of ``refusals.py`` beside those that every operation has. ``takes`` is
-    the shape of a JSON body, ``lines_of`` that of each line. ``refusal_shapes`` replaces the
-    error's shape for a status. ``signed``: the sender signs in a way of its own, has no key, and
-    names what it takes itself.
+    ``takes`` is the schema of a JSON body, ``lines_of`` that of each line. ``refuses`` names error
+    codes in addition to those of the body and those that every operation has; ``refusal_schemas``
+    replaces the schema of the errors of a status. ``signed``: the sender has no key, signs in its
+    own way, and names what it takes itself.
     """
     extra: Json = {
         "x-takes": takes,
         "x-lines-of": lines_of,
         "x-answers": dict(answers),
         "x-refuses": list(refuses),
-        "x-refusal-shapes": dict(refusal_shapes or {}),
+        "x-refusal-schemas": dict(refusal_schemas or {}),
         "parameters": list(query),
         "x-signed": signed,
     }
@@ -137,7 +138,7 @@ def _complete(method: str, details: Json) -> None:
     signed: bool = details.pop("x-signed", False)
     common = _SIGNED if signed else _WITH_KEY
     refuses = [*common, *details.pop("x-refuses", ())]
-    shapes = details.pop("x-refusal-shapes", {})
+    shapes = details.pop("x-refusal-schemas", {})
     for parameter in details["parameters"]:
         _describe_path_parameter(parameter)
     if any(parameter["in"] == "path" for parameter in details["parameters"]):
@@ -149,6 +150,8 @@ def _complete(method: str, details: Json) -> None:
         required = any(field.is_required() for field in takes.model_fields.values())
         details["requestBody"] = {"required": required, "content": {JSON: _content(takes)}}
         refuses += _WITH_BODY
+        if issubclass(takes, Body):
+            refuses += takes.error_codes()
     if lines_of is not None:
         details["requestBody"] = {"required": True, "content": {NDJSON: _lines(lines_of)}}
         refuses.append("unsupported_media_type")
@@ -167,11 +170,11 @@ def _describe_path_parameter(parameter: Json) -> None:
 
 
 _IDS = {
-    "conversation": "conv_4uOs8NxX0dTq1nKpUrZ3aB",
-    "agent": "agt_7cJkQ2mVfE5wYbR9tHs1Ld",
-    "backfill": "bf_2pLmW8rXzT6vKq3nJd0Gya",
-    "webhook": "wh_9sKd3fGh2jLq8wErTy5uIo",
-    "source": "in_1zXcVbNm4aSdFgHj6qWeRt",
+    "conversation": examples.CONVERSATION_ID,
+    "agent": examples.AGENT_ID,
+    "backfill": examples.BACKFILL_ID,
+    "webhook": examples.WEBHOOK_ID,
+    "source": examples.SOURCE_ID,
 }
 
 
@@ -183,31 +186,42 @@ def _answer(answer: Answer) -> Json:
 def _lines(shape: Model) -> Json:
     """A body of one object a line; each is what ``shape`` says."""
     _content(shape)
-    example = json.dumps(EXAMPLES[shape.__name__], ensure_ascii=False)
+    example = json.dumps(shape.example, ensure_ascii=False)
     return {
         "schema": {
             "type": "string",
-            "description": f"One {shape.__name__} object a line, in UTF-8.",
+            "description": f"One {name_of(shape)} object a line, in UTF-8.",
         },
         "example": example + "\n",
     }
 
 
+def name_of(schema: Model) -> str:
+    """Return the name of a schema in the document: a class may have the name of a model before
+    its `Schema`."""
+    return schema.__name__.removesuffix("Schema")
+
+
 def _content(shape: Model) -> Json:
-    content: Json = {"schema": {"$ref": _REF.format(model=shape.__name__)}}
+    content: Json = {"schema": {"$ref": _REF.format(model=name_of(shape))}}
     _USED[shape.__name__] = shape
-    if shape.__name__ in EXAMPLES:
-        content["example"] = EXAMPLES[shape.__name__]
+    if "example" in vars(shape):
+        content["example"] = shape.example
     return content
 
 
 _USED: dict[str, Model] = {"Error": Error}
 
 
+def used_schemas() -> list[Model]:
+    """Return the schemas of all bodies and responses."""
+    return list(_USED.values())
+
+
 def _refusal_responses(codes: Iterable[str], shapes: Mapping[int, Model]) -> Json:
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):
-        by_status.setdefault(REFUSALS[code].status, []).append(code)
+        by_status.setdefault(refusals()[code].status, []).append(code)
     return {
         str(status): {
             "description": _DESCRIPTIONS[status],
@@ -216,7 +230,7 @@ def _refusal_responses(codes: Iterable[str], shapes: Mapping[int, Model]) -> Jso
                 JSON: {
                     "schema": _content(shapes.get(status, Error))["schema"],
                     "examples": {
-                        code: {"value": REFUSALS[code].example(code)} for code in sorted(names)
+                        code: {"value": refusals()[code].body(code)} for code in sorted(names)
                     },
                 }
             },
@@ -286,7 +300,7 @@ def _schemas() -> Json:
     models = [(model, "validation") for model in _USED.values()]
     _, top = models_json_schema(models, ref_template=_REF, by_alias=True)  # type: ignore[arg-type]
     found: Json = top["$defs"]
-    names = {name: _RENAMED.get(name, name) for name in found}
+    names = {name: _RENAMED.get(name, name.removesuffix("Schema")) for name in found}
     return {names[name]: _renamed(found[name], names) for name in sorted(found)}
 
 

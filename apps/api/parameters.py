@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.http import HttpRequest
+
 from apps.agents.models import Channel
 from apps.conversations.filters import Field, Kind
 from apps.conversations.filters.registry import static_fields
+from apps.core.errors import BadRequest
+from apps.core.validation_messages import shown
 
 from .lists import DEFAULT_LIMIT, MAX_LIMIT
 
@@ -28,10 +32,22 @@ def parameter(
     }
 
 
+def chosen(request: HttpRequest, name: str, closed: Sequence[str]) -> str:
+    """Return the value of a parameter with a closed list, empty where it isn't given.
+
+    Raises BadRequest for any other value.
+    """
+    value = request.GET.get(name, "")
+    if value and value not in closed:
+        message = f"{name} must be one of {', '.join(closed)}, not {shown(value)}."
+        raise BadRequest(message, {name: message})
+    return value
+
+
 PAGE = [
     parameter(
         "limit",
-        "How many to answer.",
+        "Maximum number of results.",
         schema={
             "type": "integer",
             "minimum": 1,
@@ -41,12 +57,12 @@ PAGE = [
     ),
     parameter(
         "cursor",
-        "The `next_cursor` of the page before. Keep the other parameters as they were.",
+        "The `next_cursor` from the previous page. Don't change the other parameters.",
         schema={"type": "string", "minLength": 1},
     ),
     parameter(
         "include_total",
-        "Whether to count all of them too, as `total`.",
+        "Whether to count all results, as `total`.",
         schema={"type": "boolean", "default": False},
     ),
 ]
@@ -66,7 +82,7 @@ def filter_parameters() -> list[Json]:
         parameter("channel", "Only calls or only chats.", Channel.values),
         parameter(
             "sort",
-            "A field to sort by; with `-` before it, descending. Default: the newest first. Only "
+            "Field to sort by; prefix with `-` for descending. Default: newest first. Only "
             "`started_at` and `id` keep each row in its place: while analyses run, pages of "
             "another order may repeat or miss rows (`stable_order` is then false).",
             [order for f in fields if f.sort for order in (f.name, f"-{f.name}")],
@@ -81,7 +97,7 @@ def filter_parameters() -> list[Json]:
             "explode": True,
             "description": "Fields with an operator, `FIELD__OP=VALUE` (`duration_ms__gt=60000`, "
             "`started_at__between=2025-01-01,2025-01-31`), and those of schemas and "
-            "keys: `analysis.NAME`, `metadata.KEY`, `var.KEY`. All must hold.",
+            "keys: `analysis.NAME`, `metadata.KEY`, `var.KEY`. All filters must match.",
             "schema": {"type": "object", "additionalProperties": {"type": "string"}},
             "example": {"duration_ms__gt": "60000"},
         },

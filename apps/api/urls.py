@@ -8,8 +8,6 @@ from . import agents, backfills, conversations, intake, lifecycle, webhooks
 from .instance import api
 from .reference import reference
 
-__all__ = ["api", "app_name", "urlpatterns"]  # the API object is whole once its routers joined
-
 app_name = "api"
 
 api.add_router("/conversations", conversations.router)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from apps.core.errors import UserError
+from apps.core.errors import Example, UserError
 
 from .models import OPEN, Status, TransferSetting
 
@@ -71,6 +71,20 @@ class LineRefused(UserError):
     """One conversation that cannot be taken in. ``code`` is for programs, per instance."""
 
     status: ClassVar[int] = 422
+    examples = {
+        "unknown_agent": Example(
+            "agent_id: no agent with ID “agt_x”.",
+            {"agent_id": "agent_id: no agent with ID “agt_x”."},
+        ),
+        "channel_mismatch": Example(
+            "agent_id: the agent “agt_x” is a chat agent. The conversation's channel is voice.",
+            {"agent_id": "A chat agent."},
+        ),
+        "not_storable": Example("Couldn't store this conversation: value out of range."),
+        "unreadable_transcript": Example(
+            "transcript cannot be read: it is missing. The payload is kept and can be replayed."
+        ),
+    }
 
     def __init__(self, code: str, message: str, field_name: str = "") -> None:
         super().__init__(message, {field_name: message} if field_name else None)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from apps.core.errors import UserError
+from apps.core.errors import Example, UserError
 
 MAX_LINE = 256 * 1024 * 1024
 """A longer line is no conversation; reading it would take the memory of everything else."""
@@ -32,6 +32,10 @@ _FORMS = {
 
 class UnreadableFileError(UserError):
     code = "unreadable_file"
+    example = Example(
+        "The body cannot be read: this is a JSON array; send one JSON object per line instead "
+        "(JSON Lines)."
+    )
 
 
 def read_lines(name: str, *, progress: "Progress") -> Iterator[bytes]:

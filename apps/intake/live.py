@@ -18,7 +18,7 @@ from apps.conversations import rows
 from apps.conversations.append import append_messages, lock_conversation, messages_from
 from apps.conversations.inputs import LineRefused, Message
 from apps.conversations.models import CLOSED, AnalysisState, Conversation, Status
-from apps.core.errors import Conflict
+from apps.core.errors import Conflict, Example
 
 from . import lifecycle, values
 from .messages import MAX_MESSAGES, read_messages
@@ -30,6 +30,10 @@ class OutOfStep(Conflict):
     """The messages do not follow where the caller says that they do."""
 
     code = "out_of_step"
+    example = Example(
+        "after is 9, but there are only 7 messages. Send the missing ones first.",
+        {"after": "There are 7 messages."},
+    )
 
 
 @dataclass(frozen=True, slots=True)

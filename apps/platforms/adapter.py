@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from apps.core.errors import UserError
+from apps.core.errors import Example, UserError
 
 Verify = Callable[[str, Mapping[str, str], bytes, datetime], None]
 
@@ -15,6 +15,7 @@ class BadSignature(UserError):
 
     code = "bad_signature"
     status = 401
+    example = Example("It was signed more than five minutes away from now.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
-from apps.agents.changes import MAX_RETENTION_DAYS
 from apps.agents.models import Agent, AgentVersion, Channel
+from apps.agents.schemas import MAX_RETENTION_DAYS
 from apps.conversations.filters import FilterError, parse
 from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.core.display import number

@@ -15,7 +15,7 @@ from decimal import Decimal
 from django.core import signing
 
 from apps.core.display import money
-from apps.core.errors import BadRequest, Conflict
+from apps.core.errors import BadRequest, Conflict, Example
 
 from .options import Options
 from .preview import Preview
@@ -29,12 +29,16 @@ class InvalidToken(BadRequest):
     """The token is not one that Debrief gave out, or is too old."""
 
     code = "invalid_token"
+    example = Example(
+        "This preview cannot be saved any more. Look at the figures again and save those."
+    )
 
 
 class PreviewOutdated(Conflict):
     """What Save would do is no longer what was shown; ``preview`` has the new figures."""
 
     code = "preview_outdated"
+    example = Example("A draft was edited since the figures were shown. Look at them again.")
 
     def __init__(self, message: str, preview: Preview) -> None:
         super().__init__(message)

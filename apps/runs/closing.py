@@ -23,7 +23,7 @@ from apps.webhooks.outbox import NewEvent
 from apps.webhooks.payloads import moment
 
 from .models import Run, State
-from .serializers import backfill_json
+from .schemas import BackfillSchema
 
 logger = logging.getLogger(__name__)
 
@@ -134,8 +134,9 @@ def _announce_completed(run: Run) -> None:
 
 def _completed_payload(run: Run) -> dict[str, Any]:
     """The body of ``backfill.completed``: the run as ``GET /api/backfills/{id}`` answers it."""
-    shown = backfill_json(run)
-    times = {name: moment(shown[name]) for name in ("created_at", "started_at", "finished_at")}
+    shown = BackfillSchema.from_run(run).as_dict()
+    names = ("created_at", "started_at", "finished_at")
+    times = {name: moment(getattr(run, name)) for name in names}
     return {
         "event": EventType.BACKFILL_COMPLETED.value,
         "backfill_id": run.public_id,

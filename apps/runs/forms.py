@@ -1,5 +1,6 @@
 """What the backfill form asks: filter rows and options, read strictly."""
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -57,7 +58,7 @@ class OptionsForm(SideEffectsForm):
                 }
             )
         except InvalidOptions as error:
-            self.add_error("sample", error.fields.get("sample", error.message))
+            self.add_error("sample", re.sub(r"^sample\.\w+", "The sample", error.message))
         return data
 
     @property

@@ -1,30 +1,42 @@
-"""What may be chosen beside the filters, read strictly."""
+"""The options of a backfill besides its filters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from apps.analysis.effects import (
-    UNLESS_ASKED,
-    InvalidSideEffects,
-    SideEffects,
-    read_side_effects,
-)
-from apps.core.errors import UserError
+from pydantic import BeforeValidator
+
+from apps.analysis.effects import UNLESS_ASKED, SideEffects
+from apps.core.errors import Example, UserError
+from apps.core.schemas import Body, Percentage, WholeNumber
 
 
 class InvalidOptions(UserError):
-    """An option that is unknown or out of range; ``fields`` names each."""
+    """Raised for an option that is unknown or out of range; ``fields`` names each."""
 
     code = "invalid_options"
+    example = Example(
+        "sample.count must be a whole number from 1 to 10,000,000, not “0”.",
+        {"sample.count": "sample.count must be a whole number from 1 to 10,000,000, not “0”."},
+    )
+
+
+class NotAvailable(InvalidOptions):
+    """Raised for what this version can't do yet: ignored, it would cost its caller money."""
+
+    code = "not_available"
+    example = Example(
+        "Rolling back a backfill isn't supported yet. To restore a single result, use the History "
+        "tab of its conversation."
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The choices of a backfill, at their defaults.
+    """The options of a backfill, at their defaults.
 
-    At most one of ``sample_count`` and ``sample_percent`` is set; both draw by the id of the
+    At most one of ``sample_count`` and ``sample_percent`` is set; both draw by the ID of the
     conversation, so that the same sample comes out each time.
     """
 
@@ -38,7 +50,7 @@ class Options:
         return self.sample_count is not None or self.sample_percent is not None
 
     def as_dict(self) -> dict[str, Any]:
-        """The form that the API shows and that is kept with the run."""
+        """Return what the API shows and what is stored with the run."""
         sample: dict[str, Any] | None = None
         if self.sample_count is not None:
             sample = {"count": self.sample_count}
@@ -52,62 +64,68 @@ class Options:
         }
 
 
-#: Accepted because callers may state the defaults; anything else is refused, not ignored.
-_FIXED: dict[str, tuple[Any, ...]] = {
-    "lane": (None, "", "standard"),
-    "budget": (None, ""),
-}
-_KNOWN = {"sample", "include_analyzed", "side_effects", *_FIXED}
+class SampleByCount(Body):
+    """N of the matching conversations, drawn by their IDs: the same ones each time."""
+
+    count: Annotated[int, WholeNumber(1, 10_000_000)]
+
+
+def _as_number(value: object) -> object:
+    """Read a number that was written as text, as in a command."""
+    try:
+        return Decimal(value) if isinstance(value, str) else value
+    except InvalidOperation:
+        return value
+
+
+class SampleByShare(Body):
+    """A share of the matching conversations, drawn by their IDs: the same ones each time."""
+
+    percent: Annotated[float, Percentage(above_zero=True), BeforeValidator(_as_number)]
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value in ("", {}) else value
+
+
+class OptionsIn(Body):
+    """The options as the API, the command and the form send them, and as a run stores them."""
+
+    unknown = InvalidOptions
+    missing = InvalidOptions
+    invalid = InvalidOptions
+    wrong_type = InvalidOptions
+
+    sample: Annotated[SampleByCount | SampleByShare | None, BeforeValidator(_none_if_empty)] = None
+    include_analyzed: bool = False
+    """Also reanalyze conversations that already have a result for these prompts."""
+    side_effects: SideEffects | None = None
+    lane: Annotated[Literal["standard", "economy"] | None, BeforeValidator(_none_if_empty)] = None
+    """`economy` is not available yet."""
+    budget: str | None = None
+    """A limit in US dollars. Not available yet: leave it out."""
+
+    def options(self) -> Options:
+        """Return the options. Raises NotAvailable for what this version can't do."""
+        if self.lane == "economy":
+            raise NotAvailable(
+                "The economy lane isn't supported yet. Remove lane.",
+                {"lane": "Not available yet."},
+            )
+        if self.budget:
+            raise NotAvailable(
+                "Budgets aren't supported yet. Remove budget and check the preview's cost_high.",
+                {"budget": "Not available yet."},
+            )
+        count, percent = None, None
+        if isinstance(self.sample, SampleByCount):
+            count = self.sample.count
+        elif self.sample:
+            percent = Decimal(str(self.sample.percent))
+        effects = self.side_effects or UNLESS_ASKED
+        return Options(count, percent, self.include_analyzed, effects)
 
 
 def read_options(data: Mapping[str, Any]) -> Options:
-    """Options from the API's body or a form. Raises InvalidOptions, naming each bad one."""
-    wrong = {name: f"There is no option “{name}”." for name in data if name not in _KNOWN}
-    for name, allowed in _FIXED.items():
-        if data.get(name) not in allowed:
-            wrong[name] = f"“{data[name]}” is not supported yet; leave {name} out."
-    include = data.get("include_analyzed", False)
-    if not isinstance(include, bool):
-        wrong["include_analyzed"] = "Must be true or false."
-    count, percent = _read_sample(data.get("sample"), wrong)
-    effects = _read_side_effects(data.get("side_effects"), wrong)
-    if wrong:
-        raise InvalidOptions(" ".join(wrong.values()), wrong)
-    return Options(count, percent, bool(include), effects)
-
-
-def _read_sample(sample: Any, wrong: dict[str, str]) -> tuple[int | None, Decimal | None]:
-    if sample in (None, {}):
-        return None, None
-    if not isinstance(sample, Mapping) or len(sample) != 1 or set(sample) - {"count", "percent"}:
-        wrong["sample"] = "Give either {“count”: N} or {“percent”: P}."
-        return None, None
-    if "count" in sample:
-        return _count(sample["count"], wrong), None
-    return None, _percent(sample["percent"], wrong)
-
-
-def _count(value: Any, wrong: dict[str, str]) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10_000_000:
-        wrong["sample"] = f"A sample is a whole number from 1 to 10,000,000, not “{value}”."
-        return None
-    return value
-
-
-def _percent(value: Any, wrong: dict[str, str]) -> Decimal | None:
-    try:
-        percent = Decimal(str(value))
-    except InvalidOperation:
-        percent = Decimal(0)
-    if isinstance(value, bool) or not percent.is_finite() or not 0 < percent <= 100:
-        wrong["sample"] = f"A share is more than 0 and at most 100 percent, not “{value}”."
-        return None
-    return percent
-
-
-def _read_side_effects(given: Any, wrong: dict[str, str]) -> SideEffects:
-    try:
-        return read_side_effects(given)
-    except InvalidSideEffects as error:
-        wrong.update(error.fields)
-        return UNLESS_ASKED
+    """Return the options in some data. Raises InvalidOptions, naming each bad one."""
+    return OptionsIn.parse(data).options()

@@ -9,7 +9,7 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from apps.agents.models import Agent, Channel
-from apps.analysis.effects import Webhooks, read_side_effects
+from apps.analysis.effects import side_effects_of
 from apps.conversations.filters.operators import operator_label, split_name
 from apps.conversations.filters.registry import static_fields
 from apps.core.display import duration, number, timespan
@@ -106,9 +106,9 @@ def option_words(run: Run) -> str:
         parts.append(f"a sample of {number(sample['percent'])}%")
     again = bool(run.options.get("include_analyzed"))
     parts.append("those that had this result again" if again else "only what lacked this result")
-    webhooks = read_side_effects(run.options.get("side_effects")).webhooks
-    if webhooks != Webhooks.OFF:
-        told = "what changed" if webhooks == Webhooks.CHANGED else "every result"
+    webhooks = side_effects_of(run.options).webhooks
+    if webhooks != "off":
+        told = "what changed" if webhooks == "changed" else "every result"
         parts.append(f"webhooks told of {told}")
     return " · ".join(parts)
 

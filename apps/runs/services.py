@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
-from apps.core.errors import Conflict, UserError
+from apps.core.errors import Conflict, Example, UserError
 from apps.core.tasks import enqueue
 from apps.llm.errors import ErrorCode
 
@@ -25,12 +25,14 @@ class NothingToAnalyze(UserError):
     """No conversation would be analysed, so there is nothing to start."""
 
     code = "nothing_to_analyze"
+    example = Example("No conversation matches these filters.")
 
 
 class UnableToChange(Conflict):
     """The run is not in a state in which this can be done."""
 
     code = "wrong_state"
+    example = Example("Only a running backfill can be paused; this one is completed.")
 
 
 def start(

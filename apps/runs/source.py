@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.analysis import claims
-from apps.analysis.effects import read_side_effects
+from apps.analysis.effects import side_effects_of
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome, Recorded
 from apps.analysis.models import Lane, analysis_id
 from apps.analysis.queues import AnalysisQueue
@@ -204,7 +204,7 @@ def _insert_analyses(run: Run, picked: Sequence[_Picked], token: UUID) -> dict[i
     if not picked:
         return {}
     columns = run.columns_by_version()
-    effects = read_side_effects(run.options.get("side_effects"))
+    effects = side_effects_of(run.options)
     values: dict[str, Any] = {
         "webhooks": effects.webhooks,
         "by": run.created_by,

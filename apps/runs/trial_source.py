@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.analysis import claims
-from apps.analysis.effects import SideEffects, Webhooks
+from apps.analysis.effects import SideEffects
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.prompts import Facts
 from apps.analysis.queues import AnalysisQueue
@@ -120,5 +120,5 @@ def _job(row: Sequence[Any], config: claims.LoadedConfig) -> AnalysisJob:
         ),
         messages=json.loads(row[12]),
         lane=Lane.INTERACTIVE.value,
-        side_effects=SideEffects(Webhooks.OFF.value),
+        side_effects=SideEffects(),
     )

@@ -53,9 +53,9 @@ class DeliveryState(models.TextChoices):
 class DisabledCause(models.TextChoices):
     """Who or what switched an endpoint off."""
 
-    PERSON = "person", "Disabled by a user"
+    PERSON = "person", "Switched off"
     FAILING = "failing", "Failed for a day"
-    GONE = "gone", "Returned 410 Gone"
+    GONE = "gone", "Answered 410 Gone"
 
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):

@@ -10,8 +10,8 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 
-from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
+from apps.conversations.schemas import ContactSchema
 
 
 def conversation_part(conversation: Conversation) -> dict[str, Any]:
@@ -20,25 +20,15 @@ def conversation_part(conversation: Conversation) -> dict[str, Any]:
     Reads ``contact`` and ``attributes``: select them with the row. What is unknown is null.
     """
     attributes = getattr(conversation, "attributes", None)
+    contact = ContactSchema.from_contact(conversation.contact)
     return {
         "external_id": conversation.external_id,
         "source": conversation.source,
         "channel": conversation.channel,
         "started_at": moment(conversation.started_at),
         "duration_ms": conversation.duration_ms,
-        "contact": _contact_part(conversation.contact),
+        "contact": contact.as_dict() if contact else None,
         "metadata": attributes.metadata if attributes else {},
-    }
-
-
-def _contact_part(contact: Contact | None) -> dict[str, Any] | None:
-    if contact is None:
-        return None
-    return {
-        "phone_number": contact.phone_number,
-        "email": contact.email,
-        "first_name": contact.first_name or None,
-        "last_name": contact.last_name or None,
     }
 
 

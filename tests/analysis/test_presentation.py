@@ -9,7 +9,8 @@ from apps.accounts.actors import Actor
 from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.analysis.pages import title_of
-from apps.analysis.presentation import analysis_json, changes_between, value_of
+from apps.analysis.presentation import changes_between, value_of
+from apps.analysis.schemas import AnalysisSchema
 from apps.analysis.transcript import first_words
 from tests.factories import HELLO, make_agent, make_conversation
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.django_db
 BY = Actor.system("tests")
 
 
-def test_json_as_the_api_answers_it() -> None:
+def test_schema_returns_what_the_api_shows() -> None:
     conversation = make_conversation(make_agent())
     analysis = record_imported([Imported(conversation, {"b": 1, "a": "x"})], by=BY)[0]
     config = conversation.agent_version.config
@@ -26,7 +27,7 @@ def test_json_as_the_api_answers_it() -> None:
     )
     analysis = Analysis.objects.select_related("conversation", "config__model").get(pk=analysis.pk)
 
-    shown = analysis_json(analysis)
+    shown = AnalysisSchema.from_analysis(analysis).as_dict()
 
     assert list(shown["analysis"]) == ["b", "a"]
     assert shown["usage"] == {
@@ -52,7 +53,7 @@ def test_what_cost_nothing_is_a_number_that_people_can_read() -> None:
     Analysis.objects.filter(pk=analysis.pk).update(cost=Decimal(0))
     analysis.refresh_from_db()
 
-    assert analysis_json(analysis)["usage"]["cost"] == "0.00000000"
+    assert AnalysisSchema.from_analysis(analysis).as_dict()["usage"]["cost"] == "0.00000000"
 
 
 @pytest.mark.parametrize(

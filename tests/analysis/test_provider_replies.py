@@ -14,7 +14,7 @@ from django.urls import reverse
 from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
-from apps.analysis.effects import SideEffects, Webhooks
+from apps.analysis.effects import SideEffects
 from apps.analysis.models import Analysis, Lane
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
@@ -43,7 +43,7 @@ def analyzed(fake: FakeLLM, answer: dict[str, Any]) -> Conversation:
     fake.raw_always(answer)
     model = make_model(base_url=fake.url, api_key_env="FAKE_API_KEY")
     conversation = make_conversation(make_agent(model=model, schema=SCHEMA))
-    request_rerun(conversation=conversation, by=BY, side_effects=SideEffects(Webhooks.ALL))
+    request_rerun(conversation=conversation, by=BY, side_effects=SideEffects(webhooks="all"))
     run_lane(Lane.INTERACTIVE, concurrency=1)
     return conversation
 

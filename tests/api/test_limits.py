@@ -38,7 +38,7 @@ def test_beyond_the_limit_is_429_with_when_to_come_again(viewer: Caller, setting
     error = json.loads(answer.content)["error"]
     assert (answer.status_code, error["code"]) == (429, "rate_limited")
     assert answer.headers["Retry-After"] == answer.headers["X-RateLimit-Reset"] == "60"
-    assert "More than 1 request" in error["message"]
+    assert "Rate limit exceeded: 1 request per minute for this key." in error["message"]
     assert "Try again in 60 seconds" in error["message"]
 
 

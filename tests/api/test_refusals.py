@@ -175,4 +175,4 @@ def test_a_key_given_twice_is_refused_in_every_line(operator: Caller) -> None:
     bulk = json.loads(operator.ndjson("/conversations/bulk", line).content)
     assert json.loads(alone.content)["error"]["code"] == "not_json"
     assert [error["code"] for error in bulk["errors"]] == ["not_json"]
-    assert "the key “channel” is there twice" in bulk["errors"][0]["message"]
+    assert "duplicate key “channel”" in bulk["errors"][0]["message"]

@@ -32,7 +32,7 @@ from schemathesis.specs.openapi.checks import (
 from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role
-from apps.api.urls import api
+from apps.api.instance import api
 from apps.platforms.sources import create_source
 from apps.runs.options import Options
 from apps.runs.services import start

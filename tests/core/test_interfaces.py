@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management import get_commands
 
 from apps.accounts.models import Role
-from apps.api.urls import api
+from apps.api.instance import api
 from apps.conversations.filters.operators import OPERATORS
 from apps.conversations.filters.registry import static_fields
 from apps.conversations.models import AnalysisState, Reason, Status, TransferSetting, Trigger

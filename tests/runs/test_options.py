@@ -48,7 +48,7 @@ def test_a_sample_is_a_number_or_a_share(sample: dict[str, Any], options: Option
 def test_what_is_no_sample_is_refused_by_name(sample: object) -> None:
     with pytest.raises(InvalidOptions) as refused:
         read_options({"sample": sample})
-    assert set(refused.value.fields) == {"sample"}
+    assert {place.partition(".")[0] for place in refused.value.fields} == {"sample"}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_is_no_sample_is_refused_by_name(sample: object) -> None:
 def test_what_cannot_be_done_is_refused_rather_than_left_out(name: str, value: object) -> None:
     with pytest.raises(InvalidOptions) as refused:
         read_options({name: value})
-    assert name in refused.value.fields
+    assert {place.partition(".")[0] for place in refused.value.fields} == {name}
 
 
 def test_what_is_kept_reads_back_the_same() -> None:

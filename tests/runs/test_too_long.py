@@ -11,11 +11,11 @@ from apps.agents.models import Agent
 from apps.analysis.model_call import longest_transcript
 from apps.analysis.models import Lane
 from apps.analysis.services import request_rerun
+from apps.api.schemas.backfills import PreviewSchema
 from apps.conversations.models import Conversation
 from apps.runs import services
 from apps.runs.options import Options
 from apps.runs.preview import Preview, make_preview
-from apps.runs.serializers import preview_json
 from tests.engines import run_lane
 from tests.factories import (
     edit_draft,
@@ -62,7 +62,8 @@ def test_what_would_be_refused_is_neither_counted_nor_priced(agent: Agent) -> No
     assert (shown.matching, shown.to_analyze) == (7, 3)
     assert shown.not_analyzable == {"transcript_too_long": 4}
     assert shown.estimate == without.estimate
-    assert preview_json(shown, token="")["not_analyzable_reasons"] == {"transcript_too_long": 4}
+    answer = PreviewSchema.from_preview(shown, token="")
+    assert answer.not_analyzable_reasons == {"transcript_too_long": 4}
     run = services.start(channel="voice", params={}, options=Options(), by=BY)
     assert run.total == 3
 

@@ -7,8 +7,9 @@ from django.http import Http404, HttpRequest, QueryDict
 from apps.analysis import pages
 from apps.analysis.missing_reason import missing_result_reason
 from apps.analysis.models import Analysis
-from apps.analysis.presentation import analysis_json, changes_between, result_of
+from apps.analysis.presentation import changes_between, result_of
 from apps.analysis.recovery import WAITED_FOR, failed_for
+from apps.analysis.schemas import AnalysisSchema
 from apps.conversations.models import Attributes, Conversation
 
 #: Longest list query that is carried along; a longer one is dropped, not cut.
@@ -23,14 +24,14 @@ def conversation_or_404(conv_id: str) -> Conversation:
     try:
         return pages.conversation_by_id(conv_id)
     except Conversation.DoesNotExist as error:
-        raise Http404("Conversation not found.") from error
+        raise Http404("There is no such conversation.") from error
 
 
 def analysis_or_404(conversation: Conversation, an_id: str) -> Analysis:
     """One analysis of this conversation."""
     found = pages.analyses_of(conversation).filter(public_id=an_id).first()
     if found is None:
-        raise Http404("Analysis not found.")
+        raise Http404("This conversation has no such analysis.")
     return found
 
 
@@ -145,5 +146,5 @@ def details_tab(request: HttpRequest, conversation: Conversation) -> dict[str, A
         "attributes": attributes,
         "transfers": pages.transfers_of(conversation),
         "current": current,
-        "raw_analysis": analysis_json(current) if current else None,
+        "raw_analysis": AnalysisSchema.from_analysis(current).as_dict() if current else None,
     }

@@ -18,7 +18,7 @@ from apps.core.http import dialog_done, render_dialog, varies_by_htmx, wants_fra
 
 from .common import analysis_or_404, conversation_or_404, links_of
 
-DONE = "Result restored."
+DONE = "The earlier result is current again."
 
 
 @require_http_methods(["GET", "POST"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from apps.core.errors import BadRequest
+from apps.core.errors import BadRequest, Example
 
 
 class FilterError(BadRequest):
@@ -12,6 +12,7 @@ class FilterError(BadRequest):
     """
 
     code = "invalid_filter"
+    example = Example("Unknown field “colour”.", {"colour": "Unknown field “colour”."})
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__(" ".join(errors.values()), errors)

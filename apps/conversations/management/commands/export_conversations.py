@@ -1,19 +1,17 @@
 """``manage.py export_conversations``: what a filter matches, streamed to standard output."""
 
-import json
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.core.serializers.json import DjangoJSONEncoder
 
 from apps.agents.models import Channel
 from apps.conversations.export import CHUNK, everything_lines, visible_lines
 from apps.conversations.filters import FilterSpec, parse
 from apps.conversations.filters.arguments import from_arguments
 from apps.conversations.history_list import columns_of
-from apps.conversations.serializers import conversation_json
+from apps.conversations.schemas import ConversationSchema
 from apps.core.errors import UserError
 
 
@@ -51,5 +49,4 @@ def _json_lines(spec: FilterSpec) -> Iterator[str]:
     rows = spec.queryset().with_agents().select_related("transcript", "attributes")
     rows = rows.prefetch_related("transfers__to_version__agent").order_by("pk")
     for conversation in rows.iterator(chunk_size=CHUNK):
-        shown = conversation_json(conversation, whole=True)
-        yield json.dumps(shown, ensure_ascii=False, cls=DjangoJSONEncoder) + "\n"
+        yield ConversationSchema.whole(conversation).as_json() + "\n"

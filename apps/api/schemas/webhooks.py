@@ -1,0 +1,177 @@
+"""Webhook endpoints and their deliveries."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+
+from apps.core.schemas import Body, Choice, Count, Schema, Time
+from apps.webhooks.models import Delivery, DeliveryState, Endpoint, EventType
+from apps.webhooks.services import URL_LENGTH, InvalidEndpoint
+
+from . import examples
+from .common import Page
+
+Events = list[Annotated[EventType, Choice]]
+
+
+class WebhookIn(Body):
+    """Where to send what."""
+
+    missing = InvalidEndpoint
+    invalid = InvalidEndpoint
+    example = {
+        "url": "https://example.com/hooks/debrief",
+        "events": ["conversation.analyzed", "conversation.analysis_failed"],
+        "agent_id": None,
+    }
+
+    url: Annotated[
+        str, Field(max_length=URL_LENGTH, examples=["https://example.com/hooks/debrief"])
+    ]
+    events: Annotated[Events, Field(min_length=1)]
+    """`alert.triggered` and `alert.resolved` aren't sent yet."""
+    agent_id: str | None = None
+    """Only events of this agent; null for all."""
+
+
+class Webhook(Schema):
+    """An endpoint, without its secret."""
+
+    example = {
+        "id": examples.WEBHOOK_ID,
+        "url": "https://example.com/hooks/debrief",
+        "events": ["conversation.analyzed", "conversation.analysis_failed"],
+        "agent_id": None,
+        "state": "enabled",
+        "disabled_reason": None,
+        "disabled_at": None,
+        "failing_since": None,
+        "created_by": "Ada Lovelace",
+        "created_at": "2025-01-10T08:00:00Z",
+    }
+
+    id: str
+    url: str
+    events: list[EventType]
+    agent_id: str | None
+    state: Literal["enabled", "disabled"]
+    disabled_reason: str | None
+    disabled_at: Time | None
+    failing_since: Time | None
+    """The first failure since its last success; null while deliveries succeed."""
+    created_by: str
+    created_at: Time
+
+    @classmethod
+    def from_endpoint(cls, endpoint: Endpoint, **more: str) -> Self:
+        """Return an endpoint, loaded with its agent."""
+        return cls(
+            id=endpoint.public_id,
+            url=endpoint.url,
+            events=[EventType(event) for event in endpoint.events],
+            agent_id=endpoint.agent.public_id if endpoint.agent else None,
+            state="enabled" if endpoint.is_enabled else "disabled",
+            disabled_reason=endpoint.disabled_reason or None,
+            disabled_at=endpoint.disabled_at,
+            failing_since=endpoint.failing_since,
+            created_by=endpoint.created_by,
+            created_at=endpoint.created_at,
+            **more,
+        )
+
+
+class NewWebhook(Webhook):
+    """A new endpoint. Keep the secret: it isn't shown again."""
+
+    example = {**Webhook.example, "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"}
+
+    secret: Annotated[str, Field(pattern=r"^whsec_")]
+
+
+class TestIn(Body):
+    """Which events to send an example of. Default: each that the endpoint receives."""
+
+    invalid = InvalidEndpoint
+    example = {"events": ["conversation.analyzed"]}
+
+    events: Events = []
+
+
+class Sent(Schema):
+    """The queued test deliveries: find them among the deliveries by these ids."""
+
+    example = {"event_ids": [examples.EVENT_ID]}
+
+    event_ids: list[str]
+
+
+class DeliverySchema(Schema):
+    """One event on its way to one endpoint, and its last attempt."""
+
+    example = {
+        "event_id": examples.EVENT_ID,
+        "event": "conversation.analyzed",
+        "test": False,
+        "conversation_id": examples.CONVERSATION_ID,
+        "state": "delivered",
+        "attempts": 1,
+        "status": 204,
+        "error": None,
+        "duration_ms": 84,
+        "request": f"webhook-id: {examples.EVENT_ID}\n…",
+        "response": "Content-Length: 0\n\n",
+        "created_at": "2025-01-18T15:30:04Z",
+        "last_attempt_at": "2025-01-18T15:30:04.210Z",
+        "next_attempt_at": None,
+        "finished_at": "2025-01-18T15:30:04.210Z",
+    }
+
+    event_id: str
+    """The `webhook-id` of every attempt."""
+    event: EventType
+    test: bool
+    conversation_id: str | None
+    state: DeliveryState
+    attempts: Count
+    status: int | None
+    """HTTP status of the last attempt; null where no response arrived."""
+    error: str | None
+    duration_ms: int | None
+    request: str | None
+    """Headers and body of the last attempt, truncated to 20,000 characters."""
+    response: str | None
+    created_at: Time
+    last_attempt_at: Time | None
+    next_attempt_at: Time | None
+    finished_at: Time | None
+
+    @classmethod
+    def from_delivery(cls, delivery: Delivery) -> Self:
+        """Return a delivery, loaded with its event and conversation."""
+        conversation = delivery.event.conversation
+        pending = delivery.state == DeliveryState.PENDING
+        return cls(
+            event_id=delivery.event.public_id,
+            event=EventType(delivery.event.type),
+            test=delivery.event.is_test,
+            conversation_id=conversation.public_id if conversation else None,
+            state=DeliveryState(delivery.state),
+            attempts=delivery.attempts,
+            status=delivery.last_status,
+            error=delivery.last_error or None,
+            duration_ms=delivery.duration_ms,
+            request=delivery.request or None,
+            response=delivery.response or None,
+            created_at=delivery.created_at,
+            last_attempt_at=delivery.last_attempt_at,
+            next_attempt_at=delivery.not_before if pending else None,
+            finished_at=delivery.finished_at,
+        )
+
+
+class Webhooks(Page[Webhook]):
+    """One page of endpoints."""
+
+
+class Deliveries(Page[DeliverySchema]):
+    """One page of deliveries."""
