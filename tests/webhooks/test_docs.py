@@ -64,4 +64,4 @@ def test_the_retries_are_those_of_the_schedule(monkeypatch: pytest.MonkeyPatch) 
     assert waits[:7] == [5, 30, 120, 600, 1800, 3600, 7200]
     assert set(waits[7:-1]) == {4 * 3600}
     assert sum(waits) == 24 * 3600
-    assert "5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, then every 4 h" in PAGE
+    assert "5s, 30s, 2m, 10m, 30m, 1h, 2h, then every 4h" in PAGE
