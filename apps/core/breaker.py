@@ -4,7 +4,7 @@ import time
 
 
 class Breaker:
-    """One per service and purpose in a process; a lost update costs one more refused connection."""
+    """One per service and purpose in a process; a lost update costs one more failed connection."""
 
     def __init__(self, seconds: float = 5.0) -> None:
         self.seconds = seconds
