@@ -1,9 +1,9 @@
 """Request the first analysis when a conversation has ended, or store the reason why not."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from apps.agents.models import AgentVersion
@@ -17,6 +17,7 @@ from apps.conversations.models import (
     Transfer,
     Trigger,
 )
+from apps.conversations.results import set_due, set_states
 from apps.core.database import insert_new
 from apps.core.tasks import enqueue
 from apps.llm.errors import ErrorCode
@@ -63,12 +64,12 @@ def request_first_of(
     waiting = [c for c in conversations if c.analysis_state == AnalysisState.NONE or c.stale]
     queued, reasons = _sorted_out(waiting)
     made = _queue(queued) if ask else []
-    _set_states([(pk, AnalysisState.PENDING, "") for pk in made])
-    _set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
+    set_states([(pk, AnalysisState.PENDING, "") for pk in made])
+    set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
     if ask:
         busy = {a.conversation_id for a in queued} - set(made)
-        _set_due([c.pk for c in conversations if c.pk not in busy], None)
-        _set_due(list(busy), (now or timezone.now()) + BUSY)
+        set_due([c.pk for c in conversations if c.pk not in busy], None)
+        set_due(list(busy), (now or timezone.now()) + BUSY)
     if made:
         enqueue("analysis.run_engine", lane=Lane.LIVE.value)
     return len(made)
@@ -84,7 +85,7 @@ def defer_to_platform(*, conversation_ids: Sequence[int], never_comes: bool = Fa
     with transaction.atomic():
         waiting = _locked(conversation_ids).filter(analysis_state=AnalysisState.NONE)
         reasons = [(c.pk, not_analyzable_reason(c) or theirs) for c in waiting]
-        _set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
+        set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
         never = [pk for pk, reason in reasons if reason != Reason.WAITING_FOR_PLATFORM]
         Conversation.objects.filter(pk__in=never).update(analyze_at=None)
 
@@ -181,29 +182,3 @@ def _state_of(reason: Reason) -> AnalysisState:
     """What may still come is *none*. All others were looked at and left: *skipped*."""
     may_come = {Reason.NOT_ENDED, Reason.WAITING_FOR_PLATFORM}
     return AnalysisState.NONE if reason in may_come else AnalysisState.SKIPPED
-
-
-def _set_due(conversation_ids: Sequence[int], at: datetime | None) -> None:
-    """When those that are due are looked at next."""
-    if not conversation_ids:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE conversations_conversation SET analyze_at = %s"
-            " WHERE id = ANY(%s::bigint[]) AND analyze_at IS NOT NULL",
-            [at, list(conversation_ids)],
-        )
-
-
-def _set_states(rows: Iterable[tuple[int, str, str]]) -> None:
-    values = list(rows)
-    if not values:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE conversations_conversation c SET analysis_state = v.state,"
-            " analysis_reason = v.reason"
-            " FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS v(id, state, reason)"
-            " WHERE c.id = v.id AND c.analysis_state = 'none'",
-            [[r[0] for r in values], [str(r[1]) for r in values], [str(r[2]) for r in values]],
-        )

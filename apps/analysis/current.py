@@ -1,6 +1,7 @@
-"""Making a result the current one: the only place that writes the result columns.
+"""Make a result the current one.
 
-`record` (results of models) and `imports` (imported and restored results) both end here.
+`record` (results of models) and `imports` (imported and restored results) both use this; the
+columns are written by `apps.conversations.results`.
 """
 
 import json
@@ -12,7 +13,6 @@ from typing import Any
 from django.db import connection
 
 from apps.conversations.models import Conversation
-from apps.conversations.search import summary_words_text
 
 from .results import history_columns
 
@@ -54,7 +54,7 @@ def column_row(
     at: datetime,
     messages: int | None = None,
 ) -> dict[str, Any]:
-    """The result columns of one conversation, as `write_columns` takes them.
+    """The result columns of one conversation, as `write_result_columns` takes them.
 
     ``messages`` is how many there were when it was read: with more by now it is stale at once.
     None where nobody knows.
@@ -74,37 +74,3 @@ def column_row(
         "analyzed_at": at,
         "messages": messages,
     }
-
-
-_COLUMNS = """
-UPDATE conversations_conversation c SET
-  analysis_state = 'succeeded', analysis_reason = '', summary = v.summary,
-  stale = coalesce(c.message_count > v.messages, false),
-  analyze_at = CASE WHEN c.message_count > v.messages THEN c.analyze_at END,
-  outcome = v.outcome, successful = v.successful, sentiment = v.sentiment,
-  analysis_data = v.data, analysis_config_id = v.config_id, analysis_trigger = v.trigger,
-  analysis_model = v.model, analysis_cost = v.cost, analyzed_at = v.analyzed_at
-FROM jsonb_to_recordset(%s::jsonb) AS v(
-  id bigint, summary text, outcome text, successful boolean, sentiment text, data jsonb,
-  config_id bigint, trigger text, model text, cost numeric, analyzed_at timestamptz,
-  messages int)
-WHERE c.id = v.id
-"""
-
-_SUMMARY_WORDS = """
-UPDATE conversations_searchtext s SET summary_words = v.words::tsvector
-FROM unnest(%s::bigint[], %s::text[]) AS v(id, words)
-WHERE s.conversation_id = v.id
-"""
-
-
-def write_columns(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Make results current on their conversations: the one function that writes the columns."""
-    if not rows:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(_COLUMNS, [json.dumps(rows, ensure_ascii=False, default=str)])
-        cursor.execute(
-            _SUMMARY_WORDS,
-            [[r["id"] for r in rows], [summary_words_text(r["summary"]) for r in rows]],
-        )

@@ -13,9 +13,10 @@ from apps.accounts.actors import Actor
 from apps.agents.models import AgentVersion
 from apps.agents.plans import columns_of
 from apps.conversations.models import Conversation, Transfer, Trigger
+from apps.conversations.results import write_result_columns
 from apps.core.errors import Conflict
 
-from .current import column_row, lock_conversations, retire_current, write_columns
+from .current import column_row, lock_conversations, retire_current
 from .effects import UNLESS_ASKED, SideEffects
 from .events import emit_events
 from .models import Analysis, State
@@ -130,7 +131,7 @@ def _make_current(rows: list[Analysis]) -> list[Analysis]:
     for row in rows:
         row.state, row.is_current = State.SUCCEEDED, True
     stored = Analysis.objects.bulk_create(rows)
-    write_columns([_columns(row) for row in stored])
+    write_result_columns([_columns(row) for row in stored])
     emit_events({row.pk: _changes(row, previous) for row in stored})
     return stored
 

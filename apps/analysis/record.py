@@ -6,7 +6,7 @@ slow is inside: no model, no network.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,13 +14,14 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
+from apps.conversations.results import mark_failed, write_result_columns
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
 from apps.work.record import record_group
 
 from .claims import ANALYSES
-from .current import column_row, lock_conversations, retire_current, write_columns
+from .current import column_row, lock_conversations, retire_current
 from .events import emit_events
 from .jobs import AnalysisOutcome, Recorded
 from .models import State
@@ -66,8 +67,8 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         good = [o for o in kept if not o.error_code]
         previous = retire_current([o.job.conversation_id for o in good])
         _finish_analyses(kept, now)
-        write_columns([_column_row(o, now) for o in good])
-        _mark_failures([o for o in kept if o.error_code])
+        write_result_columns([_column_row(o, now) for o in good])
+        mark_failed([(o.job.conversation_id, o.error_code) for o in kept if o.error_code])
         rows = [_recorded(o, previous) for o in kept]
         settle(rows)
         emit_events({r.outcome.job.analysis_id: r.changes for r in rows if r.is_told})
@@ -176,21 +177,6 @@ def _column_row(o: AnalysisOutcome, now: datetime) -> dict[str, Any]:
         at=now,
         messages=len(o.job.messages),
     )
-
-
-def _mark_failures(outcomes: Iterable[AnalysisOutcome]) -> None:
-    """A failure shows on the conversation only where no result stands: the old one stays."""
-    failed = list(outcomes)
-    if not failed:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE conversations_conversation c"
-            " SET analysis_state = 'failed', analysis_reason = v.code"
-            " FROM unnest(%s::bigint[], %s::text[]) AS v(id, code)"
-            " WHERE c.id = v.id AND c.analysis_state <> 'succeeded'",
-            [[o.job.conversation_id for o in failed], [o.error_code for o in failed]],
-        )
 
 
 def _recorded(o: AnalysisOutcome, previous: Mapping[int, tuple[int, dict[str, Any]]]) -> Recorded:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
+from apps.analysis import run_claims
 from apps.analysis.estimates import learn_from
 from apps.analysis.models import Analysis
 from apps.webhooks import outbox
@@ -27,25 +28,20 @@ from .schemas import BackfillSchema
 
 logger = logging.getLogger(__name__)
 
-_GIVE_BACK = """
-WITH mine AS (
-  SELECT a.id FROM analysis_analysis a
-  JOIN unnest(%s::bigint[], %s::uuid[]) AS v(id, token) ON v.id = a.id
-  WHERE a.lease_token = v.token AND a.state = 'running' ORDER BY a.id FOR UPDATE OF a
-), items AS (
-  UPDATE runs_runitem i SET state = 'pending', analysis_id = NULL
-  FROM analysis_analysis a JOIN runs_run b ON b.public_id = a.backfill_public_id
-  WHERE a.id IN (SELECT id FROM mine) AND i.run_id = b.id
-    AND i.conversation_id = a.conversation_id
-)
-DELETE FROM analysis_analysis WHERE id IN (SELECT id FROM mine)
+_QUEUE_AGAIN = """
+UPDATE runs_runitem i SET state = 'pending', analysis_id = NULL
+FROM analysis_analysis a JOIN runs_run b ON b.public_id = a.backfill_public_id
+WHERE a.id = ANY(%s) AND i.run_id = b.id AND i.conversation_id = a.conversation_id
 """
 
 
+@transaction.atomic
 def give_back(analysis_ids: Sequence[int], *, tokens: Sequence[UUID]) -> None:
-    """Undo claims for which nothing was sent: the analyses go, their items wait again."""
+    """Undo claims for which nothing was sent: delete the analyses and queue their items again."""
+    held = run_claims.lock_held(analysis_ids, tokens=tokens)
     with connection.cursor() as cursor:
-        cursor.execute(_GIVE_BACK, [list(analysis_ids), list(tokens)])
+        cursor.execute(_QUEUE_AGAIN, [held])
+    run_claims.delete(held)
 
 
 def close_finished() -> None:

@@ -12,9 +12,10 @@ from django.utils import timezone
 from apps.analysis import claims
 from apps.analysis.effects import side_effects_of
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome, Recorded
-from apps.analysis.models import Lane, analysis_id
+from apps.analysis.models import Lane
 from apps.analysis.queues import AnalysisQueue
 from apps.analysis.recovery import give_way
+from apps.analysis.run_claims import NewRunAnalysis, start_for_run
 
 from . import recovery
 from .closing import close_finished, give_back
@@ -182,44 +183,22 @@ def _finish_without_request(item_ids: Sequence[int]) -> None:
         )
 
 
-_INSERT = """
-INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
-  trigger, lane, state, requested_by, backfill_public_id, lease_token, lease_until, attempts,
-  is_current, field_order, missing_required, truncated, raw_output, error_code, error_message,
-  model, request_id, requests, webhooks)
-SELECT v.public_id, v.conversation_id, v.config_id, v.version_id, v.columns::jsonb, 'backfill',
-  'backfill', 'running', %(by)s, %(run)s, %(token)s,
-  clock_timestamp() + make_interval(secs => %(lease)s), 1, false, '[]', '[]', false, '', '', '',
-  '', '', 0, %(webhooks)s
-FROM unnest(%(ids)s::text[], %(conversations)s::bigint[], %(configs)s::bigint[],
-  %(versions)s::bigint[], %(columns)s::text[])
-  AS v(public_id, conversation_id, config_id, version_id, columns)
-ON CONFLICT DO NOTHING
-RETURNING conversation_id, id
-"""
-
-
 def _insert_analyses(run: Run, picked: Sequence[_Picked], token: UUID) -> dict[int, int]:
     """Begin an analysis for each item whose conversation has none at work: conversation → id."""
     if not picked:
         return {}
     columns = run.columns_by_version()
     effects = side_effects_of(run.options)
-    values: dict[str, Any] = {
-        "webhooks": effects.webhooks,
-        "by": run.created_by,
-        "run": run.public_id,
-        "token": token,
-        "lease": claims.ANALYSES.seconds,
-        "ids": [analysis_id() for _ in picked],
-        "conversations": [p.conversation_id for p in picked],
-        "configs": [p.config_id for p in picked],
-        "versions": [p.version_id for p in picked],
-        "columns": [columns[p.version_id] for p in picked],
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, values)
-        return dict(cursor.fetchall())
+    return start_for_run(
+        [
+            NewRunAnalysis(p.conversation_id, p.config_id, p.version_id, columns[p.version_id])
+            for p in picked
+        ],
+        run=run.public_id,
+        by=run.created_by,
+        token=token,
+        webhooks=effects.webhooks,
+    )
 
 
 def _attach(made: dict[int, int], left: Sequence[_Picked]) -> None:

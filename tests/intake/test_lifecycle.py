@@ -14,12 +14,13 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.agents.services import publish
 from apps.analysis.auto_analysis import request_first_of
-from apps.analysis.current import column_row, retire_current, write_columns
+from apps.analysis.current import column_row, retire_current
 from apps.analysis.missing_reason import missing_result_reason
 from apps.analysis.models import Analysis, Lane
 from apps.conversations.filters import matching
 from apps.conversations.inputs import LineRefused
 from apps.conversations.models import Conversation, Trigger
+from apps.conversations.results import write_result_columns
 from apps.conversations.services import GROUP, Stored
 from apps.intake import lifecycle
 from apps.intake.lifecycle import end_idle_chats, request_due, sweep
@@ -91,7 +92,7 @@ def finish_analysis(conversation: Conversation) -> None:
     Analysis.objects.open().filter(conversation=conversation).update(
         state="succeeded", is_current=True, output={"chat_summary": "s"}
     )
-    write_columns(
+    write_result_columns(
         [
             column_row(
                 conversation_id=conversation.pk,

@@ -1,0 +1,86 @@
+"""Write the result and the analysis state of conversations: their only writer.
+
+Apps above decide what is written, in transactions of their own that hold the conversations' locks.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from .search import summary_words_text
+
+_COLUMNS = """
+UPDATE conversations_conversation c SET
+  analysis_state = 'succeeded', analysis_reason = '', summary = v.summary,
+  stale = coalesce(c.message_count > v.messages, false),
+  analyze_at = CASE WHEN c.message_count > v.messages THEN c.analyze_at END,
+  outcome = v.outcome, successful = v.successful, sentiment = v.sentiment,
+  analysis_data = v.data, analysis_config_id = v.config_id, analysis_trigger = v.trigger,
+  analysis_model = v.model, analysis_cost = v.cost, analyzed_at = v.analyzed_at
+FROM jsonb_to_recordset(%s::jsonb) AS v(
+  id bigint, summary text, outcome text, successful boolean, sentiment text, data jsonb,
+  config_id bigint, trigger text, model text, cost numeric, analyzed_at timestamptz,
+  messages int)
+WHERE c.id = v.id
+"""
+
+_SUMMARY_WORDS = """
+UPDATE conversations_searchtext s SET summary_words = v.words::tsvector
+FROM unnest(%s::bigint[], %s::text[]) AS v(id, words)
+WHERE s.conversation_id = v.id
+"""
+
+
+def write_result_columns(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Make results current on their conversations."""
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_COLUMNS, [json.dumps(rows, ensure_ascii=False, default=str)])
+        cursor.execute(
+            _SUMMARY_WORDS,
+            [[r["id"] for r in rows], [summary_words_text(r["summary"]) for r in rows]],
+        )
+
+
+def mark_failed(failures: Sequence[tuple[int, str]]) -> None:
+    """Show failures, as (conversation, error code), unless an earlier result is shown."""
+    if not failures:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE conversations_conversation c"
+            " SET analysis_state = 'failed', analysis_reason = v.code"
+            " FROM unnest(%s::bigint[], %s::text[]) AS v(id, code)"
+            " WHERE c.id = v.id AND c.analysis_state <> 'succeeded'",
+            [[pk for pk, _ in failures], [code for _, code in failures]],
+        )
+
+
+def set_states(states: Sequence[tuple[int, str, str]]) -> None:
+    """Set (conversation, state, reason) where no analysis was requested yet."""
+    if not states:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE conversations_conversation c SET analysis_state = v.state,"
+            " analysis_reason = v.reason"
+            " FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS v(id, state, reason)"
+            " WHERE c.id = v.id AND c.analysis_state = 'none'",
+            [[s[0] for s in states], [str(s[1]) for s in states], [str(s[2]) for s in states]],
+        )
+
+
+def set_due(conversation_ids: Sequence[int], at: datetime | None) -> None:
+    """Set when due conversations are looked at next; None: no longer due."""
+    if not conversation_ids:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE conversations_conversation SET analyze_at = %s"
+            " WHERE id = ANY(%s::bigint[]) AND analyze_at IS NOT NULL",
+            [at, list(conversation_ids)],
+        )
