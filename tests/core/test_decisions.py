@@ -23,7 +23,7 @@ def test_a_record_has_every_part_and_is_short(path: Path) -> None:
     assert re.findall(r"\*\*(\w+)[.:]\*\* ?", text) == PARTS
     assert re.search(
         r"^\*\*Status:\*\* (?:accepted|superseded by \[\d{4}\]\([\w.-]+\.md\))\. "
-        r"\*\*Date:\*\* \d{4}-\d\d-\d\d\.$",
+        r"\*\*Date:\*\* \d{4}-\d\d-\d\d\.(?: \w.*\.)?$",
         text,
         re.MULTILINE,
     )
