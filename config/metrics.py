@@ -114,10 +114,10 @@ def _intake() -> Iterator[Metric]:
 
 def _backfills() -> Iterator[Metric]:
     runs = _gauge("backfills", "Backfills that are not finished.", ["state"])
-    for state, how_many in _counted(Run.objects.active(), "state"):
+    for state, how_many in _counted(Run.objects.backfills().active(), "state"):
         runs.add_metric([state], how_many)
     left = _gauge("backfill_items_left", "Conversations of unfinished backfills to be done.")
-    active = Run.objects.active()
+    active = Run.objects.backfills().active()
     left.add_metric([], RunItem.objects.filter(run__in=active).unfinished().count())
     yield from (runs, left)
 

@@ -103,7 +103,7 @@ def many(request: HttpRequest) -> HttpResponse:
     lists.only(request)
     return lists.answer_together(
         request,
-        Run.objects.all(),
+        Run.objects.backfills(),
         order=["-pk"],
         page=schemas.Backfills,
         show=BackfillSchema.from_runs,
@@ -213,7 +213,7 @@ def _change(request: HttpRequest, backfill_id: str, change: Callable[..., Any]) 
 
 
 def _run(backfill_id: str) -> Run:
-    return get_object_or_404(Run, public_id=backfill_id)
+    return get_object_or_404(Run.objects.backfills(), public_id=backfill_id)
 
 
 def _filters(body: schemas.BackfillIn) -> dict[str, list[str]]:

@@ -23,7 +23,7 @@ from apps.webhooks.models import EventType
 from apps.webhooks.outbox import NewEvent
 from apps.webhooks.payloads import moment
 
-from .models import Run, State
+from .models import Kind, Run, State
 from .schemas import BackfillSchema
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def close_finished() -> None:
     _settle_orphans()
     for run in Run.objects.active():
         try:
-            if _close(run):
+            if _close(run) and run.kind == Kind.BACKFILL:
                 learn_from(Analysis.objects.filter(pk__in=run.items.values("analysis")))
         except DatabaseError:
             logger.exception("%s cannot be closed now", run.public_id)
@@ -74,10 +74,11 @@ def _close(run: Run) -> bool:
         now.state = State.CANCELLED if cancelled else State.COMPLETED
         now.reason, now.reason_detail, now.finished_at = "", "", timezone.now()
         now.save(update_fields=["state", "reason", "reason_detail", "finished_at"])
-        audit.record(
-            by=Actor.system("backfill"), verb=f"backfill.{now.state}", target=now.public_id
-        )
-        _announce_completed(now)
+        if now.kind == Kind.BACKFILL:
+            audit.record(
+                by=Actor.system("backfill"), verb=f"backfill.{now.state}", target=now.public_id
+            )
+            _announce_completed(now)
     return True
 
 

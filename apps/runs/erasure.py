@@ -14,10 +14,17 @@ WHERE conversation_id = ANY(%s)
 """
 
 
-def forget(conversation_ids: Sequence[int]) -> None:
-    """Cut the items of these conversations loose, so that the counts of their runs stay true.
+_DELETE_TRIALS = """
+DELETE FROM runs_runitem i USING runs_run r
+WHERE r.id = i.run_id AND r.kind = 'trial' AND i.conversation_id = ANY(%s)
+"""
 
-    An item that was not finished is skipped: nothing is left to analyse.
+
+def forget(conversation_ids: Sequence[int]) -> None:
+    """Detach backfill items from these conversations, and delete items of test runs.
+
+    The counts of a backfill stay true. An unfinished item is skipped: nothing is left to analyze.
     """
     with connection.cursor() as cursor:
+        cursor.execute(_DELETE_TRIALS, [list(conversation_ids)])
         cursor.execute(_FORGET, [list(conversation_ids)])

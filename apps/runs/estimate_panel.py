@@ -134,7 +134,7 @@ def _asked_already(preview: Preview) -> tuple[Run, ...]:
     question = agreement.asked(preview.channel, preview.filters, preview.options)
     return tuple(
         run
-        for run in Run.objects.active().exclude(state=State.CANCELLING)
+        for run in Run.objects.backfills().active().exclude(state=State.CANCELLING)
         if agreement.asked(run.channel, run.filters, read_options(run.options)) == question
     )
 

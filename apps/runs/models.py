@@ -1,24 +1,40 @@
 """A rerun of many conversations, frozen when it was saved."""
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 
-from apps.agents.models import AgentVersion, AnalysisConfig, Channel
+from apps.agents.models import Agent, AgentVersion, AnalysisConfig, Channel
+from apps.analysis.failures import failure_sentence
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.core.ids import public_id
 from apps.llm.errors import ErrorCode
 
-from .trial_models import Trial, TrialItem  # noqa: F401  (Django finds models here)
+#: How long a test run is stored.
+TRIAL_RETENTION = timedelta(days=7)
+#: The largest number of conversations of a test run, and the default.
+MAX_TRIAL_SIZE, USUAL_TRIAL_SIZE = 50, 5
 
 
 def run_id() -> str:
-    """A fresh public id of a backfill."""
+    """Return a new public id of a backfill."""
     return public_id("bf")
+
+
+class Kind(models.TextChoices):
+    """What a run is for.
+
+    A backfill records its results on the conversations. A trial, which pages call a test run,
+    tries drafts: its results stay on its items and are deleted after some days.
+    """
+
+    BACKFILL = "backfill", "Backfill"
+    TRIAL = "trial", "Test run"
 
 
 class State(models.TextChoices):
@@ -56,6 +72,12 @@ class ItemState(models.TextChoices):
 
 
 class RunQuerySet(models.QuerySet["Run"]):
+    def backfills(self) -> "RunQuerySet":
+        return self.filter(kind="backfill")
+
+    def trials(self) -> "RunQuerySet":
+        return self.filter(kind="trial")
+
     def active(self) -> "RunQuerySet":
         """Runs that may still do something, paused ones included."""
         return self.filter(state__in=["queued", "running", "paused", "cancelling"])
@@ -78,16 +100,25 @@ class Run(models.Model):
 
     ``plan`` freezes what each route of agents is read with: a list of ``{"route",
     "agent_version", "config", "columns", "sessions"}``. ``save_token`` makes a second Save of the
-    same form find the first one.
+    same form find the first one. A trial has an ``agent`` where the draft of that agent reads
+    every conversation; without one, each is read with the drafts of its own route.
     """
 
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.BACKFILL)
     public_id = models.CharField(max_length=40, unique=True, default=run_id, editable=False)
+    agent = models.ForeignKey(
+        Agent, on_delete=models.CASCADE, null=True, blank=True, related_name="trials"
+    )
     channel = models.CharField(max_length=10, choices=Channel.choices)
     filters = models.JSONField(default=dict)
     options = models.JSONField(default=dict)
     plan = models.JSONField(default=list)
     as_of = models.DateTimeField(help_text="The moment of the preview that was agreed to.")
     estimate = models.JSONField(default=dict)
+    left_out = models.JSONField(
+        default=list,
+        help_text="Conversations that a trial could not read: their ids, and why.",
+    )
     save_token = models.CharField(max_length=64, unique=True)
     total = models.PositiveIntegerField(default=0, help_text="Items frozen at Save.")
 
@@ -137,7 +168,7 @@ class Run(models.Model):
 
 
 class RunItem(models.Model):
-    """One conversation of a backfill, with the config that it is read with.
+    """One conversation of a run, with the config that it is read with.
 
     The conversation is empty once it was erased: the item then is what was counted and paid, and
     has no words (decision 0017). That its analyses are of its own conversation is a foreign key
@@ -145,8 +176,11 @@ class RunItem(models.Model):
     """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="items", db_index=False)
+    position = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Of a trial's item: its place on the page."
+    )
     conversation = models.ForeignKey(
-        Conversation, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+        Conversation, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
     config = models.ForeignKey(
         AnalysisConfig, on_delete=models.PROTECT, related_name="+", db_index=False
@@ -177,7 +211,7 @@ class RunItem(models.Model):
         related_name="+",
         db_index=False,
         db_constraint=False,
-        help_text="What was current when this one was recorded.",
+        help_text="What was current when this one was recorded, or when the trial began.",
     )
     changed = models.BooleanField(
         null=True, blank=True, help_text="Whether any value differs from the previous analysis."
@@ -187,11 +221,23 @@ class RunItem(models.Model):
         db_default=0,
         help_text="How often its provider could not be asked while it answered others.",
     )
+    output = models.JSONField(null=True, blank=True, help_text="Of a trial only.")
+    missing_required = models.JSONField(default=list, db_default=Value([], models.JSONField()))
+    truncated = models.BooleanField(default=False, db_default=False)
+    raw_output = models.TextField(
+        blank=True, db_default="", help_text="Of a trial, where the response was not usable."
+    )
     error_code = models.CharField(max_length=30, blank=True, choices=ErrorCode.choices)
     error_message = models.TextField(blank=True)
     cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True)
     input_tokens = models.PositiveIntegerField(default=0, db_default=0)
     output_tokens = models.PositiveIntegerField(default=0, db_default=0)
+    latency_ms = models.PositiveIntegerField(null=True, blank=True)
+    lease_token = models.UUIDField(
+        null=True, blank=True, help_text="Of a trial's item. A backfill leases analyses."
+    )
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(default=0, db_default=0)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = RunItemQuerySet.as_manager()
@@ -211,9 +257,23 @@ class RunItem(models.Model):
                     analysis=None,
                     previous_analysis=None,
                     error_message="",
+                    output=None,
+                    raw_output="",
                     state__in=[ItemState.DONE, ItemState.SKIPPED, ItemState.FAILED],
                 ),
                 name="run_item_erased_is_bare",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="running") | Q(lease_token__isnull=False) | ~Q(analysis=None),
+                name="run_item_running_is_leased",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="failed") | ~Q(error_code=""),
+                name="run_item_failure_has_code",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["pending", "running"]) | Q(finished_at__isnull=False),
+                name="run_item_final_has_time",
             ),
         ]
         indexes = [
@@ -227,3 +287,12 @@ class RunItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id}:{self.conversation_id}"
+
+    @property
+    def is_final(self) -> bool:
+        return self.state not in {ItemState.PENDING, ItemState.RUNNING}
+
+    @property
+    def sentence(self) -> str:
+        """The failure as a message."""
+        return failure_sentence(self.error_code, self.error_message)

@@ -1,6 +1,7 @@
 """How far a run is, read from its items: counts of *finished* work, never of scheduled work."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -10,7 +11,7 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from .models import ItemState, Run, RunItem, State
+from .models import ItemState, Kind, Run, RunItem, State
 
 #: The rate is that of the shortest window in which enough was done: a slower model shows soon,
 #: and a slow one does not make the time that is left jump with each answer.
@@ -53,6 +54,10 @@ class Progress:
         return self.total - self.finished
 
     @property
+    def is_over(self) -> bool:
+        return not (self.pending or self.running)
+
+    @property
     def share(self) -> float:
         """Share of finished work, 0 to 1."""
         return self.finished / self.total if self.total else 1.0
@@ -80,6 +85,23 @@ class Progress:
 def progress_of(run: Run) -> Progress:
     """The counts of a run, in one pass over its items."""
     return progress_of_each([run])[run.pk]
+
+
+def progress_of_items(run: Run, items: Iterable[RunItem]) -> Progress:
+    """Return the counts of a run whose items are loaded already."""
+    rows = list(items)
+    row: dict[str, Any] = dict.fromkeys((*_WINDOWS, *_SUMS), 0)
+    return _progress(
+        run,
+        row
+        | Counter(item.state for item in rows)
+        | {
+            "paid": sum((item.cost or Decimal(0) for item in rows), Decimal(0)),
+            "unpriced": sum(item.cost is None and item.input_tokens > 0 for item in rows),
+            "input": sum(item.input_tokens for item in rows),
+            "output": sum(item.output_tokens for item in rows),
+        },
+    )
 
 
 def progress_of_each(runs: Sequence[Run]) -> dict[int, Progress]:
@@ -115,8 +137,10 @@ _SUMS: dict[str, Any] = {
 
 
 def _progress(run: Run, row: Mapping[str, Any]) -> Progress:
+    # Items of a trial are deleted with their conversations. Those of a backfill stay counted.
+    left = sum(row[state] for state in ItemState.values)
     return Progress(
-        total=run.total,
+        total=run.total if run.kind == Kind.BACKFILL else left,
         pending=row["pending"],
         running=row["running"],
         done=row["done"],

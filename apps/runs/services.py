@@ -94,7 +94,8 @@ def _twin(question: str, now: Preview) -> Run | None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [question])
     configs = {group.plan.config.sha256 for group in now.groups if group.to_analyze}
-    for run in Run.objects.active().exclude(state=State.CANCELLING).order_by("pk"):
+    backfills = Run.objects.backfills().active().exclude(state=State.CANCELLING)
+    for run in backfills.order_by("pk"):
         frozen = {entry["config"] for entry in run.plan if entry["sessions"]}
         same = agreement.asked(run.channel, run.filters, read_options(run.options)) == question
         if same and configs <= frozen and now.chosen.all_in(run.pk):
@@ -192,10 +193,9 @@ def _move(
         )
         run.refresh_from_db()
         if not moved:
-            raise UnableToChange(
-                f"This backfill is {run.get_state_display().lower()}: it cannot be {done}."
-            )
-        audit.record(by=by, verb=f"backfill.{done}", target=run.public_id)
+            kind, state = run.get_kind_display().lower(), run.get_state_display().lower()
+            raise UnableToChange(f"This {kind} is {state}: it can’t be {done}.")
+        audit.record(by=by, verb=f"{run.kind}.{done}", target=run.public_id)
 
 
 def _kick() -> None:

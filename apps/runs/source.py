@@ -41,7 +41,7 @@ class BackfillSource(AnalysisQueue):
 
     def claim(self, limit: int) -> list[AnalysisJob]:
         """Take abandoned analyses first, then pending items of the active runs in turn."""
-        runs = list(Run.objects.claimable().order_by("pk"))
+        runs = list(Run.objects.backfills().claimable().order_by("pk"))
         if not runs:
             return []
         ids = claims.take(lane=self.name, limit=limit, runs=[run.public_id for run in runs])

@@ -29,7 +29,7 @@ def run_trials() -> None:
 def sweep() -> None:
     """Close what is finished and kick the engines while anything is left to do."""
     close_finished()
-    if Run.objects.claimable().exists():
+    if Run.objects.backfills().claimable().exists():
         send("runs.run_engine", queue=None, kwargs={})
     if trial_services.work_waits():
         send(trial_services.RUN_ENGINE, queue=None, kwargs={})

@@ -3,21 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from django.db.models import F, Func, JSONField
 
 from apps.analysis import transcript
-from apps.analysis.models import Analysis
 from apps.analysis.pages import title_of
 from apps.analysis.presentation import Change, field_schemas, schemas_of, value_of
 from apps.analysis.results import changed_fields
-from apps.conversations.models import Transcript
+from apps.conversations.models import Conversation, Transcript
 from apps.core import display
 
-from .trial_models import Trial, TrialItem
+from .models import Run, RunItem
 
 #: Messages of a transcript that are shown at first, and characters of each.
 EXCERPT_MESSAGES = 6
@@ -62,7 +60,7 @@ class FieldSummary:
 class Failure:
     """A conversation that the draft could not read, as the head of the page names it."""
 
-    item: TrialItem
+    item: RunItem
     title: str
 
 
@@ -70,7 +68,7 @@ class Failure:
 class Compared:
     """One conversation of a trial: what stood there and what the draft found."""
 
-    item: TrialItem
+    item: RunItem
     title: str
     excerpt: tuple[transcript.Line, ...]
     messages: int
@@ -87,72 +85,36 @@ class Compared:
         return len(self.changed) + len(self.same)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a trial is, and what it took so far. ``cost`` is None where a price is unknown."""
-
-    total: int
-    done: int
-    failed: int
-    cancelled: int
-    input_tokens: int
-    output_tokens: int
-    cost: Decimal | None
-    seconds: float
-    wall_seconds: float
-
-    @property
-    def finished(self) -> int:
-        return self.done + self.failed + self.cancelled
-
-    @property
-    def is_over(self) -> bool:
-        return self.finished >= self.total
-
-
-def items_of(trial: Trial) -> list[TrialItem]:
+def items_of(trial: Run) -> list[RunItem]:
     """The items with everything that is told of them, in one query."""
-    rows = trial.items.select_related(
+    rows = trial.items.order_by("position").select_related(
         "conversation__agent",
         "conversation__contact",
         "config__model",
         "agent_version__agent",
-        "before__config",
-        "before__agent_version__config",
-        "before__agent_version__agent",
+        "previous_analysis__config",
+        "previous_analysis__agent_version__config",
+        "previous_analysis__agent_version__agent",
     )
-    return list(rows.defer("conversation__analysis_data", "before__raw_output"))
+    return list(rows.defer("conversation__analysis_data", "previous_analysis__raw_output"))
 
 
-def progress_of(trial: Trial, items: Sequence[TrialItem]) -> Progress:
-    """Counts and sums of the items."""
-    states = Counter(item.state for item in items)
-    paid = [item for item in items if item.is_final and item.state != "cancelled"]
-    unknown = any(item.cost is None for item in paid)
-    ended = [item.finished_at for item in items if item.finished_at]
-    return Progress(
-        total=len(items),
-        done=states["succeeded"],
-        failed=states["failed"],
-        cancelled=states["cancelled"],
-        input_tokens=sum(item.input_tokens or 0 for item in paid),
-        output_tokens=sum(item.output_tokens or 0 for item in paid),
-        cost=None if unknown else sum((item.cost or Decimal(0) for item in paid), Decimal(0)),
-        seconds=sum(item.latency_ms or 0 for item in paid) / 1000,
-        wall_seconds=(max(ended) - trial.created_at).total_seconds() if ended else 0.0,
-    )
-
-
-def compared(items: Iterable[TrialItem]) -> list[Compared]:
+def compared(items: Iterable[RunItem]) -> list[Compared]:
     """Each item beside the result that stood there, with how its transcript begins."""
     rows = list(items)
-    begun = _beginnings([item.conversation_id for item in rows])
-    return [_compared(item, begun.get(item.conversation_id, [])) for item in rows]
+    begun = _beginnings([conversation_of(item).pk for item in rows])
+    return [_compared(item, begun.get(conversation_of(item).pk, [])) for item in rows]
 
 
-def _compared(item: TrialItem, messages: list[transcript.Message]) -> Compared:
-    changes = changes_of(item) if item.state == "succeeded" else []
-    conversation = item.conversation
+def conversation_of(item: RunItem) -> Conversation:
+    """Return the conversation of a trial's item, which is deleted together with it."""
+    assert item.conversation is not None
+    return item.conversation
+
+
+def _compared(item: RunItem, messages: list[transcript.Message]) -> Compared:
+    changes = changes_of(item) if item.state == "done" else []
+    conversation = conversation_of(item)
     scene = transcript.Scene(channel=conversation.channel, started_at=conversation.started_at)
     shown = transcript.window(messages, scene).lines
     return Compared(
@@ -165,7 +127,7 @@ def _compared(item: TrialItem, messages: list[transcript.Message]) -> Compared:
     )
 
 
-def changes_of(item: TrialItem) -> list[Change]:
+def changes_of(item: RunItem) -> list[Change]:
     """Every field of the draft and of the result before, the changed ones first."""
     old, new = _before(item), item.output or {}
     schemas = _schemas(item)
@@ -174,7 +136,7 @@ def changes_of(item: TrialItem) -> list[Change]:
     rows = [
         Change(
             name,
-            item.before is not None and name in differing,
+            item.previous_analysis is not None and name in differing,
             value_of(old.get(name), schemas.get(name)),
             value_of(new.get(name), schemas.get(name)),
         )
@@ -184,36 +146,36 @@ def changes_of(item: TrialItem) -> list[Change]:
     return sorted(rows, key=lambda change: not change.changed)
 
 
-def failures(items: Iterable[TrialItem]) -> list[Failure]:
+def failures(items: Iterable[RunItem]) -> list[Failure]:
     """Return the failed items with the titles of their conversations."""
     rows = [item for item in items if item.state == "failed"]
-    begun = _beginnings([item.conversation_id for item in rows]) if rows else {}
+    conversations = {item.pk: conversation_of(item) for item in rows}
+    begun = _beginnings([c.pk for c in conversations.values()]) if rows else {}
     return [
-        Failure(item, title_of(item.conversation, begun.get(item.conversation_id, [])))
-        for item in rows
+        Failure(item, title_of(c := conversations[item.pk], begun.get(c.pk, []))) for item in rows
     ]
 
 
-def summaries(items: Iterable[TrialItem]) -> list[FieldSummary]:
+def summaries(items: Iterable[RunItem]) -> list[FieldSummary]:
     """Return each field over the finished conversations: filled how often, with what, changed.
 
     Both sides count the same conversations. One without a result, or whose result never asked for
     the field, is a gap of that side.
     """
-    rows = [item for item in items if item.state in {"succeeded", "failed"}]
+    rows = [item for item in items if item.state in {"done", "failed"}]
     names: dict[str, None] = {}
     for item in rows:
-        if item.state == "succeeded":
+        if item.state == "done":
             names |= dict.fromkeys([*_asked(item), *(item.output or {}), *_before(item)])
     return [_summary(name, rows) for name in names]
 
 
-def _summary(name: str, rows: Sequence[TrialItem]) -> FieldSummary:
+def _summary(name: str, rows: Sequence[RunItem]) -> FieldSummary:
     schemas: dict[str, Any] = {}
     for item in rows:
         schemas = {**_schemas(item), **schemas}
     told_apart = _has_few_values(schemas.get(name))
-    both = [item for item in rows if item.before is not None and item.state == "succeeded"]
+    both = [item for item in rows if item.previous_analysis is not None and item.state == "done"]
     return FieldSummary(
         name=name,
         before=_side([_held_before(item, name) for item in rows], told_apart=told_apart),
@@ -232,16 +194,16 @@ class _Gap(StrEnum):
     NO_RESULT = "No result yet"
 
 
-def _held_before(item: TrialItem, name: str) -> object:
+def _held_before(item: RunItem, name: str) -> object:
     """Return the value of a field in the result before, or the gap in its place."""
-    if item.before is None:
+    if item.previous_analysis is None:
         return _Gap.NO_RESULT
     if name not in _asked_before(item):
         return _Gap.NOT_ASKED
     return _before(item).get(name)
 
 
-def _held_now(item: TrialItem, name: str) -> object:
+def _held_now(item: RunItem, name: str) -> object:
     """Return the value of a field in the draft's result, or the gap in its place."""
     if item.state == "failed":
         return _Gap.FAILED
@@ -289,26 +251,26 @@ def _words(value: object) -> list[str]:
     return [display.one_line(value)]
 
 
-def _before(item: TrialItem) -> dict[str, Any]:
-    return (item.before.output or {}) if item.before else {}
+def _before(item: RunItem) -> dict[str, Any]:
+    return (item.previous_analysis.output or {}) if item.previous_analysis else {}
 
 
-def _asked(item: TrialItem) -> tuple[str, ...]:
+def _asked(item: RunItem) -> tuple[str, ...]:
     return item.config.parsed().field_names()
 
 
-def _asked_before(item: TrialItem) -> set[str]:
+def _asked_before(item: RunItem) -> set[str]:
     """What the result before was asked for: nobody counts a field empty that nobody asked for."""
-    before = item.before
+    before = item.previous_analysis
     if before is None:
         return set()
     asked = before.config.parsed().field_names() if before.config else before.field_order
     return {*asked, *(before.output or {})}
 
 
-def _schemas(item: TrialItem) -> dict[str, Any]:
+def _schemas(item: RunItem) -> dict[str, Any]:
     now = field_schemas(item.config.parsed())
-    old: dict[str, Any] = schemas_of(item.before) if isinstance(item.before, Analysis) else {}
+    old = schemas_of(item.previous_analysis) if item.previous_analysis else {}
     return {**now, **{name: schema for name, schema in old.items() if name not in now}}
 
 

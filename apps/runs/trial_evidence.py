@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from apps.agents.models import AgentVersion
 
-from .trial_models import ItemState, Trial, TrialItem
+from .models import ItemState, Kind, Run, RunItem
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The last trial of a draft: how many of its conversations succeeded, and why others failed."""
 
-    trial: Trial
+    trial: Run
     total: int
     succeeded: int
     waiting: int
@@ -23,25 +23,25 @@ class Evidence:
 
 def evidence_of(draft: AgentVersion) -> Evidence | None:
     """The last trial that this draft took part in, in two queries; None where there is none."""
-    latest = TrialItem.objects.filter(agent_version=draft).order_by("-trial_id")
-    found = latest.select_related("trial").first()
+    latest = RunItem.objects.filter(run__kind=Kind.TRIAL, agent_version=draft).order_by("-run_id")
+    found = latest.select_related("run").first()
     if found is None:
         return None
     items = list(
-        TrialItem.objects.filter(trial_id=found.trial_id, agent_version=draft).only(
+        RunItem.objects.filter(run_id=found.run_id, agent_version=draft).only(
             "state", "error_code", "error_message", "config_id"
         )
     )
     reasons = Counter(item.sentence for item in items if item.state == ItemState.FAILED)
     return Evidence(
-        trial=found.trial,
+        trial=found.run,
         total=len(items),
-        succeeded=sum(item.state == ItemState.SUCCEEDED for item in items),
+        succeeded=sum(item.state == ItemState.DONE for item in items),
         waiting=sum(not item.is_final for item in items),
         failed=sum(reasons.values()),
         failures=tuple(reasons.most_common(3)),
         is_outdated=(
-            draft.saved_at > found.trial.created_at
+            draft.saved_at > found.run.created_at
             and all(item.config_id != draft.config_id for item in items)
         ),
     )

@@ -11,7 +11,7 @@ from apps.agents.models import Agent
 from apps.conversations.filters import FilterError, FilterSpec, editor, field_named, parse
 from apps.conversations.filters.operators import split_name
 
-from .trial_models import MOST, USUAL
+from .models import MAX_TRIAL_SIZE, USUAL_TRIAL_SIZE
 from .trial_selection import Choice, Order, choose
 from .trial_services import question_hash
 
@@ -33,14 +33,14 @@ class HowManyForm(forms.Form):
     how_many = forms.IntegerField(
         label="Try it on",
         min_value=1,
-        max_value=MOST,
+        max_value=MAX_TRIAL_SIZE,
         error_messages={
-            "required": f"Say on how many: 1 to {MOST}.",
-            "invalid": f"A whole number from 1 to {MOST}, please.",
-            "min_value": f"At least 1, at most {MOST}.",
-            "max_value": f"At most {MOST} at a time: a backfill does more.",
+            "required": f"Say on how many: 1 to {MAX_TRIAL_SIZE}.",
+            "invalid": f"A whole number from 1 to {MAX_TRIAL_SIZE}, please.",
+            "min_value": f"At least 1, at most {MAX_TRIAL_SIZE}.",
+            "max_value": f"At most {MAX_TRIAL_SIZE} at a time: a backfill does more.",
         },
-        widget=forms.NumberInput(attrs={"min": 1, "max": MOST}),
+        widget=forms.NumberInput(attrs={"min": 1, "max": MAX_TRIAL_SIZE}),
     )
     which = forms.ChoiceField(
         label="Which of them",
@@ -172,7 +172,7 @@ def _filters(data: QueryDict) -> Params:
 def _with_defaults(data: QueryDict, given: Params, agent: Agent | None) -> dict[str, Any]:
     """Five of the newest; as many as were chosen; a sample where a backfill is tried."""
     chosen = len(given.get("id", []))
-    usual = min(chosen, MOST) if chosen > 1 else USUAL
+    usual = min(chosen, MAX_TRIAL_SIZE) if chosen > 1 else USUAL_TRIAL_SIZE
     return {
         "how_many": data.get("how_many", str(usual)),
         "which": data.get("which", Order.NEWEST if agent else Order.SAMPLE),

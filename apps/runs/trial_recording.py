@@ -18,14 +18,14 @@ from apps.llm.services import usage_row
 from apps.work.leases import LeasedTable
 from apps.work.record import record_group
 
-from .trial_models import ItemState, TrialItem
+from .models import ItemState, RunItem
 
-ITEMS = LeasedTable("runs_trialitem", seconds=settings.ANALYSIS_LEASE_SECONDS)
+ITEMS = LeasedTable("runs_runitem", seconds=settings.ANALYSIS_LEASE_SECONDS)
 
 _RECORDED = (
     *("state", "output", "missing_required", "truncated", "raw_output"),
-    *("error_code", "error_message", "requests", "input_tokens", "cached_tokens"),
-    *("output_tokens", "cost", "latency_ms", "lease_until", "finished_at"),
+    *("error_code", "error_message", "input_tokens", "output_tokens", "cost", "latency_ms"),
+    *("lease_until", "finished_at"),
 )
 
 
@@ -52,21 +52,19 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
         Usage.objects.bulk_create(
             _ledger_row(o, now) for o in outcomes if o.requests and o.job.analysis_id not in done
         )
-        items = TrialItem.objects.in_bulk(mine)
+        items = RunItem.objects.in_bulk(mine)
         rows = [_settled(items[pk], o, now) for pk, o in mine.items()]
-        TrialItem.objects.bulk_update(rows, _RECORDED)
+        RunItem.objects.bulk_update(rows, _RECORDED)
 
 
-def _settled(item: TrialItem, o: AnalysisOutcome, now: datetime) -> TrialItem:
-    item.state = ItemState.FAILED if o.error_code else ItemState.SUCCEEDED
+def _settled(item: RunItem, o: AnalysisOutcome, now: datetime) -> RunItem:
+    item.state = ItemState.FAILED if o.error_code else ItemState.DONE
     item.output = None if o.error_code else o.output
     item.missing_required = o.missing_required
     item.truncated = o.truncated
     item.raw_output = o.raw_output[:RAW_LIMIT]
     item.error_code, item.error_message = o.error_code, o.error_message[:2000]
-    item.requests = o.requests
-    item.input_tokens, item.cached_tokens = o.usage.input, o.usage.cached
-    item.output_tokens = o.usage.output
+    item.input_tokens, item.output_tokens = o.usage.input, o.usage.output
     item.cost = cost(o.usage, charged_prices(o.job.spec, trigger=o.job.trigger))
     item.latency_ms = o.latency_ms
     item.lease_until, item.finished_at = None, now

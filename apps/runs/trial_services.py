@@ -19,9 +19,10 @@ from apps.agents.models import Agent
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.core.errors import BadRequest, Conflict
+from apps.core.ids import public_id
 from apps.core.tasks import enqueue
 
-from .trial_models import OPEN, ItemState, Trial, TrialItem
+from .models import TRIAL_RETENTION, Kind, Run, RunItem
 from .trial_selection import Choice, Readers, Taken
 
 RUN_ENGINE = "runs.run_trials"
@@ -91,7 +92,7 @@ def read_token(token: str) -> Agreed:
     return Agreed(**data)
 
 
-def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Actor) -> Trial:
+def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Actor) -> Run:
     """Queue what was agreed to and kick the engines; the same trial for a second click.
 
     Raises TrialOutdated where the question, the prompts or the conversations are not those that
@@ -100,14 +101,18 @@ def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Acto
     agreed = read_token(token)
     if agreed.asked != asked or not agreed.conversations:
         raise TrialOutdated("These are not the figures that were shown. Look at them again.")
-    same = Trial.objects.filter(nonce=agreed.nonce).first()
+    same = Run.objects.trials().filter(save_token=agreed.nonce).first()
     if same is not None:
         return same
     taken = _as_agreed(agreed, agent)
     with transaction.atomic():
-        trial, created = Trial.objects.get_or_create(
-            nonce=agreed.nonce,
+        trial, created = Run.objects.get_or_create(
+            save_token=agreed.nonce,
             defaults={
+                "kind": Kind.TRIAL,
+                "public_id": public_id("try"),
+                "total": len(taken),
+                "as_of": timezone.now(),
                 "agent": agent,
                 "channel": channel,
                 "estimate": agreed.estimate,
@@ -149,47 +154,27 @@ def _as_agreed(agreed: Agreed, agent: Agent | None) -> list[Taken]:
     return taken
 
 
-def _add_items(trial: Trial, taken: Sequence[Taken]) -> None:
+def _add_items(trial: Run, taken: Sequence[Taken]) -> None:
     current = Analysis.objects.current().filter(
         conversation__in=[item.conversation.pk for item in taken]
     )
     before = dict(current.values_list("conversation_id", "pk"))
-    TrialItem.objects.bulk_create(
-        TrialItem(
-            trial=trial,
+    RunItem.objects.bulk_create(
+        RunItem(
+            run=trial,
             position=position,
             conversation=item.conversation,
             config=item.plan.config,
             agent_version=item.plan.version,
-            before_id=before.get(item.conversation.pk),
+            previous_analysis_id=before.get(item.conversation.pk),
         )
         for position, item in enumerate(taken, start=1)
     )
 
 
-def cancel(*, trial: Trial, by: Actor) -> bool:
-    """Ask for nothing more; what was sent is still paid for and shown. False if it was over.
-
-    Workers hand back what they had taken and not sent, which ends it too.
-    """
-    now = timezone.now()
-    with transaction.atomic():
-        locked = Trial.objects.select_for_update().get(pk=trial.pk)
-        if locked.cancelled_at or not locked.items.filter(state__in=OPEN).exists():
-            return False
-        locked.cancelled_at = now
-        locked.save(update_fields=["cancelled_at"])
-        locked.items.filter(state=ItemState.PENDING).update(
-            state=ItemState.CANCELLED, finished_at=now
-        )
-        audit.record(by=by, verb="trial.cancelled", target=trial.public_id)
-    trial.cancelled_at = now
-    return True
-
-
 def purge(*, now: datetime) -> int:
     """Throw away trials that were kept long enough; how many. The ledger keeps what they cost."""
-    over = Trial.objects.over(now)
+    over = Run.objects.trials().filter(created_at__lt=now - TRIAL_RETENTION)
     count = over.count()
     over.delete()
     return count
@@ -197,7 +182,7 @@ def purge(*, now: datetime) -> int:
 
 def work_waits() -> bool:
     """Whether any item waits, or was left by a worker that is gone."""
-    return TrialItem.objects.filter(state__in=OPEN).exists()
+    return RunItem.objects.filter(run__in=Run.objects.trials().active()).unfinished().exists()
 
 
 def _estimate_json(choice: Choice) -> dict[str, Any]:

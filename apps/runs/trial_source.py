@@ -16,7 +16,8 @@ from apps.llm.errors import ErrorCode
 from apps.llm.limits import Lane
 from apps.work.leases import WORN_OUT
 
-from .trial_models import ItemState, TrialItem
+from .closing import close_finished
+from .models import ItemState, Run, RunItem, State
 from .trial_recording import ITEMS, record
 
 #: How many conversations of trials are read at once in a process. Few, so that a person who waits
@@ -26,8 +27,8 @@ AT_ONCE = 8
 _LOAD = """
 SELECT i.id, t.public_id, i.lease_token, c.id, c.public_id, g.public_id, t.created_by, i.config_id,
   c.channel, c.started_at, c.duration_ms, c.direction, coalesce(s.messages, '[]')
-FROM runs_trialitem i
-JOIN runs_trial t ON t.id = i.trial_id
+FROM runs_runitem i
+JOIN runs_run t ON t.id = i.run_id
 JOIN conversations_conversation c ON c.id = i.conversation_id
 JOIN agents_agentversion v ON v.id = i.agent_version_id
 JOIN agents_agent g ON g.id = v.agent_id
@@ -45,7 +46,14 @@ class TrialSource(AnalysisQueue):
 
     def claim(self, limit: int) -> list[AnalysisJob]:
         """Take up to ``limit`` items that wait or whose worker is gone."""
-        taken = ITEMS.take(limit=limit)
+        trials = Run.objects.trials()
+        runs = dict(trials.active().values_list("pk", "state"))
+        if not runs:
+            return []
+        if State.QUEUED in runs.values():
+            queued = trials.filter(pk__in=runs, state=State.QUEUED)
+            queued.update(state=State.RUNNING, started_at=timezone.now())
+        taken = ITEMS.take(limit=limit, where="r.run_id = ANY(%(runs)s)", runs=list(runs))
         _give_up(taken.worn_out)
         jobs = _load(taken.keys)
         # What a worker that is gone had taken of a trial that was cancelled since.
@@ -60,27 +68,31 @@ class TrialSource(AnalysisQueue):
         """What was not sent waits again, or is over where its trial was cancelled."""
         with transaction.atomic():
             ITEMS.release(jobs)
-            TrialItem.objects.filter(
+            RunItem.objects.filter(
                 pk__in=[job.key for job in jobs],
                 state=ItemState.PENDING,
-                trial__cancelled_at__isnull=False,
-            ).update(state=ItemState.CANCELLED, finished_at=timezone.now())
+                run__state=State.CANCELLING,
+            ).update(state=ItemState.SKIPPED, finished_at=timezone.now())
 
     def stopped(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """The jobs of trials that were cancelled since they were claimed."""
-        rows = TrialItem.objects.filter(pk__in=[job.analysis_id for job in jobs])
-        going = set(rows.filter(trial__cancelled_at=None).values_list("pk", flat=True))
+        rows = RunItem.objects.filter(pk__in=[job.analysis_id for job in jobs])
+        going = set(rows.exclude(run__state=State.CANCELLING).values_list("pk", flat=True))
         return [job for job in jobs if job.analysis_id not in going]
 
     def abandoned(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """Return the jobs of trials that were canceled."""
         return self.stopped(jobs)
 
+    def finished(self) -> None:
+        """Close every run that has nothing left to do."""
+        close_finished()
+
 
 def _give_up(item_ids: Sequence[int]) -> None:
     """Fail what every worker died of, so that it does not go round for ever."""
     if item_ids:
-        TrialItem.objects.filter(pk__in=item_ids, state=ItemState.RUNNING).update(
+        RunItem.objects.filter(pk__in=item_ids, state=ItemState.RUNNING).update(
             state=ItemState.FAILED,
             error_code=ErrorCode.INTERNAL,
             error_message=WORN_OUT,

@@ -1,5 +1,7 @@
 """Things that exist, for tests that walk the URL map."""
 
+from django.utils import timezone
+
 from apps.accounts import services
 from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
@@ -7,9 +9,9 @@ from apps.accounts.models import Role, User
 from apps.analysis.models import Analysis
 from apps.platforms.models import IntakePayload
 from apps.platforms.sources import create_source
+from apps.runs.models import Run
 from apps.runs.options import Options
 from apps.runs.services import start
-from apps.runs.trial_models import Trial
 from apps.webhooks.services import create_endpoint, send_test
 from tests.factories import make_agent, make_conversation
 
@@ -29,7 +31,14 @@ def things() -> dict[str, str]:
         state="succeeded",
         output={},
     )
-    trial = Trial.objects.create(agent=agent, channel=agent.channel, nonce="matrix")
+    trial = Run.objects.create(
+        kind="trial",
+        public_id="try_matrix",
+        agent=agent,
+        channel=agent.channel,
+        save_token="matrix",
+        as_of=timezone.now(),
+    )
     trial.items.create(
         position=1, conversation=conversation, config=draft.config, agent_version=draft
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role
@@ -166,7 +167,9 @@ def test_a_list_of_runs_is_counted_in_two_queries(
     for count in (1, 2, 3):
         options = Options(sample_count=count)
         start(channel="voice", params={}, options=options, by=Actor.system("tests"), token=None)
-    RunItem.objects.filter(run__total=2).update(state="failed", error_code="timeout")
+    RunItem.objects.filter(run__total=2).update(
+        state="failed", error_code="timeout", finished_at=timezone.now()
+    )
     viewer.get("/backfills")
     with django_assert_num_queries(4):  # the key, the runs, their counts, their failures
         shown = json.loads(viewer.get("/backfills").content)["items"]

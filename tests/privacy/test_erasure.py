@@ -31,11 +31,10 @@ from apps.platforms.models import IntakePayload, IntakeSource
 from apps.privacy import erasure
 from apps.privacy.erasure import erase
 from apps.runs import services as backfills
-from apps.runs.models import RunItem
+from apps.runs.models import Run, RunItem
 from apps.runs.options import Options
 from apps.runs.progress import progress_of
 from apps.runs.source import BackfillSource
-from apps.runs.trial_models import Trial, TrialItem
 from apps.webhooks.models import Event
 from tests.api.conftest import Caller
 from tests.factories import (
@@ -160,9 +159,9 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
         "zyxfailure": {"analysis_analysis"},
         "zyxrequest": {"analysis_analysis"},
         "zyxitem": {"runs_runitem"},
-        "zyxtried": {"runs_trialitem"},
-        "zyxrawtrial": {"runs_trialitem"},
-        "zyxtrialerror": {"runs_trialitem"},
+        "zyxtried": {"runs_runitem"},
+        "zyxrawtrial": {"runs_runitem"},
+        "zyxtrialerror": {"runs_runitem"},
         "zyxtaken": {"platforms_intakepayload"},
         "zyxrefused": {"platforms_intakepayload"},
         "zyxline": {"platforms_intakepayload"},
@@ -201,12 +200,20 @@ def traces_of_work(conversation: Conversation, agent: Agent) -> None:
         finished_at=timezone.now(),
     )
     request_rerun(conversation=conversation, by=BY)
-    TrialItem.objects.create(
-        trial=Trial.objects.create(agent=agent, channel="voice", nonce="1", created_by="tests"),
+    RunItem.objects.create(
+        run=Run.objects.create(
+            kind="trial",
+            public_id="try_1",
+            agent=agent,
+            channel="voice",
+            save_token="1",
+            as_of=timezone.now(),
+            created_by="tests",
+        ),
         position=0,
         conversation=conversation,
         agent_version=current.agent_version,
-        before=current,
+        previous_analysis=current,
         state="failed",
         output={"call_summary": "zyxtried"},
         raw_output="zyxrawtrial",

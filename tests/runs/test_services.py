@@ -1,6 +1,7 @@
 """Starting, stopping and continuing a backfill, without a model."""
 
 import pytest
+from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry
@@ -129,7 +130,7 @@ def test_a_paused_run_gives_out_nothing_until_it_is_resumed(agent: Agent) -> Non
 def test_retry_failed_opens_a_completed_run_again(agent: Agent) -> None:
     make_conversations(agent, 2)
     run = start()
-    run.items.update(state="failed", error_code="timeout")
+    run.items.update(state="failed", error_code="timeout", finished_at=timezone.now())
     BackfillSource().finished()
     run.refresh_from_db()
     assert run.state == State.COMPLETED

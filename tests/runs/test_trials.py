@@ -13,8 +13,8 @@ from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.filters import parse
 from apps.conversations.models import Conversation, Transfer
-from apps.runs import trial_services
-from apps.runs.trial_models import Trial, TrialItem
+from apps.runs import services, trial_services
+from apps.runs.models import Run, RunItem
 from apps.runs.trial_selection import Order, choose
 from tests.factories import (
     edit_prompt,
@@ -143,7 +143,7 @@ def test_starting_queues_what_was_shown_and_saves_no_analysis() -> None:
     [before] = record_imported([Imported(rows[0], {"call_summary": "Old."})], by=ADA)
     trial = start_trial(agent)
     assert list(trial.items.values_list("state", flat=True)) == ["pending", "pending"]
-    found = {item.conversation_id: item.before_id for item in trial.items.all()}
+    found = {item.conversation_id: item.previous_analysis_id for item in trial.items.all()}
     assert found == {rows[0].pk: before.pk, rows[1].pk: None}
     assert Analysis.objects.count() == 1
     assert trial_services.work_waits()
@@ -156,7 +156,7 @@ def test_a_second_click_is_the_same_trial() -> None:
     token = trial_services.token_for(chosen(agent), asked="q")
     given = {"channel": "voice", "agent": agent, "token": token, "asked": "q", "by": ADA}
     assert trial_services.start(**given) == trial_services.start(**given)  # type: ignore[arg-type]
-    assert Trial.objects.count() == 1
+    assert Run.objects.count() == 1
 
 
 def test_other_prompts_or_another_question_than_shown_are_refused() -> None:
@@ -175,16 +175,17 @@ def test_other_prompts_or_another_question_than_shown_are_refused() -> None:
     assert "A draft was saved" in refusal()
     conversation.delete()
     assert "erased" in refusal()
-    assert not Trial.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_cancelling_ends_what_waits_once() -> None:
     agent = make_agent()
     make_conversations(agent, 2)
     trial = start_trial(agent)
-    assert trial_services.cancel(trial=trial, by=ADA)
-    assert not trial_services.cancel(trial=trial, by=Actor.system("Bob"))
-    assert set(trial.items.values_list("state", flat=True)) == {"cancelled"}
+    services.cancel(run=trial, by=ADA)
+    with pytest.raises(services.UnableToChange):
+        services.cancel(run=trial, by=Actor.system("Bob"))
+    assert set(trial.items.values_list("state", flat=True)) == {"skipped"}
     assert not trial_services.work_waits()
     assert AuditEntry.objects.filter(verb="trial.cancelled").count() == 1
 
@@ -198,7 +199,7 @@ def test_trials_go_after_a_week_and_with_their_conversations() -> None:
     now = timezone.now()
     assert trial_services.purge(now=now + timedelta(days=6)) == 0
     assert trial_services.purge(now=now + timedelta(days=8)) == 1
-    assert not TrialItem.objects.exists()
+    assert not RunItem.objects.exists()
     assert Conversation.objects.filter(pk=two.pk).exists()
 
 
@@ -207,7 +208,7 @@ def test_trials_go_after_a_week_and_with_their_conversations() -> None:
     [
         {"state": "running", "lease_token": None},
         {"state": "failed", "error_code": ""},
-        {"state": "succeeded", "finished_at": None},
+        {"state": "done", "finished_at": None},
         {"state": "lost"},
     ],
 )

@@ -17,9 +17,9 @@ from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation, Transcript
 from apps.llm.models import Purpose, Usage
 from apps.llm.specs import TokenUsage
-from apps.runs import trial_services
+from apps.runs import services, trial_services
+from apps.runs.models import RunItem
 from apps.runs.tasks import purge, run_trials, sweep
-from apps.runs.trial_models import TrialItem
 from apps.runs.trial_source import TrialSource
 from apps.webhooks.models import Event
 from apps.work.host import Host
@@ -65,9 +65,9 @@ def test_a_trial_shows_what_the_draft_finds_and_leaves_all_as_it_was(fake_llm: F
     trial = start_trial(rows[0].agent)
     assert run_source(SOURCE) == 3
     items = list(trial.items.all())
-    assert [item.state for item in items] == ["succeeded"] * 3
+    assert [item.state for item in items] == ["done"] * 3
     assert all(item.output and item.latency_ms and item.input_tokens for item in items)
-    assert {item.before_id for item in items} == {None, Analysis.objects.get().pk}
+    assert {item.previous_analysis_id for item in items} == {None, Analysis.objects.get().pk}
     assert "Only one word." in str(fake_llm.bodies[-1])
     assert everything_else() == before
     assert not trial_services.work_waits()
@@ -120,10 +120,10 @@ def test_what_a_killed_worker_held_is_taken_again_and_only_then(fake_llm: FakeLL
     trial = start_trial(some_rows[0].agent)
     [lost] = SOURCE.claim(5)
     assert SOURCE.claim(5) == []
-    TrialItem.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    RunItem.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert run_source(SOURCE) == 1
     item = trial.items.get()
-    assert (item.state, item.attempts) == ("succeeded", 2)
+    assert (item.state, item.attempts) == ("done", 2)
     output = item.output
     late = AnalysisOutcome(
         lost, output={"call_summary": "late"}, requests=1, usage=TokenUsage(10, 0, 5)
@@ -146,14 +146,14 @@ def test_a_recording_whose_answer_was_lost_is_not_ledgered_twice(fake_llm: FakeL
 def test_the_heartbeat_keeps_what_is_held(fake_llm: FakeLLM) -> None:
     start_trial(some(fake_llm, 1)[0].agent)
     jobs = SOURCE.claim(1)
-    TrialItem.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    RunItem.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     SOURCE.extend(jobs)
     assert SOURCE.claim(1) == []
 
 
 def test_what_kills_every_worker_is_given_up(fake_llm: FakeLLM) -> None:
     trial = start_trial(some(fake_llm, 1)[0].agent)
-    TrialItem.objects.update(attempts=MAX_ATTEMPTS)
+    RunItem.objects.update(attempts=MAX_ATTEMPTS)
     assert SOURCE.claim(1) == []
     item = trial.items.get()
     assert (item.state, item.error_code) == ("failed", "internal")
@@ -164,19 +164,19 @@ def test_what_was_not_sent_is_handed_back_or_is_over_where_cancelled(fake_llm: F
     SOURCE.hand_back(SOURCE.claim(1))
     assert list(trial.items.values_list("state", "attempts")) == [("pending", 0)] * 2
     held = SOURCE.claim(2)
-    trial_services.cancel(trial=trial, by=ADA)
+    services.cancel(run=trial, by=ADA)
     assert SOURCE.stopped(held) == held
     SOURCE.hand_back(held)
-    assert set(trial.items.values_list("state", flat=True)) == {"cancelled"}
+    assert set(trial.items.values_list("state", flat=True)) == {"skipped"}
 
 
 def test_what_a_dead_worker_held_of_a_cancelled_trial_is_not_sent(fake_llm: FakeLLM) -> None:
     trial = start_trial(some(fake_llm, 1)[0].agent)
     SOURCE.claim(1)
-    trial_services.cancel(trial=trial, by=ADA)
-    TrialItem.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    services.cancel(run=trial, by=ADA)
+    RunItem.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert SOURCE.claim(1) == []
-    assert trial.items.get().state == "cancelled"
+    assert trial.items.get().state == "skipped"
 
 
 def test_an_erased_conversation_takes_its_item_but_not_its_line_of_the_ledger(
@@ -219,10 +219,10 @@ def test_the_task_runs_beside_a_rerun_and_the_sweep_finds_what_was_not_kicked(
     deadline = time.monotonic() + 20
     while trial_services.work_waits() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert set(trial.items.values_list("state", flat=True)) == {"succeeded"}
+    assert set(trial.items.values_list("state", flat=True)) == {"done"}
     running.join(timeout=20)
     host.close()
     type(trial).objects.update(created_at=timezone.now() - timedelta(days=8))
     purge()
-    assert not TrialItem.objects.exists()
+    assert not RunItem.objects.exists()
     assert Transcript.objects.count() == 2

@@ -17,7 +17,7 @@ from apps.agents.services import save_draft
 from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.runs import trial_comparison
-from apps.runs.trial_models import ItemState, Trial
+from apps.runs.models import ItemState, Run
 from tests.factories import (
     edit_prompt,
     make_agent,
@@ -60,7 +60,7 @@ def tab(agent: Agent) -> str:
     return reverse("runs:try_it", args=[agent.public_id])
 
 
-def page_of(trial: Trial, name: str = "trial", *args: Any) -> str:
+def page_of(trial: Run, name: str = "trial", *args: Any) -> str:
     return reverse(f"runs:{name}", args=[trial.public_id, *args])
 
 
@@ -70,13 +70,12 @@ def token_in(html: str) -> str:
     return found[1]
 
 
-def finish(trial: Trial, **values: Any) -> None:
+def finish(trial: Run, **values: Any) -> None:
     """As an engine would: all that waits succeeded with this output."""
     defaults = {
-        "state": ItemState.SUCCEEDED,
+        "state": ItemState.DONE,
         "output": OUTPUT,
         "finished_at": timezone.now(),
-        "requests": 1,
         "input_tokens": 1_000,
         "output_tokens": 50,
         "cost": Decimal("0.0005"),
@@ -115,7 +114,7 @@ def test_the_tab_runs_what_it_showed_and_leads_to_the_trial(operator: Client) ->
         "token": token_in(html),
     }
     answer = operator.post(tab(agent), sent)
-    trial = Trial.objects.get()
+    trial = Run.objects.get()
     assert answer.headers["Location"] == page_of(trial)
     assert (trial.items.count(), trial.created_by) == (2, "Ada")
     again = operator.post(tab(agent), sent)
@@ -135,7 +134,7 @@ def test_a_draft_saved_meanwhile_is_told_with_the_new_figures(operator: Client) 
     html = answer.content.decode()
     assert "A draft was saved since the figures were shown" in html
     assert token_in(html) != token
-    assert not Trial.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_the_preview_follows_the_form_and_writes_nothing(operator: Client) -> None:
@@ -150,7 +149,7 @@ def test_the_preview_follows_the_form_and_writes_nothing(operator: Client) -> No
     html = operator.post(url, {**sent, "how_many": "50"}, headers=HTMX).content.decode()
     assert "Run on 3 ·" in html
     assert "1 left out. Still in progress." in html
-    assert not Trial.objects.exists()
+    assert not Run.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -177,7 +176,7 @@ def test_what_cannot_be_understood_never_means_all(
     assert 'id="trial-run" form="trial-form" hx-swap-oob="true" disabled' in html
     answer = operator.post(tab(agent), {**given, "token": "x"})
     assert answer.status_code == 200
-    assert not Trial.objects.exists()
+    assert not Run.objects.exists()
 
 
 def test_an_agent_without_conversations_begins_with_those_of_others(operator: Client) -> None:
@@ -236,7 +235,7 @@ def test_without_script_rows_are_added_and_nothing_runs(operator: Client) -> Non
     sent = {"channel": "voice", "how_many": "3", "which": "newest", "add": "1"}
     html = operator.post(tab(agent), sent).content.decode()
     assert 'id="filter-row-0"' in html
-    assert not Trial.objects.exists()
+    assert not Run.objects.exists()
 
 
 # From a backfill
@@ -261,7 +260,7 @@ def test_the_dialog_tries_the_drafts_of_a_backfill_and_leads_back(operator: Clie
     assert "Run on 6 ·" in html  # what has this result already is skipped, as in the backfill
     del sent["look"]
     answer = operator.post(url, {**sent, "token": token_in(html)}, headers=HTMX)
-    trial = Trial.objects.get()
+    trial = Run.objects.get()
     assert trial.agent is None
     assert answer.headers["HX-Redirect"].startswith(f"{page_of(trial)}?back=")
     page = operator.get(answer.headers["HX-Redirect"]).content.decode()
@@ -370,7 +369,7 @@ def test_progress_brings_what_is_new_and_ends_the_poll(operator: Client) -> None
     assert 'hx-trigger="every 1s' in page
     url = page_of(trial, "trial_progress")
     trial.items.filter(position=1).update(
-        state="succeeded", output=OUTPUT, finished_at=timezone.now(), requests=1, cost=0
+        state="done", output=OUTPUT, finished_at=timezone.now(), cost=0
     )
     answer = operator.get(url, {"shown": ""}, headers=HTMX)
     html = answer.content.decode()
@@ -395,7 +394,7 @@ def test_cancelling_from_the_page(operator: Client) -> None:
     url = page_of(trial, "trial_cancel")
     assert operator.post(url, headers=HTMX).status_code == 204
     answer = operator.post(url, follow=True)
-    assert "The trial was over already." in answer.content.decode()
+    assert "This test run already finished." in answer.content.decode()
     assert "Canceled" in answer.content.decode()
 
 
@@ -462,7 +461,7 @@ def test_a_draft_shows_its_last_trial_before_it_is_published(
     for item in (first, second):
         item.state, item.error_code, item.finished_at = ItemState.FAILED, "timeout", now
         item.save()
-    third.state, third.output, third.finished_at = ItemState.SUCCEEDED, OUTPUT, now
+    third.state, third.output, third.finished_at = ItemState.DONE, OUTPUT, now
     third.save()
 
     with django_assert_num_queries(6):  # session, user, agent, draft, last item, its trial's items

@@ -209,7 +209,7 @@ def test_progress_polls_while_active_and_then_stops(client: Client, agent: Agent
     assert 'id="run-buttons" hx-swap-oob="true"' in html(at_work)
     same = client.get(url(run, "progress/?seen=running"), headers=HTMX)
     assert "run-buttons" not in html(same)
-    run.items.update(state="done", changed=True)
+    run.items.update(state="done", changed=True, finished_at=timezone.now())
     BackfillSource().finished()
     last = client.get(url(run, "progress/?seen=running"), headers=HTMX)
     assert last.status_code == 286
@@ -275,7 +275,7 @@ def test_pause_and_resume(client: Client, agent: Agent) -> None:
     refused = client.post(url(run, "pause/"), headers=HTMX)
     assert refused.status_code == 409
     assert refused["Content-Type"].startswith("text/plain")
-    assert text(refused) == "This backfill is paused: it cannot be paused."
+    assert text(refused) == "This backfill is paused: it can’t be paused."
     assert client.post(url(run, "resume/")).status_code == 302
     run.refresh_from_db()
     assert run.state == State.QUEUED

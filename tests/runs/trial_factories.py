@@ -4,7 +4,7 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.conversations.filters import parse
 from apps.runs import trial_services
-from apps.runs.trial_models import Trial
+from apps.runs.models import Run
 from apps.runs.trial_selection import Choice, Order, choose
 
 ADA = Actor.system("Ada")
@@ -17,9 +17,7 @@ def chosen(agent: Agent, /, *, count: int = 5, with_agent: bool = True, **params
     return choose(spec, agent=agent if with_agent else None, count=count, order=Order.NEWEST)
 
 
-def start_trial(
-    agent: Agent, /, *, count: int = 5, with_agent: bool = True, **params: str
-) -> Trial:
+def start_trial(agent: Agent, /, *, count: int = 5, with_agent: bool = True, **params: str) -> Run:
     """A trial that was agreed to and waits for an engine."""
     choice = chosen(agent, count=count, with_agent=with_agent, **params)
     return trial_services.start(

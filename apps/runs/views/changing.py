@@ -25,7 +25,7 @@ CHANGED = "backfills:changed"
 @role_required(Role.OPERATOR)
 def pause(request: HttpRequest, public_id: str) -> HttpResponse:
     """Take no more work from a run until it is resumed."""
-    run = get_object_or_404(Run, public_id=public_id)
+    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
 
     def change() -> str:
         services.pause(run=run, by=actor_of(request))
@@ -38,7 +38,7 @@ def pause(request: HttpRequest, public_id: str) -> HttpResponse:
 @role_required(Role.OPERATOR)
 def resume(request: HttpRequest, public_id: str) -> HttpResponse:
     """Go on with a paused run."""
-    run = get_object_or_404(Run, public_id=public_id)
+    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
 
     def change() -> str:
         services.resume(run=run, by=actor_of(request))
@@ -51,7 +51,7 @@ def resume(request: HttpRequest, public_id: str) -> HttpResponse:
 @role_required(Role.OPERATOR)
 def retry_failed(request: HttpRequest, public_id: str) -> HttpResponse:
     """Queue what failed again, with the prompts of the run."""
-    run = get_object_or_404(Run, public_id=public_id)
+    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
 
     def change() -> str:
         count = services.retry_failed(run=run, by=actor_of(request), only_hopeful=True)
@@ -64,7 +64,7 @@ def retry_failed(request: HttpRequest, public_id: str) -> HttpResponse:
 @role_required(Role.OPERATOR)
 def cancel(request: HttpRequest, public_id: str) -> HttpResponse:
     """Ask, in numbers, then stop a run for good."""
-    run = get_object_or_404(Run, public_id=public_id)
+    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
     if request.method != "POST":
         context = {"run": run, "progress": progress_of(run), "nav": "backfills"}
         return render_dialog(request, "runs/backfill_cancel.html", context)

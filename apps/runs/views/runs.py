@@ -38,7 +38,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
     """All runs, newest first. The table asks for itself again while one of them is active."""
     cursor = request.GET.get("cursor") or None
     try:
-        found = page(Run.objects.all(), order=["-pk"], cursor=cursor, limit=PER_PAGE)
+        found = page(Run.objects.backfills(), order=["-pk"], cursor=cursor, limit=PER_PAGE)
     except CursorError:
         return redirect("runs:list")
     lines = run_lines(found.items)
@@ -63,7 +63,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
 @role_required(Role.VIEWER)
 def detail(request: HttpRequest, public_id: str) -> HttpResponse:
     """One run. For htmx only its items, which are filtered and paged by themselves."""
-    run = get_object_or_404(Run, public_id=public_id)
+    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
     progress = progress_of(run)
     items = item_page(run, request.GET)
     context: dict[str, Any] = {
@@ -95,7 +95,7 @@ def progress(request: HttpRequest, public_id: str) -> HttpResponse:
     ``seen`` is the state that the page shows at its top: where it is another by now, the top is
     sent along.
     """
-    run = get_object_or_404(Run, public_id=public_id)
+    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
     if not wants_fragment(request):
         return redirect("runs:detail", public_id)
     context = _run_context(run, progress_of(run))

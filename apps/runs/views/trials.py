@@ -17,9 +17,10 @@ from apps.agents.views.common import agent_or_404, page_context
 from apps.analysis import pages
 from apps.analysis.transcript import window as transcript_window
 from apps.core.http import hx_trigger, stop_polling, varies_by_htmx, wants_fragment
-from apps.runs import trial_comparison, trial_services
+from apps.runs import services, trial_comparison
+from apps.runs.models import Run, State
+from apps.runs.progress import progress_of_items
 from apps.runs.trial_evidence import evidence_of
-from apps.runs.trial_models import Trial
 
 from .try_it import backfill_url
 
@@ -74,10 +75,14 @@ def evidence(request: HttpRequest, agent_id: str) -> HttpResponse:
 def cancel(request: HttpRequest, trial_id: str) -> HttpResponse:
     """Ask for nothing more."""
     found = _trial_or_404(trial_id)
-    done = trial_services.cancel(trial=found, by=actor_of(request))
+    try:
+        services.cancel(run=found, by=actor_of(request))
+        text = "Test run canceled."
+    except services.UnableToChange:
+        text = "This test run already finished."
     if wants_fragment(request):
         return hx_trigger(HttpResponse(status=204), **{"trial:changed": None})
-    messages.success(request, "The trial is cancelled." if done else "The trial was over already.")
+    messages.success(request, text)
     return HttpResponseRedirect(_url(found))
 
 
@@ -93,8 +98,8 @@ def transcript(request: HttpRequest, trial_id: str, position: int) -> HttpRespon
         .first()
     )
     if item is None:
-        raise Http404("This trial has no such conversation.")
-    conversation = item.conversation
+        raise Http404("This test run has no such conversation.")
+    conversation = trial_comparison.conversation_of(item)
     links = pages.Links(conversation.public_id)
     if not wants_fragment(request):
         return HttpResponseRedirect(links.analysis)
@@ -104,8 +109,9 @@ def transcript(request: HttpRequest, trial_id: str, position: int) -> HttpRespon
     return render(request, "trials/_transcript.html", context)
 
 
-def _context(request: HttpRequest, found: Trial) -> dict[str, Any]:
+def _context(request: HttpRequest, found: Run) -> dict[str, Any]:
     items = trial_comparison.items_of(found)
+    ended = [item.finished_at for item in items if item.finished_at]
     back = request.GET.get("back", "").replace("\x00", "")
     back = back if len(back) <= BACK_MAX else ""
     if found.agent is not None and not back:
@@ -113,12 +119,14 @@ def _context(request: HttpRequest, found: Trial) -> dict[str, Any]:
     return {
         "trial": found,
         "items": items,
-        "progress": trial_comparison.progress_of(found, items),
+        "progress": progress_of_items(found, items),
         "summaries": trial_comparison.summaries(items),
         "failures": trial_comparison.failures(items),
         "shown": ".".join(str(item.position) for item in items if item.is_final),
         "drafts": _drafts(items),
         "is_free": found.is_free,
+        "is_canceled": found.state in {State.CANCELLING, State.CANCELLED},
+        "wall_seconds": (max(ended) - found.created_at).total_seconds() if ended else 0.0,
         "word": "call" if found.channel == "voice" else "chat",
         "back": backfill_url(found.channel, back),
         "back_query": back,
@@ -132,12 +140,12 @@ def _drafts(items: list[Any]) -> list[str]:
     )
 
 
-def _trial_or_404(trial_id: str) -> Trial:
-    found = Trial.objects.select_related("agent").filter(public_id=trial_id).first()
+def _trial_or_404(trial_id: str) -> Run:
+    found = Run.objects.trials().select_related("agent").filter(public_id=trial_id).first()
     if found is None:
-        raise Http404("There is no such trial. Trials are kept for seven days.")
+        raise Http404("Test run not found. Test runs are deleted after 7 days.")
     return found
 
 
-def _url(found: Trial) -> str:
+def _url(found: Run) -> str:
     return reverse("runs:trial", args=[found.public_id])

@@ -19,8 +19,8 @@ from apps.agents.views.common import agent_or_404, page_context
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
 from apps.runs import trial_services
+from apps.runs.models import Run
 from apps.runs.trial_forms import Question, read_question
-from apps.runs.trial_models import Trial
 
 #: Submit buttons that only ask to be shown something, without script or in another dialog.
 LOOKS = ("look", "show", "add", "drop", "remove")
@@ -75,7 +75,7 @@ def _of_agent(request: HttpRequest, agent: Agent) -> HttpResponse:
     return hx_redirect(request, _trial_url(trial))
 
 
-def _start(request: HttpRequest, question: Question) -> Trial:
+def _start(request: HttpRequest, question: Question) -> Run:
     return trial_services.start(
         channel=question.channel,
         agent=question.agent,
@@ -134,7 +134,7 @@ def backfill_url(channel: str, query: str) -> str:
     return f"{url}?channel={channel}&{query}".rstrip("&")
 
 
-def _trial_url(trial: Trial) -> str:
+def _trial_url(trial: Run) -> str:
     return reverse("runs:trial", args=[trial.public_id])
 
 
