@@ -91,7 +91,7 @@ def _measure(path: Path, url: str, schema: dict[str, Any]) -> Corpus:
 
     from apps.accounts.actors import Actor
     from apps.analysis.models import Analysis
-    from apps.intake.services import take_in
+    from apps.intake.services import ingest
     from apps.llm.models import Usage
     from apps.runs.options import Options
     from apps.runs.preview import make_preview
@@ -106,7 +106,7 @@ def _measure(path: Path, url: str, schema: dict[str, Any]) -> Corpus:
     editor = {"instructions": INSTRUCTIONS}
     agent = make_agent(model=model, channel=channel, schema=schema, editor=editor)
     actor = Actor.system("bench")
-    take_in(lines=lines, by=actor, default_agents={channel: agent}, source=name, analyze=False)
+    ingest(lines=lines, by=actor, default_agents={channel: agent}, source=name, analyze=False)
     params = {"agent": [agent.public_id]}
     told = make_preview(channel=channel, params=params, options=Options()).estimate.input_tokens
     run = start(channel=channel, params=params, options=Options(), by=actor)

@@ -42,7 +42,7 @@ class KeyReused(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredResponse:
     """What the first request was told."""
 
     status: int
@@ -93,7 +93,7 @@ def forget_about(conversation_ids: Sequence[str]) -> int:
 
 def claim(
     *, key: str, path: str, actor: Actor, sha256: str | None, now: datetime
-) -> Claim | Answer:
+) -> Claim | StoredResponse:
     """Take this key for one write, or get the answer that it had within the last 24 hours.
 
     ``sha256`` is the hash of the body. None where it is read only while the write is done: then
@@ -111,7 +111,7 @@ def claim(
         )
     if new:
         return Claim(row.pk)
-    first = Answer(row.status or 0, row.body, row.request_sha256)
+    first = StoredResponse(row.status or 0, row.body, row.request_sha256)
     if sha256 is not None:
         first.check(key, sha256)
     if row.status is None:

@@ -60,7 +60,7 @@ class RowError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BuilderRow:
     """One field, as the builder edits it. Examples are text, whatever the type; the bounds of a
     list are of its number of items.
 
@@ -91,7 +91,7 @@ def _bound_text(bound: float | None) -> str:
     return "" if bound is None else json.dumps(bound)
 
 
-def rows_of(schema: Mapping[str, Any]) -> list[Row]:
+def rows_of(schema: Mapping[str, Any]) -> list[BuilderRow]:
     """The rows of a schema. Raises NotShowable where rows would hide a part of it."""
     for keyword in schema:
         if keyword not in _ROOT_KEPT:
@@ -112,7 +112,7 @@ def rows_of(schema: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
-def schema_of(rows: Sequence[Row], *, base: Mapping[str, Any] = EMPTY_SCHEMA) -> Schema:
+def schema_of(rows: Sequence[BuilderRow], *, base: Mapping[str, Any] = EMPTY_SCHEMA) -> Schema:
     """The schema that rows stand for, in their order. Raises RowError for a row that is wrong.
 
     A field that says what it says in ``base`` keeps the form that it has there.
@@ -141,7 +141,7 @@ def _root(base: Mapping[str, Any], properties: Schema, required: set[str]) -> Sc
     return made
 
 
-def _row(name: str, value: object, required: bool) -> Row:  # noqa: FBT001 (a fact of the row)
+def _row(name: str, value: object, required: bool) -> BuilderRow:  # noqa: FBT001 (a fact of the row)
     if not isinstance(value, dict):
         raise NotShowable(f"“{name}”, which is not described by an object")
     if unknown := [keyword for keyword in value if keyword not in _SHOWN]:
@@ -157,7 +157,7 @@ def _row(name: str, value: object, required: bool) -> Row:  # noqa: FBT001 (a fa
     low, high = _BOUNDS.get(kind, ("minimum", "maximum"))
     if odd := [line for line in (*choices, *lines) if "\n" in line or not line.strip()]:
         raise NotShowable(f"a choice or example of “{name}” that is not one line: {odd[0][:40]!r}")
-    return Row(
+    return BuilderRow(
         name=name,
         kind=kind,
         description=value.get("description", ""),
@@ -220,7 +220,7 @@ def _is_plain_items(items: object) -> bool:
     return "enum" not in items or _is_text_list(items["enum"])
 
 
-def _property(index: int, row: Row) -> Schema:
+def _property(index: int, row: BuilderRow) -> Schema:
     made: Schema = dict(_TYPES[row.kind])
     if row.kind == "selector":
         if not row.choices:
@@ -241,7 +241,7 @@ def _property(index: int, row: Row) -> Schema:
     return made
 
 
-def _bounds(index: int, row: Row) -> Schema:
+def _bounds(index: int, row: BuilderRow) -> Schema:
     low, high = row.minimum, row.maximum
     if row.kind == "list":
         for part, bound in (("minimum", low), ("maximum", high)):
@@ -271,7 +271,7 @@ def _example_text(kind: Kind, example: object) -> str:
     raise NotShowable(f"an example that is not of its field's type: {json.dumps(example)[:40]}")
 
 
-def _example(index: int, row: Row, text: str) -> object:
+def _example(index: int, row: BuilderRow, text: str) -> object:
     if row.kind in {"text", "selector", "date"}:
         return text
     if row.kind == "list":
@@ -318,21 +318,21 @@ def _text(schema: Mapping[str, Any]) -> str:
     return json.dumps(schema, ensure_ascii=False)
 
 
-def read_rows(value: object) -> list[Row]:
+def read_rows(value: object) -> list[BuilderRow]:
     """Rows from the form's JSON. Raises RowError; blanks around names and empty lines go."""
     if not isinstance(value, list):
         raise RowError(0, "name", "The fields arrived in a form that cannot be read.")
     return [_read_row(index, item) for index, item in enumerate(value)]
 
 
-def _read_row(index: int, item: object) -> Row:
+def _read_row(index: int, item: object) -> BuilderRow:
     if not isinstance(item, dict):
         raise RowError(index, "name", "This field arrived in a form that cannot be read.")
     kind = item.get("kind") or "text"
     if kind not in KINDS:
         raise RowError(index, "kind", f"“{kind}” is not a type of field.")
     bounded = kind in _BOUNDS
-    return Row(
+    return BuilderRow(
         name=_line(item.get("name")).strip(),
         kind=cast("Kind", kind),
         description=_line(item.get("description")),

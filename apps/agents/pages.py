@@ -12,7 +12,7 @@ from .models import Agent, AgentVersion, ConfigSave
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DraftStatus:
     """Where an agent's draft stands: the line on top of each of its pages."""
 
     agent: Agent
@@ -39,7 +39,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class DiffSide:
     """One of two states to compare. Its key: ``s12`` a save, ``v3`` a published one, ``draft``."""
 
     key: str
@@ -49,7 +49,7 @@ class Side:
     content: Content
 
 
-def standing_of(agent: Agent) -> Standing:
+def standing_of(agent: Agent) -> DraftStatus:
     """The draft, the latest published version and what changed between them: two queries."""
     draft = AgentVersion.objects.drafts().with_config().get(agent=agent)
     published = AgentVersion.objects.published().filter(agent=agent)
@@ -57,7 +57,7 @@ def standing_of(agent: Agent) -> Standing:
     return _standing(agent, draft, latest)
 
 
-def standings(agents: Sequence[Agent]) -> list[Standing]:
+def standings(agents: Sequence[Agent]) -> list[DraftStatus]:
     """The standing of each agent, in two queries for all of them."""
     drafts = {v.agent_id: v for v in AgentVersion.objects.drafts().with_config()}
     newest = AgentVersion.objects.published().order_by("agent_id", "-number").distinct("agent_id")
@@ -65,12 +65,12 @@ def standings(agents: Sequence[Agent]) -> list[Standing]:
     return [_standing(agent, drafts[agent.pk], latest.get(agent.pk)) for agent in agents]
 
 
-def _standing(agent: Agent, draft: AgentVersion, latest: AgentVersion | None) -> Standing:
+def _standing(agent: Agent, draft: AgentVersion, latest: AgentVersion | None) -> DraftStatus:
     draft.agent = agent
     if latest is None:
-        return Standing(agent, draft, None, Diff())
+        return DraftStatus(agent, draft, None, Diff())
     latest.agent = agent
-    return Standing(agent, draft, latest, diff_contents(content_of(latest), content_of(draft)))
+    return DraftStatus(agent, draft, latest, diff_contents(content_of(latest), content_of(draft)))
 
 
 def moments(agent: Agent, draft: AgentVersion, saves: Sequence[ConfigSave]) -> list[Moment]:
@@ -102,23 +102,23 @@ def _is_last(save: ConfigSave, version: AgentVersion, seen: set[int]) -> bool:
     return version.pk not in seen and save.at == version.saved_at
 
 
-def side_of(agent: Agent, key: str) -> Side:
+def side_of(agent: Agent, key: str) -> DiffSide:
     """The state that a key names. Raises NotFound for one that this agent has not."""
     if key == "draft":
         draft = AgentVersion.objects.drafts().get(agent=agent)
         draft.agent = agent
-        return Side(key, str(draft), draft.saved_by, draft.saved_at, content_of(draft))
+        return DiffSide(key, str(draft), draft.saved_by, draft.saved_at, content_of(draft))
     number = key[1:]
     if key[:1] == "v" and number.isdecimal() and len(number) < 10:
         version = AgentVersion.objects.published().filter(agent=agent, number=number).first()
         if version and version.published_at:
             version.agent = agent
             by, at = version.published_by, version.published_at
-            return Side(key, version.label, by, at, content_of(version))
+            return DiffSide(key, version.label, by, at, content_of(version))
     if key[:1] == "s" and number.isdecimal() and len(number) < 18:
         saves = ConfigSave.objects.select_related("agent_version")
         save = saves.filter(agent_version__agent=agent, pk=number).first()
         if save:
             content = content_of_save(save, agent.channel)
-            return Side(key, f"a save of {save.agent_version.label}", save.by, save.at, content)
+            return DiffSide(key, f"a save of {save.agent_version.label}", save.by, save.at, content)
     raise NotFound(f"{agent.name} has no state “{key[:20]}”. Pick two lines of its history.")

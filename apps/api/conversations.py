@@ -17,9 +17,9 @@ from apps.conversations import filters
 from apps.conversations.models import Conversation
 from apps.conversations.rows import transfers_of
 from apps.conversations.schemas import ConversationRow, ConversationSchema
-from apps.conversations.services import Outcome
+from apps.conversations.services import StoreOutcome
 from apps.intake.files import json_lines, split_lines
-from apps.intake.services import take_in, take_in_one
+from apps.intake.services import ingest, ingest_one
 from apps.platforms.models import UploadChannel
 from apps.platforms.rejected_lines import storing_rejected, storing_rejected_request
 from apps.privacy.erasure import erase
@@ -67,8 +67,8 @@ def create(request: HttpRequest) -> HttpResponse:
     exist, returns 200 and merges any new data."""
     by = actor_of(request)
     with storing_rejected_request(request.body, by=by):
-        stored = take_in_one(line=read_object(request), by=by)
-    if stored.outcome != Outcome.ACCEPTED:
+        stored = ingest_one(line=read_object(request), by=by)
+    if stored.outcome != StoreOutcome.ACCEPTED:
         return respond(ConversationSchema.whole(_whole(stored.conversation.public_id)))
     # A new one is in memory as it was stored. Only its result may have changed since.
     new = stored.conversation
@@ -94,7 +94,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
     require_type(request, _NDJSON_TYPES, hint="one JSON object per line")
     by = actor_of(request)
     with storing_rejected(UploadChannel.BULK, by=by, source="api") as keep:
-        report = take_in(lines=split_lines(json_lines(reader_of(request))), by=by, on_refused=keep)
+        report = ingest(lines=split_lines(json_lines(reader_of(request))), by=by, on_refused=keep)
     return respond(schemas.BulkReport.from_report(report))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from apps.agents.models import Channel
-from apps.conversations.filters import Field, Kind
+from apps.conversations.filters import Field, ValueKind
 from apps.conversations.filters.registry import static_fields
 from apps.core.errors import BadRequest
 from apps.core.validation_messages import shown
@@ -68,10 +68,14 @@ PAGE = [
 ]
 
 
-_VALUES: dict[Kind, Json] = {
-    Kind.NUMBER: {"type": "number"},
-    Kind.TIME: {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}", "examples": ["2025-01-31"]},
-    Kind.YES_NO: {"type": "boolean"},
+_VALUES: dict[ValueKind, Json] = {
+    ValueKind.NUMBER: {"type": "number"},
+    ValueKind.TIME: {
+        "type": "string",
+        "pattern": r"^\d{4}-\d{2}-\d{2}",
+        "examples": ["2025-01-31"],
+    },
+    ValueKind.YES_NO: {"type": "boolean"},
 }
 
 

@@ -70,7 +70,7 @@ def _once(
     request: HttpRequest, key: str, do: Callable[[], HttpResponse], form: _Form
 ) -> HttpResponse:
     claim = _claim(request, key, hashlib.sha256(request.body).hexdigest())
-    if isinstance(claim, idempotency.Answer):
+    if isinstance(claim, idempotency.StoredResponse):
         return _again(claim, form)
     return _do(claim, do, form)
 
@@ -78,7 +78,7 @@ def _once(
 def _once_streamed(request: HttpRequest, key: str, do: Callable[[], HttpResponse]) -> HttpResponse:
     claim = _claim(request, key, None)
     body = HashedBody(request)
-    if isinstance(claim, idempotency.Answer):
+    if isinstance(claim, idempotency.StoredResponse):
         while body.read(_CHUNK):
             pass
         claim.check(key, body.sha256)
@@ -113,7 +113,7 @@ def reader_of(request: HttpRequest) -> Callable[[int], bytes]:
 
 def _claim(
     request: HttpRequest, key: str, sha256: str | None
-) -> idempotency.Claim | idempotency.Answer:
+) -> idempotency.Claim | idempotency.StoredResponse:
     return idempotency.claim(
         key=key,
         path=f"{request.method} {request.path}",
@@ -142,7 +142,7 @@ def _do(
     return response
 
 
-def _again(answer: idempotency.Answer, form: _Form) -> HttpResponse:
+def _again(answer: idempotency.StoredResponse, form: _Form) -> HttpResponse:
     body = form.read(answer.body)
     response = HttpResponse(body, status=answer.status, content_type="application/json")
     response.headers["Idempotency-Replayed"] = "true"

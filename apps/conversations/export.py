@@ -20,7 +20,7 @@ MANY_KEYS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ExportColumn:
     """One column of the file."""
 
     name: str
@@ -51,7 +51,7 @@ def everything_lines(spec: FilterSpec) -> Iterator[str]:
 
 
 def _lines(
-    spec: FilterSpec, columns: Sequence[Column], rows: ConversationQuerySet
+    spec: FilterSpec, columns: Sequence[ExportColumn], rows: ConversationQuerySet
 ) -> Iterator[str]:
     """Yield the lines in the list's order."""
     first = OrderBy(F(spec.sort.field.sort), descending=spec.sort.descending, nulls_last=True)
@@ -63,8 +63,8 @@ def _lines(
     return csv_lines(["id", *(column.name for column in columns)], cells)
 
 
-def _column(field: Field) -> Column:
-    return Column(field.name, lambda conversation: value_of(conversation, field))
+def _column(field: Field) -> ExportColumn:
+    return ExportColumn(field.name, lambda conversation: value_of(conversation, field))
 
 
 def _defined(spec: FilterSpec, rows: ConversationQuerySet) -> list[str]:
@@ -74,18 +74,18 @@ def _defined(spec: FilterSpec, rows: ConversationQuerySet) -> list[str]:
 
 def _keys(
     group: str, rows: ConversationQuerySet, path: str, defined: Sequence[str] = ()
-) -> list[Column]:
+) -> list[ExportColumn]:
     """Return a column for each key of a JSON column, or one for all where they are too many."""
     keys = rows.order_by().annotate(key=Func(F(path), function="jsonb_object_keys"))
     occurring = sorted(keys.values_list("key", flat=True).distinct()[: MANY_KEYS + 1])
     names = list(dict.fromkeys([*defined, *occurring]))
     if len(names) > MANY_KEYS:
-        return [Column(group, lambda conversation: _values(conversation, path))]
+        return [ExportColumn(group, lambda conversation: _values(conversation, path))]
     return [_key_column(group, path, name) for name in names]
 
 
-def _key_column(group: str, path: str, key: str) -> Column:
-    return Column(f"{group}.{key}", lambda conversation: _values(conversation, path).get(key))
+def _key_column(group: str, path: str, key: str) -> ExportColumn:
+    return ExportColumn(f"{group}.{key}", lambda conversation: _values(conversation, path).get(key))
 
 
 def _values(conversation: Conversation, path: str) -> dict[str, Any]:

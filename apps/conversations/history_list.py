@@ -10,7 +10,7 @@ from apps.agents.models import Channel
 from apps.core.pagination import Cursor, Page, page
 from apps.core.yes_no import worded_truth
 
-from .filters import Field, FilterSpec, Kind, field_named
+from .filters import Field, FilterSpec, ValueKind, field_named
 from .models import Conversation, ConversationQuerySet, Transfer
 
 PAGE = 50
@@ -202,4 +202,4 @@ _COMPUTED: dict[str, Callable[[Conversation], Any]] = {
 
 def is_figure(field: Field) -> bool:
     """Whether a column's values line up at the right."""
-    return field.kinds == (Kind.NUMBER,)
+    return field.kinds == (ValueKind.NUMBER,)

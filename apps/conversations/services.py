@@ -36,7 +36,7 @@ GROUP = 200
 """Conversations per transaction; one that breaks is found by trying its group one by one."""
 
 
-class Outcome(StrEnum):
+class StoreOutcome(StrEnum):
     ACCEPTED = "accepted"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
@@ -50,7 +50,7 @@ class Stored:
     """
 
     conversation: Conversation
-    outcome: Outcome
+    outcome: StoreOutcome
     route: Route
     ended: bool = False
 
@@ -59,7 +59,7 @@ Result = Stored | LineRefused
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class StoreTimes:
     """When lines arrive, and when the analysis of what ends with them is due: None, never by
     itself."""
 
@@ -71,13 +71,13 @@ def store_conversations(
     *,
     lines: Sequence[ConversationInput],
     default_agents: Mapping[str, Agent] | None = None,
-    clock: Clock | None = None,
+    clock: StoreTimes | None = None,
 ) -> list[Result]:
     """Store many, in order; a refused one never spoils its neighbours.
 
     Without a ``clock`` they arrive now, and no analysis of what ends is due by itself.
     """
-    clock = clock or Clock(timezone.now(), None)
+    clock = clock or StoreTimes(timezone.now(), None)
     results: list[Result] = []
     for start in range(0, len(lines), GROUP):
         group = lines[start : start + GROUP]
@@ -92,7 +92,7 @@ def store_conversations(
 
 
 def _store_alone(
-    line: ConversationInput, defaults: Mapping[str, Agent] | None, clock: Clock
+    line: ConversationInput, defaults: Mapping[str, Agent] | None, clock: StoreTimes
 ) -> Result:
     """One line in a savepoint of its own; twice, where somebody stores the same meanwhile."""
     for last in (False, True):
@@ -118,7 +118,7 @@ def _words(error: DatabaseError) -> str:
 
 
 def _store_group(
-    lines: Sequence[ConversationInput], defaults: Mapping[str, Agent] | None, clock: Clock
+    lines: Sequence[ConversationInput], defaults: Mapping[str, Agent] | None, clock: StoreTimes
 ) -> list[Result]:
     book = AgentBook(lines, defaults)
     people = contacts_for([line.contact for line in lines if line.contact])
@@ -171,7 +171,7 @@ def _existing(lines: Sequence[ConversationInput]) -> dict[tuple[str, str], Conve
 def _insert(
     fresh: Sequence[tuple[ConversationInput, Route]],
     people: Mapping[ContactInput, Contact],
-    clock: Clock,
+    clock: StoreTimes,
 ) -> Iterator[Stored]:
     made = [
         rows.new_conversation(
@@ -190,7 +190,7 @@ def _insert(
     copy_in([rows.transcript_of(c, line) for c, (line, _) in both])
     copy_in([rows.search_text_of(c, line.messages) for c, (line, _) in both])
     Transfer.objects.bulk_create(t for c, (_, route) in both for t in rows.transfers_of(c, route))
-    return (Stored(c, Outcome.ACCEPTED, route, c.has_ended) for c, (_, route) in both)
+    return (Stored(c, StoreOutcome.ACCEPTED, route, c.has_ended) for c, (_, route) in both)
 
 
 def _contact(line: ConversationInput, people: Mapping[ContactInput, Contact]) -> Contact | None:
@@ -202,7 +202,7 @@ def _merge(
     line: ConversationInput,
     route: Route,
     people: Mapping[ContactInput, Contact],
-    clock: Clock,
+    clock: StoreTimes,
 ) -> Stored:
     """Merge a line into the conversation that is there."""
     if stored.channel != line.channel:
@@ -227,7 +227,7 @@ def _merge(
     if said_more:
         changes |= rows.facts_of(messages, changes.get("status", stored.status), clock.now)
     if not changes:
-        return Stored(stored, Outcome.UNCHANGED, route)
+        return Stored(stored, StoreOutcome.UNCHANGED, route)
     _apply(stored, changes, clock, said_more=said_more, was_open=was_open)
     if said_more:
         Transcript.objects.filter(conversation=stored).update(messages=messages)
@@ -235,7 +235,7 @@ def _merge(
     if said_more or {"from_number", "to_number"} & changes.keys():
         words = rows.words_of(stored, messages)
         SearchText.objects.filter(conversation=stored).update(words=words)
-    return Stored(stored, Outcome.UPDATED, route, was_open and stored.has_ended)
+    return Stored(stored, StoreOutcome.UPDATED, route, was_open and stored.has_ended)
 
 
 def _open_again(stored: Conversation, line: ConversationInput) -> dict[str, Any]:
@@ -290,7 +290,7 @@ def _merge_transfers(stored: Conversation, route: Route, *, ahead: bool) -> dict
 def _apply(
     stored: Conversation,
     changes: Mapping[str, Any],
-    clock: Clock,
+    clock: StoreTimes,
     *,
     said_more: bool,
     was_open: bool,
@@ -317,7 +317,9 @@ def _apply(
         stored.save(update_fields=list(columns))
 
 
-def _due(stored: Conversation, clock: Clock, *, ended: bool, said_more: bool) -> dict[str, Any]:
+def _due(
+    stored: Conversation, clock: StoreTimes, *, ended: bool, said_more: bool
+) -> dict[str, Any]:
     """When it is looked at next: for its analysis where it has ended, for silence where not."""
     before = {name: getattr(stored, name) for name in ("analyze_at", "idle_at")}
     if stored.has_ended:

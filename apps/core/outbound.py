@@ -19,7 +19,7 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class OutboundResponse:
     """What a server said. ``body`` is cut."""
 
     status: int
@@ -27,7 +27,7 @@ class Answer:
     body: bytes
 
 
-def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
+def get(url: str, headers: Mapping[str, str] | None = None) -> OutboundResponse:
     """Return what a GET of this address answers. Raises NoAnswer."""
     try:
         return async_to_sync(_get)(url, headers or {})
@@ -35,7 +35,7 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
         raise NoAnswer(type(error).__name__) from error
 
 
-async def _get(url: str, headers: Mapping[str, str]) -> Answer:
+async def _get(url: str, headers: Mapping[str, str]) -> OutboundResponse:
     # No proxy and no password file of the environment: both would go past the guard.
     connector = aiohttp.TCPConnector(socket_factory=guarded_socket)
     async with (
@@ -46,4 +46,4 @@ async def _get(url: str, headers: Mapping[str, str]) -> Answer:
         body = b""
         while len(body) < _CUT and (part := await response.content.read(_CUT - len(body))):
             body += part
-        return Answer(response.status, response.content_type, body)
+        return OutboundResponse(response.status, response.content_type, body)

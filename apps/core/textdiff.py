@@ -30,7 +30,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DiffLine:
     """One line of the diff. A `gap` stands for `hidden` lines that are equal on both sides."""
 
     kind: Kind
@@ -38,14 +38,14 @@ class Line:
     hidden: int = 0
 
 
-def diff_lines(before: str, after: str) -> list[Line]:
+def diff_lines(before: str, after: str) -> list[DiffLine]:
     """All lines of the difference, long equal stretches folded into gaps. Empty if equal."""
     if before == after:
         return []
     old, new = before.splitlines(), after.splitlines()
     if max(len(old), len(new)) > MAX_LINES:
         return [*_whole("del", old), *_whole("add", new)]
-    lines: list[Line] = []
+    lines: list[DiffLine] = []
     matcher = SequenceMatcher(None, old, new, autojunk=False)
     for op, old_from, old_to, new_from, new_to in matcher.get_opcodes():
         if op == "equal":
@@ -56,12 +56,12 @@ def diff_lines(before: str, after: str) -> list[Line]:
     return lines
 
 
-def _whole(kind: Kind, lines: list[str]) -> Iterator[Line]:
+def _whole(kind: Kind, lines: list[str]) -> Iterator[DiffLine]:
     for line in lines:
-        yield Line(kind, (Piece(line),))
+        yield DiffLine(kind, (Piece(line),))
 
 
-def _fold(lines: list[str], *, first: bool, last: bool) -> Iterator[Line]:
+def _fold(lines: list[str], *, first: bool, last: bool) -> Iterator[DiffLine]:
     """Equal lines: those near a change, and a gap for the rest."""
     head = 0 if first else CONTEXT
     tail = 0 if last else CONTEXT
@@ -70,19 +70,19 @@ def _fold(lines: list[str], *, first: bool, last: bool) -> Iterator[Line]:
         yield from _whole("same", lines)
         return
     yield from _whole("same", lines[:head])
-    yield Line("gap", hidden=hidden)
+    yield DiffLine("gap", hidden=hidden)
     yield from _whole("same", lines[len(lines) - tail :])
 
 
-def _replace(old: list[str], new: list[str]) -> Iterator[Line]:
+def _replace(old: list[str], new: list[str]) -> Iterator[DiffLine]:
     """Removed and added lines, each removed one above the added one in its place."""
     for removed, added in zip_longest(old, new):
         if removed is None or added is None:
             yield from _whole("add" if removed is None else "del", [added or removed or ""])
             continue
         before, after = _compare(removed, added)
-        yield Line("del", before)
-        yield Line("add", after)
+        yield DiffLine("del", before)
+        yield DiffLine("add", after)
 
 
 def _compare(removed: str, added: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:

@@ -77,7 +77,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CostLine:
     """One row of a table."""
 
     label: str
@@ -95,10 +95,10 @@ class Costs:
     total: Sums
     analyses: Sums
     before: Sums
-    days: Sequence[Line]
-    agents: Sequence[Line]
-    triggers: Sequence[Line]
-    models: Sequence[Line]
+    days: Sequence[CostLine]
+    agents: Sequence[CostLine]
+    triggers: Sequence[CostLine]
+    models: Sequence[CostLine]
 
     @property
     def highest(self) -> Decimal:
@@ -218,7 +218,7 @@ def _lines(
     rows: Iterable[_Row],
     key_of: Callable[[_Row], str],
     shown: Callable[[str], tuple[str, tuple[Link, ...]]],
-) -> list[Line]:
+) -> list[CostLine]:
     """Rows summed by a key, the dearest first."""
     sums: dict[str, Sums] = defaultdict(Sums)
     for row in rows:
@@ -226,15 +226,15 @@ def _lines(
     lines = []
     for key, total in sums.items():
         label, links = shown(key)
-        lines.append(Line(label, total, links))
+        lines.append(CostLine(label, total, links))
     return sorted(lines, key=_dearest)
 
 
-def _dearest(line: Line) -> tuple[Decimal, int, str]:
+def _dearest(line: CostLine) -> tuple[Decimal, int, str]:
     return -line.sums.cost, -line.sums.rows, line.label
 
 
-def _agents(rows: Iterable[_Row], agents: Mapping[str, Agent], link: "_Linker") -> list[Line]:
+def _agents(rows: Iterable[_Row], agents: Mapping[str, Agent], link: "_Linker") -> list[CostLine]:
     sums: dict[str, Sums] = defaultdict(Sums)
     for row in rows:
         sums[row.agent].add(row.sums)
@@ -242,16 +242,16 @@ def _agents(rows: Iterable[_Row], agents: Mapping[str, Agent], link: "_Linker") 
     for public_id, total in sums.items():
         agent = agents.get(public_id)
         label = agent.name if agent else public_id or "No agent"
-        lines.append(Line(label, total, link.agent(agent) if agent else (), agent=agent))
+        lines.append(CostLine(label, total, link.agent(agent) if agent else (), agent=agent))
     return sorted(lines, key=_dearest)
 
 
-def _days(rows: Iterable[_Row], period: Period, link: "_Linker") -> list[Line]:
+def _days(rows: Iterable[_Row], period: Period, link: "_Linker") -> list[CostLine]:
     """Every day of the period, also those on which nothing was asked."""
     sums: dict[date, Sums] = defaultdict(Sums)
     for row in rows:
         sums[row.day].add(row.sums)
-    return [Line(f"{day:%a %-d %b}", sums[day], link.day(day), day) for day in period.each()]
+    return [CostLine(f"{day:%a %-d %b}", sums[day], link.day(day), day) for day in period.each()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from apps.core import spreadsheets
 
-from .costs import Costs, Line
+from .costs import CostLine, Costs
 
 HEAD = (
     "by", "name", "requests", "cost_usd", "price_unknown", "input_tokens", "cached_tokens",
@@ -24,11 +24,11 @@ def csv_lines(costs: Costs) -> Iterator[str]:
     return spreadsheets.csv_lines(HEAD, rows)
 
 
-def _name(line: Line) -> str:
+def _name(line: CostLine) -> str:
     return line.day.isoformat() if line.day else line.label
 
 
-def _figures(line: Line) -> list[object]:
+def _figures(line: CostLine) -> list[object]:
     sums = line.sums
     cost = "" if sums.rows and sums.unpriced == sums.rows else f"{sums.cost:f}"
     tokens = [sums.input_tokens, sums.cached_tokens, sums.output_tokens]

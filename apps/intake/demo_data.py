@@ -23,7 +23,7 @@ from apps.agents.services import create_agent, publish, save_draft
 from apps.conversations.models import Conversation
 
 from .demo_costs import price_past_analyses
-from .services import Report, take_in
+from .services import IngestReport, ingest
 
 FOLDER = Path(__file__).parent / "demo"
 SOURCE = "demo"
@@ -32,7 +32,7 @@ _RELATIVE_DAY = re.compile(r"\{day([+-]\d+)\}")
 _BY = Actor.system("demo data")
 
 
-def load_demo(*, now: datetime | None = None) -> tuple[int, Report]:
+def load_demo(*, now: datetime | None = None) -> tuple[int, IngestReport]:
     """Load what is not there yet; the number of new agents, and what became of the lines.
 
     ``now`` is the moment that everything is counted back from. A second call changes nothing,
@@ -44,7 +44,7 @@ def load_demo(*, now: datetime | None = None) -> tuple[int, Report]:
         before = Agent.objects.count()
         agents = {item["key"]: _agent(item, now.date()) for item in described}
         # A demo asks no model by itself: nobody has agreed to what that would cost.
-        report = take_in(lines=_lines(agents, now), by=_BY, source=SOURCE, analyze=False)
+        report = ingest(lines=_lines(agents, now), by=_BY, source=SOURCE, analyze=False)
         # They arrived when they ended, not when the demo was loaded.
         Conversation.objects.filter(source=SOURCE, started_at__isnull=False).update(
             created_at=Coalesce(F("ended_at"), F("started_at"))

@@ -18,7 +18,7 @@ from django.utils import timezone
 from apps.conversations.contacts import delete_orphans
 from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import Conversation
-from apps.conversations.services import Outcome, Result, Stored, stored_of
+from apps.conversations.services import Result, Stored, StoreOutcome, stored_of
 
 from .models import Erased
 
@@ -85,7 +85,7 @@ def undo_reingested(results: Sequence[Result]) -> list[Result]:
     Such an erasure committed after `refuse_erased` looked and before the row was written. This
     runs in the transaction that stored them, so it sees every such erasure.
     """
-    fresh = [r.conversation for r in stored_of(results) if r.outcome == Outcome.ACCEPTED]
+    fresh = [r.conversation for r in stored_of(results) if r.outcome == StoreOutcome.ACCEPTED]
     gone = erased_among(_key_of(c) for c in fresh)
     if not gone:
         return list(results)

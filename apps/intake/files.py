@@ -38,7 +38,7 @@ class UnreadableFileError(UserError):
     )
 
 
-def read_lines(name: str, *, progress: "Progress") -> Iterator[bytes]:
+def read_lines(name: str, *, progress: "FileProgress") -> Iterator[bytes]:
     """The lines of a file, ``-`` for standard input. Raises UnreadableFileError."""
     try:
         with _opened(name) as raw:
@@ -106,7 +106,7 @@ def form_of(head: bytes) -> str:
     return ""
 
 
-class Progress:
+class FileProgress:
     """How far a file has been read, in bytes as they lie on disk."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import AnalysisState, Trigger
-from apps.conversations.services import GROUP, Clock, Outcome, Stored, store_conversations
+from apps.conversations.services import GROUP, Stored, StoreOutcome, StoreTimes, store_conversations
 from apps.core.database import is_passing
 
 from . import lifecycle
@@ -29,13 +29,13 @@ from .erased import ERASED, refuse_erased, undo_reingested
 from .parser import read_conversation, read_line
 from .platform_rule import PlatformRule, keep_beside
 
-Line = str | bytes | Mapping[str, Any] | ConversationInput
+RawLine = str | bytes | Mapping[str, Any] | ConversationInput
 MAX_ERRORS = 1_000
 """Refusals that a report names one by one; beyond, they are counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RejectedLine:
     """A line that was not taken in; ``line`` counts from 1."""
 
     line: int
@@ -44,14 +44,14 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class Report:
+class IngestReport:
     """What became of the lines, in the words of the bulk door."""
 
     accepted: int = 0
     updated: int = 0
     unchanged: int = 0
     refused: int = 0
-    errors: list[Refusal] = field(default_factory=list)
+    errors: list[RejectedLine] = field(default_factory=list)
     to_analyze: int = 0
 
     @property
@@ -73,7 +73,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class IngestOptions:
     """How a door takes lines in."""
 
     by: Actor
@@ -83,27 +83,27 @@ class Settings:
     platform_analysis: PlatformRule | None = None
     now: datetime | None = None
 
-    def clock(self) -> Clock:
+    def clock(self) -> StoreTimes:
         """The moment at which a group arrives, and when the analysis of what ends is due."""
         now = self.now or timezone.now()
         if not self.analyze:
-            return Clock(now, None)
+            return StoreTimes(now, None)
         rule = self.platform_analysis
-        return Clock(now, rule.analyze_at(now) if rule else now)
+        return StoreTimes(now, rule.analyze_at(now) if rule else now)
 
 
-def take_in(
+def ingest(
     *,
-    lines: Iterable[Line],
+    lines: Iterable[RawLine],
     by: Actor,
     source: str = "api",
     default_agents: Mapping[str, Agent] | None = None,
-    on_refused: Callable[[Refusal, Line], None] | None = None,
-    on_progress: Callable[[Report], None] | None = None,
+    on_refused: Callable[[RejectedLine, RawLine], None] | None = None,
+    on_progress: Callable[[IngestReport], None] | None = None,
     analyze: bool = True,
     platform_analysis: PlatformRule | None = None,
     now: datetime | None = None,
-) -> Report:
+) -> IngestReport:
     """Take in any number of lines; blank ones are passed over but counted as lines.
 
     Groups are committed as they come, so a torn upload keeps what it brought, and sending all of
@@ -113,13 +113,13 @@ def take_in(
     and nobody is told that anything ended.
     """
     agents = {} if default_agents is None else default_agents
-    settings = Settings(by, source, agents, analyze, platform_analysis, now)
-    report = Report()
+    settings = IngestOptions(by, source, agents, analyze, platform_analysis, now)
+    report = IngestReport()
     numbered = ((n, line) for n, line in enumerate(lines, 1) if not _is_blank(line))
     while group := list(islice(numbered, GROUP)):
         for (number, line), result in zip(group, _take_group(group, settings, report), strict=True):
             if isinstance(result, LineRefused):
-                refusal = Refusal(number, result.code, result.message)
+                refusal = RejectedLine(number, result.code, result.message)
                 _count_refusal(report, refusal)
                 if on_refused and result.code != ERASED:
                     on_refused(refusal, line)
@@ -128,9 +128,9 @@ def take_in(
     return report
 
 
-def take_in_one(
+def ingest_one(
     *,
-    line: Line,
+    line: RawLine,
     by: Actor,
     source: str = "api",
     default_agents: Mapping[str, Agent] | None = None,
@@ -139,9 +139,9 @@ def take_in_one(
 ) -> Stored:
     """Take in one conversation, all or nothing. Raises LineRefused."""
     agents = {} if default_agents is None else default_agents
-    settings = Settings(by, source, agents, platform_analysis=platform_analysis, now=now)
+    settings = IngestOptions(by, source, agents, platform_analysis=platform_analysis, now=now)
     with transaction.atomic():
-        (result,) = _store_group([line], settings, Report())
+        (result,) = _store_group([line], settings, IngestReport())
         if isinstance(result, LineRefused):
             raise result
     _request([result], settings)
@@ -181,18 +181,18 @@ class DefaultAgents(Mapping[str, Agent]):
         return found or create_agent(name=name, channel=channel, by=self.by)
 
 
-def _is_blank(line: Line) -> bool:
+def _is_blank(line: RawLine) -> bool:
     return isinstance(line, str | bytes) and not line.strip()
 
 
-def _count_refusal(report: Report, refusal: Refusal) -> None:
+def _count_refusal(report: IngestReport, refusal: RejectedLine) -> None:
     report.refused += 1
     if len(report.errors) < MAX_ERRORS:
         report.errors.append(refusal)
 
 
 def _take_group(
-    group: Sequence[tuple[int, Line]], settings: Settings, report: Report
+    group: Sequence[tuple[int, RawLine]], settings: IngestOptions, report: IngestReport
 ) -> list[Stored | LineRefused]:
     """One group: stored in one transaction, then its analyses asked for in another.
 
@@ -205,7 +205,7 @@ def _take_group(
 
 
 def _store_group(
-    group: Sequence[Line], settings: Settings, report: Report
+    group: Sequence[RawLine], settings: IngestOptions, report: IngestReport
 ) -> list[Stored | LineRefused]:
     read = refuse_erased([_read(line, settings.source) for line in group])
     rule, clock = settings.platform_analysis, settings.clock()
@@ -230,7 +230,7 @@ def _store_group(
     return [line if isinstance(line, LineRefused) else next(following) for line in read]
 
 
-def _request(results: Iterable[Stored | LineRefused], settings: Settings) -> int:
+def _request(results: Iterable[Stored | LineRefused], settings: IngestOptions) -> int:
     """Ask for the analyses that are due with these lines; how many were queued."""
     due = [
         result.conversation.pk
@@ -240,7 +240,7 @@ def _request(results: Iterable[Stored | LineRefused], settings: Settings) -> int
     return lifecycle.request_due(among=due, now=settings.now).queued if due else 0
 
 
-def _read(line: Line, source: str) -> ConversationInput | LineRefused:
+def _read(line: RawLine, source: str) -> ConversationInput | LineRefused:
     try:
         if isinstance(line, ConversationInput):
             return line
@@ -251,7 +251,7 @@ def _read(line: Line, source: str) -> ConversationInput | LineRefused:
         return refusal
 
 
-def _needed(lines: Iterable[ConversationInput], settings: Settings) -> dict[str, Agent]:
+def _needed(lines: Iterable[ConversationInput], settings: IngestOptions) -> dict[str, Agent]:
     """The default agents of the channels in which a line names none."""
     channels = {line.channel for line in lines if not line.agent}
     found: dict[str, Agent] = {}
@@ -271,13 +271,13 @@ def _settled(
         return result
     if refusal := imported[result.conversation.pk]:
         return refusal
-    if result.outcome == Outcome.UNCHANGED:
-        return Stored(result.conversation, Outcome.UPDATED, result.route)
+    if result.outcome == StoreOutcome.UNCHANGED:
+        return Stored(result.conversation, StoreOutcome.UPDATED, result.route)
     return result
 
 
 def _import_results(
-    pairs: Sequence[tuple[ConversationInput, Stored | LineRefused]], settings: Settings
+    pairs: Sequence[tuple[ConversationInput, Stored | LineRefused]], settings: IngestOptions
 ) -> dict[int, LineRefused | None]:
     """Record what other platforms found. By conversation: None, or why it could not be kept.
 
@@ -289,7 +289,7 @@ def _import_results(
         for line, result in pairs
         if isinstance(result, Stored) and line.analysis
     ]
-    known = [r.conversation.pk for r, _ in wanted if r.outcome != Outcome.ACCEPTED]
+    known = [r.conversation.pk for r, _ in wanted if r.outcome != StoreOutcome.ACCEPTED]
     current = _current(known)
     by_pk = {}
     for result, analysis in wanted:
@@ -343,7 +343,7 @@ def _import_alone(result: Imported, by: Actor) -> LineRefused | None:
 def _write_reasons(
     results: Iterable[Stored | LineRefused],
     imported: Mapping[int, LineRefused | None],
-    settings: Settings,
+    settings: IngestOptions,
 ) -> None:
     """Say of what is not analysed at once why that is: a platform's result is awaited, or nobody
     is to ask a model. By the rule *ours* it is asked for at once, which finds its own reasons."""
@@ -353,7 +353,7 @@ def _write_reasons(
         result.conversation.pk
         for result in results
         if isinstance(result, Stored)
-        and (final or result.outcome != Outcome.UNCHANGED)
+        and (final or result.outcome != StoreOutcome.UNCHANGED)
         and result.conversation.has_ended
         and result.conversation.analysis_state == AnalysisState.NONE
         and result.conversation.pk not in imported

@@ -13,7 +13,7 @@ import openai
 
 from apps.llm import error_rules as rules
 from apps.llm.error_bodies import MESSAGE_LENGTH, ErrorBody, normalized, read_body
-from apps.llm.error_rules import Kind
+from apps.llm.error_rules import ErrorKind
 from apps.llm.errors import ErrorCode, PauseReason
 from apps.llm.failed_request import Fault
 from apps.llm.key_masks import mask_keys
@@ -76,20 +76,20 @@ def _effective(statuses: Iterable[int]) -> int:
 
 
 def _named(
-    body: ErrorBody, table: Iterable[tuple[Kind, frozenset[str]]], codes: Iterable[str] = ()
-) -> Kind | None:
+    body: ErrorBody, table: Iterable[tuple[ErrorKind, frozenset[str]]], codes: Iterable[str] = ()
+) -> ErrorKind | None:
     mentioned = set(body.codes) | set(codes)
     return next((kind for kind, names in table if names & mentioned), None)
 
 
-def _by_code(body: ErrorBody) -> Kind | None:
+def _by_code(body: ErrorBody) -> ErrorKind | None:
     kind = _named(body, rules.CODES)
-    if kind is Kind.RATE and _is_too_large(body.words):
-        return Kind.TOO_LONG
+    if kind is ErrorKind.RATE and _is_too_large(body.words):
+        return ErrorKind.TOO_LONG
     return kind
 
 
-def _by_broad_code(body: ErrorBody) -> Kind | None:
+def _by_broad_code(body: ErrorBody) -> ErrorKind | None:
     # Gateways put the code of the provider behind them into the text.
     return _named(body, rules.BROAD_CODES) or _named(body, rules.CODES, _codes_in(body.words))
 
@@ -109,66 +109,66 @@ def _is_too_large(words: str) -> bool:
     return requested > limit
 
 
-def _by_words(body: ErrorBody, status: int) -> Kind | None:
+def _by_words(body: ErrorBody, status: int) -> ErrorKind | None:
     words = body.words
     if not words:
         return None
     if status == 402 and not rules.FILTER.search(words):
-        return Kind.QUOTA
+        return ErrorKind.QUOTA
     if rules.ACCOUNT.search(words):
-        return Kind.QUOTA if rules.QUOTA.search(words) else Kind.AUTH
+        return ErrorKind.QUOTA if rules.QUOTA.search(words) else ErrorKind.AUTH
     if status == 429:
         return _of_a_limit(body, words)
     if status in (503, 529):
         return None
     if rules.FILTER.search(words) and not rules.FILTER_OUTAGE.search(words):
-        return Kind.FILTER
+        return ErrorKind.FILTER
     return _about_the_account(body, words) or _about_the_request(body, words, status)
 
 
-def _of_a_limit(body: ErrorBody, words: str) -> Kind:
+def _of_a_limit(body: ErrorBody, words: str) -> ErrorKind:
     """Sort a 429: a limit on speed, an empty account, or one request above the limit."""
     if _is_too_large(words):
-        return Kind.TOO_LONG
+        return ErrorKind.TOO_LONG
     if rules.NO_FREE_TIER.search(words) and "quota" in words:
-        return Kind.QUOTA
+        return ErrorKind.QUOTA
     if rules.QUOTA.search(words):
-        return Kind.QUOTA
+        return ErrorKind.QUOTA
     hurried = body.delay is not None or rules.RATE.search(words) or sentence_delay(words)
-    if hurried or _named(body, rules.BROAD_CODES) is Kind.RATE:
-        return Kind.RATE
-    return Kind.QUOTA if rules.QUOTA_ADVICE.search(words) else Kind.RATE
+    if hurried or _named(body, rules.BROAD_CODES) is ErrorKind.RATE:
+        return ErrorKind.RATE
+    return ErrorKind.QUOTA if rules.QUOTA_ADVICE.search(words) else ErrorKind.RATE
 
 
-def _about_the_account(body: ErrorBody, words: str) -> Kind | None:
+def _about_the_account(body: ErrorBody, words: str) -> ErrorKind | None:
     if rules.QUOTA.search(words):
-        return Kind.QUOTA
+        return ErrorKind.QUOTA
     if rules.AUTH.search(words):
-        return Kind.AUTH
+        return ErrorKind.AUTH
     if re.search(
         r"rate.?limit\w* (?:reached|exceeded|hit)|\A\s*rate.?limit\w*\W*\Z|too many requests", words
     ):
-        return Kind.TOO_LONG if _is_too_large(words) else Kind.RATE
+        return ErrorKind.TOO_LONG if _is_too_large(words) else ErrorKind.RATE
     if re.search(r"exceeded your current quota|(?:enable|activate|set up) billing", words):
-        return Kind.QUOTA
+        return ErrorKind.QUOTA
     return None
 
 
-def _about_the_request(body: ErrorBody, words: str, status: int) -> Kind | None:
+def _about_the_request(body: ErrorBody, words: str, status: int) -> ErrorKind | None:
     if rules.TOO_LONG.search(words) and not _is_answer_cap(words):
-        return Kind.TOO_LONG
+        return ErrorKind.TOO_LONG
     if rules.GENERATION.search(words):
-        return Kind.GENERATION
+        return ErrorKind.GENERATION
     if status not in _MODE_STATUSES:
-        return Kind.MODEL if status < 500 and rules.MODEL.search(words) else None
+        return ErrorKind.MODEL if status < 500 and rules.MODEL.search(words) else None
     if rules.MODE_NOT_FOUND.search(words) or rules.MODE_ON_A_FAULT.search(words):
-        return Kind.MODE
+        return ErrorKind.MODE
     if rules.BUSY.search(words):
-        return Kind.BUSY
+        return ErrorKind.BUSY
     if rules.MODEL.search(words):
-        return Kind.MODEL
+        return ErrorKind.MODEL
     if _is_unreadable(body, words):
-        return Kind.UNREADABLE
+        return ErrorKind.UNREADABLE
     return _of_a_mode(words, status)
 
 
@@ -183,11 +183,11 @@ def _is_unreadable(body: ErrorBody, words: str) -> bool:
     return "jsoninvalid" in body.codes or rules.UNREADABLE.search(words) is not None
 
 
-def _of_a_mode(words: str, status: int) -> Kind | None:
+def _of_a_mode(words: str, status: int) -> ErrorKind | None:
     # A fault of the server may mention JSON by chance, and an unknown address a function.
     if status in (404, 500):
         return None
-    return Kind.MODE if rules.MODE.search(words) else None
+    return ErrorKind.MODE if rules.MODE.search(words) else None
 
 
 def _delay(body: ErrorBody, headers: Mapping[str, str]) -> float | None:
@@ -196,43 +196,45 @@ def _delay(body: ErrorBody, headers: Mapping[str, str]) -> float | None:
 
 
 # What each kind is to the outside: its error code, and whether the run stops for it.
-_OUTCOMES: Mapping[Kind, tuple[ErrorCode, PauseReason | None]] = {
-    Kind.FILTER: (ErrorCode.CONTENT_FILTER, None),
-    Kind.QUOTA: (ErrorCode.QUOTA, PauseReason.QUOTA),
-    Kind.AUTH: (ErrorCode.AUTH, PauseReason.AUTH),
-    Kind.RATE: (ErrorCode.RATE_LIMITED, None),
-    Kind.TOO_LONG: (ErrorCode.TRANSCRIPT_TOO_LONG, None),
-    Kind.MODEL: (ErrorCode.PROVIDER_ERROR, PauseReason.PROVIDER_DOWN),
-    Kind.GENERATION: (ErrorCode.INVALID_OUTPUT, None),
-    Kind.BUSY: (ErrorCode.PROVIDER_ERROR, None),
-    Kind.MODE: (ErrorCode.PROVIDER_ERROR, None),
-    Kind.UNREADABLE: (ErrorCode.PROVIDER_ERROR, None),
+_OUTCOMES: Mapping[ErrorKind, tuple[ErrorCode, PauseReason | None]] = {
+    ErrorKind.FILTER: (ErrorCode.CONTENT_FILTER, None),
+    ErrorKind.QUOTA: (ErrorCode.QUOTA, PauseReason.QUOTA),
+    ErrorKind.AUTH: (ErrorCode.AUTH, PauseReason.AUTH),
+    ErrorKind.RATE: (ErrorCode.RATE_LIMITED, None),
+    ErrorKind.TOO_LONG: (ErrorCode.TRANSCRIPT_TOO_LONG, None),
+    ErrorKind.MODEL: (ErrorCode.PROVIDER_ERROR, PauseReason.PROVIDER_DOWN),
+    ErrorKind.GENERATION: (ErrorCode.INVALID_OUTPUT, None),
+    ErrorKind.BUSY: (ErrorCode.PROVIDER_ERROR, None),
+    ErrorKind.MODE: (ErrorCode.PROVIDER_ERROR, None),
+    ErrorKind.UNREADABLE: (ErrorCode.PROVIDER_ERROR, None),
 }
 
 
-def _by_kind(kind: Kind, body: ErrorBody, message: str, status: int, delay: float | None) -> Fault:
+def _by_kind(
+    kind: ErrorKind, body: ErrorBody, message: str, status: int, delay: float | None
+) -> Fault:
     code, pause = _OUTCOMES[kind]
-    transient = kind in {Kind.RATE, Kind.BUSY}
+    transient = kind in {ErrorKind.RATE, ErrorKind.BUSY}
     return Fault(
         code,
-        f"{_UNKNOWN_MODEL}: {message}" if kind is Kind.MODEL else message,
+        f"{_UNKNOWN_MODEL}: {message}" if kind is ErrorKind.MODEL else message,
         transient=transient,
         retry_after=delay if transient else None,
         pause=pause,
-        status=429 if kind is Kind.RATE else status,
+        status=429 if kind is ErrorKind.RATE else status,
         parameter=body.parameter,
-        refuses_mode=kind is Kind.MODE,
-        asks_again=kind is Kind.GENERATION,
-        failed_text=body.failed_text if kind is Kind.GENERATION else "",
+        refuses_mode=kind is ErrorKind.MODE,
+        asks_again=kind is ErrorKind.GENERATION,
+        failed_text=body.failed_text if kind is ErrorKind.GENERATION else "",
     )
 
 
 _KINDS_BY_STATUS = {
-    401: Kind.AUTH,
-    402: Kind.QUOTA,
-    403: Kind.AUTH,
-    413: Kind.TOO_LONG,
-    429: Kind.RATE,
+    401: ErrorKind.AUTH,
+    402: ErrorKind.QUOTA,
+    403: ErrorKind.AUTH,
+    413: ErrorKind.TOO_LONG,
+    429: ErrorKind.RATE,
 }
 
 
@@ -246,5 +248,5 @@ def _by_status(status: int, body: ErrorBody, message: str, delay: float | None) 
         down = PauseReason.PROVIDER_DOWN
         return Fault(ErrorCode.PROVIDER_ERROR, message, pause=down, status=status)
     if status in {200, _FAILED_BEHIND} or (status >= 500 and status != 501):
-        return _by_kind(Kind.BUSY, body, message, status, delay)
+        return _by_kind(ErrorKind.BUSY, body, message, status, delay)
     return Fault(ErrorCode.PROVIDER_ERROR, message, status=status, parameter=body.parameter)

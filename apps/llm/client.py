@@ -27,7 +27,7 @@ from apps.llm.limits import Lane, Limits
 from apps.llm.replies import (
     FIRST_RUNG,
     Message,
-    Reply,
+    ModelReply,
     Rung,
     estimated_usage,
     parse_reply,
@@ -125,7 +125,7 @@ class _Learned:
         return replace(fault, pause=PauseReason.RATE_LIMITED)
 
 
-Outcome: TypeAlias = Reply | Fault
+Outcome: TypeAlias = ModelReply | Fault
 
 
 @dataclass(slots=True)
@@ -204,7 +204,7 @@ class LlmClient:
         while True:
             await self._limits.reserve(request.model, request.lane, tokens)
             fault = await self._gated(request, body, series)
-            if isinstance(fault, Reply):
+            if isinstance(fault, ModelReply):
                 known.answered()
                 break
             series.usage += fault.usage or TokenUsage()
@@ -249,7 +249,7 @@ class LlmClient:
         finally:
             gate.leave()
         series.add(sent, time.monotonic() - started)
-        if isinstance(sent.outcome, Reply):
+        if isinstance(sent.outcome, ModelReply):
             self._limits.answered(model)
         elif sent.outcome.code is ErrorCode.RATE_LIMITED:
             known.refused(sent.outcome, self._now())
@@ -293,7 +293,7 @@ class LlmClient:
         except (openai.APIError, AnswerTooLongError) as error:
             return _Sent(classify(error))
         request_id = response.headers.get("x-request-id", "")
-        return _Sent(outcome, request_id or (outcome.id if isinstance(outcome, Reply) else ""))
+        return _Sent(outcome, request_id or (outcome.id if isinstance(outcome, ModelReply) else ""))
 
 
 class _Attempt:
@@ -399,11 +399,11 @@ class _Attempt:
         self.seconds += sent.seconds
         self.request_id = sent.request_id or self.request_id
         self.usage += sent.usage
-        if isinstance(outcome, Reply):
+        if isinstance(outcome, ModelReply):
             self.count(outcome)
         return outcome
 
-    def count(self, reply: Reply) -> None:
+    def count(self, reply: ModelReply) -> None:
         """Add what a reply cost; what its server does not say is estimated."""
         report = reply.usage
         self.estimated = self.estimated or not report.is_complete
@@ -436,7 +436,7 @@ class _Attempt:
         self.cap = larger
         return True
 
-    def judge(self, reply: Reply) -> StructuredAnswer:
+    def judge(self, reply: ModelReply) -> StructuredAnswer:
         """A reply, held against what was asked. Nothing is ever repaired."""
         said = reply.text
         match reply.finish:
@@ -459,7 +459,7 @@ class _Attempt:
             return self.error(ErrorCode.INVALID_OUTPUT, value, said)
         return self.examine(value, said)
 
-    def from_reasoning(self, reply: Reply) -> StructuredAnswer:
+    def from_reasoning(self, reply: ModelReply) -> StructuredAnswer:
         """The answer of a server that files it under the model's thoughts.
 
         Only where the thoughts are the answer and nothing else, and it fits: what a model drafts

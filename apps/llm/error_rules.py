@@ -13,7 +13,7 @@ from enum import StrEnum
 from apps.llm.error_bodies import normalized
 
 
-class Kind(StrEnum):
+class ErrorKind(StrEnum):
     """What an error is about."""
 
     FILTER = "filter"
@@ -40,9 +40,9 @@ def _codes(*names: str) -> frozenset[str]:
 
 
 # Codes that decide, whatever the words say.
-CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
+CODES: tuple[tuple[ErrorKind, frozenset[str]], ...] = (
     (
-        Kind.FILTER,
+        ErrorKind.FILTER,
         _codes(
             *("content_filter", "content_filtered", "content_policy_violation", "content_policy"),
             *("ResponsibleAIPolicyViolation", "DataInspectionFailed", "data_inspection_failed"),
@@ -57,7 +57,7 @@ CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
         ),
     ),
     (
-        Kind.QUOTA,
+        ErrorKind.QUOTA,
         _codes(
             *("insufficient_quota", "billing_hard_limit_reached", "billing_not_active"),
             *("payment_required", "billing_error", "budget_exceeded", "BudgetExceededError"),
@@ -73,7 +73,7 @@ CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
         ),
     ),
     (
-        Kind.GENERATION,
+        ErrorKind.GENERATION,
         _codes(
             *("json_validate_failed", "tool_use_failed", "output_parse_failed"),
             *("failed_generation", "invalid_tool_output", "invalid_model_output"),
@@ -82,7 +82,7 @@ CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
         ),
     ),
     (
-        Kind.MODEL,
+        ErrorKind.MODEL,
         _codes(
             *("model_not_found", "model_not_exist", "invalid_model", "DeploymentNotFound"),
             *("model_decommissioned", "model_deprecated", "unknown_model", "no_such_model"),
@@ -92,7 +92,7 @@ CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
         ),
     ),
     (
-        Kind.TOO_LONG,
+        ErrorKind.TOO_LONG,
         _codes(
             *("context_length_exceeded", "string_above_max_length", "ContextWindowExceededError"),
             *("exceed_context_size_error", "request_too_large", "prompt_too_long"),
@@ -101,7 +101,7 @@ CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
         ),
     ),
     (
-        Kind.RATE,
+        ErrorKind.RATE,
         _codes(
             *("rate_limit_exceeded", "rate_limit_reached_error", "rate_limit_reached"),
             *("rate_limited", "ModelAccountTpmRateLimitExceeded", "RateQuota", "BurstRate"),
@@ -111,9 +111,9 @@ CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
 )
 
 # Codes that several providers use for more than one thing: words come first.
-BROAD_CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
+BROAD_CODES: tuple[tuple[ErrorKind, frozenset[str]], ...] = (
     (
-        Kind.RATE,
+        ErrorKind.RATE,
         _codes(
             *("RESOURCE_EXHAUSTED", "rate_limit_error", "too_many_requests", "Throttling"),
             *("throttling_error", "ThrottlingException", "AllocationQuota", "RateLimitError"),
@@ -121,7 +121,7 @@ BROAD_CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
         ),
     ),
     (
-        Kind.AUTH,
+        ErrorKind.AUTH,
         _codes(
             *("invalid_api_key", "API_KEY_INVALID", "incorrect_api_key", "missing_api_key"),
             *("authentication_error", "AuthenticationError", "invalid_authentication_error"),
@@ -132,7 +132,7 @@ BROAD_CODES: tuple[tuple[Kind, frozenset[str]], ...] = (
         ),
     ),
     (
-        Kind.BUSY,
+        ErrorKind.BUSY,
         _codes(
             *("overloaded_error", "overloaded", "model_overloaded", "capacity_exceeded"),
             *("ServiceUnavailable", "service_unavailable", "unavailable", "model_loading"),

@@ -47,7 +47,7 @@ FIRST_RUNG = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ModelReply:
     """What a server answered with status 200."""
 
     text: str
@@ -92,7 +92,7 @@ def request_body(  # noqa: PLR0917  # one call site; all are parts of one body
     return b'%s,%s,"messages":%s}' % (_encode(head)[:-1], shape, _encode(listed))
 
 
-def parse_reply(content: bytes, tool_name: str = "analysis") -> Reply | Fault:
+def parse_reply(content: bytes, tool_name: str = "analysis") -> ModelReply | Fault:
     """Return the answer in the body of a 200, or the fault that it carries instead."""
     value = _decoded(content)
     if isinstance(value, list) and len(value) == 1:
@@ -110,7 +110,7 @@ def parse_reply(content: bytes, tool_name: str = "analysis") -> Reply | Fault:
     if finish is Finish.BROKEN or (finish is Finish.VAGUE and not answered):
         message = f"The provider ended the answer early: {mask_keys(str(found.reason))[:100]}."
         return _paid(Fault(ErrorCode.PROVIDER_ERROR, message, transient=True), report)
-    return Reply(
+    return ModelReply(
         text=found.text,
         finish=finish,
         refusal=found.refusal,

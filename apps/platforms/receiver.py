@@ -23,7 +23,7 @@ from apps.core.errors import UserError
 from apps.intake.erased import ERASED, is_erased
 from apps.intake.parser import read_conversation, read_json
 from apps.intake.platform_rule import rule_named
-from apps.intake.services import take_in_one
+from apps.intake.services import ingest_one
 from apps.llm.text import sanitise
 
 from . import payloads
@@ -135,7 +135,7 @@ def _take(payload: IntakePayload, arrived: Arrived, by: Actor) -> IntakePayload:
     assert source is not None, "a line of our own doors is read elsewhere"
     try:
         line = _line(source, arrived)
-        stored = take_in_one(
+        stored = ingest_one(
             line=_with_our_agents(source, line, arrived.agent_names, by),
             by=by,
             source=source.kind,

@@ -19,7 +19,7 @@ from apps.conversations.inputs import ConversationInput
 from apps.core.errors import UserError
 from apps.core.json_text import parse_json
 from apps.intake.erased import ERASED
-from apps.intake.services import Line, Refusal
+from apps.intake.services import RawLine, RejectedLine
 from apps.llm.text import sanitise
 
 from .models import IntakePayload, PayloadState, UploadChannel
@@ -50,7 +50,7 @@ class LineStore:
         self._rows: list[IntakePayload] = []
         self._kept = 0
 
-    def __call__(self, refusal: Refusal, line: Line) -> None:
+    def __call__(self, refusal: RejectedLine, line: RawLine) -> None:
         """Take one refused line; every 200 are written."""
         if self._kept >= PER_UPLOAD:
             return
@@ -71,7 +71,7 @@ class LineStore:
             if last is not None:
                 IntakePayload.objects.filter(source=None, door=self.door, pk__lte=last).delete()
 
-    def _row(self, refusal: Refusal, line: bytes) -> IntakePayload:
+    def _row(self, refusal: RejectedLine, line: bytes) -> IntakePayload:
         cut = len(line) > MAX_BYTES
         known = _parsed(line)
         body = None if cut else storable(line)
@@ -117,7 +117,7 @@ def storing_rejected_request(body: bytes, *, by: Actor, source: str = "api") -> 
         if error.code == ERASED:
             raise
         keeper = LineStore(UploadChannel.API, by=by, source=source)
-        keeper(Refusal(0, error.code, error.message), body)
+        keeper(RejectedLine(0, error.code, error.message), body)
         keeper.flush()
         raise
 
@@ -134,7 +134,7 @@ def storable(line: bytes) -> Any:
     return None if "\\u0000" in text else value
 
 
-def as_bytes(line: Line) -> bytes:
+def as_bytes(line: RawLine) -> bytes:
     """A line as it came; what came as an object already, written out again."""
     if isinstance(line, bytes):
         return line.rstrip(b"\r\n")

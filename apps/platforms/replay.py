@@ -21,7 +21,7 @@ from apps.core.database import is_passing
 from apps.core.errors import Conflict
 from apps.core.tasks import enqueue
 from apps.intake.erased import ERASED
-from apps.intake.services import Line, default_agents, take_in_one
+from apps.intake.services import RawLine, default_agents, ingest_one
 
 from . import receiver
 from .models import IntakePayload, PayloadQuerySet, PayloadState, UploadChannel
@@ -133,9 +133,9 @@ def _again(payload: IntakePayload, by: Actor) -> IntakePayload:
 
 
 def _take_line(payload: IntakePayload, by: Actor) -> None:
-    line: Line = bytes(payload.raw) if payload.raw is not None else cast("Line", payload.body)
+    line: RawLine = bytes(payload.raw) if payload.raw is not None else cast("RawLine", payload.body)
     try:
-        stored = take_in_one(
+        stored = ingest_one(
             line=line,
             by=by,
             source=payload.source_name,

@@ -137,7 +137,7 @@ class Question:
             told.add(parameter)
         return messages
 
-    def rows(self) -> list[editor.Row]:
+    def rows(self) -> list[editor.EditorRow]:
         """The filter rows as the template draws them."""
         filters = {
             name: values

@@ -117,7 +117,7 @@ class Question:
             lacking_result=self.agent is None and not self.include_analyzed,
         )
 
-    def rows(self) -> list[editor.Row]:
+    def rows(self) -> list[editor.EditorRow]:
         """The filter rows as the template draws them."""
         hidden = {"q"} | ({"id"} if self.chosen_ids else set())
         shown = {

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from apps.accounts.actors import Actor
-from apps.accounts.idempotency import KEPT, Answer, Claim, InProgress, KeyReused, claim
+from apps.accounts.idempotency import KEPT, Claim, InProgress, KeyReused, StoredResponse, claim
 from apps.core.errors import BadRequest
 
 pytestmark = pytest.mark.django_db
@@ -14,7 +14,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def _claim(
     by: Actor, key: str = "k", path: str = "/api/x", request: bytes = b"{}", now: datetime = NOW
-) -> Claim | Answer:
+) -> Claim | StoredResponse:
     return claim(key=key, path=path, actor=by, sha256=_hash(request), now=now)
 
 
@@ -31,7 +31,7 @@ def _first(by: Actor) -> Claim:
 def test_the_second_time_it_gets_the_first_answer(by: Actor) -> None:
     _first(by).keep(201, '{"id": 1}')
 
-    assert _claim(by) == Answer(201, '{"id": 1}', _hash(b"{}"))
+    assert _claim(by) == StoredResponse(201, '{"id": 1}', _hash(b"{}"))
 
 
 def test_while_the_first_is_at_work_the_second_is_refused(by: Actor) -> None:
@@ -86,7 +86,7 @@ def test_the_hash_of_a_streamed_body_is_told_at_the_end(by: Actor) -> None:
 
     again = claim(key="k", path="/api/x", actor=by, sha256=None, now=NOW)
 
-    assert isinstance(again, Answer)
+    assert isinstance(again, StoredResponse)
     again.check("k", _hash(b"lines"))
     with pytest.raises(KeyReused, match="Use a new key"):
         again.check("k", _hash(b"other lines"))

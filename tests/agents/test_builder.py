@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.agents.builder import KINDS, NotShowable, Row, RowError, read_rows, rows_of, schema_of
+from apps.agents.builder import (
+    KINDS,
+    BuilderRow,
+    NotShowable,
+    RowError,
+    read_rows,
+    rows_of,
+    schema_of,
+)
 
 DEMO = json.loads(Path("apps/intake/demo/agents.json").read_text())
 
@@ -22,7 +30,7 @@ numbers = st.integers(-1000, 1000) | st.floats(-1e6, 1e6)
 
 
 @st.composite
-def row(draw: st.DrawFn) -> Row:
+def row(draw: st.DrawFn) -> BuilderRow:
     kind = draw(st.sampled_from(list(KINDS)))
     low, high = sorted([draw(numbers), draw(numbers)])
     numeric = kind in {"number", "integer", "list"}
@@ -36,7 +44,7 @@ def row(draw: st.DrawFn) -> Row:
         "number": numbers.map(json.dumps),
         "list": st.lists(words).map(json.dumps),
     }.get(kind, words)
-    return Row(
+    return BuilderRow(
         name=draw(names),
         kind=kind,
         description=draw(st.text(letters)),
@@ -53,7 +61,7 @@ rows = st.lists(row(), max_size=5, unique_by=lambda item: item.name)
 
 
 @given(rows)
-def test_rows_to_schema_and_back(made: list[Row]) -> None:
+def test_rows_to_schema_and_back(made: list[BuilderRow]) -> None:
     schema = schema_of(made)
     again = rows_of(schema)
     assert schema_of(again) == schema
@@ -62,7 +70,7 @@ def test_rows_to_schema_and_back(made: list[Row]) -> None:
 
 
 @given(rows)
-def test_rows_through_the_form(made: list[Row]) -> None:
+def test_rows_through_the_form(made: list[BuilderRow]) -> None:
     shown = rows_of(schema_of(made))
     sent = json.loads(json.dumps([r.as_dict() for r in shown]))
     assert schema_of(read_rows(sent)) == schema_of(made)
@@ -149,7 +157,7 @@ def test_what_rows_cannot_show_is_said(field: object, said: str) -> None:
 
 def test_what_is_at_the_top_is_kept_or_said() -> None:
     base = {"$schema": "s", "title": "t", "type": "object", "properties": {}}
-    assert schema_of([Row("a", required=True)], base=base) == {
+    assert schema_of([BuilderRow("a", required=True)], base=base) == {
         **base,
         "properties": {"a": {"type": "string"}},
         "required": ["a"],
@@ -183,7 +191,7 @@ def test_the_bounds_of_a_list_are_of_its_number_of_items() -> None:
 def test_an_edited_field_keeps_the_order_of_its_keywords() -> None:
     base = {"type": "object", "properties": {"a": {"description": "x", "type": "string"}}}
     [shown] = rows_of(base)
-    edited = schema_of([Row("a", "text", "y", condition="If so.")], base=base)
+    edited = schema_of([BuilderRow("a", "text", "y", condition="If so.")], base=base)
     assert list(edited["properties"]["a"]) == ["description", "type", "x-condition"]
     assert shown.description == "x"
 
@@ -191,19 +199,19 @@ def test_an_edited_field_keeps_the_order_of_its_keywords() -> None:
 @pytest.mark.parametrize(
     ("wrong", "part"),
     [
-        (Row("a", "selector"), "choices"),
-        (Row("a", "number", examples=("x",)), "examples"),
-        (Row("a", "number", examples=("NaN",)), "examples"),
-        (Row("a", "integer", examples=("1.5",)), "examples"),
-        (Row("a", "integer", examples=("true",)), "examples"),
-        (Row("a", "yes_no", examples=("maybe",)), "examples"),
-        (Row("a", "number", minimum=2, maximum=1), "minimum"),
-        (Row("a", "list", maximum=-1), "maximum"),
-        (Row("a", "list", minimum=1.5), "minimum"),
-        (Row("b"), "name"),
+        (BuilderRow("a", "selector"), "choices"),
+        (BuilderRow("a", "number", examples=("x",)), "examples"),
+        (BuilderRow("a", "number", examples=("NaN",)), "examples"),
+        (BuilderRow("a", "integer", examples=("1.5",)), "examples"),
+        (BuilderRow("a", "integer", examples=("true",)), "examples"),
+        (BuilderRow("a", "yes_no", examples=("maybe",)), "examples"),
+        (BuilderRow("a", "number", minimum=2, maximum=1), "minimum"),
+        (BuilderRow("a", "list", maximum=-1), "maximum"),
+        (BuilderRow("a", "list", minimum=1.5), "minimum"),
+        (BuilderRow("b"), "name"),
     ],
 )
-def test_rows_that_are_wrong_say_which_part(wrong: Row, part: str) -> None:
+def test_rows_that_are_wrong_say_which_part(wrong: BuilderRow, part: str) -> None:
     with pytest.raises(RowError) as refused:
-        schema_of([Row("b"), wrong])
+        schema_of([BuilderRow("b"), wrong])
     assert (refused.value.row, refused.value.part) == (1, part)

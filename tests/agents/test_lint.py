@@ -10,7 +10,7 @@ from apps.agents.changes import merge
 from apps.agents.content import Content, canonical_editor
 from apps.agents.documents import default_columns
 from apps.agents.draft_start import plan_start, template_source
-from apps.agents.lint import Hint, lint
+from apps.agents.lint import Suggestion, lint
 from apps.agents.lint.fields import listed_choices
 from apps.agents.lint.names import is_summary, meaning
 from apps.agents.lint.suggestions import TITLES
@@ -37,7 +37,7 @@ def fields(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required}
 
 
-def hints(schema: dict[str, Any], **analysis: Any) -> list[Hint]:
+def hints(schema: dict[str, Any], **analysis: Any) -> list[Suggestion]:
     """What is said, but for the history columns."""
     return [h for h in lint(content(schema, **analysis)) if h.code != "empty_column"]
 

@@ -22,7 +22,7 @@ def main() -> None:
     django.setup()
     from apps.accounts.actors import Actor
     from apps.agents.services import create_agent, save_draft
-    from apps.intake.services import take_in
+    from apps.intake.services import ingest
 
     by = Actor.system("ugly data")
     agent = create_agent(name=LONG_NAME, channel="voice", by=by)
@@ -31,7 +31,7 @@ def main() -> None:
         by=by,
         changes={"analysis": {"instructions": HTML * 40, "schema": _schema()}},
     )
-    report = take_in(lines=list(_lines(agent.public_id)), by=by, source="ugly", analyze=False)
+    report = ingest(lines=list(_lines(agent.public_id)), by=by, source="ugly", analyze=False)
     assert not report.refused, report.errors
     _fail_in_every_way()
     _arrive()
@@ -180,7 +180,7 @@ def _arrive() -> None:
     from apps.accounts.actors import Actor
     from apps.agents.services import create_agent
     from apps.conversations.models import Conversation
-    from apps.intake.services import take_in
+    from apps.intake.services import ingest
     from apps.platforms.models import IntakePayload, UploadChannel
     from apps.platforms.rejected_lines import storing_rejected
     from apps.platforms.sources import create_source, map_agent
@@ -214,7 +214,7 @@ def _arrive() -> None:
             conversation=None if code else call,
         )
     with storing_rejected(UploadChannel.BULK, by=by, source="ugly") as keep:
-        take_in(lines=[b"{", b"\xff\x00", b'{"channel": "fax"}'], by=by, on_refused=keep)
+        ingest(lines=[b"{", b"\xff\x00", b'{"channel": "fax"}'], by=by, on_refused=keep)
 
 
 if __name__ == "__main__":

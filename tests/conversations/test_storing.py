@@ -8,7 +8,7 @@ from django.db import close_old_connections, connection
 from apps.agents.models import Agent
 from apps.conversations.inputs import ContactInput, ConversationInput, LineRefused
 from apps.conversations.models import Conversation, Transcript
-from apps.conversations.services import Outcome, Result, Stored, store_conversations
+from apps.conversations.services import Result, Stored, StoreOutcome, store_conversations
 from tests.factories import make_draft
 
 
@@ -39,7 +39,7 @@ def test_what_the_database_refuses_spoils_no_neighbour() -> None:
     assert "recording_url" in refused.message
     for result in (first, last):
         assert not isinstance(result, LineRefused)
-        assert result.outcome == Outcome.ACCEPTED
+        assert result.outcome == StoreOutcome.ACCEPTED
     assert Conversation.objects.count() == 2
 
 
@@ -79,4 +79,4 @@ def test_two_doors_at_once_store_each_conversation_once() -> None:
     assert Conversation.objects.count() == 60
     assert not any(isinstance(result, LineRefused) for result in results)
     outcomes = [r.outcome for r in results if not isinstance(r, LineRefused)]
-    assert outcomes.count(Outcome.ACCEPTED) == 60
+    assert outcomes.count(StoreOutcome.ACCEPTED) == 60

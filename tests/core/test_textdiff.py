@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.core import textdiff
-from apps.core.textdiff import Line, diff_lines
+from apps.core.textdiff import DiffLine, diff_lines
 
 TEXTS = st.lists(st.sampled_from(["one two", "one three", "", "四 五", "six"]), max_size=12).map(
     "\n".join
 )
 
 
-def text(line: Line) -> str:
+def text(line: DiffLine) -> str:
     return "".join(piece.text for piece in line.pieces)
 
 

@@ -56,10 +56,10 @@ class TestTheFormOfAFile:
         path = tmp_path / "lines.jsonl"
         path.write_bytes(body)
         if words == "gzip":  # a file is unpacked
-            assert list(files.read_lines(str(path), progress=files.Progress())) == [LINE]
+            assert list(files.read_lines(str(path), progress=files.FileProgress())) == [LINE]
             return
         with pytest.raises(files.UnreadableFileError, match=words):
-            list(files.read_lines(str(path), progress=files.Progress()))
+            list(files.read_lines(str(path), progress=files.FileProgress()))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from apps.intake import lifecycle
 from apps.intake.lifecycle import end_idle_chats, request_due, sweep
 from apps.intake.live import Closing, OutOfStep, append, close
 from apps.intake.platform_rule import PlatformRule
-from apps.intake.services import take_in, take_in_one
+from apps.intake.services import ingest, ingest_one
 from apps.platforms.models import IntakePayload
 from apps.platforms.sources import create_source, rules_of
 from apps.webhooks.models import Endpoint, Event
@@ -67,7 +67,7 @@ def line(agent: Agent, **values: Any) -> dict[str, Any]:
 def take(
     agent: Agent, *, now: datetime = NOON, rule: PlatformRule | None = None, **values: Any
 ) -> Stored:
-    return take_in_one(
+    return ingest_one(
         line=line(agent, **values), by=BY, source="shop", now=now, platform_analysis=rule
     )
 
@@ -662,7 +662,7 @@ class TestEvents:
             line(agent, external_id=str(n % 3), status=s)
             for n, s in enumerate(["ongoing"] * 3 + ["ended"] * 6)
         ]
-        take_in(lines=lines, by=BY, now=NOON)
+        ingest(lines=lines, by=BY, now=NOON)
         assert [e["conversation"]["external_id"] for e in self.events()] == ["0", "1", "2"]
 
     def test_a_chat_that_idles_out_goes_on_and_idles_out(self, chat_agent: Agent) -> None:
@@ -690,7 +690,7 @@ class TestEvents:
         assert self.events() == []
 
     def test_the_demo_tells_nobody(self, agent: Agent) -> None:
-        take_in(lines=[line(agent)], by=BY, analyze=False)
+        ingest(lines=[line(agent)], by=BY, analyze=False)
         assert self.events() == []
 
     def test_without_a_listener_it_costs_one_query(
@@ -755,7 +755,7 @@ class TestReasons:
 
     def test_sampling_says_the_same_of_an_id_each_time(self) -> None:
         agent = make_agent(sample_percent=Decimal(30))
-        take_in(lines=[line(agent, external_id=str(n)) for n in range(100)], by=BY)
+        ingest(lines=[line(agent, external_id=str(n)) for n in range(100)], by=BY)
         left = set(
             Conversation.objects.filter(analysis_reason="sampled_out").values_list("pk", flat=True)
         )
@@ -770,19 +770,19 @@ class TestReasons:
 class TestRepeatedInOneUpload:
     def test_opened_and_ended_in_one_group(self, agent: Agent) -> None:
         lines = [line(agent, status=status) for status in ("ongoing", "ended", "ended", "ongoing")]
-        report = take_in(lines=lines, by=BY, now=NOON)
+        report = ingest(lines=lines, by=BY, now=NOON)
         assert (report.accepted, report.updated, report.unchanged) == (1, 1, 2)
         assert report.to_analyze == Analysis.objects.count() == 1
 
     def test_a_refused_one_between(self, agent: Agent) -> None:
         lines = [line(agent, agent_id="agt_none"), line(agent), line(agent, agent_version=9)]
-        report = take_in(lines=lines, by=BY, now=NOON)
+        report = ingest(lines=lines, by=BY, now=NOON)
         assert (report.accepted, report.refused) == (1, 2)
         assert [error.line for error in report.errors] == [1, 3]
 
     def test_the_last_result_of_a_group_is_the_current_one(self, agent: Agent) -> None:
         lines = [line(agent, analysis={"call_summary": words}) for words in ("one", "two")]
-        report = take_in(lines=lines, by=BY, now=NOON)
+        report = ingest(lines=lines, by=BY, now=NOON)
         assert (report.accepted, report.updated) == (1, 1)
         assert only().summary == "two"
         assert Analysis.objects.current().count() == 1

@@ -13,7 +13,7 @@ from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.intake import lifecycle
 from apps.intake.pending_setup import RECENTLY, release, release_recent
-from apps.intake.services import take_in
+from apps.intake.services import ingest
 from apps.intake.tasks import release as release_task
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ def met() -> Agent:
 def call(agent: Agent, external_id: str, **values: object) -> None:
     said = [{"role": "user", "content": "I was charged twice."}]
     line = {"channel": "voice", "external_id": external_id, "messages": said}
-    report = take_in(lines=[line | {"agent_id": agent.public_id, **values}], by=BY)
+    report = ingest(lines=[line | {"agent_id": agent.public_id, **values}], by=BY)
     assert report.accepted == 1
 
 

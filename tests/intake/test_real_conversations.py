@@ -19,7 +19,7 @@ from django.core.management import call_command
 from apps.accounts.actors import Actor
 from apps.conversations.filters import matching
 from apps.conversations.models import AnalysisState, Conversation, Transcript
-from apps.intake.services import default_agents, take_in
+from apps.intake.services import default_agents, ingest
 
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("DEBRIEF_DATA") or PROJECT.parent / "shared" / "data")
@@ -45,14 +45,14 @@ def said(messages: list[dict[str, Any]]) -> list[str]:
 def test_a_sample_of_every_file() -> None:
     agents = default_agents(source="corpus", by=BY)
     lines = [line for path in FILES for line in islice(lines_of(path), 40)]
-    report = take_in(lines=lines, by=BY, source="corpus", default_agents=agents)
+    report = ingest(lines=lines, by=BY, source="corpus", default_agents=agents)
     assert [error.message for error in report.errors] == []
     assert report.accepted == len(lines)
     stored = dict(Transcript.objects.values_list("conversation__external_id", "messages"))
     for line in lines:
         given = json.loads(line)
         assert said(stored[given["id"]]) == said(given["messages"])
-    again = take_in(lines=lines, by=BY, source="corpus", default_agents=agents)
+    again = ingest(lines=lines, by=BY, source="corpus", default_agents=agents)
     assert again.unchanged == len(lines)
 
 

@@ -17,7 +17,7 @@ from apps.analysis.models import Analysis
 from apps.contacts.models import Contact
 from apps.conversations.models import Attributes, Conversation
 from apps.intake import lifecycle, live
-from apps.intake.services import take_in
+from apps.intake.services import ingest
 from tests.factories import make_agent, make_conversations
 
 BY = Actor.system("tests")
@@ -97,7 +97,7 @@ def rows() -> list[Any]:
 
 def comes_back_unchanged() -> None:
     lines, before = exported(), rows()
-    report = take_in(lines=lines, by=BY, analyze=False)
+    report = ingest(lines=lines, by=BY, analyze=False)
     assert [error.message for error in report.errors] == []
     assert (report.unchanged, report.total) == (len(lines), len(lines))
     assert rows() == before
@@ -113,7 +113,7 @@ def test_ugly_lines_come_back_unchanged(lines: list[dict[str, Any]]) -> None:
     with transaction.atomic():
         agent, other = make_agent().public_id, make_agent().public_id
         bodies = [json.loads(json.dumps(line).replace("OTHER", other)) for line in lines]
-        take_in(lines=[{"agent_id": agent, **body} for body in bodies], by=BY)
+        ingest(lines=[{"agent_id": agent, **body} for body in bodies], by=BY)
         comes_back_unchanged()
         transaction.set_rollback(True)
 
@@ -122,7 +122,7 @@ def test_what_was_appended_closed_and_ended_by_silence_comes_back_unchanged() ->
     agent = make_agent(channel="chat")
     line = {"agent_id": agent.public_id, "channel": "chat", "status": "ongoing", "source": "web"}
     said = [{"role": "user", "content": "Hello"}]
-    take_in(lines=[{**line, "external_id": n, "messages": said} for n in "abc"], by=BY)
+    ingest(lines=[{**line, "external_id": n, "messages": said} for n in "abc"], by=BY)
     one, two, _ = Conversation.objects.order_by("pk")
     live.append(conversation=one, messages=[{"role": "agent", "text": "Yes?"}])
     live.close(conversation=two, by=BY, closing=live.Closing(duration_ms=1_234))

@@ -16,7 +16,7 @@ from apps.contacts.models import Contact
 from apps.conversations.filters import matching
 from apps.conversations.inputs import LineRefused
 from apps.conversations.models import Attributes, Conversation, SearchText, Transcript, Transfer
-from apps.intake.services import Report, default_agents, take_in, take_in_one
+from apps.intake.services import IngestReport, default_agents, ingest, ingest_one
 
 pytestmark = pytest.mark.django_db
 
@@ -37,11 +37,11 @@ def line(agent: Agent | None, **values: Any) -> dict[str, Any]:
     return {"channel": "voice", "external_id": "x", "messages": messages, **named, **values}
 
 
-def take(*lines: Any, **options: Any) -> Report:
-    return take_in(lines=lines, by=BY, source="import", **options)
+def take(*lines: Any, **options: Any) -> IngestReport:
+    return ingest(lines=lines, by=BY, source="import", **options)
 
 
-def counts(report: Report) -> tuple[int, int, int, int]:
+def counts(report: IngestReport) -> tuple[int, int, int, int]:
     return report.accepted, report.updated, report.unchanged, report.refused
 
 
@@ -311,11 +311,11 @@ def test_five_million_characters(agent: Agent) -> None:
 
 
 def test_one_conversation_all_or_nothing(agent: Agent) -> None:
-    stored = take_in_one(line=line(agent), by=BY)
+    stored = ingest_one(line=line(agent), by=BY)
     assert stored.outcome == "accepted"
-    assert take_in_one(line=line(agent), by=BY).outcome == "unchanged"
+    assert ingest_one(line=line(agent), by=BY).outcome == "unchanged"
     with pytest.raises(LineRefused):
-        take_in_one(line=line(agent, agent_id="agt_none"), by=BY)
+        ingest_one(line=line(agent, agent_id="agt_none"), by=BY)
 
 
 def test_side_rows_are_always_there(agent: Agent) -> None:
@@ -348,5 +348,5 @@ def test_a_database_that_is_busy_is_no_fault_of_the_line(
     with monkeypatch.context() as patched:
         patched.setattr(broken, deadlock)
         with pytest.raises(OperationalError):
-            take_in_one(line={**said, "messages": [{"role": "user", "content": "Hi."}]}, by=BY)
+            ingest_one(line={**said, "messages": [{"role": "user", "content": "Hi."}]}, by=BY)
     assert not Conversation.objects.exists()

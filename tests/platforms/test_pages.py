@@ -14,7 +14,7 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry, Role, User
 from apps.agents.models import Agent
 from apps.core.cipher import decrypt
-from apps.intake.services import Refusal
+from apps.intake.services import RejectedLine
 from apps.platforms.models import IntakePayload, IntakeSource, SourceAgent, UploadChannel
 from apps.platforms.pages import PER_PAGE, SHOWN
 from apps.platforms.rejected_lines import storing_rejected
@@ -51,7 +51,7 @@ def arrive(source: IntakeSource | None, **values: Any) -> IntakePayload:
 
 def refused_line(line: bytes = b"{") -> IntakePayload:
     with storing_rejected(UploadChannel.BULK, by=BY, source="api") as keep:
-        keep(Refusal(12, "not_json", "This is not JSON."), line)
+        keep(RejectedLine(12, "not_json", "This is not JSON."), line)
     return IntakePayload.objects.latest("pk")
 
 

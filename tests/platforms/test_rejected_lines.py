@@ -16,7 +16,7 @@ from apps.accounts.models import AuditEntry, Role
 from apps.agents.models import Agent
 from apps.conversations.models import Conversation
 from apps.conversations.services import GROUP
-from apps.intake.services import Refusal, take_in
+from apps.intake.services import RejectedLine, ingest
 from apps.platforms import rejected_lines
 from apps.platforms.models import IntakePayload, UploadChannel
 from apps.platforms.rejected_lines import storing_rejected
@@ -131,7 +131,7 @@ def test_files_without_an_agent_are_replayed_with_the_imported_one(tmp_path: Pat
 
 def test_a_long_line_is_cut_and_cannot_be_replayed() -> None:
     with storing_rejected(UploadChannel.BULK, by=BY, source="api") as keep:
-        keep(Refusal(7, "invalid_value", "No."), line(external_id="long", pad="x" * 200_000))
+        keep(RejectedLine(7, "invalid_value", "No."), line(external_id="long", pad="x" * 200_000))
 
     kept = only()
     assert kept.cut
@@ -150,9 +150,9 @@ def test_the_oldest_lines_of_a_door_make_room(monkeypatch: pytest.MonkeyPatch) -
     for upload in range(2):
         with storing_rejected(UploadChannel.BULK, by=BY, source="api") as keep:
             for number in range(1, 11):
-                keep(Refusal(number, "not_json", "No."), b"%d" % upload)
+                keep(RejectedLine(number, "not_json", "No."), b"%d" % upload)
     with storing_rejected(UploadChannel.FILE, by=BY, source="import") as keep:
-        keep(Refusal(1, "not_json", "No."), b"{")
+        keep(RejectedLine(1, "not_json", "No."), b"{")
 
     rows = IntakePayload.objects.filter(door="bulk").order_by("pk")
     assert [(row.line, row.body) for row in rows] == [(4, 0), (1, 1), (2, 1), (3, 1), (4, 1)]
@@ -166,7 +166,7 @@ def test_what_was_refused_before_the_upload_broke_off_is_kept() -> None:
 
     def upload() -> None:
         with storing_rejected(UploadChannel.BULK, by=BY, source="api") as keep:
-            take_in(lines=torn(), by=BY, on_refused=keep)
+            ingest(lines=torn(), by=BY, on_refused=keep)
 
     with pytest.raises(ConnectionResetError):
         upload()
@@ -177,7 +177,7 @@ def test_what_was_refused_before_the_upload_broke_off_is_kept() -> None:
 def test_many_are_replayed_in_their_order_and_what_is_wrong_still_says_why() -> None:
     agent = make_agent()
     with storing_rejected(UploadChannel.BULK, by=BY, source="api") as keep:
-        take_in(
+        ingest(
             lines=[
                 line(external_id="a", agent_id="shop-line"),
                 b"{",
@@ -204,7 +204,7 @@ def test_many_are_replayed_in_their_order_and_what_is_wrong_still_says_why() -> 
 
 def test_a_second_click_on_replay_is_told() -> None:
     with storing_rejected(UploadChannel.API, by=BY, source="api") as keep:
-        keep(Refusal(0, "unknown_agent", "No."), line(agent_id=make_agent().public_id))
+        keep(RejectedLine(0, "unknown_agent", "No."), line(agent_id=make_agent().public_id))
     kept = only()
     replay(payload=kept, by=BY)
 

@@ -11,7 +11,7 @@ from apps.accounts.models import Role
 from apps.analysis.missing_reason import missing_result_reason
 from apps.conversations.models import Conversation
 from apps.intake import lifecycle
-from apps.intake.services import take_in_one
+from apps.intake.services import ingest_one
 from apps.platforms.sources import rules_of
 from tests.api.conftest import Caller
 from tests.factories import client_as, make_agent
@@ -94,7 +94,7 @@ def test_a_call_that_never_began_did_not_connect_and_may_begin_yet() -> None:
 
 def test_a_thread_of_the_api_is_closed_explicitly_only() -> None:
     line = {"agent_id": make_agent().public_id, "channel": "voice", "status": "ongoing"}
-    take_in_one(line=line, by=BY)
+    ingest_one(line=line, by=BY)
     assert after(1_000) == 0
     assert the_one().silent_since is not None
 

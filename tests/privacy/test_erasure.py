@@ -25,7 +25,7 @@ from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.intake import erased
 from apps.intake.erased import is_erased
 from apps.intake.models import Erased
-from apps.intake.services import take_in, take_in_one
+from apps.intake.services import ingest, ingest_one
 from apps.llm.models import Usage
 from apps.platforms.models import IntakePayload, IntakeSource
 from apps.privacy import erasure
@@ -404,13 +404,13 @@ class TestItDoesNotComeBack:
     @pytest.fixture(autouse=True)
     def _erased(self) -> None:
         self.agent = make_agent()
-        take_in_one(line=line(agent_id=self.agent.public_id), by=BY)
+        ingest_one(line=line(agent_id=self.agent.public_id), by=BY)
         assert erase_all() == 1
 
     def test_the_door_refuses_it_by_name_and_keeps_nothing(self) -> None:
         lines = [line(agent_id=self.agent.public_id), line(agent_id=self.agent.public_id)]
         kept: list[Any] = []
-        report = take_in(lines=lines, by=BY, on_refused=lambda refusal, line: kept.append(refusal))
+        report = ingest(lines=lines, by=BY, on_refused=lambda refusal, line: kept.append(refusal))
         assert (report.refused, report.accepted) == (2, 0)
         assert {e.code for e in report.errors} == {"erased"}
         assert kept == []
@@ -424,7 +424,7 @@ class TestItDoesNotComeBack:
 
     def test_others_and_the_same_id_elsewhere_are_welcome(self) -> None:
         for values in ({"external_id": "another"}, {"source": "vapi"}):
-            stored = take_in_one(line=line(agent_id=self.agent.public_id, **values), by=BY)
+            stored = ingest_one(line=line(agent_id=self.agent.public_id, **values), by=BY)
             assert stored.outcome == "accepted"
 
     def test_a_secret_key_that_was_changed_since_still_knows_it(self) -> None:
@@ -446,12 +446,12 @@ class TestItDoesNotComeBack:
 class TestTwoAtOnce:
     def test_it_is_sent_again_while_it_is_being_erased(self) -> None:
         agent = make_agent()
-        take_in_one(line=line(agent_id=agent.public_id), by=BY)
+        ingest_one(line=line(agent_id=agent.public_id), by=BY)
         told: list[Any] = []
 
         def send_again() -> None:
             lines = [line(agent_id=agent.public_id, external_id=ID)]
-            told.append(take_in(lines=lines, by=BY))
+            told.append(ingest(lines=lines, by=BY))
 
         with transaction.atomic():
             erase_all()

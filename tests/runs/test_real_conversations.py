@@ -16,7 +16,7 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.analysis.models import Analysis, Lane
 from apps.conversations.models import Conversation
-from apps.intake.services import take_in
+from apps.intake.services import ingest
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.services import start
@@ -52,7 +52,7 @@ def lines(per_file: int | None) -> Iterator[bytes]:
 
 def backfill_everything(agents: dict[str, Agent], per_file: int | None) -> list[Run]:
     """Import, analyse for the first time, edit the drafts, backfill both channels to the end."""
-    report = take_in(lines=lines(per_file), by=BY, source="corpus", default_agents=agents)
+    report = ingest(lines=lines(per_file), by=BY, source="corpus", default_agents=agents)
     assert report.refused == 0, report.errors[:3]
     run_lane(Lane.LIVE, concurrency=32)
     for agent in agents.values():

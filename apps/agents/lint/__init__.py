@@ -9,15 +9,15 @@ from apps.agents.content import Content
 
 from .draft import whole_hints
 from .fields import field_hints, fields_of
-from .suggestions import Hint, Mend
+from .suggestions import Fix, Suggestion
 
 #: More than anybody reads at once; the panel says how many there are besides.
 MAX_HINTS = 60
 
-__all__ = ["MAX_HINTS", "Hint", "Mend", "lint"]
+__all__ = ["MAX_HINTS", "Fix", "Suggestion", "lint"]
 
 
-def lint(content: Content) -> list[Hint]:
+def lint(content: Content) -> list[Suggestion]:
     """All hints about a draft without faults: about the whole first, then field by field."""
     schema = content.editor["schema"]
     found = list(whole_hints(content))

@@ -7,7 +7,7 @@ from apps.agents.content import Content
 
 from . import names
 from .fields import FieldAt, fields_of, placeholder_in
-from .suggestions import Hint, Mend, moved_before
+from .suggestions import Fix, Suggestion, moved_before
 
 MANY_FIELDS = 20
 MANY_REQUIRED = 6
@@ -15,7 +15,7 @@ LONG_PROMPT = 600
 """Words of an analysis prompt; a built-in category's prompt is long at a quarter of it."""
 
 
-def whole_hints(content: Content) -> Iterator[Hint]:
+def whole_hints(content: Content) -> Iterator[Suggestion]:
     """What could be better about the draft as a whole."""
     built_ins = [built_in.name for built_in in content.document().built_ins]
     own = [field for field in fields_of(content.editor["schema"]) if not field.parent]
@@ -26,24 +26,24 @@ def whole_hints(content: Content) -> Iterator[Hint]:
     yield from _column_hints(content)
 
 
-def _count_hints(own: list[FieldAt], built_ins: list[str]) -> Iterator[Hint]:
+def _count_hints(own: list[FieldAt], built_ins: list[str]) -> Iterator[Suggestion]:
     count = len(own) + len(built_ins)
     if own and count > MANY_FIELDS:
-        yield Hint(
+        yield Suggestion(
             "too_many_fields",
             f"{count} fields are filled in one pass. Beyond about {MANY_FIELDS} the answers get "
             "worse; drop what nobody looks at.",
         )
     required = [field for field in own if field.required]
     if len(required) == len(own) >= MANY_REQUIRED:
-        yield Hint(
+        yield Suggestion(
             "all_required",
             f"One of {len(own)} fields left empty makes a conversation unsuccessful. Require only "
             "what a result is useless without.",
         )
 
 
-def _same_hints(own: list[FieldAt], built_ins: list[str]) -> Iterator[Hint]:
+def _same_hints(own: list[FieldAt], built_ins: list[str]) -> Iterator[Suggestion]:
     summaries = [name for name in built_ins if names.is_summary(name)]
     summary_fields = [f for f in own if f.type == "string" and names.is_summary(f.name)]
     summaries += [field.name for field in summary_fields]
@@ -52,7 +52,7 @@ def _same_hints(own: list[FieldAt], built_ins: list[str]) -> Iterator[Hint]:
         built_in = summaries[0] if summaries[0] in built_ins else ""
         count = "both" if len(summaries) == 2 else "all"
         message = f"{shown} are {count} paid for with every conversation. One good one will do."
-        yield Hint("summaries", message, last.path, last.pointer, built_in=built_in)
+        yield Suggestion("summaries", message, last.path, last.pointer, built_in=built_in)
     seen = {names.meaning(name): name for name in built_ins}
     for field in own:
         said = names.meaning(field.name)
@@ -62,10 +62,10 @@ def _same_hints(own: list[FieldAt], built_ins: list[str]) -> Iterator[Hint]:
         built_in = twin if twin in built_ins else ""
         what = f"the built-in “{twin}”" if built_in else f"“{twin}”"
         message = f"It seems to ask what {what} asks. Keep one, or say how they differ."
-        yield Hint("same_meaning", message, field.path, field.pointer, built_in=built_in)
+        yield Suggestion("same_meaning", message, field.path, field.pointer, built_in=built_in)
 
 
-def _order_hints(own: list[FieldAt]) -> Iterator[Hint]:
+def _order_hints(own: list[FieldAt]) -> Iterator[Suggestion]:
     """A model that gives its verdict first finds reasons for it afterwards."""
     earlier: dict[frozenset[str], FieldAt] = {}
     before: FieldAt | None = None
@@ -74,19 +74,17 @@ def _order_hints(own: list[FieldAt]) -> Iterator[Hint]:
         if "reason" in said and field.type == "string" and not field.schema.get("x-condition"):
             verdict = earlier.get(said - {"reason"}) if said != {"reason"} else before
             if verdict is not None and (verdict.type != "string" or verdict.choices):
-                mend = Mend(
-                    f"Move it before {verdict.name}", moved_before(field.name, verdict.name)
-                )
+                mend = Fix(f"Move it before {verdict.name}", moved_before(field.name, verdict.name))
                 message = (
                     f"Fields are filled in order: “{verdict.name}” is decided before its reason "
                     "is written, and the reason then only defends it."
                 )
-                yield Hint("verdict_first", message, field.path, field.pointer, mend=mend)
+                yield Suggestion("verdict_first", message, field.path, field.pointer, mend=mend)
         earlier.setdefault(said, field)
         before = field
 
 
-def _prompt_hints(content: Content) -> Iterator[Hint]:
+def _prompt_hints(content: Content) -> Iterator[Suggestion]:
     prompts = {"analysis.instructions": ("Analysis prompt", content.editor["instructions"])}
     for built_in in content.document().built_ins:
         place = f"analysis.built_ins.{built_in.name}.prompt"
@@ -96,16 +94,16 @@ def _prompt_hints(content: Content) -> Iterator[Hint]:
         count = len(text.split())
         if count > most:
             message = f"{count} words are paid for with every conversation; {most} say a lot."
-            yield Hint("long_prompt", message, name, place=place)
+            yield Suggestion("long_prompt", message, name, place=place)
         if found := placeholder_in(text):
             message = f"{found} is sent to the model just as it stands."
-            yield Hint("placeholder", message, name, place=place)
+            yield Suggestion("placeholder", message, name, place=place)
 
 
-def _column_hints(content: Content) -> Iterator[Hint]:
+def _column_hints(content: Content) -> Iterator[Suggestion]:
     for column, name in content.columns.as_dict().items():
         if name:
             continue
         built_in = next(c.title for c in categories(content.channel) if c.column == column)
         message = f"Lists show nothing there. Choose a field, or switch on {built_in}."
-        yield Hint("empty_column", message, column.title(), place=f"columns.{column}")
+        yield Suggestion("empty_column", message, column.title(), place=f"columns.{column}")

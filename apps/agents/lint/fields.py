@@ -10,7 +10,7 @@ from apps.llm.schema.merge import implied_type
 from apps.llm.schema.nodes import escape, walk
 
 from . import names
-from .suggestions import Hint, Mend, not_required, with_keywords
+from .suggestions import Fix, Suggestion, not_required, with_keywords
 
 LONG_DESCRIPTION = 120
 """Words. What several fields share belongs into the analysis prompt, where it is sent once."""
@@ -72,12 +72,12 @@ class FieldAt:
         shaped = ("enum", "const", "format", "pattern", "$ref", "anyOf", "oneOf", "allOf")
         return self.type == "string" and not any(keyword in self.schema for keyword in shaped)
 
-    def hint(self, code: str, message: str, mend: Mend | None = None) -> Hint:
-        return Hint(code, message, self.path, self.pointer, mend=mend)
+    def hint(self, code: str, message: str, mend: Fix | None = None) -> Suggestion:
+        return Suggestion(code, message, self.path, self.pointer, mend=mend)
 
-    def set(self, label: str, drop: tuple[str, ...] = (), **keywords: object) -> Mend:
+    def set(self, label: str, drop: tuple[str, ...] = (), **keywords: object) -> Fix:
         """A mend that sets some keywords of this field."""
-        return Mend(label, with_keywords(self.pointer, drop, **keywords))
+        return Fix(label, with_keywords(self.pointer, drop, **keywords))
 
 
 def fields_of(schema: Schema) -> Iterator[FieldAt]:
@@ -100,7 +100,7 @@ def fields_of(schema: Schema) -> Iterator[FieldAt]:
                 )
 
 
-def field_hints(field: FieldAt) -> Iterator[Hint]:
+def field_hints(field: FieldAt) -> Iterator[Suggestion]:
     """What could be better about one field."""
     if "$ref" in field.schema:
         return
@@ -112,7 +112,7 @@ def field_hints(field: FieldAt) -> Iterator[Hint]:
     yield from _number_hints(field)
     yield from _list_hints(field)
     if field.required and field.schema.get("x-condition"):
-        mend = Mend("Make it optional", not_required(field.parent, field.name))
+        mend = Fix("Make it optional", not_required(field.parent, field.name))
         said = "Its condition is ignored because it is required: it must always be filled in."
         yield field.hint("required_condition", said, mend)
 
@@ -123,7 +123,7 @@ def placeholder_in(text: str) -> str:
     return found.group(0) if found else ""
 
 
-def _name_hints(field: FieldAt) -> Iterator[Hint]:
+def _name_hints(field: FieldAt) -> Iterator[Suggestion]:
     if names.is_vague(field.name):
         said = "The model reads the name first: say what it holds, such as refund_amount."
         yield field.hint("vague_name", said)
@@ -141,7 +141,7 @@ def _says_its_type(schema: Schema) -> bool:
     return implied_type(schema) is not None or any(keyword in schema for keyword in shaped)
 
 
-def _description_hints(field: FieldAt) -> Iterator[Hint]:
+def _description_hints(field: FieldAt) -> Iterator[Suggestion]:
     said = field.description.split()
     if not said:
         yield field.hint("no_description", "The model only has the name to go by.")
@@ -156,7 +156,7 @@ def _description_hints(field: FieldAt) -> Iterator[Hint]:
         yield field.hint("placeholder", f"{found} is sent to the model just as it stands.")
 
 
-def _text_hints(field: FieldAt) -> Iterator[Hint]:
+def _text_hints(field: FieldAt) -> Iterator[Suggestion]:
     said = names.words(field.name)
     if _YES_NO.search(field.description) or (
         said and (said[0] in names.YES_NO_FIRST or said[-1] in names.YES_NO_LAST)
@@ -193,7 +193,7 @@ def listed_choices(description: str) -> list[str]:
     return []
 
 
-def _choice_hints(field: FieldAt) -> Iterator[Hint]:
+def _choice_hints(field: FieldAt) -> Iterator[Suggestion]:
     choices = field.choices
     if not choices:
         return
@@ -235,7 +235,7 @@ def _bounds_said(description: str) -> dict[str, Any]:
     return {"minimum": low, "maximum": high} if low < high else {}
 
 
-def _number_hints(field: FieldAt) -> Iterator[Hint]:
+def _number_hints(field: FieldAt) -> Iterator[Suggestion]:
     if field.type not in {"integer", "number"} or "enum" in field.schema:
         return
     low = field.schema.get("minimum", field.schema.get("exclusiveMinimum"))
@@ -254,7 +254,7 @@ def _number_hints(field: FieldAt) -> Iterator[Hint]:
             yield field.hint("unexplained_scale", message)
 
 
-def _list_hints(field: FieldAt) -> Iterator[Hint]:
+def _list_hints(field: FieldAt) -> Iterator[Suggestion]:
     if field.type != "array" or "maxItems" in field.schema or "prefixItems" in field.schema:
         return
     items = field.schema.get("items")

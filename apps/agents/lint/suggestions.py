@@ -38,7 +38,7 @@ TITLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
+class Fix:
     """A change that is safe to offer: it adds no claim of its own and can be read at a glance."""
 
     label: str
@@ -46,7 +46,7 @@ class Mend:
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
+class Suggestion:
     """One piece of advice.
 
     ``place`` is a path in the API's shape as of a fault; ``pointer`` leads into the schema.
@@ -59,7 +59,7 @@ class Hint:
     field: str = ""
     pointer: str = ""
     place: str = "analysis.schema"
-    mend: Mend | None = None
+    mend: Fix | None = None
     built_in: str = ""
 
     @property

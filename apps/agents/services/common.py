@@ -118,7 +118,7 @@ def conflict(draft: AgentVersion, base: Content, merged: Content) -> DraftConfli
     )
 
 
-def configured(agent: Agent, by: Actor) -> None:
+def mark_configured(agent: Agent, by: Actor) -> None:
     """Somebody has looked at the agent and saved: its conversations may be analysed."""
     if agent.unconfigured:
         agent.unconfigured = False

@@ -24,12 +24,12 @@ from apps.llm.services import default_model
 
 from .common import (
     Stamp,
-    configured,
     conflict,
     content_at,
     draft_of,
     has_changed_since,
     lock,
+    mark_configured,
     name_faults,
     store,
 )
@@ -228,11 +228,11 @@ def _keep(
     """Store a content into a locked draft, unless it holds it already."""
     agent, before = draft.agent, content_of(draft)
     if _is_stored(draft, before, after, model):
-        configured(agent, by)
+        mark_configured(agent, by)
         return SaveResult(draft, None, Diff())
     save = store(draft, after, model, by=by, note=note, at=at)
     diff = diff_contents(before, after)
-    configured(agent, by)
+    mark_configured(agent, by)
     detail = {"version": draft.number, "save": save.pk, "what": diff.summary, "note": note}
     audit.record(by=by, verb="agent.draft_saved", target=agent.public_id, detail=detail)
     return SaveResult(draft, save, diff)

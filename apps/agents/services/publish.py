@@ -13,7 +13,7 @@ from apps.agents.models import Agent, AgentVersion
 from apps.agents.plans import problems_of
 from apps.agents.schemas import unstorable
 
-from .common import MAX_NAME, base_content, configured, conflict, lock, store
+from .common import MAX_NAME, base_content, conflict, lock, mark_configured, store
 from .errors import InvalidDraft, NothingToPublish
 
 
@@ -48,7 +48,7 @@ def publish(
     draft.save(update_fields=["published_at", "published_by", "title", "note"])
     following = AgentVersion(agent=agent, number=draft.number + 1)
     store(following, content, draft.config.model, by=by, note=f"opened from {draft.label}", at=at)
-    configured(agent, by)
+    mark_configured(agent, by)
     audit.record(
         by=by,
         verb="agent.published",

@@ -8,7 +8,7 @@ from django.utils.http import urlencode
 
 from apps.agents.costs import waiting_for
 from apps.agents.models import Agent
-from apps.agents.pages import Standing
+from apps.agents.pages import DraftStatus
 from apps.agents.templates import TEMPLATES
 
 TABS = (
@@ -27,7 +27,7 @@ def agent_or_404(agent_id: str) -> Agent:
     return agent
 
 
-def page_context(request: HttpRequest, standing: Standing, tab: str) -> dict[str, Any]:
+def page_context(request: HttpRequest, standing: DraftStatus, tab: str) -> dict[str, Any]:
     """The context of an agent's page."""
     agent = standing.agent
     may = getattr(request.user, "effective_role", None)

@@ -27,7 +27,7 @@ from apps.agents.forms import (
 )
 from apps.agents.lint import lint
 from apps.agents.models import Agent
-from apps.agents.pages import Standing, standing_of
+from apps.agents.pages import DraftStatus, standing_of
 from apps.agents.widgets import builder_widget
 from apps.core.http import varies_by_htmx, wants_fragment
 from apps.llm.connections import missing_key
@@ -35,7 +35,7 @@ from apps.llm.models import LanguageModel
 from apps.llm.typical_cost import ASSUMED_TRANSCRIPT
 
 from .common import agent_or_404, page_context
-from .save import Outcome, places, refuse, save_tab, slots_of, stamp_in
+from .save import SaveOutcome, places, refuse, save_tab, slots_of, stamp_in
 from .start import started
 from .suggestions import advice, fields_advice
 
@@ -48,7 +48,7 @@ def prompts(request: HttpRequest, agent_id: str) -> HttpResponseBase:
     agent = agent_or_404(agent_id)
     if request.method == "POST":
         return _save_prompts(request, agent)
-    return _prompts_page(request, standing_of(agent), Outcome())
+    return _prompts_page(request, standing_of(agent), SaveOutcome())
 
 
 @require_http_methods(["GET", "POST"])
@@ -59,7 +59,7 @@ def fields(request: HttpRequest, agent_id: str) -> HttpResponseBase:
     agent = agent_or_404(agent_id)
     if request.method == "POST":
         return _save_fields(request, agent)
-    return _fields_page(request, standing_of(agent), Outcome())
+    return _fields_page(request, standing_of(agent), SaveOutcome())
 
 
 @require_http_methods(["GET", "POST"])
@@ -70,7 +70,7 @@ def post_analysis(request: HttpRequest, agent_id: str) -> HttpResponseBase:
     agent = agent_or_404(agent_id)
     if request.method == "POST":
         return _save_post_analysis(request, agent)
-    return _post_analysis_page(request, standing_of(agent), Outcome())
+    return _post_analysis_page(request, standing_of(agent), SaveOutcome())
 
 
 @role_required(Role.EDITOR)
@@ -93,7 +93,7 @@ def _save_fields(request: HttpRequest, agent: Agent) -> HttpResponse:
     if "mend" in request.POST and not sent.faults:
         return _mend(request, agent, sent, request.POST["mend"])
 
-    def page(request: HttpRequest, standing: Standing, outcome: Outcome) -> HttpResponse:
+    def page(request: HttpRequest, standing: DraftStatus, outcome: SaveOutcome) -> HttpResponse:
         shown = sent
         if outcome.content:
             schema = outcome.content.editor["schema"]
@@ -101,7 +101,7 @@ def _save_fields(request: HttpRequest, agent: Agent) -> HttpResponse:
         return _fields_page(request, standing, outcome, sent=shown)
 
     if sent.faults:
-        outcome = Outcome(faults=sent.faults, stamp=stamp_in(request))
+        outcome = SaveOutcome(faults=sent.faults, stamp=stamp_in(request))
         return refuse(request, agent, "fields", outcome, page)
     changes = {"analysis": {"schema": sent.schema}}
     return save_tab(request, agent, "fields", changes, page)
@@ -116,7 +116,7 @@ def _switch(request: HttpRequest, agent: Agent, sent: FieldsInput, to: str) -> H
         sent = FieldsInput(to, sent.schema, sent.text)
     stamp = stamp_in(request)
     dirty = bool(faults) or not same_schema(sent.schema, _schema_at(agent, stamp))
-    outcome = Outcome(faults=faults, stamp=stamp, dirty=dirty)
+    outcome = SaveOutcome(faults=faults, stamp=stamp, dirty=dirty)
     return _fields_page(request, standing_of(agent), outcome, sent=sent)
 
 
@@ -142,11 +142,13 @@ def _mend(request: HttpRequest, agent: Agent, sent: FieldsInput, key: str) -> Ht
             break
     stamp = stamp_in(request)
     dirty = bool(faults) or not same_schema(sent.schema, _schema_at(agent, stamp))
-    outcome = Outcome(faults=tuple(faults), stamp=stamp, dirty=dirty)
+    outcome = SaveOutcome(faults=tuple(faults), stamp=stamp, dirty=dirty)
     return _fields_page(request, standing, outcome, sent=sent, mended=pointer)
 
 
-def _prompts_page(request: HttpRequest, standing: Standing, outcome: Outcome) -> HttpResponse:
+def _prompts_page(
+    request: HttpRequest, standing: DraftStatus, outcome: SaveOutcome
+) -> HttpResponse:
     content = content_of(standing.draft)
     model = standing.draft.config.model
     shown = _shown(content, outcome)
@@ -179,7 +181,7 @@ def _models(chosen: LanguageModel, found: Costs) -> list[dict[str, object]]:
     ]
 
 
-def _columns(standing: Standing, shown: Json) -> list[dict[str, Any]]:
+def _columns(standing: DraftStatus, shown: Json) -> list[dict[str, Any]]:
     """The three selects: what is on, then the agent's own fields, then nothing."""
     built_ins = [c.name for c in categories(standing.agent.channel)]
     own = list(standing.draft.config.parsed().own_fields())
@@ -189,7 +191,9 @@ def _columns(standing: Standing, shown: Json) -> list[dict[str, Any]]:
     ]
 
 
-def _post_analysis_page(request: HttpRequest, standing: Standing, outcome: Outcome) -> HttpResponse:
+def _post_analysis_page(
+    request: HttpRequest, standing: DraftStatus, outcome: SaveOutcome
+) -> HttpResponse:
     shown = _shown(content_of(standing.draft), outcome)
     context = {
         **_context(request, standing, "post_analysis", outcome, shown),
@@ -207,8 +211,8 @@ def _minutes(seconds: object) -> object:
 
 def _fields_page(
     request: HttpRequest,
-    standing: Standing,
-    outcome: Outcome,
+    standing: DraftStatus,
+    outcome: SaveOutcome,
     sent: FieldsInput | None = None,
     *,
     mended: str = "",
@@ -257,7 +261,7 @@ def _rows_and_base(sent: FieldsInput) -> tuple[str, str]:
 
 
 def _context(
-    request: HttpRequest, standing: Standing, tab: str, outcome: Outcome, shown: Json
+    request: HttpRequest, standing: DraftStatus, tab: str, outcome: SaveOutcome, shown: Json
 ) -> dict[str, Any]:
     return {
         **page_context(request, standing, tab),
@@ -269,7 +273,7 @@ def _context(
 
 
 def _rendered(
-    request: HttpRequest, tab: str, outcome: Outcome, context: dict[str, Any]
+    request: HttpRequest, tab: str, outcome: SaveOutcome, context: dict[str, Any]
 ) -> HttpResponse:
     """The tab's page, or for htmx its form with what stands around it."""
     whole = wants_fragment(request) and outcome.content is not None
@@ -277,7 +281,7 @@ def _rendered(
     return render(request, "agents/_form_answer.html" if whole else f"agents/{tab}.html", context)
 
 
-def _shown(content: Content, outcome: Outcome) -> Json:
+def _shown(content: Content, outcome: SaveOutcome) -> Json:
     """What a form shows: the draft, what somebody typed over it, or the two merged."""
     return overlay((outcome.content or content).as_draft(), outcome.typed)
 

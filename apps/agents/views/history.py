@@ -13,7 +13,7 @@ from apps.agents import services
 from apps.agents.diffs import diff_contents
 from apps.agents.forms import PublishForm
 from apps.agents.models import Agent, ConfigSave
-from apps.agents.pages import Side, moments, side_of, standing_of
+from apps.agents.pages import DiffSide, moments, side_of, standing_of
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
 from apps.core.pagination import page
@@ -134,7 +134,7 @@ def _restore(request: HttpRequest, agent: Agent, key: str) -> HttpResponse:
     return hx_redirect(request, url_of("versions", agent))
 
 
-def _difference(before: Side, after: Side) -> dict[str, object]:
+def _difference(before: DiffSide, after: DiffSide) -> dict[str, object]:
     return {
         "before": before,
         "after": after,

@@ -25,18 +25,18 @@ from apps.agents.diffs import Diff
 from apps.agents.edit_merge import only_mine
 from apps.agents.forms import StampForm
 from apps.agents.models import Agent
-from apps.agents.pages import Standing, standing_of
+from apps.agents.pages import DraftStatus, standing_of
 from apps.core.errors import UserError
 from apps.core.http import wants_fragment
 
 from .common import page_context, url_of
 
 #: Renders a whole tab again for a browser without script: request, standing, what was typed.
-Page = Callable[[HttpRequest, Standing, "Outcome"], HttpResponse]
+Page = Callable[[HttpRequest, DraftStatus, "SaveOutcome"], HttpResponse]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SaveOutcome:
     """What became of a save, for the page: what was typed, what is wrong with it.
 
     ``content`` is what the form shows instead of what was typed, with its ``stamp``; ``theirs``
@@ -103,7 +103,7 @@ def save_tab(request: HttpRequest, agent: Agent, tab: str, form: Json, page: Pag
 
 
 def refuse(
-    request: HttpRequest, agent: Agent, tab: str, outcome: Outcome, page: Page
+    request: HttpRequest, agent: Agent, tab: str, outcome: SaveOutcome, page: Page
 ) -> HttpResponse:
     """Answer with faults that were found before anything could be saved."""
     standing = standing_of(agent)
@@ -113,33 +113,33 @@ def refuse(
 
 
 #: Saves or merges a form, given with its stamp.
-Step = Callable[[HttpRequest, Agent, Json, services.Stamp], Outcome]
+Step = Callable[[HttpRequest, Agent, Json, services.Stamp], SaveOutcome]
 
 
-def _tried(step: Step, request: HttpRequest, agent: Agent, form: Json) -> Outcome:
+def _tried(step: Step, request: HttpRequest, agent: Agent, form: Json) -> SaveOutcome:
     stamp = stamp_in(request)
     if stamp is None:
-        return Outcome(form, refusal="This page is too old to be saved. Reload it.")
+        return SaveOutcome(form, refusal="This page is too old to be saved. Reload it.")
     try:
         return step(request, agent, form, stamp)
     except services.InvalidDraft as error:
-        return Outcome(form, faults=tuple(error.faults), stamp=stamp)
+        return SaveOutcome(form, faults=tuple(error.faults), stamp=stamp)
     except services.DraftConflict as conflict:
         if wants_fragment(request):
-            return Outcome(form, conflict=conflict, stamp=stamp)
-        return Outcome(
+            return SaveOutcome(form, conflict=conflict, stamp=stamp)
+        return SaveOutcome(
             content=conflict.merged, theirs=conflict.theirs, conflict=conflict,
             dirty=True, stamp=conflict.stamp,
         )  # fmt: skip
     except UserError as error:
-        return Outcome(form, refusal=error.message, stamp=stamp)
+        return SaveOutcome(form, refusal=error.message, stamp=stamp)
 
 
-def _save(request: HttpRequest, agent: Agent, form: Json, stamp: services.Stamp) -> Outcome:
+def _save(request: HttpRequest, agent: Agent, form: Json, stamp: services.Stamp) -> SaveOutcome:
     result = services.save_form(agent=agent, form=form, stamp=stamp, by=actor_of(request))
     draft = result.version
     content = content_of(draft)
-    return Outcome(
+    return SaveOutcome(
         content=content if only_mine(form, content.as_draft()) else None,
         theirs=result.theirs,
         saved=result.changed,
@@ -148,12 +148,14 @@ def _save(request: HttpRequest, agent: Agent, form: Json, stamp: services.Stamp)
     )
 
 
-def _merge(request: HttpRequest, agent: Agent, form: Json, stamp: services.Stamp) -> Outcome:
+def _merge(request: HttpRequest, agent: Agent, form: Json, stamp: services.Stamp) -> SaveOutcome:
     merged = services.merge_form(agent=agent, form=form, stamp=stamp, by=actor_of(request))
-    return Outcome(content=merged.content, theirs=merged.theirs, dirty=True, stamp=merged.stamp)
+    return SaveOutcome(content=merged.content, theirs=merged.theirs, dirty=True, stamp=merged.stamp)
 
 
-def _fragment(request: HttpRequest, standing: Standing, tab: str, outcome: Outcome) -> HttpResponse:
+def _fragment(
+    request: HttpRequest, standing: DraftStatus, tab: str, outcome: SaveOutcome
+) -> HttpResponse:
     context: dict[str, Any] = {
         **page_context(request, standing, tab),
         "outcome": outcome,
@@ -168,7 +170,7 @@ def _fragment(request: HttpRequest, standing: Standing, tab: str, outcome: Outco
     return _with_event(response, outcome)
 
 
-def _with_event(response: HttpResponse, outcome: Outcome) -> HttpResponse:
+def _with_event(response: HttpResponse, outcome: SaveOutcome) -> HttpResponse:
     """Tell the page's script what became of the save, and where a whole form goes."""
     if outcome.content:
         response = reswap(retarget(response, "form[data-draft]"), "outerHTML")

@@ -18,7 +18,7 @@ from apps.agents.diffs import diff_contents
 from apps.agents.draft_start import plan_start
 from apps.agents.forms import StartForm, start_choices
 from apps.agents.models import Agent, ConfigSave
-from apps.agents.pages import Standing, standing_of
+from apps.agents.pages import DraftStatus, standing_of
 from apps.agents.templates import TEMPLATES
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx, wants_fragment
@@ -73,7 +73,7 @@ def _apply(request: HttpRequest, agent: Agent) -> HttpResponse:
     )
 
 
-def _plan_context(request: HttpRequest, standing: Standing) -> dict[str, Any]:
+def _plan_context(request: HttpRequest, standing: DraftStatus) -> dict[str, Any]:
     asked = request.POST or request.GET
     key = asked.get("source") or TEMPLATES[0].key
     how = "replace" if asked.get("how") == "replace" else "merge"
@@ -101,7 +101,7 @@ def _plan_context(request: HttpRequest, standing: Standing) -> dict[str, Any]:
     return context | {"start": plan, "diff": diff, "faults": faults, "source": source}
 
 
-def started(request: HttpRequest, standing: Standing) -> dict[str, Any] | None:
+def started(request: HttpRequest, standing: DraftStatus) -> dict[str, Any] | None:
     """The save that the page was led to by a start, with what its *Undo* restores; None where
     somebody has saved since."""
     number = request.GET.get("started", "")

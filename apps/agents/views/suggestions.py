@@ -15,7 +15,7 @@ from apps.agents.changes import merge
 from apps.agents.content import Content, content_of
 from apps.agents.costs import costs, shares, typical_transcript
 from apps.agents.forms import FieldsInput, fields_input, prompts_changes
-from apps.agents.lint import MAX_HINTS, Hint, lint
+from apps.agents.lint import MAX_HINTS, Suggestion, lint
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.services import draft_of
 from apps.llm.models import LanguageModel
@@ -29,7 +29,7 @@ from .common import agent_or_404, url_of
 class Shown:
     """A hint, and where it stands in the text of the raw editor."""
 
-    hint: Hint
+    hint: Suggestion
     at: Problem | None
 
 
@@ -107,17 +107,17 @@ def advice(
     }
 
 
-def _is_on(tab: str, hint: Hint) -> bool:
+def _is_on(tab: str, hint: Suggestion) -> bool:
     if hint.built_in:
         return True
     return (hint.place == "analysis.schema") == (tab == "fields")
 
 
-def _first(hints: Sequence[Hint], hint: Hint) -> int:
+def _first(hints: Sequence[Suggestion], hint: Suggestion) -> int:
     """Hints of a kind stand together, where the first of them would."""
     return next(index for index, other in enumerate(hints) if other.title == hint.title)
 
 
-def _places(text: str, hints: Sequence[Hint]) -> dict[str, Problem]:
+def _places(text: str, hints: Sequence[Suggestion]) -> dict[str, Problem]:
     problems = [Problem(hint.pointer, hint.message) for hint in hints if hint.pointer]
     return {problem.pointer: problem for problem in locate(text, problems)}

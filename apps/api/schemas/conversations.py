@@ -15,7 +15,7 @@ from apps.conversations.models import Direction, Reason, Status, TransferSetting
 from apps.conversations.schemas import ConversationRow, ConversationSchema
 from apps.core.errors import Example, NotFound, UserError
 from apps.core.schemas import Body, Count, Json, Schema, VersionNumber
-from apps.intake.services import Report
+from apps.intake.services import IngestReport
 from apps.llm.errors import ErrorCode
 
 from . import examples
@@ -199,7 +199,7 @@ class BulkReport(Schema):
     """The first thousand rejected lines."""
 
     @classmethod
-    def from_report(cls, report: Report) -> Self:
+    def from_report(cls, report: IngestReport) -> Self:
         """Return what became of the lines of a body."""
         return cls(
             accepted=report.accepted,

@@ -5,7 +5,7 @@
 
 from .errors import FilterError
 from .filterset import Condition, ConversationFilterSet
-from .operators import Kind, operator_label, operators
+from .operators import ValueKind, operator_label, operators
 from .registry import Field, field_named, fields, static_fields
 from .spec import DEFAULT_SORT, FilterSpec, Sort, matching, parse
 
@@ -16,8 +16,8 @@ __all__ = [
     "Field",
     "FilterError",
     "FilterSpec",
-    "Kind",
     "Sort",
+    "ValueKind",
     "field_named",
     "fields",
     "matching",

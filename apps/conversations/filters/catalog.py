@@ -15,7 +15,7 @@ from apps.agents.models import AgentVersion, AnalysisConfig, ConfigSave
 from apps.llm.schema.nodes import resolve
 from apps.llm.schema.roots import OWN_SCHEMA
 
-from .operators import Kind
+from .operators import ValueKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class SchemaField:
     """
 
     name: str
-    kinds: tuple[Kind, ...]
+    kinds: tuple[ValueKind, ...]
     choices: tuple[str, ...] = ()
     description: str = ""
     agents: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ def _remember(config: AnalysisConfig) -> None:
 
 
 def _read_field(name: str, schema: Any, root: Mapping[str, Any]) -> SchemaField:
-    kinds: list[Kind] = []
+    kinds: list[ValueKind] = []
     choices: list[str] = []
     for variant in _variants(schema, root):
         for kind in _kinds(variant):
@@ -92,7 +92,7 @@ def _read_field(name: str, schema: Any, root: Mapping[str, Any]) -> SchemaField:
     description = schema.get("description", "") if isinstance(schema, dict) else ""
     return SchemaField(
         name,
-        tuple(kinds) or (Kind.TEXT, Kind.NUMBER, Kind.YES_NO, Kind.LIST),
+        tuple(kinds) or (ValueKind.TEXT, ValueKind.NUMBER, ValueKind.YES_NO, ValueKind.LIST),
         tuple(dict.fromkeys(choices)),
         str(description),
     )
@@ -123,16 +123,16 @@ def _variants(schema: Any, root: Mapping[str, Any], depth: int = 0) -> list[dict
 
 
 _KIND_OF_TYPE = {
-    "string": Kind.TEXT,
-    "number": Kind.NUMBER,
-    "integer": Kind.NUMBER,
-    "boolean": Kind.YES_NO,
-    "array": Kind.LIST,
-    "object": Kind.OTHER,
+    "string": ValueKind.TEXT,
+    "number": ValueKind.NUMBER,
+    "integer": ValueKind.NUMBER,
+    "boolean": ValueKind.YES_NO,
+    "array": ValueKind.LIST,
+    "object": ValueKind.OTHER,
 }
 
 
-def _kinds(schema: Mapping[str, Any]) -> Iterable[Kind]:
+def _kinds(schema: Mapping[str, Any]) -> Iterable[ValueKind]:
     if closed := _closed_list(schema):
         return [kind for kind in map(_kind_of_value, closed) if kind]
     types = schema.get("type")
@@ -147,14 +147,14 @@ def _closed_list(schema: Mapping[str, Any]) -> list[Any]:
     return values if isinstance(values, list) else []
 
 
-def _kind_of_value(value: object) -> Kind | None:
+def _kind_of_value(value: object) -> ValueKind | None:
     if isinstance(value, bool):
-        return Kind.YES_NO
+        return ValueKind.YES_NO
     if isinstance(value, int | float):
-        return Kind.NUMBER
+        return ValueKind.NUMBER
     if isinstance(value, str):
-        return Kind.CHOICE
-    return None if value is None else Kind.OTHER
+        return ValueKind.CHOICE
+    return None if value is None else ValueKind.OTHER
 
 
 def _united(first: SchemaField, second: SchemaField) -> SchemaField:

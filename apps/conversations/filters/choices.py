@@ -12,7 +12,7 @@ from django.db.models import Count, F, Func, TextField, Value
 from apps.agents.models import Agent
 from apps.conversations.models import Attributes, Conversation
 
-from .operators import Kind
+from .operators import ValueKind
 from .registry import Field
 
 NEWEST = 20_000
@@ -21,7 +21,7 @@ KEYS_FROM = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ValueChoice:
     """One value of a field; ``count`` None where it is not counted."""
 
     value: str
@@ -29,18 +29,18 @@ class Choice:
     count: int | None = None
 
 
-def choices_of(field: Field, channel: str | None) -> list[Choice]:
+def choices_of(field: Field, channel: str | None) -> list[ValueChoice]:
     """The field's values: all of a closed list, then others that occur, with their counts."""
     if field.name in {"agent", "transferred_to"}:
         return _agents(field, channel)
     counts = _counts(field, channel) if field.counted else {}
     labels = dict(field.choices)
-    if field.kinds == (Kind.YES_NO,):
+    if field.kinds == (ValueKind.YES_NO,):
         labels = {"true": "Yes", "false": "No"}
-    known = [Choice(value, label, counts.pop(value, 0)) for value, label in labels.items()]
+    known = [ValueChoice(value, label, counts.pop(value, 0)) for value, label in labels.items()]
     if field.name == "analysis_config":
-        return [Choice(f"sha256:{sha}", str(sha)[:7], n) for sha, n in counts.items()]
-    return known + [Choice(value, value, count) for value, count in counts.items()]
+        return [ValueChoice(f"sha256:{sha}", str(sha)[:7], n) for sha, n in counts.items()]
+    return known + [ValueChoice(value, value, count) for value, count in counts.items()]
 
 
 def attribute_keys(channel: str | None) -> dict[str, list[str]]:
@@ -53,13 +53,13 @@ def attribute_keys(channel: str | None) -> dict[str, list[str]]:
     return found
 
 
-def _agents(field: Field, channel: str | None) -> list[Choice]:
+def _agents(field: Field, channel: str | None) -> list[ValueChoice]:
     agents = Agent.objects.order_by("name", "pk")
     if channel and field.name == "agent":
         agents = agents.filter(channel=channel)
     counts = _counts(field, channel) if field.counted else None
     return [
-        Choice(public_id, name, None if counts is None else counts.get(public_id, 0))
+        ValueChoice(public_id, name, None if counts is None else counts.get(public_id, 0))
         for public_id, name in agents.values_list("public_id", "name")[: MANY * 5]
     ]
 

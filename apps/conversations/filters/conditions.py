@@ -20,7 +20,7 @@ from apps.conversations.models import Attributes, Transfer
 from . import jsonb, values
 from .catalog import schema_fields
 from .errors import BadValueError
-from .operators import IS, Kind
+from .operators import IS, ValueKind
 
 
 class Target(Protocol):
@@ -112,7 +112,7 @@ class TimeColumn:
             return ~any_of([self._within(moments[0], moments[0]) for moments in read])
         return any_of([self._compare(operator, moments) for moments in read])
 
-    def _compare(self, operator: str, moments: tuple[values.Moment, ...]) -> Q:
+    def _compare(self, operator: str, moments: tuple[values.FilterMoment, ...]) -> Q:
         first, last = moments[0], moments[-1]
         if operator in {IS, "between"}:
             return self._within(first, last)
@@ -122,7 +122,7 @@ class TimeColumn:
             return self._bound(operator, first.start)
         return self._bound("gte" if operator == "gt" else "lt", first.end)
 
-    def _within(self, first: values.Moment, last: values.Moment) -> Q:
+    def _within(self, first: values.FilterMoment, last: values.FilterMoment) -> Q:
         low = self._bound("gte", first.start)
         if last.end is None:
             return low & self._bound("lte", last.start)
@@ -181,7 +181,7 @@ class SentimentColumn(TextColumn):
         names = set(versions.values_list("sentiment_field", flat=True)) - {"user_sentiment"}
         fields = schema_fields(self.channel) if names else {}
         feeding = [fields[name] for name in names if name in fields]
-        if any(Kind.TEXT in field.kinds for field in feeding):
+        if any(ValueKind.TEXT in field.kinds for field in feeding):
             return ()
         return tuple(dict.fromkeys((*SENTIMENTS, *(c for f in feeding for c in f.choices))))
 
@@ -278,7 +278,7 @@ class JsonKey:
         self,
         column: str,
         key: str,
-        kinds: tuple[Kind, ...],
+        kinds: tuple[ValueKind, ...],
         choices: Sequence[tuple[str, str]] = (),
         *,
         attributes: bool = False,
@@ -307,20 +307,20 @@ class JsonKey:
 
     def _contains(self, raw: str) -> list[Combinable]:
         tests: list[Combinable] = []
-        if Kind.TEXT in self.kinds:
+        if ValueKind.TEXT in self.kinds:
             tests.append(jsonb.reads(self.column, self.key, "contains", raw))
-        if Kind.LIST in self.kinds:
+        if ValueKind.LIST in self.kinds:
             members = jsonb.candidates(raw, text=True, number=True, yes_no=True)
             tests += [jsonb.contains(self.column, self.key, [member]) for member in members]
         return tests
 
     def _equals(self, raw: str) -> list[Any]:
         kinds = set(self.kinds)
-        if kinds == {Kind.YES_NO}:
+        if kinds == {ValueKind.YES_NO}:
             return [values.read_yes_no(raw)]
-        if kinds <= {Kind.NUMBER, Kind.YES_NO} and Kind.YES_NO not in kinds:
+        if kinds <= {ValueKind.NUMBER, ValueKind.YES_NO} and ValueKind.YES_NO not in kinds:
             return [values.read_number(raw)]
-        if Kind.TEXT not in kinds and Kind.CHOICE in kinds and raw not in self.choices:
+        if ValueKind.TEXT not in kinds and ValueKind.CHOICE in kinds and raw not in self.choices:
             found = [c for c in self._found(raw, kinds) if not isinstance(c, str)]
             if not found:
                 known = ", ".join(self.choices)
@@ -332,13 +332,13 @@ class JsonKey:
         return found
 
     @staticmethod
-    def _found(raw: str, kinds: set[Kind]) -> list[Any]:
+    def _found(raw: str, kinds: set[ValueKind]) -> list[Any]:
         return list(
             jsonb.candidates(
                 raw,
-                text=bool(kinds & {Kind.TEXT, Kind.CHOICE}),
-                number=Kind.NUMBER in kinds,
-                yes_no=Kind.YES_NO in kinds,
+                text=bool(kinds & {ValueKind.TEXT, ValueKind.CHOICE}),
+                number=ValueKind.NUMBER in kinds,
+                yes_no=ValueKind.YES_NO in kinds,
             )
         )
 

@@ -12,13 +12,13 @@ from decimal import Decimal, InvalidOperation
 
 from django.http import QueryDict
 
-from .choices import Choice, attribute_keys, choices_of
-from .operators import IS, Kind, operator_label, split_name
+from .choices import ValueChoice, attribute_keys, choices_of
+from .operators import IS, ValueKind, operator_label, split_name
 from .registry import OF_ONE, SHARED, SIDE_LABELS, Field, attribute_field, field_named, fields
 from .values import read_moment
 
 _NAME = re.compile(r"row-(\d{1,4})-(field|op|value|high|was)")
-_FIRST_OPERATOR = {Kind.TEXT: "contains", Kind.NUMBER: "gte", Kind.TIME: "between"}
+_FIRST_OPERATOR = {ValueKind.TEXT: "contains", ValueKind.NUMBER: "gte", ValueKind.TIME: "between"}
 _SECONDS = {"duration_ms"}
 """Kept in milliseconds, read and written by people in seconds."""
 
@@ -28,7 +28,7 @@ Groups = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 
 
 @dataclass(frozen=True)
-class Row:
+class EditorRow:
     """One row as the template draws it. ``control`` names how its values are edited."""
 
     number: int
@@ -37,7 +37,7 @@ class Row:
     values: tuple[str, ...]
     operators: tuple[tuple[str, str], ...]
     groups: Groups
-    choices: tuple[Choice, ...]
+    choices: tuple[ValueChoice, ...]
     control: str
     error: str = ""
 
@@ -109,7 +109,7 @@ def half_chosen(data: QueryDict) -> str:
 
 def rows_of(
     channel: str, params: Mapping[str, Sequence[str]], errors: Mapping[str, str] | None = None
-) -> list[Row]:
+) -> list[EditorRow]:
     """A row for each filter among the parameters, known or not, in their order."""
     groups = field_groups(channel)
     rows = []
@@ -121,7 +121,7 @@ def rows_of(
     return rows
 
 
-def row_of_form(channel: str, data: QueryDict, number: int) -> Row:
+def row_of_form(channel: str, data: QueryDict, number: int) -> EditorRow:
     """The row as it should be drawn after its field or operator was changed."""
     name = data.get(f"row-{number}-field", "")
     operator, values = _answer(data, number)
@@ -132,7 +132,7 @@ def row_of_form(channel: str, data: QueryDict, number: int) -> Row:
     return _row(channel, asked, field_groups(channel))
 
 
-def new_row(channel: str, data: QueryDict) -> Row:
+def new_row(channel: str, data: QueryDict) -> EditorRow:
     """An empty row, numbered after those of the form."""
     number = max(_numbers(data), default=-1) + 1
     return _row(channel, _Asked(number, "", IS), field_groups(channel))
@@ -141,7 +141,7 @@ def new_row(channel: str, data: QueryDict) -> Row:
 def first_operator(field: Field) -> str:
     """The operator that a row begins with: the one that is asked most for this kind."""
     wanted = _FIRST_OPERATOR.get(field.kind, IS)
-    if field.counted and field.kind is Kind.TEXT:
+    if field.counted and field.kind is ValueKind.TEXT:
         wanted = IS
     return wanted if wanted in field.operators else field.operators[0]
 
@@ -201,7 +201,7 @@ class _Asked:
     error: str = ""
 
 
-def _row(channel: str, asked: _Asked, groups: Groups) -> Row:
+def _row(channel: str, asked: _Asked, groups: Groups) -> EditorRow:
     name, operator, values = asked.name, asked.operator, asked.values
     field = field_named(name, channel) if name else None
     if field and not any(name == option for _, options in groups for option, _ in options):
@@ -212,7 +212,7 @@ def _row(channel: str, asked: _Asked, groups: Groups) -> Row:
     if name in _SECONDS and operator != "isset":
         values = tuple(_times(value, Decimal("0.001")) for value in values)
     control = _control(field, operator, values)
-    return Row(
+    return EditorRow(
         number=asked.number,
         field=field,
         operator=operator,
@@ -231,13 +231,13 @@ def _operators(field: Field | None) -> tuple[tuple[str, str], ...]:
     return tuple((operator, operator_label(operator, field.kinds)) for operator in field.operators)
 
 
-def _choices(field: Field | None, channel: str, values: tuple[str, ...]) -> tuple[Choice, ...]:
+def _choices(field: Field | None, channel: str, values: tuple[str, ...]) -> tuple[ValueChoice, ...]:
     if field is None or not (field.counted or field.choices or field.name == "transferred_to"):
         return ()
     offered = choices_of(field, channel)
     known = {choice.value for choice in offered}
-    chosen = [Choice(value, value) for value in values if value and value not in known]
-    return (*(chosen if field.kind is not Kind.TEXT else []), *offered)
+    chosen = [ValueChoice(value, value) for value in values if value and value not in known]
+    return (*(chosen if field.kind is not ValueKind.TEXT else []), *offered)
 
 
 def _control(field: Field | None, operator: str, values: tuple[str, ...]) -> str:
@@ -247,12 +247,12 @@ def _control(field: Field | None, operator: str, values: tuple[str, ...]) -> str
     if operator == "isset":
         return "yes_no"
     if operator == "between":
-        return "date_range" if field.kind is Kind.TIME and _are_days(values) else "range"
-    if field.kinds in {(Kind.CHOICE,), (Kind.YES_NO,)}:
+        return "date_range" if field.kind is ValueKind.TIME and _are_days(values) else "range"
+    if field.kinds in {(ValueKind.CHOICE,), (ValueKind.YES_NO,)}:
         return "choices"
-    if field.kinds == (Kind.TIME,):
+    if field.kinds == (ValueKind.TIME,):
         return "date" if _are_days(values) else "text"
-    return "number" if field.kinds == (Kind.NUMBER,) else "text"
+    return "number" if field.kinds == (ValueKind.NUMBER,) else "text"
 
 
 def _are_days(values: tuple[str, ...]) -> bool:

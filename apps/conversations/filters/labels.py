@@ -8,7 +8,7 @@ from apps.agents.models import Agent
 from apps.core import display
 
 from .filterset import Condition
-from .operators import Kind, operator_label, split_name
+from .operators import ValueKind, operator_label, split_name
 from .registry import field_named
 from .spec import FilterSpec
 
@@ -104,7 +104,7 @@ def _values(condition: Condition, names: dict[str, str]) -> tuple[str, ...]:
     if condition.operator == "between":
         return tuple(value.replace(",", " \N{EN DASH} ", 1) for value in condition.values)
     labels = {**dict(condition.field.choices), **names}
-    if condition.field.kinds == (Kind.YES_NO,):
+    if condition.field.kinds == (ValueKind.YES_NO,):
         labels = {"true": "Yes", "yes": "Yes", "1": "Yes", "false": "No", "no": "No", "0": "No"}
     return tuple(labels.get(value.strip(), value) for value in condition.values)
 

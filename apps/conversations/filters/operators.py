@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Final
 
 
-class Kind(StrEnum):
+class ValueKind(StrEnum):
     TEXT = "text"
     NUMBER = "number"
     TIME = "time"
@@ -20,15 +20,15 @@ IS: Final = ""
 """The operator of a bare ``FIELD``: is, or any of."""
 
 _ORDERED = (IS, "ne", "gt", "gte", "lt", "lte", "between", "isset")
-OPERATORS_OF: Final[dict[Kind, tuple[str, ...]]] = {
-    Kind.TEXT: (IS, "ne", "contains", "startswith", "endswith", "isset"),
-    Kind.NUMBER: _ORDERED,
-    Kind.TIME: _ORDERED,
-    Kind.CHOICE: (IS, "ne", "isset"),
-    Kind.YES_NO: (IS, "isset"),
-    Kind.LIST: ("contains", "isset"),
-    Kind.ID: (IS, "ne"),
-    Kind.OTHER: ("isset",),
+OPERATORS_OF: Final[dict[ValueKind, tuple[str, ...]]] = {
+    ValueKind.TEXT: (IS, "ne", "contains", "startswith", "endswith", "isset"),
+    ValueKind.NUMBER: _ORDERED,
+    ValueKind.TIME: _ORDERED,
+    ValueKind.CHOICE: (IS, "ne", "isset"),
+    ValueKind.YES_NO: (IS, "isset"),
+    ValueKind.LIST: ("contains", "isset"),
+    ValueKind.ID: (IS, "ne"),
+    ValueKind.OTHER: ("isset",),
 }
 #: Every operator, in the order in which menus show them.
 OPERATORS: Final = (
@@ -51,15 +51,15 @@ _LABELS = {
 _TIME_LABELS = {"gt": "after", "gte": "from", "lt": "before", "lte": "until"}
 
 
-def operators(kinds: tuple[Kind, ...]) -> tuple[str, ...]:
+def operators(kinds: tuple[ValueKind, ...]) -> tuple[str, ...]:
     """The union of what these kinds take, in menu order."""
     taken = {operator for kind in kinds for operator in OPERATORS_OF[kind]}
     return tuple(operator for operator in OPERATORS if operator in taken)
 
 
-def operator_label(operator: str, kinds: tuple[Kind, ...]) -> str:
+def operator_label(operator: str, kinds: tuple[ValueKind, ...]) -> str:
     """How pages call an operator: “after” for a time, “>” for a number."""
-    if kinds == (Kind.TIME,) and operator in _TIME_LABELS:
+    if kinds == (ValueKind.TIME,) and operator in _TIME_LABELS:
         return _TIME_LABELS[operator]
     return _LABELS[operator]
 

@@ -31,7 +31,7 @@ from .conditions import (
     TransferredTo,
     YesNoColumn,
 )
-from .operators import Kind, operators
+from .operators import ValueKind, operators
 
 Choices = tuple[tuple[str, str], ...]
 
@@ -47,7 +47,7 @@ class Field:
 
     name: str
     label: str
-    kinds: tuple[Kind, ...]
+    kinds: tuple[ValueKind, ...]
     target: Target
     group: str = "Conversation"
     choices: Choices = ()
@@ -60,31 +60,31 @@ class Field:
         return operators(self.kinds)
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ValueKind:
         """The kind that decides how the field is edited and shown."""
         return self.kinds[0]
 
 
 def _text(name: str, label: str, *, counted: str = "", group: str = "Conversation") -> Field:
     target = TextColumn(name)
-    return Field(name, label, (Kind.TEXT,), target, group, counted=counted, sort=name)
+    return Field(name, label, (ValueKind.TEXT,), target, group, counted=counted, sort=name)
 
 
 def _phone(name: str, label: str) -> Field:
     target = TextColumn(name, read=values.read_phone)
-    return Field(name, label, (Kind.TEXT,), target, "Conversation", sort=name)
+    return Field(name, label, (ValueKind.TEXT,), target, "Conversation", sort=name)
 
 
 def _number(name: str, label: str, path: str = "", description: str = "") -> Field:
     path = path or name
     target = NumberColumn(path)
-    return Field(name, label, (Kind.NUMBER,), target, sort=path, description=description)
+    return Field(name, label, (ValueKind.NUMBER,), target, sort=path, description=description)
 
 
 def _choice(name: str, label: str, choices: Choices, *, group: str = "Conversation") -> Field:
     target = ChoiceColumn(name, choices)
     return Field(
-        name, label, (Kind.CHOICE,), target, group, choices=choices, counted=name, sort=name
+        name, label, (ValueKind.CHOICE,), target, group, choices=choices, counted=name, sort=name
     )
 
 
@@ -93,13 +93,13 @@ def _session(channel: str | None) -> list[Field]:
     started = TimeColumn("started_at", also="sort_at")
     # `source` and the plain texts are open lists: text whose values are offered.
     return [
-        Field("started_at", "Started", (Kind.TIME,), started, sort="sort_at"),
-        Field("ended_at", "Ended", (Kind.TIME,), TimeColumn("ended_at"), sort="ended_at"),
+        Field("started_at", "Started", (ValueKind.TIME,), started, sort="sort_at"),
+        Field("ended_at", "Ended", (ValueKind.TIME,), TimeColumn("ended_at"), sort="ended_at"),
         _number("duration_ms", "Duration", description="In milliseconds."),
         Field(
             "agent",
             "Agent",
-            (Kind.CHOICE,),
+            (ValueKind.CHOICE,),
             AgentColumn(channel),
             counted="agent__public_id",
             sort="agent__name",
@@ -114,14 +114,14 @@ def _session(channel: str | None) -> list[Field]:
         Field(
             "transferred_to",
             "Transferred to",
-            (Kind.CHOICE,),
+            (ValueKind.CHOICE,),
             TransferredTo(),
             description="An agent that the conversation was transferred to, by its id.",
         ),
         Field(
             "contact",
             "Contact",
-            (Kind.TEXT,),
+            (ValueKind.TEXT,),
             ContactColumn(),
             description="Its id, phone number or email; parts of those and of the name.",
         ),
@@ -133,7 +133,7 @@ def _session(channel: str | None) -> list[Field]:
         _number("message_count", "Messages"),
         _text("source", "Source", counted="source"),
         _text("external_id", "External id"),
-        Field("id", "Id", (Kind.ID,), Identity(), sort="public_id"),
+        Field("id", "Id", (ValueKind.ID,), Identity(), sort="public_id"),
     ]
 
 
@@ -148,11 +148,17 @@ def _result(prefix: str) -> list[Field]:
     """The current result, as columns; the built-in categories are what feeds those columns."""
     word = {"call": "Call", "chat": "Chat"}[prefix]
     return [
-        Field(f"{prefix}_summary", f"{word} summary", (Kind.TEXT,), TextColumn("summary"), _GROUP),
+        Field(
+            f"{prefix}_summary",
+            f"{word} summary",
+            (ValueKind.TEXT,),
+            TextColumn("summary"),
+            _GROUP,
+        ),
         Field(
             f"{prefix}_successful",
             f"{word} successful",
-            (Kind.YES_NO,),
+            (ValueKind.YES_NO,),
             YesNoColumn("successful"),
             _GROUP,
             counted="successful",
@@ -167,7 +173,7 @@ def _analysis(channel: str | None) -> list[Field]:
         Field(
             "user_sentiment",
             "User sentiment",
-            (Kind.CHOICE,),
+            (ValueKind.CHOICE,),
             SentimentColumn(channel),
             _GROUP,
             counted="sentiment",
@@ -178,7 +184,7 @@ def _analysis(channel: str | None) -> list[Field]:
         Field(
             "analyzed_at",
             "Analysed",
-            (Kind.TIME,),
+            (ValueKind.TIME,),
             TimeColumn("analyzed_at"),
             _GROUP,
             sort="analyzed_at",
@@ -188,14 +194,14 @@ def _analysis(channel: str | None) -> list[Field]:
         Field(
             "analysis_config",
             "Analysis config",
-            (Kind.CHOICE,),
+            (ValueKind.CHOICE,),
             ConfigColumn(),
             _GROUP,
             counted="analysis_config__sha256",
             description="sha256:… or the first characters of the hash.",
         ),
-        Field("analysis_cost", "Cost", (Kind.NUMBER,), costs, _GROUP, sort="analysis_cost"),
-        Field("stale", "Stale", (Kind.YES_NO,), YesNoColumn("stale"), _GROUP),
+        Field("analysis_cost", "Cost", (ValueKind.NUMBER,), costs, _GROUP, sort="analysis_cost"),
+        Field("stale", "Stale", (ValueKind.YES_NO,), YesNoColumn("stale"), _GROUP),
     ]
 
 
@@ -212,7 +218,7 @@ def static_fields(channel: str | None) -> dict[str, Field]:
 
 
 #: A key may hold anything: every operator that some kind takes.
-_ANYTHING = (Kind.TEXT, Kind.NUMBER, Kind.YES_NO, Kind.LIST)
+_ANYTHING = (ValueKind.TEXT, ValueKind.NUMBER, ValueKind.YES_NO, ValueKind.LIST)
 _SIDE: dict[str, tuple[str, str]] = {
     "metadata": ("metadata", "Metadata"),
     "var": ("dynamic_variables", "Variables"),
@@ -252,8 +258,8 @@ def analysis_field(found: SchemaField) -> Field:
         found.kinds,
         JsonKey("analysis_data", found.name, found.kinds, choices),
         _group_of(found),
-        choices=choices if Kind.TEXT not in found.kinds else (),
-        counted=found.name if set(found.kinds) & {Kind.CHOICE, Kind.YES_NO} else "",
+        choices=choices if ValueKind.TEXT not in found.kinds else (),
+        counted=found.name if set(found.kinds) & {ValueKind.CHOICE, ValueKind.YES_NO} else "",
         description=found.description,
     )
 

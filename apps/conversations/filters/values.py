@@ -25,7 +25,7 @@ _BIGINT = 2**63
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class FilterMoment:
     """A point in time, or a whole day: from ``start`` until before ``end``."""
 
     start: datetime
@@ -87,12 +87,12 @@ def read_yes_no(raw: str) -> bool:
     return text in _YES
 
 
-def read_moment(raw: str) -> Moment:
+def read_moment(raw: str) -> FilterMoment:
     """A bare date is a whole day of TIME_ZONE; a time without a zone is in TIME_ZONE."""
     text = _LOST_PLUS.sub(r"\1+\2", raw.strip())  # an unquoted + in a URL arrives as a blank
     try:
         if (day := parse_date(text)) is not None:
-            return Moment(_midnight(day), _midnight(day + timedelta(days=1)))
+            return FilterMoment(_midnight(day), _midnight(day + timedelta(days=1)))
         moment = parse_datetime(text)
     except (ValueError, OverflowError):
         raise BadValueError(f"has no such day or time: {shorten(raw)}.") from None
@@ -104,7 +104,7 @@ def read_moment(raw: str) -> Moment:
     try:
         if timezone.is_naive(moment):
             moment = timezone.make_aware(moment)
-        return Moment(moment.astimezone(timezone.get_current_timezone()))
+        return FilterMoment(moment.astimezone(timezone.get_current_timezone()))
     except (ValueError, OverflowError):
         raise BadValueError(f"is out of range: {shorten(raw)}.") from None
 
@@ -133,7 +133,7 @@ def read_integers(operator: str, raw: str) -> tuple[int, ...]:
     return _in_order(low, high, raw)
 
 
-def read_moments(operator: str, raw: str) -> tuple[Moment, ...]:
+def read_moments(operator: str, raw: str) -> tuple[FilterMoment, ...]:
     """The same for times."""
     if operator != "between":
         return (read_moment(raw),)

@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from apps.conversations.filters import Field, Kind
+from apps.conversations.filters import Field, ValueKind
 from apps.conversations.history_list import head_of, is_figure, value_of
 from apps.conversations.models import EXCERPT, AnalysisState, Conversation, Reason
 from apps.core import display
@@ -83,7 +83,7 @@ def _plain(conversation: Conversation, field: Field, value: Any) -> str | SafeSt
     if field.name in {"status", "analysis_state"}:
         dot = state(value, dict(field.choices).get(value, ""))
         return _with_silence(conversation, dot) if field.name == "status" else dot
-    if field.kind is Kind.TIME:
+    if field.kind is ValueKind.TIME:
         shown = conversation.sort_at if field.name == "started_at" else value
         return ago(shown)
     if field.choices and isinstance(value, str):

@@ -150,7 +150,7 @@ def other_params(params: QueryDict, *, leave_out: tuple[str, ...]) -> list[tuple
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class DateRange:
     """One entry of the date menu; ``query`` is the page's with this period."""
 
     label: str
@@ -158,19 +158,19 @@ class Period:
     current: bool
 
 
-def periods(params: QueryDict) -> list[Period]:
+def periods(params: QueryDict) -> list[DateRange]:
     """Today and the last days, by the start; any time where nothing is asked."""
     today = timezone.localdate()
     asked = {name: v for name, v in params.lists() if name.partition("__")[0] == "started_at"}
     rest = params.copy()
     for name in asked:
         rest.pop(name)
-    entries = [Period("Any time", rest.urlencode(), not asked)]
+    entries = [DateRange("Any time", rest.urlencode(), not asked)]
     for label, days in (("Today", 1), ("Last 7 days", 7), ("Last 30 days", 30), _QUARTER):
         since = {"started_at__gte": [(today - timedelta(days=days - 1)).isoformat()]}
         query = rest.copy()
         query.setlist("started_at__gte", since["started_at__gte"])
-        entries.append(Period(label, query.urlencode(), asked == since))
+        entries.append(DateRange(label, query.urlencode(), asked == since))
     return entries
 
 

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from apps.core import display
 from apps.core.icons import render_icon
-from apps.core.textdiff import Line, diff_lines
+from apps.core.textdiff import DiffLine, diff_lines
 
 register = template.Library()
 
@@ -113,7 +113,7 @@ def segments(
 
 
 @register.inclusion_tag("components/_diff.html")
-def text_diff(before: str, after: str) -> dict[str, list[Line]]:
+def text_diff(before: str, after: str) -> dict[str, list[DiffLine]]:
     """The difference of two texts, words marked."""
     return {"lines": diff_lines(before or "", after or "")}
 

@@ -8,7 +8,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from apps.core.display import money, share
-from apps.insights.costs import Line
+from apps.insights.costs import CostLine
 
 register = template.Library()
 
@@ -16,7 +16,7 @@ WIDTH, GAP, HEIGHT = 10, 2, 100
 
 
 @register.simple_tag
-def day_chart(days: Sequence[Line], highest: Decimal) -> SafeString:
+def day_chart(days: Sequence[CostLine], highest: Decimal) -> SafeString:
     """A bar a day. The figures are in the table below it, so for a reader of the screen the
     chart is one picture with a sentence."""
     total = len(days) * WIDTH

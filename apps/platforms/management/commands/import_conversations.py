@@ -13,8 +13,15 @@ from django.db.models import Q
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.core.errors import UserError
-from apps.intake.files import Progress, read_lines
-from apps.intake.services import DefaultAgents, Line, Refusal, Report, default_agents, take_in
+from apps.intake.files import FileProgress, read_lines
+from apps.intake.services import (
+    DefaultAgents,
+    IngestReport,
+    RawLine,
+    RejectedLine,
+    default_agents,
+    ingest,
+)
 from apps.platforms.models import UploadChannel
 from apps.platforms.rejected_lines import storing_rejected
 
@@ -71,19 +78,21 @@ class Command(BaseCommand):
             raise CommandError(f"There is no agent “{asked}”. Give its id, agt_….")
         return {agent.channel: agent}
 
-    def _import(self, name: str, source: str, agents: Mapping[str, Agent], by: Actor) -> Report:
-        progress, started = Progress(), time.monotonic()
+    def _import(
+        self, name: str, source: str, agents: Mapping[str, Agent], by: Actor
+    ) -> IngestReport:
+        progress, started = FileProgress(), time.monotonic()
         chosen = None if isinstance(agents, DefaultAgents) else next(iter(agents.values()))
         keeping_lines = storing_rejected(
             UploadChannel.FILE, by=by, source=source, default_agent=chosen
         )
         with RefusedLines(name) as refused, keeping_lines as keep:
 
-            def on_refused(refusal: Refusal, line: Line) -> None:
+            def on_refused(refusal: RejectedLine, line: RawLine) -> None:
                 refused.write(refusal, line)
                 keep(refusal, line)
 
-            report = take_in(
+            report = ingest(
                 lines=read_lines(name, progress=progress),
                 by=by,
                 source=source,
@@ -97,7 +106,7 @@ class Command(BaseCommand):
             self.stdout.write(f"  all refused lines, with their reasons: {refused.path}")
         return report
 
-    def _say(self, name: str, report: Report, seconds: float) -> None:
+    def _say(self, name: str, report: IngestReport, seconds: float) -> None:
         rate = report.total / seconds if seconds > 0 else 0
         self.stdout.write(
             f"{name}: {report.accepted:,} accepted, {report.updated:,} updated, "
@@ -109,7 +118,7 @@ class Command(BaseCommand):
         if report.refused > SHOWN:
             self.stdout.write(f"  and {report.refused - SHOWN:,} more")
 
-    def _draw(self, name: str, progress: Progress, report: Report) -> None:
+    def _draw(self, name: str, progress: FileProgress, report: IngestReport) -> None:
         if not sys.stderr.isatty():
             return
         filled = round(progress.share * BAR)
@@ -141,7 +150,7 @@ class RefusedLines:
         if self._file:
             self._file.close()
 
-    def write(self, refusal: Refusal, line: Line) -> None:
+    def write(self, refusal: RejectedLine, line: RawLine) -> None:
         if self._file is None:
             self._file = self._opened()
         text = line.decode(errors="replace") if isinstance(line, bytes) else str(line)
