@@ -17,7 +17,9 @@ class SideEffectsForm(forms.Form):
         ],
         required=False,
         initial=Webhooks.OFF,
-        error_messages={"invalid_choice": "Webhooks is off, changed or all, not “%(value)s”."},
+        error_messages={
+            "invalid_choice": "Webhooks must be off, changed, or all, not “%(value)s”."
+        },
     )
 
     @property

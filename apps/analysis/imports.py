@@ -96,10 +96,10 @@ def _check_restorable(analysis: Analysis) -> None:
     """Looks at the rows as they are now: a second click finds the first one's work done."""
     analysis.refresh_from_db(fields=["state", "is_current"])
     if analysis.state != State.SUCCEEDED:
-        raise UnableToRestore("Only an earlier result that succeeded can be restored.")
+        raise UnableToRestore("You can only restore successful results.")
     again = Analysis.objects.current().filter(restored_from=analysis).exists()
     if analysis.is_current or again:
-        raise UnableToRestore("This result is the current one already.")
+        raise UnableToRestore("This is already the current result.")
 
 
 def _copy(analysis: Analysis, by: Actor, side_effects: SideEffects) -> Analysis:

@@ -96,7 +96,7 @@ class AnalysisOutcome:
             missing_required=[],
             request_id="",
             error_code=ErrorCode.INTERNAL,
-            error_message=f"The result could not be stored. {INTERNAL_MESSAGE}",
+            error_message=f"Couldn’t save the result. {INTERNAL_MESSAGE}",
         )
 
 

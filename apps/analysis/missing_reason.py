@@ -63,7 +63,7 @@ def missing_result_reason(conversation: Conversation, failed: Analysis | None = 
         agent = conversation.agent
         return Why(Reason.WAITING_FOR_PROVIDER, sentence, "rerun", agent, shared=True)
     if conversation.analysis_state in {AnalysisState.PENDING, AnalysisState.RUNNING}:
-        return Why(conversation.analysis_state, f"This {kind} is being analysed.")
+        return Why(conversation.analysis_state, f"Analyzing this {kind}…")
     if conversation.analysis_state == AnalysisState.FAILED or reason in ErrorCode.values:
         said = failure_sentence(reason, failed.error_message if failed else "")
         way_out = _WAYS_OUT.get(reason, "rerun")
@@ -71,8 +71,8 @@ def missing_result_reason(conversation: Conversation, failed: Analysis | None = 
     if reason in Reason.values or not conversation.has_ended:
         return _left_out(conversation, Reason(reason or Reason.NOT_ENDED), kind)
     if conversation.analyze_at is not None:
-        return Why("", f"This {kind} has just ended; its analysis begins in a moment.")
-    return Why("", f"This {kind} has not been analysed yet.", "rerun", shared=True)
+        return Why("", f"This {kind} just ended. Analysis will start shortly.")
+    return Why("", f"This {kind} hasn’t been analyzed yet.", "rerun", shared=True)
 
 
 def _left_out(conversation: Conversation, reason: Reason, kind: str) -> Why:
@@ -96,18 +96,18 @@ def _left_out(conversation: Conversation, reason: Reason, kind: str) -> Why:
         Reason.UNCONFIGURED,
     }:
         why = _by_settings(conversation, why)
-    return replace(why, sentence=f"This {kind} has not been analysed: {why.sentence}.")
+    return replace(why, sentence=f"Not analyzed: {why.sentence}.")
 
 
 def _not_ended(conversation: Conversation) -> str:
     said = str(Reason.NOT_ENDED.label)
     if conversation.channel == "voice" and conversation.last_message_at is not None:
-        said += f". It has been silent since {_local(conversation.last_message_at)}"
+        said += f". Silent since {_local(conversation.last_message_at)}"
     if conversation.idle_at is not None:
-        what = "nobody has written" if conversation.channel == "chat" else "nothing is heard of it"
-        return f"{said}. It counts as ended when {what} until {_at(conversation)}"
+        return f"{said}. It will end at {_at(conversation)} if there are no new messages"
     if conversation.channel == "chat" and conversation.source == API_SOURCE:
-        return f"{said}. It was opened over the API, and ends when it is closed there or here"
+        where = "there or on this page"
+        return f"{said}. It was opened through the API and ends when you close it {where}"
     return said
 
 
@@ -115,17 +115,17 @@ def _awaited(conversation: Conversation) -> str:
     said = str(Reason.WAITING_FOR_PLATFORM.label)
     if conversation.analyze_at is None:
         return (
-            f"{said}, and by the rule of its source ours is not made by itself. Should none come, "
-            "rerun it"
+            f"{said}. This source uses only the platform’s analysis. If none arrives, rerun the "
+            "analysis"
         )
-    return f"{said} until {_at(conversation)}; should none come, ours is made"
+    return f"{said} until {_at(conversation)}. After that, Debrief runs its own"
 
 
 def _none_came(conversation: Conversation) -> str:
     said = str(Reason.NO_PLATFORM_ANALYSIS.label)
     if conversation.disconnection_reason == "voicemail":
-        said = "a voicemail took the call, and what the platform found in it is no result"
-    return f"{said}. By the rule of its source ours is not made by itself; rerun it to have one"
+        said = "the call went to voicemail, and the platform’s analysis of it isn’t a result"
+    return f"{said}. This source uses only the platform’s analysis. Rerun it to get a result"
 
 
 def _at(conversation: Conversation) -> str:
@@ -148,7 +148,7 @@ def _by_settings(conversation: Conversation, why: Why) -> Why:
         return _unconfigured(version, why)
     if why.reason == Reason.SAMPLED_OUT and version.sample_percent < 100:
         percent = f"{version.sample_percent.normalize():f}"
-        sentence = f"the agent's sampling left it out, which takes {percent} % of them"
+        sentence = f"not in the agent’s {percent}% sample"
         return replace(why, sentence=sentence)
     if why.reason == Reason.TOO_SHORT:
         return replace(why, sentence=_too_short(conversation, version))
@@ -157,20 +157,20 @@ def _by_settings(conversation: Conversation, why: Why) -> Why:
 
 def _disabled(version: AgentVersion, why: Why) -> Why:
     if version.agent.deactivated_at is not None:
-        return replace(why, sentence="its agent is deactivated", way_out="agent")
+        return replace(why, sentence="the agent is deactivated", way_out="agent")
     if version.post_analysis_enabled:
-        sentence = "post analysis was switched off for its agent when it ended, and is on by now"
+        sentence = "automatic analysis was off when it ended (it’s on now)"
         return replace(why, sentence=sentence, way_out="rerun")
     return why
 
 
 def _unconfigured(version: AgentVersion, why: Why) -> Why:
     if version.agent.unconfigured:
-        sentence = f"{why.sentence}. Its analysis is asked for once somebody has saved its prompts"
+        sentence = f"{why.sentence}. It will be analyzed when an editor saves the draft"
         return replace(why, sentence=sentence)
     if problems := problems_of(version):
-        return replace(why, sentence=f"its agent could not be run. {problems[0].rstrip('.')}")
-    sentence = "its agent had not been set up when it ended, and has been by now"
+        return replace(why, sentence=f"the agent couldn’t be run. {problems[0].rstrip('.')}")
+    sentence = "the agent wasn’t set up when it ended (it is now)"
     return replace(why, sentence=sentence, way_out="rerun")
 
 
@@ -179,11 +179,11 @@ def _too_short(conversation: Conversation, version: AgentVersion) -> str:
     if duration is not None and duration < version.min_seconds * 1000:
         lasted = display.timespan(duration // 1000)
         minimum = display.timespan(version.min_seconds)
-        return f"it lasted {lasted}, and the agent's minimum is {minimum}"
+        return f"it lasted {lasted}, below the agent’s minimum of {minimum}"
     if conversation.message_count < version.min_messages:
         messages = "message" if conversation.message_count == 1 else "messages"
         return (
-            f"it has {conversation.message_count} {messages}, and the agent's minimum is "
+            f"it has {conversation.message_count} {messages}, below the agent’s minimum of "
             f"{version.min_messages}"
         )
     return str(Reason.TOO_SHORT.label)

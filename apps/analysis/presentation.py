@@ -114,7 +114,7 @@ def _field_row(
     elif condition := str(rules.get("x-condition") or "").strip().rstrip("."):
         why = f"Empty: only {_as_clause(condition)}"
     else:
-        why = "Empty: the transcript gives nothing for it"
+        why = "Empty: not mentioned in the transcript"
     return FieldRow(name, description, None, why, missing=name in missing)
 
 

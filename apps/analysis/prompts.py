@@ -75,8 +75,8 @@ class TranscriptTooLong(Exception):
     def __init__(self, tokens: int, room: int) -> None:
         if room < LEAST_ROOM:
             super().__init__(
-                "The prompts and fields alone fill the context of the model: there is no room for "
-                "a transcript. Shorten them, or choose a model with a larger context."
+                "The prompts and fields alone exceed the model’s context window. Shorten them or "
+                "choose a larger model."
             )
             return
         super().__init__(

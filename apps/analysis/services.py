@@ -28,7 +28,7 @@ class UnableToRerun(Conflict):
 
 class AlreadyRunning(UnableToRerun):
     code = "already_running"
-    example = Example("An analysis of this conversation is already running. Wait for its result.")
+    example = Example("This conversation is already being analyzed. Try again when it finishes.")
 
 
 class DraftInvalid(UnableToRerun):
@@ -36,7 +36,7 @@ class DraftInvalid(UnableToRerun):
     example = Example("The draft of Billing line names no model.")
 
 
-_ALREADY_RUNNING = "An analysis of this conversation is already running. Wait for its result."
+_ALREADY_RUNNING = "This conversation is already being analyzed. Try again when it finishes."
 
 
 def check_rerun(conversation: Conversation, *, at_work: bool) -> str:
@@ -58,8 +58,8 @@ def plan_rerun(conversation: Conversation, *, version: AgentVersion | None = Non
     drafts = plans_for_routes([conversation.route])[conversation.route].versions
     if all(version.agent_id != draft.agent_id for draft in drafts):
         raise UnableToRerun(
-            f"{version.agent.name} {version} cannot be used: its agent is not one of those whose "
-            "prompts read this conversation."
+            f"{version.agent.name} {version} can’t be used here: the agent didn’t handle this "
+            "conversation."
         )
     steps: list[Step] = [
         ("both_agents" if i else "", version if version.agent_id == draft.agent_id else draft)

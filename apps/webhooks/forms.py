@@ -36,12 +36,12 @@ class EndpointForm(forms.Form):
                 "spellcheck": "false",
             }
         ),
-        error_messages={"required": "Type the URL to which events are sent."},
+        error_messages={"required": "Enter a URL."},
     )
     events = forms.MultipleChoiceField(
         choices=EVENTS,
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Choose at least one event."},
+        error_messages={"required": "Select at least one event."},
     )
     agent = forms.ModelChoiceField(
         label="Agent",
@@ -49,7 +49,7 @@ class EndpointForm(forms.Form):
         queryset=Agent.objects.order_by("name", "pk"),
         to_field_name="public_id",
         empty_label="All agents",
-        help_text="With an agent chosen, only what concerns it is sent.",
+        help_text="Only send events for this agent.",
     )
 
     @classmethod
@@ -64,7 +64,7 @@ class TestForm(forms.Form):
 
     events = forms.MultipleChoiceField(
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Choose at least one event."},
+        error_messages={"required": "Select at least one event."},
     )
 
     def __init__(self, endpoint: Endpoint, *args: Any, **kwargs: Any) -> None:
@@ -78,14 +78,14 @@ class TestForm(forms.Form):
 class EnableForm(forms.Form):
     """Whether to send what was missed."""
 
-    send_missed = forms.BooleanField(required=False, initial=True, label="Send what was missed")
+    send_missed = forms.BooleanField(required=False, initial=True, label="Send missed events")
 
 
 class AgainForm(forms.Form):
     """How far back to send again what failed."""
 
     since = forms.ChoiceField(
-        label="That failed in",
+        label="Failed in",
         choices=[(name, label) for name, (label, _) in SINCE.items()],
         initial="day",
     )
@@ -98,11 +98,11 @@ class DeliveriesForm(forms.Form):
         required=False,
         label="State",
         choices=[("", "All"), *DeliveryState.choices],
-        error_messages={"invalid_choice": "There is no state “%(value)s”."},
+        error_messages={"invalid_choice": "Unknown state “%(value)s”."},
     )
     event = forms.ChoiceField(
         required=False,
         label="Event",
         choices=[("", "All events"), *((value, value) for value, _ in EVENTS)],
-        error_messages={"invalid_choice": "There is no event “%(value)s”."},
+        error_messages={"invalid_choice": "Unknown event “%(value)s”."},
     )

@@ -53,9 +53,9 @@ class DeliveryState(models.TextChoices):
 class DisabledCause(models.TextChoices):
     """Who or what switched an endpoint off."""
 
-    PERSON = "person", "Switched off"
+    PERSON = "person", "Disabled by a user"
     FAILING = "failing", "Failed for a day"
-    GONE = "gone", "Answered 410 Gone"
+    GONE = "gone", "Returned 410 Gone"
 
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):

@@ -38,7 +38,7 @@ class DeliveryOutcome:
         """Return what became of the attempt, without a response that can't be stored."""
         reply = Reply(
             status=self.reply.status,
-            error=self.reply.error and "The delivery failed, and the response can't be stored.",
+            error=self.reply.error and "The delivery failed, and the response couldn’t be saved.",
             duration_ms=self.reply.duration_ms,
             retry_after=self.reply.retry_after,
             asks_for_rest=self.reply.asks_for_rest,
@@ -248,8 +248,8 @@ def _hurry(endpoint: Endpoint, now: datetime) -> None:
 
 
 _SENTENCES = {
-    DisabledCause.FAILING: "It failed for a day without a single success.",
-    DisabledCause.GONE: "It answered 410 Gone, which says that it wants nothing more.",
+    DisabledCause.FAILING: "Disabled after 24 hours of failures.",
+    DisabledCause.GONE: "Disabled because the endpoint returned 410 Gone.",
 }
 
 

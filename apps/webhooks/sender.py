@@ -163,12 +163,12 @@ def _verdict(response: aiohttp.ClientResponse) -> str:
     if 300 <= status < 400:
         target = response.headers.get("Location", "")[:300]
         return (
-            f"It answered {status} and points to {target or 'nowhere'}: redirects are not "
-            "followed. Set the address that it moved to."
+            f"The endpoint returned {status} (redirect to {target or 'nowhere'}). Redirects aren’t "
+            "followed. Update the endpoint URL."
         )
     if status == _GONE:
-        return "It answered 410 Gone: it wants nothing more."
-    return f"It answered {status} {(response.reason or '')[:100]}".rstrip() + "."
+        return "The endpoint returned 410 Gone."
+    return f"The endpoint returned {status} {(response.reason or '')[:100]}".rstrip() + "."
 
 
 async def _beginning(response: aiohttp.ClientResponse, deadline: float) -> str:
@@ -180,8 +180,8 @@ async def _beginning(response: aiohttp.ClientResponse, deadline: float) -> str:
             while len(body) < _READ_BYTES and (part := await response.content.read(_READ_BYTES)):
                 body += part
     except (TimeoutError, aiohttp.ClientError, OSError):
-        return _text(body) + "\n[the rest did not come]"
-    cut = "\n[cut here]" if len(body) >= _READ_BYTES else ""
+        return _text(body) + "\n[response interrupted]"
+    cut = "\n[truncated]" if len(body) >= _READ_BYTES else ""
     return _text(body[:_READ_BYTES]) + cut
 
 
@@ -200,18 +200,18 @@ def _kept(headers: Mapping[str, str], body: str) -> str:
 def _sentence(error: Exception) -> str:
     """A failure of the connection for a person. TimeoutError first: some are of both kinds."""
     if isinstance(error, TimeoutError):
-        return f"No answer came within {settings.WEBHOOK_TIMEOUT_SECONDS:g} seconds."
+        return f"No response within {settings.WEBHOOK_TIMEOUT_SECONDS:g} seconds."
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, AddressRefused):
         return f"{REFUSAL}: nothing was sent."
     if isinstance(error, aiohttp.InvalidURL):
-        return "Its URL cannot be used: numbers and names have to be written in the usual way."
+        return "The URL is invalid: write its host name or IP address in the standard form."
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "Its name was not found."
+        return "DNS lookup failed."
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        return f"No secure connection: {cause}"[:500]
+        return f"TLS connection failed: {cause}"[:500]
     if isinstance(cause, OSError) and isinstance(error, aiohttp.ClientConnectorError):
-        return f"No connection: {cause.strerror or cause}"[:500]
+        return f"Couldn’t connect: {cause.strerror or cause}"[:500]
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
-        return "It closed the connection without an answer."
+        return "The endpoint closed the connection without responding."
     return f"{type(error).__name__}: {error}"[:500]

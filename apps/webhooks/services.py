@@ -32,8 +32,8 @@ class InvalidEndpoint(UserError):
 
     code = "invalid_endpoint"
     example = Example(
-        "“example.com” is not a URL that begins with https:// or http://.",
-        {"url": "“example.com” is not a URL that begins with https:// or http://."},
+        "“example.com” must start with https:// or http://.",
+        {"url": "“example.com” must start with https:// or http://."},
     )
 
 
@@ -107,7 +107,7 @@ def disable_endpoint(*, endpoint: Endpoint, by: Actor) -> int:
     if not locked.is_enabled:
         return 0
     locked.disabled_at, locked.disabled_cause = now, DisabledCause.PERSON
-    locked.disabled_reason = f"Switched off by {by.label}."
+    locked.disabled_reason = f"Disabled by {by.label}."
     locked.save(update_fields=["disabled_at", "disabled_cause", "disabled_reason"])
     dropped = drop_pending(locked, at=now)
     _note(by, "disabled", locked, cause=locked.disabled_cause, dropped=dropped)
@@ -159,8 +159,8 @@ def send_test(*, endpoint: Endpoint, types: Sequence[str], by: Actor) -> list[De
     chosen = _checked_events(types or locked.events)
     if left := set(chosen) - set(locked.events):
         raise InvalidEndpoint(
-            f"This endpoint does not want {', '.join(sorted(left))}.",
-            {"events": "Takes only events that the endpoint wants."},
+            f"This endpoint isn’t subscribed to {', '.join(sorted(left))}.",
+            {"events": "Must be events that the endpoint is subscribed to."},
         )
     events = Event.objects.bulk_create(
         Event(public_id=event_id(), type=t, payload=body_of(examples.payload(t)), is_test=True)
@@ -184,7 +184,7 @@ def send_again(*, delivery: Delivery, by: Actor) -> None:
     _check_enabled(endpoint)
     this = endpoint.deliveries.filter(pk=delivery.pk)
     if not _again(this) and not (_may_be_sooner(endpoint) and _sooner(this)):
-        raise UnableToSend("It is waiting to be sent already.")
+        raise UnableToSend("This delivery is already queued.")
     _note(by, "resent", endpoint, event=delivery.event.public_id)
     outbox.kick()
 
@@ -206,7 +206,7 @@ def send_failed_again(*, endpoint: Endpoint, since: datetime, by: Actor) -> int:
     _check_enabled(locked)
     count = _again(failed_since(locked, since))
     if not count:
-        raise UnableToSend("Nothing has failed since then.")
+        raise UnableToSend("No failed deliveries in this period.")
     _note(by, "resent", locked, since=since.isoformat(), deliveries=count)
     outbox.kick()
     return count
@@ -259,18 +259,18 @@ def _checked_url(url: str) -> str:
 def _problem_of(url: str) -> str:
     shown = url[:80]
     if len(url) > URL_LENGTH:
-        return f"A URL has at most {URL_LENGTH:,} characters."
+        return f"The URL is too long (maximum {URL_LENGTH:,} characters)."
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return f"“{shown}” is not a URL."
+        return f"“{shown}” isn’t a URL."
     if parts.scheme not in {"http", "https"} or not host or _CONTROL.search(url):
-        return f"“{shown}” is not a URL that begins with https:// or http://."
+        return f"“{shown}” must start with https:// or http://."
     if parts.username or parts.password:
-        return "Leave user and password out of the URL: requests are signed instead."
+        return "Remove the username and password from the URL. Requests are signed instead."
     if parts.fragment:
-        return "Leave out what follows #: it is never sent."
+        return "Remove the fragment (#…). It isn’t sent."
     return ""
 
 
@@ -280,11 +280,11 @@ def _checked_events(events: Sequence[str]) -> list[str]:
     if unknown:
         known = ", ".join(EventType.values)
         raise InvalidEndpoint(
-            f"There is no event “{unknown[0]}”. There are {known}.",
-            {"events": f"There is no event “{unknown[0]}”."},
+            f"Unknown event “{unknown[0]}”. Use {known}.",
+            {"events": f"Unknown event “{unknown[0]}”."},
         )
     if not events:
-        raise InvalidEndpoint("Choose at least one event.", {"events": "Choose at least one."})
+        raise InvalidEndpoint("Select at least one event.", {"events": "Select at least one."})
     return [t for t in EventType.values if t in events]
 
 

@@ -17,7 +17,7 @@ from django.db import connection
 RESTART_GRACE = 1.0
 #: A row that was taken from this many dead workers is not given to another one.
 MAX_ATTEMPTS = 5
-WORN_OUT = f"{MAX_ATTEMPTS} workers stopped while processing this."
+WORN_OUT = f"Failed after {MAX_ATTEMPTS} attempts because the worker stopped each time."
 
 
 class Lease(Protocol):

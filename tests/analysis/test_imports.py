@@ -129,7 +129,7 @@ def test_a_second_click_restores_nothing() -> None:
     imported(conversation, call_summary="Two.")
     restore(analysis=first, by=BY)
 
-    with pytest.raises(UnableToRestore, match="current one already"):
+    with pytest.raises(UnableToRestore, match="already the current result"):
         restore(analysis=first, by=BY)
 
     assert conversation.analyses.count() == 3

@@ -24,7 +24,7 @@ def test_every_reason_and_failure_has_its_sentence(reason: str) -> None:
     why = missing_result_reason(conversation)
 
     assert why.reason == reason
-    assert why.sentence.startswith(("This call has not been analysed: ", "The analysis failed: "))
+    assert why.sentence.startswith(("Not analyzed: ", "The analysis failed: "))
     assert why.sentence.endswith(".")
 
 
@@ -42,18 +42,28 @@ class TestExactlyWhy:
         ("reason", "settings", "values", "words"),
         [
             ("disabled", {"post_analysis_enabled": False}, {}, "is switched off for this agent"),
-            ("disabled", {}, {}, "was switched off for its agent when it ended, and is on by now"),
-            ("sampled_out", {"sample_percent": Decimal("12.500")}, {}, "which takes 12.5 % of"),
+            ("disabled", {}, {}, "automatic analysis was off when it ended (it’s on now)"),
+            (
+                "sampled_out",
+                {"sample_percent": Decimal("12.500")},
+                {},
+                "not in the agent’s 12.5% sample",
+            ),
             ("sampled_out", {}, {}, "the agent's sampling left it out."),
             (
                 "too_short",
                 {"min_seconds": 30},
                 {"duration_ms": 12_300},
-                "it lasted 12 s, and the agent's minimum is 30 s.",
+                "it lasted 12 s, below the agent’s minimum of 30 s.",
             ),
-            ("too_short", {"min_messages": 9}, {}, "it has 3 messages, and the agent's minimum"),
+            (
+                "too_short",
+                {"min_messages": 9},
+                {},
+                "it has 3 messages, below the agent’s minimum of 9.",
+            ),
             ("too_short", {}, {}, "it is shorter than the agent's minimum."),
-            ("unconfigured", {}, {}, "had not been set up when it ended, and has been by now"),
+            ("unconfigured", {}, {}, "the agent wasn’t set up when it ended (it is now)"),
         ],
     )
     def test_by_settings(
@@ -66,11 +76,11 @@ class TestExactlyWhy:
         agent.deactivated_at = timezone.now()
         agent.save()
         why = self.left_out("disabled", agent)
-        assert ("its agent is deactivated" in why.sentence, why.way_out) == (True, "agent")
+        assert ("the agent is deactivated" in why.sentence, why.way_out) == (True, "agent")
         agent.unconfigured = True
         agent.save()
         why = self.left_out("unconfigured", agent)
-        assert ("once somebody has saved its prompts." in why.sentence, why.way_out) == (
+        assert ("when an editor saves the draft." in why.sentence, why.way_out) == (
             True,
             "prompts",
         )
@@ -84,20 +94,20 @@ class TestExactlyWhy:
         chat = make_agent(channel="chat")
         noon = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
         idle = self.why(chat, status="ongoing", idle_at=noon, source="shop")
-        assert "when nobody has written until 12:30 on 01 March" in idle.sentence
+        assert "will end at 12:30 on 01 March if there are no new messages" in idle.sentence
         thread = self.why(chat, status="ongoing", source="api")
-        assert "ends when it is closed there or here" in thread.sentence
+        assert "ends when you close it there or on this page" in thread.sentence
         assert (thread.reason, thread.way_out, thread.shared) == ("not_ended", "close", False)
 
     def test_what_a_platform_is_to_send(self) -> None:
         noon = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
         values: dict[str, Any] = {"analysis_state": "none"}
         why = self.left_out("waiting_for_platform", analyze_at=noon, **values)
-        assert "until 12:30 on 01 March; should none come, ours is made." in why.sentence
+        assert "until 12:30 on 01 March. After that, Debrief runs its own." in why.sentence
         why = self.left_out("waiting_for_platform", **values)
         assert why.sentence == (
-            "This call has not been analysed: the platform's own analysis is awaited, and by the "
-            "rule of its source ours is not made by itself. Should none come, rerun it."
+            "Not analyzed: the platform's own analysis is awaited. This source uses only the "
+            "platform’s analysis. If none arrives, rerun the analysis."
         )
         assert why.way_out == "rerun"
 

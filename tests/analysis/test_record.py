@@ -49,7 +49,7 @@ def test_a_limit_of_the_database_is_no_outage() -> None:
     states = dict(Analysis.objects.values_list("pk", "state"))
     assert states == {one.analysis_id: State.FAILED, two.analysis_id: State.SUCCEEDED}
     message = Analysis.objects.get(pk=one.analysis_id).error_message
-    assert message == "The result could not be stored. The server log has the details."
+    assert message == "Couldn’t save the result. The server log has the details."
     assert Usage.objects.count() == 2
 
 

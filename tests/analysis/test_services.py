@@ -174,7 +174,7 @@ def test_a_version_of_an_agent_off_the_route_is_refused() -> None:
     first, second = an_agent("A", "a"), an_agent("B", "b")
     conversation = handled_by(first, (ONLY, second))
 
-    with pytest.raises(UnableToRerun, match="A V0 cannot be used"):
+    with pytest.raises(UnableToRerun, match="A V0 can’t be used"):
         request_rerun(conversation=conversation, by=BY, version=published(first))
 
 
@@ -219,7 +219,7 @@ def test_a_second_rerun_is_refused_while_the_first_is_at_work() -> None:
     conversation = make_conversation(make_agent())
     request_rerun(conversation=conversation, by=BY)
 
-    with pytest.raises(AlreadyRunning, match="already running") as refused:
+    with pytest.raises(AlreadyRunning, match="already being analyzed") as refused:
         request_rerun(conversation=conversation, by=BY)
 
     assert refused.value.code == "already_running"

@@ -248,7 +248,7 @@ def test_conversation_without_any_message(viewer: Client) -> None:
         ({"status": "ongoing"}, "still in progress", ""),
         (
             {"analysis_state": "skipped", "analysis_reason": "disabled"},
-            "post analysis was switched off for its agent when it ended",
+            "automatic analysis was off when it ended",
             "Rerun analysis",
         ),
         (
@@ -256,7 +256,7 @@ def test_conversation_without_any_message(viewer: Client) -> None:
             "no speech",
             "",
         ),
-        ({}, "has not been analysed yet", "Rerun analysis"),
+        ({}, "hasn’t been analyzed yet", "Rerun analysis"),
     ],
 )
 def test_without_an_analysis_it_says_why(
@@ -314,7 +314,7 @@ def test_empty_fields_say_why(viewer: Client) -> None:
 
     assert "Empty, though required" in text
     assert "Empty: only if the call was escalated" in text
-    assert "Empty: the transcript gives nothing for it" in text
+    assert "Empty: not mentioned in the transcript" in text
     assert '<bdi dir="auto">4</bdi> <span class="range">of 1\u20135</span>' in text
     assert "Fibre &lt;500&gt;" in text
     assert "Counts as unsuccessful" in text

@@ -157,8 +157,8 @@ def test_a_second_click_says_already_running(operator: Client) -> None:
     dialog = operator.get(url(conversation), headers=HTMX)
 
     assert again.status_code == 200
-    assert b"already running" in again.content
-    assert b"already running" in dialog.content
+    assert b"already being analyzed" in again.content
+    assert b"already being analyzed" in dialog.content
     assert conversation.analyses.count() == 1
 
 
@@ -172,7 +172,7 @@ def test_a_draft_saved_while_the_dialog_was_open_is_shown_first(operator: Client
     mangled = operator.post(url(conversation), {"config": "x'"}, headers=HTMX)
 
     assert answer.status_code == mangled.status_code == 200
-    assert b"The draft was saved while this dialog was open." in answer.content
+    assert b"The draft changed while this dialog was open." in answer.content
     assert not Analysis.objects.exists()
 
 
@@ -294,7 +294,7 @@ def test_restore_asks_first_and_then_does(operator: Client) -> None:
     conversation.refresh_from_db()
     assert conversation.summary == "One."
     assert again.status_code == 200
-    assert b"current one already" in again.content
+    assert b"already the current result" in again.content
 
 
 def test_restore_without_script(operator: Client) -> None:
@@ -346,5 +346,5 @@ def test_an_unknown_choice_is_refused_at_its_place(operator: Client) -> None:
     for name, *args in (("rerun",), ("restore", first.public_id)):
         answer = operator.post(url(conversation, name, *args), {"webhooks": "some"}, headers=HTMX)
         assert answer.status_code == 200
-        assert "Webhooks is off, changed or all, not “some”." in answer.text
+        assert "Webhooks must be off, changed, or all, not “some”." in answer.text
     assert conversation.analyses.count() == 2

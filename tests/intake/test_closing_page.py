@@ -33,7 +33,7 @@ def client_of(role: Role) -> Client:
 
 def test_the_page_offers_to_close_it(thread: Conversation) -> None:
     text = client_of(Role.OPERATOR).get(path(thread), {"from": "status=ongoing"}).content.decode()
-    assert "still in progress. It was opened over the API" in text
+    assert "still in progress. It was opened through the API" in text
     assert f'action="{path(thread)}close/"' in text
     assert 'name="from" value="status=ongoing"' in text
     text = client_of(Role.VIEWER).get(path(thread)).content.decode()

@@ -143,7 +143,7 @@ class TestTheEnd:
             with pytest.raises(KeyboardInterrupt):
                 take(agent)
         assert only().analyze_at == NOON
-        assert "begins in a moment" in missing_result_reason(only()).sentence
+        assert "will start shortly" in missing_result_reason(only()).sentence
         assert (sweep(now=NOON).seen, sweep(now=NOON).seen) == (1, 0)
         assert standing() == ("ended", "pending", "")
 

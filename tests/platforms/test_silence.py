@@ -104,8 +104,8 @@ def test_since_when_is_said_on_the_pages_and_by_the_api() -> None:
     since = timezone.now() - timedelta(hours=7)
     Conversation.objects.update(last_message_at=since)
     call = the_one()
-    assert "silent since" in missing_result_reason(call).sentence
-    assert "nothing is heard of it until" in missing_result_reason(call).sentence
+    assert "Silent since" in missing_result_reason(call).sentence
+    assert "It will end at" in missing_result_reason(call).sentence
     shown = json.loads(Caller(Role.VIEWER).get(f"/conversations/{call.public_id}").content)
     assert shown["silent_since"] == since.isoformat().replace("+00:00", "Z")
     client = client_as(Role.VIEWER)

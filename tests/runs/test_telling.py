@@ -120,7 +120,7 @@ def test_the_form_and_the_command_ask_for_it(client: Client) -> None:
     form = client.get("/backfills/new/?channel=voice").text
     assert 'name="webhooks"' in form
     wrong = client.post("/backfills/new/", {"channel": "voice", "webhooks": "some"}).text
-    assert "Webhooks is off, changed or all, not “some”." in wrong
+    assert "Webhooks must be off, changed, or all, not “some”." in wrong
 
     arguments = ["--channel=voice", "--webhooks=changed", "--yes"]
     call_command("backfill", *arguments, stdout=StringIO())

@@ -172,7 +172,7 @@ def test_one_that_fails_for_a_day_is_disabled_with_a_notice(receiver: Receiver) 
 
     endpoint = Endpoint.objects.get()
     assert endpoint.disabled_cause == "failing"
-    assert endpoint.disabled_reason == "It failed for a day without a single success."
+    assert endpoint.disabled_reason == "Disabled after 24 hours of failures."
     assert states().keys() <= {"failed", "dropped"}
     happened(n=2)  # noted, for whoever enables it again
     assert Delivery.objects.latest("pk").state == DeliveryState.DROPPED
@@ -345,5 +345,5 @@ def test_tries_are_kept_and_the_oldest_go(receiver: Receiver) -> None:
     assert delivery.tries[-1]["status"] == 500
     assert (
         json.loads(json.dumps(delivery.tries[-1]))["error"]
-        == "It answered 500 Internal Server Error."
+        == "The endpoint returned 500 Internal Server Error."
     )

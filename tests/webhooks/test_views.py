@@ -118,14 +118,14 @@ def test_a_new_endpoint_shows_its_secret_this_once(admin: Client) -> None:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ({"url": "example.com", "events": [ENDED]}, "begins with https"),
+        ({"url": "example.com", "events": [ENDED]}, "must start with https"),
         ({"url": "http://127.0.0.1/", "events": [ENDED]}, "an address of the public internet"),
         (
             {"url": "http://localhost:9000/hook", "events": [ENDED]},
             "WEBHOOK_ALLOW_PRIVATE_ADDRESSES=on make run",
         ),
-        ({"url": "", "events": [ENDED]}, "Type the URL"),
-        ({"url": URL, "events": []}, "Choose at least one event."),
+        ({"url": "", "events": [ENDED]}, "Enter a URL."),
+        ({"url": URL, "events": []}, "Select at least one event."),
         ({"url": URL, "events": ["lunch"]}, "lunch is not one of the available choices"),
         ({"url": URL, "events": [ENDED], "agent": "agt_none"}, "not one of the available choices"),
     ],
@@ -167,7 +167,7 @@ def test_an_endpoint_is_edited(admin: Client) -> None:
         "https://example.org/x", [ENDED, reserved], agent,
     )  # fmt: skip
     refused = admin.post(path(endpoint, "edit/"), {**data, "url": "x"}, headers=HTMX)
-    assert "begins with https" in refused.text
+    assert "must start with https" in refused.text
 
 
 def test_a_new_secret(admin: Client) -> None:
@@ -181,12 +181,12 @@ def test_off_and_on_again_says_what_was_missed(admin: Client) -> None:
     happened()
     assert "1 pending event" in admin.get(path(endpoint, "disable/")).text
 
-    assert "1 waiting events" in toast(admin.post(path(endpoint, "disable/"), headers=HTMX))
+    assert "1 pending events" in toast(admin.post(path(endpoint, "disable/"), headers=HTMX))
     assert "Already disabled" in admin.get(path(endpoint, "disable/")).text
     assert "1 missed event</strong>" in admin.get(path(endpoint, "enable/")).text
     page = admin.post(path(endpoint, "enable/"), {"send_missed": "on"}, follow=True)
 
-    assert "1 missed events are on their way" in page.text
+    assert "Sending 1 missed events" in page.text
     assert Delivery.objects.get().state == DeliveryState.PENDING
 
 
@@ -212,7 +212,7 @@ def test_a_test_is_sent_and_watched(admin: Client, receiver: Receiver) -> None:
     assert done.status_code == 286
     assert "Delivered" in done.text
     assert receiver.received[0].payload["test"] is True
-    assert "Choose at least one" in admin.post(url, {}, headers=HTMX).text
+    assert "Select at least one" in admin.post(url, {}, headers=HTMX).text
     assert "available choices" in admin.post(url, {"events": ["x"]}, headers=HTMX).text
     without_script = admin.post(url, {"events": [ENDED]}, follow=True)
     assert "Waiting" in without_script.text
@@ -240,8 +240,8 @@ def test_deliveries_are_filtered_and_paged(
     assert (
         "No matching deliveries" in admin.get(path(endpoint), {"event": "backfill.completed"}).text
     )
-    assert "no state “lost”" in admin.get(path(endpoint), {"state": "lost"}).text
-    assert "no event “lunch”" in admin.get(path(endpoint), {"event": "lunch"}).text
+    assert "Unknown state “lost”" in admin.get(path(endpoint), {"state": "lost"}).text
+    assert "Unknown event “lunch”" in admin.get(path(endpoint), {"event": "lunch"}).text
     assert "cursor" in admin.get(path(endpoint), {"cursor": "x"}).text
 
 
@@ -260,7 +260,7 @@ def test_a_delivery_shows_request_response_and_every_try(
     with django_assert_num_queries(2 + 1):
         page = admin.get(url).text
 
-    assert "It answered 500 Internal Server Error." in page
+    assert "The endpoint returned 500 Internal Server Error." in page
     assert "&lt;script&gt;alert(1)" in page
     assert "&lt;b&gt;no&lt;/b&gt;" in page
     assert f"webhook-id: {delivery.event.public_id}" in page
@@ -277,15 +277,15 @@ def test_one_and_all_failed_are_sent_again(admin: Client, receiver: Receiver) ->
     one = Delivery.objects.select_related("event").earliest("pk")
     url = path(endpoint, f"{one.event.public_id}/again/")
 
-    assert toast(admin.post(url, headers=HTMX)) == "It is sent again."
-    assert "waiting to be sent already" in toast(admin.post(url, headers=HTMX))
-    assert "It is sent again" not in admin.post(url, follow=True).text
+    assert toast(admin.post(url, headers=HTMX)) == "Delivery queued."
+    assert "already queued" in toast(admin.post(url, headers=HTMX))
+    assert "Delivery queued" not in admin.post(url, follow=True).text
     assert "<dd>1</dd>" in admin.get(path(endpoint, "again/")).text
     assert "1 deliveries" in toast(
         admin.post(path(endpoint, "again/"), {"since": "day"}, headers=HTMX)
     )
     nothing = admin.post(path(endpoint, "again/"), {"since": "day"}, headers=HTMX)
-    assert "Nothing has failed since then." in nothing.text
+    assert "No failed deliveries in this period." in nothing.text
     assert admin.post(path(endpoint, "again/"), {"since": "x"}, headers=HTMX).status_code == 200
 
 
@@ -297,7 +297,7 @@ def test_admins_are_told_on_every_page_of_one_that_was_given_up(admin: Client) -
     happened()
 
     banner = admin.get("/webhooks/banner/", headers=HTMX).text
-    assert "failed for a day" in banner
+    assert "after 24 hours of failures" in banner
     assert path(endpoint) in banner
     assert "/webhooks/banner/" in admin.get("/calls/").text
     listed = admin.get("/webhooks/").text

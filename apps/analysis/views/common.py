@@ -24,14 +24,14 @@ def conversation_or_404(conv_id: str) -> Conversation:
     try:
         return pages.conversation_by_id(conv_id)
     except Conversation.DoesNotExist as error:
-        raise Http404("There is no such conversation.") from error
+        raise Http404("Conversation not found.") from error
 
 
 def analysis_or_404(conversation: Conversation, an_id: str) -> Analysis:
     """One analysis of this conversation."""
     found = pages.analyses_of(conversation).filter(public_id=an_id).first()
     if found is None:
-        raise Http404("This conversation has no such analysis.")
+        raise Http404("Analysis not found.")
     return found
 
 

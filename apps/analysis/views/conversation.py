@@ -70,7 +70,7 @@ def message(request: HttpRequest, conv_id: str, index: int) -> HttpResponse:
     """One message whole, as plain text: for those that are too long for the page."""
     stored = pages.messages_of(conversation_or_404(conv_id))
     if index >= len(stored):
-        raise Http404("This conversation has no such message.")
+        raise Http404("Message not found.")
     return HttpResponse(
         transcript.whole_text(stored[index]), content_type="text/plain; charset=utf-8"
     )

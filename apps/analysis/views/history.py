@@ -18,7 +18,7 @@ from apps.core.http import dialog_done, render_dialog, varies_by_htmx, wants_fra
 
 from .common import analysis_or_404, conversation_or_404, links_of
 
-DONE = "The earlier result is current again."
+DONE = "Result restored."
 
 
 @require_http_methods(["GET", "POST"])

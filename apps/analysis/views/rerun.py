@@ -18,8 +18,7 @@ from apps.core.http import dialog_done, render_dialog, varies_by_htmx, wants_fra
 from .common import conversation_or_404, links_of
 
 CHANGED_MEANWHILE = (
-    "The draft was saved while this dialog was open. Below is what would be used now: look at it "
-    "and confirm once more."
+    "The draft changed while this dialog was open. Review the update below and confirm again."
 )
 
 
@@ -47,7 +46,7 @@ def rerun(request: HttpRequest, conv_id: str) -> HttpResponse:
         return _dialog(request, found, error=error.message)
     if wants_fragment(request):
         return dialog_done("", "analysis:changed")
-    messages.success(request, "The rerun has been started.")
+    messages.success(request, "Rerun started.")
     return HttpResponseRedirect(links_of(request, found).to("conversation", run=analysis.public_id))
 
 

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 ('failing_since', models.DateTimeField(blank=True, null=True)),
                 ('rest_until', models.DateTimeField(blank=True, null=True)),
                 ('disabled_at', models.DateTimeField(blank=True, null=True)),
-                ('disabled_cause', models.CharField(blank=True, choices=[('person', 'Switched off'), ('failing', 'Failed for a day'), ('gone', 'Answered 410 Gone')], db_default='', max_length=10)),
+                ('disabled_cause', models.CharField(blank=True, choices=[('person', 'Disabled by a user'), ('failing', 'Failed for a day'), ('gone', 'Returned 410 Gone')], db_default='', max_length=10)),
                 ('disabled_reason', models.TextField(blank=True, help_text='A sentence for its owner.')),
                 ('created_by', models.CharField(max_length=200)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),

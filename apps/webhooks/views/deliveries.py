@@ -98,7 +98,7 @@ def again(request: HttpRequest, endpoint_id: str, event_id: str) -> HttpResponse
     """Send one once more."""
     found = _delivery_or_404(endpoint_id, event_id)
     kind: ToastKind = "ok"
-    text = "It is sent again."
+    text = "Delivery queued."
     try:
         services.send_again(delivery=found, by=actor_of(request))
     except services.UnableToSend as error:
@@ -122,7 +122,7 @@ def failed_again(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         except services.UnableToSend as error:
             add_refusal(form, error)
         else:
-            return said(request, endpoint, f"{count:,} deliveries are sent again.")
+            return said(request, endpoint, f"{count:,} deliveries queued.")
     now = timezone.now()
     failed = [
         (label, services.failed_since(endpoint, now - back).count())

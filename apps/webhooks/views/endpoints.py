@@ -74,7 +74,7 @@ def edit(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         except UserError as error:
             add_refusal(form, error)
         else:
-            return said(request, endpoint, "The endpoint is changed.")
+            return said(request, endpoint, "Endpoint updated.")
     context = {
         "form": form,
         "endpoint": endpoint,
@@ -105,8 +105,8 @@ def disable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         context = {"endpoint": endpoint, "waiting": waiting}
         return render_dialog(request, "webhooks/disable.html", context)
     dropped = services.disable_endpoint(endpoint=endpoint, by=actor_of(request))
-    lost = f" {dropped:,} waiting events were dropped." if dropped else ""
-    return said(request, endpoint, f"The endpoint is disabled.{lost}")
+    lost = f" {dropped:,} pending events won’t be sent." if dropped else ""
+    return said(request, endpoint, f"Endpoint disabled.{lost}")
 
 
 @require_http_methods(["GET", "POST"])
@@ -121,8 +121,8 @@ def enable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
     sent = services.enable_endpoint(
         endpoint=endpoint, by=actor_of(request), send_missed=form.cleaned_data["send_missed"]
     )
-    more = f" {sent:,} missed events are on their way." if sent else ""
-    return said(request, endpoint, f"The endpoint is enabled.{more}")
+    more = f" Sending {sent:,} missed events." if sent else ""
+    return said(request, endpoint, f"Endpoint enabled.{more}")
 
 
 @require_http_methods(["GET", "POST"])
@@ -134,4 +134,4 @@ def delete(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         context = {"endpoint": endpoint, "kept": endpoint.deliveries.count()}
         return render_dialog(request, "webhooks/delete.html", context)
     services.delete_endpoint(endpoint=endpoint, by=actor_of(request))
-    return gone(request, "The endpoint is deleted.")
+    return gone(request, "Endpoint deleted.")
