@@ -59,7 +59,7 @@ def request_first(
 def request_first_of(
     *, conversations: Sequence[Conversation], ask: bool = True, now: datetime | None = None
 ) -> int:
-    """`request_first` of rows that the caller's transaction has locked, in the order of their
+    """Do `request_first` for rows that the caller's transaction has locked, in the order of their
     primary keys, and read with ``READ_FIRST`` at least."""
     waiting = [c for c in conversations if c.analysis_state == AnalysisState.NONE or c.stale]
     queued, reasons = _sorted_out(waiting)
@@ -103,7 +103,7 @@ def fail_unrequestable(*, conversation_ids: Sequence[int]) -> None:
 
 
 def _locked(conversation_ids: Sequence[int]) -> ConversationQuerySet:
-    """Conversations, locked in the one order that all lock in."""
+    """Lock conversations, in the order in which all code locks them."""
     rows = Conversation.objects.filter(pk__in=conversation_ids).only(*READ_FIRST)
     return rows.select_for_update(no_key=True).order_by("pk")
 
@@ -111,7 +111,7 @@ def _locked(conversation_ids: Sequence[int]) -> ConversationQuerySet:
 def _sorted_out(
     waiting: Sequence[Conversation],
 ) -> tuple[list[Analysis], list[tuple[int, Reason]]]:
-    """The first analyses of those that get one, and why the others get none."""
+    """Return the first analyses of those that get one, and the reasons of the others."""
     plans = _plans_first(waiting)
     queued: list[Analysis] = []
     reasons: list[tuple[int, Reason]] = []
@@ -134,8 +134,10 @@ def _queue(analyses: Sequence[Analysis]) -> list[int]:
 
 
 def _plans_first(conversations: Sequence[Conversation]) -> dict[int, Plan]:
-    """By conversation: the plan of the versions that handled it. Each version is read once, with
-    what its plan needs, however many conversations it handled."""
+    """Return each conversation's plan, by the versions that handled it.
+
+    Each version is read once, with what its plan needs, however many conversations it handled.
+    """
     steps = {c.pk: [("", c.agent_version_id)] for c in conversations}
     transfers = Transfer.objects.filter(conversation__in=steps).order_by("position")
     for pk, setting, version in transfers.values_list("conversation", "setting", "to_version"):
@@ -147,7 +149,7 @@ def _plans_first(conversations: Sequence[Conversation]) -> dict[int, Plan]:
 
 
 def _why_not_first(conversation: Conversation, plan: Plan) -> Reason | None:
-    """The first reason that applies, of those that an operator can do something about last."""
+    """Return the first reason that applies; those that an operator can change come last."""
     version = plan.version
     if reason := not_analyzable_reason(conversation):
         return reason
@@ -179,6 +181,6 @@ def _first(conversation: Conversation, plan: Plan) -> Analysis:
 
 
 def _state_of(reason: Reason) -> AnalysisState:
-    """What may still come is *none*. All others were looked at and left: *skipped*."""
+    """Return *none* where an analysis may still come, else *skipped*."""
     may_come = {Reason.NOT_ENDED, Reason.WAITING_FOR_PLATFORM}
     return AnalysisState.NONE if reason in may_come else AnalysisState.SKIPPED

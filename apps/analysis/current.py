@@ -28,7 +28,7 @@ def lock_conversations(ids: Iterable[int]) -> None:
 
 
 def retire_current(conversation_ids: Sequence[int]) -> dict[int, tuple[int, dict[str, Any]]]:
-    """What was current until now: conversation → (analysis, output)."""
+    """Retire the current results and return them: conversation → (analysis, output)."""
     if not conversation_ids:
         return {}
     with connection.cursor() as cursor:

@@ -52,7 +52,7 @@ class Estimate:
 
 
 def estimate(plan: Plan, *, tokens: int, sessions: int) -> Estimate:
-    """Tokens and money of ``sessions`` conversations with ``tokens`` of transcript in all."""
+    """Return tokens and cost of ``sessions`` conversations with ``tokens`` of transcript in all."""
     spec = plan.config.model.spec()
     fixed = constant_tokens(plan.config.sha256, plan.document) + FRAME_TOKENS
     usage = TokenUsage(
@@ -91,13 +91,12 @@ def learn_from(analyses: AnalysisQuerySet) -> None:
 
 
 def constant_tokens(sha256: str, document: ConfigDocument) -> int:
-    """Tokens of what every request of a config repeats: its instructions, and its schema in the
-    form in which it is sent."""
+    """Return the tokens that every request of a config repeats: instructions and schema."""
     return constant_part(document)[1] + compiled(sha256, document).tokens
 
 
 def expected_answer_tokens(document: ConfigDocument) -> int:
-    """Tokens of a typical answer: a few for choices and numbers, a sentence or two for text."""
+    """Return the tokens of a typical answer: a few for choices, a sentence or two for text."""
     values: list[Any] = list((document.answer_schema().get("properties") or {}).values())
     return 8 + sum(_expected_value_tokens(value) for value in values)
 

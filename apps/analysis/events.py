@@ -54,7 +54,7 @@ def _event(analysis: Analysis, changed: Sequence[str]) -> NewEvent:
 
 
 def analyzed_payload(analysis: Analysis, changed: Sequence[str]) -> dict[str, Any]:
-    """The body of ``conversation.analyzed``, key by key as docs/interfaces.md prints it.
+    """Return the body of ``conversation.analyzed``, with the keys in docs/interfaces.md's order.
 
     ``changed`` are the fields that differ from the result before; all that are filled where
     there was none.
@@ -70,7 +70,7 @@ def analyzed_payload(analysis: Analysis, changed: Sequence[str]) -> dict[str, An
 
 
 def failed_payload(analysis: Analysis) -> dict[str, Any]:
-    """The body of ``conversation.analysis_failed``: the same, with an error for the values."""
+    """Return the body of ``conversation.analysis_failed``: an error instead of the values."""
     return {
         **_head(EventType.CONVERSATION_ANALYSIS_FAILED, analysis),
         "error_code": analysis.error_code,

@@ -8,7 +8,7 @@ _TOLD_BY_MESSAGE = frozenset({ErrorCode.LENGTH})
 
 
 def failure_sentence(code: str, message: str = "") -> str:
-    """A failure in words: what the code means, then what the provider or we said of it."""
+    """Return a failure as text: what the code means, then the message of the provider."""
     label = str(ErrorCode(code).label) if code in ErrorCode.values else display.words(code)
     message = message.strip()
     if not message or message.rstrip(".").lower() == label.lower():

@@ -24,7 +24,7 @@ class SideEffectsForm(forms.Form):
 
     @property
     def side_effects(self) -> SideEffects:
-        """The choice of a valid form; what was left out is off."""
+        """Return the choice of a valid form; anything left out is off."""
         return SideEffects.model_validate({"webhooks": self.cleaned_data.get("webhooks") or "off"})
 
 

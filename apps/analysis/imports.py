@@ -65,7 +65,7 @@ def record_imported(results: Sequence[Imported], *, by: Actor) -> list[Analysis]
 
 
 def _last_versions(conversations: Sequence[Conversation]) -> dict[int, AgentVersion]:
-    """The version that handled each conversation at its end."""
+    """Return the version that handled each conversation at its end."""
     first = {conversation.pk: conversation.agent_version for conversation in conversations}
     transfers = Transfer.objects.filter(conversation__in=first).select_related("to_version")
     last = {t.conversation_id: t.to_version for t in transfers.order_by("position", "pk")}
@@ -93,7 +93,7 @@ def restore(*, analysis: Analysis, by: Actor, side_effects: SideEffects = UNLESS
 
 
 def _check_restorable(analysis: Analysis) -> None:
-    """Looks at the rows as they are now: a second click finds the first one's work done."""
+    """Raise UnableToRestore unless the locked row can be restored: a second click can't."""
     analysis.refresh_from_db(fields=["state", "is_current"])
     if analysis.state != State.SUCCEEDED:
         raise UnableToRestore("You can only restore successful results.")
@@ -137,7 +137,7 @@ def _make_current(rows: list[Analysis]) -> list[Analysis]:
 
 
 def _changes(row: Analysis, previous: Mapping[int, tuple[int, dict[str, Any]]]) -> tuple[str, ...]:
-    """Names of the fields that differ from what was current before."""
+    """Return the names of the fields that differ from the previous current result."""
     _, before = previous.get(row.conversation_id, (None, {}))
     return tuple(changed_fields(before, row.ordered_output()))
 

@@ -78,7 +78,7 @@ class AnalysisOutcome:
 
     @property
     def can_wait(self) -> bool:
-        """Whether waiting may help, without a person: anything but a refused key."""
+        """Return whether waiting may help, without a person: anything but a rejected key."""
         return bool(self.error_code) and (
             self.transient or self.pause not in {"", PauseReason.AUTH.value}
         )
@@ -114,11 +114,11 @@ class Recorded:
 
     @property
     def changed(self) -> bool:
-        """Whether any value differs."""
+        """Return whether any value differs."""
         return bool(self.changes)
 
     @property
     def is_told(self) -> bool:
-        """Whether webhooks are to hear of it, as far as its side effects go."""
+        """Return whether the job's side effects send webhooks for this result."""
         job = self.outcome.job
         return job.side_effects.notifies(self.changes, failed=bool(self.outcome.error_code))

@@ -52,7 +52,7 @@ _WAYS_OUT: dict[str, WayOut] = {
 
 
 def missing_result_reason(conversation: Conversation, failed: Analysis | None = None) -> Why:
-    """Why there is no result. ``failed`` is the last failure, whose words it adds.
+    """Return why there is no result. ``failed`` is the last failure, whose message is added.
 
     Where settings of the agent decided, they are read, by one or two more queries.
     """
@@ -129,7 +129,7 @@ def _none_came(conversation: Conversation) -> str:
 
 
 def _at(conversation: Conversation) -> str:
-    """When something happens to it by itself, in local time."""
+    """Return when something happens to the conversation automatically, in local time."""
     at = conversation.idle_at or conversation.analyze_at
     return _local(at) if at else ""
 
@@ -139,7 +139,7 @@ def _local(at: datetime) -> str:
 
 
 def _by_settings(conversation: Conversation, why: Why) -> Why:
-    """The words for what the version that handled it is set to; it may be set otherwise by now."""
+    """Explain a reason by the settings of the version, which may have changed since."""
     version = last_version(conversation)
     why = replace(why, agent=version.agent)
     if why.reason == Reason.DISABLED:

@@ -134,7 +134,7 @@ _SHAPES_KEPT = 512
 
 
 def compiled(sha256: str, config: ConfigDocument) -> Shape:
-    """The schema as it is sent, byte-stable for a config, and the operator's own to check by."""
+    """Return the schema as sent, byte-stable for a config, and the operator's own to check by."""
     found = _shapes.get(sha256)
     if found is None:
         original = config.answer_schema()

@@ -24,7 +24,7 @@ __all__ = [
 
 
 def analysis_id() -> str:
-    """A fresh public id of an analysis."""
+    """Return a new public ID of an analysis."""
     return public_id("an")
 
 
@@ -52,11 +52,11 @@ class AnalysisQuerySet(models.QuerySet["Analysis"]):
         return self.filter(is_current=True)
 
     def open(self) -> "AnalysisQuerySet":
-        """Pending or running: at most one for a conversation."""
+        """Return pending and running analyses: at most one per conversation."""
         return self.filter(state__in=[State.PENDING, State.RUNNING])
 
     def with_config(self) -> "AnalysisQuerySet":
-        """What a page shows of each analysis, in one query."""
+        """Load everything that a page shows of each analysis, in one query."""
         return self.select_related("config", "agent_version__agent")
 
 
@@ -219,24 +219,24 @@ class Analysis(models.Model):
 
     @property
     def side_effects(self) -> SideEffects:
-        """What it sets off besides its result."""
+        """Return what the analysis sets off in addition to its result."""
         return SideEffects.model_validate({"webhooks": self.webhooks})
 
     @property
     def waits_for_provider(self) -> bool:
-        """Whether it met an outage or a limit and is tried again by itself."""
+        """Return whether it met an outage or a limit and is retried automatically."""
         return self.state == State.PENDING and self.tries > 0
 
     @property
     def waiting_sentence(self) -> str:
-        """What it waits for and when it is tried again."""
+        """Return why it waits and when it is retried, for people."""
         left = ((self.not_before or timezone.now()) - timezone.now()).total_seconds()
         when = f"in {display.timespan(left)}" if left >= 1 else "now"
         return f"{self.sentence} Next attempt {when} (attempt {self.tries + 1} of {MOST_TRIES})."
 
     @property
     def seconds_waiting(self) -> int:
-        """How long ago it was asked for."""
+        """Return how many seconds ago it was requested."""
         return max(0, int((timezone.now() - self.created_at).total_seconds()))
 
     @property
@@ -245,7 +245,7 @@ class Analysis(models.Model):
         return failure_sentence(self.error_code, self.error_message)
 
     def ordered_output(self) -> dict[str, object]:
-        """The values in the order of the config's fields, empty ones left out."""
+        """Return the values in the order of the config's fields, without empty ones."""
         output = self.output or {}
         names = [n for n in self.field_order if n in output]
         return {n: output[n] for n in [*names, *(k for k in output if k not in names)]}

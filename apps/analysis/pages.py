@@ -31,7 +31,7 @@ class Links:
     origin: str = ""
 
     def to(self, name: str, *args: str, **params: object) -> str:
-        """The path of ``analysis:name`` with these parameters and the origin."""
+        """Return the path of ``analysis:name`` with these parameters and the origin."""
         given = {k: v for k, v in params.items() if v not in ("", None, ())}
         if self.origin:
             given["from"] = self.origin
@@ -64,7 +64,7 @@ class Links:
 
 
 def conversation_by_id(conv_id: str) -> Conversation:
-    """One conversation with what its page shows of it. Raises Conversation.DoesNotExist."""
+    """Return a conversation as its page shows it. Raise Conversation.DoesNotExist."""
     rows = Conversation.objects.select_related("agent", "agent_version", "contact")
     return rows.get(public_id=conv_id)
 
@@ -73,13 +73,13 @@ def conversation_by_id(conv_id: str) -> Conversation:
 
 
 def messages_of(conversation: Conversation) -> list[transcript.Message]:
-    """The messages; none where nothing was ever stored."""
+    """Return the messages; none if nothing was ever stored."""
     found = Transcript.objects.filter(conversation=conversation).values_list("messages", flat=True)
     return list(found.first() or [])
 
 
 def scene_of(conversation: Conversation, transfers: Sequence[Transfer]) -> transcript.Scene:
-    """What surrounds the transcript."""
+    """Return what surrounds the transcript."""
     return transcript.Scene(
         channel=conversation.channel,
         started_at=conversation.started_at,
@@ -92,7 +92,7 @@ def scene_of(conversation: Conversation, transfers: Sequence[Transfer]) -> trans
 
 
 def transfers_of(conversation: Conversation) -> list[Transfer]:
-    """The transfers in their order, with who took over."""
+    """Return the transfers in order, with the agents that took over."""
     return list(conversation.transfers.select_related("to_version__agent"))
 
 
@@ -137,14 +137,14 @@ class Standing:
 
 
 def analyses_of(conversation: Conversation) -> AnalysisQuerySet:
-    """Every analysis ever made of it, newest first, as pages show them."""
+    """Return all analyses of a conversation, newest first, as pages show them."""
     rows = Analysis.objects.filter(conversation=conversation)
     return rows.select_related("conversation", "config__model", "agent_version__agent",
                                "agent_version__config").order_by("-pk")  # fmt: skip
 
 
 def standing_of(conversation: Conversation) -> Standing:
-    """Where the conversation's analysis stands, in one query."""
+    """Return the status of the conversation's analysis, in one query."""
     last = Analysis.objects.filter(conversation=OuterRef("conversation")).order_by("-pk")
     found = list(
         analyses_of(conversation).filter(
@@ -161,7 +161,7 @@ def standing_of(conversation: Conversation) -> Standing:
 
 
 def previous_of(analysis: Analysis) -> Analysis | None:
-    """The result that was current when this one was made, as far as times tell."""
+    """Return the result that was current when this one was made, judging by the times."""
     if analysis.finished_at is None:
         return None
     rows = analyses_of(analysis.conversation).filter(
@@ -171,7 +171,7 @@ def previous_of(analysis: Analysis) -> Analysis | None:
 
 
 def by_whom(analysis: Analysis) -> str:
-    """What made an analysis, and who asked for it: ``rerun by Ada``."""
+    """Return what made an analysis and who requested it: ``rerun by Ada``."""
     trigger = Trigger(analysis.trigger)
     if trigger == Trigger.INITIAL:
         return "first analysis"
@@ -197,7 +197,7 @@ class Proposal:
 
 
 def propose_rerun(conversation: Conversation, current: Analysis | None) -> Proposal:
-    """The drafts on the conversation's route, held against the present result."""
+    """Compare the drafts on the conversation's route with the current result."""
     plan = plan_rerun(conversation)
     config = current.config if current else None
     differs = config is not None and config.pk != plan.config.pk
@@ -210,5 +210,5 @@ def propose_rerun(conversation: Conversation, current: Analysis | None) -> Propo
 
 
 def can_rerun(conversation: Conversation) -> bool:
-    """Whether a model may be asked about it at all."""
+    """Return whether the conversation can be analyzed at all."""
     return not_analyzable_reason(conversation) is None

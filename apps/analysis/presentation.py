@@ -63,7 +63,7 @@ class Result:
 
 
 def result_of(analysis: Analysis) -> Result:
-    """A succeeded analysis as a page shows it; fields that a head line shows are not repeated."""
+    """Return a result as a page shows it; the fields of the header are not repeated."""
     output = analysis.output or {}
     columns: Mapping[str, str] = analysis.columns
     missing = tuple(analysis.missing_required)
@@ -81,7 +81,7 @@ def result_of(analysis: Analysis) -> Result:
 
 
 def field_rows(analysis: Analysis) -> list[FieldRow]:
-    """Every field that the result's config asked for, in its order, then what else came in."""
+    """Return every field that the result's config requested, in its order, then any others."""
     output = analysis.output or {}
     schemas = schemas_of(analysis)
     asked = list(analysis.field_order) if analysis.config_id is None else list(schemas)
@@ -90,13 +90,13 @@ def field_rows(analysis: Analysis) -> list[FieldRow]:
 
 
 def schemas_of(analysis: Analysis) -> dict[str, Any]:
-    """Name → JSON Schema of the fields; for imported results those of the agent's version."""
+    """Return the JSON Schema of each field; for imported results, the agent version's."""
     config = analysis.config or analysis.agent_version.config
     return field_schemas(config.parsed())
 
 
 def field_schemas(document: ConfigDocument) -> dict[str, Any]:
-    """Name → JSON Schema of every field of a config, in order."""
+    """Return the JSON Schema of every field of a config, by name and in order."""
     properties: dict[str, Any] = document.answer_schema()["properties"]
     return properties
 
@@ -119,14 +119,14 @@ def _field_row(
 
 
 def _as_clause(condition: str) -> str:
-    """A condition within a sentence: ``if the call was escalated``."""
+    """Return a condition as part of a sentence: ``if the call was escalated``."""
     if not condition[1:2].isupper():
         condition = condition[0].lower() + condition[1:]
     return condition if condition.startswith("if ") else f"if {condition}"
 
 
 def value_of(value: object, schema: object = None) -> Value | None:
-    """A JSON value as a page draws it; None for what is empty."""
+    """Return a JSON value as a page draws it; None if it is empty."""
     rules = schema if isinstance(schema, dict) else {}
     if value is None or value in ("", []):
         return None
@@ -157,7 +157,7 @@ def _scale(rules: Mapping[str, Any]) -> str:
 
 
 def changes_between(before: Analysis | None, after: Analysis) -> list[Change]:
-    """Every field of two results, the changed ones first, each group in the newer one's order."""
+    """Return every field of two results, changed ones first, in the newer one's order."""
     old = before.ordered_output() if before else {}
     new = after.ordered_output()
     schemas = {**(schemas_of(before) if before else {}), **schemas_of(after)}
@@ -173,6 +173,6 @@ def changes_between(before: Analysis | None, after: Analysis) -> list[Change]:
 
 
 def field_order(analysis: Analysis) -> list[str]:
-    """Names of a result's fields in the order of its config, then what else it holds."""
+    """Return the names of a result's fields in the order of its config, then any others."""
     names = list(analysis.field_order)
     return [*names, *(name for name in analysis.output or {} if name not in names)]

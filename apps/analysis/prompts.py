@@ -155,7 +155,7 @@ def _constant_text(text_key: str, instructions: tuple[str, ...], channel: str) -
 
 
 def constant_part(config: ConfigDocument) -> tuple[str, int]:
-    """The system text of a config and its estimated tokens; the same bytes for every request."""
+    """Return the system text of a config, the same bytes for every request, and its tokens."""
     lines = [f"- {b.name}: {b.prompt}" for b in config.built_ins]
     lines += [_field_line(name, value) for name, value in config.own_fields().items()]
     return _constant_text("\n".join(lines), config.instructions, config.channel)
@@ -173,7 +173,7 @@ def _field_line(name: str, value: object) -> str:
 
 
 def message_line(message: Mapping[str, Any]) -> str:
-    """One message as it stands in a prompt: neither the fence nor another message's beginning
+    """Return a message as part of a prompt: neither the fence nor another message's beginning
     can be forged from inside."""
     role = str(message.get("role", ""))
     content = str(message.get("content") or "")
@@ -182,7 +182,7 @@ def message_line(message: Mapping[str, Any]) -> str:
 
 
 def transcript_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
-    """Estimated tokens of a transcript in a prompt; what ``prompt_tokens_est`` keeps."""
+    """Return the estimated tokens of a transcript in a prompt, as ``prompt_tokens_est`` stores."""
     return estimate_tokens("\n".join(message_line(m) for m in messages))
 
 

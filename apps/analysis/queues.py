@@ -105,7 +105,7 @@ class LaneQueue(AnalysisQueue):
         return claims.load_jobs(claims.take(lane=self.name, limit=limit))
 
     def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
-        """Record; a model that answers one that waited for it is there for the others too."""
+        """Record, and release what waits for a model that has answered again."""
         super().record(outcomes)
         answered = {o.job.config_id for o in outcomes if not o.error_code}
         self._waiting.update(o.job.config_id for o in outcomes if o.job.tries)

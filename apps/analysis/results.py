@@ -41,19 +41,19 @@ def history_columns(
 
 
 def changed_fields(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[str]:
-    """Names of the fields whose values differ, in the order of the newer result, then the gone."""
+    """Return the fields whose values differ, in the newer result's order, then removed ones."""
     old = before or {}
     names = [*after, *(name for name in old if name not in after)]
     return [n for n in names if not _same(old.get(n), after.get(n))]
 
 
 def _same(one: object, other: object) -> bool:
-    """Equal as JSON, and an empty list or text is the same as nothing."""
+    """Compare as JSON, where an empty list or text is the same as nothing."""
     return _equal(one, other) or (one in (None, "", []) and other in (None, "", []))
 
 
 def _equal(one: object, other: object) -> bool:
-    """Equal as JSON at every depth: true is not 1, though Python says so."""
+    """Compare as JSON at every depth: true is not 1, though Python says so."""
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_equal, one, other))
     if isinstance(one, dict) and isinstance(other, dict):
@@ -62,6 +62,6 @@ def _equal(one: object, other: object) -> bool:
 
 
 def _sentiment(value: object) -> str:
-    """One spelling for the four common words, so that agents by schema alone sort with others."""
+    """Use one spelling for the four common words, so that all agents sort the same."""
     text = one_line(value)[:200]
     return _SENTIMENT_BY_LOWER.get(text.lower(), text)

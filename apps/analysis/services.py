@@ -40,7 +40,7 @@ _ALREADY_RUNNING = "This conversation is already being analyzed. Try again when 
 
 
 def check_rerun(conversation: Conversation, *, at_work: bool) -> str:
-    """The sentence with which a rerun of this conversation would be refused; empty where none.
+    """Return why this conversation can't be rerun; empty if it can.
 
     ``at_work``: an analysis of it waits or runs. Drafts are not looked at: see `plan_rerun`.
     """
@@ -48,7 +48,7 @@ def check_rerun(conversation: Conversation, *, at_work: bool) -> str:
 
 
 def plan_rerun(conversation: Conversation, *, version: AgentVersion | None = None) -> Plan:
-    """What a rerun reads the conversation with: the drafts of the agents on its route.
+    """Return what a rerun reads the conversation with: the drafts of the agents on its route.
 
     A named ``version`` takes the place of its own agent's draft in the chain.
     Raises UnableToRerun where its agent is not on the route.
@@ -110,7 +110,7 @@ def request_rerun(
 
 
 def _stored(analysis: Analysis) -> Analysis:
-    """The row as it is asked for, before an engine has it. Raises AlreadyRunning."""
+    """Store a requested analysis and return it as requested. Raise AlreadyRunning."""
     Analysis.objects.bulk_create([analysis], ignore_conflicts=True)
     rows = Analysis.objects.select_related("conversation", "config__model", "agent_version__agent")
     stored = rows.filter(public_id=analysis.public_id).first()
@@ -120,7 +120,7 @@ def _stored(analysis: Analysis) -> Analysis:
 
 
 def lanes_with_work() -> list[str]:
-    """Lanes in which something waits, or was left by a worker that is gone."""
+    """Return the lanes in which something waits, or was left by a worker that stopped."""
     rows = Analysis.objects.filter(
         Q(not_before=None) | Q(not_before__lte=timezone.now()),
         state__in=[State.PENDING, State.RUNNING],

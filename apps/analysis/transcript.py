@@ -107,7 +107,7 @@ class Window:
 
     @property
     def hit_number(self) -> int:
-        """Which of the messages found is looked at, from 1; 0 where none is."""
+        """Return the number of the selected match, from 1; 0 if there is none."""
         return self.at + 1 if self.hits else 0
 
     @property
@@ -126,7 +126,7 @@ class Window:
 def window(
     messages: Sequence[Message], scene: Scene, *, start: int = 0, find: str = "", hit: int = 0
 ) -> Window:
-    """The lines from message ``start`` on, or around the ``hit``-th message that holds ``find``."""
+    """Return the lines from message ``start``, or around the ``hit``-th message with ``find``."""
     find = " ".join(find.split())[:FIND_MAX]
     pattern = re.compile(re.escape(find), re.IGNORECASE) if find else None
     hits = tuple(i for i, m in enumerate(messages) if pattern and pattern.search(_content(m)))
@@ -152,7 +152,7 @@ def first_words(messages: Sequence[Message]) -> str:
 
 
 def whole_text(message: Message) -> str:
-    """All that a message says, as it is stored."""
+    """Return the whole content of a message, as stored."""
     return _content(message)
 
 
@@ -162,7 +162,7 @@ def _content(message: Message) -> str:
 
 
 def _stop(messages: Sequence[Message], start: int) -> int:
-    """Where a window that begins at ``start`` ends: at least one message, and bounded."""
+    """Return where a window that begins at ``start`` ends: at least one message, and bounded."""
     room = WINDOW_CHARACTERS
     for index in range(start, min(len(messages), start + WINDOW_MESSAGES)):
         room -= min(len(_content(messages[index])), CLIP)
@@ -199,7 +199,7 @@ def _role(message: Message) -> str:
 
 
 def _moves(scene: Scene, total: int) -> dict[int, list[Moved]]:
-    """Transfers by the message before which their divider stands; none is lost past the end."""
+    """Return transfers by the message that follows each; none is lost past the end."""
     found: dict[int, list[Moved]] = {}
     for move in scene.transfers:
         found.setdefault(min(move.after_message, total), []).append(move)
@@ -234,7 +234,7 @@ def _end_of_tools(messages: Sequence[Message], start: int, stop: int) -> int:
 
 
 def _tool_lines(messages: Sequence[Message], start: int, end: int, scene: Scene) -> Iterator[Line]:
-    """Calls and results that follow each other: each call with its result, in one line."""
+    """Return adjacent calls and results: each call with its result, in one line."""
     calls = [i for i in range(start, end) if _role(messages[i]) == "tool_call"]
     results = [i for i in range(start, end) if _role(messages[i]) == "tool_result"]
     early = [r for r in results if not calls or r < calls[0]]
@@ -276,7 +276,7 @@ def _tool_line(
 
 
 def _called(content: str) -> tuple[str, object]:
-    """Name and arguments of a tool call, in the forms in which platforms write them."""
+    """Return the name and arguments of a tool call, in any form that platforms write."""
     value = _parsed(content)
     if not isinstance(value, dict):
         return "", value
@@ -291,7 +291,7 @@ def _called(content: str) -> tuple[str, object]:
 
 
 def _parsed(content: str) -> object:
-    """JSON where it is an object or a list of bearable size, else the text as it is."""
+    """Return parsed JSON for an object or a list of reasonable size, else the text."""
     if len(content) > PARSED_MAX or not content.lstrip().startswith(("{", "[")):
         return content
     try:
@@ -316,7 +316,7 @@ def _one_value(value: object) -> str:
 
 
 def _time(message: Message, scene: Scene) -> tuple[str, str]:
-    """The time in the margin and in full: since the beginning for calls, of the day for chats."""
+    """Return the time for the margin and in full: elapsed for calls, of the day for chats."""
     at = _moment(message.get("at"), scene)
     if at is None:
         return "", ""
@@ -338,7 +338,7 @@ def _moment(at: object, scene: Scene) -> datetime | None:
 
 
 def _marked_line(line: Line, pattern: re.Pattern[str], looked_at: int) -> Line:
-    """The line with what was searched for marked, in the text and in what is folded."""
+    """Mark matches of a search in a line, also in its folded parts."""
     parts = tuple(Part(p.title, marked(p.text, pattern)) for p in line.parts)
     found = any(pattern.search(p.text) for p in line.parts) or bool(pattern.search(line.text))
     return replace(
@@ -351,7 +351,7 @@ def _marked_line(line: Line, pattern: re.Pattern[str], looked_at: int) -> Line:
 
 
 def marked(text: str, pattern: re.Pattern[str]) -> SafeString:
-    """Escaped text with ``<mark>`` around every place that matches."""
+    """Return escaped text with ``<mark>`` around every match."""
     pieces, last = [], 0
     for match in pattern.finditer(text):
         pieces += [escape(text[last : match.start()]), "<mark>", escape(match[0]), "</mark>"]

@@ -102,7 +102,7 @@ def _job(row: tuple[Any, ...], token: UUID) -> ClaimedDelivery:
 
 
 def work_waits(now: datetime) -> bool:
-    """Whether some delivery may be due now; cheap, and may say yes for one that still waits."""
+    """Return whether a delivery may be due now. Cheap, and true also for one that still waits."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT 1 FROM webhooks_endpoint e WHERE e.disabled_at IS NULL"

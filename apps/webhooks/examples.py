@@ -33,7 +33,7 @@ _ANALYSIS = {
 
 
 def payload(kind: str) -> dict[str, Any]:
-    """The body of an event of this type, with keys in the order of a real one."""
+    """Return the body of an event of this type, with keys in the order of a real one."""
     now = moment(timezone.now())
     body = {"event": str(kind), **_BODIES[EventType(kind)](now)}
     return {**body, "test": True}

@@ -54,7 +54,7 @@ class EndpointForm(forms.Form):
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> "EndpointForm":
-        """Filled in with what an endpoint is now."""
+        """Return the form filled in with an endpoint."""
         agent = endpoint.agent.public_id if endpoint.agent else None
         return cls(initial={"url": endpoint.url, "events": endpoint.events, "agent": agent})
 

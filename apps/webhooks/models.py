@@ -19,12 +19,12 @@ KEPT_CHARACTERS = 20_000
 
 
 def endpoint_id() -> str:
-    """A fresh public id of an endpoint."""
+    """Return a new public ID of an endpoint."""
     return public_id("wh")
 
 
 def event_id() -> str:
-    """A fresh public id of an event: the ``webhook-id`` of all its deliveries."""
+    """Return a new public ID of an event: the ``webhook-id`` of all its deliveries."""
     return public_id("msg")
 
 
@@ -60,7 +60,7 @@ class DisabledCause(models.TextChoices):
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):
     def given_up(self) -> "EndpointQuerySet":
-        """Those that nobody switched off: they failed until they were not tried any more."""
+        """Return endpoints that were disabled because they failed."""
         return self.filter(disabled_cause__in=[DisabledCause.FAILING, DisabledCause.GONE])
 
 
@@ -143,7 +143,7 @@ class Endpoint(models.Model):
 
     @property
     def is_given_up(self) -> bool:
-        """Whether it is disabled because it failed, and not because somebody wanted so."""
+        """Return whether it was disabled because it failed, and not by a user."""
         return self.disabled_cause in {DisabledCause.FAILING, DisabledCause.GONE}
 
 

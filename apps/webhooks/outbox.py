@@ -55,7 +55,7 @@ class _Listener:
 
 
 def wanted(*types: EventType) -> bool:
-    """Whether anybody listens to one of these: if not, no payload needs to be built."""
+    """Return whether an endpoint wants one of these: if not, no payload needs to be built."""
     with connection.cursor() as cursor:  # asked for every conversation that comes in
         cursor.execute(_WANTED, [*_noted(), [str(t) for t in types]])
         return bool(cursor.fetchone()[0])
@@ -122,14 +122,13 @@ ORDER BY id FOR KEY SHARE
 
 
 def _noted() -> list[Any]:
-    """With what both ask for the endpoints for which events are written: the enabled ones, and
-    those lately given up."""
+    """Return the parameters that select enabled endpoints and those that failed recently."""
     causes = [DisabledCause.FAILING.value, DisabledCause.GONE.value]
     return [causes, timezone.now() - KEPT_FOR_DISABLED]
 
 
 def _lock_listeners() -> list[_Listener]:
-    """The endpoints for which events are written, kept from being deleted until the commit."""
+    """Lock the endpoints for which events are written, until the commit."""
     with connection.cursor() as cursor:
         cursor.execute(_LISTENERS, _noted())
         return [_Listener(pk, frozenset(events), agent, on) for pk, events, agent, on in cursor]

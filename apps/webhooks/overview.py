@@ -27,7 +27,7 @@ class Line:
 
 
 def lines() -> list[Line]:
-    """All endpoints, in four queries however many there are."""
+    """Return all endpoints, in four queries however many there are."""
     endpoints = list(Endpoint.objects.select_related("agent"))
     ids = [endpoint.pk for endpoint in endpoints]
     recent = timezone.now() - RECENT
@@ -53,7 +53,7 @@ def _counts(rows: Any) -> Mapping[int, int]:
 
 
 def _last_tries(endpoint_ids: Sequence[int]) -> Sequence[Delivery]:
-    """The delivery that was tried last, of each endpoint: one step into an index for each."""
+    """Return each endpoint's last attempted delivery, by one step into an index for each."""
     return list(
         Delivery.objects.raw(
             "SELECT d.id, d.endpoint_id, d.state, d.last_status, d.last_attempt_at"
@@ -66,12 +66,12 @@ def _last_tries(endpoint_ids: Sequence[int]) -> Sequence[Delivery]:
 
 
 def given_up() -> list[Endpoint]:
-    """The endpoints that failed until they were disabled: what admins are told on every page."""
+    """Return the endpoints that failed until they were disabled, for the banner of admins."""
     return list(Endpoint.objects.given_up().order_by("-disabled_at"))
 
 
 def deliveries_of(endpoint: Endpoint, *, state: str = "", event: str = "") -> Any:
-    """The deliveries of an endpoint as its page lists them, with events and conversations."""
+    """Return the deliveries of an endpoint as its page lists them, with their events."""
     rows = endpoint.deliveries.select_related("event__conversation")
     # What was sent and what came back is long, and only shown of a single one.
     rows = rows.defer("request", "response", "tries", "event__payload")
@@ -81,7 +81,7 @@ def deliveries_of(endpoint: Endpoint, *, state: str = "", event: str = "") -> An
 
 
 def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
-    """An endpoint as the API shows it, without its secret. Reads ``agent``."""
+    """Return an endpoint as the API shows it, without its secret. Reads ``agent``."""
     return {
         "id": endpoint.public_id,
         "url": endpoint.url,
@@ -97,7 +97,7 @@ def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def delivery_json(delivery: Delivery) -> dict[str, Any]:
-    """A delivery as the API shows it; load it with its event and conversation."""
+    """Return a delivery as the API shows it. Load it with its event and conversation."""
     conversation = delivery.event.conversation
     pending = delivery.state == DeliveryState.PENDING
     return {
@@ -120,7 +120,7 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
 
 
 def next_try_of(delivery: Delivery, endpoint: Endpoint) -> datetime | None:
-    """When it is tried next, the rest of its endpoint included; None where it is settled."""
+    """Return the time of the next attempt, with the endpoint's pause; None if it is final."""
     if delivery.state != DeliveryState.PENDING:
         return None
     return max(delivery.not_before, endpoint.rest_until or delivery.not_before)
@@ -137,7 +137,7 @@ class Try:
 
 
 def tries_of(delivery: Delivery) -> list[Try]:
-    """The tries that are kept, the last one first."""
+    """Return the stored attempts, the last one first."""
     return [
         Try(datetime.fromisoformat(t["at"]), t["status"], t["error"], t["ms"])
         for t in reversed(delivery.tries)

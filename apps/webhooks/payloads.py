@@ -15,7 +15,7 @@ from apps.conversations.schemas import ContactSchema
 
 
 def conversation_part(conversation: Conversation) -> dict[str, Any]:
-    """The ``conversation`` object of a payload.
+    """Return the ``conversation`` object of a payload.
 
     Reads ``contact`` and ``attributes``: select them with the row. What is unknown is null.
     """
@@ -33,7 +33,7 @@ def conversation_part(conversation: Conversation) -> dict[str, Any]:
 
 
 def moment(at: datetime | None) -> str | None:
-    """A time as payloads write it: ISO 8601 in UTC, ``2025-01-18T15:30:00Z``."""
+    """Return a time as payloads write it: ISO 8601 in UTC, ``2025-01-18T15:30:00Z``."""
     if at is None:
         return None
     precision = "milliseconds" if at.microsecond else "seconds"
@@ -41,5 +41,5 @@ def moment(at: datetime | None) -> str | None:
 
 
 def body_of(payload: Mapping[str, Any]) -> str:
-    """The body as it is signed and sent: compact JSON, keys in the order given."""
+    """Return the body as it is signed and sent: compact JSON, keys in order."""
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":"), cls=DjangoJSONEncoder)

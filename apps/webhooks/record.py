@@ -94,7 +94,7 @@ class _Health:
 
     @property
     def cause(self) -> DisabledCause | None:
-        """Why it is to be disabled; None where it is not, or is already."""
+        """Return why to disable the endpoint; None if it stays enabled or is disabled already."""
         if not self.endpoint.is_enabled:
             return None
         if self.gone:
@@ -188,7 +188,7 @@ def _settled(held: _Held, health: _Health, outcome: DeliveryOutcome) -> dict[str
 def _next(
     held: _Held, first: datetime, health: _Health, outcome: DeliveryOutcome
 ) -> tuple[DeliveryState, datetime | None]:
-    """What becomes of a delivery after this try, and when it is tried again."""
+    """Return the state of a delivery after this attempt, and the time of the next one."""
     reply = outcome.reply
     if reply.ok:
         return DeliveryState.DELIVERED, None
@@ -241,7 +241,7 @@ def _write_endpoint(health: _Health) -> None:
 
 
 def _hurry(endpoint: Endpoint, now: datetime) -> None:
-    """It was down and is up again: what waited for its next try goes out at once."""
+    """Make pending deliveries due now: the endpoint was down and is up again."""
     endpoint.deliveries.filter(
         state=DeliveryState.PENDING, lease_token=None, not_before__gt=now
     ).update(not_before=now)

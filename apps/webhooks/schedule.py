@@ -21,7 +21,7 @@ _REST_LONGEST = timedelta(minutes=10)
 def next_try(
     *, attempts: int, first: datetime, now: datetime, retry_after: timedelta | None = None
 ) -> datetime | None:
-    """When to try again after ``attempts`` failures; None when it has been tried for a day.
+    """Return when to try again after ``attempts`` failures; None after a day of attempts.
 
     5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, then every 4 h, each a tenth more or less; the last
     try is a day after the first. An endpoint that says when (``Retry-After``) is not asked before.
@@ -37,7 +37,7 @@ def next_try(
 def rest_until(
     *, failures: int, since: datetime, now: datetime, retry_after: timedelta | None = None
 ) -> datetime | None:
-    """Until when an endpoint with so many failures in a row is left alone altogether.
+    """Return until when an endpoint with this many failures in a row is left alone.
 
     A quarter of the time for which it has been failing, from 5 s to 10 min: its backlog waits
     instead of being thrown at it, and goes out soon after it is up again.
@@ -51,7 +51,7 @@ def rest_until(
 
 
 def retry_after(header: str, now: datetime) -> timedelta | None:
-    """What ``Retry-After`` asks for: seconds or a date. None where it says nothing readable."""
+    """Return what ``Retry-After`` asks for, in seconds or by a date; None if it is invalid."""
     text = header.strip()
     if text.isascii() and text.isdigit():
         return timedelta(seconds=min(int(text[:9]), int(DAY.total_seconds())))

@@ -63,7 +63,7 @@ class Reply:
 
     @property
     def gone(self) -> bool:
-        """Whether the receiver says that it will never want anything again."""
+        """Return whether the receiver says that it never wants anything again."""
         return self.status == _GONE
 
 
@@ -156,7 +156,7 @@ class Sender:
 
 
 def _verdict(response: aiohttp.ClientResponse) -> str:
-    """Why this answer is no success; empty for 2xx."""
+    """Return why a response isn't a success; empty for 2xx."""
     status = response.status
     if 200 <= status < 300:
         return ""
@@ -172,7 +172,7 @@ def _verdict(response: aiohttp.ClientResponse) -> str:
 
 
 async def _beginning(response: aiohttp.ClientResponse, deadline: float) -> str:
-    """The first part of the body, as text. The status is the verdict: a body that is long, slow
+    """Return the first part of the body, as text. The status decides: a body that is long, slow
     or broken changes nothing about it, and the rest of it is not read."""
     body = b""
     try:
@@ -190,7 +190,7 @@ def _text(body: bytes) -> str:
 
 
 def _kept(headers: Mapping[str, str], body: str) -> str:
-    """Headers, an empty line, the body: as much as is kept to be shown."""
+    """Return headers, an empty line, and the body, truncated to what is stored."""
     lines = "".join(f"{name}: {value}\n" for name, value in headers.items())
     text = (lines + "\n" + body).replace("\0", "\ufffd")
     text = text.encode(errors="replace").decode()
@@ -198,7 +198,7 @@ def _kept(headers: Mapping[str, str], body: str) -> str:
 
 
 def _sentence(error: Exception) -> str:
-    """A failure of the connection for a person. TimeoutError first: some are of both kinds."""
+    """Return a connection failure as a message. TimeoutError first: some are of both kinds."""
     if isinstance(error, TimeoutError):
         return f"No response within {settings.WEBHOOK_TIMEOUT_SECONDS:g} seconds."
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error

@@ -115,7 +115,7 @@ def disable_endpoint(*, endpoint: Endpoint, by: Actor) -> int:
 
 
 def missed(endpoint: Endpoint) -> QuerySet[Delivery]:
-    """What a disabled endpoint did not get, from the moment it began to fail: failed, dropped."""
+    """Return what a disabled endpoint missed since it began to fail: failed and dropped."""
     if endpoint.disabled_at is None:
         return Delivery.objects.none()
     since = endpoint.failing_since or endpoint.disabled_at
@@ -190,7 +190,7 @@ def send_again(*, delivery: Delivery, by: Actor) -> None:
 
 
 def failed_since(endpoint: Endpoint, since: datetime) -> QuerySet[Delivery]:
-    """What failed or was dropped since a moment, tests left out."""
+    """Return what failed or was dropped since a moment, without tests."""
     return _lost(endpoint).filter(created_at__gte=since)
 
 
@@ -223,7 +223,7 @@ def _again(deliveries: QuerySet[Delivery]) -> int:
 
 
 def _may_be_sooner(endpoint: Endpoint) -> bool:
-    """Not where the endpoint rests: that is also what its Retry-After asked for."""
+    """Return whether to send before the planned time: not while the endpoint is left alone."""
     return endpoint.rest_until is None or endpoint.rest_until <= timezone.now()
 
 
@@ -240,7 +240,7 @@ def _check_enabled(endpoint: Endpoint) -> None:
 
 
 def _locked(endpoint: Endpoint) -> Endpoint:
-    """The endpoint as it is now; endpoints are locked before their deliveries everywhere."""
+    """Lock and return the endpoint. Endpoints are locked before their deliveries everywhere."""
     return Endpoint.objects.select_for_update(no_key=True).get(pk=endpoint.pk)
 
 
@@ -248,7 +248,7 @@ _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 
 def _checked_url(url: str) -> str:
-    """A web address to which something can be sent, as it was typed."""
+    """Return a valid web address, as entered."""
     problem = _problem_of(url)
     if problem:
         raise InvalidEndpoint(problem, {"url": problem})
@@ -275,7 +275,7 @@ def _problem_of(url: str) -> str:
 
 
 def _checked_events(events: Sequence[str]) -> list[str]:
-    """Known types, each once, in the order of the list of them."""
+    """Return known types, each once, in the order of their list."""
     unknown = [str(e)[:80] for e in events if e not in EventType.values]
     if unknown:
         known = ", ".join(EventType.values)
@@ -289,7 +289,7 @@ def _checked_events(events: Sequence[str]) -> list[str]:
 
 
 def _wishes(endpoint: Endpoint) -> dict[str, object]:
-    """What an entry of the log says of it: the host alone, a path may hold a secret."""
+    """Return what the audit log says of an endpoint: the host only, as a path may hold a secret."""
     return {
         "host": urlsplit(endpoint.url).netloc,
         "events": list(endpoint.events),

@@ -12,12 +12,12 @@ _BYTES = 32
 
 
 def new_secret() -> str:
-    """A fresh signing secret, ``whsec_…``."""
+    """Return a new signing secret, ``whsec_…``."""
     return PREFIX + base64.b64encode(secrets.token_bytes(_BYTES)).decode()
 
 
 def headers(*, secrets_: Sequence[str], event_id: str, body: str, at: datetime) -> dict[str, str]:
-    """The three headers of the specification; a signature for each secret that is in force.
+    """Return the three headers of the specification, with a signature per active secret.
 
     ``webhook-id`` is the event's: the same over all its attempts, so that a receiver can tell
     one that it has seen.

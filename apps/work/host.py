@@ -95,11 +95,11 @@ host = Host()
 
 @worker_shutting_down.connect
 def _stop(**kwargs: Any) -> None:
-    """On SIGTERM."""
+    """Handle SIGTERM."""
     host.stop()
 
 
 @worker_shutdown.connect
 def _close(**kwargs: Any) -> None:
-    """After all tasks have ended."""
+    """Close the clients after all tasks have ended."""
     host.close()

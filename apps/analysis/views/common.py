@@ -20,7 +20,7 @@ RETRY_COUNTED = 1_000
 
 
 def conversation_or_404(conv_id: str) -> Conversation:
-    """The conversation, with what its page shows of it."""
+    """Return the conversation as its page shows it."""
     try:
         return pages.conversation_by_id(conv_id)
     except Conversation.DoesNotExist as error:
@@ -28,7 +28,7 @@ def conversation_or_404(conv_id: str) -> Conversation:
 
 
 def analysis_or_404(conversation: Conversation, an_id: str) -> Analysis:
-    """One analysis of this conversation."""
+    """Return one analysis of this conversation."""
     found = pages.analyses_of(conversation).filter(public_id=an_id).first()
     if found is None:
         raise Http404("Analysis not found.")
@@ -36,19 +36,19 @@ def analysis_or_404(conversation: Conversation, an_id: str) -> Analysis:
 
 
 def links_of(request: HttpRequest, conversation: Conversation) -> pages.Links:
-    """URLs that keep the list from which one came."""
+    """Return URLs that keep the list the user came from."""
     origin = (request.POST.get("from") or request.GET.get("from") or "").replace("\x00", "")
     return pages.Links(conversation.public_id, origin if len(origin) <= ORIGIN_MAX else "")
 
 
 def number_in(params: QueryDict, name: str) -> int:
-    """A whole number of the query, 0 where it is none: a hand-edited URL is no error."""
+    """Return a whole number of the query, else 0: a hand-edited URL isn't an error."""
     text = params.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
 
 
 def panel_context(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
-    """Everything that one tab of the panel shows."""
+    """Return everything that one tab of the panel shows."""
     asked = request.GET.get("tab", "analysis")
     tab = asked if asked in pages.TABS else "analysis"
     links = links_of(request, conversation)
@@ -67,7 +67,7 @@ def panel_context(request: HttpRequest, conversation: Conversation) -> dict[str,
 
 
 def analysis_tab(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
-    """The current result, what is at work, the last failure; after a rerun, old beside new."""
+    """Return the current result, what is running, and the last failure."""
     standing = pages.standing_of(conversation)
     current = standing.current
     proposal = pages.propose_rerun(conversation, current) if current else None
@@ -85,7 +85,7 @@ def analysis_tab(request: HttpRequest, conversation: Conversation) -> dict[str, 
 
 
 def _retry_label(conversation: Conversation) -> str:
-    """The label of the button that retries this and all other failed first analyses; empty where
+    """Return the label of the button that retries all failed first analyses; empty where
     this one can't be retried."""
     if conversation.analysis_state != "failed" or conversation.analysis_reason not in WAITED_FOR:
         return ""
@@ -97,7 +97,7 @@ def _retry_label(conversation: Conversation) -> str:
 
 
 def run_context(request: HttpRequest, conversation: Conversation) -> dict[str, Any] | None:
-    """The rerun that the page was opened for (``?run=``), once it has ended."""
+    """Return the rerun that the page was opened for (``?run=``), once it has ended."""
     run_id = request.GET.get("run", "")
     if not run_id or "\x00" in run_id:
         return None
@@ -106,7 +106,7 @@ def run_context(request: HttpRequest, conversation: Conversation) -> dict[str, A
 
 
 def ended_run(run: Analysis) -> dict[str, Any]:
-    """A rerun that ended: old and new side by side, or the failure."""
+    """Return a rerun that ended: old and new side by side, or the failure."""
     before = pages.previous_of(run)
     changes = changes_between(before, run) if run.state == "succeeded" and before else []
     changed = [change for change in changes if change.changed]
@@ -120,7 +120,7 @@ def ended_run(run: Analysis) -> dict[str, Any]:
 
 
 def history_tab(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
-    """Every analysis ever made, and two of them side by side."""
+    """Return all analyses, and two of them side by side."""
     rows = list(pages.analyses_of(conversation).defer("raw_output")[: pages.HISTORY_LIMIT + 1])
     picked = [a for a in rows if a.public_id in set(request.GET.getlist("pick"))]
     pair = sorted(picked, key=lambda a: (a.finished_at or a.created_at, a.pk))
@@ -139,7 +139,7 @@ def history_tab(request: HttpRequest, conversation: Conversation) -> dict[str, A
 
 
 def details_tab(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
-    """All raw data."""
+    """Return all raw data."""
     current = pages.analyses_of(conversation).filter(is_current=True).first()
     attributes = Attributes.objects.filter(conversation=conversation).first()
     return {

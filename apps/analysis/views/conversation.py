@@ -27,7 +27,7 @@ from .neighbours import neighbours_of
 @require_safe
 @varies_by_htmx
 def conversation(request: HttpRequest, conv_id: str) -> HttpResponse:
-    """The whole page; for htmx one tab of the panel."""
+    """Show the whole page; for htmx, one tab of the panel."""
     found = conversation_or_404(conv_id)
     context = panel_context(request, found)
     if wants_fragment(request):
@@ -48,7 +48,7 @@ def conversation(request: HttpRequest, conv_id: str) -> HttpResponse:
 @require_safe
 @varies_by_htmx
 def messages(request: HttpRequest, conv_id: str) -> HttpResponse:
-    """A window of the transcript: further down, or around what was searched for."""
+    """Show a window of the transcript: further down, or around a match."""
     found = conversation_or_404(conv_id)
     if not wants_fragment(request):
         page = pages.Links(found.public_id).analysis
@@ -67,7 +67,7 @@ def messages(request: HttpRequest, conv_id: str) -> HttpResponse:
 
 @require_safe
 def message(request: HttpRequest, conv_id: str, index: int) -> HttpResponse:
-    """One message whole, as plain text: for those that are too long for the page."""
+    """Show a whole message as plain text, for those that are too long for the page."""
     stored = pages.messages_of(conversation_or_404(conv_id))
     if index >= len(stored):
         raise Http404("Message not found.")
@@ -79,7 +79,7 @@ def message(request: HttpRequest, conv_id: str, index: int) -> HttpResponse:
 @require_safe
 @varies_by_htmx
 def progress(request: HttpRequest, conv_id: str, an_id: str) -> HttpResponse:
-    """How a rerun goes on; the last answer puts old and new into the panel and ends the poll."""
+    """Show the progress of a rerun; the last response shows old and new and ends polling."""
     found = conversation_or_404(conv_id)
     run = analysis_or_404(found, an_id)
     links = links_of(request, found)
@@ -110,7 +110,7 @@ def _transcript_context(
 
 
 def _ways(links: pages.Links, window: transcript.Window) -> dict[str, tuple[str, str]]:
-    """Where one can go from a window, each as a page and as a fragment."""
+    """Return where a window leads, each as a page and as a fragment."""
 
     def way(**params: object) -> tuple[str, str]:
         params = {"find": window.find, **params}

@@ -19,7 +19,7 @@ class Neighbours:
 
 
 def neighbours_of(conversation: Conversation, links: Links) -> Neighbours:
-    """By the list's own filter and order; none where the query cannot be read any more."""
+    """Return neighbors by the list's filter and order; none if the query is no longer valid."""
     query = QueryDict(links.origin, mutable=True)
     query.pop("cursor", None)
     try:

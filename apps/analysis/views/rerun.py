@@ -75,7 +75,7 @@ def _dialog(
 
 @require_safe
 def changes(request: HttpRequest, conv_id: str) -> HttpResponse:
-    """What the drafts have changed since the present result."""
+    """Show what the drafts have changed since the current result."""
     found = conversation_or_404(conv_id)
     standing = pages.standing_of(found)
     context = {

@@ -13,7 +13,7 @@ CHANGED = "webhooks:changed"
 
 
 def endpoint_or_404(endpoint_id: str) -> Endpoint:
-    """The endpoint with this public id, and its agent."""
+    """Return the endpoint with this public ID, and its agent."""
     return get_object_or_404(Endpoint.objects.select_related("agent"), public_id=endpoint_id)
 
 

@@ -41,7 +41,7 @@ SLOW_TO_SETTLE = timedelta(minutes=1)
 @require_safe
 @role_required(Role.ADMIN)
 def detail(request: HttpRequest, endpoint_id: str) -> HttpResponse:
-    """One endpoint and its deliveries, the newest first; filters in the address."""
+    """Show an endpoint and its deliveries, the newest first, filtered by the query."""
     endpoint = endpoint_or_404(endpoint_id)
     form = DeliveriesForm(request.GET)
     found, problem = _found(request, endpoint, form)
@@ -64,7 +64,7 @@ def detail(request: HttpRequest, endpoint_id: str) -> HttpResponse:
 def _found(
     request: HttpRequest, endpoint: Endpoint, form: DeliveriesForm
 ) -> tuple[Page[Delivery], str]:
-    """The page of deliveries that is asked for, or why there is none."""
+    """Return the requested page of deliveries, or why there is none."""
     if not form.is_valid():
         return Page([], None, None), " ".join(str(text) for e in form.errors.values() for text in e)
     rows = overview.deliveries_of(endpoint, **form.cleaned_data)
@@ -78,7 +78,7 @@ def _found(
 @require_safe
 @role_required(Role.ADMIN)
 def delivery(request: HttpRequest, endpoint_id: str, event_id: str) -> HttpResponse:
-    """One delivery: request, response, every try."""
+    """Show a delivery: request, response, and all attempts."""
     found = _delivery_or_404(endpoint_id, event_id)
     context = {
         "endpoint": found.endpoint,
@@ -157,7 +157,7 @@ def test(request: HttpRequest, endpoint_id: str) -> HttpResponse:
 @never_cache
 @role_required(Role.ADMIN)
 def tested(request: HttpRequest, endpoint_id: str) -> HttpResponse:
-    """How the examples of a test are doing, until each has arrived or failed."""
+    """Show the progress of a test, until each example has arrived or failed."""
     endpoint = endpoint_or_404(endpoint_id)
     ids = request.GET.getlist("event")[:20]
     sent = list(

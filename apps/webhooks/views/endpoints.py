@@ -23,7 +23,7 @@ from .common import CHANGED, endpoint_or_404, gone, said
 @require_safe
 @role_required(Role.ADMIN)
 def endpoint_list(request: HttpRequest) -> HttpResponse:
-    """Every endpoint with its state and how it has been doing."""
+    """Show all endpoints with their states."""
     return render_either(
         request,
         page="webhooks/endpoint_list.html",
@@ -36,7 +36,7 @@ def endpoint_list(request: HttpRequest) -> HttpResponse:
 @never_cache
 @role_required(Role.ADMIN)
 def banner(request: HttpRequest) -> HttpResponse:
-    """One line on every page of an admin while an endpoint is disabled because it failed."""
+    """Show admins on every page that an endpoint is disabled because it failed."""
     return render(request, "webhooks/_banner.html", {"given_up": overview.given_up()})
 
 
@@ -62,7 +62,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @role_required(Role.ADMIN)
 def edit(request: HttpRequest, endpoint_id: str) -> HttpResponse:
-    """Change address, events or agent."""
+    """Edit the URL, events, or agent."""
     endpoint = endpoint_or_404(endpoint_id)
     data = posted(request)
     form = EndpointForm.of(endpoint) if data is None else EndpointForm(data)
@@ -87,7 +87,7 @@ def edit(request: HttpRequest, endpoint_id: str) -> HttpResponse:
 @never_cache
 @role_required(Role.ADMIN)
 def secret(request: HttpRequest, endpoint_id: str) -> HttpResponse:
-    """Ask, then make a new secret and show it, this once."""
+    """Confirm, then create a new secret and show it once."""
     endpoint = endpoint_or_404(endpoint_id)
     if request.method != "POST":
         return render_dialog(request, "webhooks/rotate.html", {"endpoint": endpoint})
@@ -98,7 +98,7 @@ def secret(request: HttpRequest, endpoint_id: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @role_required(Role.ADMIN)
 def disable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
-    """Ask, then send nothing more."""
+    """Confirm, then disable the endpoint."""
     endpoint = endpoint_or_404(endpoint_id)
     if request.method != "POST":
         waiting = endpoint.deliveries.filter(state="pending").count()
@@ -128,7 +128,7 @@ def enable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @role_required(Role.ADMIN)
 def delete(request: HttpRequest, endpoint_id: str) -> HttpResponse:
-    """Ask, then remove it with its deliveries."""
+    """Confirm, then delete the endpoint with its deliveries."""
     endpoint = endpoint_or_404(endpoint_id)
     if request.method != "POST":
         context = {"endpoint": endpoint, "kept": endpoint.deliveries.count()}
