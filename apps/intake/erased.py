@@ -37,7 +37,7 @@ class ConversationErased(LineRefused):
     def __init__(self) -> None:
         super().__init__(
             ERASED,
-            "This conversation was erased and can't be sent again for 90 days. To send a new "
+            "This conversation was erased and can’t be sent again for 90 days. To send a new "
             "conversation, use a different external_id.",
         )
 

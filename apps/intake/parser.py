@@ -109,7 +109,7 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
     started, ended, duration = _times(known, is_open=status in OPEN)
     if known["messages"] is None and "messages" not in body and status not in _OPENED:
         raise LineRefused(
-            "missing_field", "messages is missing; send [] where nothing was said.", "messages"
+            "missing_field", "messages is required. Send [] if there are none.", "messages"
         )
     transcript = read_transcript(known["messages"], started)
     contact, strangers = _contact(known["contact"])

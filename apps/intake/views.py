@@ -27,12 +27,12 @@ def close(request: HttpRequest, conv_id: str) -> HttpResponse:
     found: Conversation = get_object_or_404(Conversation, public_id=conv_id)
     by = actor_of(request)
     if found.has_ended:
-        messages.info(request, "It had ended already.")
+        messages.info(request, "This conversation already ended.")
     else:
         try:
             live.close(conversation=found, by=by)
         except Conversation.DoesNotExist as error:
-            raise Http404("It was erased a moment ago.") from error
+            raise Http404("This conversation was just erased.") from error
         audit.record(by=by, verb="conversation.closed", target=found.public_id)
         messages.success(request, "Closed.")
     origin = request.POST.get("from", "").replace("\x00", "")

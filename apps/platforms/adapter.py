@@ -15,7 +15,9 @@ class BadSignature(UserError):
 
     code = "bad_signature"
     status = 401
-    example = Example("It was signed more than five minutes away from now.")
+    example = Example(
+        "The signature timestamp is more than 5 minutes off. Check the clock on this server."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from .models import (
 from .sources import MAX_NAME, MAX_SECRET, MAX_WAIT
 
 RULE_HELP = (
-    "What becomes of the analysis that the platform made itself. With “Use theirs” no model is "
-    "asked here."
+    "How to handle the platform’s own analysis. With “Use the platform’s analysis”, Debrief "
+    "doesn’t call a model."
 )
 
 
@@ -41,7 +41,7 @@ class RuleForm(forms.Form):
     name = forms.CharField(
         label="Name",
         max_length=MAX_NAME,
-        help_text="The account or project at the platform, such as “Retell, sales team”.",
+        help_text="For example, “Retell, sales team”",
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
     )
     platform_analysis = forms.ChoiceField(
@@ -56,7 +56,7 @@ class RuleForm(forms.Form):
         max_value=MAX_WAIT,
         initial=10,
         required=False,
-        help_text="Only where theirs is waited for: from the end of the conversation.",
+        help_text="How long to wait after the conversation ends",
     )
 
     @classmethod
@@ -96,15 +96,15 @@ class AgentForm(forms.Form):
     external_id = forms.CharField(
         label="Agent at the platform",
         max_length=200,
-        help_text="Its id there, as its payloads name it.",
+        help_text="The agent ID in the platform’s payloads",
         widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
     )
     agent = AgentField(
-        label="Is our agent",
+        label="Debrief agent",
         queryset=Agent.objects.none(),
         to_field_name="public_id",
         empty_label="Choose an agent",
-        error_messages={"invalid_choice": "This agent is not there any more. Choose another one."},
+        error_messages={"invalid_choice": "This agent no longer exists. Choose another."},
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -117,7 +117,7 @@ class AgentForm(forms.Form):
 class PayloadFilterForm(forms.Form):
     """The filters of *Intake*, all optional, all combined; the URL holds them."""
 
-    source = forms.ChoiceField(label="Door", required=False)
+    source = forms.ChoiceField(label="Source", required=False)
     state = forms.ChoiceField(
         choices=[("", "All"), *PayloadState.choices], required=False, widget=forms.HiddenInput
     )
@@ -141,11 +141,11 @@ class PayloadFilterForm(forms.Form):
         field = self.fields["source"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [
-            ("", "Every door"),
+            ("", "All sources"),
             *((source.public_id, Truncator(source.name).chars(40)) for source in sources),
             *UploadChannel.choices,
         ]
-        field.error_messages["invalid_choice"] = "There is no door “%(value)s”."
+        field.error_messages["invalid_choice"] = "Unknown source “%(value)s”."
         self.fields["state"].error_messages["invalid_choice"] = (
             "The state is taken or refused, not “%(value)s”."
         )

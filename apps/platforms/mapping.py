@@ -23,9 +23,7 @@ def needed_id(value: object, name: str) -> str:
     """The id by which a conversation is known. Raises LineRefused where there is none."""
     if found := text(value):
         return found
-    raise LineRefused(
-        "missing_field", f"{name} is missing: nobody could tell which conversation this is.", name
-    )
+    raise LineRefused("missing_field", f"{name} is required to identify the conversation.", name)
 
 
 def mapping(value: object) -> Mapping[str, Any]:

@@ -25,14 +25,14 @@ class Platform(models.TextChoices):
 class PlatformAnalysis(models.TextChoices):
     """What becomes of the analysis that the platform made itself."""
 
-    THEIRS = "theirs", "Use theirs"
-    OURS = "ours", "Make ours"
-    WAIT = "wait", "Wait for theirs, then make ours"
+    THEIRS = "theirs", "Use the platform’s analysis"
+    OURS = "ours", "Run Debrief’s analysis"
+    WAIT = "wait", "Wait for the platform’s, then run Debrief’s"
 
 
 class PayloadState(models.TextChoices):
-    TAKEN = "taken", "Taken"
-    REFUSED = "refused", "Refused"
+    TAKEN = "taken", "Accepted"
+    REFUSED = "refused", "Rejected"
 
 
 class IntakeSource(models.Model):

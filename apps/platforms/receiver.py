@@ -68,7 +68,9 @@ def receive(
         return _erased(source)
     if arrived.conversation is None:
         return payloads.keep_ignored(source=source, body=body, arrived=arrived)
-    unfinished = LineRefused(payloads.UNFINISHED, "Reading this was broken off. Replay it.")
+    unfinished = LineRefused(
+        payloads.UNFINISHED, "Processing was interrupted. Replay this payload."
+    )
     payload = payloads.keep(source=source, body=body, arrived=arrived, refusal=unfinished)
     payload.source = source
     return _take(payload, arrived, _actor(source))
@@ -103,7 +105,7 @@ def _unsigned(
 ) -> UserError | None:
     """Why nobody can tell that the platform sent this; None where it did."""
     if source.secret_set_at is None:
-        return _Unset("The secret of this source has not been entered yet.")
+        return _Unset("This source has no secret yet. Set the secret, then replay.")
     try:
         PLATFORMS[source.kind].verify(decrypt(source.secret_encrypted), headers, body, now)
     except (BadSignature, Unreadable) as error:
@@ -126,7 +128,7 @@ def _actor(source: IntakeSource) -> Actor:
 
 def _erased(source: IntakeSource) -> IntakePayload:
     """Told to the platform as taken, so that it stops sending; written nowhere."""
-    note = "This conversation was erased; nothing of it is kept."
+    note = "This conversation was erased, so the payload wasn’t stored."
     return IntakePayload(source=source, state=PayloadState.TAKEN, code=ERASED, note=note)
 
 

@@ -54,10 +54,10 @@ def replay(*, payload: IntakePayload, by: Actor) -> IntakePayload:
     """
     payload = _locked(payload.pk)
     if payload.state != PayloadState.REFUSED:
-        raise NotReplayable("This was taken in the meantime. There is nothing to replay.")
+        raise NotReplayable("This payload was already accepted.")
     if payload.cut:
         raise NotReplayable(
-            "Only the beginning of this was kept, because it is so long. Send it again instead."
+            "This payload was too long to store in full, so it can’t be replayed. Send it again."
         )
     target = payload.source.public_id if payload.source else f"payload_{payload.pk}"
     payload = _again(payload, by)

@@ -184,7 +184,7 @@ def _save(source: IntakeSource) -> None:
     except IntegrityError as error:
         if "name" not in str(error):
             raise
-        said = f"There is a source named “{source.name}” already. Choose another name."
+        said = f"A source named “{source.name}” already exists. Choose another name."
         raise NameTaken(said, {"name": said}) from None
 
 
@@ -197,16 +197,18 @@ def _faults(kind: str, name: str, platform_analysis: str, wait_minutes: int) -> 
     faults = {}
     if kind not in Platform.values:
         known = ", ".join(Platform.values)
-        faults["kind"] = f"The platform is one of {known}, not “{kind[:60]}”."
+        faults["kind"] = f"The platform must be one of {known}, not “{kind[:60]}”."
     if not name:
-        faults["name"] = "Give the source a name, such as the account at the platform."
+        faults["name"] = "Enter a name."
     elif len(name) > MAX_NAME:
-        faults["name"] = f"The name has {len(name)} characters; {MAX_NAME} are the most."
+        faults["name"] = f"The name is {len(name)} characters long. The maximum is {MAX_NAME}."
     elif any(not c.isprintable() for c in name):
-        faults["name"] = "The name holds a line end or another control character. Remove it."
+        faults["name"] = "The name contains a line break or a control character. Remove it."
     if platform_analysis not in PlatformAnalysis.values:
         known = ", ".join(PlatformAnalysis.values)
-        faults["platform_analysis"] = f"The rule is one of {known}, not “{platform_analysis[:60]}”."
+        faults["platform_analysis"] = (
+            f"platform_analysis must be one of {known}, not “{platform_analysis[:60]}”."
+        )
     if not 1 <= wait_minutes <= MAX_WAIT:
         faults["wait_minutes"] = f"Wait 1 to {MAX_WAIT:,} minutes, not {wait_minutes:,}."
     return faults
@@ -214,17 +216,15 @@ def _faults(kind: str, name: str, platform_analysis: str, wait_minutes: int) -> 
 
 def _secret_faults(secret: str) -> dict[str, str]:
     if not secret:
-        return {"secret": "Enter the secret: without it nobody could tell who is sending."}
+        return {"secret": "Enter the secret. Debrief uses it to verify requests."}
     if len(secret) > MAX_SECRET:
         return {
-            "secret": f"The secret has {len(secret):,} characters; {MAX_SECRET} are the most. "
-            "Was something else pasted?"
+            "secret": f"The secret is {len(secret):,} characters long. The maximum "
+            f"is {MAX_SECRET}. "
+            "Check that you pasted the right value."
         }
     if not secret.isascii() or not secret.isprintable() or " " in secret:
-        return {
-            "secret": "The secret holds a blank, a line end or a letter that no key has. "
-            "Copy it once more."
-        }
+        return {"secret": "The secret contains spaces or invalid characters. Copy it again."}
     return {}
 
 

@@ -56,7 +56,9 @@ def test_one_that_has_ended_stays_as_it_is(thread: Conversation) -> None:
     Conversation.objects.update(status="error")
     answer = client_of(Role.OPERATOR).post(f"{path(thread)}close/")
     assert answer["Location"] == path(thread)
-    assert [str(m) for m in get_messages(answer.wsgi_request)] == ["It had ended already."]
+    assert [str(m) for m in get_messages(answer.wsgi_request)] == [
+        "This conversation already ended."
+    ]
     thread.refresh_from_db()
     assert (thread.status, Analysis.objects.count()) == ("error", 0)
 

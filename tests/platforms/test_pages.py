@@ -142,7 +142,7 @@ def test_filters(client: Client, source: IntakeSource, query: str, found: set[st
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("source=in_nobody", "There is no door “in_nobody”."),
+        ("source=in_nobody", "Unknown source “in_nobody”."),
         ("state=lost", "not “lost”"),
         ("cursor=nonsense", "out of date"),
         ("code=" + "x" * 60, "at most 50"),
@@ -269,9 +269,9 @@ def test_replaying_one_says_what_came_of_it(client: Client) -> None:
     twice = client.post(f"/intake/payloads/{right.pk}/replay/")
 
     assert again.headers["Location"] == f"/intake/payloads/{wrong.pk}/"
-    assert "Refused again" in said(again)
-    assert "Taken." in said(taken)
-    assert "in the meantime" in said(twice)
+    assert "Rejected again" in said(again)
+    assert "Accepted." in said(taken)
+    assert "already accepted" in said(twice)
     right.refresh_from_db()
     assert right.conversation is not None
 
@@ -296,7 +296,7 @@ def test_replaying_many_asks_in_numbers_and_marks_them(
     assert "Replay 3 rejected payloads?" in everything
     assert "1 was too long to store in full" in everything
     assert done.status_code == 204
-    assert toast(done) == "2 payloads are being replayed."
+    assert toast(done) == "Replaying 2 payloads."
     assert "intake:changed" in done.headers["HX-Trigger"]
     assert IntakePayload.objects.to_replay().count() == 2
     assert "2 left to replay" in page
@@ -310,7 +310,7 @@ def test_an_unknown_filter_replays_nothing(client: Client, source: IntakeSource)
     answer = client.post("/intake/replay/?source=in_nobody")
 
     assert answer.status_code == 200
-    assert "There is no door" in answer.text
+    assert "Unknown source" in answer.text
     assert not IntakePayload.objects.to_replay().exists()
 
 
@@ -337,8 +337,8 @@ def test_the_page_asks_how_many_are_left_until_none_is(
     ("kind", "says"),
     [
         ("retell", "“Webhook” badge"),
-        ("vapi", "a strong one is made"),
-        ("elevenlabs", "enter the secret then"),
+        ("vapi", "generate a strong secret"),
+        ("elevenlabs", "after you add the webhook URL"),
         ("fax", "“Webhook” badge"),
     ],
 )
@@ -407,9 +407,9 @@ def test_a_source_may_wait_for_the_secret_of_its_platform(client: Client) -> Non
     ("values", "says"),
     [
         ({"name": ""}, "This field is required"),
-        ({"name": "Retell, main"}, "There is a source named “Retell, main” already"),
+        ({"name": "Retell, main"}, "A source named “Retell, main” already exists"),
         ({"secret": ""}, "Enter the secret"),
-        ({"secret": "two words"}, "a blank"),
+        ({"secret": "two words"}, "spaces or invalid characters"),
         ({"wait_minutes": "0"}, "greater than or equal to 1"),
         ({"platform_analysis": "both"}, "both is not one of"),
     ],
@@ -458,7 +458,7 @@ def test_name_and_rule_are_changed(client: Client, source: IntakeSource) -> None
     wrong = client.post(url, given | {"name": " "}, headers=HTMX)
 
     assert "Retell, main" in form.text
-    assert toast(done) == "Saved. It concerns what arrives from now on."
+    assert toast(done) == "Source saved. Changes apply to new conversations."
     assert wrong.status_code == 200
     source.refresh_from_db()
     assert (source.name, source.platform_analysis) == ("Support", "theirs")
@@ -481,7 +481,7 @@ def test_a_source_is_removed_after_a_question_in_numbers(
     assert "3 payloads, of which 1 was rejected" in asked
     assert "(1 with a stored payload)" in asked
     assert done.headers["Location"] == "/intake/"
-    assert "Its conversations stay." in said(done)
+    assert "Its conversations were kept." in said(done)
     assert not IntakeSource.objects.exists()
     conversation.refresh_from_db()
 

@@ -331,7 +331,7 @@ def test_a_death_in_between_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> No
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(receiver, "take_in_one", dies)
+        patch.setattr(receiver, "ingest_one", dies)
         body = json.dumps(examples.retell()).encode()
         with pytest.raises(RuntimeError):
             receiver.receive(source=source, headers=signed("retell", body), body=body)
@@ -466,5 +466,5 @@ def test_the_command_prints_the_path_alone() -> None:
     source = IntakeSource.objects.get()
     assert out.getvalue() == f"/api/intake/vapi/{source.public_id}\n"
     assert (source.platform_analysis, source.wait_minutes) == ("wait", 10)
-    with pytest.raises(CommandError, match="There is a source named"):
+    with pytest.raises(CommandError, match="already exists"):
         call_command("create_intake_source", "vapi", "Sales", secret="s3cret")

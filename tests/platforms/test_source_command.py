@@ -46,9 +46,9 @@ def test_a_secret_may_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) 
     [
         (["fax", "Name", "--secret", "s"], "invalid choice"),
         (["vapi", "Name"], "--secret"),
-        (["vapi", "", "--secret", "s"], "Give the source a name"),
+        (["vapi", "", "--secret", "s"], "Enter a name"),
         (["elevenlabs", "Name", "--secret", " "], "The secret is empty"),
-        (["vapi", "Taken", "--secret", "s"], "There is a source named “Taken” already"),
+        (["vapi", "Taken", "--secret", "s"], "A source named “Taken” already exists"),
         (["vapi", "Name", "--secret", "s", "--platform-analysis", "both"], "invalid choice"),
         (["vapi", "Name", "--secret", "s", "--wait-minutes", "0"], "not 0"),
     ],

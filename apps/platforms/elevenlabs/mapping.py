@@ -48,16 +48,18 @@ def read(body: Mapping[str, Any]) -> Arrived:
     event = text(body.get("type"), 100)
     bare = not event and "conversation_id" in body
     if not event and not bare:
-        raise LineRefused("missing_field", "type is missing: this is no webhook of ElevenLabs.")
+        raise LineRefused(
+            "missing_field", "type is missing. This doesn’t look like an ElevenLabs webhook."
+        )
     data = mapping(body if bare else body.get("data"))
     if event in {"", "post_call_transcription"}:
         external_id = needed_id(data.get("conversation_id"), "conversation_id")
         return _conversation(event or "conversation", external_id, data)
     if event == "call_initiation_failure":
         return _failure(event, needed_id(data.get("conversation_id"), "conversation_id"), data)
-    note = "There is no conversation in this event."
+    note = "Ignored: this event contains no conversation."
     if event == "post_call_audio":
-        note = "Recordings are not kept here: only the transcript is."
+        note = "Ignored: audio isn’t stored, only the transcript."
     return Arrived(event, text(data.get("conversation_id"), 300), note=note)
 
 
@@ -94,7 +96,7 @@ def _conversation(event: str, external_id: str, data: Mapping[str, Any]) -> Arri
         external_id,
         conversation,
         analysis if took_place else None,
-        "" if took_place or not analysis else "Its analysis is of a call that never took place.",
+        "" if took_place or not analysis else "Ignored: analysis of a call that didn’t connect.",
         {agent: text(data.get("agent_name"))},
         final=status not in _OPEN,
     )

@@ -7,8 +7,7 @@ GUIDE = SetupGuide(
     kind=Platform.ELEVENLABS.value,
     label=Platform.ELEVENLABS.label,
     origin="afterwards",
-    where="ElevenLabs makes the secret when it is told the address of the door, which you get "
-    "next. Leave this empty and enter the secret then.",
+    where="ElevenLabs creates the secret after you add the webhook URL. Leave this blank for now.",
     events="post_call_transcription, call_initiation_failure",
     dashboard="https://elevenlabs.io/app/",
 )

@@ -28,11 +28,11 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) 
     signed = moment.encode() + b"." + body
     expected = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest().encode()
     if not any(hmac.compare_digest(expected, _bytes(one)) for one in given[:5]):
-        raise BadSignature(
-            "The signature does not fit: another secret signed it, or it was changed on its way."
-        )
+        raise BadSignature("Signature mismatch. Check that the source has the current secret.")
     if abs(now.timestamp() - int(moment)) > WINDOW_SECONDS:
-        raise BadSignature("It was signed more than half an hour away from now.")
+        raise BadSignature(
+            "The signature timestamp is more than 30 minutes off. Check the clock on this server."
+        )
 
 
 def _bytes(value: str) -> bytes:

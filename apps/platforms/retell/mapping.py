@@ -64,12 +64,16 @@ def read(body: Mapping[str, Any]) -> Arrived:
             continue
         external_id = needed_id(thing.get(f"{kind}_id"), f"{kind}_id")
         if event in _AGAIN_LATER:
-            return Arrived(event, external_id, note="What was said comes with the end of the call.")
+            return Arrived(
+                event, external_id, note="Ignored: the transcript arrives when the call ends."
+            )
         beside = {name: body.get(name) for name in ("transfer_destination", "transfer_option")}
         return reader(event or kind, external_id, {**filled(beside), **thing})
     if not event:
-        raise LineRefused("missing_field", "event is missing: this is no webhook of Retell.")
-    return Arrived(event, "", note="This event is about no call and no chat.")
+        raise LineRefused(
+            "missing_field", "event is missing. This doesn’t look like a Retell webhook."
+        )
+    return Arrived(event, "", note="This event isn’t about a call or chat.")
 
 
 def _call(event: str, external_id: str, call: Json) -> Arrived:
@@ -108,7 +112,7 @@ def _call(event: str, external_id: str, call: Json) -> Arrived:
         external_id,
         conversation,
         analysis if took_place else None,
-        "" if took_place or not analysis else "Its analysis is of a call that never took place.",
+        "" if took_place or not analysis else "Ignored: analysis of a call that didn’t connect.",
         {agent: text(call.get("agent_name"))},
         final=event in _FINAL_EVENTS,
     )

@@ -7,8 +7,8 @@ GUIDE = SetupGuide(
     kind=Platform.RETELL.value,
     label=Platform.RETELL.label,
     origin="theirs",
-    where="Retell signs with an API key of yours: in its dashboard under API Keys, copy the one "
-    "with the “Webhook” badge. No other key will do.",
+    where="Retell signs requests with an API key. In Retell, open API Keys and copy the key with "
+    "the “Webhook” badge.",
     events="call_started, call_ended, call_analyzed, chat_started, chat_ended, chat_analyzed, "
     "transfer_started, transfer_bridged, transfer_cancelled, transfer_ended",
     dashboard="https://dashboard.retellai.com/",

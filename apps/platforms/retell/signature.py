@@ -26,7 +26,9 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) 
     expected = hmac.new(secret.encode(), body + moment.encode(), hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected, digest):
         raise BadSignature(
-            "The signature does not fit: another API key signed it, or it was changed on its way."
+            "Signature mismatch. Check that the source uses the API key with the Webhook badge."
         )
     if abs(now.timestamp() * 1000 - int(moment)) > WINDOW_MS:
-        raise BadSignature("It was signed more than five minutes away from now.")
+        raise BadSignature(
+            "The signature timestamp is more than 5 minutes off. Check the clock on this server."
+        )

@@ -64,22 +64,29 @@ def read(body: Mapping[str, Any]) -> Arrived:
     told = body.get("message")
     if not isinstance(told, dict):
         if "id" not in body or not {"assistantId", "type", "status"} & body.keys():
-            raise LineRefused("missing_field", "message is missing: this is no webhook of Vapi.")
+            raise LineRefused(
+                "missing_field", "message is missing. This doesn’t look like a Vapi webhook."
+            )
         return _report("call", {**body, "call": body})
     event = text(told.get("type"), 100)
     if not event:
-        raise LineRefused("missing_field", "message.type is missing: this is no webhook of Vapi.")
+        raise LineRefused(
+            "missing_field", "message.type is missing. This doesn’t look like a Vapi webhook."
+        )
     if event == "end-of-call-report":
         return _report(event, told)
     call_id = text(mapping(told.get("call")).get("id"), 300)
     if event == "status-update" and text(told.get("status")) in _STATUSES:
         return _update(event, told)
     if event in _WANT_ANSWERS:
-        note = "Vapi waits for an answer to this, which Debrief has none for: send it elsewhere."
+        note = (
+            "Debrief can’t answer this request. In Vapi, send tool and assistant requests to a "
+            "different server URL."
+        )
     elif event.startswith(("chat.", "session.")):
-        note = "Chats of Vapi are not read here: only its calls are."
+        note = "Ignored: Vapi chats aren’t supported, only calls."
     else:
-        note = "There is nothing in this event that the report at the end will not say."
+        note = "Ignored: the end-of-call report contains this information."
     return Arrived(event, call_id, note=note)
 
 
@@ -136,7 +143,7 @@ def _report(event: str, told: Json) -> Arrived:
         },
         "dynamic_variables": _variables(told, call),
     }
-    note = "" if took_place or not analysis else "Its analysis is of a call that never took place."
+    note = "" if took_place or not analysis else "Ignored: analysis of a call that didn’t connect."
     theirs = analysis if took_place else None
     over = status in _OVER  # a report comes after the call's analysis, which it brings or never
     return Arrived(event, external_id, conversation, theirs, note, names, final=over)

@@ -7,8 +7,7 @@ GUIDE = SetupGuide(
     kind=Platform.VAPI.value,
     label=Platform.VAPI.label,
     origin="ours",
-    where="Vapi sends a secret that you choose. Leave this empty, and a strong one is made and "
-    "shown to you once.",
+    where="Leave blank to generate a strong secret. You’ll see it once.",
     events="end-of-call-report, status-update",
     dashboard="https://dashboard.vapi.ai/",
 )

@@ -36,20 +36,20 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) 
     if any(_same(secret, token) for token in (*tokens, *signatures)):
         return
     if not signatures:
-        raise BadSignature("The secret that came with it is not the one of this source.")
+        raise BadSignature("The secret doesn’t match this source.")
     moment = next((found for name in TIMES if (found := headers.get(name, "").strip())), "")
     if moment and not _TIME.fullmatch(moment):
-        raise BadSignature("The time of the signature is no number of seconds or milliseconds.")
+        raise BadSignature("The signature timestamp isn’t a Unix time in seconds or milliseconds.")
     signed = moment.encode() + b"." + body if moment else body
     digest = hmac.new(secret.encode(), signed, hashlib.sha256).digest()
     known = (digest.hex(), base64.b64encode(digest).decode())
     given = [one.removeprefix("sha256=") for one in signatures]
     if not any(_same(ours, theirs) for ours in known for theirs in given):
-        raise BadSignature(
-            "The signature does not fit: another secret signed it, or it was changed on its way."
-        )
+        raise BadSignature("Signature mismatch. Check that the source has the current secret.")
     if moment and abs(now.timestamp() - _seconds_of(int(moment))) > WINDOW_SECONDS:
-        raise BadSignature("It was signed more than five minutes away from now.")
+        raise BadSignature(
+            "The signature timestamp is more than 5 minutes off. Check the clock on this server."
+        )
 
 
 def _same(ours: str, theirs: str) -> bool:

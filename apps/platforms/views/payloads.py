@@ -184,9 +184,9 @@ def payload_replay(request: HttpRequest, payload_id: int) -> HttpResponse:
             messages.info(request, payload.note)
             return hx_redirect(request, reverse("intake:list"))
         if payload.state == PayloadState.TAKEN:
-            messages.success(request, "Taken. It is as if it had arrived now.")
+            messages.success(request, "Accepted.")
         else:
-            messages.warning(request, "Refused again: what it says below is still wrong.")
+            messages.warning(request, "Rejected again. See the reason below.")
     return hx_redirect(request, reverse("intake:payload", args=[payload_id]))
 
 
@@ -212,9 +212,9 @@ def replay_all(request: HttpRequest) -> HttpResponse:
 
 
 def _replay_asked(request: HttpRequest, asked: int) -> HttpResponse:
-    done = f"{asked:,} payloads are being replayed." if asked != 1 else "One is being replayed."
+    done = f"Replaying {asked:,} payload{'s' * (asked != 1)}."
     if not asked:
-        done = "Nothing is refused any more that could be replayed."
+        done = "Nothing left to replay."
     if wants_fragment(request):
         return dialog_done(done, CHANGED)
     messages.success(request, done)

@@ -128,7 +128,7 @@ def source_change(request: HttpRequest, source_id: str) -> HttpResponse:
         except UserError as error:
             add_refusal(form, error)
         else:
-            return _done(request, source, "Saved. It concerns what arrives from now on.")
+            return _done(request, source, "Source saved. Changes apply to new conversations.")
     return _form(request, "platforms/source_change.html", source, form=form)
 
 
@@ -150,7 +150,7 @@ def source_secret(request: HttpRequest, source_id: str) -> HttpResponse:
         else:
             if made:
                 return _show_secret(request, source, made)
-            return _done(request, source, "The new secret is in force.")
+            return _done(request, source, "Secret updated.")
     return _form(request, "platforms/source_secret.html", source, form=form)
 
 
@@ -162,7 +162,7 @@ def source_remove(request: HttpRequest, source_id: str) -> HttpResponse:
     if request.method != "POST":
         return _form(request, "platforms/source_remove.html", source, goes=removal(source))
     sources.remove_source(source=source, by=actor_of(request))
-    messages.success(request, f"{source.name} is removed. Its conversations stay.")
+    messages.success(request, f"{source.name} removed. Its conversations were kept.")
     return hx_redirect(request, reverse("intake:list"))
 
 

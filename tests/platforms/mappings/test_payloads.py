@@ -125,7 +125,7 @@ class TestWhatThePlatformNeverSends:
 class TestWhyTheSenderIsRejected:
     def test_the_response_says_what_the_page_says(self) -> None:
         answer = send(source_of("vapi"), {}, {"X-Vapi-Secret": "wrong"})
-        reason = "The secret that came with it is not the one of this source."
+        reason = "The secret doesn’t match this source."
         assert answer.status_code == 401
         assert answer.json()["error"]["message"] == IntakePayload.objects.get().reason == reason
 

@@ -108,7 +108,7 @@ def test_any_several_things_may_be_odd(data: st.DataObject) -> None:
     ],
 )
 def test_without_its_id_nobody_can_tell_which_it_is(kind: str, payload: dict[str, Any]) -> None:
-    with pytest.raises(LineRefused, match="nobody could tell"):
+    with pytest.raises(LineRefused, match="to identify the conversation"):
         PLATFORMS[kind].read(payload)
 
 
