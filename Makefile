@@ -12,7 +12,7 @@ compile := $(py) -m uv pip compile --quiet --universal --python-version 3.11 --g
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 static_sources := $(shell find static -type f 2>/dev/null)
 
-.PHONY: help run setup setup-dev browser test test-slow check screens bench lock format
+.PHONY: help run setup setup-dev browser test test-slow coverage check screens bench lock format
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -27,6 +27,9 @@ setup-dev: setup $(venv)/.dev
 
 test: setup-dev browser  ## all tests but the slow ones (TESTS="tests/agents -k diff" for some)
 	@$(py) -m pytest -n 2 --dist loadgroup $(TESTS)
+
+coverage: setup-dev browser  ## the tests, slower, with the lines that none of them runs
+	@$(py) -m pytest -n 2 --dist loadgroup --cov --cov-report=term $(TESTS)
 
 MOMENTS ?=
 test-slow: setup-dev browser  ## what takes longer than a developer waits, and all on another day
