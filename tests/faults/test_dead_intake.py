@@ -45,7 +45,7 @@ lines = (
     {"agent_id": agent, "channel": "voice", "external_id": str(n), "messages": said}
     for n in range(200)
 )
-services.take_in(lines=lines, by=Actor.system("tests"), source="torn")
+services.ingest(lines=lines, by=Actor.system("tests"), source="torn")
 """
 
 
