@@ -10,6 +10,11 @@ MAX_PROMPT = 100_000
 """Characters of one prompt. A page of text has 3,000."""
 MAX_SECONDS = 2_147_483_647
 MAX_RETENTION_DAYS = 36_500
+SCHEMA_EXAMPLE = {
+    "type": "object",
+    "properties": {"topic": {"type": "string", "enum": ["billing", "sales", "other"]}},
+    "required": ["topic"],
+}
 _SURROGATES = {chr(c) for c in range(0xD800, 0xE000)}
 
 
@@ -98,11 +103,7 @@ class DraftIn(Body):
     example = {
         "analysis": {
             "built_ins": {"call_summary": {"prompt": "In five words."}},
-            "schema": {
-                "type": "object",
-                "properties": {"topic": {"type": "string", "enum": ["billing", "sales", "other"]}},
-                "required": ["topic"],
-            },
+            "schema": SCHEMA_EXAMPLE,
         }
     }
 

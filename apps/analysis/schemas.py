@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from apps.conversations.models import Trigger
-from apps.core.schemas import Count, Json, Money, Schema, Time
+from apps.core.schemas import Count, Json, Money, Schema, Time, eg
 from apps.llm.errors import ErrorCode
 
 from .models import Analysis, State
@@ -14,12 +14,12 @@ from .models import Analysis, State
 class UsageSchema(Schema):
     """What one analysis used. Null where no request was sent, or no price is set."""
 
-    input_tokens: Count | None
-    cached_tokens: Count | None
-    output_tokens: Count | None
+    input_tokens: Annotated[Count | None, eg(1290)]
+    cached_tokens: Annotated[Count | None, eg(1024)]
+    output_tokens: Annotated[Count | None, eg(64)]
     estimated: bool
     """Whether Debrief estimated tokens that the provider did not report."""
-    cost: Money | None
+    cost: Annotated[Money | None, eg("0.00034880")]
 
 
 class FailureSchema(Schema):
@@ -38,59 +38,42 @@ class FailureSchema(Schema):
 class AnalysisSchema(Schema):
     """One analysis of a conversation: succeeded, failed, pending or running."""
 
-    example = {
-        "analysis_id": "an_6tYhN3bVgF5cDxS8zAqW1e",
-        "conversation_id": "conv_4uOs8NxX0dTq1nKpUrZ3aB",
-        "agent_id": "agt_7cJkQ2mVfE5wYbR9tHs1Ld",
-        "analysis": {
-            "call_summary": "The caller was charged twice for March; one charge was refunded.",
-            "call_successful": True,
-            "user_sentiment": "Neutral",
-            "topic": "billing",
-        },
-        "status": "succeeded",
-        "trigger": "initial",
-        "agent_version": 3,
-        "config": "sha256:3f1d0c2b9a8e7f6d5c4b3a29180716f5e4d3c2b1a0918273645546372819fafb",
-        "model": "gpt-4.1-mini",
-        "usage": {
-            "input_tokens": 1290,
-            "cached_tokens": 1024,
-            "output_tokens": 64,
-            "estimated": False,
-            "cost": "0.00034880",
-        },
-        "current": True,
-        "missing_required": [],
-        "truncated": False,
-        "error": None,
-        "requested_by": "system: first analysis",
-        "created_at": "2025-01-18T15:30:02.118000Z",
-        "finished_at": "2025-01-18T15:30:04.902000Z",
-    }
-
-    analysis_id: str
-    conversation_id: str
-    agent_id: str
+    analysis_id: Annotated[str, eg("an_6tYhN3bVgF5cDxS8zAqW1e")]
+    conversation_id: Annotated[str, eg("conv_4uOs8NxX0dTq1nKpUrZ3aB")]
+    agent_id: Annotated[str, eg("agt_7cJkQ2mVfE5wYbR9tHs1Ld")]
     """The agent whose prompts were used: the last one, where it was transferred."""
-    analysis: Json
+    analysis: Annotated[
+        Json,
+        eg(
+            {
+                "call_summary": "The caller was charged twice for March; one charge was refunded.",
+                "call_successful": True,
+                "user_sentiment": "Neutral",
+                "topic": "billing",
+            }
+        ),
+    ]
     """The values, by the names of the fields; empty ones are left out."""
-    status: State
-    trigger: Trigger
-    agent_version: Count
-    config: Annotated[str | None, Field(pattern="^sha256:")]
+    status: Annotated[State, eg("succeeded")]
+    trigger: Annotated[Trigger, eg("initial")]
+    agent_version: Annotated[Count, eg(3)]
+    config: Annotated[
+        str | None,
+        Field(pattern="^sha256:"),
+        eg("sha256:3f1d0c2b9a8e7f6d…"),
+    ]
     """Identifies everything that determined the request; null for an imported result."""
-    model: str | None
+    model: Annotated[str | None, eg("gpt-4.1-mini")]
     usage: UsageSchema
-    current: bool
+    current: Annotated[bool, eg(value=True)]
     missing_required: list[str]
     """Required fields that stayed empty: the conversation then counts as unsuccessful."""
     truncated: bool
     """Only the beginning and the end of the transcript were read."""
     error: FailureSchema | None
-    requested_by: str
-    created_at: Time
-    finished_at: Time | None
+    requested_by: Annotated[str, eg("system: first analysis")]
+    created_at: Annotated[Time, eg("2025-01-18T15:30:02.118000Z")]
+    finished_at: Annotated[Time | None, eg("2025-01-18T15:30:04.902000Z")]
 
     @classmethod
     def from_analysis(cls, analysis: Analysis) -> Self:

@@ -185,8 +185,8 @@ def _answer(answer: Answer) -> Json:
 
 def _lines(shape: Model) -> Json:
     """A body of one object a line; each is what ``shape`` says."""
-    _content(shape)
-    example = json.dumps(shape.example, ensure_ascii=False)
+    _reference(shape)
+    example = json.dumps(shape.get_example(), ensure_ascii=False)
     return {
         "schema": {
             "type": "string",
@@ -202,12 +202,13 @@ def name_of(schema: Model) -> str:
     return schema.__name__.removesuffix("Schema")
 
 
-def _content(shape: Model) -> Json:
-    content: Json = {"schema": {"$ref": _REF.format(model=name_of(shape))}}
-    _USED[shape.__name__] = shape
-    if "example" in vars(shape):
-        content["example"] = shape.example
-    return content
+def _reference(schema: Model) -> Json:
+    _USED[schema.__name__] = schema
+    return {"$ref": _REF.format(model=name_of(schema))}
+
+
+def _content(schema: Model) -> Json:
+    return {"schema": _reference(schema), "example": schema.get_example()}
 
 
 _USED: dict[str, Model] = {"Error": Error}
@@ -228,7 +229,7 @@ def _refusal_responses(codes: Iterable[str], shapes: Mapping[int, Model]) -> Jso
             "headers": _headers_of(status),
             "content": {
                 JSON: {
-                    "schema": _content(shapes.get(status, Error))["schema"],
+                    "schema": _reference(shapes.get(status, Error)),
                     "examples": {
                         code: {"value": refusals()[code].body(code)} for code in sorted(names)
                     },

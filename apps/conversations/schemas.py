@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from apps.agents.models import Channel
 from apps.contacts.models import Contact
-from apps.core.schemas import AS_STORED, Count, Json, Schema, Time
+from apps.core.schemas import AS_STORED, Count, Json, Schema, Time, eg
 from apps.llm.errors import ErrorCode
 
 from .models import (
@@ -19,6 +19,13 @@ from .models import (
 )
 
 Role = Literal["agent", "user", "system", "tool_call", "tool_result", "transfer", "dtmf", "event"]
+
+
+MESSAGES = [
+    {"role": "agent", "content": "Billing, how can I help?", "at": "2025-01-18T15:29:00Z"},
+    {"role": "user", "content": "I was charged twice for March."},
+    {"role": "agent", "content": "I have refunded one of the two."},
+]
 
 
 class MessageSchema(Schema):
@@ -39,9 +46,9 @@ class MessageSchema(Schema):
 class ContactSchema(Schema):
     """The person the conversation was with."""
 
-    phone_number: str | None
+    phone_number: Annotated[str | None, eg("+14155550123")]
     email: str | None
-    first_name: str | None
+    first_name: Annotated[str | None, eg("Ada")]
     last_name: str | None
 
     @classmethod
@@ -77,63 +84,27 @@ class TransferSchema(Schema):
 class ConversationRow(Schema):
     """A conversation as lists show it."""
 
-    example = {
-        "id": "conv_4uOs8NxX0dTq1nKpUrZ3aB",
-        "external_id": "call-1093",
-        "source": "api",
-        "agent_id": "agt_7cJkQ2mVfE5wYbR9tHs1Ld",
-        "agent_version": 3,
-        "channel": "voice",
-        "status": "ended",
-        "language": "en",
-        "started_at": "2025-01-18T15:29:00Z",
-        "ended_at": "2025-01-18T15:30:01Z",
-        "duration_ms": 61000,
-        "direction": "inbound",
-        "from_number": "+14155550123",
-        "to_number": "+14155550100",
-        "disconnection_reason": "user_hangup",
-        "recording_url": None,
-        "contact": {
-            "phone_number": "+14155550123",
-            "email": None,
-            "first_name": "Ada",
-            "last_name": None,
-        },
-        "message_count": 3,
-        "analysis_state": "succeeded",
-        "analysis_reason": None,
-        "stale": False,
-        "silent_since": None,
-        "analysis": {
-            "call_summary": "The caller was charged twice for March; one charge was refunded.",
-            "call_successful": True,
-            "user_sentiment": "Neutral",
-            "topic": "billing",
-        },
-    }
-
-    id: str
-    external_id: str
+    id: Annotated[str, eg("conv_4uOs8NxX0dTq1nKpUrZ3aB")]
+    external_id: Annotated[str, eg("call-1093")]
     """The id on the platform, or Debrief's own where it has none."""
-    source: str
-    agent_id: str
+    source: Annotated[str, eg("api")]
+    agent_id: Annotated[str, eg("agt_7cJkQ2mVfE5wYbR9tHs1Ld")]
     """The first agent that answered."""
-    agent_version: Count
-    channel: Channel
-    status: Status
-    language: str | None
-    started_at: Time | None
-    ended_at: Time | None
-    duration_ms: Count | None
-    direction: Direction | None
-    from_number: str | None
-    to_number: str | None
-    disconnection_reason: str | None
+    agent_version: Annotated[Count, eg(3)]
+    channel: Annotated[Channel, eg("voice")]
+    status: Annotated[Status, eg("ended")]
+    language: Annotated[str | None, eg("en")]
+    started_at: Annotated[Time | None, eg("2025-01-18T15:29:00Z")]
+    ended_at: Annotated[Time | None, eg("2025-01-18T15:30:01Z")]
+    duration_ms: Annotated[Count | None, eg(61000)]
+    direction: Annotated[Direction | None, eg("inbound")]
+    from_number: Annotated[str | None, eg("+14155550123")]
+    to_number: Annotated[str | None, eg("+14155550100")]
+    disconnection_reason: Annotated[str | None, eg("user_hangup")]
     recording_url: str | None
-    contact: ContactSchema | None
-    message_count: Count
-    analysis_state: AnalysisState
+    contact: Annotated[ContactSchema | None, eg(ContactSchema.get_example())]
+    message_count: Annotated[Count, eg(3)]
+    analysis_state: Annotated[AnalysisState, eg("succeeded")]
     analysis_reason: Reason | ErrorCode | None
     """Why there is no result: a reason, or the error code of a failure."""
     stale: bool
@@ -141,7 +112,17 @@ class ConversationRow(Schema):
     silent_since: Time | None
     """When the last message arrived, while it is open. Unless its source is `api`, a chat ends
     after the silence that its agent allows, a call after 24 hours or what the installation sets."""
-    analysis: Json | None
+    analysis: Annotated[
+        Json | None,
+        eg(
+            {
+                "call_summary": "The caller was charged twice for March; one charge was refunded.",
+                "call_successful": True,
+                "user_sentiment": "Neutral",
+                "topic": "billing",
+            }
+        ),
+    ]
     """The current result's values, by the name of their fields."""
 
     @classmethod
@@ -169,21 +150,10 @@ _NO_COLUMNS = {"id", "agent_id", "agent_version", "contact", "analysis"}
 class ConversationSchema(ConversationRow):
     """A conversation with all its data."""
 
-    example = ConversationRow.example | {
-        "metadata": {"plan": "gold"},
-        "dynamic_variables": {},
-        "messages": [
-            {"role": "agent", "content": "Billing, how can I help?", "at": "2025-01-18T15:29:00Z"},
-            {"role": "user", "content": "I was charged twice for March."},
-            {"role": "agent", "content": "I have refunded one of the two."},
-        ],
-        "transfers": [],
-    }
-
-    metadata: Json
+    metadata: Annotated[Json, eg({"plan": "gold"})]
     dynamic_variables: Json
-    messages: Annotated[list[MessageSchema], AS_STORED]
-    transfers: list[TransferSchema]
+    messages: Annotated[list[MessageSchema], AS_STORED, eg(MESSAGES)]
+    transfers: Annotated[list[TransferSchema], eg([])]
 
     @classmethod
     def whole(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     ValidationError,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from .errors import Example, UserError
@@ -79,6 +80,11 @@ class InvalidValue(UserError):
     )
 
 
+def eg(value: Any) -> Any:
+    """Give a field an example value: the document shows it, and examples are made of them."""
+    return Field(examples=[value])
+
+
 class Schema(BaseModel):
     """Base of all request bodies and responses."""
 
@@ -90,6 +96,12 @@ class Schema(BaseModel):
     )
     example: ClassVar[Json] = {}
 
+    @classmethod
+    def get_example(cls) -> Json:
+        """Return the example of the class, or one made of those of its required fields."""
+        required = {n: field for n, field in cls.model_fields.items() if field.is_required()}
+        return cls.example or {f.alias or n: _example_of(f) for n, f in required.items()}
+
     def as_dict(self) -> Json:
         """Return what was set, as JSON values."""
         return self.model_dump(mode="json", exclude_unset=True)
@@ -97,6 +109,21 @@ class Schema(BaseModel):
     def as_json(self) -> str:
         """Return what was set, as JSON text."""
         return self.model_dump_json(exclude_unset=True)
+
+
+def _example_of(field: FieldInfo) -> Any:
+    """Return the example of a field. Without one, what is optional is null and the rest empty."""
+    if field.examples:
+        return field.examples[0]
+    kind = field.annotation
+    alternatives = [kind, *get_args(kind)]
+    if type(None) in alternatives:
+        return None
+    nested = [a for a in alternatives if isinstance(a, type) and issubclass(a, Schema)]
+    if nested:
+        example = nested[0].get_example()
+        return [example] if get_origin(kind) is list else example
+    return (get_origin(kind) or kind)()  # type: ignore[misc]
 
 
 class Body(Schema):

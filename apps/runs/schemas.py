@@ -1,10 +1,10 @@
 """Backfills as programs read them: in the API, and in the webhook event of a finished one."""
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from apps.agents.models import Channel
-from apps.core.schemas import Count, Json, Money, Schema, Time
+from apps.core.schemas import Count, Json, Money, Schema, Time, eg
 
 from .failures import failures_of_each
 from .models import PauseReason, Run, State
@@ -14,94 +14,61 @@ from .progress import Progress, progress_of_each
 class Estimate(Schema):
     """The expected usage. Money is null where a model has no price."""
 
-    input_tokens: Count
-    output_tokens: Count
-    cost: Money | None
-    cost_low: Money | None
-    cost_high: Money | None
-    seconds: float | None
+    input_tokens: Annotated[Count, eg(1656000)]
+    output_tokens: Annotated[Count, eg(82000)]
+    cost: Annotated[Money | None, eg("0.79360000")]
+    cost_low: Annotated[Money | None, eg("0.67456000")]
+    cost_high: Annotated[Money | None, eg("0.91264000")]
+    seconds: Annotated[float | None, eg(42.0)]
 
 
 class Counts(Schema):
     """Items by state."""
 
-    total: Count
-    done: Count
-    changed: Count
-    unchanged: Count
-    skipped: Count
-    failed: Count
-    running: Count
-    pending: Count
+    total: Annotated[Count, eg(1284)]
+    done: Annotated[Count, eg(301)]
+    changed: Annotated[Count, eg(97)]
+    unchanged: Annotated[Count, eg(204)]
+    skipped: Annotated[Count, eg(0)]
+    failed: Annotated[Count, eg(2)]
+    running: Annotated[Count, eg(32)]
+    pending: Annotated[Count, eg(949)]
 
 
 class RunUsage(Schema):
     """What a run has used so far."""
 
-    input_tokens: Count
-    output_tokens: Count
-    cost: Money | None
+    input_tokens: Annotated[Count, eg(391000)]
+    output_tokens: Annotated[Count, eg(19300)]
+    cost: Annotated[Money | None, eg("0.18728000")]
 
 
 class BackfillSchema(Schema):
     """One run."""
 
-    example = {
-        "id": "bf_2pLmW8rXzT6vKq3nJd0Gya",
-        "channel": "voice",
-        "state": "running",
-        "reason": "",
-        "reason_detail": "",
-        "next_attempt_at": None,
-        "attempts": 0,
-        "filters": {"agent": ["agt_7cJkQ2mVfE5wYbR9tHs1Ld"], "started_at__gte": ["2025-01-01"]},
-        "options": {"sample": None, "include_analyzed": False, "lane": "standard"},
-        "counts": {
-            "total": 1284,
-            "done": 301,
-            "changed": 97,
-            "unchanged": 204,
-            "skipped": 0,
-            "failed": 2,
-            "running": 32,
-            "pending": 949,
-        },
-        "failures": {"timeout": 2},
-        "estimate": {
-            "input_tokens": 1656000,
-            "output_tokens": 82000,
-            "cost": "0.79360000",
-            "cost_low": "0.67456000",
-            "cost_high": "0.91264000",
-            "seconds": 42.0,
-        },
-        "usage": {"input_tokens": 391000, "output_tokens": 19300, "cost": "0.18728000"},
-        "created_by": "API key nightly (dbk_a1B2c3D4)",
-        "created_at": "2025-01-18T16:00:09Z",
-        "started_at": "2025-01-18T16:00:09.412Z",
-        "finished_at": None,
-    }
-
-    id: str
-    channel: Channel
-    state: State
-    reason: PauseReason | Literal[""]
+    id: Annotated[str, eg("bf_2pLmW8rXzT6vKq3nJd0Gya")]
+    channel: Annotated[Channel, eg("voice")]
+    state: Annotated[State, eg("running")]
+    reason: Annotated[PauseReason | Literal[""], eg("")]
     """Why it is paused."""
-    reason_detail: str
+    reason_detail: Annotated[str, eg("")]
     next_attempt_at: Time | None
     """When a run that is paused for its provider retries; null where it waits for a person."""
-    attempts: Count
+    attempts: Annotated[Count, eg(0)]
     """Requests to the provider since the run last made progress."""
-    filters: dict[str, list[str]]
-    options: Json
+    filters: Annotated[
+        dict[str, list[str]],
+        eg({"started_at__gte": ["2025-01-01"]}),
+    ]
+    options: Annotated[Json, eg({"sample": None, "include_analyzed": False, "lane": "standard"})]
     counts: Counts
-    failures: dict[str, Count]
+    failures: Annotated[dict[str, Count], eg({"timeout": 2})]
     """Failed items by error code."""
     estimate: Estimate
     usage: RunUsage
-    created_by: str
-    created_at: Time
-    started_at: Time | None
+    created_by: Annotated[str, eg("API key nightly (dbk_a1B2c3D4)")]
+    created_at: Annotated[Time, eg("2025-01-18T16:00:09Z")]
+    started_at: Annotated[Time | None, eg("2025-01-18T16:00:09.412Z")]
     finished_at: Time | None
 
     @classmethod

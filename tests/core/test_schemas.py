@@ -24,6 +24,7 @@ from apps.core.schemas import (
     Time,
     UnknownKeys,
     WholeNumber,
+    eg,
 )
 
 
@@ -182,3 +183,24 @@ def test_a_schema_returns_what_was_set() -> None:
     shown = {"at": "2025-01-01T10:00:00Z", "schema": {"b": 1, "a": 2}, "stored": [{"webhooks": 5}]}
     assert json.loads(row.as_json()) == row.as_dict() == shown
     assert list(row.as_dict()["schema"]) == ["b", "a"]
+
+
+def test_an_example_is_made_of_those_of_the_required_fields() -> None:
+    class Inner(Schema):
+        name: Annotated[str, eg("Ada")]
+
+    class Outer(Schema):
+        schema_: Annotated[dict[str, Any], Field(alias="schema"), eg({"a": 1})]
+        inner: Inner
+        many: list[Inner]
+        nothing: Inner | None
+        count: int
+        total: int = 0
+
+    assert Outer.get_example() == {
+        "schema": {"a": 1},
+        "inner": {"name": "Ada"},
+        "many": [{"name": "Ada"}],
+        "nothing": None,
+        "count": 0,
+    }

@@ -6,12 +6,12 @@ from pydantic import Field
 
 from apps.agents.changes import Fault
 from apps.agents.models import Agent, AgentVersion, Channel
-from apps.agents.schemas import MAX_RETENTION_DAYS
+from apps.agents.schemas import MAX_RETENTION_DAYS, SCHEMA_EXAMPLE
 from apps.agents.services import InvalidDraft, draft_document
 from apps.agents.services.common import MAX_NAME
 from apps.agents.templates import BY_KEY, Template
 from apps.core.errors import UserError
-from apps.core.schemas import Body, Choice, Count, Json, OneOf, Schema, Time
+from apps.core.schemas import Body, Choice, Count, Json, OneOf, Schema, Time, eg
 from apps.core.validation_messages import FieldProblem
 
 from . import examples
@@ -21,32 +21,34 @@ from .common import Page
 class BuiltInSchema(Schema):
     """One built-in field, with every default filled in."""
 
-    prompt: str
-    enabled: bool
-    required: bool
+    prompt: Annotated[str, eg("Two sentences.")]
+    enabled: Annotated[bool, eg(value=True)]
+    required: Annotated[bool, eg(value=True)]
 
 
 class AnalysisPart(Schema):
     """What an analysis asks, and which model."""
 
-    model: str
-    instructions: str
-    built_ins: dict[str, BuiltInSchema]
+    model: Annotated[str, eg("gpt-4.1-mini")]
+    instructions: Annotated[str, eg("The caller is a customer of a telephone company.")]
+    built_ins: Annotated[
+        dict[str, BuiltInSchema], eg({"call_summary": BuiltInSchema.get_example()})
+    ]
     """Calls: `call_summary`, `call_successful`, `user_sentiment`; chats: `chat_summary`,
     `chat_successful`, `user_sentiment`."""
-    schema_: Annotated[Json, Field(alias="schema")]
+    schema_: Annotated[Json, Field(alias="schema"), eg(SCHEMA_EXAMPLE)]
     """The agent's own fields: a JSON Schema of an object."""
 
 
 class PostAnalysis(Schema):
     """When an analysis starts automatically."""
 
-    enabled: bool
-    sample_percent: Annotated[float, Field(ge=0, le=100)]
+    enabled: Annotated[bool, eg(value=True)]
+    sample_percent: Annotated[float, Field(ge=0, le=100), eg(100)]
     min_seconds: Count
     min_messages: Count
-    chat_idle_seconds: Annotated[int, Field(ge=120, le=259_200)]
-    long_transcript: Literal["refuse", "truncate"]
+    chat_idle_seconds: Annotated[int, Field(ge=120, le=259_200), eg(3600)]
+    long_transcript: Annotated[Literal["refuse", "truncate"], eg("refuse")]
     retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)] | None
     """Days after which conversations are erased automatically; null: never. Set by admins."""
 
@@ -54,9 +56,9 @@ class PostAnalysis(Schema):
 class ColumnsSchema(Schema):
     """Which field feeds each of the three history columns; empty: none."""
 
-    summary: str
-    outcome: str
-    sentiment: str
+    summary: Annotated[str, eg("call_summary")]
+    outcome: Annotated[str, eg("call_successful")]
+    sentiment: Annotated[str, eg("user_sentiment")]
 
 
 class DraftContent(Schema):
@@ -70,27 +72,18 @@ class DraftContent(Schema):
 class Draft(DraftContent):
     """The working draft of an agent."""
 
-    version: Count
+    version: Annotated[Count, eg(4)]
 
 
 class AgentSchema(Schema):
     """An agent with its draft."""
 
-    example = {
-        "id": examples.AGENT_ID,
-        "name": "Billing line",
-        "channel": "voice",
-        "deactivated": False,
-        "draft": {"version": 4, **examples.DRAFT},
-        "latest_published": 3,
-    }
-
-    id: str
-    name: str
-    channel: Channel
+    id: Annotated[str, eg(examples.AGENT_ID)]
+    name: Annotated[str, eg("Billing line")]
+    channel: Annotated[Channel, eg("voice")]
     deactivated: bool
     draft: Draft
-    latest_published: Count | None
+    latest_published: Annotated[Count | None, eg(3)]
 
     @classmethod
     def from_agent(cls, agent: Agent) -> Self:
@@ -129,12 +122,12 @@ class AgentIn(Body):
 class TemplateSchema(Schema):
     """Fields and an analysis prompt to begin with."""
 
-    key: str
-    title: str
-    purpose: str
-    schema_: Annotated[Json, Field(alias="schema")]
-    instructions: str
-    columns: dict[str, str]
+    key: Annotated[str, eg("support_short")]
+    title: Annotated[str, eg("Support, short")]
+    purpose: Annotated[str, eg("Six fields for every support conversation.")]
+    schema_: Annotated[Json, Field(alias="schema"), eg(SCHEMA_EXAMPLE)]
+    instructions: Annotated[str, eg("Judge each conversation from the outside.")]
+    columns: Annotated[dict[str, str], eg({"summary": "summary", "outcome": "resolved"})]
     """The history columns that its fields feed. The built-in fields of these are turned off."""
 
     @classmethod
@@ -153,43 +146,19 @@ class TemplateSchema(Schema):
 class Templates(Schema):
     """All templates."""
 
-    example = {
-        "items": [
-            {
-                "key": "support_short",
-                "title": "Support, short",
-                "purpose": "Six fields for every support conversation.",
-                "schema": examples.DRAFT["analysis"]["schema"],
-                "instructions": "Judge each conversation from the outside.",
-                "columns": {"summary": "summary", "outcome": "resolved"},
-            }
-        ]
-    }
-
     items: list[TemplateSchema]
 
 
 class Version(DraftContent):
     """One version with its content; a published one never changes."""
 
-    example = {
-        "version": 3,
-        "published": True,
-        "published_at": "2025-01-12T09:12:44.120Z",
-        "published_by": "Grace Hopper",
-        "title": "Topics",
-        "note": "Asks what the call was about.",
-        "config": examples.CONFIG,
-        **examples.DRAFT,
-    }
-
-    version: Count
-    published: bool
-    published_at: Time | None
-    published_by: str | None
-    title: str
-    note: str
-    config: Annotated[str, Field(pattern="^sha256:")]
+    version: Annotated[Count, eg(3)]
+    published: Annotated[bool, eg(value=True)]
+    published_at: Annotated[Time | None, eg("2025-01-12T09:12:44.120Z")]
+    published_by: Annotated[str | None, eg("Grace Hopper")]
+    title: Annotated[str, eg("Topics")]
+    note: Annotated[str, eg("Asks what the call was about.")]
+    config: Annotated[str, Field(pattern="^sha256:"), eg(examples.CONFIG)]
 
     @classmethod
     def from_version(cls, version: AgentVersion) -> Self:

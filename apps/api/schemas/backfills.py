@@ -7,7 +7,7 @@ from pydantic import SkipValidation
 from apps.agents.models import Channel
 from apps.conversations.models import Reason
 from apps.core.errors import BadRequest
-from apps.core.schemas import Choice, Count, Schema, Time
+from apps.core.schemas import Choice, Count, Schema, Time, eg
 from apps.llm.errors import ErrorCode
 from apps.runs.models import ItemState, RunItem
 from apps.runs.options import OptionsIn
@@ -52,11 +52,11 @@ class LeftOut(Schema):
 class Group(Schema):
     """Conversations that are analyzed with the same prompts."""
 
-    label: str
-    config: str
-    model: str
-    to_analyze: Count
-    already_analyzed: Count
+    label: Annotated[str, eg("Billing line V4 (draft)")]
+    config: Annotated[str, eg(examples.CONFIG)]
+    model: Annotated[str, eg("gpt-4.1-mini")]
+    to_analyze: Annotated[Count, eg(1284)]
+    already_analyzed: Annotated[Count, eg(0)]
 
     @classmethod
     def from_group(cls, group: RouteGroup) -> Self:
@@ -73,37 +73,16 @@ class Group(Schema):
 class PreviewSchema(Schema):
     """The count and cost of a backfill before it starts."""
 
-    example = {
-        "matching": 1302,
-        "already_analyzed": 0,
-        "not_analyzable": 18,
-        "not_analyzable_reasons": {"no_speech": 18},
-        "left_out": [],
-        "to_analyze": 1284,
-        "agents": [
-            {
-                "label": "Billing line V4 (draft)",
-                "config": examples.CONFIG,
-                "model": "gpt-4.1-mini",
-                "to_analyze": 1284,
-                "already_analyzed": 0,
-            }
-        ],
-        "estimate": BackfillSchema.example["estimate"],
-        "as_of": "2025-01-18T16:00:00Z",
-        "token": "eyJub25jZSI6…",
-    }
-
-    matching: Count
-    already_analyzed: Count
-    not_analyzable: Count
-    not_analyzable_reasons: dict[str, Count]
+    matching: Annotated[Count, eg(1302)]
+    already_analyzed: Annotated[Count, eg(0)]
+    not_analyzable: Annotated[Count, eg(18)]
+    not_analyzable_reasons: Annotated[dict[str, Count], eg({"no_speech": 18})]
     left_out: list[LeftOut]
-    to_analyze: Count
+    to_analyze: Annotated[Count, eg(1284)]
     agents: list[Group]
     estimate: Estimate
-    as_of: Time
-    token: str
+    as_of: Annotated[Time, eg("2025-01-18T16:00:00Z")]
+    token: Annotated[str, eg("eyJub25jZSI6…")]
 
     @classmethod
     def from_preview(cls, preview: Preview, *, token: str) -> Self:
@@ -125,20 +104,12 @@ class PreviewSchema(Schema):
 class Item(Schema):
     """One conversation of a run."""
 
-    example = {
-        "conversation_id": examples.CONVERSATION_ID,
-        "state": "done",
-        "error_code": None,
-        "error_message": None,
-        "analysis_id": examples.ANALYSIS_ID,
-    }
-
-    conversation_id: str | None
+    conversation_id: Annotated[str | None, eg(examples.CONVERSATION_ID)]
     """Null once the conversation was erased."""
-    state: ItemState
+    state: Annotated[ItemState, eg("done")]
     error_code: ErrorCode | Reason | str | None
     error_message: str | None
-    analysis_id: str | None
+    analysis_id: Annotated[str | None, eg(examples.ANALYSIS_ID)]
 
     @classmethod
     def from_item(cls, item: RunItem) -> Self:

@@ -1,7 +1,7 @@
 """Types and schemas that every part of the API uses."""
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar, get_args
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import Field
 
@@ -33,8 +33,6 @@ class Error(Schema):
 class NothingIn(Body):
     """An empty object, or no body at all."""
 
-    example = {}
-
 
 class Page(Schema, Generic[T]):
     """One page of a list."""
@@ -44,10 +42,3 @@ class Page(Schema, Generic[T]):
     """Give it as `cursor` to get the next page; null on the last one."""
     total: Annotated[int, Field(ge=0)] = 0
     """How many in all; only with `include_total=true`."""
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Make the example of a page out of that of its items."""
-        (item,) = get_args(cls.model_fields["items"].annotation)
-        if "example" not in vars(cls) and isinstance(item, type) and issubclass(item, Schema):
-            cls.example = {"items": [item.example], "next_cursor": None}

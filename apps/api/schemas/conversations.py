@@ -12,9 +12,9 @@ from apps.agents.models import Channel
 from apps.analysis.effects import InvalidSideEffects, SideEffects
 from apps.analysis.schemas import AnalysisSchema
 from apps.conversations.models import Direction, Reason, Status, TransferSetting
-from apps.conversations.schemas import ConversationRow, ConversationSchema
+from apps.conversations.schemas import MESSAGES, ConversationRow
 from apps.core.errors import Example, NotFound, UserError
-from apps.core.schemas import Body, Count, Json, Schema, VersionNumber
+from apps.core.schemas import Body, Count, Json, Schema, VersionNumber, eg
 from apps.intake.services import IngestReport
 from apps.llm.errors import ErrorCode
 
@@ -82,9 +82,7 @@ class TransferIn(Schema):
 class Retried(Schema):
     """The result of retrying failed first analyses."""
 
-    example = {"queued": 12}
-
-    queued: Count
+    queued: Annotated[Count, eg(12)]
 
 
 class ConversationIn(Schema):
@@ -102,7 +100,7 @@ class ConversationIn(Schema):
         "from_number": "+14155550123",
         "contact": {"phone_number": "+14155550123", "first_name": "Ada"},
         "metadata": {"plan": "gold"},
-        "messages": ConversationSchema.example["messages"],
+        "messages": MESSAGES,
     }
 
     agent_id: Annotated[str, Field(min_length=1, max_length=200)]
@@ -170,31 +168,21 @@ class CloseIn(Body):
 class LineError(Schema):
     """A rejected line of a bulk body."""
 
-    line: Annotated[int, Field(ge=1)]
+    line: Annotated[int, Field(ge=1), eg(500)]
     """Counted from 1, including blank lines."""
-    code: str
-    message: str
+    code: Annotated[str, eg("not_json")]
+    message: Annotated[str, eg("This is not JSON: Expecting value.")]
 
 
 class BulkReport(Schema):
     """Counts and errors by line."""
 
-    example = {
-        "accepted": 998,
-        "updated": 0,
-        "unchanged": 0,
-        "refused": 1,
-        "errors": [
-            {"line": 500, "code": "not_json", "message": "This is not JSON: Expecting value."}
-        ],
-    }
-
-    accepted: Count
+    accepted: Annotated[Count, eg(998)]
     """New conversations."""
-    updated: Count
-    unchanged: Count
+    updated: Annotated[Count, eg(0)]
+    unchanged: Annotated[Count, eg(0)]
     """Lines with no new data."""
-    refused: Count
+    refused: Annotated[Count, eg(1)]
     errors: list[LineError]
     """The first thousand rejected lines."""
 
@@ -257,13 +245,7 @@ class NotAnalyzed(Schema):
 class Conversations(Page[ConversationRow]):
     """One page of conversations."""
 
-    example = {
-        "items": [ConversationRow.example],
-        "next_cursor": None,
-        "stable_order": True,
-    }
-
-    stable_order: bool
+    stable_order: Annotated[bool, eg(value=True)]
     """Whether each row keeps its place while analyses run: the order is by start or id."""
 
 

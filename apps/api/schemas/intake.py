@@ -1,8 +1,8 @@
 """Webhooks of platforms, and what they are answered."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from apps.core.schemas import Schema
+from apps.core.schemas import Schema, eg
 from apps.platforms.models import IntakePayload
 
 from . import examples
@@ -17,12 +17,10 @@ class Payload(Schema):
 class Received(Schema):
     """What became of a platform's payload."""
 
-    example = {"state": "taken", "conversation_id": examples.CONVERSATION_ID, "note": ""}
-
-    state: Literal["taken"]
-    conversation_id: str | None
+    state: Annotated[Literal["taken"], eg("taken")]
+    conversation_id: Annotated[str | None, eg(examples.CONVERSATION_ID)]
     """The conversation it belongs to; null where it contains nothing to store."""
-    note: str
+    note: Annotated[str, eg("")]
 
     @classmethod
     def from_payload(cls, payload: IntakePayload) -> Self:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from apps.core.schemas import Body, Choice, Count, Schema, Time
+from apps.core.schemas import Body, Choice, Count, Schema, Time, eg
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint, EventType
 from apps.webhooks.services import URL_LENGTH, InvalidEndpoint
 
@@ -37,30 +37,17 @@ class WebhookIn(Body):
 class Webhook(Schema):
     """An endpoint, without its secret."""
 
-    example = {
-        "id": examples.WEBHOOK_ID,
-        "url": "https://example.com/hooks/debrief",
-        "events": ["conversation.analyzed", "conversation.analysis_failed"],
-        "agent_id": None,
-        "state": "enabled",
-        "disabled_reason": None,
-        "disabled_at": None,
-        "failing_since": None,
-        "created_by": "Ada Lovelace",
-        "created_at": "2025-01-10T08:00:00Z",
-    }
-
-    id: str
-    url: str
-    events: list[EventType]
+    id: Annotated[str, eg(examples.WEBHOOK_ID)]
+    url: Annotated[str, eg("https://example.com/hooks/debrief")]
+    events: Annotated[list[EventType], eg(["conversation.analyzed"])]
     agent_id: str | None
-    state: Literal["enabled", "disabled"]
+    state: Annotated[Literal["enabled", "disabled"], eg("enabled")]
     disabled_reason: str | None
     disabled_at: Time | None
     failing_since: Time | None
     """The first failure since its last success; null while deliveries succeed."""
-    created_by: str
-    created_at: Time
+    created_by: Annotated[str, eg("Ada Lovelace")]
+    created_at: Annotated[Time, eg("2025-01-10T08:00:00Z")]
 
     @classmethod
     def from_endpoint(cls, endpoint: Endpoint, **more: str) -> Self:
@@ -83,9 +70,7 @@ class Webhook(Schema):
 class NewWebhook(Webhook):
     """A new endpoint. Keep the secret: it isn't shown again."""
 
-    example = {**Webhook.example, "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"}
-
-    secret: Annotated[str, Field(pattern=r"^whsec_")]
+    secret: Annotated[str, Field(pattern=r"^whsec_"), eg("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
 
 
 class TestIn(Body):
@@ -100,50 +85,30 @@ class TestIn(Body):
 class Sent(Schema):
     """The queued test deliveries: find them among the deliveries by these ids."""
 
-    example = {"event_ids": [examples.EVENT_ID]}
-
-    event_ids: list[str]
+    event_ids: Annotated[list[str], eg([examples.EVENT_ID])]
 
 
 class DeliverySchema(Schema):
     """One event on its way to one endpoint, and its last attempt."""
 
-    example = {
-        "event_id": examples.EVENT_ID,
-        "event": "conversation.analyzed",
-        "test": False,
-        "conversation_id": examples.CONVERSATION_ID,
-        "state": "delivered",
-        "attempts": 1,
-        "status": 204,
-        "error": None,
-        "duration_ms": 84,
-        "request": f"webhook-id: {examples.EVENT_ID}\n…",
-        "response": "Content-Length: 0\n\n",
-        "created_at": "2025-01-18T15:30:04Z",
-        "last_attempt_at": "2025-01-18T15:30:04.210Z",
-        "next_attempt_at": None,
-        "finished_at": "2025-01-18T15:30:04.210Z",
-    }
-
-    event_id: str
+    event_id: Annotated[str, eg(examples.EVENT_ID)]
     """The `webhook-id` of every attempt."""
-    event: EventType
+    event: Annotated[EventType, eg("conversation.analyzed")]
     test: bool
-    conversation_id: str | None
-    state: DeliveryState
-    attempts: Count
-    status: int | None
+    conversation_id: Annotated[str | None, eg(examples.CONVERSATION_ID)]
+    state: Annotated[DeliveryState, eg("delivered")]
+    attempts: Annotated[Count, eg(1)]
+    status: Annotated[int | None, eg(204)]
     """HTTP status of the last attempt; null where no response arrived."""
     error: str | None
-    duration_ms: int | None
-    request: str | None
+    duration_ms: Annotated[int | None, eg(84)]
+    request: Annotated[str | None, eg(f"webhook-id: {examples.EVENT_ID}\n…")]
     """Headers and body of the last attempt, truncated to 20,000 characters."""
-    response: str | None
-    created_at: Time
-    last_attempt_at: Time | None
+    response: Annotated[str | None, eg("Content-Length: 0\n\n")]
+    created_at: Annotated[Time, eg("2025-01-18T15:30:04Z")]
+    last_attempt_at: Annotated[Time | None, eg("2025-01-18T15:30:04.210Z")]
     next_attempt_at: Time | None
-    finished_at: Time | None
+    finished_at: Annotated[Time | None, eg("2025-01-18T15:30:04.210Z")]
 
     @classmethod
     def from_delivery(cls, delivery: Delivery) -> Self:
