@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +91,28 @@ def test_every_scheduled_and_routed_task_is_registered(registered: set[str]) -> 
 def test_every_task_is_named_for_an_app(registered: set[str]) -> None:
     labels = {config.label for config in apps.get_app_configs()}
     assert {name for name in registered if name.split(".")[0] not in labels} == set()
+
+
+def named_modules() -> dict[str, set[str]]:
+    """The modules of each app that the import contract of pyproject.toml names."""
+    text = (settings.BASE_DIR / "pyproject.toml").read_text()
+    contracts = tomllib.loads(text)["tool"]["importlinter"]["contracts"]
+    inside = [one for one in contracts if one["name"].startswith("Inside ")]
+    return {
+        one["containers"][0]: {
+            name.strip(" ()") for line in one["layers"] for name in line.split("|")
+        }
+        for one in inside
+    }
+
+
+def test_the_import_contract_names_every_module_of_every_app() -> None:
+    named = named_modules()
+    missing = []
+    for app in sorted(path.parent for path in APPS.glob("*/__init__.py")):
+        places = {path.stem for path in app.glob("*.py")} | {
+            p.parent.name for p in app.glob("*/*.py")
+        }
+        places -= {"__init__", "migrations"}
+        missing += [f"{app.name}.{name}" for name in places - named.get(f"apps.{app.name}", set())]
+    assert not missing, f"Give these a line in [tool.importlinter]: {sorted(missing)}"

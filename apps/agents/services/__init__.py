@@ -4,7 +4,7 @@ Every change locks the agent's row first, so two editors, two clicks and two pro
 after the other, and each sees what the one before it left.
 """
 
-from .common import Stamp, base_content, content_at, draft_of
+from .common import base_content, content_at, draft_of
 from .drafts import (
     MergedForm,
     SaveResult,
@@ -18,6 +18,7 @@ from .drafts import (
 from .errors import AgentDeactivated, DraftConflict, InvalidDraft, NothingToPublish, StalePage
 from .lifecycle import deactivate, reactivate, rename_agent
 from .publish import publish
+from .stamp import Stamp
 from .start import save_before, source_of, start_from
 
 __all__ = [

@@ -1,6 +1,5 @@
 """What the services of this room share: the lock, the one way to store a draft, the conflict."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
@@ -17,16 +16,9 @@ from apps.core.tasks import enqueue
 from apps.llm.models import LanguageModel
 
 from .errors import AgentDeactivated, DraftConflict
+from .stamp import Stamp
 
 MAX_NAME = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """The state of a draft that a page was filled from: which draft, after which save."""
-
-    version: int
-    save_count: int
 
 
 def draft_of(agent: Agent) -> AgentVersion:

@@ -23,7 +23,6 @@ from apps.llm.models import LanguageModel
 from apps.llm.services import default_model
 
 from .common import (
-    Stamp,
     conflict,
     content_at,
     draft_of,
@@ -34,6 +33,7 @@ from .common import (
     store,
 )
 from .errors import InvalidDraft, StalePage
+from .stamp import Stamp
 
 
 @dataclass(frozen=True, slots=True)

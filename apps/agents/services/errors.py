@@ -1,15 +1,13 @@
 """What is refused about agents, each with its reason for a person."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from apps.agents.changes import Fault
 from apps.agents.content import Content
 from apps.agents.diffs import Diff
 from apps.core.errors import Conflict, Example, UserError
 
-if TYPE_CHECKING:
-    from .common import Stamp
+from .stamp import Stamp
 
 
 class InvalidDraft(UserError):
@@ -46,7 +44,7 @@ class DraftConflict(Conflict):
         *,
         saved_by: str,
         saved_at: datetime,
-        stamp: "Stamp",
+        stamp: Stamp,
         theirs: Diff,
         mine: Diff,
         merged: Content,

@@ -10,8 +10,9 @@ from apps.agents.templates import BY_KEY
 from apps.core.errors import NotFound
 from apps.core.validation_messages import shown
 
-from .common import Stamp, draft_of, lock
+from .common import draft_of, lock
 from .drafts import SaveResult, save_draft
+from .stamp import Stamp
 
 
 def source_of(key: str) -> Source:
