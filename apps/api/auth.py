@@ -28,7 +28,7 @@ class ApiKey(KeyAuth):
 
 
 def class_of(request: HttpRequest) -> str:
-    """The class of the door that is asked for."""
+    """Return the class of the requested operation."""
     if request.method in {"GET", "HEAD"}:
         return limits.READ
     route = request.resolver_match.route if request.resolver_match else ""

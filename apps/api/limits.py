@@ -30,7 +30,7 @@ broker_away = Breaker()
 
 
 class RateLimited(UserError):
-    """The class of this door is used up for this minute."""
+    """Raised where the class of an operation is used up for this minute."""
 
     code = "rate_limited"
     status = 429
@@ -74,7 +74,7 @@ def count(kind: str, who: str, *, now: float | None = None) -> tuple[Allowance |
 
 
 def refusal_of(allowance: Allowance) -> RateLimited:
-    """The sentence for somebody who has used up a class."""
+    """Return the error for a caller who has used up a class."""
     unit = "second" if allowance.reset_seconds == 1 else "seconds"
     requests = "request" if allowance.limit == 1 else "requests"
     return RateLimited(

@@ -1,4 +1,4 @@
-"""One shape of refusals under /api/, also for those that no handler of ours has made."""
+"""Answer every error under /api/ in one form, also those that Django makes."""
 
 from collections.abc import Callable
 from http import HTTPStatus

@@ -1,8 +1,7 @@
-"""The OpenAPI document: what each operation takes and answers, in one place for all of them.
+"""The OpenAPI document: what each operation takes and returns.
 
 A router says ``@router.post("", **operation("createConversation", …))``. ninja makes paths and
-path parameters of it; shapes, refusals, headers and examples are put in here, so that the
-document is true for what handlers really do: they read and answer by themselves.
+path parameters of it. Schemas, errors, headers and examples are added here.
 """
 
 import json
@@ -29,22 +28,21 @@ Model = type[Schema]
 TAGS: list[Json] = [
     {
         "name": "Conversations",
-        "description": "Hand conversations in, whole or as they happen; read them and what was "
-        "found in them.",
+        "description": "Send conversations, complete or as they happen, and read their analyses.",
     },
     {
         "name": "Intake",
-        "description": "The doors by which voice platforms hand in what they recorded, signed by "
-        "each in its own way.",
+        "description": "Webhook receivers for voice platforms, each verified with the platform's "
+        "own signature.",
     },
-    {"name": "Agents", "description": "What is asked of a conversation: drafts and versions."},
+    {"name": "Agents", "description": "Agents, drafts, and versions."},
     {
         "name": "Backfills",
-        "description": "Analyse again what matches a filter, with the latest drafts.",
+        "description": "Rerun the analysis on all conversations that match a filter.",
     },
     {
         "name": "Webhooks",
-        "description": "Tell another program, signed and in order, of results as they come.",
+        "description": "Send signed events to your own systems.",
     },
 ]
 _REF = "#/components/schemas/{model}"
@@ -75,7 +73,7 @@ _WITH_BODY = ("not_json", "unsupported_media_type")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One good answer of an operation."""
+    """One successful response of an operation."""
 
     shape: Model | None
     description: str
@@ -113,7 +111,7 @@ def operation(
 
 
 class Api(NinjaAPI):
-    """ninja's API with a document that says everything."""
+    """The API of ninja with a complete document."""
 
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: Json | None = None
@@ -165,7 +163,7 @@ def _describe_path_parameter(parameter: Json) -> None:
     if parameter["in"] == "path":
         kind = parameter["name"].removesuffix("_id")
         parameter["schema"] = {"type": "string", "minLength": 1}
-        parameter["description"] = f"The id of the {kind}."
+        parameter["description"] = f"The ID of the {kind}."
         parameter["example"] = _IDS.get(kind, "…")
 
 
@@ -184,13 +182,13 @@ def _answer(answer: Answer) -> Json:
 
 
 def _lines(shape: Model) -> Json:
-    """A body of one object a line; each is what ``shape`` says."""
+    """Return the content of a body with one object per line."""
     _reference(shape)
     example = json.dumps(shape.get_example(), ensure_ascii=False)
     return {
         "schema": {
             "type": "string",
-            "description": f"One {name_of(shape)} object a line, in UTF-8.",
+            "description": f"One {name_of(shape)} object per line, in UTF-8.",
         },
         "example": example + "\n",
     }
@@ -249,32 +247,32 @@ def _headers_of(status: int) -> Json:
 
 
 _DESCRIPTIONS = {
-    400: "What was sent cannot be read.",
-    401: "No key, or one that does not open anything.",
-    403: "The role of the key does not reach this far.",
-    404: "There is no such thing.",
-    408: "The body did not arrive in time.",
-    409: "Right in itself, but not in the state that things are in now.",
-    411: "The length of the body is not known.",
+    400: "The request is malformed.",
+    401: "The API key is missing or invalid.",
+    403: "The key's role doesn't allow this.",
+    404: "Not found.",
+    408: "The body didn't arrive in time.",
+    409: "The request conflicts with the current state.",
+    411: "The Content-Length header is missing.",
     413: "The body is too large.",
-    415: "The body is of a kind that this door does not take.",
-    422: "It can be read, and means nothing that could be done.",
-    429: "Too many requests with this key in this minute.",
-    503: "The server cannot do it at this moment.",
-    507: "The server has no room for the body.",
+    415: "The body has a type that this operation doesn't accept.",
+    422: "The request is well formed but invalid.",
+    429: "The rate limit of this key is exceeded.",
+    503: "The server can't do this at the moment.",
+    507: "The server has no disk space left.",
 }
 
 _HEADERS: Json = {
     "X-RateLimit-Limit": {
-        "description": "Requests that this key may make in a minute at doors of this class.",
+        "description": "Requests per minute that this key can make to operations of this kind.",
         "schema": {"type": "integer"},
     },
     "X-RateLimit-Remaining": {
-        "description": "How many of them are left.",
+        "description": "Requests left in this minute.",
         "schema": {"type": "integer", "minimum": 0},
     },
     "X-RateLimit-Reset": {
-        "description": "Seconds until they are all there again.",
+        "description": "Seconds until the limit resets.",
         "schema": {"type": "integer", "minimum": 0},
     },
     "Retry-After": {
@@ -289,15 +287,15 @@ _IDEMPOTENCY_KEY: Json = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same write again with the same key within 24 hours is done once and "
-    "answers the same.",
+    "description": "Makes retries safe: repeating a write with the same key within 24 hours "
+    "returns the first response.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
     "example": "2f1c9a5e-order-1093",
 }
 
 
 def _schemas() -> Json:
-    """Every shape that some operation names, and what those are made of."""
+    """Return every schema that an operation names, and the schemas in it."""
     models = [(model, "validation") for model in _USED.values()]
     _, top = models_json_schema(models, ref_template=_REF, by_alias=True)  # type: ignore[arg-type]
     found: Json = top["$defs"]
@@ -306,7 +304,7 @@ def _schemas() -> Json:
 
 
 def _renamed(node: Any, names: Mapping[str, str]) -> Any:
-    """The schema with references by their final names, and without what says nothing."""
+    """Return the schema with references by their final names, and without titles."""
     if isinstance(node, list):
         return [_renamed(item, names) for item in node]
     if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""Query parameters as the OpenAPI document describes them."""
+"""Query parameters of the API, as the OpenAPI document describes them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 def parameter(
     name: str, description: str, closed: Sequence[str] = (), *, schema: Json | None = None
 ) -> Json:
-    """One optional query parameter; ``closed`` is the list of its values, where it has one."""
+    """Return an optional query parameter; ``closed`` lists its values, where it has a list."""
     found: Json = schema or {"type": "string"}
     if closed:
         found = {"type": "string", "enum": list(closed)}
@@ -80,7 +80,7 @@ _VALUES: dict[ValueKind, Json] = {
 
 
 def filter_parameters() -> list[Json]:
-    """Every field of the filters, and the forms that take a key or an operator."""
+    """Return every field of the filters, and the forms that take a key or an operator."""
     fields = static_fields(None).values()
     return [
         parameter("channel", "Only calls or only chats.", Channel.values),

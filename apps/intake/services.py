@@ -58,19 +58,6 @@ class IngestReport:
     def total(self) -> int:
         return self.accepted + self.updated + self.unchanged + self.refused
 
-    def as_dict(self) -> dict[str, Any]:
-        """The answer of the bulk door."""
-        return {
-            "accepted": self.accepted,
-            "updated": self.updated,
-            "unchanged": self.unchanged,
-            "refused": self.refused,
-            "errors": [
-                {"line": error.line, "code": error.code, "message": error.message}
-                for error in self.errors
-            ],
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:

@@ -9,7 +9,6 @@ from django.db.models import Count
 from django.utils import timezone
 
 from .models import Delivery, DeliveryState, Endpoint
-from .payloads import moment
 from .services import missed
 
 RECENT = timedelta(hours=24)
@@ -78,45 +77,6 @@ def deliveries_of(endpoint: Endpoint, *, state: str = "", event: str = "") -> An
     if state:
         rows = rows.filter(state=state)
     return rows.filter(event__type=event) if event else rows
-
-
-def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
-    """Return an endpoint as the API shows it, without its secret. Reads ``agent``."""
-    return {
-        "id": endpoint.public_id,
-        "url": endpoint.url,
-        "events": list(endpoint.events),
-        "agent_id": endpoint.agent.public_id if endpoint.agent else None,
-        "state": "enabled" if endpoint.is_enabled else "disabled",
-        "disabled_reason": endpoint.disabled_reason or None,
-        "disabled_at": moment(endpoint.disabled_at),
-        "failing_since": moment(endpoint.failing_since),
-        "created_by": endpoint.created_by,
-        "created_at": moment(endpoint.created_at),
-    }
-
-
-def delivery_json(delivery: Delivery) -> dict[str, Any]:
-    """Return a delivery as the API shows it. Load it with its event and conversation."""
-    conversation = delivery.event.conversation
-    pending = delivery.state == DeliveryState.PENDING
-    return {
-        "event_id": delivery.event.public_id,
-        "event": delivery.event.type,
-        "test": delivery.event.is_test,
-        "conversation_id": conversation.public_id if conversation else None,
-        "state": delivery.state,
-        "attempts": delivery.attempts,
-        "status": delivery.last_status,
-        "error": delivery.last_error or None,
-        "duration_ms": delivery.duration_ms,
-        "request": delivery.request or None,
-        "response": delivery.response or None,
-        "created_at": moment(delivery.created_at),
-        "last_attempt_at": moment(delivery.last_attempt_at),
-        "next_attempt_at": moment(delivery.not_before) if pending else None,
-        "finished_at": moment(delivery.finished_at),
-    }
 
 
 def next_try_of(delivery: Delivery, endpoint: Endpoint) -> datetime | None:
