@@ -66,11 +66,14 @@
   });
   document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.matches?.("form[data-draft]") || event.detail.elt?.matches?.("form[data-draft]")) { lines(); dim(); watch(); setTimeout(() => { begin(); carry(); }, 0); mended(); } });
   document.addEventListener("htmx:afterSettle", (event) => { if (event.detail.target?.id === "advice") lines(); });
-  // After a mend the focus is where it was made: the builder draws its rows a moment later.
+  // After a fix the focus is where it was made, once the builder has drawn its rows.
+  let awaited = null;
   const mended = () => {
     const at = form()?.dataset.mended;
     const line = [...(form()?.querySelectorAll(".goto") ?? [])].find((item) => item.dataset.at === at && item.dataset.line);
-    if (at) setTimeout(() => place({ dataset: line ? line.dataset : { at } }), 50);
+    if (!at) return;
+    const fault = { dataset: line ? line.dataset : { at } };
+    if (document.querySelector("[data-builder]") && !fieldRows().length) awaited = fault; else place(fault);
   };
 
   // ---- Keys
@@ -158,9 +161,14 @@
   });
 
   // ---- The builder: names for what it leaves nameless, and the focus that goes with the field
-  const fieldRows = () => [...document.querySelectorAll("[data-builder] .rjf-form-group-inner")].map((inner) => inner.parentElement.parentElement);
+  // All that is known here of the markup that django-jsonform draws, beside names with a "§".
+  const DRAWN = {
+    field: ".rjf-form-group-inner", parts: ".rjf-form-group-children", add: ".rjf-add-button",
+    remove: ".rjf-remove-button", up: ".rjf-move-up-button", down: ".rjf-move-down-button",
+  };
+  const fieldRows = () => [...document.querySelectorAll(`[data-builder] ${DRAWN.field}`)].map((inner) => inner.parentElement.parentElement);
   const describe = (row) => {
-    const group = row.querySelector(".rjf-form-group-inner > .rjf-form-group-children");
+    const group = row.querySelector(`${DRAWN.field} > ${DRAWN.parts}`);
     if (!group) return;
     for (const part of group.children) {
       const field = part.querySelector("input, select, textarea");
@@ -179,7 +187,7 @@
     const rows = fieldRows();
     rows.forEach(describe);
     document.querySelector("[data-builder]")?.toggleAttribute("data-empty", rows.length === 0);
-    document.querySelector("[data-builder] .rjf-add-button")?.setAttribute("aria-label", "Add field");
+    document.querySelector(`[data-builder] ${DRAWN.add}`)?.setAttribute("aria-label", "Add field");
   };
   document.addEventListener("change", (event) => { const row = event.target.closest("[data-builder] [role=group]"); if (row) describe(row); });
   let watched = null;
@@ -187,25 +195,53 @@
     const builder = document.querySelector("[data-builder]");
     if (!builder || builder === watched) return;
     watched = builder;
-    new MutationObserver(() => { label(); soon(); if (form()?.known) builder.dispatchEvent(new CustomEvent("fields:changed", { bubbles: true })); }).observe(builder, { childList: true, subtree: true });
+    new MutationObserver(() => {
+      label();
+      listen();
+      soon();
+      if (awaited && fieldRows().length) { const fault = awaited; awaited = null; place(fault); }
+      if (form()?.known) builder.dispatchEvent(new CustomEvent("fields:changed", { bubbles: true }));
+    }).observe(builder, { childList: true, subtree: true });
     label();
+    listen();
   };
+  // The focus follows the field that a button added, removed or moved. django-jsonform tells when
+  // the change is drawn; a button that changed nothing is forgotten as soon as somebody types.
+  let pressed = null;
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-builder] button");
-    if (!button) return;
-    const at = fieldRows().findIndex((row) => row.contains(button));
-    const [step, kind] = button.matches(".rjf-move-down-button") ? [1, "down"] : button.matches(".rjf-move-up-button") ? [-1, "up"] : [0, ""];
-    const adds = button.matches(".rjf-add-button");
-    const removes = button.matches(".rjf-remove-button");
-    setTimeout(() => {
-      const rows = fieldRows();
-      if (adds) rows.at(-1)?.querySelector("[name$='§name']")?.focus();
-      else if (removes) (rows[Math.min(at, rows.length - 1)]?.querySelector("[name$='§name']") ?? document.querySelector(".rjf-add-button"))?.focus();
-      else if (step) { const moved = rows[at + step]; (moved?.querySelector(`.rjf-move-${kind}-button`) ?? moved?.querySelector("button"))?.focus(); moved?.scrollIntoView({ block: "nearest" }); }
+    const action = button && ["add", "remove", "up", "down"].find((name) => button.matches(DRAWN[name]));
+    if (!action) return;
+    const rows = fieldRows();
+    pressed = { action, at: rows.findIndex((row) => row.contains(button)), count: rows.length };
+  });
+  document.addEventListener("input", (event) => { if (event.target.closest("[data-builder]")) pressed = null; });
+  const follow = ({ action, at, count }) => {
+    const rows = fieldRows();
+    if (Math.sign(rows.length - count) !== { add: 1, remove: -1, up: 0, down: 0 }[action]) return;
+    const nameOf = (row) => row?.querySelector("[name$='§name']");
+    if (action === "add") nameOf(rows.at(-1))?.focus();
+    else if (action === "remove") (nameOf(rows[Math.min(at, rows.length - 1)]) ?? document.querySelector(DRAWN.add))?.focus();
+    else {
+      const moved = rows[at + (action === "down" ? 1 : -1)];
+      (moved?.querySelector(DRAWN[action]) ?? moved?.querySelector("button"))?.focus();
+      moved?.scrollIntoView({ block: "nearest" });
+    }
+  };
+  let heard = null;
+  const listen = () => {
+    const container = document.querySelector("[data-builder] [data-django-jsonform-container]");
+    const drawn = container && window.reactJsonForm?.getFormInstance(container.id);
+    if (!drawn || drawn === heard) return;
+    heard = drawn;
+    drawn.addEventListener("change", () => requestAnimationFrame(() => {
       label();
       look();
-    }, step ? 260 : 30); // a move is drawn for 200 ms before it is made
-  });
+      const done = pressed;
+      pressed = null;
+      if (done) follow(done);
+    }));
+  };
 
   // ---- Line numbers of the JSON editor, those of faults marked
   const lines = () => {
