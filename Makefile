@@ -39,6 +39,7 @@ test-slow: setup-dev browser  ## what takes longer than a developer waits, and a
 check: setup-dev  ## what CI runs: format, lint, types, layers, migrations, deploy check, audit, tests
 	@$(py) -m ruff format --check .
 	@$(py) -m ruff check .
+	@$(venv)/bin/djangofmt --quiet --check templates
 	@$(py) -m mypy
 	@$(venv)/bin/lint-imports --no-logo
 	@SECRET_KEY=$$($(py) -c 'import secrets; print(secrets.token_urlsafe(60))') \
@@ -57,6 +58,7 @@ bench: setup-dev  ## the benchmarks, a table with ratios
 format: setup-dev  ## format and mend what can be mended
 	@$(py) -m ruff format .
 	@$(py) -m ruff check --fix .
+	@$(venv)/bin/djangofmt --quiet templates
 
 lock: $(venv)/.dev  ## write the lock files anew from pyproject.toml
 	@$(compile) pyproject.toml -o requirements.lock

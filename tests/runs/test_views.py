@@ -151,7 +151,7 @@ def test_a_row_without_a_value_waits_and_never_means_all(client: Client, agent: 
 
 def test_a_wrong_value_is_told_at_its_row(client: Client, agent: Agent) -> None:
     response = figures(client, **row(4, "duration_ms", "soon", op="gt"))
-    assert re.search(r'id="row-4-error" hx-swap-oob="true">[^<]*“soon”', html(response))
+    assert re.search(r'id="row-4-error" hx-swap-oob="true" >[^<]*“soon”', html(response))
     assert "to see the estimate" in text(response)
     assert 'name="token"' not in html(response)
     mended = figures(client, **row(4, "duration_ms", "3", op="gt"))

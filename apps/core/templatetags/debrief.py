@@ -52,6 +52,18 @@ def dir_auto(value: object) -> SafeString:
     return format_html('<bdi dir="auto">{}</bdi>', "" if value is None else value)
 
 
+@register.filter
+def dot_class(level: str) -> str:
+    """Return the class of a dot for the level of a message."""
+    return {"error": "bad", "warning": "warn", "success": "ok"}.get(level, "info")
+
+
+@register.filter
+def verb_class(verb: str) -> str:
+    """Return the class of a badge for what happened to a thing: added, removed, changed."""
+    return {"added": "ok", "removed": "bad"}.get(verb, "info")
+
+
 @register.simple_tag
 def icon(name: str, size: int = 16, label: str = "") -> SafeString:
     """An icon of the heroicons package, hidden from screen readers unless it has a `label`."""
