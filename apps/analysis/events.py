@@ -20,7 +20,7 @@ def emit_events(finished: Mapping[int, Sequence[str]]) -> None:
 
     Each tells as much as its side effects say. Where no endpoint listens, this is one query.
     """
-    if not finished or not outbox.wanted(
+    if not finished or not outbox.has_subscribers(
         EventType.CONVERSATION_ANALYZED, EventType.CONVERSATION_ANALYSIS_FAILED
     ):
         return

@@ -1,4 +1,4 @@
-"""Why a conversation has no result: exactly, in a sentence, with what would solve it."""
+"""Explain why a conversation has no result, and what would change that."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,8 +21,8 @@ WayOut = Literal["", "rerun", "settings", "prompts", "agent", "models", "close"]
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
-    """Why a conversation has no result: the code for programs, the sentence for people.
+class MissingReason:
+    """Why a conversation has no result: a code for programs, a message for people.
 
     ``way_out`` is what would solve it: a rerun, the agent's post analysis settings, its prompts,
     the agent itself, the models, closing the conversation, or nothing. ``agent`` is whose settings
@@ -51,7 +51,9 @@ _WAYS_OUT: dict[str, WayOut] = {
 }
 
 
-def missing_result_reason(conversation: Conversation, failed: Analysis | None = None) -> Why:
+def missing_result_reason(
+    conversation: Conversation, failed: Analysis | None = None
+) -> MissingReason:
     """Return why there is no result. ``failed`` is the last failure, whose message is added.
 
     Where settings of the agent decided, they are read, by one or two more queries.
@@ -61,22 +63,24 @@ def missing_result_reason(conversation: Conversation, failed: Analysis | None = 
     if failed is not None and failed.waits_for_provider:
         sentence = f"{kind.capitalize()} not analyzed yet: {failed.waiting_sentence}"
         agent = conversation.agent
-        return Why(Reason.WAITING_FOR_PROVIDER, sentence, "rerun", agent, shared=True)
+        return MissingReason(Reason.WAITING_FOR_PROVIDER, sentence, "rerun", agent, shared=True)
     if conversation.analysis_state in {AnalysisState.PENDING, AnalysisState.RUNNING}:
-        return Why(conversation.analysis_state, f"Analyzing this {kind}…")
+        return MissingReason(conversation.analysis_state, f"Analyzing this {kind}…")
     if conversation.analysis_state == AnalysisState.FAILED or reason in ErrorCode.values:
         said = failure_sentence(reason, failed.error_message if failed else "")
         way_out = _WAYS_OUT.get(reason, "rerun")
-        return Why(reason, f"The analysis failed: {said}", way_out, conversation.agent, shared=True)
+        return MissingReason(
+            reason, f"The analysis failed: {said}", way_out, conversation.agent, shared=True
+        )
     if reason in Reason.values or not conversation.has_ended:
         return _left_out(conversation, Reason(reason or Reason.NOT_ENDED), kind)
     if conversation.analyze_at is not None:
-        return Why("", f"This {kind} just ended. Analysis will start shortly.")
-    return Why("", f"This {kind} hasn’t been analyzed yet.", "rerun", shared=True)
+        return MissingReason("", f"This {kind} just ended. Analysis will start shortly.")
+    return MissingReason("", f"This {kind} hasn’t been analyzed yet.", "rerun", shared=True)
 
 
-def _left_out(conversation: Conversation, reason: Reason, kind: str) -> Why:
-    why = Why(
+def _left_out(conversation: Conversation, reason: Reason, kind: str) -> MissingReason:
+    why = MissingReason(
         reason,
         str(reason.label),
         _WAYS_OUT.get(reason, ""),
@@ -138,7 +142,7 @@ def _local(at: datetime) -> str:
     return f"{timezone.localtime(at):%H:%M on %d %B}"
 
 
-def _by_settings(conversation: Conversation, why: Why) -> Why:
+def _by_settings(conversation: Conversation, why: MissingReason) -> MissingReason:
     """Explain a reason by the settings of the version, which may have changed since."""
     version = last_version(conversation)
     why = replace(why, agent=version.agent)
@@ -155,7 +159,7 @@ def _by_settings(conversation: Conversation, why: Why) -> Why:
     return why
 
 
-def _disabled(version: AgentVersion, why: Why) -> Why:
+def _disabled(version: AgentVersion, why: MissingReason) -> MissingReason:
     if version.agent.deactivated_at is not None:
         return replace(why, sentence="the agent is deactivated", way_out="agent")
     if version.post_analysis_enabled:
@@ -164,7 +168,7 @@ def _disabled(version: AgentVersion, why: Why) -> Why:
     return why
 
 
-def _unconfigured(version: AgentVersion, why: Why) -> Why:
+def _unconfigured(version: AgentVersion, why: MissingReason) -> MissingReason:
     if version.agent.unconfigured:
         sentence = f"{why.sentence}. It will be analyzed when an editor saves the draft"
         return replace(why, sentence=sentence)

@@ -126,7 +126,7 @@ def title_of(
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AnalysisStatus:
     """The analyses that the panel shows: the result, one in progress, the last failure since,
     and a first analysis that waits for its provider."""
 
@@ -143,7 +143,7 @@ def analyses_of(conversation: Conversation) -> AnalysisQuerySet:
                                "agent_version__config").order_by("-pk")  # fmt: skip
 
 
-def standing_of(conversation: Conversation) -> Standing:
+def status_of(conversation: Conversation) -> AnalysisStatus:
     """Return the status of the conversation's analysis, in one query."""
     last = Analysis.objects.filter(conversation=OuterRef("conversation")).order_by("-pk")
     found = list(
@@ -157,7 +157,7 @@ def standing_of(conversation: Conversation) -> Standing:
     waiting = next((a for a in found if a.waits_for_provider), None)
     at_work = next((a for a in found if not a.is_final and a is not waiting), None)
     failed = found[0] if found and found[0].state == State.FAILED else None
-    return Standing(current, at_work, failed, waiting)
+    return AnalysisStatus(current, at_work, failed, waiting)
 
 
 def previous_of(analysis: Analysis) -> Analysis | None:
@@ -184,7 +184,7 @@ def by_whom(analysis: Analysis) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class RerunPreview:
     """What a rerun would use, what that changes since the present result, and its price.
 
     ``known`` is False where the present result was not made by a config of ours.
@@ -196,12 +196,12 @@ class Proposal:
     known: bool
 
 
-def propose_rerun(conversation: Conversation, current: Analysis | None) -> Proposal:
+def preview_rerun(conversation: Conversation, current: Analysis | None) -> RerunPreview:
     """Compare the drafts on the conversation's route with the current result."""
     plan = plan_rerun(conversation)
     config = current.config if current else None
     differs = config is not None and config.pk != plan.config.pk
-    return Proposal(
+    return RerunPreview(
         plan=plan,
         estimate=estimate(plan, tokens=conversation.prompt_tokens_est, sessions=1),
         diff=diff_configs(config.parsed(), plan.document) if config and differs else Diff(),

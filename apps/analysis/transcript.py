@@ -68,7 +68,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TranscriptLine:
     """One line of a transcript. ``kind`` is also its class on the page.
 
     ``index`` counts messages from 0, -1 for a transfer that no message speaks of; ``clipped``
@@ -93,7 +93,7 @@ class Line:
 class Window:
     """A stretch of a transcript, and where the searched text is in the whole of it."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[TranscriptLine, ...]
     start: int
     stop: int
     total: int
@@ -171,7 +171,9 @@ def _stop(messages: Sequence[Message], start: int) -> int:
     return min(len(messages), start + WINDOW_MESSAGES)
 
 
-def _lines(messages: Sequence[Message], scene: Scene, start: int, stop: int) -> Iterator[Line]:
+def _lines(
+    messages: Sequence[Message], scene: Scene, start: int, stop: int
+) -> Iterator[TranscriptLine]:
     moves = _moves(scene, len(messages))
     speaker, index = "", start
     while index < stop:
@@ -206,12 +208,12 @@ def _moves(scene: Scene, total: int) -> dict[int, list[Moved]]:
     return found
 
 
-def _transfer_line(index: int, move: Moved, said: str) -> Line:
+def _transfer_line(index: int, move: Moved, said: str) -> TranscriptLine:
     small = " · ".join(text for text in (move.setting, said[:BRIEF]) if text)
-    return Line(index if said else -1, "transfer", move.to, small=small)
+    return TranscriptLine(index if said else -1, "transfer", move.to, small=small)
 
 
-def _plain_line(message: Message, index: int, scene: Scene) -> Line:
+def _plain_line(message: Message, index: int, scene: Scene) -> TranscriptLine:
     role, content = _role(message), _content(message)
     kind = role if role in _SPEAKERS or role == "transfer" else "event"
     if role == "dtmf":
@@ -221,9 +223,9 @@ def _plain_line(message: Message, index: int, scene: Scene) -> Line:
         content = f"System: {content}"
     time, exact = _time(message, scene)
     if kind == "transfer":
-        return Line(index, kind, small=content[:BRIEF])
+        return TranscriptLine(index, kind, small=content[:BRIEF])
     clipped = max(len(content) - CLIP, 0)
-    return Line(index, kind, content[:CLIP], who, time=time, exact=exact, clipped=clipped)
+    return TranscriptLine(index, kind, content[:CLIP], who, time=time, exact=exact, clipped=clipped)
 
 
 def _end_of_tools(messages: Sequence[Message], start: int, stop: int) -> int:
@@ -233,7 +235,9 @@ def _end_of_tools(messages: Sequence[Message], start: int, stop: int) -> int:
     return index
 
 
-def _tool_lines(messages: Sequence[Message], start: int, end: int, scene: Scene) -> Iterator[Line]:
+def _tool_lines(
+    messages: Sequence[Message], start: int, end: int, scene: Scene
+) -> Iterator[TranscriptLine]:
     """Return adjacent calls and results: each call with its result, in one line."""
     calls = [i for i in range(start, end) if _role(messages[i]) == "tool_call"]
     results = [i for i in range(start, end) if _role(messages[i]) == "tool_result"]
@@ -249,7 +253,7 @@ def _tool_lines(messages: Sequence[Message], start: int, end: int, scene: Scene)
 
 def _tool_line(
     messages: Sequence[Message], scene: Scene, call: int | None, result: int | None
-) -> Line:
+) -> TranscriptLine:
     first = call if call is not None else result or 0
     brief: list[str] = []
     parts: list[tuple[str, object]] = []
@@ -264,7 +268,7 @@ def _tool_line(
     texts = [(title, display.json_pretty(v) if not isinstance(v, str) else v) for title, v in parts]
     clipped = sum(max(len(text) - CLIP, 0) for _, text in texts)
     time, exact = _time(messages[first], scene)
-    return Line(
+    return TranscriptLine(
         first,
         "tool",
         " ".join(brief)[:BRIEF],
@@ -337,7 +341,7 @@ def _moment(at: object, scene: Scene) -> datetime | None:
     return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
 
 
-def _marked_line(line: Line, pattern: re.Pattern[str], looked_at: int) -> Line:
+def _marked_line(line: TranscriptLine, pattern: re.Pattern[str], looked_at: int) -> TranscriptLine:
     """Mark matches of a search in a line, also in its folded parts."""
     parts = tuple(Part(p.title, marked(p.text, pattern)) for p in line.parts)
     found = any(pattern.search(p.text) for p in line.parts) or bool(pattern.search(line.text))

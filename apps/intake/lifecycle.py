@@ -165,7 +165,7 @@ def _idle_columns(chat: Conversation, analyze_at: datetime | None) -> dict[str, 
 
 def announce_ended(conversation_ids: Sequence[int], *, now: datetime) -> None:
     """Write the event ``conversation.ended`` of each; in the transaction in which they ended."""
-    if not conversation_ids or not outbox.wanted(EventType.CONVERSATION_ENDED):
+    if not conversation_ids or not outbox.has_subscribers(EventType.CONVERSATION_ENDED):
         return
     ended = Conversation.objects.filter(pk__in=set(conversation_ids)).select_related(
         "agent", "agent_version", "contact", "attributes"

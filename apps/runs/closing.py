@@ -114,7 +114,7 @@ def _announce_completed(run: Run) -> None:
     Call it in the transaction that closes the run. A run that read with one agent's prompts
     concerns that agent; one of several reaches only endpoints of all agents.
     """
-    if not outbox.wanted(EventType.BACKFILL_COMPLETED):
+    if not outbox.has_subscribers(EventType.BACKFILL_COMPLETED):
         return
     agents = {entry["agent"] for entry in run.plan if entry["sessions"]}
     agent = Agent.objects.filter(public_id__in=agents).first() if len(agents) == 1 else None

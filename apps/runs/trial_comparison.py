@@ -70,7 +70,7 @@ class Compared:
 
     item: RunItem
     title: str
-    excerpt: tuple[transcript.Line, ...]
+    excerpt: tuple[transcript.TranscriptLine, ...]
     messages: int
     changed: tuple[Change, ...]
     same: tuple[Change, ...]

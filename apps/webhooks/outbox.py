@@ -54,7 +54,7 @@ class _Listener:
         return event.type in self.events and self.agent_id in {None, event.agent_id}
 
 
-def wanted(*types: EventType) -> bool:
+def has_subscribers(*types: EventType) -> bool:
     """Return whether an endpoint wants one of these: if not, no payload needs to be built."""
     with connection.cursor() as cursor:  # asked for every conversation that comes in
         cursor.execute(_WANTED, [*_noted(), [str(t) for t in types]])

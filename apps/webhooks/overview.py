@@ -15,7 +15,7 @@ RECENT = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class EndpointLine:
     """An endpoint in the list: its last try, and how many deliveries lately failed at theirs."""
 
     endpoint: Endpoint
@@ -25,7 +25,7 @@ class Line:
     missed: int
 
 
-def lines() -> list[Line]:
+def lines() -> list[EndpointLine]:
     """Return all endpoints, in four queries however many there are."""
     endpoints = list(Endpoint.objects.select_related("agent"))
     ids = [endpoint.pk for endpoint in endpoints]
@@ -35,7 +35,7 @@ def lines() -> list[Line]:
     waiting = _counts(rows.filter(state=DeliveryState.PENDING))
     last = {d.endpoint_id: d for d in _last_tries(ids)}
     return [
-        Line(
+        EndpointLine(
             endpoint=endpoint,
             last=last.get(endpoint.pk),
             failures=failures.get(endpoint.pk, 0),

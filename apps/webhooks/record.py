@@ -234,13 +234,13 @@ def _write_endpoint(health: _Health) -> None:
             rest_until=health.rest,
         )
     if health.recovered_at and health.since is None:
-        _hurry(endpoint, health.recovered_at)
+        _expedite_pending(endpoint, health.recovered_at)
     if cause := health.cause:
         assert health.failed_at  # a cause is a failure
         give_up(endpoint, cause, at=health.failed_at)
 
 
-def _hurry(endpoint: Endpoint, now: datetime) -> None:
+def _expedite_pending(endpoint: Endpoint, now: datetime) -> None:
     """Make pending deliveries due now: the endpoint was down and is up again."""
     endpoint.deliveries.filter(
         state=DeliveryState.PENDING, lease_token=None, not_before__gt=now

@@ -60,7 +60,7 @@ def create_endpoint(
         secret_encrypted=cipher.encrypt(secret),
         created_by=by.label,
     )
-    _note(by, "created", endpoint, **_wishes(endpoint))
+    _note(by, "created", endpoint, **_audit_details(endpoint))
     return endpoint, secret
 
 
@@ -73,14 +73,14 @@ def change_endpoint(
     Raises what `create_endpoint` raises.
     """
     locked = _locked(endpoint)
-    before = _wishes(locked)
+    before = _audit_details(locked)
     if url != locked.url:  # one that was saved before the guard was switched on can still be edited
         locked.url = _checked_url(url)
         locked.rest_until = None
     locked.events, locked.agent = _checked_events(events), agent
     locked.save(update_fields=["url", "events", "agent", "rest_until"])
-    if _wishes(locked) != before:
-        _note(by, "changed", locked, before=before, after=_wishes(locked))
+    if _audit_details(locked) != before:
+        _note(by, "changed", locked, before=before, after=_audit_details(locked))
         outbox.kick()
     return locked
 
@@ -143,7 +143,7 @@ def delete_endpoint(*, endpoint: Endpoint, by: Actor) -> None:
     locked = Endpoint.objects.select_for_update().filter(pk=endpoint.pk).first()
     if locked is None:
         return
-    _note(by, "deleted", locked, **_wishes(locked))
+    _note(by, "deleted", locked, **_audit_details(locked))
     locked.delete()
 
 
@@ -288,7 +288,7 @@ def _checked_events(events: Sequence[str]) -> list[str]:
     return [t for t in EventType.values if t in events]
 
 
-def _wishes(endpoint: Endpoint) -> dict[str, object]:
+def _audit_details(endpoint: Endpoint) -> dict[str, object]:
     """Return what the audit log says of an endpoint: the host only, as a path may hold a secret."""
     return {
         "host": urlsplit(endpoint.url).netloc,

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from apps.agents.models import Agent
-from apps.analysis.missing_reason import Why, missing_result_reason
+from apps.analysis.missing_reason import MissingReason, missing_result_reason
 from apps.conversations.models import Reason
 from apps.llm.errors import ErrorCode
 from tests.factories import make_agent, make_conversation, make_model
@@ -31,10 +31,10 @@ def test_every_reason_and_failure_has_its_sentence(reason: str) -> None:
 class TestExactlyWhy:
     """Settings that decided are named with their figures, and what would help is offered."""
 
-    def why(self, agent: Agent | None = None, **values: Any) -> Why:
+    def why(self, agent: Agent | None = None, **values: Any) -> MissingReason:
         return missing_result_reason(make_conversation(agent or make_agent(), **values))
 
-    def left_out(self, reason: str, agent: Agent | None = None, **values: Any) -> Why:
+    def left_out(self, reason: str, agent: Agent | None = None, **values: Any) -> MissingReason:
         values = {"analysis_state": "skipped", "analysis_reason": reason, **values}
         return self.why(agent, **values)
 

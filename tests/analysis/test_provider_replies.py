@@ -20,9 +20,9 @@ from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
 from apps.webhooks.models import Event, EventType
-from tests.engines import run_lane
 from tests.factories import make_agent, make_conversation, make_model
 from tests.fakes.fixtures import FakeLLM
+from tests.runners import run_lane
 from tests.webhooks.deliveries import endpoint_to
 
 pytestmark = [pytest.mark.django_db(transaction=True)]

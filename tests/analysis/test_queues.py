@@ -20,7 +20,6 @@ from apps.llm.client import LlmClient
 from apps.llm.models import Usage
 from apps.work.host import Host
 from apps.work.runner import Runner
-from tests.engines import run_lane, run_source
 from tests.factories import (
     edit_prompt,
     make_agent,
@@ -30,6 +29,7 @@ from tests.factories import (
 )
 from tests.fakes.fixtures import FakeLLM
 from tests.locks import Writer
+from tests.runners import run_lane, run_source
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 

@@ -19,9 +19,9 @@ from apps.conversations.models import Conversation
 from apps.core.display import timespan
 from apps.intake import lifecycle
 from apps.llm.failed_request import RetryPolicy
-from tests.engines import run_lane
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
+from tests.runners import run_lane
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.analysis import transcript
-from apps.analysis.transcript import Line, Moved, Scene, window
+from apps.analysis.transcript import Moved, Scene, TranscriptLine, window
 
 STARTED = datetime(2025, 3, 4, 9, 30, tzinfo=UTC)
 CALL = Scene("voice", STARTED, "Dolores")
@@ -29,7 +29,7 @@ def answered(**values: Any) -> dict[str, Any]:
     return said(json.dumps(values), "tool_result")
 
 
-def lines(messages: list[dict[str, Any]], scene: Scene = CALL) -> tuple[Line, ...]:
+def lines(messages: list[dict[str, Any]], scene: Scene = CALL) -> tuple[TranscriptLine, ...]:
     return window(messages, scene).lines
 
 

@@ -13,10 +13,10 @@ from apps.accounts.models import Role
 from apps.analysis.models import Analysis, Lane
 from apps.conversations.models import AnalysisState, Conversation, Reason
 from apps.platforms.models import IntakePayload, PayloadState
-from tests.engines import run_lane
 from tests.factories import make_agent, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.intake.test_real_conversations import FILES, FOLDER, lines_of
+from tests.runners import run_lane
 
 from .conftest import Caller
 

@@ -10,9 +10,9 @@ from apps.analysis.models import Lane
 from apps.runs import services
 from apps.runs.models import State
 from apps.runs.options import Options
-from tests.engines import run_lane
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
+from tests.runners import run_lane
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 

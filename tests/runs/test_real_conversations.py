@@ -20,9 +20,9 @@ from apps.intake.services import ingest
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.services import start
-from tests.engines import run_lane
 from tests.factories import edit_prompt, make_agent, make_model
 from tests.fakes.fixtures import FakeLLM
+from tests.runners import run_lane
 
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("DEBRIEF_DATA") or PROJECT.parent / "shared" / "data")

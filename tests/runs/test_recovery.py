@@ -18,9 +18,9 @@ from apps.runs.models import Run, RunItem, State
 from apps.runs.progress import progress_of
 from apps.runs.services import pause
 from apps.runs.source import BackfillSource
-from tests.engines import run_lane
 from tests.fakes.fixtures import FakeLLM
 from tests.faults.runs import TESTS, assert_consistent, is_over, run_of, states
+from tests.runners import run_lane
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 

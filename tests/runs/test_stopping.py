@@ -13,10 +13,10 @@ from apps.runs import services
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, State
 from apps.runs.options import Options
-from tests.engines import run_lane
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.locks import Writer
+from tests.runners import run_lane
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 

@@ -16,7 +16,6 @@ from apps.conversations.models import Conversation
 from apps.runs import services
 from apps.runs.options import Options
 from apps.runs.preview import Preview, make_preview
-from tests.engines import run_lane
 from tests.factories import (
     edit_draft,
     make_agent,
@@ -25,6 +24,7 @@ from tests.factories import (
     make_model,
 )
 from tests.fakes.fixtures import FakeLLM
+from tests.runners import run_lane
 
 from .test_views import HTMX, as_role, text
 

@@ -25,9 +25,9 @@ from apps.webhooks.models import Event
 from apps.work.host import Host
 from apps.work.leases import MAX_ATTEMPTS
 from apps.work.runner import Runner
-from tests.engines import run_lane, run_source
 from tests.factories import edit_prompt, make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
+from tests.runners import run_lane, run_source
 
 from .trial_factories import ADA, start_trial
 

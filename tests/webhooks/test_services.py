@@ -136,7 +136,7 @@ def test_switched_off_it_drops_what_waits_and_hears_of_nothing(receiver: Receive
 
     assert states() == {"dropped": 1}
     assert deliver() == 0
-    assert not outbox.wanted(ENDED)
+    assert not outbox.has_subscribers(ENDED)
     assert services.enable_endpoint(endpoint=endpoint, by=BY) == 0
     happened(n=3)
     deliver()

@@ -68,9 +68,9 @@ def panel_context(request: HttpRequest, conversation: Conversation) -> dict[str,
 
 def analysis_tab(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
     """Return the current result, what is running, and the last failure."""
-    standing = pages.standing_of(conversation)
+    standing = pages.status_of(conversation)
     current = standing.current
-    proposal = pages.propose_rerun(conversation, current) if current else None
+    proposal = pages.preview_rerun(conversation, current) if current else None
     return {
         "standing": standing,
         "result": result_of(current) if current else None,

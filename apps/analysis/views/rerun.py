@@ -58,7 +58,7 @@ def _dialog(
     error: str = "",
     notice: str = "",
 ) -> HttpResponse:
-    standing = pages.standing_of(found)
+    standing = pages.status_of(found)
     context: dict[str, Any] = {
         "conversation": found,
         "links": links_of(request, found),
@@ -67,7 +67,7 @@ def _dialog(
         "refusal": error or check_rerun(found, at_work=standing.at_work is not None),
         "notice": notice,
         "form": form or RerunForm(),
-        "proposal": pages.propose_rerun(found, standing.current),
+        "proposal": pages.preview_rerun(found, standing.current),
         "nav": "calls" if found.channel == "voice" else "chats",
     }
     return render_dialog(request, "analysis/rerun.html", context)
@@ -77,13 +77,13 @@ def _dialog(
 def changes(request: HttpRequest, conv_id: str) -> HttpResponse:
     """Show what the drafts have changed since the current result."""
     found = conversation_or_404(conv_id)
-    standing = pages.standing_of(found)
+    standing = pages.status_of(found)
     context = {
         "conversation": found,
         "links": links_of(request, found),
         "title": pages.title_of(found),
         "standing": standing,
-        "proposal": pages.propose_rerun(found, standing.current),
+        "proposal": pages.preview_rerun(found, standing.current),
         "can_rerun": pages.can_rerun(found),
         "nav": "calls" if found.channel == "voice" else "chats",
     }

@@ -17,7 +17,7 @@ def endpoint_or_404(endpoint_id: str) -> Endpoint:
     return get_object_or_404(Endpoint.objects.select_related("agent"), public_id=endpoint_id)
 
 
-def said(request: HttpRequest, endpoint: Endpoint, text: str) -> HttpResponse:
+def notify(request: HttpRequest, endpoint: Endpoint, text: str) -> HttpResponse:
     """Say what happened: beside the dialog, or on the endpoint's page without script."""
     if wants_fragment(request):
         return dialog_done(text, CHANGED)
@@ -25,7 +25,7 @@ def said(request: HttpRequest, endpoint: Endpoint, text: str) -> HttpResponse:
     return redirect("webhooks:detail", endpoint.public_id)
 
 
-def gone(request: HttpRequest, text: str) -> HttpResponse:
+def redirect_deleted(request: HttpRequest, text: str) -> HttpResponse:
     """Say that an endpoint is no more, on the list."""
     messages.success(request, text)
     return hx_redirect(request, reverse("webhooks:list"))

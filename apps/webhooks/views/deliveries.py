@@ -32,7 +32,7 @@ from apps.webhooks import overview, services
 from apps.webhooks.forms import SINCE, AgainForm, DeliveriesForm, TestForm
 from apps.webhooks.models import Delivery, Endpoint
 
-from .common import CHANGED, endpoint_or_404, said
+from .common import CHANGED, endpoint_or_404, notify
 
 PER_PAGE = 50
 SLOW_TO_SETTLE = timedelta(minutes=1)
@@ -122,7 +122,7 @@ def failed_again(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         except services.UnableToSend as error:
             add_refusal(form, error)
         else:
-            return said(request, endpoint, f"{count:,} deliveries queued.")
+            return notify(request, endpoint, f"{count:,} deliveries queued.")
     now = timezone.now()
     failed = [
         (label, services.failed_since(endpoint, now - back).count())

@@ -17,7 +17,7 @@ from apps.webhooks.forms import EnableForm, EndpointForm
 from apps.webhooks.models import RESERVED_EVENTS, EventType
 from apps.webhooks.services import missed
 
-from .common import CHANGED, endpoint_or_404, gone, said
+from .common import CHANGED, endpoint_or_404, notify, redirect_deleted
 
 
 @require_safe
@@ -74,7 +74,7 @@ def edit(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         except UserError as error:
             add_refusal(form, error)
         else:
-            return said(request, endpoint, "Endpoint updated.")
+            return notify(request, endpoint, "Endpoint updated.")
     context = {
         "form": form,
         "endpoint": endpoint,
@@ -106,7 +106,7 @@ def disable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         return render_dialog(request, "webhooks/disable.html", context)
     dropped = services.disable_endpoint(endpoint=endpoint, by=actor_of(request))
     lost = f" {dropped:,} pending events won’t be sent." if dropped else ""
-    return said(request, endpoint, f"Endpoint disabled.{lost}")
+    return notify(request, endpoint, f"Endpoint disabled.{lost}")
 
 
 @require_http_methods(["GET", "POST"])
@@ -122,7 +122,7 @@ def enable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         endpoint=endpoint, by=actor_of(request), send_missed=form.cleaned_data["send_missed"]
     )
     more = f" Sending {sent:,} missed events." if sent else ""
-    return said(request, endpoint, f"Endpoint enabled.{more}")
+    return notify(request, endpoint, f"Endpoint enabled.{more}")
 
 
 @require_http_methods(["GET", "POST"])
@@ -134,4 +134,4 @@ def delete(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         context = {"endpoint": endpoint, "kept": endpoint.deliveries.count()}
         return render_dialog(request, "webhooks/delete.html", context)
     services.delete_endpoint(endpoint=endpoint, by=actor_of(request))
-    return gone(request, "Endpoint deleted.")
+    return redirect_deleted(request, "Endpoint deleted.")
