@@ -1,7 +1,7 @@
-"""What was shown before Save, as a signed token, so that nothing else can be agreed to.
+"""Sign the estimate that a form shows, and hold the start of the run to it.
 
-The token carries what was asked and the figures that were shown. Save counts again as of the
-same moment and refuses where it would do more, cost more, or read with other configs than shown.
+The token carries a hash of the question and the estimate. Starting counts again as of the same
+moment, and is rejected where the run would do more, cost more or use other prompts.
 """
 
 import hashlib
@@ -11,34 +11,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.core import signing
 
 from apps.core.display import money
 from apps.core.errors import BadRequest, Conflict, Example
 
+from .models import Kind
 from .options import Options
 from .preview import Preview
 
-_SALT = "backfill.agreement"
-#: A figure that was shown longer ago than this is looked at again, in seconds.
+#: An estimate is valid for this many seconds.
 MAX_AGE_SECONDS = 24 * 3600
 
 
 class InvalidToken(BadRequest):
-    """The token is not one that Debrief gave out, or is too old."""
+    """Raised for a token that Debrief did not issue, or that has expired."""
 
     code = "invalid_token"
-    example = Example(
-        "This preview cannot be saved any more. Look at the figures again and save those."
-    )
+    example = Example("This estimate has expired. Review the new one, then start again.")
 
 
 class PreviewOutdated(Conflict):
     """What Save would do is no longer what was shown; ``preview`` has the new figures."""
 
     code = "preview_outdated"
-    example = Example("A draft was edited since the figures were shown. Look at them again.")
+    example = Example("A draft changed after this estimate. Review the new one.")
 
     def __init__(self, message: str, preview: Preview) -> None:
         super().__init__(message)
@@ -60,70 +59,79 @@ class Agreement:
     configs: Mapping[str, str]
 
 
-def token_for(preview: Preview) -> str:
-    """The token that stands behind a preview's Save button."""
+def sign(data: Mapping[str, Any], *, kind: Kind) -> str:
+    """Return a token of an estimate for one run of this kind, with a fresh ``nonce``."""
     return signing.dumps(
+        {"nonce": secrets.token_hex(16), **data}, salt=f"runs.{kind.value}", compress=True
+    )
+
+
+def unsign(token: str, *, kind: Kind) -> dict[str, Any]:
+    """Return the data of a token. Raises InvalidToken for one that is expired or not ours."""
+    try:
+        data: dict[str, Any] = signing.loads(
+            token, salt=f"runs.{kind.value}", max_age=MAX_AGE_SECONDS
+        )
+    except signing.BadSignature:
+        raise InvalidToken from None
+    return data
+
+
+def question_hash(channel: str, filters: Mapping[str, Sequence[str]], *options: object) -> str:
+    """Return a hash of what a form asks for, so that a token counts for nothing else."""
+    normal = {name: sorted(values) for name, values in sorted(filters.items())}
+    text = json.dumps([channel, normal, *options], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def token_for(preview: Preview) -> str:
+    """Return the token behind the Save button of a preview."""
+    return sign(
         {
-            "nonce": secrets.token_hex(16),
             "asked": asked(preview.channel, preview.filters, preview.options),
             "as_of": preview.as_of.isoformat(),
             "to_analyze": preview.to_analyze,
             "cost": None if preview.estimate.cost is None else str(preview.estimate.cost),
             "configs": _configs(preview),
         },
-        salt=_SALT,
-        compress=True,
+        kind=Kind.BACKFILL,
     )
 
 
 def read_token(token: str) -> Agreement:
-    """What a token says. Raises InvalidToken for one that was changed, made up or is too old."""
-    try:
-        data = signing.loads(token, salt=_SALT, max_age=MAX_AGE_SECONDS)
-    except signing.BadSignature:
-        raise InvalidToken(
-            "This preview cannot be saved any more. Look at the figures again and save those."
-        ) from None
+    """Return the agreement of a token. Raises InvalidToken."""
+    data = unsign(token, kind=Kind.BACKFILL)
+    cost = data.pop("cost")
     return Agreement(
-        nonce=data["nonce"],
-        asked=data["asked"],
-        as_of=datetime.fromisoformat(data["as_of"]),
-        to_analyze=data["to_analyze"],
-        cost=None if data["cost"] is None else Decimal(data["cost"]),
-        configs=data["configs"],
+        **{**data, "as_of": datetime.fromisoformat(data["as_of"])},
+        cost=None if cost is None else Decimal(cost),
     )
 
 
 def asked(channel: str, filters: Mapping[str, Sequence[str]], options: Options) -> str:
-    """A hash of the question, so that a token cannot be used for another one."""
-    text = json.dumps(
-        [channel, {k: sorted(v) for k, v in sorted(filters.items())}, options.as_dict()],
-        default=str,
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Return the `question_hash` of a backfill."""
+    return question_hash(channel, filters, options.as_dict())
 
 
 def check(agreement: Agreement, preview: Preview) -> None:
     """Raise PreviewOutdated where the figures grew or the prompts changed since they were shown."""
     if agreement.asked != asked(preview.channel, preview.filters, preview.options):
         raise PreviewOutdated(
-            "The filters are not those of the figures that were shown. Look at them again.",
+            "The filters changed after this estimate. Review the new one.",
             preview,
         )
     if _edited(agreement.configs, _configs(preview)):
-        raise PreviewOutdated(
-            "A draft was edited since the figures were shown. Look at them again.", preview
-        )
+        raise PreviewOutdated("A draft changed after this estimate. Review the new one.", preview)
     if preview.to_analyze > agreement.to_analyze:
         raise PreviewOutdated(
-            f"{preview.to_analyze:,} conversations would be analysed now; they were "
-            f"{agreement.to_analyze:,} when the figures were shown. Look at them again.",
+            f"Now {preview.to_analyze:,} conversations match (was {agreement.to_analyze:,}). "
+            "Review the new estimate.",
             preview,
         )
     if _grew(agreement.cost, preview.estimate.cost):
         raise PreviewOutdated(
-            f"It would cost {money(preview.estimate.cost)} now; it was {money(agreement.cost)} "
-            "when the figures were shown. Look at them again.",
+            f"The estimated cost is now {money(preview.estimate.cost)} "
+            f"(was {money(agreement.cost)}). Review it before starting.",
             preview,
         )
 

@@ -1,7 +1,8 @@
 """What the backfill form asks: filter rows and options, read strictly."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,12 +15,13 @@ from apps.conversations.filters.operators import split_name
 
 from .options import InvalidOptions, Options, read_options
 
-#: Names of the form that are no filters, and those of a history page that a run has no use for.
-OWN = {
-    *("channel", "csrfmiddlewaretoken", "token", "show", "add", "remove"),
-    *("sample", "sample_unit", "include_analyzed", "webhooks"),
+#: Names in the forms of all runs that are not filters.
+_NOT_FILTERS = {
+    *("channel", "csrfmiddlewaretoken", "token", "look", "show", "add", "remove", "drop"),
+    *("sort", "columns", "cursor", "all_matching"),
 }
-OF_A_PAGE = {"sort", "columns", "cursor", "all_matching"}
+#: The options of a backfill.
+BACKFILL_OPTIONS = {"sample", "sample_unit", "include_analyzed", "webhooks"}
 
 Params = dict[str, list[str]]
 
@@ -29,7 +31,7 @@ class OptionsForm(SideEffectsForm):
 
     sample = forms.DecimalField(
         required=False,
-        label="Only a sample of",
+        label="Sample",
         widget=forms.NumberInput(attrs={"min": "0", "step": "any", "placeholder": "all"}),
     )
     sample_unit = forms.ChoiceField(
@@ -38,9 +40,7 @@ class OptionsForm(SideEffectsForm):
         choices=[("count", "conversations"), ("percent", "percent")],
         widget=forms.Select(attrs={"aria-label": "Unit of the sample"}),
     )
-    include_analyzed = forms.BooleanField(
-        required=False, label="Include those that already have this result"
-    )
+    include_analyzed = forms.BooleanField(required=False, label="Include up-to-date results")
     options: Options | None = None
     proposed: int | None = None
     """The sample that nobody asked for: it is explained beside its field."""
@@ -89,10 +89,10 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Question:
-    """A form that was read. ``spec`` and ``options`` are None where something is wrong with them.
+class FilterForm:
+    """The filters of a form that was read. ``spec`` is None where one of them is wrong.
 
-    ``given`` are the filters as they were typed, ``errors`` a sentence by parameter; ``row_of``
+    ``given`` are the filters as they were typed, ``errors`` a message by parameter; ``row_of``
     is the parameter by the number of the submitted row.
     """
 
@@ -101,17 +101,80 @@ class Question:
     spec: FilterSpec | None
     errors: dict[str, str]
     row_of: dict[str, str]
-    options_form: OptionsForm
-    spare_row: bool = False
-
-    @property
-    def options(self) -> Options | None:
-        return self.options_form.options
+    spare_row: bool
 
     @property
     def search(self) -> str:
         """The words that are searched for, which are a filter without a row."""
         return " ".join(self.given.get("q", []))
+
+    @property
+    def chosen_ids(self) -> list[str]:
+        """Conversations that were selected on a history page, which no row has room for."""
+        return [] if self._has_row("id") else self.given.get("id", [])
+
+    def rows(self) -> list[editor.EditorRow]:
+        """Return the filter rows as the template draws them."""
+        filters = {
+            name: values
+            for name, values in self.given.items()
+            if name != "q" and self._has_row(name)
+        }
+        drawn = editor.rows_of(self.channel, filters, self.errors)
+        if self.spare_row:
+            taken = QueryDict(mutable=True)
+            taken.update({f"{row.name}-field": "" for row in drawn})
+            drawn.append(editor.new_row(self.channel, taken))
+        return drawn
+
+    def _has_row(self, parameter: str) -> bool:
+        """Return whether a row shows it. A selection on a history page is shown by its number."""
+        if parameter == "id" and len(self.given.get("id", [])) > 1:
+            return "id" in self.row_of.values()
+        return self._label(parameter) is not None
+
+    def _label(self, parameter: str) -> str | None:
+        field = field_named(split_name(parameter)[0], self.channel)
+        return field.label if field else None
+
+
+def filters_in(data: QueryDict, *, other: Collection[str]) -> Params:
+    """Return the filters of a form or an address. ``other`` are its names that are none."""
+    return {
+        name: values
+        for name, values in editor.params_of(data).lists()
+        if name not in {*_NOT_FILTERS, *other, data.get("remove", "")}
+        and not (name == "q" and not "".join(values).strip())  # a search box that was emptied
+    }
+
+
+def read_filters(channel: str, given: Params, data: QueryDict) -> dict[str, Any]:
+    """Return the values of a `FilterForm`. Nothing that is wrong is left out."""
+    spec: FilterSpec | None = None
+    errors: dict[str, str] = {}
+    try:
+        spec = parse(channel, given)
+    except FilterError as error:
+        errors = error.errors
+    return {
+        "channel": channel,
+        "given": given,
+        "spec": spec,
+        "errors": errors,
+        "row_of": _parameters_by_row(data),
+        "spare_row": "add" in data,
+    }
+
+
+@dataclass(frozen=True)
+class Question(FilterForm):
+    """The form of a backfill that was read. ``options`` is None where one of them is wrong."""
+
+    options_form: OptionsForm
+
+    @property
+    def options(self) -> Options | None:
+        return self.options_form.options
 
     @property
     def kept(self) -> list[Kept]:
@@ -129,7 +192,7 @@ class Question:
 
     @property
     def row_messages(self) -> list[tuple[str, str]]:
-        """A message for each submitted row, empty where it is well, or not yet filled in."""
+        """A message for each submitted row, empty where it is valid, or not yet filled in."""
         told = self._without_value()
         messages = []
         for number, parameter in self.row_of.items():
@@ -138,28 +201,8 @@ class Question:
         return messages
 
     def rows(self) -> list[editor.EditorRow]:
-        """The filter rows as the template draws them."""
-        filters = {
-            name: values
-            for name, values in self.given.items()
-            if name != "q" and self._has_row(name)
-        }
-        drawn = editor.rows_of(self.channel, filters, self.errors)
-        if self.spare_row or not drawn:
-            taken = QueryDict(mutable=True)
-            taken.update({f"{row.name}-field": "" for row in drawn})
-            drawn.append(editor.new_row(self.channel, taken))
-        return drawn
-
-    def _has_row(self, parameter: str) -> bool:
-        """Whether a row shows it. A selection on a history page is shown by its number."""
-        if parameter == "id" and len(self.given["id"]) > 1 and "id" not in self.row_of.values():
-            return False
-        return self._label(parameter) is not None
-
-    def _label(self, parameter: str) -> str | None:
-        field = field_named(split_name(parameter)[0], self.channel)
-        return field.label if field else None
+        """Return the filter rows, and an empty one where there is no other."""
+        return super().rows() or replace(self, spare_row=True).rows()
 
     def _without_value(self) -> set[str]:
         return {
@@ -182,36 +225,11 @@ def read_question(channel: str, data: QueryDict, *, proposed: int | None = None)
     ``proposed`` is the sample to begin with, where the address names none.
     """
     opened, data = data, with_sample(data, proposed)
-    params = editor.params_of(data)
-    removed = data.get("remove", "")
-    given = {
-        name: values
-        for name, values in params.lists()
-        if name not in {*OWN, *OF_A_PAGE, removed} and not _is_empty_search(name, values)
-    }
     options_form = OptionsForm(data)
     options_form.is_valid()
     options_form.proposed = proposed if data is not opened else None
-    spec: FilterSpec | None = None
-    errors: dict[str, str] = {}
-    try:
-        spec = parse(channel, given)
-    except FilterError as error:
-        errors = error.errors
-    return Question(
-        channel=channel,
-        given=given,
-        spec=spec,
-        errors=errors,
-        row_of=_parameters_by_row(data),
-        options_form=options_form,
-        spare_row="add" in data,
-    )
-
-
-def _is_empty_search(name: str, values: list[str]) -> bool:
-    """A search box that was emptied asks for nothing."""
-    return name == "q" and not "".join(values).strip()
+    given = filters_in(data, other=BACKFILL_OPTIONS)
+    return Question(**read_filters(channel, given, data), options_form=options_form)
 
 
 def _parameters_by_row(data: QueryDict) -> dict[str, str]:

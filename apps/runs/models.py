@@ -43,19 +43,19 @@ class State(models.TextChoices):
     QUEUED = "queued", "Queued"
     RUNNING = "running", "Running"
     PAUSED = "paused", "Paused"
-    CANCELLING = "cancelling", "Cancelling"
+    CANCELLING = "cancelling", "Canceling"
     COMPLETED = "completed", "Completed"
-    CANCELLED = "cancelled", "Cancelled"
+    CANCELLED = "cancelled", "Canceled"
 
 
 ACTIVE = (State.QUEUED, State.RUNNING, State.PAUSED, State.CANCELLING)
 
 
 class PauseReason(models.TextChoices):
-    BY_USER = "by_user", "Paused by a person"
-    AUTH = "auth", "The provider refuses the key"
+    BY_USER = "by_user", "Paused by a user"
+    AUTH = "auth", "The provider rejected the API key"
     QUOTA = "quota", "The provider account has no quota left"
-    PROVIDER_DOWN = "provider_down", "The provider does not answer"
+    PROVIDER_DOWN = "provider_down", "The provider isn’t responding"
     RATE_LIMITED = "rate_limited", "The provider limits the rate of requests"
 
 

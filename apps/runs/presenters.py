@@ -24,7 +24,7 @@ _AGENT_FIELDS = {"agent", "transferred_to"}
 #: Values of one filter that are named before the rest is counted.
 _SHOWN = 3
 _WAY_OUT = {
-    PauseReason.BY_USER: "Nothing is sent to a model until someone resumes it.",
+    PauseReason.BY_USER: "No new requests are sent until you resume.",
     PauseReason.AUTH: "Replace the model’s API key, then resume. Nothing was lost.",
     PauseReason.QUOTA: "Top up the account or raise its limit, then resume. Nothing was lost.",
     PauseReason.PROVIDER_DOWN: "Nothing was lost.",
@@ -105,7 +105,7 @@ def option_words(run: Run) -> str:
     if "percent" in sample:
         parts.append(f"a sample of {number(sample['percent'])}%")
     again = bool(run.options.get("include_analyzed"))
-    parts.append("those that had this result again" if again else "only what lacked this result")
+    parts.append("including up-to-date results" if again else "skipping up-to-date results")
     webhooks = side_effects_of(run.options).webhooks
     if webhooks != "off":
         told = "what changed" if webhooks == "changed" else "every result"

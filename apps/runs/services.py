@@ -72,7 +72,7 @@ def start(
         run.total = now.chosen.freeze(run.pk)
         if agreed and run.total > agreed.to_analyze:
             raise agreement.PreviewOutdated(
-                "More conversations match than when the figures were shown. Look at them again.",
+                "More conversations match than in this estimate. Review the new one.",
                 now,
             )
         run.save(update_fields=["total"])
@@ -145,7 +145,9 @@ def retry_failed(*, run: Run, by: Actor, only_hopeful: bool = False) -> int:
     with transaction.atomic():
         locked = Run.objects.select_for_update().get(pk=run.pk)
         if locked.state in {State.CANCELLING, State.CANCELLED}:
-            raise UnableToChange("This backfill was cancelled. Start a new one for what failed.")
+            raise UnableToChange(
+                "This backfill was canceled. Start a new one to retry the failures."
+            )
         count = (
             locked.items.failed()
             .filter(conversation__isnull=False)
@@ -162,7 +164,7 @@ def retry_failed(*, run: Run, by: Actor, only_hopeful: bool = False) -> int:
             )
         )
         if not count:
-            raise UnableToChange("Nothing in this backfill has failed.")
+            raise UnableToChange("This backfill has no failures to retry.")
         locked.retried, locked.retried_at = count, timezone.now()
         if locked.state == State.COMPLETED:
             locked.state, locked.finished_at, locked.reason = State.RUNNING, None, ""
@@ -194,7 +196,8 @@ def _move(
         run.refresh_from_db()
         if not moved:
             kind, state = run.get_kind_display().lower(), run.get_state_display().lower()
-            raise UnableToChange(f"This {kind} is {state}: it can’t be {done}.")
+            verb = done.replace("cancelled", "canceled")
+            raise UnableToChange(f"This {kind} is {state}: it can’t be {verb}.")
         audit.record(by=by, verb=f"{run.kind}.{done}", target=run.public_id)
 
 

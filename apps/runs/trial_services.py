@@ -1,15 +1,11 @@
 """Starting, cancelling and throwing away trials."""
 
-import hashlib
-import json
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.core import signing
 from django.db import transaction
 from django.utils import timezone
 
@@ -18,23 +14,15 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
-from apps.core.errors import BadRequest, Conflict
+from apps.core.errors import Conflict
 from apps.core.ids import public_id
 from apps.core.tasks import enqueue
 
+from .agreement import sign, unsign
 from .models import TRIAL_RETENTION, Kind, Run, RunItem
 from .trial_selection import Choice, Readers, Taken
 
 RUN_ENGINE = "runs.run_trials"
-_SALT = "analysis.trial"
-#: EstimatePanel that were shown longer ago than this are looked at again, in seconds.
-MAX_AGE_SECONDS = 24 * 3600
-
-
-class InvalidToken(BadRequest):
-    """The figures were never shown by Debrief, or too long ago."""
-
-    code = "invalid_token"
 
 
 class TrialOutdated(Conflict):
@@ -55,20 +43,10 @@ class Agreed:
     estimate: dict[str, Any]
 
 
-def question_hash(
-    *, channel: str, agent: Agent | None, params: Mapping[str, Sequence[str]], **options: object
-) -> str:
-    """A name of what was asked, so that figures cannot be used for another question."""
-    filters = {name: sorted(values) for name, values in sorted(params.items())}
-    text = json.dumps([channel, agent and agent.public_id, filters, options], default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def token_for(choice: Choice, *, asked: str) -> str:
     """The token behind the button: these conversations, with these prompts, for this price."""
-    return signing.dumps(
+    return sign(
         {
-            "nonce": secrets.token_hex(16),
             "asked": asked,
             "conversations": [item.conversation.pk for item in choice.taken],
             "configs": [item.plan.config.sha256 for item in choice.taken],
@@ -78,18 +56,8 @@ def token_for(choice: Choice, *, asked: str) -> str:
             ],
             "estimate": _estimate_json(choice),
         },
-        salt=_SALT,
-        compress=True,
+        kind=Kind.TRIAL,
     )
-
-
-def read_token(token: str) -> Agreed:
-    """What a token says. Raises InvalidToken for one that was changed, made up or is too old."""
-    try:
-        data = signing.loads(token, salt=_SALT, max_age=MAX_AGE_SECONDS)
-    except signing.BadSignature:
-        raise InvalidToken("Look at these figures first, then run them.") from None
-    return Agreed(**data)
 
 
 def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Actor) -> Run:
@@ -98,9 +66,9 @@ def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Acto
     Raises TrialOutdated where the question, the prompts or the conversations are not those that
     were shown, and InvalidToken. Nothing is saved as an analysis, now or later.
     """
-    agreed = read_token(token)
+    agreed = Agreed(**unsign(token, kind=Kind.TRIAL))
     if agreed.asked != asked or not agreed.conversations:
-        raise TrialOutdated("These are not the figures that were shown. Look at them again.")
+        raise TrialOutdated("This estimate is out of date. Review the new one.")
     same = Run.objects.trials().filter(save_token=agreed.nonce).first()
     if same is not None:
         return same
@@ -141,13 +109,13 @@ def _as_agreed(agreed: Agreed, agent: Agent | None) -> list[Taken]:
     """The conversations of a token with what reads them now, which must be what was shown."""
     rows = Conversation.objects.in_bulk(agreed.conversations)
     if len(rows) < len(agreed.conversations):
-        raise TrialOutdated("One of these conversations was erased. Look at the rest.")
+        raise TrialOutdated("One of these conversations was erased. Review the new estimate.")
     found = [rows[pk] for pk in agreed.conversations]
     readers = Readers(agent)
     plans = readers.plans([conversation.route for conversation in found])
     taken = [Taken(conversation, plans[conversation.route]) for conversation in found]
     if [item.plan.config.sha256 for item in taken] != agreed.configs:
-        raise TrialOutdated("A draft was saved since the figures were shown. Look at them again.")
+        raise TrialOutdated("A draft changed after this estimate. Review the new one.")
     for item in taken:
         if refusal := readers.refusal(item.plan):
             raise TrialOutdated(refusal)

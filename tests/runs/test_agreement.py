@@ -65,7 +65,7 @@ def test_a_token_that_was_changed_is_refused(agent: Agent) -> None:
 def test_a_token_of_yesterday_is_refused(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     old = token()
     monkeypatch.setattr(agreement, "MAX_AGE_SECONDS", -1)
-    with pytest.raises(agreement.InvalidToken, match="Look at the figures again"):
+    with pytest.raises(agreement.InvalidToken, match="This estimate has expired"):
         save(old)
     assert not Run.objects.exists()
 
@@ -97,7 +97,7 @@ def test_more_than_was_shown_is_refused_and_less_is_not(agent: Agent) -> None:
     waiting = make_conversation(agent, status="ongoing")
     shown = token()
     Conversation.objects.filter(pk=waiting.pk).update(status="ended")
-    with pytest.raises(agreement.PreviewOutdated, match="4 conversations would be analysed now"):
+    with pytest.raises(agreement.PreviewOutdated, match="Now 4 conversations match"):
         save(shown)
     Conversation.objects.filter(pk=waiting.pk).update(status="not_connected")
     one = Conversation.objects.filter(pk__lt=waiting.pk).first()
@@ -110,7 +110,7 @@ def test_a_dearer_price_is_refused_and_a_cheaper_one_is_not(agent: Agent) -> Non
     make_conversations(agent, 2_000)
     shown = token()
     LanguageModel.objects.update(input_price=1, output_price=3)
-    with pytest.raises(agreement.PreviewOutdated, match="It would cost"):
+    with pytest.raises(agreement.PreviewOutdated, match="The estimated cost is now"):
         save(shown)
     LanguageModel.objects.update(input_price="0.01", output_price="0.01")
     assert save(shown).total == 2_003
@@ -125,7 +125,7 @@ def test_a_price_that_moves_below_what_was_shown_is_the_same_price(agent: Agent)
 def test_an_edited_draft_is_named_as_the_reason(agent: Agent) -> None:
     shown = token()
     edit_prompt(agent, "Other.")
-    with pytest.raises(agreement.PreviewOutdated, match="draft was edited"):
+    with pytest.raises(agreement.PreviewOutdated, match="draft changed"):
         save(shown)
 
 

@@ -136,7 +136,9 @@ def test_what_has_the_result_is_skipped_unless_included(agent: Agent) -> None:
     assert "7 to analyse" in included
 
 
-@pytest.mark.parametrize(("reason", "words"), [("auth", "refuses the key"), ("by_user", "person")])
+@pytest.mark.parametrize(
+    ("reason", "words"), [("auth", "rejected the API key"), ("by_user", "user")]
+)
 def test_a_wait_ends_when_the_run_is_paused(agent: Agent, reason: str, words: str) -> None:
     run()
     Run.objects.update(state=State.PAUSED, reason=reason)

@@ -86,7 +86,7 @@ def test_only_what_can_change_is_retried(agent: Agent) -> None:
     client = as_role(Role.OPERATOR)
     assert "Retry 3 failed" in text(client.get(url(run)))
     response = client.post(url(run, "retry-failed/"), headers=HTMX)
-    assert "3 calls queued again." in response["HX-Trigger"]
+    assert "Retrying 3 calls." in response["HX-Trigger"]
     run.refresh_from_db()
     assert (run.state, run.items.filter(state="pending").count()) == (State.RUNNING, 3)
 

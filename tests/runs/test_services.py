@@ -97,7 +97,7 @@ def test_save_refuses_when_a_draft_was_edited_since(agent: Agent) -> None:
     make_conversations(agent, 2)
     token = agreement.token_for(preview())
     edit_prompt(agent, "Other.")
-    with pytest.raises(agreement.PreviewOutdated, match="draft was edited"):
+    with pytest.raises(agreement.PreviewOutdated, match="draft changed"):
         start(token=token)
 
 
@@ -114,7 +114,7 @@ def test_cancel_skips_what_waits(agent: Agent) -> None:
     run.refresh_from_db()
     assert run.state == State.CANCELLED
     assert set(run.items.values_list("state", flat=True)) == {"skipped"}
-    with pytest.raises(services.UnableToChange, match="is cancelled"):
+    with pytest.raises(services.UnableToChange, match="is canceled"):
         services.cancel(run=run, by=BY)
 
 
@@ -138,5 +138,5 @@ def test_retry_failed_opens_a_completed_run_again(agent: Agent) -> None:
     run.refresh_from_db()
     assert run.state == State.RUNNING
     assert run.finished_at is None
-    with pytest.raises(services.UnableToChange, match="Nothing"):
+    with pytest.raises(services.UnableToChange, match="no failures"):
         services.retry_failed(run=run, by=BY)

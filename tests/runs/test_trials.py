@@ -13,7 +13,7 @@ from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.filters import parse
 from apps.conversations.models import Conversation, Transfer
-from apps.runs import services, trial_services
+from apps.runs import agreement, services, trial_services
 from apps.runs.models import Run, RunItem
 from apps.runs.trial_selection import Order, choose
 from tests.factories import (
@@ -165,14 +165,14 @@ def test_other_prompts_or_another_question_than_shown_are_refused() -> None:
     token = trial_services.token_for(chosen(agent), asked="q")
 
     def refusal(asked: str = "q", token: str = token) -> str:
-        with pytest.raises((trial_services.TrialOutdated, trial_services.InvalidToken)) as refused:
+        with pytest.raises((trial_services.TrialOutdated, agreement.InvalidToken)) as refused:
             trial_services.start(channel="voice", agent=agent, token=token, asked=asked, by=ADA)
         return refused.value.message
 
-    assert "not the figures" in refusal(asked="another")
-    assert "Look at these figures first" in refusal(token="made:up")
+    assert "out of date" in refusal(asked="another")
+    assert "This estimate has expired" in refusal(token="made:up")
     edit_prompt(agent, "Say it in one word.")
-    assert "A draft was saved" in refusal()
+    assert "A draft changed" in refusal()
     conversation.delete()
     assert "erased" in refusal()
     assert not Run.objects.exists()

@@ -132,7 +132,7 @@ def test_a_draft_saved_meanwhile_is_told_with_the_new_figures(operator: Client) 
     answer = operator.post(tab(agent), {**sent, "token": token})
     assert answer.status_code == 200
     html = answer.content.decode()
-    assert "A draft was saved since the figures were shown" in html
+    assert "A draft changed after this estimate" in html
     assert token_in(html) != token
     assert not Run.objects.exists()
 
@@ -155,10 +155,10 @@ def test_the_preview_follows_the_form_and_writes_nothing(operator: Client) -> No
 @pytest.mark.parametrize(
     ("sent", "sentence"),
     [
-        ({"how_many": "51"}, "At most 50 at a time"),
-        ({"how_many": "0"}, "At least 1"),
-        ({"how_many": "many"}, "A whole number"),
-        ({"how_many": ""}, "Say on how many"),
+        ({"how_many": "51"}, "test up to 50 at a time"),
+        ({"how_many": "0"}, "Enter a number from 1 to 50"),
+        ({"how_many": "many"}, "Enter a number from 1 to 50"),
+        ({"how_many": ""}, "Enter a number from 1 to 50"),
         ({"nonsense": "1"}, "nonsense"),
         ({"row-0-field": "duration_ms", "row-0-op": "gte", "row-0-value": "long"}, "duration_ms"),
     ],
@@ -282,7 +282,7 @@ def test_a_refused_start_comes_back_in_the_dialog(operator: Client) -> None:
     sent = {"channel": "voice", "how_many": "5", "which": "sample", "token": "made up"}
     answer = operator.post(reverse("runs:trial_new"), sent, headers=HTMX)
     assert answer.status_code == 200
-    assert "Look at these figures first" in answer.content.decode()
+    assert "This estimate has expired" in answer.content.decode()
 
 
 # The trial

@@ -12,9 +12,8 @@ from django.urls import reverse
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.conversations.models import Conversation
-from apps.runs.forms import OptionsForm
+from apps.runs.forms import BACKFILL_OPTIONS, OptionsForm
 from apps.runs.models import Run, RunItem
-from apps.runs.trial_forms import OF_A_BACKFILL
 from tests.factories import (
     edit_prompt,
     make_agent,
@@ -253,18 +252,21 @@ def test_a_second_third_and_tenth_save_lead_to_the_same_run(client: Client, agen
     run = Run.objects.get()
     assert RunItem.objects.count() == 3
     again = save(client, token=agreed)
-    assert "was started already" in again["HX-Trigger"]
+    assert "You already started this backfill" in again["HX-Trigger"]
     assert save(client, token=token(client), htmx=False)["Location"].endswith(f"{run.public_id}/")
     assert Run.objects.count() == 1
 
 
-@pytest.mark.parametrize("agreed", ["", "made-up"])
+@pytest.mark.parametrize(
+    ("agreed", "message"),
+    [("", "Review the estimate, then start"), ("made-up", "This estimate has expired")],
+)
 def test_without_figures_that_were_shown_nothing_starts(
-    client: Client, agent: Agent, agreed: str
+    client: Client, agent: Agent, agreed: str, message: str
 ) -> None:
     response = save(client, token=agreed)
     assert response.status_code == 200
-    assert "Look at these figures" in text(response) or "Look at the figures" in text(response)
+    assert message in text(response)
     assert not Run.objects.exists()
 
 
@@ -293,7 +295,7 @@ def test_a_bad_form_starts_nothing_even_with_a_good_token(
 
 def test_a_form_that_was_edited_after_its_figures_is_refused(client: Client, agent: Agent) -> None:
     response = save(client, token=token(client, **row(0, "status", "ended")))
-    assert "The filters are not those of the figures that were shown" in text(response)
+    assert "The filters changed after this estimate" in text(response)
     assert "All 5 calls" in text(response)
     assert not Run.objects.exists()
 
@@ -303,7 +305,7 @@ def test_what_grew_comes_back_with_the_new_figures(client: Client, agent: Agent)
     agreed = token(client)
     Conversation.objects.filter(pk=waiting.pk).update(status="ended")
     refused = save(client, token=agreed)
-    assert "4 conversations would be analysed now; they were 3" in text(refused)
+    assert "Now 4 conversations match (was 3)" in text(refused)
     renewed = re.search(r'name="token" value="([^"]+)"', html(refused))
     assert renewed
     assert save(client, token=renewed[1]).status_code == 204
@@ -312,7 +314,7 @@ def test_what_grew_comes_back_with_the_new_figures(client: Client, agent: Agent)
 def test_an_edited_draft_comes_back_too(client: Client, agent: Agent) -> None:
     agreed = token(client)
     edit_prompt(agent, "Something else.")
-    assert "A draft was edited" in text(save(client, token=agreed))
+    assert "A draft changed" in text(save(client, token=agreed))
     assert not Run.objects.exists()
 
 
@@ -367,7 +369,7 @@ def test_trying_first_takes_the_filters_and_carries_the_options(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every option of this form is known to the room below that tries its drafts."""
-    assert set(OptionsForm.base_fields) <= OF_A_BACKFILL
+    assert set(OptionsForm.base_fields) <= BACKFILL_OPTIONS
     monkeypatch.setattr("django.conf.settings.OPENAI_API_KEY", "k")
     agent = make_agent()
     make_conversation(agent)

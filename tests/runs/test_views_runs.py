@@ -234,7 +234,7 @@ def test_a_pause_by_the_provider_says_why_and_what_helps(client: Client, agent: 
         state=State.PAUSED, reason="auth", reason_detail="Incorrect API key <b>sk-…</b>"
     )
     response = client.get(url(run))
-    assert "The provider refuses the key" in text(response)
+    assert "The provider rejected the API key" in text(response)
     assert "Replace the model’s API key, then resume." in text(response)
     assert "<b>sk-" not in html(response)
 
@@ -299,9 +299,9 @@ def test_retry_failed(client: Client, agent: Agent) -> None:
     finish(run, changed=4, failed=2)
     BackfillSource().finished()
     response = client.post(url(run, "retry-failed/"), headers=HTMX)
-    assert "2 calls queued again." in response["HX-Trigger"]
+    assert "Retrying 2 calls." in response["HX-Trigger"]
     again = client.post(url(run, "retry-failed/"), follow=True)
-    assert "Nothing in this backfill has failed." in text(again)
+    assert "This backfill has no failures to retry." in text(again)
 
 
 # The banner

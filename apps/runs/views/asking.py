@@ -19,7 +19,7 @@ from apps.core.http import dialog_done, hx_trigger, render_dialog, varies_by_htm
 from apps.llm.services import proposed_sample
 from apps.runs import services
 from apps.runs.estimate_panel import EstimatePanel, estimate_panel
-from apps.runs.forms import OF_A_PAGE, Question, read_question
+from apps.runs.forms import Question, read_question
 from apps.runs.models import Run
 from apps.runs.presenters import noun
 from apps.runs.preview import make_preview
@@ -33,7 +33,7 @@ def channel_of(data: QueryDict) -> Channel:
     """The channel that a request names. Raises Http404 for another, or none."""
     channel = data.get("channel", "")
     if channel not in Channel.values:
-        raise Http404("A backfill is of calls (voice) or of chats (chat).")
+        raise Http404("channel must be voice or chat.")
     return Channel(channel)
 
 
@@ -88,10 +88,10 @@ def preview(request: HttpRequest) -> HttpResponse:
 def _save(request: HttpRequest, question: Question) -> HttpResponse:
     """Start the run that was agreed to, or show the form again with what stands against it."""
     if question.spec is None or question.options is None:
-        return _form(request, question, refusal="This cannot be saved as it stands.")
+        return _form(request, question, refusal="Can’t start this backfill. Fix the errors above.")
     token = request.POST.get("token", "")
     if not token:
-        return _form(request, question, refusal="Look at these figures first, then save them.")
+        return _form(request, question, refusal="Review the estimate, then start the backfill.")
     began = timezone.now()
     try:
         run = services.start(
@@ -111,7 +111,9 @@ def _started(request: HttpRequest, run: Run, *, again: bool) -> HttpResponse:
     url = reverse("runs:detail", args=[run.public_id])
     text = f"Backfill of {run.total:,} {noun(run.channel, run.total)} started."
     if again:
-        text = f"This backfill was started already, {ago(run.created_at)}. It was not doubled."
+        text = (
+            f"You already started this backfill {ago(run.created_at)}. No second one was started."
+        )
     if wants_fragment(request):
         response = dialog_done(text, href=url, action="Open")
         return hx_trigger(response, **{"backfills:changed": None})
@@ -163,7 +165,7 @@ def _back(question: Question) -> str:
 def _export_url(channel: str, query: QueryDict) -> str:
     """The export of what the page lists; empty where there is none."""
     kept = query.copy()
-    for name in OF_A_PAGE - {"columns", "sort"}:
+    for name in ("cursor", "all_matching"):
         kept.pop(name, None)
     try:
         url = reverse("conversations:export")

@@ -29,7 +29,7 @@ def pause(request: HttpRequest, public_id: str) -> HttpResponse:
 
     def change() -> str:
         services.pause(run=run, by=actor_of(request))
-        return "Paused. What is with a model already is still recorded."
+        return "Backfill paused. Requests already in progress will finish."
 
     return _answer(request, run, change)
 
@@ -42,7 +42,7 @@ def resume(request: HttpRequest, public_id: str) -> HttpResponse:
 
     def change() -> str:
         services.resume(run=run, by=actor_of(request))
-        return "The backfill goes on."
+        return "Backfill resumed."
 
     return _answer(request, run, change)
 
@@ -55,7 +55,7 @@ def retry_failed(request: HttpRequest, public_id: str) -> HttpResponse:
 
     def change() -> str:
         count = services.retry_failed(run=run, by=actor_of(request), only_hopeful=True)
-        return f"{count:,} {noun(run.channel, count)} queued again."
+        return f"Retrying {count:,} {noun(run.channel, count)}."
 
     return _answer(request, run, change)
 
@@ -71,7 +71,7 @@ def cancel(request: HttpRequest, public_id: str) -> HttpResponse:
 
     def change() -> str:
         services.cancel(run=run, by=actor_of(request))
-        return "Cancelled. What was done is kept."
+        return "Backfill canceled. Completed results were kept."
 
     return _answer(request, run, change)
 

@@ -20,7 +20,7 @@ from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
 from apps.runs import trial_services
 from apps.runs.models import Run
-from apps.runs.trial_forms import Question, read_question
+from apps.runs.trial_forms import TrialQuestion, read_question
 
 #: Submit buttons that only ask to be shown something, without script or in another dialog.
 LOOKS = ("look", "show", "add", "drop", "remove")
@@ -75,7 +75,7 @@ def _of_agent(request: HttpRequest, agent: Agent) -> HttpResponse:
     return hx_redirect(request, _trial_url(trial))
 
 
-def _start(request: HttpRequest, question: Question) -> Run:
+def _start(request: HttpRequest, question: TrialQuestion) -> Run:
     return trial_services.start(
         channel=question.channel,
         agent=question.agent,
@@ -86,7 +86,7 @@ def _start(request: HttpRequest, question: Question) -> Run:
 
 
 def _tab(
-    request: HttpRequest, agent: Agent, question: Question, *, refusal: str = ""
+    request: HttpRequest, agent: Agent, question: TrialQuestion, *, refusal: str = ""
 ) -> HttpResponse:
     trials = agent.trials.annotate(conversations=Count("items"))[:LISTED]
     context = {
@@ -100,7 +100,7 @@ def _tab(
     return render(request, "trials/try_it.html", context)
 
 
-def _dialog(request: HttpRequest, question: Question, *, refusal: str = "") -> HttpResponse:
+def _dialog(request: HttpRequest, question: TrialQuestion, *, refusal: str = "") -> HttpResponse:
     context = {
         **_figures(question),
         "rows": question.rows(),
@@ -112,7 +112,7 @@ def _dialog(request: HttpRequest, question: Question, *, refusal: str = "") -> H
     return render_dialog(request, "trials/trial_new.html", context)
 
 
-def _figures(question: Question) -> dict[str, Any]:
+def _figures(question: TrialQuestion) -> dict[str, Any]:
     """What the panel beside the button tells, and the token that the button sends."""
     choice = question.choice()
     token = trial_services.token_for(choice, asked=question.hash) if choice and choice.taken else ""
@@ -141,5 +141,5 @@ def _trial_url(trial: Run) -> str:
 def _channel(data: QueryDict) -> str:
     channel = data.get("channel", "")
     if channel not in Channel.values:
-        raise Http404("A trial is of calls (voice) or of chats (chat).")
+        raise Http404("channel must be voice or chat.")
     return channel
