@@ -1,7 +1,7 @@
 """Conversations and analyses: what is sent, and what the API returns of them.
 
 A conversation is sent in the same form over the API, in bulk, in files and by platforms. The
-schemas of it document what `apps.intake.parsing` reads.
+schemas of it document what `apps.intake.parser` reads.
 """
 
 from typing import Annotated, Any, Literal, Self
