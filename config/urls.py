@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from config import health, metrics
+from config import gallery, health, metrics
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="conversations:calls"), name="home"),
@@ -20,6 +20,7 @@ urlpatterns = [
     path("webhooks/", include("apps.webhooks.urls")),
     path("api/", include("apps.api.urls")),
     path("admin/", admin.site.urls),
+    path("components/", gallery.gallery, name="components"),  # for developers
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", metrics.metrics, name="metrics"),

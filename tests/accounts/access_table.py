@@ -37,6 +37,7 @@ VIEWER, OPERATOR, EDITOR, ADMIN = Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.
 ACCESS: dict[str, Needs] = {
     # config
     "home": form(VIEWER),  # a redirect, whatever the method
+    "components": page(ADMIN),
     "healthz": page(PUBLIC),
     "readyz": page(PUBLIC),
     "metrics": page(VIEWER),

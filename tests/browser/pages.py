@@ -53,6 +53,7 @@ class Places:
             "audit": "/audit/",
             "api-docs": "/api/docs",
             "profile": "/profile/",
+            "components": "/components/",
             "webhooks": "/webhooks/",
             "webhook-new": "/webhooks/new/",
             "intake": "/intake/",
