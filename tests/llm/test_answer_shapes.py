@@ -36,7 +36,7 @@ def named(case: Case) -> str:
 
 @pytest.fixture
 async def client() -> AsyncIterator[LlmClient]:
-    made = LlmClient(retry=RetryPolicy(attempts=4, total=60), sleep=Naps())
+    made = Naps().client(RetryPolicy(attempts=4, total=60))
     yield made
     await made.aclose()
 

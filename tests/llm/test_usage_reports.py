@@ -31,7 +31,7 @@ def named(case: Case) -> str:
 
 @pytest.fixture
 async def client() -> AsyncIterator[LlmClient]:
-    made = LlmClient(retry=RetryPolicy(attempts=1), sleep=Naps())
+    made = Naps().client(RetryPolicy(attempts=1))
     yield made
     await made.aclose()
 
