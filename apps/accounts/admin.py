@@ -1,4 +1,4 @@
-"""Django admin of this room: people, keys (never their secrets), the audit log to read."""
+"""Django admin for members, API keys (never their secrets), and the audit log."""
 
 from typing import TYPE_CHECKING, Any
 

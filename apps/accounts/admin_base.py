@@ -1,4 +1,4 @@
-"""What Django admin pages of every room share."""
+"""Base classes of the Django admin pages of every app."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""What people type into the pages of this room."""
+"""Forms of sign-in, members, and API keys."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How the forms of this room answer: in a dialog where there is script, as a page where not."""
+"""Respond to forms: in a dialog with script, as a page without."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict

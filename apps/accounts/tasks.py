@@ -1,4 +1,4 @@
-"""Housekeeping of this room."""
+"""The task that deletes expired rows."""
 
 from celery import shared_task
 from django.utils import timezone

@@ -1,4 +1,4 @@
-"""Paths of this room."""
+"""URLs of sign-in, members, API keys, and the audit log."""
 
 from django.urls import URLPattern, URLResolver, path
 

@@ -1,4 +1,4 @@
-"""Which configuration reads a conversation that was transferred."""
+"""Merge the configs of a transferred conversation."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the pages of this room show, read in as few queries as it takes."""
+"""Read what the pages of agents show, in few queries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Paths of this room."""
+"""URLs of agents."""
 
 from django.urls import URLPattern, URLResolver, path
 

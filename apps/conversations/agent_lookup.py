@@ -1,4 +1,4 @@
-"""Which agent and version answered, for lines that name agents by id."""
+"""Find the agent and version of lines that name agents by ID."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Messages that follow those that are there: the way of a thread that is written as it happens.
+"""Append messages to a stored conversation.
 
 What it costs depends on the messages that are new, not on those that are there, so that a long
 thread does not become slower with every message.

@@ -1,4 +1,4 @@
-"""The lists of the history pages: columns, order, counts, and who stands beside whom."""
+"""The lists of the history pages: columns, order, counts, and neighbors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A conversation as a door hands it in: read and checked, not yet stored."""
+"""A conversation as it was sent: read and checked, not yet stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

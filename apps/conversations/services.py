@@ -1,4 +1,4 @@
-"""Storing conversations: the one way in for every door."""
+"""Store conversations: the one function under the API, files, and platforms."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

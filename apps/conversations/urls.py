@@ -1,4 +1,4 @@
-"""Paths of this room."""
+"""URLs of the history pages."""
 
 from django.urls import URLPattern, URLResolver, path
 

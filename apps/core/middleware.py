@@ -1,4 +1,4 @@
-"""What holds for every request, whatever room answers it."""
+"""Middleware for every request."""
 
 from collections.abc import Callable
 

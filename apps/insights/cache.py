@@ -1,4 +1,4 @@
-"""Figures that may be a minute old. Without the broker's server they are made anew each time."""
+"""Cache numbers for a minute; without the broker they are computed each time."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The figures of a period as CSV."""
+"""Export the costs of a period as CSV."""
 
 from collections.abc import Iterator
 

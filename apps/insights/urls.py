@@ -1,4 +1,4 @@
-"""Paths of this room."""
+"""URLs of costs."""
 
 from django.urls import URLPattern, URLResolver, path
 

@@ -1,4 +1,4 @@
-"""Django admin of this room: which models there are and what they cost; the ledger to read."""
+"""Django admin for models and their prices, and the ledger to read."""
 
 from typing import Any
 

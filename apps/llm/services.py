@@ -1,4 +1,4 @@
-"""What other rooms ask of this one besides answers: the catalogue, the ledger, the correction."""
+"""Services other than model calls: the catalog, the ledger, the correction of estimates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain values that the room passes around: what a model is, what a request cost.
+"""Plain values of the app: what a model is, what a request cost.
 
 Free of the database, so that the engine's loop, the tests and the fakes can build
 them by hand.

@@ -1,4 +1,4 @@
-"""Django admin of this room: sources and what came in by them, refused payloads above all.
+"""Django admin for sources and stored payloads, rejected ones above all.
 
 Sources are made on the page *Intake* or by a command; both encrypt the secret.
 """

@@ -1,4 +1,4 @@
-"""What people type into the pages of this room."""
+"""Forms of sources and the filters of payloads."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the pages of this room show: sources with their figures, what was refused, how to set up."""
+"""Read what the pages of sources and payloads show."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What happens at the door of a platform: verify, keep, read, find the agent, take in.
+"""Receive a webhook of a platform: verify, store, read, match the agent, ingest.
 
 The payload is kept before anything is made of it, so that a process that dies in between has lost
 nothing. Whatever comes twice, late, or at the same instant, is one conversation.

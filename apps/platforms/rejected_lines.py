@@ -1,4 +1,4 @@
-"""Refused lines of our own doors, kept for inspection and for another try.
+"""Store rejected lines of the API and of files, for inspection and replay.
 
 The REST API's single door, its bulk door and imported files tell whoever sent a line why it was
 refused; here the line itself is kept too, beside the payloads of platforms. What is kept is

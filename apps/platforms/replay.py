@@ -1,4 +1,4 @@
-"""Refused payloads and lines taken through their doors once more, after what was wrong is mended.
+"""Replay rejected payloads and lines after their cause is fixed.
 
 One at once, many by a task: who asks for many marks the rows, and a worker takes them one by one
 in the order in which they arrived. A worker that dies leaves marked rows, which the schedule finds.

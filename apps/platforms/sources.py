@@ -1,4 +1,4 @@
-"""Intake sources: one account at a platform, with its door, secret, rule and map of agents.
+"""Sources: an account at a platform with its webhook URL, secret, rule, and map of agents.
 
 Every change is for admins, is audited, and concerns what arrives from then on.
 """

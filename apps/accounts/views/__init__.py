@@ -1,1 +1,1 @@
-"""The pages of this room: signing in, one's own profile, API keys, people, the audit log."""
+"""Views of sign-in, the profile, API keys, members, and the audit log."""

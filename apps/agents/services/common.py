@@ -1,4 +1,4 @@
-"""What the services of this room share: the lock, the one way to store a draft, the conflict."""
+"""Helpers of the services of agents: the lock, storing a draft, the conflict."""
 
 from datetime import datetime
 

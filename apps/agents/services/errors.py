@@ -1,4 +1,4 @@
-"""What is refused about agents, each with its reason for a person."""
+"""Errors of the services of agents, with messages for people."""
 
 from datetime import datetime
 

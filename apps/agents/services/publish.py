@@ -1,4 +1,4 @@
-"""Publishing: the draft is frozen, the next one opens as its copy."""
+"""Publish a draft: freeze it, and open its copy as the next one."""
 
 from datetime import datetime
 

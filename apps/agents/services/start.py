@@ -1,4 +1,4 @@
-"""Starting a draft from a template or from another agent's fields."""
+"""Start a draft from a template or from another agent's fields."""
 
 from django.db import transaction
 

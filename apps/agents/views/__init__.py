@@ -1,1 +1,1 @@
-"""The pages of this room: the list, the tabs of an agent, its history."""
+"""Views of agents: the list, the tabs, the history."""

@@ -1,4 +1,4 @@
-"""What every page of an agent has: the agent, where its draft stands, the tabs."""
+"""Helpers of every page of an agent: the agent, the status of its draft, the tabs."""
 
 from typing import Any
 

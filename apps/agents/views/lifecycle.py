@@ -1,4 +1,4 @@
-"""An agent's name, and taking it out of use."""
+"""Rename, deactivate, and reactivate an agent."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse

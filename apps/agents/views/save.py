@@ -1,4 +1,4 @@
-"""Saving a tab: one way for all of them, with htmx and without.
+"""Save a tab of the editors, with htmx and without.
 
 A form is filled from a document and carries that document's stamp. The two always change
 together, so that the server can tell what its author edited (decision 0029): where the draft is

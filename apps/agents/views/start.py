@@ -1,4 +1,4 @@
-"""Starting a draft from a template or from another agent's fields: told first, then one save."""
+"""Preview and start a draft from a template or from another agent's fields."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What stands beside the editors: what blocks, what a conversation costs, what could be better."""
+"""The panel next to the editors: problems, cost per conversation, and suggestions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

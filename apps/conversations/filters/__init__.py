@@ -1,4 +1,4 @@
-"""THE filter of conversations: one grammar for pages, API, backfills and commands.
+"""The filter of conversations: one grammar for pages, API, backfills and commands.
 
 `matching` for rows, `parse` for what a page draws. See docs/interfaces.md for the grammar.
 """

@@ -1,4 +1,4 @@
-"""What a field stands for in the database: from operator and values to a condition.
+"""Turn an operator and its values into a database condition, by the kind of field.
 
 A target reads the values (raising `BadValueError`) and answers a `Q`. Several values of one
 parameter mean *any of*; of ``ne``, *none of*, and ``ne`` also matches what is absent.

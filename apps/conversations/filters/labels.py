@@ -1,4 +1,4 @@
-"""Filters in words: what a chip above a table says."""
+"""Labels of filters: the text of the chips above a table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Pages and fragments of this room."""
+"""Views of the history pages."""

@@ -1,4 +1,4 @@
-"""What the pages of this room share."""
+"""Helpers of the views of sources and payloads."""
 
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
