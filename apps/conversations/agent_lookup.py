@@ -98,12 +98,12 @@ class AgentBook:
             return self._named(line.agent, line.channel, "agent_id")
         if (default := self.defaults.get(line.channel)) is not None:
             return default
-        raise LineRefused("missing_field", "agent_id is missing: which agent was it?", "agent_id")
+        raise LineRefused("missing_field", "agent_id is required.", "agent_id")
 
     def _named(self, name: str, channel: str, field: str) -> Agent:
         found = self.agents.get(name, [])
         if not found:
-            raise LineRefused("unknown_agent", f"{field}: there is no agent “{name}”.", field)
+            raise LineRefused("unknown_agent", f"{field}: no agent with ID “{name}”.", field)
         fitting = [agent for agent in found if agent.channel == channel]
         if not fitting:
             raise LineRefused(
@@ -114,7 +114,9 @@ class AgentBook:
             )
         if len(fitting) > 1:
             raise LineRefused(
-                "unknown_agent", f"{field}: several agents are called “{name}”.", field
+                "unknown_agent",
+                f"{field}: more than one agent is named “{name}”. Use an agent ID.",
+                field,
             )
         return fitting[0]
 

@@ -103,7 +103,9 @@ def _store_alone(
             if _is_lost(error) or (last and is_passing(error)):
                 raise
             if last or not (isinstance(error, IntegrityError) or is_passing(error)):
-                return LineRefused("not_storable", f"The database refuses it: {_words(error)}.")
+                return LineRefused(
+                    "not_storable", f"Couldn't store this conversation: {_words(error)}."
+                )
     raise AssertionError("unreachable")
 
 

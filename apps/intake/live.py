@@ -63,7 +63,7 @@ def append(
     now = now or timezone.now()
     position = values.integer(after, "after", 2**31 - 1)
     if messages is None:
-        raise LineRefused("missing_field", "messages is missing.", "messages")
+        raise LineRefused("missing_field", "messages is required.", "messages")
     with transaction.atomic():
         stored = lock_conversation(conversation.pk)
         new: Sequence[Message] = read_messages(messages, stored.started_at)
@@ -85,12 +85,13 @@ def _not_there_yet(
 ) -> Sequence[Message]:
     """The messages from a position on that are new. Raises OutOfStep."""
     count = stored.message_count
-    there_are = "there is 1 message" if count == 1 else f"there are {count:,} messages"
-    field = {"after": f"{there_are.capitalize()}."}
+    messages = "message" if count == 1 else "messages"
+    there_are = f"There {'is' if count == 1 else 'are'} {count:,} {messages}."
+    field = {"after": there_are}
     if position > count:
         raise OutOfStep(
-            f"after is {position:,}, but {there_are}: those "
-            "between are missing. Send them first, or together with these.",
+            f"after is {position:,}, but there {'is' if count == 1 else 'are'} only {count:,} "
+            f"{messages}. Send the missing ones first.",
             field,
         )
     if position == count:
@@ -99,8 +100,8 @@ def _not_there_yet(
     for number, (old, new) in enumerate(zip(there, given, strict=False)):
         if (old["role"], old["content"]) != (new["role"], new["content"]):
             raise OutOfStep(
-                f"Message {position + number + 1:,} is another one already: somebody else wrote "
-                f"there. {there_are.capitalize()}.",
+                f"Message {position + number + 1:,} already exists with different content. "
+                f"{there_are}",
                 field,
             )
     return given[len(there) :]

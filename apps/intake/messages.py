@@ -109,7 +109,7 @@ class _Item:
         if known is None:
             raise LineRefused(
                 "invalid_value",
-                f"{self.where}.role is one of {', '.join(ROLES)}, not {values.shown(role)}.",
+                f"{self.where}.role must be one of {', '.join(ROLES)}, not {values.shown(role)}.",
                 "messages",
             )
         return known

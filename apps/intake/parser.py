@@ -86,16 +86,14 @@ def read_json(text: str | bytes) -> Mapping[str, Any]:
             text = text.decode("utf-8")
         value = parse_json(text.lstrip("\ufeff"))
     except UnicodeDecodeError as error:
-        raise LineRefused(
-            "not_json", f"This is not UTF-8: byte {error.start + 1} cannot be read."
-        ) from None
+        raise LineRefused("not_json", f"Invalid UTF-8 at byte {error.start + 1}.") from None
     except json.JSONDecodeError as error:  # its own "line 1" is not the line of the file
         where = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
         raise LineRefused("not_json", f"This is not JSON: {where}.") from None
     except ValueError as error:
         raise LineRefused("not_json", f"This is not JSON: {error}.") from None
     if not isinstance(value, dict):
-        raise LineRefused("not_an_object", "A conversation is a JSON object: {…}.")
+        raise LineRefused("not_an_object", "Each conversation must be a JSON object.")
     return value
 
 
@@ -209,7 +207,7 @@ def _recording(value: object) -> str:
     if url and not url.lower().startswith(("http://", "https://")):
         raise LineRefused(
             "invalid_value",
-            f"recording_url begins with http:// or https://, not {values.shown(url)}.",
+            f"recording_url must start with http:// or https://, not {values.shown(url)}.",
             "recording_url",
         )
     scheme, separator, rest = url.partition("://")
@@ -229,7 +227,9 @@ def _contact(value: object) -> tuple[ContactInput | None, dict[str, Any]]:
     email = values.text(parts["email"], "contact.email", 320).strip().lower()
     if email and "@" not in email:
         raise LineRefused(
-            "invalid_value", f"contact.email is no address: {values.shown(email)}.", "contact"
+            "invalid_value",
+            f"contact.email isn't a valid email address: {values.shown(email)}.",
+            "contact",
         )
     number = values.text(parts["phone_number"], "contact.phone_number", 60)
     contact = ContactInput(
@@ -264,7 +264,7 @@ def _transfers(value: object, transcript: Transcript) -> tuple[TransferInput, ..
         after = values.integer(parts.get("after_message"), f"{where}.after_message", 10**9)
         to_agent = values.text(parts.get("to_agent_id"), f"{where}.to_agent_id", 200)
         if not to_agent:
-            raise LineRefused("missing_field", f"{where}.to_agent_id is missing.", "transfers")
+            raise LineRefused("missing_field", f"{where}.to_agent_id is required.", "transfers")
         setting = values.choice(
             parts.get("post_call_analysis_setting"),
             f"{where}.post_call_analysis_setting",

@@ -29,7 +29,7 @@ def text(value: object, name: str, limit: int) -> str:
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise refuse(name, f"is a text, not {shown(value)}.")
+        raise refuse(name, f"must be a string, not {shown(value)}.")
     if isinstance(value, float):
         value = spelled(value, name)
     words = sanitise(str(value)).strip()
@@ -49,9 +49,9 @@ def choice(value: object, name: str, known: Sequence[str], *, required: bool = F
     """One of a closed list; empty where null and not required."""
     words = text(value, name, 10_000)
     if not words and required:
-        raise LineRefused("missing_field", f"{name} is missing: {' or '.join(known)}.", name)
+        raise LineRefused("missing_field", f"{name} is required: {' or '.join(known)}.", name)
     if words and words not in known:
-        raise refuse(name, f"is one of {', '.join(known)}, not {shown(words)}.")
+        raise refuse(name, f"must be one of {', '.join(known)}, not {shown(words)}.")
     return words
 
 
@@ -60,9 +60,9 @@ def integer(value: object, name: str, maximum: int) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
-        raise refuse(name, f"is a number, not {shown(value)}.")
+        raise refuse(name, f"must be a number, not {shown(value)}.")
     if not 0 <= value <= maximum:
-        raise refuse(name, f"is between 0 and {maximum:,}, not {shown(value)}.")
+        raise refuse(name, f"must be between 0 and {maximum:,}, not {shown(value)}.")
     return round(value)
 
 
@@ -91,12 +91,12 @@ def moment(value: object, name: str) -> datetime | None:
             found = timezone.make_aware(found)
         return _in_reach(found, value, name)
     except (ValueError, OverflowError, OSError):
-        raise refuse(name, f"is no time: {shown(value)}.") from None
+        raise refuse(name, f"isn't a valid timestamp: {shown(value)}.") from None
 
 
 def _in_reach(found: datetime | None, value: object, name: str) -> datetime:
     if found is None:
-        raise refuse(name, f"is a time such as 2025-01-31T14:00:00Z, not {shown(value)}.")
+        raise refuse(name, f"must be a timestamp such as 2025-01-31T14:00:00Z, not {shown(value)}.")
     found = found.astimezone(UTC)
     if not EARLIEST_YEAR <= found.year <= 2200:
         raise refuse(name, f"is out of range: {shown(value)} is in the year {found.year}.")
@@ -114,7 +114,7 @@ def _day(value: str) -> datetime | None:
 
 def an_object(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise refuse(name, f"is an object {{…}}, not {shown(value)}.")
+        raise refuse(name, f"must be an object, not {shown(value)}.")
     return value
 
 
@@ -123,5 +123,5 @@ def a_list(value: object, name: str) -> Sequence[Any]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise refuse(name, f"is a list […], not {shown(value)}.")
+        raise refuse(name, f"must be a list, not {shown(value)}.")
     return value

@@ -69,7 +69,7 @@ def test_a_gap_is_a_conflict_that_names_the_count(operator: Caller, thread: str)
     answer = operator.post(f"{thread}/messages", {"messages": [BILL], "after": 3})
     assert answer.status_code == 409
     assert body(answer)["error"]["code"] == "out_of_step"
-    assert "there are 0 messages" in body(answer)["error"]["message"]
+    assert "there are only 0 messages" in body(answer)["error"]["message"]
 
 
 def test_going_on_after_the_end(operator: Caller, thread: str) -> None:

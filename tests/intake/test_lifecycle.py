@@ -419,8 +419,8 @@ class TestAppending:
     @pytest.mark.parametrize(
         ("after", "messages", "words"),
         [
-            (3, [THANKS], "after is 3, but there are 2 messages"),
-            (1, [THANKS], "Message 2 is another one already"),
+            (3, [THANKS], "after is 3, but there are only 2 messages"),
+            (1, [THANKS], "Message 2 already exists with different content"),
         ],
     )
     def test_out_of_step(
@@ -433,9 +433,9 @@ class TestAppending:
     @pytest.mark.parametrize(
         ("body", "words"),
         [
-            ({"messages": None}, "messages is missing"),
-            ({"messages": [{"role": "pope", "content": ""}]}, r"messages\[0\].role is one of"),
-            ({"messages": [THANKS], "after": -1}, "after is between"),
+            ({"messages": None}, "messages is required"),
+            ({"messages": [{"role": "pope", "content": ""}]}, r"messages\[0\].role must be one of"),
+            ({"messages": [THANKS], "after": -1}, "after must be between"),
             ({"messages": [THANKS] * 100_000}, "would be 100,002 in all"),
         ],
     )
