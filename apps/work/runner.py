@@ -112,7 +112,7 @@ class Runner(Generic[J, O]):
         try:
             await self._feed()
         finally:
-            await self._hand_back_unsent()
+            await self._hand_back(self._withdraw(list(self._unsent.values())))
             await self._drain(slots)
 
     async def _record_and_hand_back(self, recorder: asyncio.Task[None]) -> None:
@@ -356,9 +356,6 @@ class Runner(Generic[J, O]):
         if held := list(self._held.values()):
             self.queue.extend(held)
         self._beat_at = time.monotonic()
-
-    async def _hand_back_unsent(self) -> None:
-        await self._hand_back(self._withdraw(list(self._unsent.values())))
 
     async def _hand_back(self, jobs: Sequence[J]) -> None:
         if jobs:
