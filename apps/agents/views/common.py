@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.http import Http404, HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.http import urlencode
 
 from apps.agents.costs import waiting_for
@@ -47,7 +47,7 @@ def page_context(request: HttpRequest, standing: DraftStatus, tab: str) -> dict[
 
 
 def _tabs(agent: Agent) -> list[dict[str, str]]:
-    """The agent's pages, with the one of a room above before the last."""
+    """Return the agent's tabs, with the one of the runs app before the last."""
     tabs = [{"name": name, "title": title, "url": url_of(name, agent)} for name, title in TABS]
     above = reverse("runs:try_it", args=[agent.public_id])
     return [*tabs[:-1], {"name": "try_it", "title": "Test", "url": above}, tabs[-1]]
@@ -58,17 +58,14 @@ def url_of(name: str, agent: Agent) -> str:
 
 
 def backfill_url(agent: Agent) -> str:
-    """Where past conversations are backfilled with this agent's draft; the room is above."""
-    return _above("runs:new", channel=agent.channel, agent=agent.public_id)
+    """Return where past conversations are backfilled with this agent's draft."""
+    return _with_query("runs:new", channel=agent.channel, agent=agent.public_id)
 
 
 def conversations_url(agent: Agent) -> str:
-    """The history page, filtered to this agent."""
-    return _above(f"conversations:{agent.sessions_word}", agent=agent.public_id)
+    """Return the history page, filtered to this agent."""
+    return _with_query(f"conversations:{agent.sessions_word}", agent=agent.public_id)
 
 
-def _above(name: str, **query: str) -> str:
-    try:
-        return f"{reverse(name)}?{urlencode(query)}"
-    except NoReverseMatch:
-        return ""
+def _with_query(name: str, **query: str) -> str:
+    return f"{reverse(name)}?{urlencode(query)}"
