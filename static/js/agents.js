@@ -214,7 +214,7 @@
     if (!action) return;
     const rows = fieldRows();
     pressed = { action, at: rows.findIndex((row) => row.contains(button)), count: rows.length };
-  });
+  }, true); // before django-jsonform changes the rows
   document.addEventListener("input", (event) => { if (event.target.closest("[data-builder]")) pressed = null; });
   const follow = ({ action, at, count }) => {
     const rows = fieldRows();

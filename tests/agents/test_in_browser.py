@@ -172,7 +172,7 @@ def test_a_fault_gets_the_focus(page: Page, made: Agent) -> None:
     page.uncheck("#call_summary-enabled")
     page.select_option("#column-outcome", "call_summary")
     page.keyboard.press("Control+s")
-    expect(page.locator("#fault-columns-outcome")).to_contain_text("switched on")
+    expect(page.locator("#fault-columns-outcome")).to_contain_text("isn't a field or an enabled")
     expect(page.locator("#column-outcome")).to_be_focused()
 
 
