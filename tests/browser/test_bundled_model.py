@@ -39,10 +39,10 @@ def test_a_newcomer_reruns_a_call_and_is_offered_a_sample(
         page.locator("#actions summary").click()
         page.locator("#actions-backfill").click()
         dialog = window.dialog()
-        expect(dialog.get_by_label("Only a sample of")).to_have_value("20")
+        expect(dialog.get_by_label("Sample", exact=True)).to_have_value("20")
         expect(dialog.locator("#preview")).to_contain_text(re.compile(r"20\s*(calls )?to analy"))
         expect(dialog.get_by_role("button", name="Save · free")).to_be_enabled()
-        dialog.get_by_label("Only a sample of").fill("")
+        dialog.get_by_label("Sample", exact=True).fill("")
         expect(dialog.locator("#preview")).not_to_contain_text(re.compile(r"\b20\s*(calls )?to an"))
         dialog.get_by_role("link", name="Cancel").click()
 

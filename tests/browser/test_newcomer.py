@@ -78,7 +78,7 @@ def _try_it(window: Visit, agent: str) -> None:
     preview = page.locator("#trial-preview")
     expect(preview).to_contain_text("5calls to analyze")
     run = page.locator("#trial-run")
-    page.get_by_label("Try it on").fill("3")
+    page.get_by_label("Test on").fill("3")
     expect(preview).to_contain_text("3calls to analyze")
     expect(page.locator("#trial-charge")).to_contain_text(
         "Results aren’t saved, but requests are charged"

@@ -22,7 +22,7 @@ def test_a_draft_is_tried_and_nothing_is_saved(visit: Callable[..., Visit], plac
     before = _results(window, newest)
     page = window.open(f"{places.agent}prompts/")
     page.get_by_role("link", name="Test").click()
-    how_many = page.get_by_label("Try it on")
+    how_many = page.get_by_label("Test on")
     expect(how_many).to_have_value("5")
     how_many.fill("1")
     run = page.get_by_role("button", name=re.compile(r"Run on 1 · \$0\.0"))

@@ -64,7 +64,7 @@ def engine() -> Iterator[None]:
 def test_a_dry_run_prints_the_figures_and_starts_nothing(agent: Agent) -> None:
     said = run("--dry-run", "--filter", f"agent={agent.public_id}")
     assert "5 calls match." in said
-    assert "1 cannot be analysed: never connected" in said
+    assert "1 can’t be analyzed: never connected" in said
     assert "4 with Billing line V0 draft (never published)" in said
     assert "4 to analyse, as of " in said
     assert " tokens in, " in said
@@ -130,9 +130,9 @@ def test_nothing_to_analyse_says_why_and_is_no_failure(agent: Agent) -> None:
 def test_what_has_the_result_is_skipped_unless_included(agent: Agent) -> None:
     config = agent.versions.get().config
     make_conversations(agent, 3, analysis_state="succeeded", analysis_config=config)
-    assert "3 already have this result: skipped" in run("--dry-run")
+    assert "3 already up to date: skipped" in run("--dry-run")
     included = run("--dry-run", "--include-analyzed")
-    assert "3 already have this result: analysed again" in included
+    assert "3 already up to date: analyzed again" in included
     assert "7 to analyse" in included
 
 

@@ -98,10 +98,10 @@ class Command(BaseCommand):
         match = f"{preview.matching:,} {noun(preview.channel, preview.matching)} match"
         say(f"All {match}: no filter is given." if figures.everything else f"{match}.")
         if preview.already_analyzed:
-            verb = "analysed again" if options.include_analyzed else "skipped"
-            say(f"  {preview.already_analyzed:,} already have this result: {verb}")
+            verb = "analyzed again" if options.include_analyzed else "skipped"
+            say(f"  {preview.already_analyzed:,} already up to date: {verb}")
         for count, reason in figures.reasons:
-            say(f"  {count:,} cannot be analysed: {reason}")
+            say(f"  {count:,} can’t be analyzed: {reason}")
         for reason, count in preview.left_out:
             say(f"  {count:,} left out: {reason}")
         for line in figures.drafts:
