@@ -59,7 +59,7 @@ def _make_an_agent(window: Visit) -> str:
     page.get_by_role("link", name="New agent").click()
     dialog = window.dialog()
     dialog.get_by_label("Name").fill(NAME)
-    dialog.get_by_label("Template").select_option(label="Support, short")
+    dialog.get_by_label("Start from").select_option(label="Support, short")
     dialog.get_by_role("button", name="Create agent").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(NAME)
     window.settle()
