@@ -33,7 +33,6 @@ READY = r"ready at (http://\S+?)/?$"
 def provider() -> Iterator[FakeLLM]:
     """A provider that fills in every field."""
     server = start(latency=0.2)
-    server.set(nulls=False)
     yield server
     server.stop()
 

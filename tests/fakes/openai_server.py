@@ -22,7 +22,7 @@ tokens for a beginning that it has seen before.
 ``key``          the only API key it takes
 ``per_second``   requests that it takes per second, by a bucket of one second; 429 for the others
 ``down_for``     seconds from now on in which everything is answered 503
-``nulls``        false: every field that may be null is filled in all the same
+``nulls``        true: one field in eight that may be null is null, by the question
 ``tokenizer``    "o200k" counts tokens as OpenAI's models do, the schema included; unset estimates
 
 A transcript can carry its own fate: ``[[fake:refusal]]``, ``[[fake:late:3]]``, or, for the first
@@ -114,7 +114,7 @@ class State:
         self.tokenizer: str | None = None
         self.bucket: Bucket | None = None
         self.down_until = 0.0
-        self.nulls = True
+        self.nulls = False
         self.random = random.Random(0)
         self.bodies: deque[dict[str, Any]] = deque(maxlen=50)
         self.headers: deque[dict[str, str]] = deque(maxlen=50)
