@@ -103,9 +103,16 @@ def test_after_five_failures_the_right_password_waits_too(
     assert not _signed_in(client)
 
 
-@pytest.mark.parametrize("username", ["a\0b", "x" * 500, ""])
-def test_strange_names_are_refused_by_the_form(client: Client, username: str) -> None:
-    assert _post(client, username).status_code == 200
+@pytest.mark.parametrize(
+    ("username", "error"),
+    [("a\0b", "Null characters"), ("x" * 500, "at most"), ("", "required")],
+)
+def test_form_rejects_invalid_names(client: Client, username: str, error: str) -> None:
+    response = _post(client, username)
+
+    assert response.status_code == 200
+    assert error in " ".join(response.context["form"].errors["username"])
+    assert not _signed_in(client)
 
 
 def test_signs_out_by_post_only(as_admin: Client) -> None:

@@ -3,13 +3,13 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
-from celery import current_app
 from django.conf import settings
 
 from config import programs
@@ -77,8 +77,21 @@ def test_a_kick_reaches_every_process_and_sigterm_every_engine(
     }
 
 
-def test_senders_and_workers_share_one_application() -> None:
-    assert current_app.conf.task_routes is app.conf.task_routes
+def test_django_alone_sends_with_the_application_of_the_workers() -> None:
+    script = (
+        "import django; django.setup(); from celery import current_app; print(current_app.main)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == app.main
+
+
+def test_no_queue_keeps_results() -> None:
     assert {queue.alias or queue.name for queue in app.conf.task_queues} == {*QUEUES, ENGINES}
     assert not app.conf.result_backend
     assert app.conf.task_ignore_result

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 from django.conf import settings
 from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
@@ -18,6 +20,7 @@ from django.db import connection
 from django.test import Client
 from pytest_socket import SocketConnectBlockedError
 
+from config import heartbeat
 from config.embedded import paths
 from config.embedded.postgres import tuning
 from config.logs import JsonFormatter
@@ -102,17 +105,37 @@ def test_every_dependency_is_explained_locked_and_in_order() -> None:
             assert re.search(rf"^{re.escape(name)}==", locked, re.MULTILINE), f"make lock: {name}"
 
 
-def test_readyz_names_what_is_missing(client: Client) -> None:
+def test_healthz_is_public_and_only_read(client: Client) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.post("/healthz").status_code == 405
 
 
 @pytest.mark.django_db
-def test_readyz_is_public_and_wants_a_worker(client: Client) -> None:
-    answer = client.get("/readyz")
-    assert answer.status_code in (200, 503)
-    assert answer.json()["database"] is True
-    assert answer.json()["broker"] is True
+def test_readyz_is_public_and_needs_a_worker(client: Client, settings: Any) -> None:
+    url = settings.REDIS_URL
+    settings.REDIS_URL = f"{url}{'&' if '?' in url else '?'}db=9"  # no other test writes there
+    parts = {"database": True, "broker": True, "disk": True}
+    with redis.Redis.from_url(settings.REDIS_URL) as broker:
+        broker.delete(heartbeat.KEY)
+        missing = client.get("/readyz")
+        assert missing.status_code == 503
+        assert missing.json() == {"status": "not ready", "worker": False, **parts}
+
+        broker.set(heartbeat.KEY, "a worker", ex=10)
+        ready = client.get("/readyz")
+        broker.delete(heartbeat.KEY)
+    assert ready.status_code == 200
+    assert ready.json() == {"status": "ready", "worker": True, **parts}
+
+
+@pytest.mark.django_db
+def test_readyz_names_a_missing_broker(client: Client, settings: Any) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1"
+    missing = client.get("/readyz")
+    assert missing.status_code == 503
+    assert missing.json()["broker"] is False
+    assert missing.json()["worker"] is False
+    assert missing.json()["database"] is True
 
 
 @pytest.mark.parametrize(
