@@ -87,7 +87,7 @@ def forget_about(conversation_ids: Sequence[str]) -> int:
     """
     named = Func(F("body"), template=NAMED, output_field=TextField())
     rows = IdempotencyKey.objects.alias(named=named).filter(named__in=conversation_ids)
-    bulk = IdempotencyKey.objects.filter(path=BULK).exclude(body__contains='"errors": []')
+    bulk = IdempotencyKey.objects.filter(path=BULK).exclude(body__contains='"errors":[]')
     return rows.delete()[0] + bulk.exclude(status=None).delete()[0]
 
 

@@ -20,6 +20,7 @@ from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
+from apps.api.schemas.conversations import BulkReport, LineError
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.intake import erased
@@ -332,14 +333,16 @@ class TestWhatStays:
         assert IdempotencyKey.objects.get().key == "one"
 
     def test_what_a_bulk_upload_was_told_of_refused_lines_goes(self) -> None:
-        for name, errors in (("clean", "[]"), ("torn", '[{"message": "zyxquoted"}]')):
+        torn = LineError(line=1, code="not_json", message="zyxquoted")
+        for name, errors in (("clean", []), ("torn", [torn])):
+            report = BulkReport(accepted=1, updated=0, unchanged=0, refused=0, errors=errors)
             IdempotencyKey.objects.create(
                 actor="tests",
                 path="POST /api/conversations/bulk",
                 key=name,
                 request_sha256="0",
                 status=200,
-                body=f'{{"accepted": 1, "errors": {errors}}}',
+                body=report.as_json(),
             )
         make_conversation(make_agent())
         erase_all()
