@@ -36,8 +36,8 @@ def append(request: HttpRequest, conversation_id: str) -> HttpResponse:
     """Appends messages. Set `after` to the number of messages already stored so you can retry
     safely: existing messages aren't added twice. Appending to an ended conversation reopens it and
     marks its result as *stale*."""
-    body = read(schemas.AppendIn, request)
     conversation = get_object_or_404(Conversation, public_id=conversation_id)
+    body = read(schemas.AppendIn, request)
     with _missing_once_erased():
         live.append(conversation=conversation, messages=body.messages, after=body.after)
     return _shown(conversation.pk)
@@ -56,8 +56,8 @@ def append(request: HttpRequest, conversation_id: str) -> HttpResponse:
 def close(request: HttpRequest, conversation_id: str) -> HttpResponse:
     """Ends the conversation and starts its analysis. Closing an ended conversation has no
     effect."""
-    body = read(schemas.CloseIn, request)
     conversation = get_object_or_404(Conversation, public_id=conversation_id)
+    body = read(schemas.CloseIn, request)
     closing = live.read_closing(body.given())
     with _missing_once_erased():
         live.close(conversation=conversation, closing=closing, by=actor_of(request))

@@ -47,7 +47,9 @@ def _token_in(text: str) -> str:
 
 
 def _kept(text: str) -> dict[str, str]:
-    found = re.findall(r'<textarea name="([^"]+)" hidden[^>]*>\n(.*?)</textarea>', text, re.DOTALL)
+    found = re.findall(
+        r'<textarea\s+name="([^"]+)"\s+hidden[^>]*>\n(.*?)</textarea>', text, re.DOTALL
+    )
     return {name: html.unescape(value) for name, value in found}
 
 
