@@ -40,7 +40,7 @@ class State(models.TextChoices):
 
 
 class Lane(models.TextChoices):
-    """Which engine does the work, so that a person does not wait behind a backfill."""
+    """Which queue does the work, so that a person does not wait behind a backfill."""
 
     INTERACTIVE = "interactive", "Reruns"
     LIVE = "live", "First analyses"

@@ -1,4 +1,4 @@
-"""Asking for an analysis: a rerun that a person waits for, a first one, a restored one."""
+"""Request a rerun of one conversation: what it checks, uses, and costs."""
 
 from django.db import transaction
 from django.db.models import Q
@@ -75,7 +75,7 @@ def request_rerun(
     version: AgentVersion | None = None,
     side_effects: SideEffects = UNLESS_ASKED,
 ) -> Analysis:
-    """Queue a rerun on the interactive lane and kick the engines. Webhooks hear of its result
+    """Queue a rerun on the interactive lane and wake the runners. Webhooks hear of its result
     only where ``side_effects`` say so.
 
     Raises AlreadyRunning, DraftInvalid or UnableToRerun with a sentence that says why.

@@ -1,4 +1,4 @@
-"""The engine's work: items of active backfills, taken in turn."""
+"""The queue of backfills: items of all active runs, taken in turn."""
 
 import json
 from collections.abc import Sequence

@@ -15,19 +15,19 @@ from .trial_source import TrialSource
 
 @shared_task(name="runs.run_engine")
 def run_engine() -> None:
-    """Run the backfill engine in this process, unless it runs already."""
+    """Run the queue of backfills in this process, unless it runs already."""
     host.run(BackfillSource())
 
 
 @shared_task(name=trial_services.RUN_ENGINE)
 def run_trials() -> None:
-    """Run the test run engine in this process, unless it runs already."""
+    """Run the queue of test runs in this process, unless it runs already."""
     host.run(TrialSource())
 
 
 @shared_task(name="runs.sweep")
 def sweep() -> None:
-    """Close what is finished and kick the engines while anything is left to do."""
+    """Close what is finished and wake the runners while anything is left to do."""
     close_finished()
     if Run.objects.backfills().claimable().exists():
         send("runs.run_engine", queue=None, kwargs={})

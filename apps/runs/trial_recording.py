@@ -1,4 +1,4 @@
-"""Recording what engines did for trials: the items, and the ledger beside them.
+"""Record the results of test runs: their items, and the ledger next to them.
 
 No analysis is made, nothing becomes current, nobody is told.
 """

@@ -1,4 +1,4 @@
-"""The engine's work: conversations of trials, in the order in which they were asked for."""
+"""The queue of test runs: their items, in the order in which they were requested."""
 
 import json
 from collections.abc import Sequence
