@@ -51,6 +51,6 @@ def test_a_newcomer_reruns_a_call_and_is_offered_a_sample(
         dialog.get_by_role("button", name="Rerun · free").click()
         expect(dialog).to_be_hidden()
         ended = page.locator("#panel").get_by_role(
-            "heading", name=re.compile("What the rerun changed|failed", re.IGNORECASE)
+            "heading", name=re.compile("Changes from this rerun|No changes|failed", re.IGNORECASE)
         )
         expect(ended).to_be_visible(timeout=READING_MS)

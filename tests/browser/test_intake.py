@@ -29,7 +29,7 @@ def test_a_new_source_hands_its_secret_out_once_and_waits(visit: Callable[..., V
     dialog = window.dialog()
     dialog.get_by_label("Name").fill("Vapi, sales")
     dialog.get_by_role("link", name="Vapi").click()
-    expect(dialog).to_contain_text("a strong one is made")
+    expect(dialog).to_contain_text("Leave blank to generate a strong secret")
     expect(dialog.get_by_label("Name")).to_have_value("Vapi, sales")
 
     dialog.get_by_role("button", name="Create source").click()
@@ -48,7 +48,7 @@ def test_a_new_source_hands_its_secret_out_once_and_waits(visit: Callable[..., V
     expect(dialog).to_contain_text("0 payloads")
     dialog.get_by_role("button", name="Remove source").click()
     page.wait_for_url("**/intake/")
-    expect(page.locator("body")).to_contain_text("Vapi, sales is removed")
+    expect(page.locator("body")).to_contain_text("Vapi, sales removed")
 
 
 def test_the_page_of_a_source_notices_its_first_payload(visit: Callable[..., Visit]) -> None:
@@ -129,7 +129,7 @@ def test_a_refused_line_is_seen_filtered_and_replayed(
     page.locator("#payloads .row-link").click()
     expect(page.locator(".callout.bad")).to_contain_text("not “fax”")
     page.get_by_role("button", name="Replay").click()
-    expect(page.locator("body")).to_contain_text("Refused again")
+    expect(page.locator("body")).to_contain_text("Rejected again")
     expect(page.locator("dl.props").first).to_contain_text("Replayed")
     found = faults(page, "payload")
     assert not found, "\n".join(found)

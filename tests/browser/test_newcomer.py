@@ -76,10 +76,10 @@ def _try_it(window: Visit, agent: str) -> None:
     page = window.page
     page.get_by_role("link", name="Test", exact=True).click()
     preview = page.locator("#trial-preview")
-    expect(preview).to_contain_text("5calls to analyze")
+    expect(preview).to_contain_text("5 calls to analyze")
     run = page.locator("#trial-run")
     page.get_by_label("Test on").fill("3")
-    expect(preview).to_contain_text("3calls to analyze")
+    expect(preview).to_contain_text("3 calls to analyze")
     expect(page.locator("#trial-charge")).to_contain_text(
         "Results aren’t saved, but requests are charged"
     )
