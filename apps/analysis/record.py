@@ -58,7 +58,13 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         recorded = {pk for pk, state in held.items() if state != State.RUNNING}
         kept = [o for o in outcomes if held.get(o.job.analysis_id) == State.RUNNING]
         Usage.objects.bulk_create(
-            _ledger_row(o, now)
+            ledger_row(
+                o,
+                Purpose.ANALYSIS,
+                now,
+                analysis_id=o.job.public_id,
+                backfill_id=o.job.backfill_public_id,
+            )
             for o in outcomes
             if o.requests and o.job.analysis_id not in recorded
         )
@@ -121,7 +127,7 @@ def _analysis_row(o: AnalysisOutcome) -> dict[str, Any]:
         "usage_estimated": o.usage_estimated,
         "usage_note": o.usage_note[:200],
         "prices": _prices(o),
-        "cost": _cost(o),
+        "cost": charged_cost(o),
         "latency_ms": o.latency_ms,
         "messages_read": o.messages_read,
         "truncated": o.truncated,
@@ -143,14 +149,16 @@ def _decimal(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _cost(o: AnalysisOutcome) -> Decimal | None:
+def charged_cost(o: AnalysisOutcome) -> Decimal | None:
+    """Return what an outcome cost; None where the model has no price."""
     return cost(o.usage, charged_prices(o.job.spec, trigger=o.job.trigger))
 
 
-def _ledger_row(o: AnalysisOutcome, now: datetime) -> Usage:
+def ledger_row(o: AnalysisOutcome, purpose: Purpose, now: datetime, **ids: str) -> Usage:
+    """Return the row of the ledger for what an outcome cost; ``ids`` are of its analysis or run."""
     return usage_row(
         spec=o.job.spec,
-        purpose=Purpose.ANALYSIS,
+        purpose=purpose,
         usage=o.usage,
         estimated=o.usage_estimated,
         requests=o.requests,
@@ -158,9 +166,8 @@ def _ledger_row(o: AnalysisOutcome, now: datetime) -> Usage:
         who=o.job.requested_by,
         agent_id=o.job.agent_public_id,
         conversation_id=o.job.conversation_public_id,
-        analysis_id=o.job.public_id,
-        backfill_id=o.job.backfill_public_id,
         at=now,
+        **ids,
     )
 
 
@@ -173,7 +180,7 @@ def _column_row(o: AnalysisOutcome, now: datetime) -> dict[str, Any]:
         config_id=o.job.config_id,
         trigger=o.job.trigger,
         model=o.job.spec.name,
-        cost=_cost(o),
+        cost=charged_cost(o),
         at=now,
         messages=len(o.job.messages),
     )
@@ -182,4 +189,4 @@ def _column_row(o: AnalysisOutcome, now: datetime) -> dict[str, Any]:
 def _recorded(o: AnalysisOutcome, previous: Mapping[int, tuple[int, dict[str, Any]]]) -> Recorded:
     before_id, before = previous.get(o.job.conversation_id, (None, {}))
     changes = () if o.error_code else tuple(changed_fields(before, o.output or {}))
-    return Recorded(outcome=o, previous_id=before_id, changes=changes, cost=_cost(o))
+    return Recorded(outcome=o, previous_id=before_id, changes=changes, cost=charged_cost(o))

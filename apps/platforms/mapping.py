@@ -240,6 +240,17 @@ def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str | list | dict) and not value)
 
 
+def imported(analysis: Json | None, *, took_place: bool) -> tuple[Json | None, Json, str]:
+    """Return a platform's analysis to import, or the metadata that keeps it instead, and a note.
+
+    A conversation that never took place gets no result, whatever the platform says of it.
+    """
+    if took_place or not analysis:
+        return analysis, {}, ""
+    note = "Ignored: analysis of a call that didn’t connect."
+    return None, {"platform_analysis": analysis}, note
+
+
 def chain(first: str, agents: Sequence[tuple[int, str]]) -> list[Json]:
     """Transfers from (number of messages before, agent that speaks then), in order.
 

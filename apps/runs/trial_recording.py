@@ -11,10 +11,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.analysis.jobs import AnalysisOutcome
-from apps.analysis.record import RAW_LIMIT
+from apps.analysis.record import RAW_LIMIT, charged_cost, ledger_row
 from apps.llm.models import Purpose, Usage
-from apps.llm.pricing import charged_prices, cost
-from apps.llm.services import usage_row
 from apps.work.leases import LeasedTable
 from apps.work.record import record_group
 
@@ -50,7 +48,9 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
         # Already final: the commit succeeded but its confirmation was lost.
         done = {pk for pk, state in states.items() if state != ItemState.RUNNING}
         Usage.objects.bulk_create(
-            _ledger_row(o, now) for o in outcomes if o.requests and o.job.analysis_id not in done
+            ledger_row(o, Purpose.TRY_IT, now)
+            for o in outcomes
+            if o.requests and o.job.analysis_id not in done
         )
         items = RunItem.objects.in_bulk(mine)
         rows = [_settled(items[pk], o, now) for pk, o in mine.items()]
@@ -65,21 +65,7 @@ def _settled(item: RunItem, o: AnalysisOutcome, now: datetime) -> RunItem:
     item.raw_output = o.raw_output[:RAW_LIMIT]
     item.error_code, item.error_message = o.error_code, o.error_message[:2000]
     item.input_tokens, item.output_tokens = o.usage.input, o.usage.output
-    item.cost = cost(o.usage, charged_prices(o.job.spec, trigger=o.job.trigger))
+    item.cost = charged_cost(o)
     item.latency_ms = o.latency_ms
     item.lease_until, item.finished_at = None, now
     return item
-
-
-def _ledger_row(o: AnalysisOutcome, now: datetime) -> Usage:
-    return usage_row(
-        spec=o.job.spec,
-        purpose=Purpose.TRY_IT,
-        usage=o.usage,
-        estimated=o.usage_estimated,
-        requests=o.requests,
-        who=o.job.requested_by,
-        agent_id=o.job.agent_public_id,
-        conversation_id=o.job.conversation_public_id,
-        at=now,
-    )

@@ -12,6 +12,7 @@ from apps.platforms.mapping import (
     caller,
     chain,
     filled,
+    imported,
     language,
     mapping,
     message,
@@ -72,6 +73,7 @@ def _conversation(event: str, external_id: str, data: Mapping[str, Any]) -> Arri
     status = _status(data.get("status"), mapping(facts.get("phone_call")), messages)
     analysis = _analysis(mapping(data.get("analysis")), channel)
     took_place = status != "not_connected" and spoke(messages)
+    result, kept, note = imported(analysis, took_place=took_place)
     length = number(facts.get("call_duration_secs"))
     conversation = {
         "external_id": external_id,
@@ -87,7 +89,7 @@ def _conversation(event: str, external_id: str, data: Mapping[str, Any]) -> Arri
         "transfers": chain(agent, speakers),
         "metadata": {
             **_facts(data, facts),
-            **filled({"platform_analysis": None if took_place else analysis}),
+            **kept,
         },
         "dynamic_variables": mapping(client.get("dynamic_variables")),
     }
@@ -95,8 +97,8 @@ def _conversation(event: str, external_id: str, data: Mapping[str, Any]) -> Arri
         event,
         external_id,
         conversation,
-        analysis if took_place else None,
-        "" if took_place or not analysis else "Ignored: analysis of a call that didn’t connect.",
+        result,
+        note,
         {agent: text(data.get("agent_name"))},
         final=status not in _OPEN,
     )

@@ -10,6 +10,7 @@ from apps.platforms.mapping import (
     answered,
     caller,
     filled,
+    imported,
     mapping,
     message,
     milliseconds,
@@ -84,6 +85,7 @@ def _call(event: str, external_id: str, call: Json) -> Arrived:
     agent = text(call.get("agent_id"))
     analysis = _analysis(mapping(call.get("call_analysis")))
     took_place = status != "not_connected" and (spoke(messages) or status not in _ENDED)
+    result, kept, note = imported(analysis, took_place=took_place)
     conversation = {
         "external_id": external_id,
         "agent_id": agent,
@@ -103,7 +105,7 @@ def _call(event: str, external_id: str, call: Json) -> Arrived:
             **mapping(call.get("metadata")),
             **_facts(call, "call"),
             **_transfer(call, event),
-            **filled({"platform_analysis": None if took_place else analysis}),
+            **kept,
         },
         "dynamic_variables": mapping(call.get("retell_llm_dynamic_variables")),
     }
@@ -111,8 +113,8 @@ def _call(event: str, external_id: str, call: Json) -> Arrived:
         event,
         external_id,
         conversation,
-        analysis if took_place else None,
-        "" if took_place or not analysis else "Ignored: analysis of a call that didn’t connect.",
+        result,
+        note,
         {agent: text(call.get("agent_name"))},
         final=event in _FINAL_EVENTS,
     )
@@ -124,6 +126,7 @@ def _chat(event: str, external_id: str, chat: Json) -> Arrived:
     status = _status(chat, "chat", event, spoken=spoke(messages))
     took_place = spoke(messages) or status not in _ENDED
     analysis = _analysis(mapping(chat.get("chat_analysis")))
+    result, kept, _ = imported(analysis, took_place=took_place)
     conversation = {
         "external_id": external_id,
         "agent_id": agent,
@@ -136,7 +139,7 @@ def _chat(event: str, external_id: str, chat: Json) -> Arrived:
             **mapping(chat.get("custom_attributes")),
             **mapping(chat.get("metadata")),
             **_facts(chat, "chat"),
-            **filled({"platform_analysis": None if took_place else analysis}),
+            **kept,
         },
         "dynamic_variables": mapping(chat.get("retell_llm_dynamic_variables")),
     }
@@ -144,7 +147,7 @@ def _chat(event: str, external_id: str, chat: Json) -> Arrived:
         event,
         external_id,
         conversation,
-        analysis if took_place else None,
+        result,
         agent_names={agent: text(chat.get("agent_name"))},
         final=event in _FINAL_EVENTS,
     )

@@ -14,6 +14,7 @@ from apps.platforms.mapping import (
     caller,
     chain,
     filled,
+    imported,
     language,
     mapping,
     message,
@@ -122,6 +123,7 @@ def _report(event: str, told: Json) -> Arrived:
     analysis = _analysis(told, call)
     # What Vapi finds in a call that nobody took, or that a machine took, is made up.
     took_place = status != "not_connected" and reason != "voicemail" and spoke(messages)
+    result, kept, note = imported(analysis, took_place=took_place)
     assistant = mapping(_one(told, call, "assistant"))
     conversation = {
         "external_id": external_id,
@@ -139,14 +141,12 @@ def _report(event: str, told: Json) -> Arrived:
         "transfers": chain(agent, speakers),
         "metadata": {
             **_metadata(told, call),
-            **filled({"platform_analysis": None if took_place else analysis}),
+            **kept,
         },
         "dynamic_variables": _variables(told, call),
     }
-    note = "" if took_place or not analysis else "Ignored: analysis of a call that didn’t connect."
-    theirs = analysis if took_place else None
     over = status in _OVER  # a report comes after the call's analysis, which it brings or never
-    return Arrived(event, external_id, conversation, theirs, note, names, final=over)
+    return Arrived(event, external_id, conversation, result, note, names, final=over)
 
 
 def _times(told: Json, call: Mapping[str, Any]) -> tuple[Any, Any]:
