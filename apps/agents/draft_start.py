@@ -53,8 +53,8 @@ class Start:
     replaced: tuple[str, ...]
     kept: tuple[str, ...]
     removed: tuple[str, ...]
-    switched_off: tuple[Category, ...]
-    switched_on: tuple[Category, ...]
+    switched_off: tuple[str, ...]
+    switched_on: tuple[str, ...]
     columns: Mapping[str, str]
     prompt: PromptFate
     changes: Json
@@ -103,8 +103,8 @@ def plan_start(
         replaced=tuple(name for name in own if name in different),
         kept=tuple(name for name in own if name not in different and name not in gone),
         removed=gone,
-        switched_off=off,
-        switched_on=on,
+        switched_off=tuple(category.name for category in off),
+        switched_on=tuple(category.name for category in on),
         columns={c: n for c, n in columns.items() if content.columns.as_dict()[c] != n},
         prompt=prompt,
         changes={"analysis": analysis, "columns": columns},

@@ -118,7 +118,7 @@ def test_merging_keeps_what_is_there() -> None:
         "summary", "resolved", "sentiment", "follow_up_needed", "follow_up_notes",
     )  # fmt: skip
     assert (start.replaced, start.kept, start.removed) == (("topic",), ("plan",), ())
-    assert [c.name for c in start.switched_off] == [
+    assert list(start.switched_off) == [
         "call_summary", "call_successful", "user_sentiment",
     ]  # fmt: skip
     result = services.start_from(agent=made, source=start.source, by=ADA)
@@ -144,7 +144,7 @@ def test_replacing_switches_on_again_what_nothing_stands_in_for() -> None:
     start = plan_start(content(made), source, how="replace")
     assert start.removed == tuple(PROMISED["support_short"])
     assert start.prompt == "replaced"
-    assert [c.name for c in start.switched_on] == [
+    assert list(start.switched_on) == [
         "call_summary", "call_successful", "user_sentiment",
     ]  # fmt: skip
     services.start_from(agent=made, source=source, how="replace", by=ADA)
