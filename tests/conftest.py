@@ -14,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 
 from config.embedded import postgres, valkey
 from config.embedded.program import Program
@@ -49,6 +50,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_STARTED] = processes
     for program, process in zip(programs, processes, strict=True):
         _wait_until_ready(program, process)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_cached(request: pytest.FixtureRequest) -> None:
+    """What another test's page left in the cache for a minute is of another database."""
+    if request.node.get_closest_marker("django_db"):
+        cache.clear()
 
 
 @pytest.fixture(autouse=True)

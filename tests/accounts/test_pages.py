@@ -55,7 +55,10 @@ def test_an_invalid_form_comes_back(as_admin: Client, url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["/api-keys/key_none/revoke/", "/people/99/", "/people/99/password/", "/people/99/active/"],
+    [
+        "/api-keys/key_none/revoke/",
+        *(f"/people/2000000000/{page}" for page in ("", "password/", "active/")),
+    ],
 )
 def test_what_is_not_there_is_not_found(as_admin: Client, url: str) -> None:
     assert as_admin.get(url).status_code == 404
