@@ -1,19 +1,23 @@
 """Run the tests on another day: `python -m tests.other_day [MOMENT…] [-- PYTEST ARGUMENTS]`.
 
 A test that passes only today, or only in the morning, uses the wall clock unseen. This moves the
-clock of every process, PostgreSQL and Valkey included, with libfaketime (Debian: apt-get install
-libfaketime), and runs everything but the browser tests. The clock runs on from the moment, so that
-midnight, the new month or the changed hour falls into the run.
+wall clock of every process, PostgreSQL and Valkey included, with a small library that the C
+compiler of the machine builds from tests/clock.c, and runs everything but the browser tests. The
+clock runs on from the moment, so that midnight, the new month or the changed hour falls into the
+run. (libfaketime moves the clock that timed waits go by as well, and they never end.)
 
     python -m tests.other_day 2028-02-29T00:05 2026-11-01T05:50@America/New_York -- tests/intake
 """
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 #: In UTC; the name after @ is the TIME_ZONE of the installation.
 MOMENTS = (
@@ -23,12 +27,7 @@ MOMENTS = (
     "2026-11-01T05:50@America/New_York",  # an hour comes twice
     "2026-12-31T23:58",  # the end of a year
 )
-_LIBRARIES = (
-    "/usr/lib/*/faketime/libfaketime.so.1",
-    "/usr/lib/faketime/libfaketime.so.1",
-    "/usr/lib64/faketime/libfaketime.so.1",
-    "/usr/local/lib/faketime/libfaketime.so.1",
-)
+_SOURCE = Path(__file__).with_name("clock.c")
 _SKIPPED = "not slow and not browser"
 
 
@@ -50,9 +49,7 @@ class Moment:
         return {
             "TIME_ZONE": self.zone,
             "LD_PRELOAD": str(library),
-            "FAKETIME": f"{offset:+d}",
-            "FAKETIME_DONT_RESET": "1",  # children go on from the same moment
-            "NO_FAKE_STAT": "1",
+            "DEBRIEF_CLOCK": f"{offset:+d}",
         }
 
 
@@ -60,13 +57,19 @@ def main(arguments: list[str]) -> int:
     """Run the suite at each moment; the number of moments at which it failed."""
     at = arguments.index("--") if "--" in arguments else len(arguments)
     moments, options = arguments[:at], arguments[at + 1 :]
-    library = find_library()
-    if library is None:
-        _say("Skipped: libfaketime is not installed (Debian: apt-get install libfaketime).")
+    compiler = shutil.which("cc")
+    if compiler is None:
+        _say("Skipped: there is no C compiler (Debian: apt-get install gcc libc6-dev).")
         return 0
+    with TemporaryDirectory() as folder:
+        return run_at(moments or MOMENTS[:1], options, build_library(compiler, Path(folder)))
+
+
+def run_at(moments: Sequence[str], options: list[str], library: Path) -> int:
+    """Run the suite at each moment; the number of moments at which it failed."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", _SKIPPED]
     failed = []
-    for text in moments or MOMENTS[:1]:
+    for text in moments:
         _say(f"The tests at {text}")
         env = _own_environment() | Moment.read(text).environment(library)
         if subprocess.run([*command, *options], env=env, check=False).returncode:
@@ -86,12 +89,14 @@ def _say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 (a program for people)
 
 
-def find_library() -> Path | None:
-    """Return libfaketime where a distribution puts it."""
-    for pattern in _LIBRARIES:
-        for found in Path("/").glob(pattern.lstrip("/")):
-            return found
-    return None
+def build_library(compiler: str, folder: Path) -> Path:
+    """Compile what moves the clock into a folder."""
+    folder.chmod(0o755)  # PostgreSQL runs as another user where the tests run as root
+    library = folder / "clock.so"
+    options = ["-shared", "-fPIC", "-O1", "-Wall", "-Werror"]
+    command = [compiler, *options, "-o", str(library), str(_SOURCE), "-ldl"]
+    subprocess.run(command, check=True)
+    return library
 
 
 if __name__ == "__main__":
