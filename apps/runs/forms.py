@@ -10,7 +10,14 @@ from django import forms
 from django.http import QueryDict
 
 from apps.analysis.forms import SideEffectsForm
-from apps.conversations.filters import FilterError, FilterSpec, editor, field_named, parse
+from apps.conversations.filters import (
+    ConversationFields,
+    FilterError,
+    FilterSpec,
+    editor,
+    field_named,
+    parse,
+)
 from apps.conversations.filters.operators import split_name
 
 from .options import InvalidOptions, Options, read_options
@@ -120,11 +127,11 @@ class FilterForm:
             for name, values in self.given.items()
             if name != "q" and self._has_row(name)
         }
-        drawn = editor.rows_of(self.channel, filters, self.errors)
+        drawn = editor.rows_of(ConversationFields(self.channel), filters, self.errors)
         if self.spare_row:
             taken = QueryDict(mutable=True)
             taken.update({f"{row.name}-field": "" for row in drawn})
-            drawn.append(editor.new_row(self.channel, taken))
+            drawn.append(editor.new_row(ConversationFields(self.channel), taken))
         return drawn
 
     def _has_row(self, parameter: str) -> bool:

@@ -6,7 +6,8 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.conversations.filters import FilterError, editor, labels, parse
+from apps.contacts.models import Contact
+from apps.conversations.filters import ConversationFields, FilterError, editor, labels, parse
 from tests.factories import make_draft, make_indexed_conversation
 
 pytestmark = pytest.mark.django_db
@@ -49,7 +50,7 @@ def test_durations_are_edited_in_seconds() -> None:
     assert params_of("row-0-field=duration_ms&row-0-op=between&row-0-value=1&row-0-high=2") == {
         "duration_ms__between": ["1000,2000"]
     }
-    (row,) = editor.rows_of("voice", {"duration_ms__between": ["1000,2500"]})
+    (row,) = editor.rows_of(ConversationFields("voice"), {"duration_ms__between": ["1000,2500"]})
     assert (row.low, row.high, row.unit) == ("1", "2.5", "seconds")
     assert params_of("row-0-field=duration_ms&row-0-op=gt&row-0-value=soon") == {
         "duration_ms__gt": ["soon"]
@@ -60,7 +61,9 @@ def test_rows_come_back_with_their_errors() -> None:
     params = {"status": ["gone"], "colour": ["red"], "started_at__gte": ["2025-03-01T10:00"]}
     with pytest.raises(FilterError) as caught:
         parse("voice", params)
-    status, colour, started = editor.rows_of("voice", params, caught.value.errors)
+    status, colour, started = editor.rows_of(
+        ConversationFields("voice"), params, caught.value.errors
+    )
     assert "gone" in status.error
     assert status.control == "choices"
     assert any(choice.value == "gone" for choice in status.choices)
@@ -81,16 +84,18 @@ def test_choices_are_counted() -> None:
         "call_successful": {"true": 0, "false": 0},
     }
     for name, expected in fields.items():
-        (row,) = editor.rows_of("voice", {name: [""]})
+        (row,) = editor.rows_of(ConversationFields("voice"), {name: [""]})
         assert {choice.value: choice.count for choice in row.choices} == expected
 
 
 def test_chips_are_words() -> None:
     version = make_draft("Billing line")
+    ada = Contact.objects.create(phone_number="+15550134", first_name="Ada")
     spec = parse(
         "voice",
         {
             "agent": version.agent.public_id,
+            "contact": [ada.public_id, "+15550199"],
             "duration_ms__gte": 221_000,
             "started_at__between": "2025-03-01,2025-03-31",
             "call_successful": False,
@@ -101,6 +106,7 @@ def test_chips_are_words() -> None:
     chips = labels.chips(spec)
     assert [chip.text for chip in chips] == [
         "Agent is Billing line",
+        "Contact is any of Ada, +15550199",
         "Duration ≥ 3:41",
         "Started between 2025-03-01 – 2025-03-31",
         "Call successful is No",

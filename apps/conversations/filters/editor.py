@@ -6,25 +6,22 @@ grammar's parameters, `rows_of` turns parameters back into rows, with the error 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from django.http import QueryDict
 
-from .choices import ValueChoice, attribute_keys, choices_of
+from .choices import ValueChoice
 from .operators import IS, ValueKind, operator_label, split_name
-from .registry import OF_ONE, SHARED, SIDE_LABELS, Field, attribute_field, field_named, fields
+from .registry import Field
+from .sources import FieldSource, Groups
 from .values import read_moment
 
 _NAME = re.compile(r"row-(\d{1,4})-(field|op|value|high|was)")
 _FIRST_OPERATOR = {ValueKind.TEXT: "contains", ValueKind.NUMBER: "gte", ValueKind.TIME: "between"}
 _SECONDS = {"duration_ms"}
 """Kept in milliseconds, read and written by people in seconds."""
-
-
-#: Fields to choose from: (group, ((name, label), …)).
-Groups = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,8 @@ class EditorRow:
     groups: Groups
     choices: tuple[ValueChoice, ...]
     control: str
+    url: str
+    """Where it is drawn again."""
     error: str = ""
 
     @property
@@ -108,34 +107,36 @@ def half_chosen(data: QueryDict) -> str:
 
 
 def rows_of(
-    channel: str, params: Mapping[str, Sequence[str]], errors: Mapping[str, str] | None = None
+    source: FieldSource,
+    params: Mapping[str, Sequence[str]],
+    errors: Mapping[str, str] | None = None,
 ) -> list[EditorRow]:
     """A row for each filter among the parameters, known or not, in their order."""
-    groups = field_groups(channel)
+    groups = source.groups()
     rows = []
     for number, (parameter, values) in enumerate(params.items()):
         name, operator = split_name(parameter)
         error = (errors or {}).get(parameter, "")
         asked = _Asked(number, name, operator, tuple(values), error)
-        rows.append(_row(channel, asked, groups))
+        rows.append(_row(source, asked, groups))
     return rows
 
 
-def row_of_form(channel: str, data: QueryDict, number: int) -> EditorRow:
+def row_of_form(source: FieldSource, data: QueryDict, number: int) -> EditorRow:
     """The row as it should be drawn after its field or operator was changed."""
     name = data.get(f"row-{number}-field", "")
     operator, values = _answer(data, number)
     if name != data.get(f"row-{number}-was", name):
-        field = field_named(name, channel)
+        field = source.named(name)
         operator, values = (first_operator(field) if field else IS), []
     asked = _Asked(number, name, operator, tuple(value for value in values if value))
-    return _row(channel, asked, field_groups(channel))
+    return _row(source, asked, source.groups())
 
 
-def new_row(channel: str, data: QueryDict) -> EditorRow:
+def new_row(source: FieldSource, data: QueryDict) -> EditorRow:
     """An empty row, numbered after those of the form."""
     number = max(_numbers(data), default=-1) + 1
-    return _row(channel, _Asked(number, "", IS), field_groups(channel))
+    return _row(source, _Asked(number, "", IS), source.groups())
 
 
 def first_operator(field: Field) -> str:
@@ -144,33 +145,6 @@ def first_operator(field: Field) -> str:
     if field.counted and field.kind is ValueKind.TEXT:
         wanted = IS
     return wanted if wanted in field.operators else field.operators[0]
-
-
-def field_groups(channel: str) -> Groups:
-    """Return every field to choose from, in groups: (group, ((name, label), …)).
-
-    The fields of analyses are grouped by the agent that has them, those of several agents first.
-    """
-    found: dict[str, list[tuple[str, str]]] = {}
-    for field in _listed(channel):
-        found.setdefault(field.group, []).append((field.name, field.label))
-    groups = sorted(found, key=lambda group: (_place(group), group if _place(group) == 2 else ""))
-    return tuple((group, tuple(found[group])) for group in groups)
-
-
-def _place(group: str) -> int:
-    """Return where a group stands: the fixed fields, those of agents, metadata and variables."""
-    if group in SIDE_LABELS:
-        return 3
-    if group == SHARED:
-        return 1
-    return 2 if group.startswith(OF_ONE) else 0
-
-
-def _listed(channel: str) -> Iterable[Field]:
-    yield from fields(channel)
-    for group, keys in attribute_keys(channel).items():
-        yield from (attribute_field(group, key) for key in keys)
 
 
 def _numbers(data: QueryDict) -> list[int]:
@@ -201,9 +175,9 @@ class _Asked:
     error: str = ""
 
 
-def _row(channel: str, asked: _Asked, groups: Groups) -> EditorRow:
+def _row(source: FieldSource, asked: _Asked, groups: Groups) -> EditorRow:
     name, operator, values = asked.name, asked.operator, asked.values
-    field = field_named(name, channel) if name else None
+    field = source.named(name) if name else None
     if field and not any(name == option for _, options in groups for option, _ in options):
         groups = (*groups, (field.group, ((field.name, field.label),)))
     if operator == "between" and values:
@@ -219,8 +193,9 @@ def _row(channel: str, asked: _Asked, groups: Groups) -> EditorRow:
         values=values,
         operators=_operators(field),
         groups=groups,
-        choices=_choices(field, channel, values) if control in {"choices", "text"} else (),
+        choices=_choices(field, source, values) if control in {"choices", "text"} else (),
         control=control,
+        url=source.row_url,
         error=asked.error,
     )
 
@@ -231,10 +206,12 @@ def _operators(field: Field | None) -> tuple[tuple[str, str], ...]:
     return tuple((operator, operator_label(operator, field.kinds)) for operator in field.operators)
 
 
-def _choices(field: Field | None, channel: str, values: tuple[str, ...]) -> tuple[ValueChoice, ...]:
+def _choices(
+    field: Field | None, source: FieldSource, values: tuple[str, ...]
+) -> tuple[ValueChoice, ...]:
     if field is None or not (field.counted or field.choices or field.name == "transferred_to"):
         return ()
-    offered = choices_of(field, channel)
+    offered = source.choices(field)
     known = {choice.value for choice in offered}
     chosen = [ValueChoice(value, value) for value in values if value and value not in known]
     return (*(chosen if field.kind is not ValueKind.TEXT else []), *offered)

@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.datastructures import MultiValueDict
 
-from apps.conversations.models import Conversation, ConversationQuerySet
+from apps.conversations.models import Conversation
 
 from . import values
 from .errors import BadValueError, FilterError
@@ -94,24 +94,31 @@ class ConditionFilter(django_filters.Filter):
         return qs.filter(value.q)
 
 
-class ConversationFilterSet(django_filters.FilterSet):
-    """The one filter behind pages, API, backfill modal and commands."""
+class StrictFilterSet(django_filters.FilterSet):
+    """A set in which each parameter has a filter or an error. Subclasses name the fields."""
 
-    class Meta:
-        model = Conversation
-        fields: list[str] = []
-
-    def __init__(self, data: MultiValueDict[str, str], *, channel: str | None) -> None:
-        rows = Conversation.objects.all()
-        super().__init__(data, rows.filter(channel=channel) if channel else rows)
+    def __init__(self, data: MultiValueDict[str, str], rows: QuerySet[Any]) -> None:
+        super().__init__(data, rows)
         self.unknown: dict[str, str] = {}
         self.filters = OrderedDict()
         for parameter in data:
-            found = self._filter_of(parameter, channel)
+            found = self._filter_of(parameter)
             if isinstance(found, ConditionFilter):
                 self.filters[parameter] = found
             else:
                 self.unknown[parameter] = found
+
+    def named(self, name: str) -> Field | None:
+        """Return the field of this name, or None where there is none."""
+        raise NotImplementedError
+
+    def unknown_name(self, parameter: str, name: str) -> str:
+        """Return the message for a parameter whose field doesn't exist."""
+        head, _, tail = parameter.rpartition("__")
+        if head and self.named(head) is not None:
+            tail = values.shorten(tail)
+            return f"There is no operator {tail}, as in {values.shorten(parameter)}."
+        return f"There is no filter {values.shorten(name)}."
 
     def is_valid(self) -> bool:
         return not self.unknown and bool(self.form.is_valid())
@@ -133,19 +140,18 @@ class ConversationFilterSet(django_filters.FilterSet):
         return tuple(self.form.cleaned_data[name] for name in self.filters)
 
     @property
-    def qs(self) -> ConversationQuerySet:
+    def qs(self) -> QuerySet[Any]:
         """The rows that match. Raises FilterError where django-filter would answer all rows."""
         if not self.is_valid():
             raise FilterError(self.problems)
-        return cast("ConversationQuerySet", super().qs)
+        return super().qs
 
-    @staticmethod
-    def _filter_of(parameter: str, channel: str | None) -> ConditionFilter | str:
+    def _filter_of(self, parameter: str) -> ConditionFilter | str:
         """The filter of a parameter, or the sentence that refuses it."""
         name, operator = split_name(parameter)
-        field = field_named(name, channel)
+        field = self.named(name)
         if field is None:
-            return _unknown(parameter, name, channel)
+            return self.unknown_name(parameter, name)
         if operator not in field.operators:
             taken = ", ".join(operator_label(o, field.kinds) for o in field.operators)
             asked = "is" if operator == IS else f"__{operator}"
@@ -153,15 +159,26 @@ class ConversationFilterSet(django_filters.FilterSet):
         return ConditionFilter(field, operator)
 
 
-def _unknown(parameter: str, name: str, channel: str | None) -> str:
-    shown = values.shorten(name)
-    if name.startswith("analysis."):
-        return (
-            f"No schema of an agent has a field {values.shorten(name.removeprefix('analysis.'))}."
-        )
-    if field_named(name, None) is not None and channel:
-        return f"There is no filter {shown} for {'calls' if channel == 'voice' else 'chats'}."
-    head, _, tail = parameter.rpartition("__")
-    if head and field_named(head, channel) is not None:
-        return f"There is no operator {values.shorten(tail)}, as in {values.shorten(parameter)}."
-    return f"There is no filter {shown}."
+class ConversationFilterSet(StrictFilterSet):
+    """The one filter behind pages, API, backfill modal and commands."""
+
+    class Meta:
+        model = Conversation
+        fields: list[str] = []
+
+    def __init__(self, data: MultiValueDict[str, str], *, channel: str | None) -> None:
+        self.channel = channel
+        rows = Conversation.objects.all()
+        super().__init__(data, rows.filter(channel=channel) if channel else rows)
+
+    def named(self, name: str) -> Field | None:
+        return field_named(name, self.channel)
+
+    def unknown_name(self, parameter: str, name: str) -> str:
+        if name.startswith("analysis."):
+            key = values.shorten(name.removeprefix("analysis."))
+            return f"No schema of an agent has a field {key}."
+        if self.channel and field_named(name, None) is not None:
+            what = "calls" if self.channel == "voice" else "chats"
+            return f"There is no filter {values.shorten(name)} for {what}."
+        return super().unknown_name(parameter, name)

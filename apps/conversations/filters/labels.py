@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlencode
 
 from apps.agents.models import Agent
+from apps.contacts.models import Contact
 from apps.core import display
 
 from .filterset import Condition
 from .operators import ValueKind, operator_label, split_name
-from .registry import field_named
-from .spec import FilterSpec
+from .sources import FieldSource
 
 _SHOWN = 3
 
@@ -38,9 +39,18 @@ class Chip:
         return " ".join(part for part in (self.label, self.operator, self.shown) if part)
 
 
-def chips(spec: FilterSpec) -> list[Chip]:
+class Filtered(Protocol):
+    """What a list is filtered by, and how it is sorted and shown."""
+
+    @property
+    def conditions(self) -> Sequence[Condition]: ...
+    def as_params(self) -> dict[str, list[str]]: ...
+    def of_the_page(self) -> dict[str, list[str]]: ...
+
+
+def chips(spec: Filtered) -> list[Chip]:
     """A chip for each condition, in the order asked; the search is not among them."""
-    names = _agent_names(spec)
+    names = {**_agent_names(spec), **_contact_names(spec)}
     params = {**spec.as_params(), **spec.of_the_page()}
     return [
         Chip(
@@ -57,7 +67,7 @@ def chips(spec: FilterSpec) -> list[Chip]:
 
 
 def refused_chips(
-    params: Mapping[str, Sequence[str]], errors: Mapping[str, str], channel: str
+    params: Mapping[str, Sequence[str]], errors: Mapping[str, str], source: FieldSource
 ) -> list[Chip]:
     """Chips of parameters of which some are refused, each with its sentence."""
     drawn = []
@@ -65,7 +75,7 @@ def refused_chips(
         if parameter in {"q", "sort", "columns"}:
             continue
         name, operator = split_name(parameter)
-        field = field_named(name, channel)
+        field = source.named(name)
         drawn.append(
             Chip(
                 parameter=parameter,
@@ -83,17 +93,29 @@ def _label(condition: Condition) -> str:
     return "Duration" if condition.field.name == "duration_ms" else condition.field.label
 
 
-def _agent_names(spec: FilterSpec) -> dict[str, str]:
-    asked = {
+def _values_of(spec: Filtered, *names: str) -> set[str]:
+    """Return the values that are asked for of these fields."""
+    return {
         value.strip()
         for condition in spec.conditions
-        if condition.field.name in {"agent", "transferred_to"} and condition.operator != "isset"
+        if condition.field.name in names and condition.operator != "isset"
         for value in condition.values
     }
+
+
+def _agent_names(spec: Filtered) -> dict[str, str]:
+    asked = _values_of(spec, "agent", "transferred_to")
     if not asked:
         return {}
     agents = Agent.objects.filter(public_id__in=asked).order_by()
     return dict(agents.values_list("public_id", "name"))
+
+
+def _contact_names(spec: Filtered) -> dict[str, str]:
+    asked = {value for value in _values_of(spec, "contact") if "_" in value}
+    if not asked:
+        return {}
+    return {c.public_id: str(c) for c in Contact.objects.filter(public_id__in=asked)}
 
 
 def _values(condition: Condition, names: dict[str, str]) -> tuple[str, ...]:

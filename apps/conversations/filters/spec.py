@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.db.models import Exists, OuterRef
 from django.utils.datastructures import MultiValueDict
@@ -59,7 +59,7 @@ class FilterSpec:
 
         A search asks the search table at once; all else is lazy.
         """
-        rows = self.filterset.qs.order_by()
+        rows = cast("ConversationQuerySet", self.filterset.qs.order_by())
         return _searched(rows, self.q) if self.q else rows
 
     def as_params(self) -> dict[str, list[str]]:

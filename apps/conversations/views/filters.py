@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.agents.models import Channel
-from apps.conversations.filters import editor
+from apps.conversations.filters import ConversationFields, editor
 from apps.core.http import hx_trigger, render_either
 
 PAGES = {Channel.VOICE: "conversations:calls", Channel.CHAT: "conversations:chats"}
@@ -33,9 +33,9 @@ def filter_row(request: HttpRequest) -> HttpResponse:
         return hx_trigger(HttpResponse(), **{"filters:changed": None})
     number = request.GET.get("n", "")
     if number.isdecimal() and len(number) < 5:
-        row = editor.row_of_form(channel, request.GET, int(number))
+        row = editor.row_of_form(ConversationFields(channel), request.GET, int(number))
     else:
-        row = editor.new_row(channel, request.GET)
+        row = editor.new_row(ConversationFields(channel), request.GET)
     context = {"row": row, "channel": channel, "upright": "upright" in request.GET}
     response = render(request, "conversations/_filter_row.html", context)
     return hx_trigger(response, **{"filters:changed": None})
@@ -49,9 +49,9 @@ def filter_edit(request: HttpRequest) -> HttpResponse:
     edited = request.GET.get("edit", "")
     given = {name: values for name, values in request.GET.lists() if name not in EDITOR}
     if edited in given:
-        row = editor.rows_of(channel, {edited: given.pop(edited)})[0]
+        row = editor.rows_of(ConversationFields(channel), {edited: given.pop(edited)})[0]
     else:
-        row = editor.new_row(channel, QueryDict())
+        row = editor.new_row(ConversationFields(channel), QueryDict())
     context = {
         "row": row,
         "channel": channel,

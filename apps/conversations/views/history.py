@@ -14,7 +14,13 @@ from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.agents.models import Channel
 from apps.conversations import history_list
-from apps.conversations.filters import FilterError, FilterSpec, editor, parse
+from apps.conversations.filters import (
+    ConversationFields,
+    FilterError,
+    FilterSpec,
+    editor,
+    parse,
+)
 from apps.conversations.filters.labels import chips, refused_chips
 from apps.conversations.models import Conversation
 from apps.core.http import render_either
@@ -56,6 +62,7 @@ def _history(request: HttpRequest, channel: Channel) -> HttpResponse:
     context |= {
         "channel": channel.value,
         "page_url": request.path,
+        "edit_url": f"{reverse('conversations:filter_edit')}?channel={channel.value}",
         "query": params.urlencode(),
         "without_search": without(params, "q").urlencode(),
         "custom_period": custom_period(params),
@@ -118,7 +125,7 @@ def _refused(channel: str, params: QueryDict, error: FilterError) -> dict[str, o
         "conversations": (),
         "matching": history_list.Count(0, exact=True),
         "everything": everything,
-        "chips": refused_chips(given, error.errors, channel),
+        "chips": refused_chips(given, error.errors, ConversationFields(channel)),
         "refusals": loose,
         "refused": True,
     }
@@ -209,7 +216,7 @@ def columns(request: HttpRequest) -> HttpResponse:
     except FilterError:
         shown = history_list.default_columns(channel)
     context = {
-        "groups": editor.field_groups(channel),
+        "groups": ConversationFields(channel).groups(),
         "shown": shown,
         "others": other_params(params, leave_out=("columns", "cursor")),
         "page_url": reverse(PAGES[Channel(channel)]),

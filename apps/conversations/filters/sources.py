@@ -1,0 +1,85 @@
+"""What a filter is about: the fields that it offers, and where the editor's rows are drawn.
+
+The editor and the chips work for anything that is filtered: conversations here, contacts in
+`apps.mappings`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from django.urls import reverse
+
+from .choices import ValueChoice, attribute_keys, choices_of
+from .registry import OF_ONE, SHARED, SIDE_LABELS, Field, attribute_field, field_named, fields
+
+#: Fields to choose from: (group, ((name, label), …)).
+Groups = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+
+
+class FieldSource(Protocol):
+    """The fields that rows of the editor offer."""
+
+    @property
+    def row_url(self) -> str:
+        """Return the URL that draws a row, with a query to append parameters to."""
+        ...
+
+    def named(self, name: str) -> Field | None:
+        """Return the field of this name, or None where there is none."""
+        ...
+
+    def groups(self) -> Groups:
+        """Return every field to choose from, in groups."""
+        ...
+
+    def choices(self, field: Field) -> Sequence[ValueChoice]:
+        """Return the values that a field is offered with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationFields:
+    """The fields of the calls or of the chats."""
+
+    channel: str
+
+    @property
+    def row_url(self) -> str:
+        return f"{reverse('conversations:filter_row')}?channel={self.channel}"
+
+    def named(self, name: str) -> Field | None:
+        return field_named(name, self.channel)
+
+    def groups(self) -> Groups:
+        """Return every field to choose from.
+
+        Fields of analyses are grouped by the agent that has them, those of several agents first.
+        """
+        found = grouped(self._listed())
+        return tuple(sorted(found, key=lambda group: _place(group[0])))
+
+    def choices(self, field: Field) -> Sequence[ValueChoice]:
+        return choices_of(field, self.channel)
+
+    def _listed(self) -> Iterable[Field]:
+        yield from fields(self.channel)
+        for group, keys in attribute_keys(self.channel).items():
+            yield from (attribute_field(group, key) for key in keys)
+
+
+def grouped(listed: Iterable[Field]) -> Groups:
+    """Return the fields in their groups, in the order in which groups and fields first appear."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for field in listed:
+        found.setdefault(field.group, []).append((field.name, field.label))
+    return tuple((group, tuple(options)) for group, options in found.items())
+
+
+def _place(group: str) -> tuple[int, str]:
+    """Return where a group stands: the fixed fields, those of agents, metadata and variables."""
+    if group in SIDE_LABELS:
+        return 3, ""
+    if group == SHARED:
+        return 1, ""
+    return (2, group) if group.startswith(OF_ONE) else (0, "")
