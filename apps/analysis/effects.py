@@ -38,7 +38,7 @@ class SideEffects(Body):
     """The side effects of a result."""
 
     contacts: bool = True
-    """Has no effect yet."""
+    """Whether analysis data mappings update contacts."""
     webhooks: Literal["off", "changed", "all"] = "off"
 
     def as_dict(self) -> dict[str, Any]:

@@ -22,10 +22,20 @@ class SideEffectsForm(forms.Form):
         },
     )
 
+    contacts = forms.ChoiceField(
+        label="Update contacts",
+        choices=[("on", "yes"), ("off", "no")],
+        required=False,
+        initial="on",
+        error_messages={"invalid_choice": "Contacts must be on or off, not “%(value)s”."},
+    )
+
     @property
     def side_effects(self) -> SideEffects:
-        """Return the choice of a valid form; anything left out is off."""
-        return SideEffects.model_validate({"webhooks": self.cleaned_data.get("webhooks") or "off"})
+        """Return the selection of a valid form. A missing one has its default."""
+        webhooks = self.cleaned_data.get("webhooks") or Webhooks.OFF.value
+        contacts = self.cleaned_data.get("contacts") != "off"
+        return SideEffects.model_validate({"contacts": contacts, "webhooks": webhooks})
 
 
 class RerunForm(SideEffectsForm):

@@ -104,7 +104,7 @@ def _check_restorable(analysis: Analysis) -> None:
 
 def _copy(analysis: Analysis, by: Actor, side_effects: SideEffects) -> Analysis:
     return Analysis(
-        webhooks=side_effects.webhooks,
+        **side_effects.as_dict(),
         conversation=analysis.conversation,
         config_id=analysis.config_id,
         agent_version_id=analysis.agent_version_id,

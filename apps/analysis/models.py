@@ -99,6 +99,9 @@ class Analysis(models.Model):
         db_default=Webhooks.ALL.value,
         help_text="Whether its result is told to webhook endpoints.",
     )
+    contacts = models.BooleanField(
+        default=True, db_default=True, help_text="Whether its result updates contacts."
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     is_current = models.BooleanField(default=False)
     requested_by = models.CharField(max_length=200)
@@ -220,7 +223,7 @@ class Analysis(models.Model):
     @property
     def side_effects(self) -> SideEffects:
         """Return what the analysis sets off in addition to its result."""
-        return SideEffects.model_validate({"webhooks": self.webhooks})
+        return SideEffects.model_validate({"contacts": self.contacts, "webhooks": self.webhooks})
 
     @property
     def waits_for_provider(self) -> bool:

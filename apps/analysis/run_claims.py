@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import connection
 
 from .claims import ANALYSES
+from .effects import SideEffects
 from .models import analysis_id
 
 
@@ -28,11 +29,11 @@ _START = """
 INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
   trigger, lane, state, requested_by, backfill_public_id, lease_token, lease_until, attempts,
   is_current, field_order, missing_required, truncated, raw_output, error_code, error_message,
-  model, request_id, requests, webhooks)
+  model, request_id, requests, contacts, webhooks)
 SELECT v.public_id, v.conversation_id, v.config_id, v.version_id, v.columns::jsonb, 'backfill',
   'backfill', 'running', %(by)s, %(run)s, %(token)s,
   clock_timestamp() + make_interval(secs => %(lease)s), 1, false, '[]', '[]', false, '', '', '',
-  '', '', 0, %(webhooks)s
+  '', '', 0, %(contacts)s, %(webhooks)s
 FROM unnest(%(ids)s::text[], %(conversations)s::bigint[], %(configs)s::bigint[],
   %(versions)s::bigint[], %(columns)s::text[])
   AS v(public_id, conversation_id, config_id, version_id, columns)
@@ -42,14 +43,14 @@ RETURNING conversation_id, id
 
 
 def start_for_run(
-    analyses: Sequence[NewRunAnalysis], *, run: str, by: str, token: UUID, webhooks: str
+    analyses: Sequence[NewRunAnalysis], *, run: str, by: str, token: UUID, effects: SideEffects
 ) -> dict[int, int]:
     """Start a claimed analysis of each conversation that has none in progress.
 
     Return the new analysis of each conversation. ``run`` is the run's public ID.
     """
     values: dict[str, Any] = {
-        "webhooks": webhooks,
+        **effects.as_dict(),
         "by": by,
         "run": run,
         "token": token,

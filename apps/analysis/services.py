@@ -90,7 +90,7 @@ def request_rerun(
         config=plan.config,
         agent_version=plan.version,
         columns=plan.columns.as_dict(),
-        webhooks=side_effects.webhooks,
+        **side_effects.as_dict(),
         trigger=Trigger.RERUN,
         lane=Lane.INTERACTIVE,
         requested_by=by.label,

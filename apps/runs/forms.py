@@ -28,7 +28,7 @@ _NOT_FILTERS = {
     *("sort", "columns", "cursor", "all_matching"),
 }
 #: The options of a backfill.
-BACKFILL_OPTIONS = {"sample", "sample_unit", "include_analyzed", "webhooks"}
+BACKFILL_OPTIONS = {"sample", "sample_unit", "include_analyzed", "contacts", "webhooks"}
 
 Params = dict[str, list[str]]
 

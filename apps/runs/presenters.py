@@ -106,9 +106,11 @@ def option_words(run: Run) -> str:
         parts.append(f"a sample of {number(sample['percent'])}%")
     again = bool(run.options.get("include_analyzed"))
     parts.append("including up-to-date results" if again else "skipping up-to-date results")
-    webhooks = side_effects_of(run.options).webhooks
-    if webhooks != "off":
-        told = "what changed" if webhooks == "changed" else "every result"
+    effects = side_effects_of(run.options)
+    if not effects.contacts:
+        parts.append("contacts not updated")
+    if effects.webhooks != "off":
+        told = "what changed" if effects.webhooks == "changed" else "every result"
         parts.append(f"webhooks told of {told}")
     return " · ".join(parts)
 

@@ -188,7 +188,6 @@ def _insert_analyses(run: Run, picked: Sequence[_Picked], token: UUID) -> dict[i
     if not picked:
         return {}
     columns = run.columns_by_version()
-    effects = side_effects_of(run.options)
     return start_for_run(
         [
             NewRunAnalysis(p.conversation_id, p.config_id, p.version_id, columns[p.version_id])
@@ -197,7 +196,7 @@ def _insert_analyses(run: Run, picked: Sequence[_Picked], token: UUID) -> dict[i
         run=run.public_id,
         by=run.created_by,
         token=token,
-        webhooks=effects.webhooks,
+        effects=side_effects_of(run.options),
     )
 
 

@@ -339,6 +339,23 @@ def test_a_restored_result_tells_webhooks_only_where_asked(
     assert conversation.analyses.get(trigger="restored").webhooks == kept
 
 
+@pytest.mark.parametrize(("sent", "kept"), [({}, True), ({"contacts": "off"}, False)])
+def test_a_rerun_and_a_restore_update_contacts_unless_switched_off(
+    operator: Client, sent: dict[str, str], kept: bool
+) -> None:
+    conversation = make_conversation(make_agent())
+    first = imported(conversation, call_summary="One.")
+    imported(conversation, call_summary="Two.")
+
+    operator.post(url(conversation, "restore", first.public_id), sent, headers=HTMX)
+    operator.post(url(conversation), sent, headers=HTMX)
+
+    assert conversation.analyses.get(trigger="restored").contacts is kept
+    rerun = conversation.analyses.get(trigger="rerun")
+    assert rerun.contacts is kept
+    assert rerun.side_effects.contacts is kept
+
+
 def test_an_unknown_choice_is_refused_at_its_place(operator: Client) -> None:
     conversation = make_conversation(make_agent())
     first = imported(conversation, call_summary="One.")

@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
                 ('trigger', models.CharField(choices=[('initial', 'First analysis'), ('rerun', 'Rerun'), ('backfill', 'Backfill'), ('imported', 'Imported'), ('manual', 'Manual'), ('restored', 'Restored')], max_length=10)),
                 ('lane', models.CharField(choices=[('interactive', 'Reruns'), ('live', 'First analyses'), ('backfill', 'Backfills')], default='interactive', max_length=12)),
                 ('webhooks', models.CharField(choices=[('off', 'None'), ('changed', 'Only where a value changed'), ('all', 'All')], db_default='all', default='all', help_text='Whether its result is told to webhook endpoints.', max_length=10)),
+                ('contacts', models.BooleanField(db_default=True, default=True, help_text='Whether its result updates contacts.')),
                 ('state', models.CharField(choices=[('pending', 'Waiting'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed')], default='pending', max_length=10)),
                 ('is_current', models.BooleanField(default=False)),
                 ('requested_by', models.CharField(max_length=200)),

@@ -33,7 +33,7 @@ def rerun(request: HttpRequest, conv_id: str) -> HttpResponse:
     form = RerunForm(request.POST)
     plan = plan_rerun(found)
     form.is_valid()
-    if "webhooks" in form.errors:
+    if form.errors.keys() & {"contacts", "webhooks"}:
         return _dialog(request, found, form=form)
     shown = form.cleaned_data.get("config", "unreadable")
     if shown and shown != plan.config.sha256:

@@ -46,6 +46,10 @@ class Command(BaseCommand):
             help="Also those that have a result of exactly these prompts.",
         )  # fmt: skip
         parser.add_argument(
+            "--contacts", choices=["on", "off"], default="on",
+            help="Whether the results update contacts.",
+        )  # fmt: skip
+        parser.add_argument(
             "--webhooks", choices=Webhooks.values, default=Webhooks.OFF.value,
             help="Which results to tell webhook endpoints of; none unless asked.",
         )  # fmt: skip
@@ -66,7 +70,10 @@ class Command(BaseCommand):
             {
                 "sample": _sample(given["sample"]),
                 "include_analyzed": given["include_analyzed"],
-                "side_effects": {"webhooks": given["webhooks"]},
+                "side_effects": {
+                    "contacts": given["contacts"] == "on",
+                    "webhooks": given["webhooks"],
+                },
             }
         )
         figures = self._show(spec, options)
