@@ -111,6 +111,7 @@ INSTALLED_APPS = [
     "apps.agents",
     "apps.conversations",
     "apps.webhooks",
+    "apps.crm",
     "apps.analysis",
     "apps.runs",
     "apps.intake",

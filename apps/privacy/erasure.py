@@ -17,6 +17,7 @@ from apps.analysis import erasure as analyses
 from apps.conversations.contacts import delete_orphans
 from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.core.database import is_passing
+from apps.crm import erasure as pushes
 from apps.intake import erased
 from apps.platforms.payloads import payloads_of
 from apps.runs import erasure as run_items
@@ -81,6 +82,7 @@ def _erase_group(pks: Sequence[int], by: Actor, why: str, *, wait: bool, each: b
         idempotency.forget_about([row.public_id for row in rows])
         analyses.delete_of(ids)
         events.delete_of(ids)
+        pushes.delete_of(ids, sorted({row.contact_id for row in rows if row.contact_id}))
         Conversation.objects.filter(pk__in=ids).delete()
         delete_orphans({row.contact_id for row in rows if row.contact_id})
         erased.remember(rows)

@@ -18,6 +18,7 @@ from .conversations import (
     make_conversations,
     make_indexed_conversation,
 )
+from .crm import make_connection, make_contact, make_push
 from .people import client_as
 from .webhooks import make_delivery, make_endpoint, make_event
 
@@ -28,6 +29,8 @@ __all__ = [
     "edit_prompt",
     "make_agent",
     "make_config",
+    "make_connection",
+    "make_contact",
     "make_conversation",
     "make_conversations",
     "make_delivery",
@@ -36,5 +39,6 @@ __all__ = [
     "make_event",
     "make_indexed_conversation",
     "make_model",
+    "make_push",
     "make_version",
 ]

@@ -24,6 +24,7 @@ from apps.analysis.services import request_rerun
 from apps.api.schemas.conversations import BulkReport, LineError
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation, ConversationQuerySet
+from apps.crm.models import RemoteContact
 from apps.intake import erased
 from apps.intake.erased import is_erased
 from apps.intake.models import Erased
@@ -41,10 +42,12 @@ from apps.webhooks.models import Event
 from tests.api.conftest import Caller
 from tests.factories import (
     make_agent,
+    make_connection,
     make_conversation,
     make_conversations,
     make_delivery,
     make_event,
+    make_push,
 )
 from tests.locks import Writer
 
@@ -172,6 +175,9 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
         "zyxsent": {"webhooks_delivery"},
         "zyxanswer": {"webhooks_delivery"},
         "zyxerror": {"webhooks_delivery"},
+        "zyxwanted": {"crm_push"},
+        "zyxcrm": {"crm_push"},
+        "zyxlogged": {"crm_push"},
     }
 
 
@@ -253,7 +259,7 @@ def traces_of_doors(conversation: Conversation) -> None:
 
 
 def traces_on_their_way(conversation: Conversation) -> None:
-    """One delivered event and one pending event."""
+    """One delivered and one pending event, and pushes to a CRM: sent, pending, and an activity."""
     payload = json.dumps({"analysis": {"summary": "zyxpayload"}})
     event = make_event(conversation=conversation, payload=payload)
     make_delivery(
@@ -265,6 +271,16 @@ def traces_on_their_way(conversation: Conversation) -> None:
         last_error="zyxerror",
     )
     make_delivery(event=make_event(conversation=conversation, payload=payload))
+    crm = make_connection()
+    assert conversation.contact is not None
+    push = {"connection": crm, "contact": conversation.contact}
+    of_it = push | {"conversation_ids": [conversation.pk]}
+    make_push(**of_it, wanted={"note": "zyxwanted"})
+    ended = {"state": "sent", "finished_at": timezone.now()}
+    make_push(**of_it, **ended, request="POST zyxcrm", sent={"note": "zyxwanted"})
+    make_push(**push, **ended, before={"note": "zyxwanted"})
+    make_push(**push, **ended, kind="activity", conversation=conversation, request="POST zyxlogged")
+    RemoteContact.objects.create(connection=crm, contact=conversation.contact, remote_id="1")
 
 
 class TestWhatStays:

@@ -1,0 +1,1 @@
+"""One module per CRM, all behind the classes of `base`. They know nothing of the database."""

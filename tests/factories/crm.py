@@ -1,0 +1,32 @@
+"""Connections to CRMs, contacts, and pushes, written straight into their tables."""
+
+from itertools import count
+from typing import Any
+
+from apps.contacts.models import Contact
+from apps.crm.models import CrmConnection, Push
+
+_numbers = count(1)
+
+
+def make_contact(**values: Any) -> Contact:
+    number = next(_numbers)
+    return Contact.objects.create(**{"email": f"person-{number}@example.com"} | values)
+
+
+def make_connection(**values: Any) -> CrmConnection:
+    defaults: dict[str, Any] = {
+        "kind": "http",
+        "name": f"Connection {next(_numbers)}",
+        "config": {"url": "https://example.com/crm"},
+        "secret_encrypted": b"ciphertext",
+        "created_by": "tests",
+    }
+    return CrmConnection.objects.create(**defaults | values)
+
+
+def make_push(**values: Any) -> Push:
+    parts = {"connection": make_connection, "contact": make_contact}
+    return Push.objects.create(
+        **{n: make() for n, make in parts.items() if n not in values}, **values
+    )
