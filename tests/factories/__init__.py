@@ -12,13 +12,14 @@ from .agents import (
     make_model,
     make_version,
 )
+from .contacts import make_contact, make_contact_field, make_mapping
 from .conversations import (
     HELLO,
     make_conversation,
     make_conversations,
     make_indexed_conversation,
 )
-from .crm import make_connection, make_contact, make_push
+from .crm import make_connection, make_push
 from .people import client_as
 from .webhooks import make_delivery, make_endpoint, make_event
 
@@ -31,6 +32,7 @@ __all__ = [
     "make_config",
     "make_connection",
     "make_contact",
+    "make_contact_field",
     "make_conversation",
     "make_conversations",
     "make_delivery",
@@ -38,6 +40,7 @@ __all__ = [
     "make_endpoint",
     "make_event",
     "make_indexed_conversation",
+    "make_mapping",
     "make_model",
     "make_push",
     "make_version",

@@ -1,17 +1,13 @@
-"""Connections to CRMs, contacts, and pushes, written straight into their tables."""
+"""Connections to CRMs and pushes, written straight into their tables."""
 
 from itertools import count
 from typing import Any
 
-from apps.contacts.models import Contact
 from apps.crm.models import CrmConnection, Push
 
+from .contacts import make_contact
+
 _numbers = count(1)
-
-
-def make_contact(**values: Any) -> Contact:
-    number = next(_numbers)
-    return Contact.objects.create(**{"email": f"person-{number}@example.com"} | values)
 
 
 def make_connection(**values: Any) -> CrmConnection:

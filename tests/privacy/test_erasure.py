@@ -30,6 +30,7 @@ from apps.intake.erased import is_erased
 from apps.intake.models import Erased
 from apps.intake.services import ingest, ingest_one
 from apps.llm.models import Usage
+from apps.mappings.models import Contribution
 from apps.platforms.models import IntakePayload, IntakeSource
 from apps.privacy import erasure
 from apps.privacy.erasure import erase
@@ -143,6 +144,7 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
     traces_of_work(conversation, agent)
     traces_of_doors(conversation)
     traces_on_their_way(conversation)
+    traces_in_contacts(conversation)
     main, side = "conversations_conversation", "conversations_attributes"
     kept = {"accounts_idempotencykey", "conversations_searchtext", "conversations_transcript"}
     return {
@@ -178,6 +180,8 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
         "zyxwanted": {"crm_push"},
         "zyxcrm": {"crm_push"},
         "zyxlogged": {"crm_push"},
+        "zyxplan": {"mappings_contribution"},
+        "zyxproblem": {"mappings_contribution"},
     }
 
 
@@ -281,6 +285,13 @@ def traces_on_their_way(conversation: Conversation) -> None:
     make_push(**push, **ended, before={"note": "zyxwanted"})
     make_push(**push, **ended, kind="activity", conversation=conversation, request="POST zyxlogged")
     RemoteContact.objects.create(connection=crm, contact=conversation.contact, remote_id="1")
+
+
+def traces_in_contacts(conversation: Conversation) -> None:
+    """A contribution that fits, and one that does not."""
+    common = {"kind": "conversation", "conversation": conversation, "at": timezone.now()}
+    Contribution.objects.create(field="plan", value="zyxplan", **common)
+    Contribution.objects.create(field="score", problem="“zyxproblem” is not a number.", **common)
 
 
 class TestWhatStays:
