@@ -7,10 +7,11 @@ is there if and only if its result is, and events of a conversation are in the o
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from apps.core.payloads import moment
 from apps.webhooks import outbox
 from apps.webhooks.models import EventType
 from apps.webhooks.outbox import NewEvent
-from apps.webhooks.payloads import conversation_part, moment
+from apps.webhooks.payloads import conversation_part
 
 from .models import Analysis, State
 

@@ -14,10 +14,8 @@ from django.db.models.functions import Now
 
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
+from apps.core.guarded_client import KEPT_CHARACTERS
 from apps.core.ids import public_id
-
-KEPT_CHARACTERS = 20_000
-"""How much of a request and of a response is kept to be shown."""
 
 
 def connection_id() -> str:

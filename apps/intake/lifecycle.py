@@ -28,10 +28,11 @@ from apps.conversations import rows
 from apps.conversations.models import INACTIVITY, Conversation, Status, Transfer
 from apps.conversations.services import GROUP
 from apps.core.database import is_passing
+from apps.core.payloads import moment
 from apps.webhooks import outbox
 from apps.webhooks.models import EventType
 from apps.webhooks.outbox import NewEvent
-from apps.webhooks.payloads import conversation_part, moment
+from apps.webhooks.payloads import conversation_part
 
 from .platform_rule import RulesOf
 

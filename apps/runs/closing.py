@@ -18,10 +18,10 @@ from apps.agents.models import Agent
 from apps.analysis import run_claims
 from apps.analysis.estimates import learn_from
 from apps.analysis.models import Analysis
+from apps.core.payloads import moment
 from apps.webhooks import outbox
 from apps.webhooks.models import EventType
 from apps.webhooks.outbox import NewEvent
-from apps.webhooks.payloads import moment
 
 from .models import Kind, Run, State
 from .schemas import BackfillSchema

@@ -15,10 +15,9 @@ from django.conf import settings
 from django.db import connection
 
 from apps.core import cipher
+from apps.core.signed_requests import Outgoing
+from apps.work.backoff import REST_AFTER
 from apps.work.leases import EXPIRED, SET_LEASE, LeasedTable
-
-from .schedule import REST_AFTER
-from .sender import Outgoing
 
 PER_ENDPOINT = 8
 """Requests in flight to one endpoint, in one process."""

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from apps.core.signed_requests import Reply, Sender
 from apps.work.queue import Queue
 
 from . import record
 from .claims import DELIVERIES, ClaimedDelivery, claim
 from .record import DeliveryOutcome
-from .sender import Reply, Sender
 
 
 class DeliveryQueue(Queue[ClaimedDelivery, DeliveryOutcome]):

@@ -6,8 +6,9 @@ from typing import Any
 
 from django.utils import timezone
 
+from apps.core.payloads import moment
+
 from .models import EventType
-from .payloads import moment
 
 _CONVERSATION: dict[str, Any] = {
     "external_id": "example-1",

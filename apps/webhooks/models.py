@@ -12,10 +12,8 @@ from django.db.models.functions import Now
 
 from apps.agents.models import Agent
 from apps.conversations.models import Conversation
+from apps.core.guarded_client import KEPT_CHARACTERS
 from apps.core.ids import public_id
-
-KEPT_CHARACTERS = 20_000
-"""How much of a request and of a response is kept to be shown: an endpoint may answer anything."""
 
 
 def endpoint_id() -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
+from apps.core.payloads import body_of
 from apps.core.tasks import enqueue
 
 from .models import (
@@ -21,7 +22,6 @@ from .models import (
     EventType,
     event_id,
 )
-from .payloads import body_of
 
 KEPT_FOR_DISABLED = timedelta(days=30)
 """How long events are noted, as dropped, for an endpoint that was given up: whoever enables it

@@ -3,15 +3,11 @@
 Each room builds the payloads of its own events; keys are in the order in which they are sent.
 """
 
-import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
-
-from django.core.serializers.json import DjangoJSONEncoder
 
 from apps.conversations.models import Conversation
 from apps.conversations.schemas import ContactSchema
+from apps.core.payloads import moment
 
 
 def conversation_part(conversation: Conversation) -> dict[str, Any]:
@@ -30,16 +26,3 @@ def conversation_part(conversation: Conversation) -> dict[str, Any]:
         "contact": contact.as_dict() if contact else None,
         "metadata": attributes.metadata if attributes else {},
     }
-
-
-def moment(at: datetime | None) -> str | None:
-    """Return a time as payloads write it: ISO 8601 in UTC, ``2025-01-18T15:30:00Z``."""
-    if at is None:
-        return None
-    precision = "milliseconds" if at.microsecond else "seconds"
-    return at.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
-
-
-def body_of(payload: Mapping[str, Any]) -> str:
-    """Return the body as it is signed and sent: compact JSON, keys in order."""
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"), cls=DjangoJSONEncoder)

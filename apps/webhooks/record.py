@@ -15,12 +15,12 @@ from django.db.models.functions import Now
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
+from apps.core.signed_requests import Reply
+from apps.work import backoff
 from apps.work.record import record_group
 
-from . import schedule
 from .claims import ClaimedDelivery
 from .models import DeliveryState, DisabledCause, Endpoint
-from .sender import Reply
 
 TRIES_KEPT = 20
 _BY = Actor.system("webhooks")
@@ -99,7 +99,7 @@ class _Health:
             return None
         if self.gone:
             return DisabledCause.GONE
-        failing = self.failed_at and self.since and self.failed_at - self.since >= schedule.DAY
+        failing = self.failed_at and self.since and self.failed_at - self.since >= backoff.DAY
         return DisabledCause.FAILING if failing else None
 
 
@@ -142,7 +142,7 @@ def _note(health: _Health, outcome: DeliveryOutcome) -> None:
     """Take a try into account for the endpoint."""
     reply, at = outcome.reply, outcome.at
     if reply.ok:
-        if health.failures >= schedule.REST_AFTER:
+        if health.failures >= backoff.REST_AFTER:
             health.recovered_at = at
         health.failures, health.since, health.rest, health.failed_at = 0, None, None, None
         return
@@ -150,7 +150,7 @@ def _note(health: _Health, outcome: DeliveryOutcome) -> None:
     health.since = health.since or at
     health.failed_at = at
     health.gone = health.gone or reply.gone
-    rest = schedule.rest_until(
+    rest = backoff.rest_until(
         failures=health.failures,
         since=health.since,
         now=at,
@@ -194,7 +194,7 @@ def _next(
         return DeliveryState.DELIVERED, None
     if reply.gone or held.is_test:
         return DeliveryState.FAILED, None
-    again = schedule.next_try(
+    again = backoff.next_try(
         attempts=held.attempts + 1, first=first, now=outcome.at, retry_after=reply.retry_after
     )
     if again is None:

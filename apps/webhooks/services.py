@@ -12,13 +12,13 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
-from apps.core import cipher
+from apps.core import cipher, signatures
 from apps.core.addresses import check_url
 from apps.core.errors import Conflict, Example, UserError
+from apps.core.payloads import body_of
 
-from . import examples, outbox, signature
+from . import examples, outbox
 from .models import Delivery, DeliveryState, DisabledCause, Endpoint, Event, EventType, event_id
-from .payloads import body_of
 from .record import drop_pending
 
 OLD_SECRET_SIGNS = timedelta(hours=24)
@@ -52,7 +52,7 @@ def create_endpoint(
 
     Raises InvalidEndpoint, or PrivateAddress where the URL leads into a private network.
     """
-    secret = signature.new_secret()
+    secret = signatures.new_secret()
     endpoint = Endpoint.objects.create(
         url=_checked_url(url),
         events=_checked_events(events),
@@ -88,7 +88,7 @@ def change_endpoint(
 @transaction.atomic
 def rotate_secret(*, endpoint: Endpoint, by: Actor) -> str:
     """Give it a new secret, which is shown this once. The old one signs beside it for a day."""
-    locked, secret = _locked(endpoint), signature.new_secret()
+    locked, secret = _locked(endpoint), signatures.new_secret()
     locked.old_secret_encrypted = locked.secret_encrypted
     locked.old_secret_until = timezone.now() + OLD_SECRET_SIGNS
     locked.secret_encrypted = cipher.encrypt(secret)

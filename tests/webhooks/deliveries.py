@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from apps.conversations.models import Conversation
 from apps.core.cipher import encrypt
+from apps.core.signed_requests import Sender
 from apps.webhooks import outbox
 from apps.webhooks.delivery import DeliveryQueue
 from apps.webhooks.models import Delivery, Endpoint, EventType
 from apps.webhooks.outbox import NewEvent
-from apps.webhooks.sender import Sender
 from apps.work.runner import Runner
 from tests.fakes.receiver import SECRET
 

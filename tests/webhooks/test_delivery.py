@@ -12,11 +12,12 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.core.cipher import encrypt
-from apps.webhooks import claims, record, schedule
+from apps.core.signed_requests import Reply
+from apps.webhooks import claims, record
 from apps.webhooks.delivery import DeliveryQueue
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
-from apps.webhooks.sender import Reply
 from apps.webhooks.services import send_again
+from apps.work import backoff
 from apps.work.host import Host
 from apps.work.runner import Runner
 from tests.factories import make_agent, make_conversation, make_conversations
@@ -119,7 +120,7 @@ def test_after_one_failed_for_good_the_later_ones_go_on(receiver: Receiver) -> N
     assert first.state == DeliveryState.FAILED
     assert first.first_attempt_at
     assert first.last_attempt_at
-    assert first.last_attempt_at - first.first_attempt_at >= schedule.DAY
+    assert first.last_attempt_at - first.first_attempt_at >= backoff.DAY
     assert numbers(receiver.received).count(0) == first.attempts > 5
     assert numbers(receiver.received).count(1) == 1
     assert Endpoint.objects.get().is_enabled
@@ -226,7 +227,7 @@ def test_what_is_sent_again_is_tried_like_new(receiver: Receiver) -> None:
         deliver(clock)
         clock.move(hours=1)
     tried = Delivery.objects.get().attempts
-    assert tried > len(schedule._DELAYS)
+    assert tried > len(backoff._DELAYS)
 
     send_again(delivery=endpoint.deliveries.get(), by=Actor.command("tests"))
     for seconds in (5, 30):

@@ -8,8 +8,9 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from apps.webhooks import examples, schedule
+from apps.webhooks import examples
 from apps.webhooks.models import EventType
+from apps.work import backoff
 from tests.fakes.receiver import SECRET, Receiver
 
 from .deliveries import deliver, endpoint_to, happened
@@ -55,10 +56,10 @@ def test_the_payload_shown_has_the_keys_of_a_real_one_in_order() -> None:
 
 
 def test_the_retries_are_those_of_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedule, "_JITTER", 0)
+    monkeypatch.setattr(backoff, "_JITTER", 0)
     first = now = timezone.now()
     waits: list[int] = []
-    while (again := schedule.next_try(attempts=len(waits) + 1, first=first, now=now)) is not None:
+    while (again := backoff.next_try(attempts=len(waits) + 1, first=first, now=now)) is not None:
         waits.append(int((again - now).total_seconds()))
         now = again
     assert waits[:7] == [5, 30, 120, 600, 1800, 3600, 7200]

@@ -13,8 +13,8 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import Role, User
+from apps.core.guarded_client import KEPT_CHARACTERS
 from apps.webhooks.models import (
-    KEPT_CHARACTERS,
     Delivery,
     DeliveryState,
     Endpoint,

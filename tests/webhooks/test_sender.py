@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from apps.core.guarded_client import KEPT_CHARACTERS
+from apps.core.signed_requests import Outgoing, Reply, Sender
 from apps.webhooks.claims import PER_ENDPOINT
-from apps.webhooks.models import KEPT_CHARACTERS
-from apps.webhooks.sender import Outgoing, Reply, Sender
 from apps.work.host import Host
 from tests.fakes.receiver import SECRET, Answer, Receiver
 

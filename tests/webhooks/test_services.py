@@ -12,12 +12,12 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry
 from apps.core.addresses import PrivateAddress
 from apps.core.cipher import decrypt
+from apps.core.signed_requests import Reply
 from apps.webhooks import outbox, record, services
 from apps.webhooks.claims import claim
 from apps.webhooks.models import Delivery, DeliveryState, DisabledCause, Endpoint, Event, EventType
 from apps.webhooks.outbox import NewEvent
 from apps.webhooks.retention import KEPT, forget_old
-from apps.webhooks.sender import Reply
 from apps.webhooks.services import InvalidEndpoint, UnableToSend
 from tests.factories import make_agent, make_conversation
 from tests.fakes.receiver import Answer, Receiver

@@ -1,18 +1,17 @@
-"""When a delivery is tried again, and how long a failing endpoint is left alone. No I/O."""
+"""When a request is retried, and how long a failing receiver is left alone. No I/O."""
 
 import random
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 
 DAY = timedelta(days=1)
-"""How long a delivery is tried, and how long an endpoint may fail until it is disabled."""
+"""How long a request is retried."""
 
 _DELAYS = [5, 30, 120, 600, 1800, 3600, 7200]
 _LONGEST = 4 * 3600
 _JITTER = 0.1
 
 REST_AFTER = 5
-"""So many failures in a row and an endpoint rests: then one request at a time feels its way."""
+"""After this many failures in a row a receiver rests; then one request at a time is sent."""
 
 _REST_SHORTEST = timedelta(seconds=5)
 _REST_LONGEST = timedelta(minutes=10)
@@ -24,7 +23,7 @@ def next_try(
     """Return when to try again after ``attempts`` failures; None after a day of attempts.
 
     5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, then every 4 h, each a tenth more or less; the last
-    try is a day after the first. An endpoint that says when (``Retry-After``) is not asked before.
+    try is a day after the first. A receiver that says when (``Retry-After``) is not asked before.
     """
     end = first + DAY
     if now >= end:
@@ -37,7 +36,7 @@ def next_try(
 def rest_until(
     *, failures: int, since: datetime, now: datetime, retry_after: timedelta | None = None
 ) -> datetime | None:
-    """Return until when an endpoint with this many failures in a row is left alone.
+    """Return until when a receiver with this many failures in a row is left alone.
 
     A quarter of the time for which it has been failing, from 5 s to 10 min: its backlog waits
     instead of being thrown at it, and goes out soon after it is up again.
@@ -48,19 +47,6 @@ def rest_until(
     if failures >= REST_AFTER:
         rest = _jittered(min(max((now - since) / 4, _REST_SHORTEST), _REST_LONGEST))
     return now + max(rest, min(retry_after or rest, DAY))
-
-
-def retry_after(header: str, now: datetime) -> timedelta | None:
-    """Return what ``Retry-After`` asks for, in seconds or by a date; None if it is invalid."""
-    text = header.strip()
-    if text.isascii() and text.isdigit():
-        return timedelta(seconds=min(int(text[:9]), int(DAY.total_seconds())))
-    try:
-        at = parsedate_to_datetime(text)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return min(max(at - now, timedelta(0)), DAY)
 
 
 def _jittered(wait: timedelta) -> timedelta:

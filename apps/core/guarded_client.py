@@ -1,70 +1,25 @@
-"""One attempt at a delivery: a signed POST and the response. Knows nothing of the database."""
+"""The HTTP client for addresses that people type: guarded, without proxies, and truncated."""
 
 import asyncio
 import socket
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from django.conf import settings
 
-from apps.core.addresses import REFUSAL, AddressRefused, guarded_socket
-
-from . import schedule, signature
-from .models import KEPT_CHARACTERS
+from .addresses import REFUSAL, AddressRefused, guarded_socket
 
 CONNECT_SECONDS = 10.0
 LOOK_UPS = 64
 """Names that are looked up at the same time."""
-_HEADERS = {
-    "content-type": "application/json; charset=utf-8",
-    "user-agent": "Debrief-Webhooks/1",
-    "accept-encoding": "identity",  # what is unpacked could be any size
-}
+KEPT_CHARACTERS = 20_000
+"""The stored part of a request and of a response: a receiver may return anything."""
+LONGEST_WAIT = timedelta(days=1)
 _READ_BYTES = 16_384
-_GONE = 410
-_ASKS_FOR_REST = frozenset({429, 503})
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """What is to be sent where. ``secrets`` are the plain signing secrets in force."""
-
-    url: str
-    secrets: tuple[str, ...]
-    event_id: str
-    body: str
-
-
-@dataclass(slots=True)
-class Reply:
-    """How a try ended. ``error`` says in a sentence why it does not count; empty for a success.
-
-    ``status`` is None where no answer came. ``request`` and ``response`` are the texts to be kept,
-    headers first, cut; the signature is left out of them.
-    """
-
-    status: int | None = None
-    error: str = ""
-    request: str = ""
-    response: str = ""
-    duration_ms: int = 0
-    retry_after: timedelta | None = None
-    asks_for_rest: bool = field(default=False)
-
-    @property
-    def ok(self) -> bool:
-        return not self.error
-
-    @property
-    def gone(self) -> bool:
-        """Return whether the receiver says that it never wants anything again."""
-        return self.status == _GONE
 
 
 class _Resolver(AbstractResolver):
@@ -100,8 +55,8 @@ class _Resolver(AbstractResolver):
         self._pool.shutdown(wait=False)
 
 
-class Sender:
-    """The HTTP client of a process: made and closed in its event loop."""
+class GuardedClient:
+    """A client that never connects to private addresses: made and closed in its event loop."""
 
     def __init__(self) -> None:
         self._resolver = _Resolver()
@@ -113,7 +68,7 @@ class Sender:
             keepalive_timeout=10,
         )
         # No proxy and no password file of the environment: both would go past the guard.
-        self._session = aiohttp.ClientSession(
+        self.session = aiohttp.ClientSession(
             connector=connector,
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -122,56 +77,24 @@ class Sender:
         )
 
     async def aclose(self) -> None:
-        await self._session.close()
+        await self.session.close()
         await self._resolver.close()
 
-    async def send(self, what: Outgoing, *, at: datetime) -> Reply:
-        """Send it once. Never raises: whatever happens is the reply."""
-        started = time.monotonic()
-        headers = {**_HEADERS} | signature.headers(
-            secrets_=what.secrets, event_id=what.event_id, body=what.body, at=at
-        )
-        try:
-            reply = await self._post(what, headers, at)
-        except Exception as error:  # noqa: BLE001 (a receiver may break anything: it is its reply)
-            reply = Reply(error=_sentence(error))
-        reply.request = _kept({**headers, "webhook-signature": "v1,…"}, what.body)
-        reply.duration_ms = round((time.monotonic() - started) * 1000)
-        return reply
 
-    async def _post(self, what: Outgoing, headers: Mapping[str, str], at: datetime) -> Reply:
-        deadline = asyncio.get_running_loop().time() + settings.WEBHOOK_TIMEOUT_SECONDS
-        async with asyncio.timeout_at(deadline):
-            response = await self._session.post(
-                what.url, data=what.body.encode(), headers=headers, allow_redirects=False
-            )
-        async with response:
-            return Reply(
-                status=response.status,
-                error=_verdict(response),
-                response=_kept(response.headers, await _beginning(response, deadline)),
-                retry_after=schedule.retry_after(response.headers.get("Retry-After", ""), at),
-                asks_for_rest=response.status in _ASKS_FOR_REST,
-            )
+def retry_after(header: str, now: datetime) -> timedelta | None:
+    """Return what ``Retry-After`` asks for, in seconds or by a date; None if it is invalid."""
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return timedelta(seconds=min(int(text[:9]), int(LONGEST_WAIT.total_seconds())))
+    try:
+        at = parsedate_to_datetime(text)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return min(max(at - now, timedelta(0)), LONGEST_WAIT)
 
 
-def _verdict(response: aiohttp.ClientResponse) -> str:
-    """Return why a response isn't a success; empty for 2xx."""
-    status = response.status
-    if 200 <= status < 300:
-        return ""
-    if 300 <= status < 400:
-        target = response.headers.get("Location", "")[:300]
-        return (
-            f"The endpoint returned {status} (redirect to {target or 'nowhere'}). Redirects aren’t "
-            "followed. Update the endpoint URL."
-        )
-    if status == _GONE:
-        return "The endpoint returned 410 Gone."
-    return f"The endpoint returned {status} {(response.reason or '')[:100]}".rstrip() + "."
-
-
-async def _beginning(response: aiohttp.ClientResponse, deadline: float) -> str:
+async def beginning(response: aiohttp.ClientResponse, deadline: float) -> str:
     """Return the first part of the body, as text. The status decides: a body that is long, slow
     or broken changes nothing about it, and the rest of it is not read."""
     body = b""
@@ -189,7 +112,7 @@ def _text(body: bytes) -> str:
     return body.decode(errors="replace").replace("\0", "\ufffd")
 
 
-def _kept(headers: Mapping[str, str], body: str) -> str:
+def kept(headers: Mapping[str, str], body: str) -> str:
     """Return headers, an empty line, and the body, truncated to what is stored."""
     lines = "".join(f"{name}: {value}\n" for name, value in headers.items())
     text = (lines + "\n" + body).replace("\0", "\ufffd")
@@ -197,10 +120,10 @@ def _kept(headers: Mapping[str, str], body: str) -> str:
     return text if len(text) <= KEPT_CHARACTERS else text[: KEPT_CHARACTERS - 1] + "…"
 
 
-def _sentence(error: Exception) -> str:
+def failure_text(error: Exception, seconds: float) -> str:
     """Return a connection failure as a message. TimeoutError first: some are of both kinds."""
     if isinstance(error, TimeoutError):
-        return f"No response within {settings.WEBHOOK_TIMEOUT_SECONDS:g} seconds."
+        return f"No response within {seconds:g} seconds."
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, AddressRefused):
         return f"{REFUSAL}: nothing was sent."
