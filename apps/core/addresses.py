@@ -6,6 +6,7 @@ to: so it is checked there, by `guarded_socket`, where neither a redirect, nor a
 its address between two look-ups, nor an odd spelling of a number comes past it.
 """
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -37,6 +38,9 @@ _REFUSED_V4 = [
 _GLOBAL_V6 = IPv6Network("2000::/3")
 _REFUSED_V6 = [IPv6Network(t) for t in ("2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16")]
 _NAT64 = IPv6Network("64:ff9b::/96")
+
+URL_LENGTH = 2000
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 Resolve = Callable[[str], Sequence[str]]
 
@@ -114,6 +118,25 @@ def check_url(url: str, *, resolve: Resolve | None = None) -> None:
                     "url": f"{shown} is not an address of the public internet. {_REMEDY}",
                 },
             )
+
+
+def url_problem(url: str) -> str:
+    """Return why a text isn't the URL of a receiver of signed requests; empty where it is."""
+    shown = url[:80]
+    if len(url) > URL_LENGTH:
+        return f"The URL is too long (maximum {URL_LENGTH:,} characters)."
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return f"“{shown}” isn’t a URL."
+    if parts.scheme not in {"http", "https"} or not host or _CONTROL.search(url):
+        return f"“{shown}” must start with https:// or http://."
+    if parts.username or parts.password:
+        return "Remove the username and password from the URL. Requests are signed instead."
+    if parts.fragment:
+        return "Remove the fragment (#…). It isn’t sent."
+    return ""
 
 
 def _is_literal(host: str) -> bool:

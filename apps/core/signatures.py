@@ -9,11 +9,22 @@ from standardwebhooks.webhooks import Webhook
 
 PREFIX = "whsec_"
 _BYTES = 32
+_SHORTEST = 24
 
 
 def new_secret() -> str:
     """Return a new signing secret, ``whsec_…``."""
     return PREFIX + base64.b64encode(secrets.token_bytes(_BYTES)).decode()
+
+
+def is_secret(text: str) -> bool:
+    """Return whether a text is a signing secret that both sides can use."""
+    if not text.startswith(PREFIX):
+        return False
+    try:
+        return len(base64.b64decode(text.removeprefix(PREFIX), validate=True)) >= _SHORTEST
+    except ValueError:
+        return False
 
 
 def headers(*, secrets_: Sequence[str], event_id: str, body: str, at: datetime) -> dict[str, str]:

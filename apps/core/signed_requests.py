@@ -62,32 +62,40 @@ class Sender(GuardedClient):
 
     async def send(self, what: Outgoing, *, at: datetime) -> Reply:
         """Send it once. Never raises: whatever happens is the reply."""
-        started = time.monotonic()
-        headers = {**_HEADERS} | signatures.headers(
-            secrets_=what.secrets, event_id=what.event_id, body=what.body, at=at
-        )
-        try:
-            reply = await self._post(what, headers, at)
-        except Exception as error:  # noqa: BLE001 (a receiver may break anything: it is its reply)
-            reply = Reply(error=failure_text(error, settings.WEBHOOK_TIMEOUT_SECONDS))
-        reply.request = kept({**headers, "webhook-signature": "v1,…"}, what.body)
-        reply.duration_ms = round((time.monotonic() - started) * 1000)
-        return reply
+        return await send(self.session, what, at=at)
 
-    async def _post(self, what: Outgoing, headers: Mapping[str, str], at: datetime) -> Reply:
-        deadline = asyncio.get_running_loop().time() + settings.WEBHOOK_TIMEOUT_SECONDS
-        async with asyncio.timeout_at(deadline):
-            response = await self.session.post(
-                what.url, data=what.body.encode(), headers=headers, allow_redirects=False
-            )
-        async with response:
-            return Reply(
-                status=response.status,
-                error=_verdict(response),
-                response=kept(response.headers, await beginning(response, deadline)),
-                retry_after=retry_after(response.headers.get("Retry-After", ""), at),
-                asks_for_rest=response.status in _ASKS_FOR_REST,
-            )
+
+async def send(session: aiohttp.ClientSession, what: Outgoing, *, at: datetime) -> Reply:
+    """Send it once over a session of a `GuardedClient`. Never raises."""
+    started = time.monotonic()
+    headers = {**_HEADERS} | signatures.headers(
+        secrets_=what.secrets, event_id=what.event_id, body=what.body, at=at
+    )
+    try:
+        reply = await _post(session, what, headers, at)
+    except Exception as error:  # noqa: BLE001 (a receiver may break anything: it is its reply)
+        reply = Reply(error=failure_text(error, settings.WEBHOOK_TIMEOUT_SECONDS))
+    reply.request = kept({**headers, "webhook-signature": "v1,…"}, what.body)
+    reply.duration_ms = round((time.monotonic() - started) * 1000)
+    return reply
+
+
+async def _post(
+    session: aiohttp.ClientSession, what: Outgoing, headers: Mapping[str, str], at: datetime
+) -> Reply:
+    deadline = asyncio.get_running_loop().time() + settings.WEBHOOK_TIMEOUT_SECONDS
+    async with asyncio.timeout_at(deadline):
+        response = await session.post(
+            what.url, data=what.body.encode(), headers=headers, allow_redirects=False
+        )
+    async with response:
+        return Reply(
+            status=response.status,
+            error=_verdict(response),
+            response=kept(response.headers, await beginning(response, deadline)),
+            retry_after=retry_after(response.headers.get("Retry-After", ""), at),
+            asks_for_rest=response.status in _ASKS_FOR_REST,
+        )
 
 
 def _verdict(response: aiohttp.ClientResponse) -> str:

@@ -1,6 +1,5 @@
 """Endpoints: made, changed, switched off and on, deleted; and sending something again."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.core import cipher, signatures
-from apps.core.addresses import check_url
+from apps.core.addresses import check_url, url_problem
 from apps.core.errors import Conflict, Example, UserError
 from apps.core.payloads import body_of
 
@@ -23,8 +22,6 @@ from .record import drop_pending
 
 OLD_SECRET_SIGNS = timedelta(hours=24)
 """How long the secret before signs as well, so that a receiver can change over."""
-
-URL_LENGTH = 2000
 
 
 class InvalidEndpoint(UserError):
@@ -244,34 +241,13 @@ def _locked(endpoint: Endpoint) -> Endpoint:
     return Endpoint.objects.select_for_update(no_key=True).get(pk=endpoint.pk)
 
 
-_CONTROL = re.compile(r"[\x00-\x20\x7f]")
-
-
 def _checked_url(url: str) -> str:
     """Return a valid web address, as entered."""
-    problem = _problem_of(url)
+    problem = url_problem(url)
     if problem:
         raise InvalidEndpoint(problem, {"url": problem})
     check_url(url)
     return url
-
-
-def _problem_of(url: str) -> str:
-    shown = url[:80]
-    if len(url) > URL_LENGTH:
-        return f"The URL is too long (maximum {URL_LENGTH:,} characters)."
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return f"“{shown}” isn’t a URL."
-    if parts.scheme not in {"http", "https"} or not host or _CONTROL.search(url):
-        return f"“{shown}” must start with https:// or http://."
-    if parts.username or parts.password:
-        return "Remove the username and password from the URL. Requests are signed instead."
-    if parts.fragment:
-        return "Remove the fragment (#…). It isn’t sent."
-    return ""
 
 
 def _checked_events(events: Sequence[str]) -> list[str]:

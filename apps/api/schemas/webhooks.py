@@ -4,9 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
+from apps.core.addresses import URL_LENGTH
 from apps.core.schemas import Body, Choice, Count, Schema, Time, eg
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint, EventType
-from apps.webhooks.services import URL_LENGTH, InvalidEndpoint
+from apps.webhooks.services import InvalidEndpoint
 
 from . import examples
 from .common import Page

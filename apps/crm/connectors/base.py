@@ -101,7 +101,8 @@ class WantedChange:
     ``remote_id`` is the record's ID in the CRM, empty while it isn't known. ``before`` are the
     values before the change, by the CRM's names; a value that isn't known is left out.
     ``conversation_ids`` are the public IDs of the conversations that changed the contact.
-    ``idempotency_key`` is the same for each attempt to send the same values.
+    ``idempotency_key`` is the same for each attempt to send the same values. ``at`` is when the
+    contact changed last.
     """
 
     person: Person
@@ -111,6 +112,7 @@ class WantedChange:
     remote_id: str
     conversation_ids: tuple[str, ...]
     idempotency_key: str
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
