@@ -4,11 +4,11 @@
 """
 
 from .errors import FilterError
-from .filterset import Condition, ConversationFilterSet
+from .filterset import DEFAULT_SORT, Condition, ConversationFilterSet
 from .operators import ValueKind, operator_label, operators
 from .registry import Field, field_named, fields, static_fields
 from .sources import ConversationFields, FieldSource
-from .spec import DEFAULT_SORT, FilterSpec, Sort, matching, parse
+from .spec import FilterSpec, Sort, matching, parse
 
 __all__ = [
     "DEFAULT_SORT",

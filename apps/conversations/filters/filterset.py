@@ -8,7 +8,7 @@ or an error, and an invalid set has no queryset at all.
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import django_filters
 from django import forms
@@ -22,6 +22,8 @@ from . import values
 from .errors import BadValueError, FilterError
 from .operators import IS, operator_label, split_name
 from .registry import Field, field_named
+
+DEFAULT_SORT = "-started_at"
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class ConditionFilter(django_filters.Filter):
 class StrictFilterSet(django_filters.FilterSet):
     """A set in which each parameter has a filter or an error. Subclasses name the fields."""
 
+    default_sort: ClassVar[str]
+
     def __init__(self, data: MultiValueDict[str, str], rows: QuerySet[Any]) -> None:
         super().__init__(data, rows)
         self.unknown: dict[str, str] = {}
@@ -161,6 +165,8 @@ class StrictFilterSet(django_filters.FilterSet):
 
 class ConversationFilterSet(StrictFilterSet):
     """The one filter behind pages, API, backfill modal and commands."""
+
+    default_sort = DEFAULT_SORT
 
     class Meta:
         model = Conversation

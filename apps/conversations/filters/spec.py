@@ -12,10 +12,9 @@ from apps.conversations.models import ConversationQuerySet, SearchText
 
 from . import values
 from .errors import BadValueError, FilterError
-from .filterset import Condition, ConversationFilterSet
-from .registry import Field, field_named
+from .filterset import Condition, ConversationFilterSet, StrictFilterSet
+from .registry import Field
 
-DEFAULT_SORT = "-started_at"
 FEW_HITS = 3_000
 """Up to here a search is a list of keys, so that a rare word never walks the whole table."""
 
@@ -41,26 +40,17 @@ class Sort:
 
 
 @dataclass(frozen=True, slots=True)
-class FilterSpec:
-    """A filter that was understood in full.
+class Spec:
+    """A filter that was understood in full, with the order and the columns of the page.
 
     ``columns`` is empty where none were asked for; sort and columns are not part of the filter.
     """
 
-    channel: str | None
     conditions: tuple[Condition, ...]
     q: str
     sort: Sort
     columns: tuple[Field, ...]
-    filterset: ConversationFilterSet
-
-    def queryset(self) -> ConversationQuerySet:
-        """The conversations that match, in no particular order.
-
-        A search asks the search table at once; all else is lazy.
-        """
-        rows = cast("ConversationQuerySet", self.filterset.qs.order_by())
-        return _searched(rows, self.q) if self.q else rows
+    filterset: StrictFilterSet
 
     def as_params(self) -> dict[str, list[str]]:
         """The filter in its normal form: what a backfill stores and what is hashed."""
@@ -72,7 +62,7 @@ class FilterSpec:
     def of_the_page(self) -> dict[str, list[str]]:
         """Sort and columns as parameters, where they are not the usual ones."""
         params = {"columns": [field.name for field in self.columns]} if self.columns else {}
-        if self.sort.parameter != DEFAULT_SORT:
+        if self.sort.parameter != self.filterset.default_sort:
             params["sort"] = [self.sort.parameter]
         return params
 
@@ -81,23 +71,48 @@ class FilterSpec:
         return not self.conditions and not self.q
 
 
+@dataclass(frozen=True, slots=True)
+class FilterSpec(Spec):
+    """A filter of conversations. ``channel`` None means both."""
+
+    channel: str | None
+
+    def queryset(self) -> ConversationQuerySet:
+        """The conversations that match, in no particular order.
+
+        A search asks the search table at once; all else is lazy.
+        """
+        rows = cast("ConversationQuerySet", self.filterset.qs.order_by())
+        return _searched(rows, self.q) if self.q else rows
+
+
 def parse(channel: str | None, params: Params) -> FilterSpec:
     """Understand every parameter or refuse with a sentence for each that is wrong.
 
     ``params`` is a QueryDict, or a mapping of names to a value or a list of values (text,
     numbers, true and false). ``channel`` None means both. Raises `FilterError`.
     """
+    spec = understand(params, lambda data: ConversationFilterSet(data, channel=channel))
+    return FilterSpec(
+        spec.conditions, spec.q, spec.sort, spec.columns, spec.filterset, channel=channel
+    )
+
+
+def understand(
+    params: Params, make_set: Callable[[MultiValueDict[str, str]], StrictFilterSet]
+) -> Spec:
+    """Read all parameters with the fields of a filter set. Raises `FilterError`."""
     data, errors = _as_lists(params)
     asked, sort_given, columns_given = (data.pop(n, []) for n in ("q", "sort", "columns"))
-    filterset = ConversationFilterSet(MultiValueDict(data), channel=channel)
+    filterset = make_set(MultiValueDict(data))
     if not filterset.is_valid():
         errors |= filterset.problems
     q = _checked(errors, "q", lambda: _read_search(asked)) or ""
-    sort = _checked(errors, "sort", lambda: _read_sort(sort_given, channel))
-    columns = _checked(errors, "columns", lambda: _read_columns(columns_given, channel))
+    sort = _checked(errors, "sort", lambda: _read_sort(sort_given, filterset))
+    columns = _checked(errors, "columns", lambda: _read_columns(columns_given, filterset))
     if errors or sort is None or columns is None:
         raise FilterError(errors)
-    return FilterSpec(channel, filterset.conditions, q, sort, columns, filterset)
+    return Spec(filterset.conditions, q, sort, columns, filterset)
 
 
 def matching(*, channel: str | None, params: Params) -> ConversationQuerySet:
@@ -145,21 +160,21 @@ def _read_search(given: list[str]) -> str:
     return text
 
 
-def _read_sort(given: list[str], channel: str | None) -> Sort:
+def _read_sort(given: list[str], filterset: StrictFilterSet) -> Sort:
     if len(given) > 1:
         raise BadValueError("takes one field.")
-    asked = given[0] if given else DEFAULT_SORT
-    field = field_named(asked.removeprefix("-"), channel)
+    asked = given[0] if given else filterset.default_sort
+    field = filterset.named(asked.removeprefix("-"))
     if field is None or not field.sort:
         raise BadValueError(f"cannot order by {values.shorten(asked)}.")
     return Sort(field, asked.startswith("-"))
 
 
-def _read_columns(given: list[str], channel: str | None) -> tuple[Field, ...]:
-    names = [name for item in given for name in _column_names(item, channel)]
+def _read_columns(given: list[str], filterset: StrictFilterSet) -> tuple[Field, ...]:
+    names = [name for item in given for name in _column_names(item, filterset)]
     found = []
     for name in dict.fromkeys(names):
-        field = field_named(name, channel)
+        field = filterset.named(name)
         if field is None or "\x00" in name:
             raise BadValueError(f"knows no column {values.shorten(name)}.")
         found.append(field)
@@ -168,9 +183,9 @@ def _read_columns(given: list[str], channel: str | None) -> tuple[Field, ...]:
     return tuple(found)
 
 
-def _column_names(item: str, channel: str | None) -> Iterable[str]:
+def _column_names(item: str, filterset: StrictFilterSet) -> Iterable[str]:
     """One name, or several with commas between them (a field's own name may hold a comma)."""
-    if field_named(item, channel) is not None and not item.startswith(("metadata.", "var.")):
+    if filterset.named(item) is not None and not item.startswith(("metadata.", "var.")):
         return [item]
     return [name for name in item.split(",") if name]
 
