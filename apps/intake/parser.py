@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from apps.agents.models import Channel
+from apps.contacts.phone_numbers import is_withheld, normal_number, tidy_number
 from apps.conversations.inputs import (
     ContactInput,
     ConversationInput,
@@ -35,7 +36,6 @@ from apps.llm.text import sanitise
 
 from . import values
 from .messages import Transcript, read_transcript
-from .phone_numbers import is_withheld, normal_number, tidy_number
 
 _KNOWN = {
     "id",

@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from apps.contacts.phone_numbers import normal_number
 from apps.conversations.inputs import LineRefused
 from apps.intake.content_parts import attachments, call_content, failed, plain_text
 from apps.intake.messages import ROLE_OF
-from apps.intake.phone_numbers import normal_number
 from apps.llm.text import sanitise
 
 Json = dict[str, Any]
