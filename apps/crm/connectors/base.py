@@ -36,7 +36,9 @@ class RemoteField:
     """A field of the CRM's contact record.
 
     ``name`` is its name in requests and ``vendor_type`` the vendor's own word for its type.
-    ``choices`` are the values that a choice takes, as they are written in requests; empty for any.
+    ``choices`` are the values that a choice takes, as they are written in requests, and ``labels``
+    what the CRM's users see for each. ``restricted``: no other value is taken. ``several``: more
+    than one is. ``whole``: a number must be a whole one. ``max_length`` is in UTF-16 units.
     """
 
     name: str
@@ -45,6 +47,10 @@ class RemoteField:
     writable: bool = True
     vendor_type: str = ""
     choices: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    several: bool = False
+    restricted: bool = True
+    whole: bool = False
     max_length: int | None = None
 
 

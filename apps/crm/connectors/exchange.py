@@ -1,0 +1,116 @@
+"""One request to a CRM vendor's API and its response."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+
+from apps.core.addresses import REFUSAL, AddressRefused
+
+from .base import ConnectorError
+
+SECONDS = 30.0
+MOST_BYTES = 20_000_000
+_TIMEOUT = aiohttp.ClientTimeout(total=SECONDS, sock_connect=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response. ``data`` is its parsed JSON, None where the body isn't JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    data: Any
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def retry_after(self) -> timedelta | None:
+        """Return what the header ``Retry-After`` asks for: seconds, or a date."""
+        value = self.headers.get("Retry-After", "").strip()
+        if value.isdecimal():
+            return timedelta(seconds=min(int(value), 86_400))
+        try:
+            at = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        return max(at - datetime.now(UTC), timedelta()) if at.tzinfo else None
+
+
+async def exchange(
+    session: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    *,
+    vendor: str,
+    headers: Mapping[str, str] | None = None,
+    body: Any = None,
+    form: Mapping[str, str] | None = None,
+) -> Response:
+    """Send a request and read the response, whatever its status.
+
+    Raises ConnectorError where no response came: the request may have taken effect or not.
+    """
+    try:
+        async with session.request(
+            method,
+            url,
+            data=form if form is not None else None if body is None else json.dumps(body).encode(),
+            headers=_headers(headers, is_json=body is not None),
+            allow_redirects=False,
+            timeout=_TIMEOUT,
+        ) as response:
+            raw = await _read(response)
+            return Response(response.status, response.headers, *_parsed(raw))
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        raise ConnectorError(_message(error, vendor)) from error
+
+
+def _headers(extra: Mapping[str, str] | None, *, is_json: bool) -> dict[str, str]:
+    kind = {"content-type": "application/json"} if is_json else {}
+    return {"accept": "application/json", "user-agent": "Debrief-CRM/1"} | kind | dict(extra or {})
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    body = b""
+    while part := await response.content.read(65_536):
+        body += part
+        if len(body) > MOST_BYTES:
+            raise ValueError("the response is too large")
+    return body
+
+
+def _parsed(raw: bytes) -> tuple[str, Any]:
+    text = raw.decode(errors="replace").replace("\0", "\ufffd")
+    try:
+        return text, json.loads(raw)
+    except ValueError:
+        return text, None
+
+
+def _message(error: Exception, vendor: str) -> str:
+    """Return a connection failure as a message. TimeoutError first: some are of both kinds."""
+    if isinstance(error, TimeoutError):
+        return f"{vendor} didn’t respond within {SECONDS:g} seconds."
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, AddressRefused):
+        return f"{REFUSAL}: nothing was sent."
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"DNS lookup of {vendor} failed."
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"Couldn’t connect to {vendor}: {cause}"[:300]
+    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+        return f"{vendor} closed the connection without responding."
+    return f"The response of {vendor} couldn’t be read: {error}"[:300]
+
+
+def as_text(value: Any) -> str:
+    """Return what was sent or came back for one item, as it is stored and shown."""
+    return json.dumps(value, ensure_ascii=False, indent=1)
