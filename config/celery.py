@@ -57,7 +57,7 @@ app.conf.update(
             "schedule": SWEEP_SECONDS,
             "options": {"queue": "maintenance", "expires": SWEEP_SECONDS},
         }
-        for name in ("analysis.sweep", "runs.sweep", "intake.sweep", "webhooks.sweep")
+        for name in ("analysis.sweep", "runs.sweep", "intake.sweep", "webhooks.sweep", "crm.sweep")
     }
     | {
         name: {
@@ -67,6 +67,7 @@ app.conf.update(
         }
         for name in (
             "accounts.purge",
+            "crm.purge",
             "platforms.purge",
             "intake.release",
             "privacy.purge",

@@ -10,6 +10,7 @@ from .models import PushState
 # conversation that change came from. So nothing that ended is kept of a contact that loses a
 # conversation. An open push is read from the contact at the time of sending, which has the values
 # that are left; until then it keeps only the names of its fields.
+_LOCK = "SELECT id FROM contacts_contact WHERE id = ANY(%(contacts)s) ORDER BY id FOR UPDATE"
 _ENDED = """
 DELETE FROM crm_push p WHERE p.kind = 'fields'
   AND (p.contact_id = ANY(%(contacts)s) OR p.conversation_ids && %(conversations)s::bigint[])
@@ -33,6 +34,8 @@ def delete_of(conversation_ids: Sequence[int], contact_ids: Sequence[int]) -> No
     """
     values = {"conversations": list(conversation_ids), "contacts": list(contact_ids)}
     with connection.cursor() as cursor:
+        # Contacts before their pushes: the order in which everyone locks.
+        cursor.execute(_LOCK, values)
         for statement in (_ACTIVITIES, _ENDED, _OPEN):
             cursor.execute(statement, values)
 

@@ -104,6 +104,12 @@ class CrmConnection(models.Model):
         max_length=10, blank=True, choices=DisabledCause.choices, db_default=""
     )
     disabled_reason = models.TextField(blank=True, db_default="")
+    site_url = models.CharField(
+        max_length=300,
+        blank=True,
+        db_default="",
+        help_text="The address of Debrief, with which links of logged conversations begin.",
+    )
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now(), help_text="When its settings changed.")

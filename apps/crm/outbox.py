@@ -11,7 +11,10 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
+from apps.core.tasks import enqueue
+
 from .models import Kind, PushState, push_id
+from .values import same
 
 NEVER_WRITTEN = frozenset({"phone_number"})
 """Contact fields that no CRM gets: the number identifies the contact there."""
@@ -94,12 +97,14 @@ def contacts_changed(changes: Sequence[ContactChange]) -> int:
                 rows.add(listener, change, wanted)
     for state, found in rows.by_state.items():
         _write(found, state)
+    if rows.by_state and any(one.enabled and not one.approval for one in listeners):
+        kick()
     return sum(len(found) for found in rows.by_state.values())
 
 
-def same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal as JSON: 1 is not true."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+def kick() -> None:
+    """Let a worker look for pushes once the current transaction commits."""
+    enqueue("crm.push", queue="outbound")
 
 
 def _once_each(changes: Sequence[ContactChange]) -> Iterator[ContactChange]:

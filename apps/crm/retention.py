@@ -1,0 +1,42 @@
+"""How long pushes that ended are kept to be shown."""
+
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+KEPT = timedelta(days=30)
+_BATCH = 10_000
+
+# Parked and failed ones wait for a person; a logged conversation keeps the ID of its activity.
+_DELETE = """
+DELETE FROM crm_push WHERE id IN (
+  SELECT id FROM crm_push
+  WHERE finished_at < %(before)s AND kind = 'fields' AND state IN ('sent', 'dropped')
+  ORDER BY id LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
+"""
+_STRIP = """
+UPDATE crm_push SET request = '', response = '' WHERE id IN (
+  SELECT id FROM crm_push
+  WHERE finished_at < %(before)s AND kind = 'activity' AND state IN ('sent', 'dropped')
+    AND (request <> '' OR response <> '')
+  ORDER BY id LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
+"""
+
+
+def forget_old(now: datetime) -> int:
+    """Delete pushes that were sent or dropped more than ``KEPT`` ago; return how many rows.
+
+    In batches, so that no transaction is long.
+    """
+    return sum(_repeat(statement, now - KEPT) for statement in (_DELETE, _STRIP))
+
+
+def _repeat(statement: str, before: datetime) -> int:
+    changed = 0
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(statement, {"before": before, "batch": _BATCH})
+            rows: int = cursor.rowcount
+            changed += rows
+            if rows < _BATCH:
+                return changed
