@@ -5,9 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
-
-from apps.core.addresses import guarded_socket
+from apps.core.guarded_client import GuardedClient
 from apps.crm.connectors.base import Account, Activity, FieldType, Person, WantedChange
 from apps.crm.connectors.hubspot import HubSpot
 from apps.crm.connectors.salesforce import Salesforce
@@ -43,8 +41,8 @@ async def hubspot(
 ) -> AsyncIterator[HubSpot]:
     """A connector to a fake HubSpot account."""
     account = Account("crm_1", {"unique_property": unique}, {"access_token": token}, create_missing)
-    async with _session() as session:
-        connector = HubSpot(account, session)
+    async with _client() as client:
+        connector = HubSpot(account, client.session)
         connector.api = server.url
         connector.wait_by(clock or Clock())
         yield connector
@@ -61,13 +59,17 @@ async def salesforce(
     """A connector to a fake Salesforce organization."""
     config = {"domain": server.url, "client_id": CLIENT_ID, "external_id_field": unique}
     account = Account("crm_1", config, {"client_secret": secret}, create_missing)
-    async with _session() as session:
-        yield Salesforce(account, session)
+    async with _client() as client:
+        yield Salesforce(account, client.session)
 
 
-def _session() -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(socket_factory=guarded_socket)
-    return aiohttp.ClientSession(connector=connector)
+@asynccontextmanager
+async def _client() -> AsyncIterator[GuardedClient]:
+    client = GuardedClient()
+    try:
+        yield client
+    finally:
+        await client.aclose()
 
 
 def change(

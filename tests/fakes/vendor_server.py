@@ -122,12 +122,14 @@ class VendorServer:
             request.transport.abort()
         text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
         kind = "text/html" if isinstance(reply.body, str) else "application/json"
-        return web.Response(
+        response = web.Response(
             status=reply.status,
             text="" if reply.body is None else text,
             content_type=kind,
             headers=reply.headers,
         )
+        response.enable_compression()  # where the client takes it
+        return response
 
 
 async def _read(request: web.BaseRequest) -> Call:

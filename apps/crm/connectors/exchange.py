@@ -4,18 +4,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 
-from apps.core.addresses import REFUSAL, AddressRefused
+from apps.core.guarded_client import CONNECT_SECONDS, failure_text, retry_after
 
 from .base import ConnectorError
 
 SECONDS = 30.0
 MOST_BYTES = 20_000_000
-_TIMEOUT = aiohttp.ClientTimeout(total=SECONDS, sock_connect=10)
+_TIMEOUT = aiohttp.ClientTimeout(total=SECONDS, sock_connect=CONNECT_SECONDS)
+_HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": "identity",  # the client of the process unpacks nothing
+    "user-agent": "Debrief-CRM/1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +37,8 @@ class Response:
 
     @property
     def retry_after(self) -> timedelta | None:
-        """Return what the header ``Retry-After`` asks for: seconds, or a date."""
-        value = self.headers.get("Retry-After", "").strip()
-        if value.isdecimal():
-            return timedelta(seconds=min(int(value), 86_400))
-        try:
-            at = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        return max(at - datetime.now(UTC), timedelta()) if at.tzinfo else None
+        """Return what the header ``Retry-After`` asks for."""
+        return retry_after(self.headers.get("Retry-After", ""), datetime.now(UTC))
 
 
 async def exchange(
@@ -70,12 +67,12 @@ async def exchange(
             raw = await _read(response)
             return Response(response.status, response.headers, *_parsed(raw))
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-        raise ConnectorError(_message(error, vendor)) from error
+        raise ConnectorError(f"{vendor}: {failure_text(error, SECONDS)}") from error
 
 
 def _headers(extra: Mapping[str, str] | None, *, is_json: bool) -> dict[str, str]:
     kind = {"content-type": "application/json"} if is_json else {}
-    return {"accept": "application/json", "user-agent": "Debrief-CRM/1"} | kind | dict(extra or {})
+    return _HEADERS | kind | dict(extra or {})
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -93,22 +90,6 @@ def _parsed(raw: bytes) -> tuple[str, Any]:
         return text, json.loads(raw)
     except ValueError:
         return text, None
-
-
-def _message(error: Exception, vendor: str) -> str:
-    """Return a connection failure as a message. TimeoutError first: some are of both kinds."""
-    if isinstance(error, TimeoutError):
-        return f"{vendor} didn’t respond within {SECONDS:g} seconds."
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, AddressRefused):
-        return f"{REFUSAL}: nothing was sent."
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"DNS lookup of {vendor} failed."
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"Couldn’t connect to {vendor}: {cause}"[:300]
-    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
-        return f"{vendor} closed the connection without responding."
-    return f"The response of {vendor} couldn’t be read: {error}"[:300]
 
 
 def as_text(value: Any) -> str:
