@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, cast
 
 from apps.llm.schema import flat_root, with_built_ins
@@ -36,7 +36,7 @@ class BuiltIn:
     required: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConfigDocument:
     """Everything that determines a request about one conversation.
 
@@ -77,17 +77,22 @@ class ConfigDocument:
         """Hex hash of the canonical text: the config's name."""
         return hashlib.sha256(self.text().encode()).hexdigest()
 
+    @cached_property
+    def _root(self) -> Schema:
+        """The top of the schema, flattened: asked for several times by each request."""
+        return flat_root(self.schema)
+
     def own_fields(self) -> dict[str, Any]:
         """The agent's own fields: name → JSON Schema of its value.
 
         Those of definitions, alternatives and conditions at the top of the schema are among them.
         """
-        return cast("dict[str, Any]", flat_root(self.schema).get("properties") or {})
+        return cast("dict[str, Any]", self._root.get("properties") or {})
 
     def required_names(self) -> tuple[str, ...]:
         """Fields that must not stay empty: built-ins first, then own ones."""
         built_ins = tuple(b.name for b in self.built_ins if b.required)
-        own = cast("list[str]", flat_root(self.schema).get("required") or [])
+        own = cast("list[str]", self._root.get("required") or [])
         return built_ins + tuple(own)
 
     def field_names(self) -> tuple[str, ...]:

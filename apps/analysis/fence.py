@@ -5,10 +5,12 @@ can close it. What only looks like a fence is replaced as well, because a model 
 capitals, blanks, invisible characters, other alphabets, and escaped brackets count as the same.
 """
 
+import itertools
 import re
 import secrets
 import unicodedata
 from functools import lru_cache
+from hashlib import blake2b
 
 #: Blocks with letters that look like ASCII: accented Latin, Greek, Cyrillic, phonetic, small
 #: capitals, letterlike, enclosed, full-width, mathematical.
@@ -44,8 +46,21 @@ _MAY_OPEN = re.compile(rf"[{re.escape(_BRACKETS)}]|&[#lL]|%3[cC]|\\[ux]")
 
 
 def fence_word() -> str:
-    """Return a word for the fence of one request, which no transcript can hold on purpose."""
-    return secrets.token_hex(4)
+    """Return a word for the fence of one request, which no transcript can hold on purpose.
+
+    The operating system is asked for randomness once a process: for each request it takes longer
+    than building the prompt.
+    """
+    number = next(_numbers).to_bytes(8)
+    return blake2b(number, key=_secret(), digest_size=4).hexdigest()
+
+
+_numbers = itertools.count()
+
+
+@lru_cache(maxsize=1)
+def _secret() -> bytes:
+    return secrets.token_bytes(32)
 
 
 def neutralize_fences(text: str) -> str:

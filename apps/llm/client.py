@@ -408,8 +408,11 @@ class _Attempt:
         report = reply.usage
         self.estimated = self.estimated or not report.is_complete
         self.usage_note = report.note or self.usage_note
-        text = reply.text or reply.reasoning
-        self.usage += report.filled(estimated_usage(self.request.model, self.messages, text))
+        estimate = TokenUsage()
+        if not report.is_complete:
+            text = reply.text or reply.reasoning
+            estimate = estimated_usage(self.request.model, self.messages, text)
+        self.usage += report.filled(estimate)
 
     def adapt(self, fault: Fault) -> bool:
         """Learn from a refusal; whether it is worth asking again in another way."""

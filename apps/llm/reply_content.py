@@ -48,7 +48,7 @@ def _choices(reply: Mapping[str, object]) -> Iterator[tuple[Mapping[str, object]
     own = list(_own_choices(reply))
     yield from own
     for key in () if own else _ENVELOPES:
-        if isinstance(inner := reply.get(key), Mapping):
+        if isinstance(inner := reply.get(key), dict):
             for message, reason in _own_choices(inner):
                 yield message, reason or _end(reply)
 
@@ -61,19 +61,19 @@ def _own_choices(reply: Mapping[str, object]) -> Iterator[tuple[Mapping[str, obj
     """Yield each message of a reply and why it ended, whichever protocol the server speaks."""
     for choice in _objects(reply.get("choices")):
         message = choice.get("message") or choice.get("delta")
-        if not isinstance(message, Mapping):
+        if not isinstance(message, dict):
             message = {"content": choice.get("text") or message}
         yield message, choice.get("finish_reason") or choice.get("native_finish_reason")
     for candidate in _objects(reply.get("candidates")):
         content = candidate.get("content")
-        yield (content if isinstance(content, Mapping) else {}), candidate.get("finishReason")
-    if isinstance(message := reply.get("message"), Mapping) and "content" in message:
+        yield (content if isinstance(content, dict) else {}), candidate.get("finishReason")
+    if isinstance(message := reply.get("message"), dict) and "content" in message:
         yield message, _end(reply)
     if isinstance(reply.get("content"), list) and "stop_reason" in reply:
         yield {"content": reply["content"]}, reply.get("stop_reason")
     if isinstance(output := reply.get("output"), list):
         incomplete = reply.get("incomplete_details")
-        reason = incomplete.get("reason") if isinstance(incomplete, Mapping) else None
+        reason = incomplete.get("reason") if isinstance(incomplete, dict) else None
         yield {"content": [part for item in _objects(output) for part in _flattened(item)]}, reason
     for key in _TEXTS:
         # Words alone under such a name may as well be an error.
@@ -87,9 +87,9 @@ def _flattened(item: Mapping[str, object]) -> list[object]:
 
 
 def _objects(value: object) -> list[Mapping[str, object]]:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return [value]
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _read(message: Mapping[str, object], reason: object, tool_name: str) -> Carried:
@@ -131,7 +131,7 @@ def _calls(message: Mapping[str, object]) -> list[tuple[str, str]]:
 
 def _call(call: Mapping[str, object]) -> tuple[str, str]:
     inner = next((call[key] for key in _CALLS if call.get(key)), None)
-    function = inner if isinstance(inner, Mapping) else call
+    function = inner if isinstance(inner, dict) else call
     arguments = next((text for key in _ARGUMENTS if (text := _text(function, key))), "")
     return str(function.get("name") or ""), arguments
 
@@ -144,7 +144,7 @@ class _Parts:
         self.thoughts = ""
         self.refusal = ""
         self.calls: list[tuple[str, str]] = []
-        if isinstance(content, Mapping) and not self._is_part(content):
+        if isinstance(content, dict) and not self._is_part(content):
             self.text = _json(content)
         else:
             for part in content if isinstance(content, list) else [content]:
@@ -160,7 +160,7 @@ class _Parts:
         if isinstance(part, str):
             self.text += part
             return
-        if not isinstance(part, Mapping):
+        if not isinstance(part, dict):
             return
         kind = part.get("type")
         if kind in _THOUGHTS or part.get("thought") is True:
@@ -180,7 +180,7 @@ class _Parts:
                 self._take(each)
             return
         value = next((part[key] for key in ("text", "content", "json") if part.get(key)), None)
-        if isinstance(value, Mapping) and isinstance(value.get("value"), str):
+        if isinstance(value, dict) and isinstance(value.get("value"), str):
             value = value["value"]
         if isinstance(value, str):
             self.text += value

@@ -86,11 +86,11 @@ def _places(reply: Mapping[str, object]) -> list[Mapping[str, object]]:
         _inner(first, "usage"),
         reply,
     ]
-    return [place for place in found if isinstance(place, Mapping)]
+    return [place for place in found if isinstance(place, dict)]
 
 
 def _inner(place: object, name: str) -> object:
-    return place.get(name) if isinstance(place, Mapping) else None
+    return place.get(name) if isinstance(place, dict) else None
 
 
 def _report(usage: Mapping[str, object], *, has_text: bool) -> UsageReport:
@@ -186,7 +186,7 @@ def _completed(
 
 def _details(usage: Mapping[str, object], names: tuple[str, ...]) -> Mapping[str, object]:
     for name in names:
-        if isinstance(found := usage.get(name), Mapping):
+        if isinstance(found := usage.get(name), dict):
             return found
     return {}
 
@@ -194,7 +194,8 @@ def _details(usage: Mapping[str, object], names: tuple[str, ...]) -> Mapping[str
 def _first(usage: Mapping[str, object], names: tuple[str, ...]) -> tuple[str, int | None]:
     """Return the first of these counts that is there and believable, with its name."""
     for name in names:
-        if (count := _count(usage.get(name))) is not None:
+        found = usage.get(name)  # of some thirty names that servers use, most are not there
+        if found is not None and (count := _count(found)) is not None:
             return name, count
     return "", None
 
