@@ -22,7 +22,7 @@ def main() -> None:
         if getattr(error.__cause__, "sqlstate", None) is not None:
             raise
         said = (str(error).strip() or "no reason given").splitlines()[0]
-        sys.exit(f"debrief: the database does not answer; is `make run` running? ({said})")
+        sys.exit(f"debrief: can't connect to the database; is `make run` running? ({said})")
 
 
 if __name__ == "__main__":

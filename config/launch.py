@@ -51,7 +51,10 @@ def up(wish: Wish) -> None:
             _start_all(supervisor, wish)
             supervisor.watch()
         except StopRequested:
-            supervisor.say("debrief", "stopping; Ctrl-C once more does not wait for answers")
+            supervisor.say(
+                "debrief",
+                "stopping… press Ctrl-C again to stop without waiting for requests in progress",
+            )
         except (Crashed, EmbeddedError) as error:
             raise Refused(str(error)) from None
         finally:
@@ -102,7 +105,7 @@ def _migrate(supervisor: Supervisor) -> None:
     executor = MigrationExecutor(connection)
     pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if pending:
-        supervisor.say("debrief", f"preparing the database ({len(pending)} migrations)")
+        supervisor.say("debrief", f"running {len(pending)} migrations")
         call_command("migrate", interactive=False, verbosity=0)
 
 
@@ -138,7 +141,7 @@ def _wait_until_ready(supervisor: Supervisor, wish: Wish) -> None:
     while not (_worker_is_there() and _pages_answer(wish)):
         supervisor.look_after_all()
         if time.monotonic() > deadline:
-            raise Crashed(f"nothing answers at {_address(wish)} after {READY_SECONDS:.0f} seconds.")
+            raise Crashed(f"no response from {_address(wish)} after {READY_SECONDS:.0f} seconds")
         time.sleep(0.1)
 
 
@@ -179,12 +182,12 @@ def _tell(supervisor: Supervisor, wish: Wish) -> None:
         supervisor.say("debrief", f"log in as {DEMO_USERNAME} with password {password}")
     elif not others.exists():
         supervisor.say(
-            "debrief", "make the first login: .venv/bin/python manage.py createsuperuser"
+            "debrief", "no users yet; create one: .venv/bin/python manage.py createsuperuser"
         )
     if settings.BUNDLED_MODEL:
         supervisor.say(
             "debrief",
-            "answers come from the bundled small model; set OPENAI_API_KEY for a good one",
+            "using the bundled demo model; set OPENAI_API_KEY to use a production model",
         )
-    supervisor.say("debrief", "Ctrl-C stops everything")
+    supervisor.say("debrief", "press Ctrl-C to stop")
     connections.close_all()

@@ -66,7 +66,7 @@ def _gauge(name: str, help_text: str, labels: Iterable[str] = ()) -> GaugeMetric
 
 def _broker() -> Iterator[Metric]:
     up = _gauge("up", "1 where the part answers.", ["part"])
-    waiting = _gauge("queue_messages", "Messages that wait in the broker.", ["queue"])
+    waiting = _gauge("queue_messages", "Messages queued in the broker.", ["queue"])
     found = {"database": True, "broker": False, "worker": False}
     try:
         with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2) as client:
@@ -81,7 +81,7 @@ def _broker() -> Iterator[Metric]:
 
 
 def _analyses() -> Iterator[Metric]:
-    waiting = _gauge("analyses_waiting", "Analyses that no worker has taken yet.", ["lane"])
+    waiting = _gauge("analyses_waiting", "Analyses waiting for a worker.", ["lane"])
     running = _gauge("analyses_running", "Analyses that a worker holds.", ["lane"])
     oldest = _gauge("analyses_oldest_seconds", "Age of the oldest that waits.", ["lane"])
     rows = (
@@ -131,7 +131,7 @@ def _webhooks() -> Iterator[Metric]:
     pending.add_metric([], sums["how_many"])
     retried = _gauge("webhook_deliveries_retried", "Those of them that failed at least once.")
     retried.add_metric([], sums["retried"])
-    oldest = _gauge("webhook_oldest_seconds", "Age of the oldest that has not arrived.")
+    oldest = _gauge("webhook_oldest_seconds", "Age of the oldest undelivered webhook.")
     age = (timezone.now() - sums["since"]).total_seconds() if sums["since"] else 0.0
     oldest.add_metric([], age)
     disabled = _gauge("webhook_endpoints_disabled", "Endpoints that are switched off.")

@@ -30,7 +30,7 @@ def check_bind(bind: str) -> None:
         return
     missing = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS") if not os.environ.get(name)]
     if missing:
-        raise Refused(f"--bind {bind} reaches beyond this machine: set {' and '.join(missing)}.")
+        raise Refused(f"--bind {bind} exposes Debrief to the network: set {' and '.join(missing)}")
 
 
 def is_loopback(bind: str) -> bool:
@@ -51,15 +51,15 @@ def check_port(bind: str, port: int) -> None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
     except PermissionError:
-        raise Refused(f"port {port} needs more rights: choose one above 1023, PORT=8000.") from None
+        raise Refused(f"port {port} requires root; use one above 1023, e.g. PORT=8000") from None
     except socket.gaierror:
         raise Refused(f"--bind {bind} is not an address of this machine.") from None
     except OverflowError:
         raise Refused(f"port {port} is not a port: choose one from 1 to 65535.") from None
     except OSError as error:
         raise Refused(
-            f"port {port} on {bind} cannot be opened ({error.strerror}): choose another, "
-            f"`make run PORT={port + 1 if port < 65535 else 8000}`."
+            f"can't listen on {bind}:{port} ({error.strerror}); "
+            f"try make run PORT={port + 1 if port < 65535 else 8000}"
         ) from None
 
 
@@ -79,8 +79,8 @@ def check_data_dir(data_dir: Path) -> None:
         ) from None
     if free < FREE_BYTES:
         raise Refused(
-            f"DATA_DIR {data_dir} has {free // 1024**2} MB free and needs "
-            f"{FREE_BYTES // 1024**2} MB: make room, or name another folder in DATA_DIR."
+            f"DATA_DIR {data_dir} has {free // 1024**2} MB free but needs "
+            f"{FREE_BYTES // 1024**2} MB: free up space or set DATA_DIR to another directory"
         )
 
 
@@ -101,8 +101,8 @@ def only_one(data_dir: Path) -> Iterator[None]:
         except OSError:
             lock.seek(0)
             raise Refused(
-                f"Debrief already runs on DATA_DIR {data_dir} (process {lock.read().strip()}): "
-                "stop that one, or name another folder in DATA_DIR."
+                f"Debrief is already running on DATA_DIR {data_dir} "
+                f"(process {lock.read().strip()}): stop it or set another DATA_DIR"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -121,7 +121,7 @@ def check_database() -> None:
     try:
         connection.ensure_connection()
     except DatabaseError as error:
-        raise Refused(f"the database does not answer: {_first_line(error)}") from None
+        raise Refused(f"can't connect to the database: {_first_line(error)}") from None
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('server_version_num')::int / 10000")
         found = int(cursor.fetchone()[0])
@@ -135,7 +135,7 @@ def check_broker() -> None:
         with redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=5) as client:
             found = str(client.info("server")["redis_version"])
     except redis.RedisError as error:
-        raise Refused(f"the broker of REDIS_URL does not answer: {_first_line(error)}") from None
+        raise Refused(f"can't connect to the broker at REDIS_URL: {_first_line(error)}") from None
     if int(found.split(".", maxsplit=1)[0]) < REDIS:
         raise Refused(f"the broker speaks Redis {found}; Debrief needs {REDIS} or newer.")
 

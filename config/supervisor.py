@@ -143,7 +143,7 @@ class Supervisor:
                 raise Crashed(f"{child.program.name} did not start: {self._reason(child)}")
             if time.monotonic() > deadline:
                 raise Crashed(
-                    f"{child.program.name} does not answer after {seconds:.0f} seconds: "
+                    f"{child.program.name} isn't responding after {seconds:.0f} seconds: "
                     f"{self._reason(child)}"
                 )
             time.sleep(_POLL_SECONDS)
@@ -227,7 +227,7 @@ class Supervisor:
         pause = _PAUSES[min(child.crashes, len(_PAUSES)) - 1]
         _kill_group(child.process.pid)  # whatever it had started itself
         child.restart_at = now + pause
-        self.say(name, f"ended ({reason}); starting it again in {pause:g} s")
+        self.say(name, f"exited ({reason}); restarting in {pause:g} s")
 
     def _restart(self, child: Child) -> None:
         with self._signals.held():
@@ -253,13 +253,13 @@ class Supervisor:
     def _reason(self, child: Child) -> str:
         code = child.process.poll()
         if code is None:
-            how = "it runs, but does not answer"
+            how = "running but not responding"
         elif code < 0:
             how = f"killed by {signal.Signals(-code).name}"
         else:
             how = f"exit code {code}"
         words = _last_line(child)
-        return f"{how}; its last words: {words}" if words else how
+        return f"{how}; last output: {words}" if words else how
 
     def _record(self) -> None:
         born = []

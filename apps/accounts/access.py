@@ -19,8 +19,8 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 def refusal_message(have: Role, needed: Role) -> str:
     """The sentence for somebody whose role does not reach."""
     return (
-        f"This needs the role {needed.label}; yours is {have.label}. "
-        "Ask an admin of this installation to change it under People."
+        f"This requires the {needed.label} role. You have the {have.label} role. "
+        "An admin can change it under Members."
     )
 
 
@@ -34,7 +34,7 @@ def wants_json(request: HttpRequest) -> bool:
 def user_of(request: HttpRequest) -> User:
     """The person who signed in, for pages that are theirs alone."""
     if not isinstance(request.user, User):
-        raise PermissionDenied("Sign in first.")
+        raise PermissionDenied("Sign in to continue.")
     return request.user
 
 
@@ -50,7 +50,7 @@ def role_required(needed: Role) -> Callable[[View[P]], View[P]]:
             as_json = wants_json(request)
             if not (hasattr(request, "actor") or request.user.is_authenticated):
                 if as_json:
-                    return _json(401, "unauthorized", "Sign in first.")
+                    return _json(401, "unauthorized", "Sign in to continue.")
                 return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
             have = actor_of(request).role
             if have.allows(needed):

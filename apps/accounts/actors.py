@@ -57,5 +57,5 @@ def actor_of(request: HttpRequest) -> Actor:
         return actor
     user = request.user
     if isinstance(user, AnonymousUser) or not user.is_active:
-        raise PermissionDenied("Sign in first.")
+        raise PermissionDenied("Sign in to continue.")
     return Actor.of_user(user)

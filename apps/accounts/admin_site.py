@@ -22,9 +22,9 @@ V = TypeVar("V", bound=Callable[..., HttpResponseBase])
 class DebriefAdminSite(AdminSite):
     """The admin site. Its own login form would go past the limits of ours, so there is none."""
 
-    site_header = "Debrief administration"
+    site_header = "Debrief · Django admin"
     site_title = "Debrief"
-    index_title = "Everything that has no page of its own"
+    index_title = "Database admin"
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Admins only."""

@@ -52,7 +52,7 @@ def session_or_key(
         header = request.headers.get("Authorization", "")
         if request.user.is_authenticated or (header and authenticate_key(header)):
             return view(request)
-        body = {"error": {"code": "unauthorized", "message": "Sign in first.", "fields": {}}}
+        body = {"error": {"code": "unauthorized", "message": "Sign in to continue.", "fields": {}}}
         return JsonResponse(body, status=401)
 
     return guarded

@@ -56,7 +56,7 @@ class RoleForm(forms.Form):
         help_text="Viewer reads. Operator also reruns, backfills and exports. "
         "Editor also edits agents. Admin does everything.",
         error_messages={
-            "invalid_choice": "%(value)s is not a role: viewer, operator, editor or admin."
+            "invalid_choice": "“%(value)s” isn't a role. Use viewer, operator, editor, or admin."
         },
     )
 
@@ -103,18 +103,18 @@ class NewPersonForm(PersonForm):
         "Password",
         new=True,
         required=False,
-        help_text="Leave it empty to get a link by which they choose it themselves.",
+        help_text="Leave blank to create a link they can use to set their own password.",
     )
 
 
 class NewPasswordForm(forms.Form):
     password = _password("New password", new=True, help_text="At least 10 characters.")
-    again = _password("The same again", new=True)
+    again = _password("Confirm new password", new=True)
 
     def clean_again(self) -> str:
         again: str = self.cleaned_data["again"]
         if again != self.cleaned_data.get("password"):
-            raise forms.ValidationError("The two passwords differ. Type the new one twice.")
+            raise forms.ValidationError("The passwords don't match.")
         return again
 
 
@@ -133,7 +133,7 @@ class ChangePasswordForm(NewPasswordForm):
         except throttle.TooManyAttempts as error:
             raise forms.ValidationError(error.message) from error
         if not self.user.check_password(current):
-            raise forms.ValidationError("This is not your current password.")
+            raise forms.ValidationError("That's not your current password.")
         throttle.forgive_password_check(person=self.user.pk)
         return current
 
@@ -141,9 +141,9 @@ class ChangePasswordForm(NewPasswordForm):
 class AuditFilterForm(forms.Form):
     """The filters of the audit page; all optional, all combined."""
 
-    verb = forms.CharField(label="What", max_length=60, required=False)
+    verb = forms.CharField(label="Action", max_length=60, required=False)
     who = forms.CharField(label="Who", max_length=200, required=False)
     target = forms.CharField(label="Target", max_length=100, required=False)
     via = forms.ChoiceField(
-        label="Through", choices=[("", "Any door"), *AuditEntry.Via.choices], required=False
+        label="Via", choices=[("", "Any"), *AuditEntry.Via.choices], required=False
     )

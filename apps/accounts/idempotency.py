@@ -26,10 +26,12 @@ BULK = "POST /api/conversations/bulk"
 
 
 class InProgress(Conflict):
-    """The first request with this key is still at work."""
+    """The first request with this key is still running."""
 
     code = "idempotency_in_progress"
-    example = Example("The first request with this Idempotency-Key is still running.")
+    example = Example(
+        "A request with this Idempotency-Key is still in progress. Retry in a few seconds."
+    )
 
 
 class KeyReused(UserError):
@@ -37,7 +39,7 @@ class KeyReused(UserError):
 
     code = "idempotency_key_reused"
     example = Example(
-        "The Idempotency-Key k-1 was used for another request. Use a new key for a new one."
+        "Idempotency-Key “k-1” was already used with a different request. Use a new key."
     )
 
 
@@ -53,8 +55,7 @@ class StoredResponse:
         """Raise KeyReused (422) unless the first request had the body with this hash."""
         if self.request_sha256 != sha256:
             raise KeyReused(
-                f"The Idempotency-Key {key} was used for another request. "
-                "Use a new key for a new one."
+                f"Idempotency-Key “{key}” was already used with a different request. Use a new key."
             )
 
 
@@ -115,5 +116,7 @@ def claim(
     if sha256 is not None:
         first.check(key, sha256)
     if row.status is None:
-        raise InProgress("The first request with this Idempotency-Key is still at work.")
+        raise InProgress(
+            "A request with this Idempotency-Key is still in progress. Retry in a few seconds."
+        )
     return first

@@ -51,7 +51,7 @@ def revoke_api_key(*, key: ApiKey, by: Actor) -> None:
         revoked_at=now, revoked_by=by.label
     )
     if not ended:
-        raise AlreadyRevoked(f"The key {key.name} was revoked before.")
+        raise AlreadyRevoked(f"The key {key.name} is already revoked.")
     key.revoked_at, key.revoked_by = now, by.label
     audit.record(by=by, verb="api_key.revoked", target=key.public_id, detail={"name": key.name})
 

@@ -24,7 +24,9 @@ class LoginRequiredMiddleware(auth.LoginRequiredMiddleware):
         if response is None:
             return None
         if wants_json(request):
-            body = {"error": {"code": "unauthorized", "message": "Sign in first.", "fields": {}}}
+            body = {
+                "error": {"code": "unauthorized", "message": "Sign in to continue.", "fields": {}}
+            }
             return JsonResponse(body, status=401)
         if expiry.is_htmx(request):
             return expiry.ended_for_htmx()

@@ -59,7 +59,7 @@ class User(AbstractUser):
             models.UniqueConstraint(
                 Lower("username"),
                 name="user_username_unique_any_case",
-                violation_error_message="There is already a person with this username.",
+                violation_error_message="This username is taken.",
             ),
         ]
 
@@ -246,7 +246,7 @@ class IdempotencyKey(models.Model):
     """The answer that an API write gave, so that the same `Idempotency-Key` gets it again.
 
     Kept 24 hours per caller, key and path. `status` is empty while the first
-    request is still at work.
+    request is still running.
     """
 
     actor = models.CharField(max_length=200)

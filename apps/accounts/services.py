@@ -71,7 +71,7 @@ def create_user(
             detail = {"username": user.username, "role": role}
             audit.record(by=by, verb="person.created", target=user_target(user), detail=detail)
     except IntegrityError as error:
-        message = f"There is already a person with the username {username}. Choose another."
+        message = f"The username {username} is taken. Choose another."
         raise UsernameTaken(message, {"username": message}) from error
     return user
 
@@ -180,5 +180,5 @@ def keep_an_admin(user: User) -> None:
     ids = set(admins.order_by("pk").select_for_update().values_list("pk", flat=True))
     if ids == {user.pk}:
         raise LastAdmin(
-            f"{user.username} is the last active admin. Make somebody else an admin first."
+            f"{user.username} is the only active admin. Give another member the Admin role first."
         )

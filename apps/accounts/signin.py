@@ -104,7 +104,7 @@ def sign_in(*, request: HttpRequest, username: str, password: str, now: datetime
 def _reason(request: HttpRequest, username: str) -> str:
     if not admits_demo(request) and User.objects.filter(username__iexact=username, is_demo=True):
         return (
-            "The demo login works only on the machine that runs Debrief. "
-            "Make a login of your own there: python manage.py createsuperuser."
+            "The demo login works only on the machine running Debrief. To sign in from here, "
+            "create a login there: python manage.py createsuperuser."
         )
-    return "This name and password do not match. Check both; capitals count in the password."
+    return "Wrong username or password. Passwords are case-sensitive."

@@ -224,7 +224,7 @@ def _property(index: int, row: BuilderRow) -> Schema:
     made: Schema = dict(_TYPES[row.kind])
     if row.kind == "selector":
         if not row.choices:
-            raise RowError(index, "choices", f"“{row.name}” is a Selector: give it choices.")
+            raise RowError(index, "choices", f"“{row.name}” needs at least one choice.")
         made["enum"] = list(row.choices)
     elif row.kind == "list":
         made["items"] = {"type": "string"}
@@ -249,7 +249,7 @@ def _bounds(index: int, row: BuilderRow) -> Schema:
                 said = f"The {part} of “{row.name}” is a whole number of items, not {bound}."
                 raise RowError(index, part, said)
     if low is not None and high is not None and low > high:
-        said = f"The minimum of “{row.name}”, {low}, is above its maximum, {high}."
+        said = f"“{row.name}” has a minimum ({low}) greater than its maximum ({high})."
         raise RowError(index, "minimum", said)
     bounds = zip(_BOUNDS[row.kind], (low, high), strict=True)
     return {keyword: bound for keyword, bound in bounds if bound is not None}
@@ -321,13 +321,13 @@ def _text(schema: Mapping[str, Any]) -> str:
 def read_rows(value: object) -> list[BuilderRow]:
     """Rows from the form's JSON. Raises RowError; blanks around names and empty lines go."""
     if not isinstance(value, list):
-        raise RowError(0, "name", "The fields arrived in a form that cannot be read.")
+        raise RowError(0, "name", "Couldn't read the fields. Reload the page and try again.")
     return [_read_row(index, item) for index, item in enumerate(value)]
 
 
 def _read_row(index: int, item: object) -> BuilderRow:
     if not isinstance(item, dict):
-        raise RowError(index, "name", "This field arrived in a form that cannot be read.")
+        raise RowError(index, "name", "Couldn't read this field. Reload the page and try again.")
     kind = item.get("kind") or "text"
     if kind not in KINDS:
         raise RowError(index, "kind", f"“{kind}” is not a type of field.")

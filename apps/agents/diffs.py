@@ -118,11 +118,11 @@ def _side_of_content(content: Content) -> _Side:
         fields=side.fields,
         settings={
             **side.settings,
-            "Analyse by itself": "on" if post["enabled"] else "off",
+            "Automatic analysis": "on" if post["enabled"] else "off",
             "Share of conversations": f"{post['sample_percent']}%",
-            "Not shorter than": f"{post['min_seconds']:,} s, {post['min_messages']:,} messages",
+            "Minimum length": f"{post['min_seconds']:,} s, {post['min_messages']:,} messages",
             **(idle if content.channel == "chat" else {}),
-            "Conversations are kept": _kept(post["retention_days"]),
+            "Data retention": _kept(post["retention_days"]),
             **{
                 f"Column {column.capitalize()}": name or "nothing"
                 for column, name in content.columns.as_dict().items()
@@ -132,7 +132,7 @@ def _side_of_content(content: Content) -> _Side:
 
 
 def _kept(days: int | None) -> str:
-    return "for ever" if days is None else f"{days:,} days"
+    return "indefinitely" if days is None else f"{days:,} days"
 
 
 def _side_of_config(document: ConfigDocument) -> _Side:

@@ -72,16 +72,16 @@ class AgentForm(forms.Form):
     name = forms.CharField(
         max_length=200,
         widget=forms.TextInput(attrs={"autofocus": True, "placeholder": "Billing line"}),
-        error_messages={"required": "Give the agent a name."},
+        error_messages={"required": "Enter a name."},
     )
     channel = forms.ChoiceField(
         choices=Channel.choices,
         initial=Channel.VOICE,
         widget=forms.RadioSelect,
-        help_text="It decides the built-in categories and cannot be changed later.",
+        help_text="Determines the built-in fields. You can't change this later.",
         error_messages={
             "required": "Choose voice or chat.",
-            "invalid_choice": "%(value)s is neither voice nor chat.",
+            "invalid_choice": "“%(value)s” isn't a valid channel. Use voice or chat.",
         },
     )
     model = LanguageModelField(
@@ -92,7 +92,7 @@ class AgentForm(forms.Form):
     start = forms.ChoiceField(
         label="Start from",
         required=False,
-        choices=lambda: start_choices("Default prompts, no fields of its own"),
+        choices=lambda: start_choices("Default prompts, no custom fields"),
         help_text="Everything can be edited afterwards.",
         error_messages={"invalid_choice": "%(value)s is neither a template nor an agent."},
     )
@@ -121,7 +121,7 @@ class RenameForm(forms.Form):
     name = forms.CharField(
         max_length=200,
         widget=forms.TextInput(attrs={"autofocus": True}),
-        error_messages={"required": "Give the agent a name."},
+        error_messages={"required": "Enter a name."},
     )
 
 
@@ -129,7 +129,7 @@ class PublishForm(forms.Form):
     title = forms.CharField(
         max_length=200,
         required=False,
-        widget=forms.TextInput(attrs={"autofocus": True, "placeholder": "What is new, in short"}),
+        widget=forms.TextInput(attrs={"autofocus": True, "placeholder": "What changed (optional)"}),
     )
     note = forms.CharField(
         required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 3})
@@ -228,7 +228,7 @@ def pretty(schema: object) -> str:
 def model_label(model: LanguageModel, each: Decimal | None) -> str:
     """Return a model with its prices for a select; ``each`` is what a conversation costs."""
     if model.is_local:
-        return f"{model.name} · local, costs nothing"
+        return f"{model.name} · local, free"
     if variable := missing_key(model.spec()):
         return f"{model.name} · needs {variable}"
     if not model.price_known:

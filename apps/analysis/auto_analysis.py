@@ -76,7 +76,7 @@ def request_first_of(
 
 
 def defer_to_platform(*, conversation_ids: Sequence[int], never_comes: bool = False) -> None:
-    """Write down of conversations that ended that the platform's own analysis is awaited, or
+    """Write down of conversations that ended that waiting for the platform's analysis, or
     that it ``never_comes``: the platform has said its last, and sent none.
 
     One that cannot be analysed at all says so instead, and is not due any more.
@@ -176,7 +176,7 @@ def _first(conversation: Conversation, plan: Plan) -> Analysis:
         columns=plan.columns.as_dict(),
         trigger=Trigger.INITIAL,
         lane=Lane.LIVE,
-        requested_by="system: first analysis",
+        requested_by="system: automatic analysis",
     )
 
 

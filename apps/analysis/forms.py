@@ -9,7 +9,7 @@ class SideEffectsForm(forms.Form):
     """What a new result sets off, chosen where it is asked for."""
 
     webhooks = forms.ChoiceField(
-        label="Tell webhooks",
+        label="Send webhooks",
         choices=[
             (Webhooks.OFF, "nothing"),
             (Webhooks.CHANGED, "what changed"),

@@ -33,7 +33,7 @@ MOST_TRIES = 24
 
 
 class State(models.TextChoices):
-    PENDING = "pending", "Waiting"
+    PENDING = "pending", "Queued"
     RUNNING = "running", "Running"
     SUCCEEDED = "succeeded", "Succeeded"
     FAILED = "failed", "Failed"

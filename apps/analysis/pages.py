@@ -176,7 +176,7 @@ def by_whom(analysis: Analysis) -> str:
     if trigger == Trigger.INITIAL:
         return "first analysis"
     if trigger == Trigger.IMPORTED:
-        return "made by another platform"
+        return "imported from another platform"
     return f"{trigger.label.lower()} by {analysis.requested_by}"
 
 

@@ -71,7 +71,7 @@ class AnalysisSchema(Schema):
     truncated: bool
     """Only the beginning and the end of the transcript were read."""
     error: FailureSchema | None
-    requested_by: Annotated[str, eg("system: first analysis")]
+    requested_by: Annotated[str, eg("system: automatic analysis")]
     created_at: Annotated[Time, eg("2025-01-18T15:30:02.118000Z")]
     finished_at: Annotated[Time | None, eg("2025-01-18T15:30:04.902000Z")]
 

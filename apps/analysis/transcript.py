@@ -61,7 +61,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One unfolded piece of a tool's line: *Called with* or *Answered*."""
+    """One unfolded piece of a tool's line: *Arguments* or *Result*."""
 
     title: str
     text: str
@@ -260,11 +260,11 @@ def _tool_line(
     if call is not None:
         name, arguments = _called(_content(messages[call]))
         brief.append(f"{name}({_one_line(arguments)})" if name else _one_line(arguments))
-        parts.append(("Called with", arguments))
+        parts.append(("Arguments", arguments))
     if result is not None:
         answer = _parsed(_content(messages[result]))
         brief.append(f"→ {_one_line(answer)}")
-        parts.append(("Answered", answer))
+        parts.append(("Result", answer))
     texts = [(title, display.json_pretty(v) if not isinstance(v, str) else v) for title, v in parts]
     clipped = sum(max(len(text) - CLIP, 0) for _, text in texts)
     time, exact = _time(messages[first], scene)

@@ -26,7 +26,7 @@ class NoSecret(UserError):
 
     code = receiver.NO_SECRET
     status = 401
-    example = Example("The secret of this source has not been entered yet.")
+    example = Example("This source has no secret yet. Set the secret, then replay.")
 
 
 class SecretUnreadable(UserError):

@@ -91,7 +91,7 @@ def _hit(key: str, seconds: int) -> int | None:
         return _storage(settings.REDIS_URL).incr(key, seconds)
     except StorageError as error:
         broker_away.trip()
-        logger.warning("Broker away, requests to the API are not counted: %s", error)
+        logger.warning("Broker unavailable; API requests are not counted: %s", error)
         return None
 
 

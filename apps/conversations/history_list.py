@@ -29,14 +29,14 @@ _DEFAULT = (
 )
 _HEADS = {
     "started_at": "Time",
-    "duration_ms": "Dur.",
+    "duration_ms": "Duration",
     "call_successful": "Outcome",
     "chat_successful": "Outcome",
     "user_sentiment": "Sentiment",
     "call_summary": "Summary",
     "chat_summary": "Summary",
     "analysis_cost": "Cost",
-    "disconnection_reason": "Ended by",
+    "disconnection_reason": "End reason",
 }
 
 

@@ -51,10 +51,10 @@ class Direction(models.TextChoices):
 class AnalysisState(models.TextChoices):
     """State of the conversation's current result (docs/interfaces.md, *Closed lists*)."""
 
-    NONE = "none", "Not analysed"
-    PENDING = "pending", "Waiting"
+    NONE = "none", "Not analyzed"
+    PENDING = "pending", "Queued"
     RUNNING = "running", "Running"
-    SUCCEEDED = "succeeded", "Analysed"
+    SUCCEEDED = "succeeded", "Analyzed"
     FAILED = "failed", "Failed"
     SKIPPED = "skipped", "Skipped"
 
@@ -66,13 +66,13 @@ class Reason(models.TextChoices):
     NOT_CONNECTED = "not_connected", "never connected"
     NO_SPEECH = "no_speech", "no speech"
     EMPTY = "empty", "empty transcript"
-    DISABLED = "disabled", "post analysis is switched off for this agent"
-    SAMPLED_OUT = "sampled_out", "the agent's sampling left it out"
-    TOO_SHORT = "too_short", "it is shorter than the agent's minimum"
-    WAITING_FOR_PLATFORM = "waiting_for_platform", "the platform's own analysis is awaited"
-    WAITING_FOR_PROVIDER = "waiting_for_provider", "the model's provider is being waited for"
+    DISABLED = "disabled", "automatic analysis is off for this agent"
+    SAMPLED_OUT = "sampled_out", "not in the agent's sample"
+    TOO_SHORT = "too_short", "shorter than the agent's minimum length"
+    WAITING_FOR_PLATFORM = "waiting_for_platform", "waiting for the platform's analysis"
+    WAITING_FOR_PROVIDER = "waiting_for_provider", "waiting for the model's provider"
     NO_PLATFORM_ANALYSIS = "no_platform_analysis", "the platform sent no analysis of its own"
-    UNCONFIGURED = "unconfigured", "its agent has not been set up"
+    UNCONFIGURED = "unconfigured", "the agent needs setup"
 
 
 class TransferSetting(models.TextChoices):

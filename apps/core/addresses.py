@@ -54,8 +54,8 @@ class PrivateAddress(UserError):
 
     code = "private_address"
     example = Example(
-        "10.0.0.8 is an address of this machine or of a private network. Nothing is sent there, "
-        "unless WEBHOOK_ALLOW_PRIVATE_ADDRESSES is set on the server.",
+        "10.0.0.8 is a private or local address. To allow it, set "
+        "WEBHOOK_ALLOW_PRIVATE_ADDRESSES on the server.",
         {"url": "Takes an address of the public internet."},
     )
 

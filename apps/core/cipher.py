@@ -33,8 +33,8 @@ def decrypt(stored: bytes | memoryview) -> str:
         return _box(_keys()).decrypt(bytes(stored)).decode()
     except InvalidToken:
         raise Unreadable(
-            "This secret was stored with another SECRET_KEY and cannot be read. Set a new secret, "
-            "or name the old key in SECRET_KEY_FALLBACKS."
+            "Can't decrypt this secret because SECRET_KEY changed. Set a new secret, or add the "
+            "old key to SECRET_KEY_FALLBACKS."
         ) from None
 
 

@@ -94,45 +94,45 @@ def duration(milliseconds: Numeric | None) -> str:
 
 
 def timespan(seconds: Numeric | timedelta | None) -> str:
-    """A length of time in two units at most: `46 s`, `12 min`, `1 h 5 min`, `2 d 3 h`."""
+    """Return a length of time in two units at most: `46s`, `12m`, `1h 5m`, `2d 3h`."""
     if seconds is None:
         return NOTHING
     whole = round(seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds))
     if whole < 90:
-        return f"{whole} s"
+        return f"{whole}s"
     minutes = round(whole / 60)
     if minutes < 60:
-        return f"{minutes} min"
+        return f"{minutes}m"
     hours, minutes = divmod(minutes, 60)
     if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+        return f"{hours}h {minutes}m" if minutes else f"{hours}h"
     days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
+    return f"{days}d {hours}h" if hours else f"{days}d"
 
 
 def exact(value: datetime | None) -> str:
-    """The full time with its zone: `Tue 21 Oct 2025, 14:03:22 UTC`."""
+    """Return the full time with its zone: `Tue, Oct 21, 2025, 2:03:22 PM UTC`."""
     if value is None:
         return NOTHING
-    return _local(value).strftime("%a %-d %b %Y, %H:%M:%S %Z")
+    return _local(value).strftime("%a, %b %-d, %Y, %-I:%M:%S %p %Z")
 
 
 def ago(value: datetime, now: datetime | None = None) -> str:
-    """How long ago, or how soon; from a week on the date. js/live.js says it the same way."""
+    """Return how long ago or how soon, `3h ago`; from a week on, the date. See js/live.js."""
     now = now or timezone.now()
     seconds = (now - value).total_seconds()
     if abs(seconds) >= 7 * 86_400:
         local, year = _local(value), _local(now).year
-        return local.strftime("%-d %b" if local.year == year else "%-d %b %Y")
+        return local.strftime("%b %-d" if local.year == year else "%b %-d, %Y")
     if abs(seconds) < 10:
         return "just now"
     size = abs(seconds)
-    for limit, unit, length in ((60, "s", 1), (3600, "min", 60), (86_400, "h", 3600)):
+    for limit, unit, length in ((60, "s", 1), (3600, "m", 60), (86_400, "h", 3600)):
         if size < limit:
-            text = f"{int(size // length)} {unit}"
+            text = f"{int(size // length)}{unit}"
             break
     else:
-        text = f"{int(size // 86_400)} d"
+        text = f"{int(size // 86_400)}d"
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
 

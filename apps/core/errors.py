@@ -76,4 +76,4 @@ class Refused(UserError):
 
     code = "forbidden"
     status = 403
-    example = Example("This needs the role Operator; yours is Viewer.")
+    example = Example("This requires the Operator role. You have the Viewer role.")

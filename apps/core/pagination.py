@@ -36,9 +36,7 @@ class CursorError(BadRequest):
     """The cursor is not one of ours, or belongs to another sort order."""
 
     code = "invalid_cursor"
-    example = Example(
-        "This page link is broken or out of date. Leave out the cursor to begin again."
-    )
+    example = Example("This page link is invalid or has expired. Start again from the first page.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +85,11 @@ class Cursor:
             made_for, values, back = _signer.unsign_object(text)
         except (signing.BadSignature, ValueError) as error:
             raise CursorError(
-                "This page link is broken or out of date. Leave out the cursor to begin again."
+                "This page link is invalid or has expired. Start again from the first page."
             ) from error
         if tuple(made_for) != order:
             raise CursorError(
-                "This cursor was made for another sort order. Leave it out to begin again."
+                "This cursor belongs to a different sort order. Start again from the first page."
             )
         return cls(order, tuple(_unpack(*value) for value in values), bool(back))
 

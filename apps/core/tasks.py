@@ -40,6 +40,6 @@ def send(task_name: str, *, queue: str | None, kwargs: dict[str, Any]) -> bool:
         )
     except (OSError, KombuError, ConnectionError) as error:
         broker_away.trip()
-        logger.warning("Broker away, %s is left to the sweep: %s", task_name, error)
+        logger.warning("Broker unavailable; the sweep will pick up %s: %s", task_name, error)
         return False
     return True

@@ -49,12 +49,12 @@ class Sums:
 
     @property
     def said(self) -> str:
-        """“$1.20”, “price unknown”, or “$1.20 + 3 of unknown price”: never zero for unknown."""
+        """“$1.20”, “price unknown”, or “$1.20 + 3 unpriced requests”: never zero for unknown."""
         if not self.unpriced:
             return money(self.cost)
         if self.unpriced == self.rows:
             return money(None)
-        return f"{money(self.cost)} + {self.unpriced:,} of unknown price"
+        return f"{money(self.cost)} + {self.unpriced:,} unpriced requests"
 
     @property
     def known(self) -> Decimal | None:
@@ -107,18 +107,20 @@ class Costs:
 
     @property
     def change(self) -> str:
-        """“12% more than in the 30 days before”, in words; nothing where a price is unknown:
-        what seems less could be more."""
+        """Return “12% more than the previous 30 days”; empty where a price is unknown.
+
+        With an unknown price, an apparent decrease could be an increase.
+        """
         span = "day" if self.period.length == 1 else f"{self.period.length} days"
         if self.total.unpriced or self.before.unpriced:
             return ""
         if not self.before.cost:
-            return f"Nothing in the {span} before" if not self.before.rows else ""
+            return f"No costs in the previous {span}" if not self.before.rows else ""
         change = (self.total.cost - self.before.cost) / self.before.cost * 100
         if abs(change) < Decimal("0.5"):
-            return f"As in the {span} before"
+            return f"About the same as the previous {span}"
         word = "more" if change > 0 else "less"
-        return f"{abs(change):,.0f}% {word} than in the {span} before"
+        return f"{abs(change):,.0f}% {word} than the previous {span}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +253,7 @@ def _days(rows: Iterable[_Row], period: Period, link: "_Linker") -> list[CostLin
     sums: dict[date, Sums] = defaultdict(Sums)
     for row in rows:
         sums[row.day].add(row.sums)
-    return [CostLine(f"{day:%a %-d %b}", sums[day], link.day(day), day) for day in period.each()]
+    return [CostLine(f"{day:%a, %b %-d}", sums[day], link.day(day), day) for day in period.each()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def _typed(first: str, last: str, today: date) -> Period:
     if period.length < 1:
         raise BadPeriod(f"A period cannot end on {last or today}, before it begins on {first}.")
     if period.length > MOST:
-        raise BadPeriod(f"{period.length:,} days are too many at once: {MOST} are the most.")
+        raise BadPeriod(f"Choose at most {MOST} days.")
     return period
 
 
@@ -116,4 +116,4 @@ def _midnight(day: date) -> datetime:
 
 
 def _said(day: date) -> str:
-    return f"{day:%-d %b %Y}"
+    return f"{day:%b %-d, %Y}"

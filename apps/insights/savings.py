@@ -62,7 +62,7 @@ class Saving:
             return money(self.cost)
         if self.unpriced == self.conversations:
             return money(None)
-        return f"{money(self.cost)} + {self.unpriced:,} of unknown price"
+        return f"{money(self.cost)} + {self.unpriced:,} unpriced requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,11 @@ def rules_for(word: str) -> list[Rule]:
             for n in SHARES
         ),
         *(
-            Rule("min_seconds", n, f"Skip shorter than {n} s", f"duration_ms < {n * 1000}")
+            Rule("min_seconds", n, f"Skip under {n} seconds", f"duration_ms < {n * 1000}")
             for n in SECONDS
         ),
         *(
-            Rule("min_messages", n, f"Skip with fewer than {n} messages", f"message_count < {n}")
+            Rule("min_messages", n, f"Skip under {n} messages", f"message_count < {n}")
             for n in MESSAGES
         ),
     ]

@@ -76,7 +76,7 @@ def _request(found: Sequence[Conversation], now: datetime) -> int:
     try:
         with transaction.atomic():
             return request_first_of(conversations=found, now=now)
-    except Exception as error:  # whatever one of them breaks, the others are to be analysed
+    except Exception as error:  # whatever one of them breaks, the others are to analyze
         if is_passing(error):
             raise
         logger.exception("Asking for %d first analyses failed", len(found))

@@ -62,7 +62,7 @@ def parse_output(text: str) -> dict[str, object] | str:
     except RecursionError:
         return _DEEP
     except ValueError as error:
-        return f"The answer is not JSON: {error}."
+        return f"The response isn't valid JSON: {error}."
     if isinstance(value, _Problem):
         return str(value)
     if not isinstance(value, dict):

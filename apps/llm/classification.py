@@ -27,7 +27,7 @@ _TOO_LATE = frozenset((408, 409, 425))
 _FAILED_BEHIND = 424
 
 _WRONG_ADDRESS = frozenset((301, 302, 303, 307, 308, 404, 405, 410))
-_UNKNOWN_MODEL = "The provider does not offer this model, so no request for it can succeed"
+_UNKNOWN_MODEL = "The provider doesn't offer this model, so no request for it can succeed"
 
 
 def classify(error: openai.APIError | AnswerTooLongError) -> Fault:
@@ -37,12 +37,12 @@ def classify(error: openai.APIError | AnswerTooLongError) -> Fault:
             limit = MAX_ANSWER_BYTES // 1024 // 1024
             return Fault(ErrorCode.INVALID_OUTPUT, f"The answer was longer than {limit} MB.")
         case openai.APITimeoutError():
-            return Fault(ErrorCode.TIMEOUT, "The model did not answer in time.", transient=True)
+            return Fault(ErrorCode.TIMEOUT, "The model timed out.", transient=True)
         case openai.APIConnectionError():
             reason = mask_keys(shorten(str(error.__cause__ or error), MESSAGE_LENGTH))
             return Fault(
                 ErrorCode.CONNECTION,
-                f"The model's server could not be reached: {reason}.",
+                f"Couldn't reach the model: {reason}.",
                 transient=True,
             )
         case openai.APIStatusError():

@@ -450,7 +450,7 @@ class _Attempt:
             case Finish.FILTER:
                 return self.error(ErrorCode.CONTENT_FILTER, ErrorCode.CONTENT_FILTER.label, said)
             case Finish.LENGTH:
-                message = f"The answer was cut after {self.cap:,} tokens."
+                message = f"The response was cut off after {self.cap:,} tokens."
                 return self.error(ErrorCode.LENGTH, message, said)
             case Finish.GENERATION if not said.strip():
                 message = "The model called its tool in a form that the provider could not read."

@@ -45,10 +45,7 @@ def endpoint(spec: ModelSpec) -> Endpoint:
     if spec.api_key_env:
         key = os.environ.get(spec.api_key_env, "")
         if not key:
-            raise MissingKeyError(
-                f"The key of {spec.name} is missing: the environment variable {spec.api_key_env} "
-                "is not set."
-            )
+            raise MissingKeyError(f"No API key for {spec.name}. Set {spec.api_key_env}.")
         return Endpoint(base_url, key)
     if spec.base_url:
         return Endpoint(base_url, _NO_KEY)
@@ -56,9 +53,7 @@ def endpoint(spec: ModelSpec) -> Endpoint:
         return Endpoint(base_url, settings.OPENAI_API_KEY)
     if settings.OPENAI_BASE_URL:
         return Endpoint(base_url, _NO_KEY)
-    raise MissingKeyError(
-        f"The key of {spec.name} is missing: the environment variable OPENAI_API_KEY is not set."
-    )
+    raise MissingKeyError(f"No API key for {spec.name}. Set OPENAI_API_KEY.")
 
 
 def missing_key(spec: ModelSpec) -> str:

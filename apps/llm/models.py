@@ -63,7 +63,7 @@ class LanguageModel(models.Model):
         help_text="A conversation's first analysis costs nothing. Reruns and backfills always do.",
     )
     context_tokens = models.PositiveIntegerField(
-        default=128_000, help_text="What fits into one request, answer included."
+        default=128_000, help_text="Context window in tokens, including the response."
     )
     max_output_tokens = models.PositiveIntegerField(
         default=4_096,
@@ -73,8 +73,8 @@ class LanguageModel(models.Model):
         max_length=10,
         choices=StructuredMode,
         default=StructuredMode.AUTO,
-        help_text="Where to begin: strict schema, tool call or JSON mode. What the server refuses "
-        "is followed by the next; automatic begins with the strict schema.",
+        help_text="Which structured-output mode to try first. If the server rejects it, Debrief "
+        "falls back to the next one.",
     )
     parameters = models.JSONField(
         default=dict,
@@ -83,21 +83,23 @@ class LanguageModel(models.Model):
         help_text="Sent with each request, for example {“temperature”: 0}.",
     )
     max_concurrency = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Requests in flight per worker process. Empty: no limit."
+        null=True,
+        blank=True,
+        help_text="Concurrent requests per worker process. Blank means no limit.",
     )
     requests_per_minute = models.PositiveIntegerField(
-        null=True, blank=True, help_text="For all workers together. Empty: no limit."
+        null=True, blank=True, help_text="Across all workers. Blank means no limit."
     )
     tokens_per_minute = models.PositiveIntegerField(
-        null=True, blank=True, help_text="For all workers together. Empty: no limit."
+        null=True, blank=True, help_text="Across all workers. Blank means no limit."
     )
     token_correction = models.FloatField(
         default=1.0, help_text="Actual over estimated tokens; corrected by real usage."
     )
     is_local = models.BooleanField(
-        default=False, help_text="The small model that comes with Debrief; costs nothing."
+        default=False, help_text="The model bundled with Debrief. Free to run."
     )
-    enabled = models.BooleanField(default=True, help_text="Offered where a model is chosen.")
+    enabled = models.BooleanField(default=True, help_text="Show in model pickers.")
 
     class Meta:
         ordering = ("name",)
@@ -124,7 +126,7 @@ class LanguageModel(models.Model):
                 & Q(output_price__isnull=True)
                 | Q(input_price__isnull=False, output_price__isnull=False),
                 name="llm_model_prices_known_together",
-                violation_error_message="Give the prices of input and of output, or neither.",
+                violation_error_message="Set both input and output prices, or leave both blank.",
             ),
             models.CheckConstraint(
                 condition=Q(max_output_tokens__gte=1)
@@ -189,7 +191,7 @@ class Purpose(models.TextChoices):
     """What a paid request was for."""
 
     ANALYSIS = "analysis", "Analysis"
-    TRY_IT = "try_it", "Try it"
+    TRY_IT = "try_it", "Test"
     ACCUMULATE = "accumulate", "Accumulate and summarize"
 
 

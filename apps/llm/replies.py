@@ -172,7 +172,7 @@ def _is_failure(value: Mapping[str, object]) -> bool:
 
 def _not_an_answer(content: bytes) -> Fault:
     """Return the fault of a 200 that is no chat completion, with what it says instead."""
-    message = "The server's answer is not a chat completion."
+    message = "The server didn't return a chat completion."
     text = content[:2_000].decode("utf-8", "replace").lstrip()
     said = read_body(text).message if text[:1] not in {"", "{", "["} else ""
     message = f"{message} It says: {shorten(said, 300)}" if said else message

@@ -70,7 +70,7 @@ def selected(request: HttpRequest) -> HttpResponse:
     for name in ("cursor", "columns"):
         params.pop(name, None)
     if channel not in Channel.values or not params:
-        raise Http404("Nothing is selected.")
+        raise Http404("Select at least one conversation.")
     try:
         spec = parse(channel, params)
     except FilterError as error:

@@ -48,7 +48,7 @@ class PreviewOutdated(Conflict):
 class Agreement:
     """The figures of a token, read back. ``nonce`` is the same for each Save of one form.
 
-    ``configs`` is the hash of the config by route, of the routes that were to be analysed.
+    ``configs`` is the hash of the config by route, of the routes that were to analyze.
     """
 
     nonce: str

@@ -54,7 +54,7 @@ ACTIVE = (State.QUEUED, State.RUNNING, State.PAUSED, State.CANCELLING)
 class PauseReason(models.TextChoices):
     BY_USER = "by_user", "Paused by a user"
     AUTH = "auth", "The provider rejected the API key"
-    QUOTA = "quota", "The provider account has no quota left"
+    QUOTA = "quota", "The provider account is out of credit or quota"
     PROVIDER_DOWN = "provider_down", "The provider isn’t responding"
     RATE_LIMITED = "rate_limited", "The provider limits the rate of requests"
 
@@ -64,9 +64,9 @@ BY_ITSELF = frozenset({PauseReason.PROVIDER_DOWN, PauseReason.RATE_LIMITED})
 
 
 class ItemState(models.TextChoices):
-    PENDING = "pending", "Waiting"
+    PENDING = "pending", "Queued"
     RUNNING = "running", "Running"
-    DONE = "done", "Done"
+    DONE = "done", "Completed"
     SKIPPED = "skipped", "Skipped"
     FAILED = "failed", "Failed"
 

@@ -110,8 +110,8 @@ def option_words(run: Run) -> str:
     if not effects.contacts:
         parts.append("contacts not updated")
     if effects.webhooks != "off":
-        told = "what changed" if effects.webhooks == "changed" else "every result"
-        parts.append(f"webhooks told of {told}")
+        told = "only changed results" if effects.webhooks == "changed" else "every result"
+        parts.append(f"webhooks: {told}")
     return " · ".join(parts)
 
 
@@ -190,7 +190,7 @@ _STATES: dict[str, tuple[str, Q]] = {
     "unchanged": ("Unchanged", Q(state=ItemState.DONE, changed=False)),
     "failed": ("Failed", Q(state=ItemState.FAILED)),
     "skipped": ("Skipped", Q(state=ItemState.SKIPPED)),
-    "left": ("Waiting", Q(state__in=[ItemState.PENDING, ItemState.RUNNING])),
+    "left": ("Queued", Q(state__in=[ItemState.PENDING, ItemState.RUNNING])),
 }
 
 

@@ -25,7 +25,7 @@ class NothingToAnalyze(UserError):
     """No conversation would be analysed, so there is nothing to start."""
 
     code = "nothing_to_analyze"
-    example = Example("No conversation matches these filters.")
+    example = Example("No conversations match these filters.")
 
 
 class UnableToChange(Conflict):

@@ -67,7 +67,7 @@ def _analysis_failed(now: str | None) -> dict[str, Any]:
         **_ABOUT,
         "timestamp": now,
         "error_code": "timeout",
-        "error_message": "The model did not answer within 60 seconds.",
+        "error_message": "The model timed out after 60 seconds.",
         **_ANALYSIS,
         "conversation": _CONVERSATION,
     }
@@ -107,7 +107,7 @@ def _alert(now: str | None) -> dict[str, Any]:
     return {
         "incident_id": "inc_example",
         "timestamp": now,
-        "alert": {"id": "al_example", "name": "Success rate under 80 %"},
+        "alert": {"id": "al_example", "name": "Success rate below 80%"},
         "agent_id": "agt_example",
     }
 

@@ -29,7 +29,7 @@ def event_id() -> str:
 class EventType(models.TextChoices):
     """What an endpoint may ask for (docs/interfaces.md, *Events*)."""
 
-    CONVERSATION_ANALYZED = "conversation.analyzed", "Conversation analysed"
+    CONVERSATION_ANALYZED = "conversation.analyzed", "Conversation analyzed"
     CONVERSATION_ANALYSIS_FAILED = "conversation.analysis_failed", "Analysis failed"
     CONVERSATION_ENDED = "conversation.ended", "Conversation ended"
     BACKFILL_COMPLETED = "backfill.completed", "Backfill completed"
@@ -42,7 +42,7 @@ RESERVED_EVENTS = frozenset({EventType.ALERT_TRIGGERED, EventType.ALERT_RESOLVED
 
 
 class DeliveryState(models.TextChoices):
-    PENDING = "pending", "Waiting"
+    PENDING = "pending", "Queued"
     DELIVERED = "delivered", "Delivered"
     FAILED = "failed", "Failed"
     DROPPED = "dropped", "Dropped"

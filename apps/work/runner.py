@@ -374,7 +374,7 @@ class Runner(Generic[J, O]):
             except (OperationalError, InterfaceError) as error:
                 if not is_passing(error):
                     raise
-                logger.warning("The database is away (%s); next try in %.1f s", error, delay)
+                logger.warning("Database unavailable (%s); retrying in %.1f s", error, delay)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
 

@@ -206,7 +206,7 @@ def _prepare_folders(cluster: Path, sockets: Path) -> Account | None:
     private_folder(cluster.parent / "log")
     if os.geteuid() != 0:
         if sockets.stat().st_uid != os.geteuid():
-            raise EmbeddedError(f"{sockets} belongs to somebody else: remove it.")
+            raise EmbeddedError(f"{sockets} is owned by another user; remove it")
         return None
     account = _owner(cluster) if cluster.exists() else _unprivileged()
     os.chown(sockets, *account)
@@ -226,8 +226,8 @@ def _unprivileged() -> Account:
             entry = pwd.getpwnam(name)
             return entry.pw_uid, entry.pw_gid
     raise EmbeddedError(
-        "PostgreSQL does not run as root, and there is neither a user postgres nor nobody: "
-        "run as an ordinary user, or set DATABASE_URL."
+        "PostgreSQL can't run as root, and there's no postgres or nobody user: "
+        "run as a regular user, or set DATABASE_URL"
     )
 
 
@@ -251,4 +251,6 @@ def _end_leftover(cluster: Path) -> None:
     except (FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
         return
     except psutil.Error as error:
-        raise EmbeddedError(f"PostgreSQL process {pid} still holds {cluster}: end it.") from error
+        raise EmbeddedError(
+            f"PostgreSQL process {pid} is still using {cluster}; stop it"
+        ) from error

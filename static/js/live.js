@@ -9,14 +9,14 @@
     if (document.hidden || busy) event.preventDefault();
   });
 
-  const UNITS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [604800, 86400, "d"]];
+  const UNITS = [[60, 1, "s"], [3600, 60, "m"], [86400, 3600, "h"], [604800, 86400, "d"]];
   const words = (then) => {
     const seconds = (Date.now() - then) / 1000;
     const size = Math.abs(seconds);
     if (size < 10) return "just now";
     const unit = UNITS.find(([limit]) => size < limit);
     if (!unit) return null; // a date: it stays
-    const text = `${Math.floor(size / unit[1])} ${unit[2]}`;
+    const text = `${Math.floor(size / unit[1])}${unit[2]}`;
     return seconds > 0 ? `${text} ago` : `in ${text}`;
   };
   setInterval(() => {

@@ -15,7 +15,7 @@ def _user_form(user: User, **more: str) -> dict[str, str]:
 
 
 def test_says_whose_it_is(as_admin: Client) -> None:
-    assert "Debrief administration" in as_admin.get("/admin/").text
+    assert "Debrief · Django admin" in as_admin.get("/admin/").text
 
 
 def test_strangers_sign_in_on_our_own_page(client: Client) -> None:
@@ -68,7 +68,7 @@ def test_a_change_of_a_person_is_audited_here_too(as_admin: Client, person: Make
 def test_the_last_admin_stays_one(as_admin: Client, admin: User, loss: dict[str, str]) -> None:
     response = as_admin.post(f"/admin/accounts/user/{admin.pk}/change/", _user_form(admin, **loss))
 
-    assert "is the last active admin" in response.text
+    assert "is the only active admin" in response.text
     admin.refresh_from_db()
     assert admin.has_perm("any")
 

@@ -153,7 +153,7 @@ class TestPeople:
     @pytest.mark.parametrize(
         ("form", "says"),
         [
-            ({"username": "ROOT", "role": "viewer"}, "already a person with the username ROOT"),
+            ({"username": "ROOT", "role": "viewer"}, "The username ROOT is taken"),
             ({"username": "a b", "role": "viewer"}, "Enter a valid username"),
             ({"username": "ada", "role": "boss"}, "boss is not a role"),
             ({"username": "ada", "role": "viewer", "password": "x"}, "too short"),
@@ -180,8 +180,8 @@ class TestPeople:
         role = as_admin.post(f"/people/{admin.pk}/", {"role": "viewer"}, headers=HTMX)
         out = as_admin.post(f"/people/{admin.pk}/active/", {"active": "0"}, headers=HTMX)
 
-        assert "is the last active admin" in role.text
-        assert "is the last active admin" in out.text
+        assert "is the only active admin" in role.text
+        assert "is the only active admin" in out.text
 
     def test_sets_a_password(self, as_admin: Client, person: MakePerson) -> None:
         ada = person("ada")

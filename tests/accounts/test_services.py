@@ -85,7 +85,7 @@ class TestChange:
     ) -> None:
         person("former", Role.ADMIN, is_active=False)
 
-        with pytest.raises(LastAdmin, match="root is the last active admin"):
+        with pytest.raises(LastAdmin, match="root is the only active admin"):
             _change(admin, by, Role.EDITOR)
 
     def test_with_another_admin_it_may_go(self, by: Actor, person: MakePerson, admin: User) -> None:

@@ -72,7 +72,7 @@ def test_one_sentence_for_a_wrong_password_and_an_unknown_name(
     response = _post(client, username, password)
 
     assert response.status_code == 200
-    assert "This name and password do not match" in response.text
+    assert "Wrong username or password" in response.text
     assert not _signed_in(client)
 
 

@@ -214,7 +214,7 @@ def test_two_clicks_publish_once() -> None:
 def test_an_unchanged_draft_is_not_published_again() -> None:
     made = agent()
     services.publish(agent=made, by=ADA)
-    with pytest.raises(services.NothingToPublish, match="V1 draft says the same as V0"):
+    with pytest.raises(services.NothingToPublish, match="V1 draft has no changes since V0"):
         services.publish(agent=made, by=ADA)
 
 

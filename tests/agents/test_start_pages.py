@@ -271,11 +271,11 @@ def test_prompts_have_advice_too(editor: Client, made: Agent) -> None:
         agent=made, changes={"analysis": {"built_ins": {"call_summary": {"enabled": True}}}}, by=ADA
     )
     text = editor.get(url(made, "prompts")).text
-    assert "Summaries in several sizes" in text
+    assert "More than one summary" in text
     assert 'data-switch-off="call_summary-enabled"' in text
     form = {"model": "test-model", "instructions": "Ask {{name}}.", "column-summary": ""}
     text = editor.post(url(made, "prompts/shares"), form).text
-    assert "{{name}} is sent to the model just as it stands." in text
+    assert "{{name}} is sent to the model literally. Replace it or remove it." in text
     assert 'href="#instructions"' in text
     assert 'id="share-instructions" hx-swap-oob="true"' in text
     assert "Empty history column" in text

@@ -49,7 +49,7 @@ class TestExactlyWhy:
                 {},
                 "not in the agent’s 12.5% sample",
             ),
-            ("sampled_out", {}, {}, "the agent's sampling left it out."),
+            ("sampled_out", {}, {}, "not in the agent's sample."),
             (
                 "too_short",
                 {"min_seconds": 30},
@@ -62,7 +62,7 @@ class TestExactlyWhy:
                 {},
                 "it has 3 messages, below the agent’s minimum of 9.",
             ),
-            ("too_short", {}, {}, "it is shorter than the agent's minimum."),
+            ("too_short", {}, {}, "shorter than the agent's minimum length."),
             ("unconfigured", {}, {}, "the agent wasn’t set up when it ended (it is now)"),
         ],
     )
@@ -106,7 +106,7 @@ class TestExactlyWhy:
         assert "until 12:30 on 01 March. After that, Debrief runs its own." in why.sentence
         why = self.left_out("waiting_for_platform", **values)
         assert why.sentence == (
-            "Not analyzed: the platform's own analysis is awaited. This source uses only the "
+            "Not analyzed: waiting for the platform's analysis. This source uses only the "
             "platform’s analysis. If none arrives, rerun the analysis."
         )
         assert why.way_out == "rerun"

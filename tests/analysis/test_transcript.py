@@ -49,7 +49,7 @@ def test_a_call_and_its_result_are_one_line() -> None:
 
     assert [x.kind for x in found] == ["tool", "agent"]
     assert found[0].text == "look_up(id: LF-1) → ok: true"
-    assert [p.title for p in found[0].parts] == ["Called with", "Answered"]
+    assert [p.title for p in found[0].parts] == ["Arguments", "Result"]
 
 
 def test_calls_at_once_find_their_results_in_order() -> None:

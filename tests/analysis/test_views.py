@@ -290,7 +290,7 @@ def test_failed_rerun_stands_beside_the_result(operator: Client) -> None:
     text = operator.get(url(conversation)).content.decode()
 
     assert "Charged twice." in text
-    assert "The model did not answer in time. No answer in 60 s." in text
+    assert "The model timed out. No answer in 60 s." in text
     assert "The previous result is still current." in text
 
 
@@ -357,7 +357,7 @@ def test_history_lists_all_and_compares_two(viewer: Client) -> None:
 
     assert text.count(" checked") == 2  # the newest two are chosen before anybody chooses
     assert b"Select two results" in none.content
-    assert "made by another platform" in text
+    assert "imported from another platform" in text
     assert "Cut at 600 tokens." in text
     assert "1 field differs" in both
     assert both.index("Long words.") < both.index("Short.")

@@ -205,7 +205,7 @@ def _is_marked(focused: Locator) -> bool:
 def test_back_shows_whole_pages(visit: Callable[..., Visit]) -> None:
     window = visit()
     page = window.open("/calls/")
-    page.get_by_role("link", name="Dur.").click()
+    page.get_by_role("link", name="Duration").click()
     expect(page).to_have_url(re.compile("sort="))
     window.settle()
     row = page.locator(".row-link").first

@@ -134,12 +134,12 @@ def _backfill(window: Visit) -> None:
     expect(page.locator(".page-lead")).to_contain_text("Completed", timeout=READING_MS)
     # The head follows at once, the items with their next look.
     expect(page.locator("#items nav")).to_contain_text("Changed")
-    expect(page.locator("#items nav")).not_to_contain_text("Waiting")
+    expect(page.locator("#items nav")).not_to_contain_text("Queued")
     _counts_add_up(page)
 
     items = page.locator("#items tbody tr")
     expect(items).to_have_count(4)
-    done = items.filter(has_text="Done").first
+    done = items.filter(has_text="Completed").first
     done.get_by_role("link").click()
     expect(page.locator("#panel .foot-line")).to_contain_text("backfill")
     expect(page.locator("#panel .foot-line")).to_contain_text("Billing line V2")

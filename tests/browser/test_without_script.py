@@ -24,7 +24,7 @@ def test_filter_and_open_without_script(visit: Callable[..., Visit], places: Pla
     page.locator(".row-link").first.click()
     expect(page.locator(".transcript .msg").first).to_be_visible()
     page.get_by_role("link", name="History").click()
-    expect(page.locator("#panel")).to_contain_text("made by another platform")
+    expect(page.locator("#panel")).to_contain_text("imported from another platform")
 
 
 def test_a_filter_is_added_without_script(visit: Callable[..., Visit], places: Places) -> None:

@@ -206,7 +206,7 @@ def test_a_command_without_a_database_is_one_line() -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("debrief: the database does not answer; is `make run` running?")
+    assert done.stderr.startswith("debrief: can't connect to the database; is `make run` running?")
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -127,7 +127,7 @@ def test_a_refused_filter_lists_nothing_and_says_why(
         assert "apply this filter" in page
         assert "0 of 3" in page
         assert 'role="alert"' in page
-    assert "There is no filter “colour”." in html(viewer, f"{CALLS}?colour=red")
+    assert "Unknown filter “colour”." in html(viewer, f"{CALLS}?colour=red")
 
 
 def test_nothing_matches(viewer: Client, calls: list[Conversation]) -> None:

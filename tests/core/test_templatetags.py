@@ -78,8 +78,8 @@ class TestAgo:
     def test_has_the_exact_time_on_hover(self) -> None:
         at = datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC)
         assert draw("{{ at|ago }}", {"at": at}) == (
-            '<time datetime="2020-02-03T04:05:06+00:00" title="Mon 3 Feb 2020, 04:05:06 UTC" '
-            "data-ago>3 Feb 2020</time>"
+            '<time datetime="2020-02-03T04:05:06+00:00" title="Mon, Feb 3, 2020, 4:05:06 AM UTC" '
+            "data-ago>Feb 3, 2020</time>"
         )
 
     def test_never(self) -> None:

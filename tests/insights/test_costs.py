@@ -104,7 +104,7 @@ class TestSums:
         paid(None, model_name="mixed")
         paid("0.10", model_name="mixed")
         said = {line.label: line.sums.said for line in month().models}
-        assert said == {"unknown": "price unknown", "mixed": "$0.10 + 1 of unknown price"}
+        assert said == {"unknown": "price unknown", "mixed": "$0.10 + 1 unpriced requests"}
         assert [line.sums.each for line in month().models] == [Decimal("0.10"), None]
 
     def test_days_are_those_of_the_time_zone(self) -> None:
@@ -124,7 +124,7 @@ class TestSums:
             ("1.12", "1.00", "12% more than in the 30 days before"),
             ("0.50", "1.00", "50% less than in the 30 days before"),
             ("1.00", "1.00", "As in the 30 days before"),
-            ("1.00", None, "Nothing in the 30 days before"),
+            ("1.00", None, "No costs in the previous 30 days"),
         ],
     )
     def test_the_change(self, now: str, before: str | None, said: str) -> None:
@@ -170,8 +170,8 @@ class TestPeriods:
             ({}, "2025-06-01", "2025-06-30", "Last 30 days"),
             ({"days": "7"}, "2025-06-24", "2025-06-30", "Last 7 days"),
             ({"from": "2025-01-05", "to": "2025-01-09"}, "2025-01-05", "2025-01-09",
-             "5 Jan 2025 – 9 Jan 2025"),
-            ({"from": "2025-06-30"}, "2025-06-30", "2025-06-30", "30 Jun 2025 – 30 Jun 2025"),
+             "Jan 5, 2025 – Jan 9, 2025"),
+            ({"from": "2025-06-30"}, "2025-06-30", "2025-06-30", "Jun 30, 2025 – Jun 30, 2025"),
         ],
     )  # fmt: skip
     def test_as_the_address_names_them(
@@ -213,7 +213,7 @@ class TestPage:
         html = page.content.decode()
         assert "<html" in html
         assert "$0.50" in text(page)
-        assert "Nothing in the 30 days before" in text(page)
+        assert "No costs in the previous 30 days" in text(page)
         period = last_days(30, timezone.localdate())
         between = f"analyzed_at__between={period.first}%2C{period.last}"
         assert f'href="/calls/?{between}&amp;agent={self.agent.public_id}"' in html
@@ -255,7 +255,7 @@ class TestPage:
         paid(None, at=timezone.now(), model_name="mystery")
         said = text(viewer.get("/costs/"))
         assert "1 request has no price and isn’t included in these totals." in said
-        assert "$0.50 + 1 of unknown price" in said
+        assert "$0.50 + 1 unpriced requests" in said
 
     def test_how_many_conversations_each_counted_once(self, viewer: Client) -> None:
         paid("0.50", at=timezone.now(), trigger="rerun")

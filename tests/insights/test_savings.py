@@ -102,7 +102,7 @@ def test_a_price_that_is_not_known_is_not_saved_as_zero(agent: Agent) -> None:
     from django.core.cache import cache
 
     cache.clear()
-    assert by_rule(agent)["min_seconds", 10].said == "$0.01 + 1 of unknown price"
+    assert by_rule(agent)["min_seconds", 10].said == "$0.01 + 1 unpriced requests"
 
 
 class TestPage:
@@ -120,7 +120,7 @@ class TestPage:
         part = client.get(url, headers=HTMX).content.decode()
         assert "<html" not in part
         assert f"/agents/{agent.public_id}/post-analysis/" in part
-        assert "Skip shorter than 10 s 1 100% $0.01 1 of 1" in self.said(client, url, **HTMX)
+        assert "Skip under 10 seconds 1 100% $0.01 1 of 1" in self.said(client, url, **HTMX)
         assert "<html" in client.get(url).content.decode()
 
     def test_an_agent_without_any(self, client: Client, agent: Agent) -> None:

@@ -96,7 +96,7 @@ def test_reasons_are_offered_with_their_counts_and_filter_everywhere() -> None:
     viewer = client_of(Role.VIEWER)
     asked = {"channel": "voice", "analysis_reason": "disabled", "edit": "analysis_reason"}
     editor = viewer.get("/filters/edit/", asked)
-    assert "post analysis is switched off for this agent" in editor.content.decode()
+    assert "automatic analysis is off for this agent" in editor.content.decode()
     field = field_named("analysis_reason", "voice")
     assert field is not None
     counts = {choice.value: choice.count for choice in choices_of(field, "voice")}

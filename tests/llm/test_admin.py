@@ -39,7 +39,7 @@ def test_half_a_price_is_refused_with_a_sentence(admin_page: Client) -> None:
     }  # fmt: skip
     answer = admin_page.post(url, form)
     assert answer.status_code == 200
-    assert "Give the prices of input and of output, or neither." in answer.content.decode()
+    assert "Set both input and output prices, or leave both blank." in answer.content.decode()
 
 
 def test_the_ledger_is_only_read(admin_page: Client) -> None:

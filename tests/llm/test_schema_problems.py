@@ -45,7 +45,7 @@ def only(source: str | dict[str, Any]) -> tuple[str, str]:
         (field(maxLength=-1), "/properties/a/maxLength", "whole number"),
         (field(enum=[]), "/properties/a/enum", "at least one choice"),
         (field(enum="a"), "/properties/a/enum", "at least one choice"),
-        (field(type="string", enum=[1, 2]), "/properties/a/enum", "No choice here is of"),
+        (field(type="string", enum=[1, 2]), "/properties/a/enum", "None of the choices matches"),
         (field(items=[{}]), "/properties/a/items", "prefixItems"),
         (field(properties={"b": 5}), "/properties/a/properties/b", "must be an object"),
         (field(required="a"), "/properties/a/required", "list of names"),

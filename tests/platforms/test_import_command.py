@@ -32,11 +32,11 @@ def run(*files: Path) -> str:
 def test_some_refused_lines_are_no_failure(tmp_path: Path) -> None:
     said = run(write(tmp_path / "calls.jsonl", 3, 25))
     assert "3 accepted, 0 updated, 0 unchanged, 25 refused" in said
-    assert "3 to be analysed" in said
+    assert "3 to analyze" in said
     assert [f"line {n}:" in said for n in (4, 23, 24)] == [True, True, False]
     assert "and 5 more" in said
     kept = tmp_path / "calls.jsonl.refused.jsonl"
-    assert f"all refused lines, with their reasons: {kept}" in said
+    assert f"all rejected lines and reasons: {kept}" in said
     assert len(kept.read_text().splitlines()) == 25
     assert Analysis.objects.count() == Conversation.objects.count() == 3
 
@@ -64,6 +64,6 @@ def test_a_file_that_breaks_off_keeps_what_it_brought(tmp_path: Path) -> None:
     whole = gzip.compress(write(tmp_path / "calls.jsonl", 300, 0).read_bytes())
     torn = tmp_path / "torn.jsonl.gz"
     torn.write_bytes(whole[:-20])
-    with pytest.raises(CommandError, match="Not every file could be read"):
+    with pytest.raises(CommandError, match="Some files couldn't be read"):
         run(torn)
     assert Conversation.objects.count() == Analysis.objects.count() == 200

@@ -66,7 +66,7 @@ def test_a_dry_run_prints_the_figures_and_starts_nothing(agent: Agent) -> None:
     assert "5 calls match." in said
     assert "1 can’t be analyzed: never connected" in said
     assert "4 with Billing line V0 draft (never published)" in said
-    assert "4 to analyse, as of " in said
+    assert "4 to analyze as of " in said
     assert " tokens in, " in said
     assert "$0.0" in said
     assert not Run.objects.exists()

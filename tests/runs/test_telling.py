@@ -127,4 +127,4 @@ def test_the_form_and_the_command_ask_for_it(client: Client) -> None:
 
     run = Run.objects.get()
     assert run.options["side_effects"]["webhooks"] == "changed"
-    assert option_words(run).endswith("webhooks told of what changed")
+    assert option_words(run).endswith("webhooks: only changed results")

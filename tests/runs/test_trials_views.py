@@ -352,11 +352,11 @@ def test_a_failure_says_its_sentence_and_what_the_model_answered(operator: Clien
         state="failed",
         output=None,
         error_code="length",
-        error_message="The answer was cut after 600 tokens.",
+        error_message="The response was cut off after 600 tokens.",
         raw_output='{"call_sum <script>',
     )
     html = operator.get(page_of(trial)).content.decode()
-    assert html.count("The answer was cut") == 1
+    assert html.count("The response was cut off") == 1
     assert "call_sum &lt;script&gt;" in html
     assert "1 failed" in html
 

@@ -161,7 +161,7 @@ def test_an_unknown_filter_stays_in_the_form_until_it_is_removed(
     client: Client, agent: Agent
 ) -> None:
     opened = client.get(NEW, {"channel": "voice", "nonsense": "1"}, headers=HTMX)
-    assert "There is no filter “nonsense”" in text(opened)
+    assert "Unknown filter “nonsense”" in text(opened)
     assert '<input type="hidden" name="nonsense" value="1">' in html(opened)
     assert 'hx-trigger="load,' not in html(opened)
     assert 'name="token"' not in html(figures(client, nonsense="1"))

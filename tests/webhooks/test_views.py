@@ -215,7 +215,7 @@ def test_a_test_is_sent_and_watched(admin: Client, receiver: Receiver) -> None:
     assert "Select at least one" in admin.post(url, {}, headers=HTMX).text
     assert "available choices" in admin.post(url, {"events": ["x"]}, headers=HTMX).text
     without_script = admin.post(url, {"events": [ENDED]}, follow=True)
-    assert "Waiting" in without_script.text
+    assert "Queued" in without_script.text
 
 
 def test_deliveries_are_filtered_and_paged(

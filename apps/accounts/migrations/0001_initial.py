@@ -113,7 +113,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='user',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('username'), name='user_username_unique_any_case', violation_error_message='There is already a person with this username.'),
+            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('username'), name='user_username_unique_any_case', violation_error_message='This username is taken.'),
         ),
         migrations.AddIndex(
             model_name='auditentry',

@@ -56,4 +56,4 @@ def key_revoke(request: HttpRequest, key_id: str) -> HttpResponse:
         revoke_api_key(key=key, by=actor_of(request))
     except AlreadyRevoked as error:
         return done(request, "accounts:api_keys", error.message)
-    return done(request, "accounts:api_keys", f"{key.name} is revoked and opens nothing any more.")
+    return done(request, "accounts:api_keys", f"{key.name} revoked.")

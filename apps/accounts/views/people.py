@@ -48,7 +48,7 @@ def person_new(request: HttpRequest) -> HttpResponse:
         return render_dialog(request, page, {"form": form})
     if password is None:
         return _show_link(request, person)
-    return done(request, "accounts:people", f"{person.label} can sign in now.")
+    return done(request, "accounts:people", f"{person.label} added.")
 
 
 @require_http_methods(["GET", "POST"])
@@ -87,7 +87,7 @@ def person_password(request: HttpRequest, pk: int) -> HttpResponse:
     except UserError as error:
         add_refusal(form, error)
         return render_dialog(request, page, {"form": form, "person": person})
-    message = f"{person.label} has a new password and was signed out everywhere."
+    message = f"Password changed. {person.label} was signed out everywhere."
     return done(request, "accounts:people", message)
 
 
@@ -112,7 +112,7 @@ def person_active(request: HttpRequest, pk: int) -> HttpResponse:
         services.set_active(user=person, active=active, by=actor_of(request))
     except UserError as error:
         return render_dialog(request, page, {"person": person, "refusal": error.message})
-    message = "can sign in again." if active else "is signed out and cannot sign in any more."
+    message = "reactivated." if active else "deactivated and signed out."
     return done(request, "accounts:people", f"{person.label} {message}")
 
 

@@ -104,7 +104,7 @@ def profile(request: HttpRequest) -> HttpResponse:
             add_refusal(form, error)
         else:
             update_session_auth_hash(request, user)
-            messages.success(request, "Password changed. Your other sessions were signed out.")
+            messages.success(request, "Password changed. You were signed out everywhere else.")
             return redirect("accounts:profile")
     return render(request, "accounts/profile.html", {"form": form, "person": user})
 
@@ -127,7 +127,7 @@ def choose_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
         except UserError as error:
             add_refusal(form, error)
         else:
-            messages.success(request, "Password saved. Sign in with it.")
+            messages.success(request, "Password saved. Sign in to continue.")
             return redirect("accounts:login")
     return render(request, "accounts/choose_password.html", {"form": form, "person": user})
 

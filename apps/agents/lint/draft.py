@@ -31,15 +31,15 @@ def _count_hints(own: list[FieldAt], built_ins: list[str]) -> Iterator[Suggestio
     if own and count > MANY_FIELDS:
         yield Suggestion(
             "too_many_fields",
-            f"{count} fields are filled in one pass. Beyond about {MANY_FIELDS} the answers get "
-            "worse; drop what nobody looks at.",
+            f"{count} fields are filled in one request. Quality drops above about {MANY_FIELDS}. "
+            "Remove fields you don't use.",
         )
     required = [field for field in own if field.required]
     if len(required) == len(own) >= MANY_REQUIRED:
         yield Suggestion(
             "all_required",
-            f"One of {len(own)} fields left empty makes a conversation unsuccessful. Require only "
-            "what a result is useless without.",
+            f"A conversation counts as unsuccessful if any of these {len(own)} fields is empty. "
+            "Require only the essential ones.",
         )
 
 
@@ -93,10 +93,10 @@ def _prompt_hints(content: Content) -> Iterator[Suggestion]:
         most = LONG_PROMPT if place == "analysis.instructions" else LONG_PROMPT // 4
         count = len(text.split())
         if count > most:
-            message = f"{count} words are paid for with every conversation; {most} say a lot."
+            message = f"{count} words are sent with every conversation. {most} are usually enough."
             yield Suggestion("long_prompt", message, name, place=place)
         if found := placeholder_in(text):
-            message = f"{found} is sent to the model just as it stands."
+            message = f"{found} is sent to the model literally. Replace it or remove it."
             yield Suggestion("placeholder", message, name, place=place)
 
 
@@ -105,5 +105,5 @@ def _column_hints(content: Content) -> Iterator[Suggestion]:
         if name:
             continue
         built_in = next(c.title for c in categories(content.channel) if c.column == column)
-        message = f"Lists show nothing there. Choose a field, or switch on {built_in}."
+        message = f"This column is empty in lists. Choose a field or turn on {built_in}."
         yield Suggestion("empty_column", message, column.title(), place=f"columns.{column}")

@@ -144,16 +144,22 @@ def _says_its_type(schema: Schema) -> bool:
 def _description_hints(field: FieldAt) -> Iterator[Suggestion]:
     said = field.description.split()
     if not said:
-        yield field.hint("no_description", "The model only has the name to go by.")
+        yield field.hint(
+            "no_description", "Add a description. Right now the model sees only the name."
+        )
         return
     telling = set(names.words(field.description)) - {"the", "a", "an", "of"}
     if len(said) < FEW_WORDS or telling <= set(names.words(field.name)):
-        yield field.hint("thin_description", "Say what counts, and what to do in doubt.")
+        yield field.hint(
+            "thin_description", "Describe what qualifies, and what to answer when it's unclear."
+        )
     if len(said) > LONG_DESCRIPTION:
-        message = f"{len(said)} words are paid for with every conversation; cut what goes without."
+        message = f"{len(said)} words are sent with every conversation. Shorten it to save tokens."
         yield field.hint("long_description", message)
     if found := placeholder_in(field.description):
-        yield field.hint("placeholder", f"{found} is sent to the model just as it stands.")
+        yield field.hint(
+            "placeholder", f"{found} is sent to the model literally. Replace it or remove it."
+        )
 
 
 def _text_hints(field: FieldAt) -> Iterator[Suggestion]:
@@ -175,7 +181,7 @@ def _text_hints(field: FieldAt) -> Iterator[Suggestion]:
         message = "As text it can be neither averaged nor compared."
         yield field.hint("text_for_number", message, mend)
     elif names.CATEGORY & set(said[-1:]):
-        message = "Free text comes out in a hundred spellings; choices can be filtered and counted."
+        message = "Free text is hard to filter. Use choices so you can group and count the answers."
         yield field.hint("text_for_choices", message)
 
 
@@ -213,7 +219,7 @@ def _choice_hints(field: FieldAt) -> Iterator[Suggestion]:
         seen[plain] = choice
     if len(choices) > 2 and _needs_other(field) and "$ref" not in field.schema:
         mend = field.set("Add “other”", enum=[*field.schema["enum"], "other"])
-        message = "What fits none of them is pressed into one of them."
+        message = "Add an “other” choice so the model isn't forced to pick a wrong one."
         yield field.hint("no_other", message, mend)
 
 
@@ -244,7 +250,7 @@ def _number_hints(field: FieldAt) -> Iterator[Suggestion]:
         if names.SCORE & set(names.words(field.name)):
             bounds = _bounds_said(field.description)
             label = "From {minimum} to {maximum}".format(**bounds) if bounds else ""
-            message = "One answer is 4, the next is 80: give it a minimum and a maximum."
+            message = "Set a minimum and maximum so scores are comparable."
             yield field.hint("no_range", message, field.set(label, **bounds) if bounds else None)
     elif low is not None and high is not None and field.description:
         numbers = set(re.findall(r"\d+(?:\.\d+)?", field.description))
@@ -262,7 +268,10 @@ def _list_hints(field: FieldAt) -> Iterator[Suggestion]:
         return
     if not _AT_MOST.search(field.description):
         mend = field.set(f"At most {LIST_END} items", maxItems=LIST_END)
-        message = "A model that repeats itself fills it until the answer is cut, and fails."
+        message = (
+            "Without a limit, a repeating model can fill the list until the response is cut off "
+            "and fails."
+        )
         yield field.hint("unbounded_list", message, mend)
 
 

@@ -63,7 +63,7 @@ def lock(agent: Agent) -> tuple[Agent, AgentVersion]:
     """
     locked = Agent.objects.select_for_update(no_key=True).get(pk=agent.pk)
     if locked.deactivated_at:
-        raise AgentDeactivated(f"{locked.name} is deactivated. Reactivate it before you edit it.")
+        raise AgentDeactivated(f"{locked.name} is deactivated. Reactivate it to make changes.")
     return locked, draft_of(locked)
 
 
@@ -123,10 +123,12 @@ def mark_configured(agent: Agent, by: Actor) -> None:
 def name_faults(name: str) -> list[Fault]:
     """What is wrong with the name of an agent."""
     if not name:
-        return [Fault("name", "Give the agent a name.")]
+        return [Fault("name", "Enter a name.")]
     if len(name) > MAX_NAME:
-        return [Fault("name", f"The name has {len(name)} characters; {MAX_NAME} are the most.")]
+        return [
+            Fault("name", f"The name is {len(name)} characters long. The maximum is {MAX_NAME}.")
+        ]
     reason = unstorable(name)
     if not reason and any(ord(c) < 32 for c in name):
-        reason = "The name holds a line end or another control character. Remove it."
+        reason = "The name can't contain line breaks or control characters."
     return [Fault("name", reason)] if reason else []

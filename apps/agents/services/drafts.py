@@ -183,7 +183,7 @@ def restore_save(
         if save is None:
             raise NotFound(f"{agent.name} has no save number {save_id}.")
         content = content_of_save(save, agent.channel)
-        said = f"{timezone.localtime(save.at):%-d %b %Y, %H:%M}"
+        said = f"{timezone.localtime(save.at):%b %-d, %Y, %-I:%M %p}"
         note = f"restored the save of {said} by {save.by}"[:200]
     else:
         published = AgentVersion.objects.published().filter(agent=agent)
@@ -201,7 +201,7 @@ def _base(agent: Agent, stamp: Stamp) -> Content:
     base = content_at(agent, stamp)
     if base is None:
         raise StalePage(
-            "This page is too old to be saved. Copy what you typed, then reload the page."
+            "This page is out of date. Copy your changes, then reload it and try again."
         )
     return base
 
@@ -244,7 +244,7 @@ def _retention_faults(before: Content, after: Content, by: Actor) -> list[Fault]
     same = before.post_analysis[name] == after.post_analysis[name]
     if same or by.role.allows(Role.ADMIN):
         return []
-    reason = "Only an admin may change how long conversations are kept: what is older is erased."
+    reason = "Only admins can change data retention, because older conversations are erased."
     return [Fault(f"post_analysis.{name}", reason)]
 
 
@@ -294,5 +294,5 @@ def _model_of(after: Content, before: Content, faults: list[Fault]) -> LanguageM
 def _unknown_model(name: str) -> Fault:
     return Fault(
         "analysis.model",
-        f"There is no model {shown(name)}. An admin adds models in the administration.",
+        f"There's no model named {shown(name)}. An admin can add it under Models.",
     )

@@ -71,11 +71,11 @@ class NothingToPublish(Conflict):
     """The draft says what the latest published version says."""
 
     code = "nothing_to_publish"
-    example = Example("V3 is identical to V2, so there is nothing to publish. Edit it first.")
+    example = Example("V3 draft has no changes since V2. Edit it before publishing.")
 
 
 class AgentDeactivated(Conflict):
     """A deactivated agent is not edited."""
 
     code = "agent_deactivated"
-    example = Example("Billing line is deactivated. Reactivate it before you edit it.")
+    example = Example("Billing line is deactivated. Reactivate it to make changes.")

@@ -65,7 +65,9 @@ def _check_publishable(agent: Agent, draft: AgentVersion, title: str, note: str)
         if (reason := unstorable(text))
     ]
     if len(title) > MAX_NAME:
-        faults.append(Fault("title", f"The title has {len(title)} characters; 200 are the most."))
+        faults.append(
+            Fault("title", f"The title is {len(title)} characters long. The maximum is 200.")
+        )
     faults += [Fault("analysis", problem) for problem in problems_of(draft)]
     if faults:
         raise InvalidDraft(faults)
@@ -75,5 +77,5 @@ def _check_publishable(agent: Agent, draft: AgentVersion, title: str, note: str)
     latest.agent = agent
     if latest.config_id == draft.config_id and content_of(latest).same_as(content_of(draft)):
         raise NothingToPublish(
-            f"{draft} says the same as {latest.label}: there is nothing to publish. Edit it first."
+            f"{draft} has no changes since {latest.label}. Edit it before publishing."
         )

@@ -52,7 +52,7 @@ def agent_new(request: HttpRequest) -> HttpResponse:
         except UserError as error:
             add_refusal(form, error)
         else:
-            messages.success(request, f"{agent.name} is there, with V0 as its draft.")
+            messages.success(request, f"{agent.name} created.")
             tab = "fields" if form.cleaned_data["start"] else "prompts"
             return hx_redirect(request, url_of(tab, agent))
     context = {"form": form, "nav": "agents"}

@@ -129,7 +129,11 @@ def _restore(request: HttpRequest, agent: Agent, key: str) -> HttpResponse:
         by=actor_of(request),
         expected=stamp_in(request),
     )
-    said = "The draft is restored." if result.changed else "The draft already said that."
+    said = (
+        "Draft restored."
+        if result.changed
+        else "No changes: the draft already matches that version."
+    )
     messages.success(request, said)
     return hx_redirect(request, url_of("versions", agent))
 

@@ -40,7 +40,7 @@ def deactivate(request: HttpRequest, agent_id: str) -> HttpResponse:
     agent = agent_or_404(agent_id)
     if request.method == "POST":
         services.deactivate(agent=agent, by=actor_of(request))
-        messages.success(request, f"{agent.name} is deactivated. Its conversations stay.")
+        messages.success(request, f"{agent.name} deactivated.")
         return hx_redirect(request, url_of("prompts", agent))
     context = {"agent": agent, "nav": "agents"}
     return render_dialog(request, "agents/deactivate.html", context)
@@ -51,5 +51,5 @@ def deactivate(request: HttpRequest, agent_id: str) -> HttpResponse:
 def reactivate(request: HttpRequest, agent_id: str) -> HttpResponse:
     """Put the agent back into use."""
     agent = services.reactivate(agent=agent_or_404(agent_id), by=actor_of(request))
-    messages.success(request, f"{agent.name} is in use again.")
+    messages.success(request, f"{agent.name} reactivated.")
     return hx_redirect(request, url_of("prompts", agent))

@@ -97,7 +97,7 @@ def save_tab(request: HttpRequest, agent: Agent, tab: str, form: Json, page: Pag
             return _with_event(page(request, standing, outcome), outcome)
         return _fragment(request, standing, tab, outcome)
     if outcome.saved or outcome.unchanged:
-        messages.success(request, "Saved." if outcome.saved else "Nothing had changed.")
+        messages.success(request, "Saved." if outcome.saved else "No changes to save.")
         return HttpResponseRedirect(url_of(tab, agent))
     return page(request, standing, outcome)
 
@@ -119,7 +119,7 @@ Step = Callable[[HttpRequest, Agent, Json, services.Stamp], SaveOutcome]
 def _tried(step: Step, request: HttpRequest, agent: Agent, form: Json) -> SaveOutcome:
     stamp = stamp_in(request)
     if stamp is None:
-        return SaveOutcome(form, refusal="This page is too old to be saved. Reload it.")
+        return SaveOutcome(form, refusal="This page is out of date. Reload it and try again.")
     try:
         return step(request, agent, form, stamp)
     except services.InvalidDraft as error:

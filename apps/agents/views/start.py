@@ -51,7 +51,7 @@ def start(request: HttpRequest, agent_id: str) -> HttpResponse:
 def _apply(request: HttpRequest, agent: Agent) -> HttpResponse:
     if "as_it_is" in request.POST:  # the default prompts will do: a save that changes nothing
         services.save_draft(agent=agent, changes={}, by=actor_of(request))
-        messages.success(request, f"{agent.name} is set up with the default prompts.")
+        messages.success(request, f"{agent.name} now uses the default prompts.")
         return hx_redirect(request, url_of("prompts", agent))
     form = StartForm(request.POST)
     if not form.is_valid():
@@ -66,7 +66,7 @@ def _apply(request: HttpRequest, agent: Agent) -> HttpResponse:
         expected=stamp_in(request),
     )
     if result.save is None:
-        messages.info(request, "The draft already says that.")
+        messages.info(request, "No changes: the draft already matches this template.")
         return hx_redirect(request, url_of("fields", agent))
     return hx_redirect(
         request, f"{url_of('fields', agent)}?{urlencode({'started': result.save.pk})}"

@@ -221,7 +221,7 @@ class NoResult(NotFound):
 
     code = "not_analyzed"
     example = Example(
-        "This call has not been analyzed: it has not ended yet.", more={"reason": "not_ended"}
+        "This call has not been analyzed: still in progress.", more={"reason": "not_ended"}
     )
 
     def __init__(self, message: str, *, reason: str) -> None:

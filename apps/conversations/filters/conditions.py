@@ -147,7 +147,7 @@ class ChoiceColumn:
         for item in raw:
             if item not in self.choices:
                 known = ", ".join(value for value in self.choices if value)
-                raise BadValueError(f"has no value {values.shorten(item)}; it is one of {known}.")
+                raise BadValueError(f"must be one of {known}, not {values.shorten(item)}.")
         equal = Q(**{f"{self.path}__in": list(raw)})
         return ~equal if operator == "ne" else equal
 
@@ -169,7 +169,7 @@ class SentimentColumn(TextColumn):
             for item in raw:
                 if values.read_text(item).casefold() not in folded:
                     raise BadValueError(
-                        f"has no value {values.shorten(item)}; it is one of {', '.join(known)}."
+                        f"must be one of {', '.join(known)}, not {values.shorten(item)}."
                     )
         return super().condition(operator, raw)
 
@@ -267,7 +267,7 @@ class ConfigColumn:
             AnalysisConfig.objects.filter(sha256__startswith=start).values_list("pk", flat=True)
         )
         if not found:
-            raise BadValueError(f"knows no analysis config {values.shorten(raw)}.")
+            raise BadValueError(f"no analysis config matches {values.shorten(raw)}.")
         return found
 
 
@@ -324,7 +324,7 @@ class JsonKey:
             found = [c for c in self._found(raw, kinds) if not isinstance(c, str)]
             if not found:
                 known = ", ".join(self.choices)
-                raise BadValueError(f"has no value {values.shorten(raw)}; it is one of {known}.")
+                raise BadValueError(f"must be one of {known}, not {values.shorten(raw)}.")
             return found
         found = self._found(raw, kinds)
         if not found:

@@ -68,7 +68,7 @@ class ValuesField(forms.Field):
         given = tuple(dict.fromkeys(cast("Sequence[str]", value)))
         name = self.definition.name
         if not given or not all(item.strip() for item in given):
-            raise ValidationError(f"{name} needs a value; leave the filter out to see all.")
+            raise ValidationError(f"Enter a value for {name}, or remove the filter.")
         if len(given) > values.MAX_VALUES:
             raise ValidationError(
                 f"{name} takes at most {values.MAX_VALUES:,} values, not {len(given):,}."
@@ -121,8 +121,8 @@ class StrictFilterSet(django_filters.FilterSet):
         head, _, tail = parameter.rpartition("__")
         if head and self.named(head) is not None:
             tail = values.shorten(tail)
-            return f"There is no operator {tail}, as in {values.shorten(parameter)}."
-        return f"There is no filter {values.shorten(name)}."
+            return f"Unknown operator {tail}, as in {values.shorten(parameter)}."
+        return f"Unknown filter {values.shorten(name)}."
 
     def is_valid(self) -> bool:
         return not self.unknown and bool(self.form.is_valid())
@@ -159,7 +159,7 @@ class StrictFilterSet(django_filters.FilterSet):
         if operator not in field.operators:
             taken = ", ".join(operator_label(o, field.kinds) for o in field.operators)
             asked = "is" if operator == IS else f"__{operator}"
-            return f"{name} does not take the operator {asked}; it takes: {taken}."
+            return f"{name} doesn't support {asked}. Use one of: {taken}."
         return ConditionFilter(field, operator)
 
 
@@ -183,8 +183,8 @@ class ConversationFilterSet(StrictFilterSet):
     def unknown_name(self, parameter: str, name: str) -> str:
         if name.startswith("analysis."):
             key = values.shorten(name.removeprefix("analysis."))
-            return f"No schema of an agent has a field {key}."
+            return f"No agent has a field named {key}."
         if self.channel and field_named(name, None) is not None:
             what = "calls" if self.channel == "voice" else "chats"
-            return f"There is no filter {values.shorten(name)} for {what}."
+            return f"Unknown filter {values.shorten(name)} for {what}."
         return super().unknown_name(parameter, name)

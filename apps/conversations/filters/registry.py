@@ -132,7 +132,7 @@ def _session(channel: str | None) -> list[Field]:
         *(_text(name, label, counted=name) for name, label in PLAIN_TEXT.items()),
         _number("message_count", "Messages"),
         _text("source", "Source", counted="source"),
-        _text("external_id", "External id"),
+        _text("external_id", "External ID"),
         Field("id", "Id", (ValueKind.ID,), Identity(), sort="public_id"),
     ]
 
@@ -180,10 +180,10 @@ def _analysis(channel: str | None) -> list[Field]:
             sort="sentiment",
         ),
         _choice("analysis_state", "Analysis", tuple(AnalysisState.choices), group=_GROUP),
-        _choice("analysis_reason", "Why not analysed", _REASONS, group=_GROUP),
+        _choice("analysis_reason", "Reason not analyzed", _REASONS, group=_GROUP),
         Field(
             "analyzed_at",
-            "Analysed",
+            "Analyzed",
             (ValueKind.TIME,),
             TimeColumn("analyzed_at"),
             _GROUP,

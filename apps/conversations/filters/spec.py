@@ -166,7 +166,7 @@ def _read_sort(given: list[str], filterset: StrictFilterSet) -> Sort:
     asked = given[0] if given else filterset.default_sort
     field = filterset.named(asked.removeprefix("-"))
     if field is None or not field.sort:
-        raise BadValueError(f"cannot order by {values.shorten(asked)}.")
+        raise BadValueError(f"can't sort by {values.shorten(asked)}.")
     return Sort(field, asked.startswith("-"))
 
 

@@ -49,7 +49,7 @@ def read_text(raw: str) -> str:
     try:
         raw.encode()
     except UnicodeEncodeError:
-        raise BadValueError("holds half of a surrogate pair, which is not text.") from None
+        raise BadValueError("contains an invalid character (a lone surrogate).") from None
     return raw
 
 
@@ -95,7 +95,7 @@ def read_moment(raw: str) -> FilterMoment:
             return FilterMoment(_midnight(day), _midnight(day + timedelta(days=1)))
         moment = parse_datetime(text)
     except (ValueError, OverflowError):
-        raise BadValueError(f"has no such day or time: {shorten(raw)}.") from None
+        raise BadValueError(f"isn't a valid date or time: {shorten(raw)}.") from None
     if moment is None:
         raise BadValueError(
             f"needs a date such as 2025-01-31 or a time such as 2025-01-31T14:00Z, "
@@ -139,13 +139,13 @@ def read_moments(operator: str, raw: str) -> tuple[FilterMoment, ...]:
         return (read_moment(raw),)
     low, high = (read_moment(end) for end in split_range(raw))
     if high.start < low.start:
-        raise BadValueError(f"between needs the earlier end first, not {shorten(raw)}.")
+        raise BadValueError(f"between: the start must come before the end: {shorten(raw)}.")
     return (low, high)
 
 
 def _in_order(low: N, high: N, raw: str) -> tuple[N, N]:
     if high < low:
-        raise BadValueError(f"between needs the lower end first, not {shorten(raw)}.")
+        raise BadValueError(f"between: the lower number must come first: {shorten(raw)}.")
     return (low, high)
 
 

@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
                 ('stale', models.BooleanField(default=False, help_text='Messages came after the analysis was made.')),
                 ('analyze_at', models.DateTimeField(blank=True, help_text='It has ended, and its analysis is asked for by then; empty once it was.', null=True)),
                 ('idle_at', models.DateTimeField(blank=True, help_text='When an open conversation counts as ended, should nothing come until then.', null=True)),
-                ('analysis_state', models.CharField(choices=[('none', 'Not analysed'), ('pending', 'Waiting'), ('running', 'Running'), ('succeeded', 'Analysed'), ('failed', 'Failed'), ('skipped', 'Skipped')], default='none', max_length=10)),
+                ('analysis_state', models.CharField(choices=[('none', 'Not analyzed'), ('pending', 'Queued'), ('running', 'Running'), ('succeeded', 'Analyzed'), ('failed', 'Failed'), ('skipped', 'Skipped')], default='none', max_length=10)),
                 ('analysis_reason', models.CharField(blank=True, help_text='Why there is none, or the error code of a failure.', max_length=30)),
                 ('summary', models.TextField(blank=True)),
                 ('outcome', models.CharField(blank=True, max_length=200)),

@@ -144,7 +144,7 @@ def _summary(conversation: Conversation) -> str | SafeString:
     if conversation.analysis_state == AnalysisState.PENDING:
         return format_html('<span class="faint">{}</span>', "Waiting for its analysis")
     if conversation.analysis_state == AnalysisState.RUNNING:
-        return format_html('<span class="faint">{}</span>', "Being analysed…")
+        return format_html('<span class="faint">{}</span>', "Analyzing…")
     return format_html('<span class="faint">{}</span>', _reason(conversation))
 
 

@@ -62,7 +62,7 @@ def selected(request: HttpRequest) -> HttpResponse:
         chosen = QueryDict(mutable=True)
         chosen.setlist("id", request.GET.getlist("id"))
         if not chosen.getlist("id"):
-            raise Http404("Nothing is selected.")
+            raise Http404("Select at least one conversation.")
         if to in _EXPORTS:
             for name in ("sort", "columns"):
                 if name in page:

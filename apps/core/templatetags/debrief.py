@@ -35,7 +35,7 @@ register.filter("json_pretty", display.json_pretty)
 
 @register.filter
 def ago(value: datetime | None) -> str | SafeString:
-    """`2 min ago`, with the exact time and its zone on hover. js/live.js keeps it true."""
+    """`2m ago`, with the exact time and its zone on hover. js/live.js keeps it true."""
     if value is None:
         return display.NOTHING
     return format_html(

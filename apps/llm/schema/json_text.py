@@ -59,7 +59,7 @@ def _refuse_constant(name: str) -> object:
 
 
 def _too_long(length: int) -> Problem:
-    return Problem("", f"The schema has {length:,} characters; {MAX_CHARACTERS:,} are the most.")
+    return Problem("", f"The schema has {length:,} characters. The maximum is {MAX_CHARACTERS:,}.")
 
 
 def size_problems(value: object) -> list[Problem]:
@@ -135,7 +135,7 @@ def _bad_text(text: str) -> str | None:
     if "\x00" in text:
         return "The text holds the character U+0000, which cannot be stored."
     if _SURROGATE.search(text):
-        return "The text holds half of a character pair (a lone surrogate)."
+        return "The text contains an invalid character (a lone surrogate)."
     return None
 
 

@@ -64,7 +64,7 @@ def _choice_problems(node: Node) -> Iterator[tuple[str, str]]:
     types = kind if isinstance(kind, list) else [kind] if isinstance(kind, str) else []
     wrong = [value for value in choices if types and not any(is_type(value, t) for t in types)]
     if wrong and len(wrong) == len(choices):
-        yield keyword, "No choice here is of the field's type."
+        yield keyword, "None of the choices matches the field's type."
     elif wrong:
         named = ", ".join(_named(value) for value in wrong[:5])
         yield keyword, f"Not of the field's type {' or '.join(types)}: {named}."

@@ -91,7 +91,7 @@ def impossible(place: Place, why: str) -> SchemaError:
             return SchemaError(
                 [Problem(f"{pointer}/{keyword}", f"“{keyword}” allows no value at all: {why}.")]
             )
-    return SchemaError([Problem(place.pointer, f"This allows no value at all: {why}.")])
+    return SchemaError([Problem(place.pointer, f"No value can match this schema: {why}.")])
 
 
 def _nodes(items: Iterable[Located]) -> list[Node]:
@@ -165,7 +165,7 @@ def _choices(place: Place, types: list[str]) -> list[object] | None:
     ]
     if not fitting:
         raise SchemaError(
-            [Problem(f"{place.pointer}/enum", "No choice here is of the field's type.")]
+            [Problem(f"{place.pointer}/enum", "None of the choices matches the field's type.")]
         )
     return fitting
 

@@ -49,11 +49,13 @@ def compile_pattern(pattern: str) -> Pattern:
         if isinstance(reason, bytes):
             reason = reason.decode(errors="replace")
         raise PatternError(
-            f"The pattern “{pattern[:80]}” cannot be used: {reason}. Look-around, back-references "
-            "and repetitions over 1,000 are not available, because they can run for ever."
+            f"Can't use pattern “{pattern[:80]}”: {reason}. Lookarounds, backreferences, and "
+            "repetitions over 1,000 aren't supported."
         ) from None
     except UnicodeEncodeError:
-        raise PatternError("The pattern holds half of a character pair.") from None
+        raise PatternError(
+            "The pattern contains an invalid character (a lone surrogate)."
+        ) from None
     return compiled
 
 

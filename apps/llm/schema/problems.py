@@ -114,7 +114,7 @@ def _limit_problems(schema: dict[str, object]) -> list[Problem]:
     fields = choices = characters = 0
     for pointer, node, level in walk(schema):
         if level > MAX_LEVELS:
-            return [Problem(pointer, f"Fields are nested deeper than {MAX_LEVELS} levels here.")]
+            return [Problem(pointer, f"Nested too deeply (maximum {MAX_LEVELS} levels).")]
         if not isinstance(node, dict):
             continue
         for keyword in ("properties", "$defs", "definitions"):
@@ -141,7 +141,7 @@ def _limit_problems(schema: dict[str, object]) -> list[Problem]:
         (characters, MAX_NAME_CHARACTERS, "characters in its names and choices"),
     ):
         if count > most:
-            return [Problem("", f"The schema has {count:,} {what}; {most:,} are the most.")]
+            return [Problem("", f"The schema has {count:,} {what}. The maximum is {most:,}.")]
     return []
 
 
@@ -221,7 +221,7 @@ def _reference_problems(
         yield Problem(place, f"{said}.")
         return
     if not isinstance(target, dict | bool):
-        yield Problem(place, f"{show(ref)} points to something that is no schema.")
+        yield Problem(place, f"{show(ref)} doesn't point to a schema.")
 
 
 def _circle_problems(root: dict[str, object]) -> list[Problem]:
@@ -239,7 +239,7 @@ def _circle_problems(root: dict[str, object]) -> list[Problem]:
                 done.add(id(current))
                 continue
             if id(current) in path:
-                return [Problem(pointer, "This definition refers to itself and to nothing else.")]
+                return [Problem(pointer, "This definition only refers to itself.")]
             if id(current) in done:
                 continue
             path.add(id(current))

@@ -241,7 +241,7 @@ class _Gathering:
 
     def visit(self, schema: object, pointer: str, path: frozenset[int]) -> None:
         if schema is False:
-            raise SchemaError([Problem(pointer, "This allows no value at all.")])
+            raise SchemaError([Problem(pointer, "No value can match this schema.")])
         if not isinstance(schema, dict):
             return
         if id(schema) in path:

@@ -87,7 +87,7 @@ def _payloads(request: HttpRequest, form: PayloadFilterForm) -> dict[str, Any]:
         "next_url": _url(query, found.next_cursor),
         "states": [
             (value, label, _url(_with(query, "state", value), ""))
-            for value, label in [("", "All"), ("refused", "Refused"), ("taken", "Taken")]
+            for value, label in [("", "All"), ("refused", "Rejected"), ("taken", "Accepted")]
         ],
         "state": form.data.get("state", ""),
         "without_code_url": _url(_with(query, "code", ""), ""),

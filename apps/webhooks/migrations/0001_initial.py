@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 ('secret_encrypted', models.BinaryField()),
                 ('old_secret_encrypted', models.BinaryField(blank=True, null=True)),
                 ('old_secret_until', models.DateTimeField(blank=True, null=True)),
-                ('events', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('conversation.analyzed', 'Conversation analysed'), ('conversation.analysis_failed', 'Analysis failed'), ('conversation.ended', 'Conversation ended'), ('backfill.completed', 'Backfill completed'), ('alert.triggered', 'Alert triggered'), ('alert.resolved', 'Alert resolved')], max_length=40), size=None)),
+                ('events', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('conversation.analyzed', 'Conversation analyzed'), ('conversation.analysis_failed', 'Analysis failed'), ('conversation.ended', 'Conversation ended'), ('backfill.completed', 'Backfill completed'), ('alert.triggered', 'Alert triggered'), ('alert.resolved', 'Alert resolved')], max_length=40), size=None)),
                 ('consecutive_failures', models.PositiveIntegerField(default=0, help_text='Back to 0 with each success; above a limit it is disabled.')),
                 ('failing_since', models.DateTimeField(blank=True, null=True)),
                 ('rest_until', models.DateTimeField(blank=True, null=True)),
@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('public_id', models.CharField(default=apps.webhooks.models.event_id, editable=False, max_length=40)),
-                ('type', models.CharField(choices=[('conversation.analyzed', 'Conversation analysed'), ('conversation.analysis_failed', 'Analysis failed'), ('conversation.ended', 'Conversation ended'), ('backfill.completed', 'Backfill completed'), ('alert.triggered', 'Alert triggered'), ('alert.resolved', 'Alert resolved')], max_length=40)),
+                ('type', models.CharField(choices=[('conversation.analyzed', 'Conversation analyzed'), ('conversation.analysis_failed', 'Analysis failed'), ('conversation.ended', 'Conversation ended'), ('backfill.completed', 'Backfill completed'), ('alert.triggered', 'Alert triggered'), ('alert.resolved', 'Alert resolved')], max_length=40)),
                 ('payload', models.TextField()),
                 ('is_test', models.BooleanField(db_default=False, default=False)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
             name='Delivery',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('pending', 'Waiting'), ('delivered', 'Delivered'), ('failed', 'Failed'), ('dropped', 'Dropped')], default='pending', max_length=10)),
+                ('state', models.CharField(choices=[('pending', 'Queued'), ('delivered', 'Delivered'), ('failed', 'Failed'), ('dropped', 'Dropped')], default='pending', max_length=10)),
                 ('conversation_key', models.BigIntegerField(blank=True, editable=False, null=True)),
                 ('not_before', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), help_text='The next try.')),
                 ('attempts', models.PositiveIntegerField(default=0)),

@@ -12,7 +12,7 @@ from apps.accounts.keys import create_api_key
 class Command(BaseCommand):
     """Prints the key alone on stdout, so that a script can take it."""
 
-    help = "Create an API key and print it. It is shown this once and stored as a hash only."
+    help = "Create an API key and print it. You can't view it again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="what the key is for")

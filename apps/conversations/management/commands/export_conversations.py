@@ -16,7 +16,7 @@ from apps.core.errors import UserError
 
 
 class Command(BaseCommand):
-    help = "Write conversations to standard output, as a spreadsheet or one JSON object a line."
+    help = "Export conversations to standard output as CSV or JSON Lines."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--format", required=True, choices=["csv", "jsonl"])

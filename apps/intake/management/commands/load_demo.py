@@ -35,5 +35,5 @@ class Command(BaseCommand):
         if options["verbosity"]:
             self.stdout.write(
                 f"Demo: {agents} agents and {report.accepted} conversations loaded "
-                f"({time.monotonic() - started:.1f} s); {report.to_analyze} to be analysed."
+                f"({time.monotonic() - started:.1f} s); {report.to_analyze} to analyze."
             )

@@ -14,7 +14,7 @@ from apps.platforms.sources import create_source, door_path
 class Command(BaseCommand):
     """Prints the path of the door alone on stdout, so that a script can take it."""
 
-    help = "Create an intake source for an account at a platform and print the path of its door."
+    help = "Create an intake source for a platform account and print its webhook path."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("kind", choices=Platform.values, help="the platform")
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         given = options["secret"]
         secret = given if given != "-" else sys.stdin.readline()
         if not secret.strip():
-            raise CommandError("The secret is empty: without it nobody could tell who is sending.")
+            raise CommandError("The secret is empty. Debrief needs it to verify requests.")
         try:
             source = create_source(
                 kind=options["kind"],

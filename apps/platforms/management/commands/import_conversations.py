@@ -66,9 +66,9 @@ class Command(BaseCommand):
                 refused += report.refused
                 read += report.total - report.refused
         if failed:
-            raise CommandError("Not every file could be read.")
+            raise CommandError("Some files couldn't be read.")
         if refused and not read:  # some refused are a matter of the data, all of the call
-            raise CommandError("Nothing was taken in: every line was refused.")
+            raise CommandError("No conversations were imported: every line was rejected.")
 
     def _agents(self, asked: str, source: str, by: Actor) -> Mapping[str, Agent]:
         if not asked:
@@ -103,7 +103,7 @@ class Command(BaseCommand):
         self._clear()
         self._say(name, report, time.monotonic() - started)
         if report.refused:
-            self.stdout.write(f"  all refused lines, with their reasons: {refused.path}")
+            self.stdout.write(f"  all rejected lines and reasons: {refused.path}")
         return report
 
     def _say(self, name: str, report: IngestReport, seconds: float) -> None:
@@ -111,7 +111,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{name}: {report.accepted:,} accepted, {report.updated:,} updated, "
             f"{report.unchanged:,} unchanged, {report.refused:,} refused "
-            f"({seconds:.1f} s, {rate:,.0f}/s); {report.to_analyze:,} to be analysed"
+            f"({seconds:.1f} s, {rate:,.0f}/s); {report.to_analyze:,} to analyze"
         )
         for error in report.errors[:SHOWN]:
             self.stdout.write(f"  line {error.line}: {error.message} [{error.code}]")

@@ -29,7 +29,7 @@ _BAR = 30
 
 
 class Command(BaseCommand):
-    help = "Show what a backfill would do, and start it."
+    help = "Preview and start a backfill."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--channel", required=True, choices=Channel.values)
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--include-analyzed", action="store_true",
-            help="Also those that have a result of exactly these prompts.",
+            help="Also reanalyze conversations that already have a result for these prompts.",
         )  # fmt: skip
         parser.add_argument(
             "--contacts", choices=["on", "off"], default="on",
@@ -54,7 +54,7 @@ class Command(BaseCommand):
             help="Which results to tell webhook endpoints of; none unless asked.",
         )  # fmt: skip
         parser.add_argument("--dry-run", action="store_true", help="Only show the figures.")
-        parser.add_argument("--wait", action="store_true", help="Stay until it has ended.")
+        parser.add_argument("--wait", action="store_true", help="Wait until the backfill finishes.")
         parser.add_argument("--yes", action="store_true", help="Do not ask before starting.")
 
     def handle(self, *args: object, **options: Any) -> None:
@@ -114,9 +114,7 @@ class Command(BaseCommand):
         for line in figures.drafts:
             notes = ", ".join(note.text for note in line.notes)
             say(f"  {line.sessions:,} with {line.label} ({notes}), {line.model}")
-        say(
-            f"{preview.to_analyze:,} to analyse, as of {timezone.localtime(preview.as_of):%H:%M:%S}"
-        )
+        say(f"{preview.to_analyze:,} to analyze as of {timezone.localtime(preview.as_of):%H:%M:%S}")
         if preview.to_analyze:
             between = f" ({money(estimate.low)} to {money(estimate.high)})" if estimate.cost else ""
             say(
@@ -140,7 +138,9 @@ class Command(BaseCommand):
                 time.sleep(0.5)
                 run.refresh_from_db()
         except KeyboardInterrupt:
-            self._end(f"{run.public_id} goes on without this command. Cancel it on its page.")
+            self._end(
+                f"{run.public_id} keeps running in the background. To cancel it, open its page."
+            )
         progress = progress_of(run)
         self._draw(run, progress)
         self.stdout.write("")
@@ -153,7 +153,7 @@ class Command(BaseCommand):
         )
         if progress.failed or run.state != State.COMPLETED:
             codes = ", ".join(f"{code} {n:,}" for code, n in failures_of(run).items())
-            self._end(f"Not all of it was analysed. {codes}".strip())
+            self._end(f"Some conversations weren't analyzed. {codes}".strip())
 
     def _draw(self, run: Run, progress: Progress) -> None:
         """One line that is drawn over itself in a terminal; nothing where there is none."""
