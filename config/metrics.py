@@ -65,7 +65,7 @@ def _gauge(name: str, help_text: str, labels: Iterable[str] = ()) -> GaugeMetric
 
 
 def _broker() -> Iterator[Metric]:
-    up = _gauge("up", "1 where the part answers.", ["part"])
+    up = _gauge("up", "1 where the part responds.", ["part"])
     waiting = _gauge("queue_messages", "Messages queued in the broker.", ["queue"])
     found = {"database": True, "broker": False, "worker": False}
     try:
@@ -102,7 +102,9 @@ def _analyses() -> Iterator[Metric]:
 def _intake() -> Iterator[Metric]:
     due = _gauge("conversations_due", "Conversations whose first analysis is due to be asked for.")
     due.add_metric([], Conversation.objects.filter(analyze_at__lte=timezone.now()).count())
-    kept = _gauge("conversations", "Conversations that are kept, about: the planner's estimate.")
+    kept = _gauge(
+        "conversations", "Approximate number of stored conversations (the planner's estimate)."
+    )
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = %s::regclass",

@@ -179,7 +179,7 @@ class Supervisor:
         silent = now - child.silent_since
         if silent < child.patience(patience):
             return
-        self.say(child.program.name, f"has not answered for {silent:.0f} s; ending it")
+        self.say(child.program.name, f"hasn't responded for {silent:.0f} s; restarting it")
         child.silent_since, child.hangs = None, child.hangs + 1
         _end_family(child.process, child.program.hang_signal)
 

@@ -198,9 +198,9 @@ class AuditEntry(models.Model):
         User, null=True, blank=True, on_delete=models.PROTECT, related_name="audit_entries"
     )
     via = models.CharField(max_length=10, choices=Via.choices)
-    verb = models.CharField(max_length=60, help_text="What was done, such as agent.published.")
+    verb = models.CharField(max_length=60, help_text="Name of the action, such as agent.published.")
     target = models.CharField(
-        max_length=100, blank=True, help_text="The public id of what it was done to."
+        max_length=100, blank=True, help_text="Public ID of the object that was changed."
     )
     detail = models.JSONField(default=dict, blank=True)
 
@@ -273,7 +273,7 @@ class IdempotencyKey(models.Model):
 class LoginThrottle(models.Model):
     """How many sign-ins failed for one name or address within one window of time."""
 
-    key = models.CharField(max_length=64, primary_key=True, help_text="Hash of what is counted.")
+    key = models.CharField(max_length=64, primary_key=True, help_text="Hash of the counted caller.")
     failures = models.PositiveIntegerField()
     ends_at = models.DateTimeField(db_index=True)
 

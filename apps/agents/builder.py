@@ -99,7 +99,7 @@ def rows_of(schema: Mapping[str, Any]) -> list[BuilderRow]:
     properties = schema.get("properties", {})
     required = schema.get("required", [])
     if not isinstance(properties, dict) or not isinstance(required, list):
-        raise NotShowable("what is not a list of fields")
+        raise NotShowable("properties or required of the wrong type")
     if stray := [name for name in required if name not in properties]:
         raise NotShowable(f"“required” naming “{stray[0]}”, which is not a field")
     rows = [_row(name, value, name in required) for name, value in properties.items()]
@@ -288,7 +288,7 @@ def _example(index: int, row: BuilderRow, text: str) -> object:
     if row.kind == "number" and (whole or (isinstance(value, float) and abs(value) < 1e300)):
         return value
     wanted = {"yes_no": "yes or no", "integer": "a whole number"}.get(row.kind, "a number")
-    raise RowError(index, "examples", f"“{text[:60]}” is no example of {wanted}.")
+    raise RowError(index, "examples", f"“{text[:60]}” isn't an example of {wanted}.")
 
 
 def _items(text: str) -> list[str]:

@@ -93,7 +93,7 @@ class AgentForm(forms.Form):
         label="Start from",
         required=False,
         choices=lambda: start_choices("Default prompts, no custom fields"),
-        help_text="Everything can be edited afterwards.",
+        help_text="You can edit everything later.",
         error_messages={"invalid_choice": "%(value)s is neither a template nor an agent."},
     )
 

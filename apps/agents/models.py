@@ -111,7 +111,7 @@ class Agent(models.Model):
         max_length=200, blank=True, help_text="The agent's id on the platform that runs it."
     )
     unconfigured = models.BooleanField(
-        default=False, help_text="Made by a door for an agent that nobody has set up yet."
+        default=False, help_text="Created by a source for an agent that needs setup."
     )
     deactivated_at = models.DateTimeField(null=True, blank=True)
     created_by = models.CharField(max_length=200)

@@ -97,7 +97,7 @@ class Analysis(models.Model):
         choices=Webhooks.choices,
         default=Webhooks.ALL,
         db_default=Webhooks.ALL.value,
-        help_text="Whether its result is told to webhook endpoints.",
+        help_text="Whether webhooks are sent for its result.",
     )
     contacts = models.BooleanField(
         default=True, db_default=True, help_text="Whether its result updates contacts."
@@ -125,7 +125,7 @@ class Analysis(models.Model):
         default=False, help_text="Only the beginning and the end of the transcript were read."
     )
     messages_read = models.PositiveIntegerField(null=True, blank=True)
-    raw_output = models.TextField(blank=True, help_text="Kept where the answer was not usable.")
+    raw_output = models.TextField(blank=True, help_text="Stored where the response was not usable.")
     error_code = models.CharField(max_length=30, blank=True, choices=ErrorCode.choices)
     error_message = models.TextField(blank=True)
 

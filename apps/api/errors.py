@@ -85,7 +85,7 @@ class InsufficientStorage(UserError):
 
     code = "insufficient_storage"
     status = 507
-    example = Example("The database has no disk space left. Send it again once there is room.")
+    example = Example("The database has no disk space left. Free up space, then send it again.")
 
 
 def error_response(

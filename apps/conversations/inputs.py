@@ -82,7 +82,7 @@ class LineRefused(UserError):
         ),
         "not_storable": Example("Couldn't store this conversation: value out of range."),
         "unreadable_transcript": Example(
-            "transcript cannot be read: it is missing. The payload is kept and can be replayed."
+            "Couldn't read transcript: it is missing. The payload is stored and can be replayed."
         ),
     }
 

@@ -152,10 +152,10 @@ class Conversation(models.Model):
         default=False, help_text="Whether an agent or a user said anything."
     )
     prompt_tokens_est = models.PositiveIntegerField(
-        default=0, help_text="Estimated tokens of the transcript as it stands in a prompt."
+        default=0, help_text="Estimated tokens of the transcript in a prompt."
     )
     route = models.TextField(
-        help_text="Normalised chain of agents whose configs are folded: '3', or '3+5'."
+        help_text="Normalized chain of agents whose configs are folded: '3', or '3+5'."
     )
     stale = models.BooleanField(
         default=False, help_text="Messages came after the analysis was made."

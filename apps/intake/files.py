@@ -33,7 +33,7 @@ _FORMS = {
 class UnreadableFileError(UserError):
     code = "unreadable_file"
     example = Example(
-        "The body cannot be read: this is a JSON array; send one JSON object per line instead "
+        "Couldn't read the body: this is a JSON array. Send one JSON object per line instead "
         "(JSON Lines)."
     )
 
@@ -45,13 +45,13 @@ def read_lines(name: str, *, progress: "FileProgress") -> Iterator[bytes]:
             progress.size = _size(raw)
             stream = cast("io.BufferedReader", gzip.GzipFile(fileobj=raw) if _is_gzip(raw) else raw)
             if form := form_of(stream.peek(_HEAD)):
-                raise UnreadableFileError(f"{name} cannot be read: {form}")
+                raise UnreadableFileError(f"Couldn't read {name}: {form}")
             for line in iter(lambda: stream.readline(MAX_LINE), b""):
                 progress.done = raw.tell() if raw.seekable() else progress.done + len(line)
                 yield line
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableFileError(f"{name} cannot be read: {reason}.") from error
+        raise UnreadableFileError(f"Couldn't read {name}: {reason}.") from error
 
 
 def split_lines(read: Read) -> Iterator[bytes]:
@@ -78,7 +78,7 @@ def json_lines(read: Read) -> Read:
     while len(head) < _HEAD and (chunk := read(_CHUNK)):
         head += chunk
     if form := form_of(head):
-        raise UnreadableFileError(f"The body cannot be read: {form}")
+        raise UnreadableFileError(f"Couldn't read the body: {form}")
     begun = io.BytesIO(head)
     return lambda size: begun.read(size) or read(size)
 

@@ -175,8 +175,8 @@ class _Item:
             if value not in (None, "", [], {}) and (name, value) != ("status", "completed"):
                 raise LineRefused(
                     "invalid_value",
-                    f"{self.where}.{sanitise(name)[:60]} is unknown: what was said goes to content,"
-                    " anything else to the conversation's metadata.",
+                    f"{self.where}.{sanitise(name)[:60]} is unknown. Put spoken text in content "
+                    "and anything else in the conversation's metadata.",
                     "messages",
                 )
 

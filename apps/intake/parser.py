@@ -181,7 +181,8 @@ def _metadata(
     for name in unknown.keys() & own.keys():
         if unknown[name] != own[name]:
             raise values.refuse(
-                f"metadata.{name[:60]}", "is there already; the same key beside metadata differs."
+                f"metadata.{name[:60]}",
+                "already exists, and the same key next to metadata has another value.",
             )
     return {**unknown, **own}
 

@@ -35,8 +35,8 @@ _TOKEN_AFTER = re.compile(rf"(?:{_SPECIAL})\Z")
 _LONGEST_TOKEN = 60
 _BLANKS = " \t\r\n\f\v\u00a0\u200b\u2060\ufeff"
 _JSON_BEGINS = re.compile(r"\{\s*(?:[\"'“”}]|\w+\s*:|\Z)")
-_MANY = "The answer holds more than one JSON object."
-_DEEP = "The answer is nested too deeply."
+_MANY = "The response contains more than one JSON object."
+_DEEP = "The response is nested too deeply."
 _DEEPEST_WRAPPER = 3
 _WRAPPED_ARGUMENTS = ("arguments", "parameters", "input", "args")
 
@@ -66,7 +66,7 @@ def parse_output(text: str) -> dict[str, object] | str:
     if isinstance(value, _Problem):
         return str(value)
     if not isinstance(value, dict):
-        return f"The answer must be a JSON object, not {type(value).__name__}."
+        return f"The response must be a JSON object, not {type(value).__name__}."
     return value
 
 

@@ -35,7 +35,7 @@ def classify(error: openai.APIError | AnswerTooLongError) -> Fault:
     match error:
         case AnswerTooLongError():
             limit = MAX_ANSWER_BYTES // 1024 // 1024
-            return Fault(ErrorCode.INVALID_OUTPUT, f"The answer was longer than {limit} MB.")
+            return Fault(ErrorCode.INVALID_OUTPUT, f"The response was longer than {limit} MB.")
         case openai.APITimeoutError():
             return Fault(ErrorCode.TIMEOUT, "The model timed out.", transient=True)
         case openai.APIConnectionError():

@@ -540,4 +540,4 @@ def _fields(request: StructuredRequest) -> frozenset[str] | None:
 
 def _none_of_the_fields(value: Mapping[str, object]) -> str:
     names = ", ".join(f"“{name[:60]}”" for name in list(value)[:5])
-    return f"The answer has none of the fields that were asked for, only {names}."
+    return f"The response has none of the requested fields, only {names}."

@@ -11,7 +11,7 @@ class ErrorCode(models.TextChoices):
     """One cause per failed answer (interfaces, *Closed lists*)."""
 
     INVALID_OUTPUT = "invalid_output", "The response doesn't match the schema"
-    REFUSAL = "refusal", "The model refused to answer"
+    REFUSAL = "refusal", "The model refused to respond"
     LENGTH = "length", "The response was cut off at the maximum length"
     CONTENT_FILTER = "content_filter", "Blocked by the provider's content filter"
     EMPTY_OUTPUT = "empty_output", "The model returned an empty response"

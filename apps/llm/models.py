@@ -67,7 +67,8 @@ class LanguageModel(models.Model):
     )
     max_output_tokens = models.PositiveIntegerField(
         default=4_096,
-        help_text="The longest answer asked for. Providers count it against tokens per minute.",
+        help_text="Maximum length of a response in tokens. Providers count it against tokens "
+        "per minute.",
     )
     structured_output = models.CharField(
         max_length=10,
@@ -132,7 +133,7 @@ class LanguageModel(models.Model):
                 condition=Q(max_output_tokens__gte=1)
                 & Q(context_tokens__gt=F("max_output_tokens")),
                 name="llm_model_answer_fits_context",
-                violation_error_message="The longest answer must be at least 1 token and "
+                violation_error_message="The maximum response length must be at least 1 token and "
                 "smaller than the context.",
             ),
             models.CheckConstraint(

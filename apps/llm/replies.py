@@ -108,7 +108,7 @@ def parse_reply(content: bytes, tool_name: str = "analysis") -> ModelReply | Fau
     if found is None:
         return _not_an_answer(content)
     if finish is Finish.BROKEN or (finish is Finish.VAGUE and not answered):
-        message = f"The provider ended the answer early: {mask_keys(str(found.reason))[:100]}."
+        message = f"The provider ended the response early: {mask_keys(str(found.reason))[:100]}."
         return _paid(Fault(ErrorCode.PROVIDER_ERROR, message, transient=True), report)
     return ModelReply(
         text=found.text,

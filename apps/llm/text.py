@@ -8,7 +8,7 @@ RAW_TEXT_LIMIT = 64 * 1024
 """How much of a failed answer is kept, in characters."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_CUT_MARK = "\n… (cut)"
+_CUT_MARK = "\n… (truncated)"
 
 
 def sanitise(text: str) -> str:

@@ -53,7 +53,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                     response.status, headers=headers, content=body, request=request
                 )
         except TimeoutError as error:  # aiohttp's time-outs are all of this kind
-            raise httpx2.ReadTimeout("no answer in time", request=request) from error
+            raise httpx2.ReadTimeout("no response in time", request=request) from error
         except (aiohttp.ClientError, OSError) as error:
             reason = str(error) or type(error).__name__
             raise httpx2.NetworkError(reason, request=request) from error

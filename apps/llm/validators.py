@@ -40,7 +40,7 @@ def validate_parameters(value: object) -> None:
     taken = sorted(RESERVED_PARAMETERS.intersection(value))
     if taken:
         raise ValidationError(
-            "%(names)s cannot be set here: every request sets it by itself.",
+            "You can't set %(names)s here. Debrief sets it for each request.",
             params={"names": ", ".join(taken)},
         )
 

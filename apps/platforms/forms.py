@@ -147,7 +147,7 @@ class PayloadFilterForm(forms.Form):
         ]
         field.error_messages["invalid_choice"] = "Unknown source “%(value)s”."
         self.fields["state"].error_messages["invalid_choice"] = (
-            "The state is taken or refused, not “%(value)s”."
+            "Unknown state “%(value)s”. Use taken or refused."
         )
 
     def rows(self) -> PayloadQuerySet:

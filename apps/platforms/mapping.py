@@ -202,7 +202,7 @@ def unreadable(name: str, value: object, why: str = "") -> LineRefused:
     why = why or f"it is {kinds.get(type(value), 'a number')} in a form that is not known here"
     return LineRefused(
         "unreadable_transcript",
-        f"{name} cannot be read: {why}. The payload is kept and can be replayed.",
+        f"Couldn't read {name}: {why}. The payload is stored and can be replayed.",
         name.partition("[")[0],
     )
 

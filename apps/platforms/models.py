@@ -53,7 +53,7 @@ class IntakeSource(models.Model):
         max_length=10, choices=PlatformAnalysis.choices, default=PlatformAnalysis.OURS
     )
     wait_minutes = models.PositiveIntegerField(
-        default=10, help_text="How long theirs is awaited, where it is: up to a day."
+        default=10, help_text="Minutes to wait for the platform's analysis; at most a day."
     )
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now())
@@ -199,27 +199,25 @@ class IntakePayload(models.Model):
     body = models.JSONField(null=True, blank=True)
     raw = models.BinaryField(null=True, blank=True)
     size = models.PositiveBigIntegerField(
-        null=True, blank=True, help_text="Bytes as they came; fewer are kept where it was cut."
+        null=True, blank=True, help_text="Bytes received; fewer are stored where truncated."
     )
     cut = models.BooleanField(
-        db_default=False, default=False, help_text="Only the beginning is kept, in `raw`."
+        db_default=False, default=False, help_text="Only the beginning is stored, in `raw`."
     )
     signed_encrypted = models.BinaryField(
         null=True,
         blank=True,
-        help_text="How it was signed, where it was refused for that: a replay verifies it again.",
+        help_text="Signature of a rejected payload: a replay verifies it again.",
     )
     state = models.CharField(max_length=10, choices=PayloadState.choices)
     code = models.CharField(
         max_length=50,
         blank=True,
         db_default="",
-        help_text="Why it was refused, for programs: unknown_agent, bad_signature, …",
+        help_text="Machine-readable reason for the rejection: unknown_agent, bad_signature, …",
     )
-    reason = models.TextField(blank=True, help_text="Why it was refused, as a sentence.")
-    note = models.TextField(
-        blank=True, db_default="", help_text="What is worth knowing of one that was taken."
-    )
+    reason = models.TextField(blank=True, help_text="Reason for the rejection, for people.")
+    note = models.TextField(blank=True, db_default="", help_text="Notes about an accepted payload.")
     conversation = models.ForeignKey(
         Conversation, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )

@@ -84,7 +84,7 @@ def replay(*, payload: IntakePayload, by: Actor) -> IntakePayload:
     which it came: a replay lets nobody in whom the door would not have let in.
     """
     source = payload.source
-    assert source is not None, "a line of our own doors is replayed elsewhere"
+    assert source is not None, "an uploaded line is replayed elsewhere"
     body = payloads.body_of(payload)
     if payload.code in {BadSignature.code, NO_SECRET, Unreadable.code}:
         refusal = _unsigned(source, payloads.headers_of(payload), body, payload.received_at)
@@ -134,7 +134,7 @@ def _erased(source: IntakeSource) -> IntakePayload:
 
 def _take(payload: IntakePayload, arrived: Arrived, by: Actor) -> IntakePayload:
     source = payload.source
-    assert source is not None, "a line of our own doors is read elsewhere"
+    assert source is not None, "an uploaded line is parsed elsewhere"
     try:
         line = _line(source, arrived)
         stored = ingest_one(

@@ -86,13 +86,13 @@ def _ask_retell(source: IntakeSource, call_id: str) -> tuple[str, str]:
     except Unreadable as error:
         return "", error.message
     except (outbound.NoAnswer, ValueError):
-        return "", "Retell didn’t answer. Try again in a minute."
+        return "", "Retell didn’t respond. Try again in a minute."
     if answer.status in _PRIVATE:
         return "", f"Retell rejected the API key of the source “{source.name}”. Set its key anew."
     if answer.status in _GONE:
         return "", "Retell no longer has this call."
     if answer.status != 200:
-        return "", f"Retell answered {answer.status}. Try again in a minute."
+        return "", f"Retell returned {answer.status}. Try again in a minute."
     return _address_in(answer.body), "Retell has no recording of this call: it expired or is off."
 
 
@@ -109,17 +109,17 @@ def _why(url: str, *, secure: bool) -> str:
     """Return why an address doesn't play, as far as the server there says."""
     host = urlsplit(url).hostname or "the server"
     if secure and url.startswith("http://"):
-        return "Its address begins with http://, and a browser plays no such sound on this page."
+        return "The address begins with http://. Browsers don’t play it on a secure page."
     try:
         answer = outbound.get(url, {"range": "bytes=0-0"})
     except outbound.NoAnswer:
         return f"{host} can’t be reached."
     if answer.status in _PRIVATE:
-        return f"{host} answers {answer.status}: the address has expired or is private."
+        return f"{host} returned {answer.status}: the address has expired or is private."
     if answer.status in _GONE:
-        return f"{host} answers {answer.status}: the recording is no longer there."
+        return f"{host} returned {answer.status}: the recording is no longer there."
     if answer.status >= 300:
-        return f"{host} answers {answer.status}."
+        return f"{host} returned {answer.status}."
     if not answer.content_type.startswith(("audio/", "video/", "application/octet-stream")):
         return f"{host} sends {answer.content_type}, which isn’t a recording."
     return f"{host} sends {answer.content_type}, which this browser can’t play."

@@ -20,7 +20,7 @@ _REMEDIES = {
     ),
     ErrorCode.REFUSAL: "Change the prompts or the model, then start a new backfill.",
     ErrorCode.LENGTH: (
-        "Ask for fewer or shorter fields, or raise the model’s longest answer. "
+        "Ask for fewer or shorter fields, or raise the model’s maximum response length. "
         "Then start a new backfill."
     ),
 }

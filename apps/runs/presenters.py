@@ -137,11 +137,11 @@ def way_out(run: Run) -> str:
     if PauseReason(run.reason) not in BY_ITSELF:
         return help_
     if run.resume_at is None:
-        return f"{help_} Debrief has stopped trying. Resume when the provider answers again."
+        return f"{help_} Debrief has stopped trying. Resume when the provider responds again."
     left = (run.resume_at - timezone.now()).total_seconds()
     when = f"in {timespan(left)}" if left >= 1 else "now"
     return (
-        f"{help_} Debrief resumes automatically when the provider answers. "
+        f"{help_} Debrief resumes automatically when the provider responds. "
         f"Next attempt {when} (attempt {run.probes + 1})."
     )
 

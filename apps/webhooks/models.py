@@ -96,7 +96,7 @@ class Endpoint(models.Model):
     disabled_cause = models.CharField(
         max_length=10, blank=True, choices=DisabledCause.choices, db_default=""
     )
-    disabled_reason = models.TextField(blank=True, help_text="A sentence for its owner.")
+    disabled_reason = models.TextField(blank=True, help_text="A message for its owner.")
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -163,7 +163,7 @@ class Event(models.Model):
         blank=True,
         related_name="+",
         db_index=False,
-        help_text="Empty for what is not about one, such as a backfill.",
+        help_text="Empty for events without a conversation, such as a backfill.",
     )
     payload = models.TextField()
     is_test = models.BooleanField(default=False, db_default=False)
@@ -223,14 +223,20 @@ class Delivery(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
 
     last_status = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="HTTP status of the last try; empty: no answer came."
+        null=True,
+        blank=True,
+        help_text="HTTP status of the last attempt; empty where no response arrived.",
     )
-    last_error = models.TextField(blank=True, help_text="Why no answer came, as a sentence.")
+    last_error = models.TextField(blank=True, help_text="Reason why no response arrived.")
     request = models.CharField(
-        max_length=KEPT_CHARACTERS, blank=True, help_text="Headers and body of the last try, cut."
+        max_length=KEPT_CHARACTERS,
+        blank=True,
+        help_text="Headers and body of the last attempt, truncated.",
     )
     response = models.CharField(
-        max_length=KEPT_CHARACTERS, blank=True, help_text="Headers and body of the answer, cut."
+        max_length=KEPT_CHARACTERS,
+        blank=True,
+        help_text="Headers and body of the response, truncated.",
     )
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())

@@ -278,7 +278,7 @@ def test_first_failure_in_words(operator: Client) -> None:
 
     text = operator.get(url(conversation)).content.decode()
 
-    assert "The model refused to answer. I cannot help with that." in text
+    assert "The model refused to respond. I cannot help with that." in text
     assert "I cannot &lt;b&gt;help&lt;/b&gt;" in text
 
 

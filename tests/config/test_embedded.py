@@ -196,4 +196,4 @@ def test_what_stays_silent_is_given_twice_as_long_each_time(
 
     assert child.process.pid != first
     assert child.patience(0.3) == pytest.approx(1.2)
-    assert "has not answered for 0 s" in capsys.readouterr().out
+    assert "hasn't responded for 0 s" in capsys.readouterr().out

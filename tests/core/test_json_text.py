@@ -77,7 +77,7 @@ def test_a_schema_with_every_name_twice_names_the_first() -> None:
     _, problems = parse_schema(text)
 
     assert len(problems) == 20
-    assert problems[0].message == "The name “f0” stands here a second time."
+    assert problems[0].message == "The name “f0” occurs twice here."
 
 
 def test_good_json_is_read_as_it_is() -> None:

@@ -60,7 +60,7 @@ def test_others_stay_out(client: Client) -> None:
         ({"output_price": "-0.000001"}, "The price must be 0 or more"),
         ({"cached_price": "-1"}, "The price must be 0 or more"),
         ({"max_concurrency": "0"}, "A limit is at least 1"),
-        ({"max_output_tokens": "0"}, "The longest answer must be at least 1 token"),
+        ({"max_output_tokens": "0"}, "The maximum response length must be at least 1 token"),
         ({"api_key_env": "PATH"}, "_API_KEY"),
     ],
 )

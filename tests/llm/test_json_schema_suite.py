@@ -108,7 +108,7 @@ REFUSED_WITH = {
     "“$id” is only allowed at the top": 48,
     "never fetched": 16,
     "is not supported": 5,
-    "is of an older draft": 7,
+    "belongs to an older draft": 7,
     "does nothing without": 7,
     "allows no value at all": 4,
     "None of these alternatives": 2,

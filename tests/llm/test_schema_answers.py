@@ -162,7 +162,7 @@ def test_a_nest_of_answers_does_not_overflow() -> None:
     for _ in range(20_000):
         answer = {"a": answer}
     verdict = Checker(rules).examine({"a": answer})
-    assert verdict.problems == ["The answer is nested too deeply."]
+    assert verdict.problems == ["The response is nested too deeply."]
 
 
 def test_changing_a_schema_changes_the_verdict() -> None:
@@ -195,7 +195,7 @@ def test_answers_too_large_to_store_are_refused_by_size() -> None:
     ]
     many: dict[str, Any] = {f"f{n}": ["y" * 60_000] for n in range(20)}
     [problem] = Checker(rules).examine(many).problems
-    assert problem.startswith("The answer has 1,2")
+    assert problem.startswith("The response has 1,2")
     assert problem.endswith("the maximum is 524,288.")
 
 

@@ -119,7 +119,7 @@ def test_a_name_that_stands_twice() -> None:
     text = '{"type": "object", "properties": {"a": {}, "b": [{"c": 1}],\n "a": {}}}'
     [problem] = problems(text)
     assert (problem.pointer, problem.line, problem.column) == ("/properties/a", 2, 2)
-    assert problem.message == "The name “a” stands here a second time."
+    assert problem.message == "The name “a” occurs twice here."
 
 
 def test_all_faults_are_named_together() -> None:

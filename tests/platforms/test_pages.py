@@ -481,7 +481,7 @@ def test_a_source_is_removed_after_a_question_in_numbers(
     assert "3 payloads, of which 1 was rejected" in asked
     assert "(1 with a stored payload)" in asked
     assert done.headers["Location"] == "/intake/"
-    assert "Its conversations were kept." in said(done)
+    assert "Its conversations are kept." in said(done)
     assert not IntakeSource.objects.exists()
     conversation.refresh_from_db()
 

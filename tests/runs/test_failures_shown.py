@@ -112,7 +112,7 @@ def test_a_run_that_waits_for_its_provider_says_when_it_is_asked_again(agent: Ag
     )
     client = as_role(Role.OPERATOR)
     page = text(client.get(url(run)))
-    assert "Debrief resumes automatically when the provider answers." in page
+    assert "Debrief resumes automatically when the provider responds." in page
     assert re.search(r"Next attempt in 4[45] ?s \(attempt 3\)", page)
     Run.objects.filter(pk=run.pk).update(resume_at=None)
     assert "Debrief has stopped trying." in text(client.get(url(run)))

@@ -147,7 +147,7 @@ def test_failures_stand_by_cause_with_an_example(client: Client, agent: Agent) -
     finish(run, failed=2, refused=3)
     response = client.get(url(run))
     said = text(response)
-    assert said.index("The model refused to answer") < said.index("The model timed out")
+    assert said.index("The model refused to respond") < said.index("The model timed out")
     assert "I &lt;b&gt;won&#x27;t&lt;/b&gt;." in html(response)
     assert f'href="{url(run)}?state=failed&amp;code=refusal#items-section"' in html(response)
     assert "Change the prompts or the model, then start a new backfill." in said

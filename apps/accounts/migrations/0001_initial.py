@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='LoginThrottle',
             fields=[
-                ('key', models.CharField(help_text='Hash of what is counted.', max_length=64, primary_key=True, serialize=False)),
+                ('key', models.CharField(help_text='Hash of the counted caller.', max_length=64, primary_key=True, serialize=False)),
                 ('failures', models.PositiveIntegerField()),
                 ('ends_at', models.DateTimeField(db_index=True)),
             ],
@@ -80,8 +80,8 @@ class Migration(migrations.Migration):
                 ('at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('who', models.CharField(max_length=200)),
                 ('via', models.CharField(choices=[('web', 'Web'), ('api', 'API'), ('command', 'Command'), ('system', 'System')], max_length=10)),
-                ('verb', models.CharField(help_text='What was done, such as agent.published.', max_length=60)),
-                ('target', models.CharField(blank=True, help_text='The public id of what it was done to.', max_length=100)),
+                ('verb', models.CharField(help_text='Name of the action, such as agent.published.', max_length=60)),
+                ('target', models.CharField(blank=True, help_text='Public ID of the object that was changed.', max_length=100)),
                 ('detail', models.JSONField(blank=True, default=dict)),
                 ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='audit_entries', to=settings.AUTH_USER_MODEL)),
             ],

@@ -125,15 +125,15 @@ def placeholder_in(text: str) -> str:
 
 def _name_hints(field: FieldAt) -> Iterator[Suggestion]:
     if names.is_vague(field.name):
-        said = "The model reads the name first: say what it holds, such as refund_amount."
+        said = "The model reads the name first. Name the content, such as refund_amount."
         yield field.hint("vague_name", said)
     said_first = names.words(field.name)[:2]
     if field.type == "boolean" and names.NEGATIONS & set(said_first):
-        said = "“no” would then mean yes. Ask for the positive, and read it the other way round."
+        said = "For this field, “no” means yes. Ask for the positive instead."
         yield field.hint("negated", said)
     if "type" not in field.schema and not _says_its_type(field.schema):
         mend = field.set("Make it text", type="string")
-        yield field.hint("no_type", "Without a type it is answered as text.", mend)
+        yield field.hint("no_type", "Without a type, the model returns text.", mend)
 
 
 def _says_its_type(schema: Schema) -> bool:
@@ -168,12 +168,14 @@ def _text_hints(field: FieldAt) -> Iterator[Suggestion]:
         said and (said[0] in names.YES_NO_FIRST or said[-1] in names.YES_NO_LAST)
     ):
         mend = field.set("Make it Yes-no", ("examples", "minLength", "maxLength"), type="boolean")
-        message = "As text, “Yes”, “yes, it was” and “true” are three answers."
+        message = "As text, “Yes”, “yes, it was”, and “true” are three different values."
         yield field.hint("text_for_yes_no", message, mend)
     elif choices := listed_choices(field.description):
         shown = ", ".join(choices)
         mend = field.set(f"Choices: {shown}", type="string", enum=choices)
-        message = f"Its description lists the answers: {shown}. As choices they can be counted."
+        message = (
+            f"The description lists the values: {shown}. As choices, you can group and count them."
+        )
         yield field.hint("text_for_choices", message, mend)
     elif names.NUMBER & set(said) or _HOW_MANY.search(field.description):
         bounds = _bounds_said(field.description)
@@ -204,7 +206,7 @@ def _choice_hints(field: FieldAt) -> Iterator[Suggestion]:
     if not choices:
         return
     if len(choices) == 1 and len(field.schema["enum"]) == 1:
-        message = f"“{choices[0]}” is all that can be answered, which says nothing."
+        message = f"“{choices[0]}” is the only possible value. Add choices or remove the field."
         yield field.hint("few_choices", message)
     if len(choices) > MANY_CHOICES:
         message = f"Of {len(choices)} choices, models mix up the rare ones; join some."
@@ -213,7 +215,7 @@ def _choice_hints(field: FieldAt) -> Iterator[Suggestion]:
     for choice in choices:
         plain = re.sub(r"[\W_]+", " ", choice).strip().casefold()
         if plain in seen:
-            message = f"“{seen[plain]}” and “{choice}” cannot be told apart. Keep one."
+            message = f"“{seen[plain]}” and “{choice}” are too similar. Keep one."
             yield field.hint("alike_choices", message)
             break
         seen[plain] = choice
@@ -256,7 +258,7 @@ def _number_hints(field: FieldAt) -> Iterator[Suggestion]:
         numbers = set(re.findall(r"\d+(?:\.\d+)?", field.description))
         unsaid = [f"{n:g}" for n in (low, high) if f"{n:g}".lstrip("-") not in numbers]
         if unsaid and isinstance(low, int) and isinstance(high, int) and high - low <= 1000:
-            message = f"Say what {' and what '.join(unsaid)} stand{'s' * (len(unsaid) == 1)} for."
+            message = f"Explain the meaning of {' and '.join(unsaid)} in the description."
             yield field.hint("unexplained_scale", message)
 
 

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=200)),
                 ('channel', models.CharField(choices=[('voice', 'Voice'), ('chat', 'Chat')], max_length=10)),
                 ('external_id', models.CharField(blank=True, help_text="The agent's id on the platform that runs it.", max_length=200)),
-                ('unconfigured', models.BooleanField(default=False, help_text='Made by a door for an agent that nobody has set up yet.')),
+                ('unconfigured', models.BooleanField(default=False, help_text='Created by a source for an agent that needs setup.')),
                 ('deactivated_at', models.DateTimeField(blank=True, null=True)),
                 ('created_by', models.CharField(max_length=200)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),

@@ -51,7 +51,8 @@ class DraftConflict(Conflict):
     ) -> None:
         super().__init__(
             f"{saved_by} saved this draft while you were editing ({theirs.summary}). "
-            "Your changes weren't saved. Review the differences, then save again or load theirs."
+            "Your changes weren't saved. Review the differences, then save again or load the "
+            "other version."
         )
         self.saved_by = saved_by
         self.saved_at = saved_at

@@ -255,7 +255,7 @@ def _rows_and_base(sent: FieldsInput) -> tuple[str, str]:
         return sent.rows, sent.base
     schema = json.loads(sent.schema) if isinstance(sent.schema, str) else sent.schema
     if not isinstance(schema, dict):
-        raise NotShowable("what is not an object")
+        raise NotShowable("a schema that isn't an object")
     rows = [row.as_dict() for row in rows_of(schema)]
     return json.dumps(rows, ensure_ascii=False), json.dumps(schema, ensure_ascii=False)
 

@@ -12,7 +12,7 @@ class FilterError(BadRequest):
     """
 
     code = "invalid_filter"
-    example = Example("Unknown field “colour”.", {"colour": "Unknown field “colour”."})
+    example = Example("Unknown field “color”.", {"colour": "Unknown field “color”."})
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__(" ".join(errors.values()), errors)

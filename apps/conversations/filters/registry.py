@@ -109,7 +109,7 @@ def _session(channel: str | None) -> list[Field]:
             "agent_version",
             "Version",
             "agent_version__number",
-            description="Number of the version that answered.",
+            description="Number of the agent version that took part.",
         ),
         Field(
             "transferred_to",

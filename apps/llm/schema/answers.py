@@ -16,7 +16,7 @@ from apps.llm.schema.validation import Judge
 MAX_FIELD_CHARACTERS = 65_536
 MAX_ANSWER_CHARACTERS = 524_288
 
-_TOO_DEEP = "The answer is nested too deeply."
+_TOO_DEEP = "The response is nested too deeply."
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def _shallow(answer: Mapping[str, object], output: Mapping[str, object]) -> dict
 def size_problems(output: Mapping[str, object]) -> Iterator[str]:
     """Yield why a result is too large to be stored, one sentence for each reason."""
     if holds_too_large(output):
-        yield f"The answer can't be stored: {TOO_LARGE}."
+        yield f"The response can't be stored: {TOO_LARGE}."
         return
     total = 0
     for name, value in output.items():
@@ -156,12 +156,12 @@ def size_problems(output: Mapping[str, object]) -> Iterator[str]:
                 f"the maximum is {MAX_FIELD_CHARACTERS:,}."
             )
     if total > MAX_ANSWER_CHARACTERS:
-        yield f"The answer has {total:,} characters; the maximum is {MAX_ANSWER_CHARACTERS:,}."
+        yield f"The response has {total:,} characters. The maximum is {MAX_ANSWER_CHARACTERS:,}."
 
 
 def _no_field(answer: Mapping[str, object]) -> str:
     names = ", ".join(f"“{name[:60]}”" for name in list(answer)[:5])
-    return f"The answer has none of the fields that were asked for; it has {names}."
+    return f"The response has none of the requested fields, only {names}."
 
 
 def _names(value: object) -> list[str]:

@@ -126,7 +126,7 @@ def value_problems(value: object) -> list[Problem]:
                 continue
             for key, child in item.items():
                 if not isinstance(key, str) or _bad_text(key):
-                    return [Problem(pointer, "A name here holds a character that is no text.")]
+                    return [Problem(pointer, "A name here contains an invalid character.")]
                 stack.append((f"{pointer}/{escape(key)}", child, level + 1))
     return []
 
@@ -163,9 +163,7 @@ def _duplicate_keys(text: str) -> list[Problem]:
         if again and len(problems) < MAX_DUPLICATES:
             line, column = _line_column(text, offset)
             name = pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
-            problems.append(
-                Problem(pointer, f"The name “{name}” stands here a second time.", line, column)
-            )
+            problems.append(Problem(pointer, f"The name “{name}” occurs twice here.", line, column))
     return problems
 
 

@@ -21,11 +21,11 @@ _UNSUPPORTED: Final = {
     "$dynamicRef": "is not supported; use “$ref”",
     "$recursiveRef": "is not supported; use “$ref”",
     "$vocabulary": "is not supported",
-    "dependencies": "is of an older draft; use “dependentRequired” or “dependentSchemas”",
-    "additionalItems": "is of an older draft; use “items” beside “prefixItems”",
-    "divisibleBy": "is of an older draft; use “multipleOf”",
-    "disallow": "is of an older draft; use “not”",
-    "extends": "is of an older draft; use “allOf”",
+    "dependencies": "belongs to an older draft; use “dependentRequired” or “dependentSchemas”",
+    "additionalItems": "belongs to an older draft; use “items” next to “prefixItems”",
+    "divisibleBy": "belongs to an older draft; use “multipleOf”",
+    "disallow": "belongs to an older draft; use “not”",
+    "extends": "belongs to an older draft; use “allOf”",
     OWN_SCHEMA: "is a name that Debrief uses itself",
 }
 _NEEDS: Final = {"then": "if", "else": "if", "minContains": "contains", "maxContains": "contains"}

@@ -131,8 +131,8 @@ def _limit_problems(schema: dict[str, object]) -> list[Problem]:
                 return [
                     Problem(
                         f"{pointer}/enum",
-                        f"These {len(enum):,} choices have {length:,} characters; "
-                        f"{MAX_LONG_CHOICES[1]:,} are the most for a long list.",
+                        f"These {len(enum):,} choices have {length:,} characters. "
+                        f"The maximum for a long list is {MAX_LONG_CHOICES[1]:,}.",
                     )
                 ]
     for count, most, what in (

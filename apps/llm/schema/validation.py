@@ -46,7 +46,7 @@ def _dependent_required(
             if given in value:
                 for name in names:
                     if name not in value:
-                        yield MissingFieldError(name, f"required beside {given!r}")
+                        yield MissingFieldError(name, f"required with {given!r}")
 
 
 def _multiple_of(validator: Any, step: Any, value: Any, _s: Any) -> Iterator[ValidationError]:

@@ -81,7 +81,7 @@ def read(body: Mapping[str, Any]) -> Arrived:
         return _update(event, told)
     if event in _WANT_ANSWERS:
         note = (
-            "Debrief can’t answer this request. In Vapi, send tool and assistant requests to a "
+            "Debrief can’t respond to this request. In Vapi, send tool and assistant requests to a "
             "different server URL."
         )
     elif event.startswith(("chat.", "session.")):

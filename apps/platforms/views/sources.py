@@ -162,7 +162,7 @@ def source_remove(request: HttpRequest, source_id: str) -> HttpResponse:
     if request.method != "POST":
         return _form(request, "platforms/source_remove.html", source, goes=removal(source))
     sources.remove_source(source=source, by=actor_of(request))
-    messages.success(request, f"{source.name} removed. Its conversations were kept.")
+    messages.success(request, f"{source.name} removed. Its conversations are kept.")
     return hx_redirect(request, reverse("intake:list"))
 
 

@@ -71,7 +71,7 @@ def cancel(request: HttpRequest, public_id: str) -> HttpResponse:
 
     def change() -> str:
         services.cancel(run=run, by=actor_of(request))
-        return "Backfill canceled. Completed results were kept."
+        return "Backfill canceled. Completed results are kept."
 
     return _answer(request, run, change)
 

@@ -98,7 +98,7 @@ def transcript(request: HttpRequest, trial_id: str, position: int) -> HttpRespon
         .first()
     )
     if item is None:
-        raise Http404("This test run has no such conversation.")
+        raise Http404("This conversation isn’t part of this test run.")
     conversation = trial_comparison.conversation_of(item)
     links = pages.Links(conversation.public_id)
     if not wants_fragment(request):

@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--channel", choices=Channel.values, help="Both where it is left out.")
         parser.add_argument(
             "--filter", action="append", default=[], metavar="K=V", dest="filters",
-            help="As in the address of a history page; `columns=` chooses those of the CSV.",
+            help="Query string of a history page; `columns=` selects the CSV columns.",
         )  # fmt: skip
         parser.add_argument(
             "--everything", action="store_true",

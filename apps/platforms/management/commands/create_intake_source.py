@@ -29,10 +29,13 @@ class Command(BaseCommand):
             "--platform-analysis",
             choices=PlatformAnalysis.values,
             default=PlatformAnalysis.OURS.value,
-            help="use theirs, make ours (default), or wait for theirs and then make ours",
+            help="use the platform's analysis (theirs), run Debrief's (ours, default), or wait",
         )
         parser.add_argument(
-            "--wait-minutes", type=int, default=10, help="how long to wait for theirs (default: 10)"
+            "--wait-minutes",
+            type=int,
+            default=10,
+            help="how long to wait for the platform's analysis (default: 10)",
         )
 
     def handle(self, *args: object, **options: Any) -> None:

@@ -38,8 +38,8 @@ class Command(BaseCommand):
 
     help = (
         "Import conversations from JSON Lines files (.jsonl, .jsonl.gz, - for standard input). "
-        "The same file again changes nothing. Refused lines are written beside the file, with "
-        "their reasons, and shown on the page Intake."
+        "Importing the same file again changes nothing. Rejected lines and reasons are written "
+        "next to the file and shown under Sources."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -110,7 +110,7 @@ class Command(BaseCommand):
         rate = report.total / seconds if seconds > 0 else 0
         self.stdout.write(
             f"{name}: {report.accepted:,} accepted, {report.updated:,} updated, "
-            f"{report.unchanged:,} unchanged, {report.refused:,} refused "
+            f"{report.unchanged:,} unchanged, {report.refused:,} rejected "
             f"({seconds:.1f} s, {rate:,.0f}/s); {report.to_analyze:,} to analyze"
         )
         for error in report.errors[:SHOWN]:
@@ -170,7 +170,7 @@ class RefusedLines:
                 continue
             self.path = path
             return opened
-        raise CommandError(f"Refused lines cannot be written to {self.path}.")
+        raise CommandError(f"Can't write rejected lines to {self.path}.")
 
     def _places(self) -> Iterator[Path]:
         """Beside the file; where that is read-only, in the working directory."""

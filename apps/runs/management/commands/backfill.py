@@ -35,11 +35,13 @@ class Command(BaseCommand):
         parser.add_argument("--channel", required=True, choices=Channel.values)
         parser.add_argument(
             "--filter", action="append", default=[], metavar="K=V", dest="filters",
-            help="As in the address of a history page, such as agent=agt_… or"
-            " started_at__gte=2025-10-01. Repeat it: another name means AND, the same one OR.",
+            help="Filter as in the URL of a history page, such as agent=agt_… or"
+            " started_at__gte=2025-10-01. Different names mean AND, the same name means OR.",
         )  # fmt: skip
         parser.add_argument(
-            "--sample", metavar="N", help="Take N of them, or a share such as 5%%; always the same."
+            "--sample",
+            metavar="N",
+            help="Sample N conversations, or a share such as 5%%. The sample is always the same.",
         )
         parser.add_argument(
             "--include-analyzed", action="store_true",
@@ -51,11 +53,11 @@ class Command(BaseCommand):
         )  # fmt: skip
         parser.add_argument(
             "--webhooks", choices=Webhooks.values, default=Webhooks.OFF.value,
-            help="Which results to tell webhook endpoints of; none unless asked.",
+            help="Which results to send to webhook endpoints. Default: off.",
         )  # fmt: skip
-        parser.add_argument("--dry-run", action="store_true", help="Only show the figures.")
+        parser.add_argument("--dry-run", action="store_true", help="Only show the estimate.")
         parser.add_argument("--wait", action="store_true", help="Wait until the backfill finishes.")
-        parser.add_argument("--yes", action="store_true", help="Do not ask before starting.")
+        parser.add_argument("--yes", action="store_true", help="Start without confirmation.")
 
     def handle(self, *args: object, **options: Any) -> None:
         try:
