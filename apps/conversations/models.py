@@ -35,7 +35,10 @@ INACTIVITY = "inactivity"
 """Disconnection reason of what counts as ended because nothing more was heard of it."""
 
 
-PLAIN_TEXT = {"disconnection_reason": "Disconnection reason", "language": "Language"}
+PLAIN_TEXT = {
+    "disconnection_reason": "Disconnection reason",
+    "language": "Language",
+}
 """Columns of short text that any sender can fill, with their labels.
 
 Parsing, merging, storing, filtering, and the conversation's *Details* follow this table
