@@ -2,7 +2,7 @@
 
 PostgreSQL knows the work, Celery only moves it: a message is a kick that may be lost, doubled or
 late. So there is no result backend, messages are acknowledged before they run, and the sweeps of
-the schedule restart whatever nobody holds.
+the schedule restart whatever no one holds.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Two public answers for whatever watches the installation; neither says anything about data."""
+"""Two public responses for whatever watches the installation; neither says anything about data."""
 
 import redis
 from django.conf import settings

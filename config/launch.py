@@ -37,7 +37,7 @@ class Wish:
 
 
 def up(wish: Wish) -> None:
-    """Run Debrief until somebody stops it. Raises Refused with the reason when it cannot run."""
+    """Run Debrief until someone stops it. Raises Refused with the reason when it cannot run."""
     os.umask(0o077)  # whatever is written from here on, by us or our children, is ours alone
     preflight.check_bind(wish.bind)
     preflight.check_port(wish.bind, wish.port)
@@ -110,7 +110,7 @@ def _migrate(supervisor: Supervisor) -> None:
 
 
 def _load_demo_once(supervisor: Supervisor, wish: Wish) -> None:
-    """Demo data and its login, into a database that nobody has used yet.
+    """Demo data and its login, into a database that no one has used yet.
 
     The login is made last: a load that was interrupted is done again at the next start.
     """

@@ -26,7 +26,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def logging_config(log_format: str) -> dict[str, Any]:
-    """The LOGGING setting for `json` or `text`."""
+    """Return the LOGGING setting for `json` or `text`."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

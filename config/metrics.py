@@ -1,7 +1,7 @@
-"""What whoever watches the installation wants to know, in Prometheus' text format.
+"""What anyone who watches the installation wants to know, in Prometheus' text format.
 
-Every figure is read from PostgreSQL (or the broker) at the moment it is asked for, so that all
-web processes answer the same. Money and requests are of the last hour: the ledger has an index
+Every number is read from PostgreSQL (or the broker) at the moment it is asked for, so that all
+web processes return the same. Money and requests are of the last hour: the ledger has an index
 over time, and a sum over all of it would grow with the years.
 """
 
@@ -44,14 +44,14 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 class Figures(Collector):
-    """All figures, one short query for each family."""
+    """All numbers, one short query for each family."""
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not query."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """The figures of this moment."""
+        """Yield the numbers of this moment."""
         yield from _broker()
         yield from _analyses()
         yield from _intake()

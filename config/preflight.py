@@ -1,4 +1,4 @@
-"""What is looked at before anything is started. Each refusal is one sentence with the way out."""
+"""What is looked at before anything is started. Each rejection is one message with the way out."""
 
 import contextlib
 import fcntl
@@ -21,7 +21,7 @@ REDIS = 7
 
 
 class Refused(Exception):
-    """Debrief cannot start here; the message is one sentence for a person."""
+    """Debrief cannot start here; the message is for people."""
 
 
 def check_bind(bind: str) -> None:
@@ -42,7 +42,7 @@ def is_loopback(bind: str) -> bool:
 
 
 def check_port(bind: str, port: int) -> None:
-    """Refuse a port that somebody listens on, or that we may not open."""
+    """Reject a port that someone listens on, or that we may not open."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             bind.strip("[]"), port, type=socket.SOCK_STREAM
@@ -64,7 +64,7 @@ def check_port(bind: str, port: int) -> None:
 
 
 def check_data_dir(data_dir: Path) -> None:
-    """Refuse a DATA_DIR that cannot be written or is nearly full, and close it to other users."""
+    """Reject a DATA_DIR that cannot be written or is nearly full, and close it to other users."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         _close_to_others(data_dir)
@@ -117,7 +117,7 @@ def check_static_files() -> None:
 
 
 def check_database() -> None:
-    """Refuse a database that does not answer or is too old."""
+    """Reject a database that does not respond or is too old."""
     try:
         connection.ensure_connection()
     except DatabaseError as error:
@@ -130,7 +130,7 @@ def check_database() -> None:
 
 
 def check_broker() -> None:
-    """Refuse a broker that does not answer or is too old."""
+    """Reject a broker that does not respond or is too old."""
     try:
         with redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=5) as client:
             found = str(client.info("server")["redis_version"])

@@ -23,7 +23,7 @@ CONNECTIONS = 4_096
 
 
 def web(*, bind: str, port: int) -> Program:
-    """The web server: one process; the gateway has its own threads (config/gateway)."""
+    """Return the web server: one process; the gateway has its own threads (config/gateway)."""
     options = {
         "--interface": "asginl",
         "--http": "1",
@@ -44,7 +44,7 @@ def web(*, bind: str, port: int) -> Program:
 
 
 def worker() -> Program:
-    """A worker of all queues, in one process with threads.
+    """Return a worker of all queues, in one process with threads.
 
     Threads, because `worker_shutting_down` then fires in the very process that runs the engines:
     they see that they have to end, and do so within the grace time (docs/operations.md).

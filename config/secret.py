@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def kept_secret(path: Path, *, length: int = 50) -> str:
-    """The secret in `path`, made on the first call. Several processes may call at once.
+    """Return the secret in `path`, made on the first call. Several processes may call at once.
 
     `length` counts random bytes. Raises ImproperlyConfigured where the folder cannot be written.
     """

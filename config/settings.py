@@ -1,7 +1,7 @@
 """Settings, all from environment variables (the table in README.md), all with a default that works.
 
 Nothing here talks to a service. What is missing or wrong raises ImproperlyConfigured with one
-sentence, which `manage.py` prints as its only line.
+message, which `manage.py` prints as its only line.
 """
 
 import os

@@ -34,14 +34,14 @@ _LONGEST_PATIENCE = 15 * 60.0
 
 
 class StopRequested(BaseException):
-    """Somebody asked us to stop: Ctrl-C, SIGTERM, or the terminal was closed.
+    """Someone asked us to stop: Ctrl-C, SIGTERM, or the terminal was closed.
 
     Not an Exception: it must pass through whatever happens to be running, a migration included.
     """
 
 
 class Crashed(Exception):
-    """A program does not stay up; the message is one sentence with the reason."""
+    """A program does not stay up; the message is the reason."""
 
 
 class StopSignals:
@@ -270,7 +270,7 @@ class Supervisor:
 
 
 def _last_line(child: Child) -> str:
-    """The last thing it said, from its log file or from what was relayed."""
+    """Return the last thing it said, from its log file or from what was relayed."""
     lines = list(child.last_words)
     if child.program.log is not None:
         with contextlib.suppress(OSError), child.program.log.open("rb") as log:

@@ -1,8 +1,8 @@
-"""The field builder's rows and the JSON Schema they stand for: the same document, two editors.
+"""The field builder's rows and the JSON Schema they represent: the same document, two editors.
 
 Pure functions. ``rows_of`` reads a schema into rows, or says why it cannot be shown in rows;
 ``schema_of`` writes it back. What a row does not show is taken from the schema that the rows were
-made from (``base``), so that a schema that nobody edited comes back byte for byte.
+made from (``base``), so that a schema that no one edited comes back byte for byte.
 """
 
 import json
@@ -78,7 +78,7 @@ class BuilderRow:
     condition: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The row as JSON for the form."""
+        """Return the row as JSON for the form."""
         return asdict(self) | {
             "choices": "\n".join(self.choices),
             "examples": "\n".join(self.examples),
@@ -92,7 +92,7 @@ def _bound_text(bound: float | None) -> str:
 
 
 def rows_of(schema: Mapping[str, Any]) -> list[BuilderRow]:
-    """The rows of a schema. Raises NotShowable where rows would hide a part of it."""
+    """Return the rows of a schema. Raises NotShowable where rows would hide a part of it."""
     for keyword in schema:
         if keyword not in _ROOT_KEPT:
             raise NotShowable(f"“{keyword}” at the top of the schema")
@@ -113,7 +113,7 @@ def rows_of(schema: Mapping[str, Any]) -> list[BuilderRow]:
 
 
 def schema_of(rows: Sequence[BuilderRow], *, base: Mapping[str, Any] = EMPTY_SCHEMA) -> Schema:
-    """The schema that rows stand for, in their order. Raises RowError for a row that is wrong.
+    """The schema that rows represent, in their order. Raises RowError for a row that is wrong.
 
     A field that says what it says in ``base`` keeps the form that it has there.
     """
@@ -171,7 +171,7 @@ def _row(name: str, value: object, required: bool) -> BuilderRow:  # noqa: FBT00
 
 
 def _kind(name: str, value: Schema) -> Kind:
-    """The kind of a field whose keywords are all ones that a row shows."""
+    """Return the kind of a field whose keywords are all ones that a row shows."""
     has_choices = _is_text_list(value.get("enum"))
     # Without a type it is text for the model, unless another keyword speaks of another type.
     kind = value.get("type", "string" if has_choices or implied_type(value) is None else None)
@@ -256,7 +256,7 @@ def _bounds(index: int, row: BuilderRow) -> Schema:
 
 
 def _example_text(kind: Kind, example: object) -> str:
-    """An example as a line of text, from which ``_example`` makes the same value again."""
+    """Return an example as a line of text, from which ``_example`` makes the same value again."""
     if isinstance(example, str):
         if kind in {"text", "selector", "date"}:
             return example
@@ -292,7 +292,7 @@ def _example(index: int, row: BuilderRow, text: str) -> object:
 
 
 def _items(text: str) -> list[str]:
-    """A list written in a line: ``a, b``, or as JSON where an item holds a comma."""
+    """Return a list written in a line: ``a, b``, or as JSON where an item holds a comma."""
     if text.lstrip().startswith("["):
         try:
             value = json.loads(text)

@@ -1,7 +1,7 @@
 """Merge changes into a draft and check the result.
 
 Pure functions: nothing here reads the database. Each fault names its place in the API's draft
-and says in one sentence what was rejected and what to do.
+and says in one message what was rejected and what to do.
 """
 
 import json
@@ -45,7 +45,7 @@ class Fault:
 
 
 def merge(content: Content, changes: object) -> tuple[Content, list[Fault]]:
-    """Return the content with the changes in it, and what is wrong with the result.
+    """Return the content with the changes in it, and the problems with the result.
 
     ``changes`` is any part of the API's draft. A built-in's prompt of ``None`` or ``""`` goes back
     to the default. ``analysis.schema`` may be JSON text: faults then have line and column.
@@ -121,7 +121,7 @@ def _post_analysis(given: Json) -> Json:
 
 
 def read_schema(given: object) -> tuple[Json, list[Fault]]:
-    """A schema given as JSON text or as a value, and what is wrong with it in itself."""
+    """Return a schema given as JSON text or as a value, and the problems with it in itself."""
     if not isinstance(given, str | Mapping):
         return {}, [
             Fault("analysis.schema", f"The schema must be a JSON object, not {shown(given)}.")
@@ -151,7 +151,7 @@ def _keep_form(schema: Json, before: Json) -> Json:
 
 
 def _columns(before: Content, after: Content, chosen: Mapping[str, str]) -> Columns:
-    """The chosen columns. One that nobody chose follows its default, or what vanished below it."""
+    """The chosen columns. One that no one chose follows its default, or what vanished below it."""
     names = set(after.document().field_names())
     old_default = default_columns(before.channel, before.document()).as_dict()
     new_default = default_columns(after.channel, after.document()).as_dict()
@@ -163,7 +163,7 @@ def _columns(before: Content, after: Content, chosen: Mapping[str, str]) -> Colu
 
 
 def _whole_faults(content: Content, chosen: Mapping[str, str]) -> list[Fault]:
-    """What is wrong only when all parts are looked at together."""
+    """Return what is wrong only when all parts are looked at together."""
     faults = list(_name_faults(content))
     names = content.document().field_names()
     if not names:
@@ -211,7 +211,7 @@ def _name_faults(content: Content) -> Iterator[Fault]:
 
 
 def name_fault(name: str, taken: set[str]) -> str:
-    """Why a field cannot be called that; empty where it can.
+    """Return why a field cannot be called that; empty where it can.
 
     Anything that can be seen and typed into a filter ``analysis.NAME`` will do, in any script.
     """

@@ -50,7 +50,7 @@ def _merge(source: ConfigDocument, destination: ConfigDocument) -> ConfigDocumen
 
 
 def _merge_schemas(source: Schema, destination: Schema) -> Schema:
-    """The destination's schema with the fields that only the source has.
+    """Return the destination's schema with the fields that only the source has.
 
     Where fields are added, rules of the destination about the whole object go: it knew nothing of
     those fields. The fields that such rules speak of stay, as optional ones.
@@ -85,7 +85,7 @@ def _names(value: object) -> list[str]:
 
 
 def _with_own_defs(document: ConfigDocument, agent_id: str) -> ConfigDocument:
-    """The document with its definitions renamed by agent, references included."""
+    """Return the document with its definitions renamed by agent, references included."""
     listed = [(k, n) for k in _DEFINITIONS for n in _mapping(document.schema.get(k))]
     if not listed:
         return document

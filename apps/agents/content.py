@@ -38,12 +38,12 @@ class Content:
     columns: Columns = field(default_factory=Columns)
 
     def document(self) -> ConfigDocument:
-        """The config that follows, without the model's own parameters."""
+        """Return the config that follows, without the model's own parameters."""
         rule = cast("LongTranscript", self.post_analysis["long_transcript"])
         return resolve(channel=self.channel, editor=self.editor, long_transcript=rule)
 
     def as_draft(self) -> Json:
-        """The API's shape, with every default filled in."""
+        """Return the API's shape, with every default filled in."""
         chosen = self.editor["built_ins"]
         return {
             "analysis": {
@@ -64,20 +64,20 @@ class Content:
         }
 
     def text(self) -> str:
-        """The editor document as it is stored. The order of fields counts, so text it is."""
+        """Return the editor document as it is stored. The order of fields counts, so text it is."""
         return json.dumps(self.editor, ensure_ascii=False)
 
     def settings(self) -> Json:
-        """The rest of it, as a ``ConfigSave`` keeps it."""
+        """Return the rest of it, as a ``ConfigSave`` keeps it."""
         return {"post_analysis": dict(self.post_analysis), "columns": self.columns.as_dict()}
 
     def same_as(self, other: "Content") -> bool:
-        """Whether nothing differs, the order of fields included."""
+        """Return whether nothing differs, the order of fields included."""
         return self.text() == other.text() and self.settings() == other.settings()
 
 
 def canonical_editor(channel: str, editor: Mapping[str, Any]) -> Json:
-    """An editor document in our order of keys, without what is as it would be anyway.
+    """Return an editor document in our order of keys, without what is as it would be anyway.
 
     A prompt that says what the default says is no prompt of its own: it follows the default when
     that gets better.
@@ -104,7 +104,7 @@ def canonical_editor(channel: str, editor: Mapping[str, Any]) -> Json:
 
 
 def content_of(version: AgentVersion) -> Content:
-    """What a version holds now; reads ``version.agent``."""
+    """Return what a version holds now; reads ``version.agent``."""
     channel = version.agent.channel
     return Content(
         channel=channel,
@@ -123,7 +123,7 @@ def content_of(version: AgentVersion) -> Content:
 
 
 def content_of_save(save: ConfigSave, channel: str) -> Content:
-    """What a draft held at one of its saves."""
+    """Return what a draft held at one of its saves."""
     settings = save.settings
     return Content(
         channel=channel,
@@ -150,6 +150,6 @@ def fill_version(version: AgentVersion, content: Content) -> None:
 
 
 def plain_number(value: Decimal | float) -> int | float:
-    """A number as JSON writes it best: 100 rather than 100.0."""
+    """Return a number as JSON writes it best: 100 rather than 100.0."""
     whole = int(value)
     return whole if whole == value else float(value)

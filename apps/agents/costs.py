@@ -1,7 +1,7 @@
 """What a conversation costs, and how much of it a prompt or a field adds.
 
 Estimated like the price of a run: a field's line in the prompt, its place in the schema, and a
-typical answer. At list prices, without what a provider's cache saves.
+typical response. At list prices, without what a provider's cache saves.
 """
 
 import json
@@ -111,7 +111,7 @@ def typical_transcript(agent: Agent) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Conversations that are analysed as soon as somebody sets their agent up. ``cost``: of all,
+    """Conversations that are analyzed as soon as someone sets their agent up. ``cost``: of all,
     by the draft as it is; None where the price is unknown."""
 
     count: int
@@ -148,7 +148,7 @@ def shares(content: Content, model: LanguageModel) -> dict[str, Share]:
 
 
 def field_share(name: str, value: object, model: LanguageModel) -> Share:
-    """What one field adds: its line in the prompt, its schema, and a typical answer."""
+    """Return what one field adds: its line in the prompt, its schema, and a typical response."""
     schema: Mapping[str, Any] = value if isinstance(value, dict) else {}
     line = f"- {name}: {schema.get('description', '')}"
     written = json.dumps({name: value}, ensure_ascii=False)

@@ -33,7 +33,7 @@ class Change:
 
     @property
     def is_short(self) -> bool:
-        """Whether both sides fit on one line, ``before → after``."""
+        """Return whether both sides fit on one line, ``before → after``."""
         return all("\n" not in text and len(text) <= 60 for text in (self.before, self.after))
 
 
@@ -87,7 +87,7 @@ def summary_of(diff: Diff) -> str:
 
 
 def field_text(schema: object, *, required: bool = False) -> str:
-    """A field's definition in lines: type, description, each choice, bounds, condition."""
+    """Return a field's definition in lines: type, description, each choice, bounds, condition."""
     if not isinstance(schema, Mapping):
         return f"Schema: {_json(schema)}"
     lines = [f"Type: {_type_words(schema)}"]
@@ -218,7 +218,7 @@ def _moved(before: Sequence[str], after: Sequence[str]) -> list[str]:
 
 
 def _longest_rising(numbers: Sequence[int]) -> set[int]:
-    """A longest strictly rising subsequence, as a set: the numbers are all different."""
+    """Return a longest strictly rising subsequence, as a set: the numbers are all different."""
     tails: list[int] = []
     previous: dict[int, int | None] = {}
     for number in numbers:

@@ -83,7 +83,7 @@ class ConfigDocument:
         return flat_root(self.schema)
 
     def own_fields(self) -> dict[str, Any]:
-        """The agent's own fields: name → JSON Schema of its value.
+        """Return the agent's own fields: name → JSON Schema of its value.
 
         Those of definitions, alternatives and conditions at the top of the schema are among them.
         """
@@ -96,13 +96,13 @@ class ConfigDocument:
         return built_ins + tuple(own)
 
     def field_names(self) -> tuple[str, ...]:
-        """Every field that a result of this config may hold, in order."""
+        """Return every field that a result of this config may hold, in order."""
         return tuple(b.name for b in self.built_ins) + tuple(self.own_fields())
 
     def answer_schema(self) -> Schema:
-        """Return the operator's JSON Schema of a whole answer: built-ins, then the own fields.
+        """Return the operator's JSON Schema of a whole response: built-ins, then the own fields.
 
-        Answers are judged by this; the agent's own fields by the agent's own schema, whole.
+        Responses are judged by this; the agent's own fields by the agent's own schema, whole.
         """
         built_ins: dict[str, Any] = {}
         for built_in in self.built_ins:
@@ -147,7 +147,7 @@ def resolve(
     long_transcript: LongTranscript,
     parameters: Mapping[str, Any] | None = None,
 ) -> ConfigDocument:
-    """The config that an editor document amounts to, with every default filled in.
+    """Return the config that an editor document amounts to, with every default filled in.
 
     A built-in that the document does not name is on, with its default prompt, and not required.
     """
@@ -175,7 +175,7 @@ def _built_ins(channel: str, chosen: Mapping[str, Any]) -> Sequence[BuiltIn]:
 
 
 def default_columns(channel: str, document: ConfigDocument) -> Columns:
-    """The columns of a document for which nobody chose any: built-ins where they are on, else a
+    """The columns of a document for which no one chose any: built-ins where they are on, else a
     field of the agent's own with a telling name."""
     on = {b.name for b in document.built_ins}
     chosen = {c.column: c.name for c in categories(channel) if c.name in on}

@@ -61,7 +61,7 @@ class Start:
 
 
 def template_source(template: Template) -> Source:
-    """A template as something to start from."""
+    """Return a template as something to start from."""
     return Source(
         template.key, template.title, template.schema(), template.instructions, template.columns
     )
@@ -80,7 +80,7 @@ def agent_source(key: str, title: str, content: Content) -> Source:
 def plan_start(
     content: Content, source: Source, *, how: How = "merge", with_prompt: bool = True
 ) -> Start:
-    """What a draft becomes.
+    """Return what a draft becomes.
 
     Merging keeps the fields that are there, in their order; on equal names the source's definition
     wins. Replacing takes the source's fields alone, and switches a built-in category on again
@@ -114,7 +114,7 @@ def plan_start(
 def _switches(
     content: Content, source: Source, gone: tuple[str, ...]
 ) -> tuple[tuple[Category, ...], tuple[Category, ...]]:
-    """The built-in categories that go off and those that go on again."""
+    """Return the built-in categories that go off and those that continue again."""
     on = {built_in.name for built_in in content.document().built_ins}
     fed = content.columns.as_dict()
     off = [c for c in categories(content.channel) if c.column in source.columns and c.name in on]

@@ -51,7 +51,7 @@ def changes_on_top(form: Mapping[str, Any], base: Json, theirs: Json) -> Json:
 
 
 def same_schema(given: object, before: object) -> bool:
-    """Whether two schemas, as text or value, say the same in the same order of fields."""
+    """Return whether two schemas, as text or value, say the same in the same order of fields."""
     if isinstance(given, str):
         given = _parsed(given)
     if not isinstance(given, dict) or not isinstance(before, dict):
@@ -130,7 +130,7 @@ def _drop_vanished(merged: Json, *sources: Json) -> None:
 
 
 def _order(base: Json, mine: Json, theirs: Json) -> list[str]:
-    """Return all names: in their order, or in mine where I moved some; each beside its neighbor."""
+    """Return all names in their order, or in mine where I moved some; each by its neighbor."""
     common = [name for name in base if name in mine and name in theirs]
     moved = [name for name in mine if name in common] != common
     first, second = (mine, theirs) if moved else (theirs, mine)
@@ -153,7 +153,7 @@ def _parsed(given: object) -> object:
 
 
 def _field_order(node: object) -> Iterator[str]:
-    """The names of all fields in their order, nested ones included."""
+    """Yield the names of all fields in their order, nested ones included."""
     if isinstance(node, list):
         for item in node:
             yield from _field_order(item)

@@ -1,7 +1,7 @@
-"""What arrives from the pages of this room, read into the shape of a draft.
+"""Forms of the agent pages: submitted values in the form of a draft.
 
-Whether it is right is not decided here but by ``changes.merge``, the same for every door: what
-cannot be read as a number is handed on as the text that was typed, so that the refusal names it.
+``changes.merge`` validates them, for pages and the API alike. Text that isn't a number is passed on
+as it was typed, so that the error names it.
 """
 
 import json
@@ -38,7 +38,7 @@ else:
 
 
 def start_choices(nothing: str = "") -> Choices:
-    """What a draft can start from: the templates, then the agents that are in use."""
+    """Return what a draft can start from: the templates, then the agents that are in use."""
     agents = Agent.objects.active().in_page_order().values_list("public_id", "name")
     groups: Choices = [("Templates", [(t.key, t.title) for t in TEMPLATES])]
     if found := list(agents[:MANY_AGENTS]):
@@ -146,7 +146,7 @@ class StampForm(forms.Form):
 
     @property
     def stamp(self) -> tuple[int, int] | None:
-        """The number of the draft and of its save; None where the page names none."""
+        """Return the number of the draft and of its save; None where the page names none."""
         values = self.cleaned_data if self.is_valid() else None
         return (values["base_version"], values["base"]) if values else None
 
@@ -168,7 +168,7 @@ class FieldsInput:
 
 
 def prompts_changes(data: QueryDict, channel: str) -> Json:
-    """The Prompts tab as changes to a draft."""
+    """Return the Prompts tab as changes to a draft."""
     return {
         "analysis": {
             "model": data.get("model", ""),
@@ -187,7 +187,7 @@ def prompts_changes(data: QueryDict, channel: str) -> Json:
 
 
 def post_analysis_changes(data: QueryDict, channel: str) -> Json:
-    """The Post analysis tab as changes to a draft."""
+    """Return the Post analysis tab as changes to a draft."""
     changes: Json = {
         "enabled": "enabled" in data,
         "sample_percent": _number(data.get("sample_percent", "")),
@@ -205,7 +205,7 @@ def post_analysis_changes(data: QueryDict, channel: str) -> Json:
 
 
 def fields_input(data: QueryDict) -> FieldsInput:
-    """The Fields tab, from whichever of its two editors it came."""
+    """Return the Fields tab, from whichever of its two editors it came."""
     if data.get("mode") != "builder":
         text = data.get("schema", "")
         return FieldsInput("json", text, text)
@@ -221,7 +221,7 @@ def fields_input(data: QueryDict) -> FieldsInput:
 
 
 def pretty(schema: object) -> str:
-    """A schema as the raw editor shows it: short lists on one line, the order kept."""
+    """Return a schema as the raw editor shows it: short lists on one line, the order stored."""
     return json.dumps(schema, indent=2, ensure_ascii=False)
 
 

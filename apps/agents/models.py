@@ -13,7 +13,7 @@ from .documents import ConfigDocument, parse_config
 
 
 def agent_id() -> str:
-    """A fresh public id of an agent."""
+    """Return a fresh public id of an agent."""
     return public_id("agt")
 
 
@@ -23,11 +23,11 @@ class Channel(models.TextChoices):
 
 
 class Immutable(TypeError):
-    """Raised for any attempt to change what is only ever added to; the database refuses it too."""
+    """Raised for any attempt to change what is only ever added to; the database rejects it too."""
 
 
 class AnalysisConfigQuerySet(models.QuerySet["AnalysisConfig"]):
-    """Refuses to change rows; a trigger of the database refuses it again."""
+    """Refuses to change rows; a trigger of the database rejects it again."""
 
     def update(self, **kwargs: Any) -> NoReturn:
         raise Immutable("An analysis config is never changed: store another one.")
@@ -68,12 +68,12 @@ class AnalysisConfig(models.Model):
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuses."""
+        """Reject."""
         raise Immutable("An analysis config is never deleted: results name it.")
 
     @property
     def name(self) -> str:
-        """The name that the API and pages show: ``sha256:<hex>``."""
+        """Return the name that the API and pages show: ``sha256:<hex>``."""
         return f"sha256:{self.sha256}"
 
     @property
@@ -82,7 +82,7 @@ class AnalysisConfig(models.Model):
         return self.sha256[:7]
 
     def parsed(self) -> ConfigDocument:
-        """The document as a dataclass; parsing is cached by hash."""
+        """Return the document as a dataclass; parsing is cached by hash."""
         return parse_config(self.document, self.sha256)
 
 
@@ -92,7 +92,7 @@ class AgentQuerySet(models.QuerySet["Agent"]):
         return self.filter(deactivated_at=None)
 
     def in_page_order(self) -> "AgentQuerySet":
-        """Those in use first, by name."""
+        """Return those in use first, by name."""
         return self.order_by(F("deactivated_at").asc(nulls_first=True), Lower("name"), "pk")
 
     def with_conversation_counts(self) -> "AgentQuerySet":
@@ -102,7 +102,7 @@ class AgentQuerySet(models.QuerySet["Agent"]):
 
 
 class Agent(models.Model):
-    """A voice or chat agent whose conversations are analysed."""
+    """A voice or chat agent whose conversations are analyzed."""
 
     public_id = models.CharField(max_length=40, unique=True, default=agent_id, editable=False)
     name = models.CharField(max_length=200)
@@ -133,36 +133,36 @@ class Agent(models.Model):
 
     @property
     def sessions_word(self) -> str:
-        """What its conversations are called in the plural: calls or chats."""
+        """Return what its conversations are called in the plural: calls or chats."""
         return "calls" if self.channel == Channel.VOICE else "chats"
 
     @property
     def extraction_title(self) -> str:
-        """The name of the section with prompts and fields."""
+        """Return the name of the section with prompts and fields."""
         said = "Call" if self.channel == Channel.VOICE else "Chat"
         return f"Post-{said} Data Extraction"
 
 
 class AgentVersionQuerySet(models.QuerySet["AgentVersion"]):
     def drafts(self) -> "AgentVersionQuerySet":
-        """The working draft of each agent."""
+        """Return the working draft of each agent."""
         return self.filter(published_at=None)
 
     def published(self) -> "AgentVersionQuerySet":
         return self.exclude(published_at=None)
 
     def with_config(self) -> "AgentVersionQuerySet":
-        """What a page or a fold needs to read the version's config without another query."""
+        """Return what a page or a fold needs to read the version's config without another query."""
         return self.select_related("agent", "config__model")
 
     def update(self, **kwargs: Any) -> int:
-        """Refuses where a published version is among the rows; so does a trigger."""
+        """Reject where a published version is among the rows; so does a trigger."""
         if self.published().exists():
             raise Immutable("A published version is never changed; the draft is.")
         return super().update(**kwargs)
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Refuses where a published version is among the rows; so does a trigger."""
+        """Reject where a published version is among the rows; so does a trigger."""
         if self.published().exists():
             raise Immutable("A published version is never deleted.")
         return super().delete()
@@ -231,13 +231,13 @@ class AgentVersion(models.Model):
         return f"{self.label} draft" if self.is_draft else self.label
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Refuses to change a published version; a trigger refuses it again."""
+        """Refuses to change a published version; a trigger rejects it again."""
         if not self._state.adding:
             self._refuse_if_published("changed; the draft is")
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Refuses to delete a published version; a trigger refuses it again."""
+        """Refuses to delete a published version; a trigger rejects it again."""
         self._refuse_if_published("deleted")
         return super().delete(*args, **kwargs)
 

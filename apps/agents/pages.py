@@ -13,7 +13,7 @@ from .models import Agent, AgentVersion, ConfigSave
 
 @dataclass(frozen=True, slots=True)
 class DraftStatus:
-    """Where an agent's draft stands: the line on top of each of its pages."""
+    """Where an agent's draft is: the line on top of each of its pages."""
 
     agent: Agent
     draft: AgentVersion
@@ -22,7 +22,7 @@ class DraftStatus:
 
     @property
     def can_publish(self) -> bool:
-        """Whether publishing would say anything new."""
+        """Return whether publishing would say anything new."""
         return self.latest is None or bool(self.changes)
 
 
@@ -50,7 +50,7 @@ class DiffSide:
 
 
 def standing_of(agent: Agent) -> DraftStatus:
-    """The draft, the latest published version and what changed between them: two queries."""
+    """Return the draft, the latest published version and what changed between them: two queries."""
     draft = AgentVersion.objects.drafts().with_config().get(agent=agent)
     published = AgentVersion.objects.published().filter(agent=agent)
     latest = published.select_related("config").order_by("-number").first()
@@ -58,7 +58,7 @@ def standing_of(agent: Agent) -> DraftStatus:
 
 
 def standings(agents: Sequence[Agent]) -> list[DraftStatus]:
-    """The standing of each agent, in two queries for all of them."""
+    """Return the standing of each agent, in two queries for all of them."""
     drafts = {v.agent_id: v for v in AgentVersion.objects.drafts().with_config()}
     newest = AgentVersion.objects.published().order_by("agent_id", "-number").distinct("agent_id")
     latest = {v.agent_id: v for v in newest.select_related("config")}
@@ -103,7 +103,7 @@ def _is_last(save: ConfigSave, version: AgentVersion, seen: set[int]) -> bool:
 
 
 def side_of(agent: Agent, key: str) -> DiffSide:
-    """The state that a key names. Raises NotFound for one that this agent has not."""
+    """Return the state that a key names. Raises NotFound for one that this agent has not."""
     if key == "draft":
         draft = AgentVersion.objects.drafts().get(agent=agent)
         draft.agent = agent

@@ -21,7 +21,7 @@ Step = tuple[str, AgentVersion]
 class Plan:
     """What reads a conversation. ``version`` is that of the last agent, whose prompts lead.
 
-    ``problems`` are sentences for a person; where there are any, nothing may be sent.
+    ``problems`` are messages for a person; where there are any, nothing may be sent.
     """
 
     config: AnalysisConfig
@@ -33,7 +33,7 @@ class Plan:
 
 
 def store_config(document: ConfigDocument) -> AnalysisConfig:
-    """The row of a config document, made where it is new. Equal documents are one row."""
+    """Return the row of a config document, made where it is new. Equal documents are one row."""
     sha256 = document.sha256()
     existing = AnalysisConfig.objects.filter(sha256=sha256).select_related("model").first()
     if existing:
@@ -69,7 +69,7 @@ def plan_for_steps(steps: Sequence[Step]) -> Plan:
 
 
 def as_sent(version: AgentVersion) -> ConfigDocument:
-    """The version's config as a request made now says it.
+    """Return the version's config as a request made now says it.
 
     A version that was saved before the prompt builder changed is read by the builder of today,
     draft or published: its results must be named by what was really sent, or they would pass for
@@ -87,7 +87,7 @@ def plans_for_routes(routes: Iterable[str]) -> dict[str, Plan]:
     What a merge amounts to is stored where it is new, also for a preview: configs are named by
     their content, so that it changes nothing for anybody.
 
-    A route is a chain of agents' primary keys joined by ``+``, normalised: what an
+    A route is a chain of agents' primary keys joined by ``+``, normalized: what an
     *Only transferred agent* transfer made irrelevant is not in it.
     """
     wanted = set(routes)
@@ -105,12 +105,12 @@ def plans_for_routes(routes: Iterable[str]) -> dict[str, Plan]:
 
 
 def columns_of(version: AgentVersion) -> Columns:
-    """The history columns that a version feeds."""
+    """Return the history columns that a version feeds."""
     return Columns(version.summary_field, version.outcome_field, version.sentiment_field)
 
 
 def problems_of(version: AgentVersion) -> tuple[str, ...]:
-    """Why a version cannot be run as it stands, in sentences; empty where it can."""
+    """Return why a version cannot be run as it is, in messages; empty where it can."""
     problems = []
     name = f"{version.agent.name} {version}"
     if not version.config.parsed().field_names():
@@ -123,7 +123,7 @@ def problems_of(version: AgentVersion) -> tuple[str, ...]:
 def config_of(
     version: AgentVersion, editor: Mapping[str, object], *, model: LanguageModel
 ) -> AnalysisConfig:
-    """The config that an editor document of this version amounts to, stored."""
+    """Return the config that an editor document of this version amounts to, stored."""
     document = resolve(
         channel=version.agent.channel,
         editor={**editor, "model": model.name},
@@ -134,7 +134,7 @@ def config_of(
 
 
 def _normalised(steps: Sequence[Step]) -> Sequence[Step]:
-    """The chain from the last *Only transferred agent* transfer on."""
+    """Return the chain from the last *Only transferred agent* transfer on."""
     for index in range(len(steps) - 1, 0, -1):
         if steps[index][0] == "only_destination_agent":
             return steps[index:]

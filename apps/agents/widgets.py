@@ -58,7 +58,7 @@ class BuilderWidget(JSONFormWidget):  # type: ignore[misc]  # the package has no
 
 
 def builder_widget(rows: str, *, editable: bool) -> SafeString:
-    """The builder's markup over rows as JSON text. Its scripts are in fields.html."""
+    """Return the builder's markup over rows as JSON text. Its scripts are in fields.html."""
     widget = BuilderWidget(schema=ROWS_SCHEMA)
     attrs: dict[str, Any] = {"id": "rows"}
     if not editable:

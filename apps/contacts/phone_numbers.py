@@ -24,15 +24,15 @@ _SPELLED = ("ANONYMOUS", "RESTRICTED", "BLOCKED", "UNKNOWN", "UNAVAILABLE", "PRI
 _WITHHELD_NUMBERS = frozenset(
     f"{prefix}{word.translate(_KEYPAD)}" for word in _SPELLED for prefix in ("", "+", "1", "+1")
 )
-"""How carriers spell those words on a keypad, as if they were numbers. A few are somebody's local
+"""How carriers spell those words on a keypad, as if they were numbers. A few are someone's local
 number too, who then has no contact: less harm than one contact of all who withhold theirs."""
 
 
 def normal_number(value: str) -> str:
-    """Return the number by which somebody is known, or "" where it is nobody's.
+    """Return the number by which someone is known, or "" where it is no one's.
 
     E.164 where the number names its country, else its digits. A SIP address that holds no number
-    stays as it is. Withheld numbers, in words or spelled on a keypad, are nobody's: everyone who
+    stays as it is. Withheld numbers, in words or spelled on a keypad, are no one's: everyone who
     withholds a number must not become one contact.
     """
     text = _plain(value)
@@ -53,7 +53,7 @@ def tidy_number(value: str) -> str:
 
 
 def is_withheld(value: str) -> bool:
-    """Return whether this stands for a number that the caller withheld."""
+    """Return whether this represents a number that the caller withheld."""
     text = _plain(value)
     if _NOISE.sub("", text) in _WITHHELD_NUMBERS or not text.strip("+0- "):
         return True
@@ -61,7 +61,7 @@ def is_withheld(value: str) -> bool:
 
 
 def _plain(value: str) -> str:
-    """The text without marks that nobody sees, with digits and signs of ASCII."""
+    """Return the text without marks that no one sees, with digits and signs of ASCII."""
     shown = (c for c in unicodedata.normalize("NFKC", value) if unicodedata.category(c) != "Cf")
     return "".join(map(_ascii, shown)).strip()
 
@@ -103,7 +103,7 @@ def _with_country(text: str, *, valid: bool = False) -> str:
 
 
 def _as_dialed_today(parsed: phonenumbers.PhoneNumber) -> phonenumbers.PhoneNumber:
-    """The number by the present plan of its country, where it is valid only there.
+    """Return the number by the present plan of its country, where it is valid only there.
 
     Mexico dropped the 1 before mobile numbers in 2019, Brazil put a 9 before them by 2016;
     WhatsApp and older address books still use the former spelling.

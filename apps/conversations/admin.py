@@ -1,4 +1,4 @@
-"""Django admin: conversations to look up; doors fill them and analyses give them their results."""
+"""Django admin: look up conversations. Receivers and analyses write them."""
 
 from django.contrib import admin
 

@@ -29,7 +29,7 @@ class Route:
 
     @property
     def last_version(self) -> AgentVersion:
-        """The version that handles it now."""
+        """Return the version that handles it now."""
         return self.steps[-1].version if self.steps else self.version
 
     @property
@@ -133,7 +133,7 @@ class AgentBook:
         )
 
     def _latest(self, agent: Agent) -> AgentVersion:
-        """The newest published version, else the draft."""
+        """Return the newest published version, else the draft."""
         versions = self.versions[agent.pk]
         return _first_published(versions) or versions[0]
 

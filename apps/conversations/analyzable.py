@@ -36,7 +36,7 @@ def not_analyzable_case() -> Case:
 
 
 def not_analyzable_sentence(conversation: Conversation) -> str:
-    """Return why no model can read a conversation, as a sentence; empty where one can."""
+    """Return why no model can read a conversation, as a message; empty where one can."""
     reason = not_analyzable_reason(conversation)
     kind = "call" if conversation.channel == "voice" else "chat"
     return f"This {kind} can’t be analyzed: {reason.label}." if reason else ""

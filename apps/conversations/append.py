@@ -28,7 +28,7 @@ def lock_conversation(pk: int) -> Conversation:
 
 
 def messages_from(conversation: Conversation, position: int) -> list[Message]:
-    """The stored messages from a position on, counted from 0."""
+    """Return the stored messages from a position on, counted from 0."""
     stored = Transcript.objects.filter(conversation=conversation).values_list("messages", flat=True)
     return list(stored.first() or [])[position:]
 
@@ -36,7 +36,7 @@ def messages_from(conversation: Conversation, position: int) -> list[Message]:
 def append_messages(*, stored: Conversation, messages: Sequence[Message], now: datetime) -> None:
     """Put new messages behind those that are there; ``stored`` is locked (`lock_conversation`).
 
-    A conversation that had ended is open again: it goes on (decision 0008). A result that it has
+    A conversation that had ended is open again: it continues (decision 0008). A result that it has
     is stale from now on.
     """
     columns: dict[str, Any] = {"status": Status.ONGOING.value}

@@ -1,6 +1,6 @@
 """Many rows at once by COPY: a third of what the same rows cost as INSERTs.
 
-For rows that are complete: every column is written as it stands on the instance, so a database
+For rows that are complete: every column is written as it is on the instance, so a database
 default is not asked for.
 """
 

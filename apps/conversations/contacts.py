@@ -12,7 +12,7 @@ from .models import Conversation, ConversationQuerySet
 
 
 def contacts_for(people: Sequence[ContactInput]) -> dict[ContactInput, Contact]:
-    """The contact of each person who has a number or an email. The number decides before it.
+    """Return the contact of each person who has a number or an email. The number decides before it.
 
     Safe against others who make the same contact at the same moment: the first one stays.
     """
@@ -79,7 +79,7 @@ class _Known:
         return contact
 
     def of(self, person: ContactInput) -> Contact | None:
-        """By the number first; by the email only where that is not somebody of another number."""
+        """By the number first; by the email only where that is not someone of another number."""
         if person.phone_number in self.by_phone:
             return self.by_phone[person.phone_number]
         contact = self.by_email.get(person.email)
@@ -106,7 +106,7 @@ def _filled(contact: Contact, missing: Mapping[str, str]) -> Contact:
 
 
 def _save(contact: Contact, missing: Mapping[str, str]) -> None:
-    """Add what is missing; what somebody else took at this moment stays theirs."""
+    """Add what is missing; what someone else took at this moment stays theirs."""
     if not missing:
         return
     try:

@@ -15,7 +15,7 @@ from .models import Conversation, ConversationQuerySet, Transfer
 
 PAGE = 50
 COUNTED = 10_000
-"""Counts beside the title stop here; the exact figure comes when it is asked for."""
+"""Counts next to the title stop here; the exact number comes when it is asked for."""
 
 _DEFAULT = (
     "started_at",
@@ -52,13 +52,13 @@ class Count:
 
 
 def default_columns(channel: str) -> list[str]:
-    """The names of the columns that a history page shows by itself."""
+    """Return the names of the columns that a history page shows automatically."""
     prefix = "chat" if channel == Channel.CHAT else "call"
     return [name.format(prefix) for name in _DEFAULT]
 
 
 def columns_of(spec: FilterSpec) -> tuple[Field, ...]:
-    """The columns that were asked for, else the usual ones."""
+    """Return the columns that were asked for, else the usual ones."""
     if spec.columns:
         return spec.columns
     found = (field_named(name, spec.channel) for name in default_columns(spec.channel or ""))
@@ -66,12 +66,12 @@ def columns_of(spec: FilterSpec) -> tuple[Field, ...]:
 
 
 def head_of(field: Field) -> str:
-    """What stands above a column."""
+    """Return the heading of a column."""
     return _HEADS.get(field.name, field.label)
 
 
 def with_columns(rows: ConversationQuerySet, columns: Sequence[Field]) -> ConversationQuerySet:
-    """The rows with what the columns show, and no more."""
+    """Return the rows with what the columns show, and no more."""
     rows = rows.select_related("agent", "agent_version", "contact")
     names = [field.name for field in columns]
     if any(name.startswith(("metadata.", "var.")) for name in names):
@@ -87,7 +87,7 @@ def with_columns(rows: ConversationQuerySet, columns: Sequence[Field]) -> Conver
 
 
 def page_of(spec: FilterSpec, columns: Sequence[Field], cursor: str | None) -> Page[Conversation]:
-    """One page of the list. Raises CursorError.
+    """Return one page of the list. Raises CursorError.
 
     The order is found over keys alone, and only the page's own rows are then read whole: a sort
     by a column without an index would else carry every column of every row.
@@ -101,7 +101,7 @@ def page_of(spec: FilterSpec, columns: Sequence[Field], cursor: str | None) -> P
 
 
 def _keys(spec: FilterSpec) -> ConversationQuerySet:
-    """What matches, with no more than its place in the order."""
+    """Return what matches, with no more than its place in the order."""
     rows = spec.queryset()
     relation, follows, _ = spec.sort.field.sort.rpartition("__")
     if follows:
@@ -110,20 +110,20 @@ def _keys(spec: FilterSpec) -> ConversationQuerySet:
 
 
 def count(rows: QuerySet[Conversation], *, limit: int = COUNTED) -> Count:
-    """How many rows there are, up to a limit."""
+    """Return how many rows there are, up to a limit."""
     number = rows.order_by().values("pk")[: limit + 1].count()
     return Count(min(number, limit), number <= limit)
 
 
 def counts(spec: FilterSpec, *, limit: int = COUNTED) -> tuple[Count, Count]:
-    """How many match, and of how many."""
+    """Return how many match, and of how many."""
     everything = count(Conversation.objects.filter(channel=spec.channel), limit=limit)
     if spec.is_empty:
         return everything, everything
     return count(spec.queryset(), limit=limit), everything
 
 
-def neighbours(spec: FilterSpec, conversation: Conversation) -> tuple[str, str]:
+def neighbors(spec: FilterSpec, conversation: Conversation) -> tuple[str, str]:
     """Public ids of the conversations before and after one in the list's order; empty at an end.
 
     The conversation itself need not match: it is the place in the order that counts.
@@ -151,7 +151,7 @@ def _path(conversation: Conversation, name: str) -> Any:
 
 
 def value_of(conversation: Conversation, field: Field) -> Any:
-    """What a column holds, as a plain value."""
+    """Return what a column holds, as a plain value."""
     group, dot, key = field.name.partition(".")
     if dot:
         return _in_object(conversation, group, key)
@@ -201,5 +201,5 @@ _COMPUTED: dict[str, Callable[[Conversation], Any]] = {
 
 
 def is_figure(field: Field) -> bool:
-    """Whether a column's values line up at the right."""
+    """Return whether a column's values line up at the right."""
     return field.kinds == (ValueKind.NUMBER,)

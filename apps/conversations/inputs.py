@@ -24,7 +24,7 @@ class ContactInput:
 
 @dataclass(frozen=True, slots=True)
 class TransferInput:
-    """A move to another agent (its id) after so many messages."""
+    """A move to another agent (its id) after this many messages."""
 
     after_message: int
     to_agent: str
@@ -33,10 +33,10 @@ class TransferInput:
 
 @dataclass(frozen=True, slots=True)
 class ConversationInput:
-    """One conversation; what is empty or None is not known to whoever handed it in.
+    """One conversation; what is empty or None is unknown to the sender.
 
-    ``agent`` is Debrief's id or the platform's; empty leaves it to the door's default. ``at`` of
-    a message is ISO 8601. ``analysis`` is a result that another platform made.
+    ``agent`` is Debrief's id or the platform's; empty leaves it to the source's default. ``at``
+    of a message is ISO 8601. ``analysis`` is a result that another platform made.
     """
 
     channel: str
@@ -68,7 +68,7 @@ class ConversationInput:
 
 
 class LineRefused(UserError):
-    """One conversation that cannot be taken in. ``code`` is for programs, per instance."""
+    """One conversation that cannot be ingested. ``code`` is for programs, per instance."""
 
     status: ClassVar[int] = 422
     examples = {

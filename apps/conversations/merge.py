@@ -31,12 +31,12 @@ _SCALARS = (
 
 
 def is_ahead(stored: str, given: str) -> bool:
-    """Whether a line with the status ``given`` may replace what is stored."""
+    """Return whether a line with the status ``given`` may replace what is stored."""
     return _RANK[given] >= _RANK[stored]
 
 
 def merge_scalars(stored: Conversation, line: ConversationInput) -> dict[str, Any]:
-    """The columns that change, with their new values."""
+    """Return the columns that change, with their new values."""
     ahead = is_ahead(stored.status, line.status)
     changes: dict[str, Any] = {}
     for name in _SCALARS:
@@ -60,7 +60,7 @@ def _value(line: ConversationInput, name: str) -> Any:
 
 
 def end_is_guessed(stored: Conversation) -> bool:
-    """Whether it was Debrief that ended a conversation, for its silence."""
+    """Return whether it was Debrief that ended a conversation, for its silence."""
     return stored.has_ended and stored.disconnection_reason == INACTIVITY
 
 
@@ -74,7 +74,7 @@ def merge_object(
 def merge_messages(
     stored: Sequence[Message], given: Sequence[Message], *, ahead: bool
 ) -> list[Message]:
-    """The messages after the merge.
+    """Return the messages after the merge.
 
     A list that begins with the stored one is appended; a beginning of the stored one adds at most
     the times that were unknown. A different list replaces it only when it is not shorter.
@@ -91,7 +91,7 @@ def merge_messages(
 
 
 def merge_list(stored: Sequence[Any], given: Sequence[Any], *, ahead: bool) -> list[Any]:
-    """The same rule for what is equal or not, such as transfers."""
+    """Return the same rule for what is equal or not, such as transfers."""
     same = 0
     for old, new in zip(stored, given, strict=False):
         if old != new:

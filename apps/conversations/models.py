@@ -14,7 +14,7 @@ from apps.core.ids import public_id
 
 
 def conversation_id() -> str:
-    """A fresh public id of a conversation."""
+    """Return a fresh public id of a conversation."""
     return public_id("conv")
 
 
@@ -102,7 +102,7 @@ EXCERPT = 400
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     def with_agents(self) -> "ConversationQuerySet":
-        """What a history page shows of each conversation, in one query."""
+        """Return what a history page shows of each conversation, in one query."""
         return self.select_related("agent", "agent_version", "contact", "analysis_config")
 
     def with_excerpt(self) -> "ConversationQuerySet":
@@ -260,12 +260,12 @@ class Conversation(models.Model):
 
     @property
     def silent_since(self) -> datetime | None:
-        """When an open conversation was last heard of; None once it has ended."""
+        """Return when an open conversation was last heard of; None once it has ended."""
         return None if self.has_ended else self.last_message_at
 
 
 class Attributes(models.Model):
-    """Metadata and dynamic variables, beside the conversation so that recording a result
+    """Metadata and dynamic variables, next to the conversation so that recording a result
     does not touch their indexes."""
 
     conversation = models.OneToOneField(

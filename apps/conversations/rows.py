@@ -37,7 +37,7 @@ _NO_WORDS = re.compile(r"(\s|\[[^\]]{0,40}\]|<[^>]{0,40}>)*")
 
 
 def facts_of(messages: Sequence[Message], status: str, now: datetime) -> dict[str, Any]:
-    """The columns that follow from the messages, which arrived ``now``."""
+    """Return the columns that follow from the messages, which arrived ``now``."""
     return {
         "message_count": len(messages),
         "has_speech": has_speech(messages),
@@ -47,7 +47,7 @@ def facts_of(messages: Sequence[Message], status: str, now: datetime) -> dict[st
 
 
 def has_speech(messages: Iterable[Message]) -> bool:
-    """Whether an agent or a user said a word."""
+    """Return whether an agent or a user said a word."""
     return any(is_speech(message) for message in messages)
 
 
@@ -67,9 +67,9 @@ def last_said(messages: Sequence[Message], now: datetime) -> datetime:
 
 
 def idle_at(conversation: Conversation, chat_seconds: int) -> datetime | None:
-    """When an open conversation counts as ended for its silence.
+    """Return when an open conversation counts as ended for its silence.
 
-    A chat after so many seconds, a call after CALL_SILENCE_HOURS, which no call of a platform
+    A chat after this many seconds, a call after CALL_SILENCE_HOURS, which no call of a platform
     lasts. None where that is not for us to say: what has ended, and threads of the API, which are
     closed explicitly.
     """
@@ -83,7 +83,7 @@ def idle_at(conversation: Conversation, chat_seconds: int) -> datetime | None:
 
 
 def reopened(stored: Conversation) -> dict[str, Any]:
-    """The columns that change when a conversation goes on after its end.
+    """Return the columns that change when a conversation continues after its end.
 
     A result stays where it is, as stale; what was left out or failed is looked at again after
     the next end.
@@ -112,10 +112,10 @@ def ended(
     disconnection_reason: str = "",
     analyze_at: datetime | None,
 ) -> dict[str, Any]:
-    """The columns that change when an open conversation ends; set on ``stored`` too.
+    """Return the columns that change when an open conversation ends; set on ``stored`` too.
 
     Its duration follows from start and end where it is not given. What it was left out for is
-    over: whoever asks for its analysis looks again.
+    over: anyone who asks for its analysis looks again.
     """
     times = {
         "started_at": stored.started_at,
@@ -146,7 +146,7 @@ def times_of(values: dict[str, Any], arrived: datetime) -> dict[str, Any]:
 
 
 def end_of(stored: Conversation) -> datetime | None:
-    """When a conversation ended that has, by its start and duration where nobody said."""
+    """When a conversation ended that has, by its start and duration where no one said."""
     started, duration = stored.started_at, stored.duration_ms
     if stored.ended_at is None and stored.has_ended and started and duration is not None:
         return started + timedelta(milliseconds=duration)
@@ -225,7 +225,7 @@ def search_text_of(conversation: Conversation, messages: Iterable[Message]) -> S
 
 
 def words_of(conversation: Conversation, messages: Iterable[Message]) -> str:
-    """What a search finds the conversation by: its ids, its numbers, what was said."""
+    """Return what a search finds the conversation by: its ids, its numbers, what was said."""
     texts = [conversation.public_id, conversation.external_id]
     texts += [message["content"] for message in messages]
     return search.vector(texts, numbers=(conversation.from_number, conversation.to_number))

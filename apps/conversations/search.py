@@ -2,7 +2,7 @@
 
 Both sides are cut into words here, not by PostgreSQL's parser, so that ids, phone numbers and
 text without blanks between words behave. Chinese, Japanese and Korean runs become pairs of
-neighbouring characters, and their last character by itself, so that one character is found as
+neighboring characters, and their last character automatically, so that one character is found as
 the beginning of a pair.
 """
 
@@ -28,7 +28,7 @@ _NOT_DIGITS = re.compile(r"\D+")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text as they are stored, in order and with repetitions."""
+    """Return the words of a text as they are stored, in order and with repetitions."""
     folded = _folded(text)
     runs = _WORD.findall(folded)
     if folded.isascii():
@@ -43,7 +43,7 @@ def words(text: str) -> list[str]:
 
 
 def vector(texts: Iterable[str], *, numbers: Iterable[str] = ()) -> str:
-    """The words of some texts as the text form of a tsvector, cut to what one holds.
+    """Return the words of some texts as the text form of a tsvector, truncated to what one holds.
 
     ``numbers`` are phone numbers: stored as their digits, however they are written.
     """
@@ -105,5 +105,5 @@ def matching(query: str) -> Q:
 
 
 def summary_words_text(summary: str) -> str:
-    """The text form of a tsvector (``::tsvector``) of a result's summary."""
+    """Return the text form of a tsvector (``::tsvector``) of a result's summary."""
     return vector([summary])

@@ -44,7 +44,7 @@ class StoreOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A line that was taken in. ``route`` tells who handled it, as the line names them.
+    """A line that was ingested. ``route`` tells who handled it, as the line names them.
 
     ``ended``: the conversation ended with this line, and was open or unknown before.
     """
@@ -73,9 +73,9 @@ def store_conversations(
     default_agents: Mapping[str, Agent] | None = None,
     clock: StoreTimes | None = None,
 ) -> list[Result]:
-    """Store many, in order; a refused one never spoils its neighbours.
+    """Store many, in order; a rejected one never spoils its neighbors.
 
-    Without a ``clock`` they arrive now, and no analysis of what ends is due by itself.
+    Without a ``clock`` they arrive now, and no analysis of what ends is due automatically.
     """
     clock = clock or StoreTimes(timezone.now(), None)
     results: list[Result] = []
@@ -94,7 +94,7 @@ def store_conversations(
 def _store_alone(
     line: ConversationInput, defaults: Mapping[str, Agent] | None, clock: StoreTimes
 ) -> Result:
-    """One line in a savepoint of its own; twice, where somebody stores the same meanwhile."""
+    """One line in a savepoint of its own; twice, where someone stores the same in the meantime."""
     for last in (False, True):
         try:
             with transaction.atomic():
@@ -110,7 +110,7 @@ def _store_alone(
 
 
 def _is_lost(error: DatabaseError) -> bool:
-    """Whether the connection is gone, rather than something refused."""
+    """Return whether the connection is gone, rather than something rejected."""
     state = str(getattr(error.__cause__, "sqlstate", None) or "08")
     return state.startswith(("08", "57"))
 
@@ -150,7 +150,7 @@ def _store_group(
 
 
 def _existing(lines: Sequence[ConversationInput]) -> dict[tuple[str, str], Conversation]:
-    """The conversations that some lines speak of, locked, with what a merge compares."""
+    """Return the conversations that some lines speak of, locked, with what a merge compares."""
     by_source: dict[str, list[str]] = {}
     for line in lines:
         if line.external_id:
@@ -241,7 +241,7 @@ def _merge(
 
 
 def _open_again(stored: Conversation, line: ConversationInput) -> dict[str, Any]:
-    """The columns that open a conversation again that was taken for ended and goes on after all.
+    """The columns that open a conversation again that was taken for ended and continues after all.
 
     That it ended was a guess of ours, from silence; the platform says that it is open, and more
     was said, or that a call is under way which had never begun. Whatever really ended stays so: a
@@ -349,5 +349,5 @@ def last_version(conversation: Conversation) -> AgentVersion:
 
 
 def stored_of(results: Iterable[Result]) -> list[Stored]:
-    """Those that were taken in."""
+    """Return those that were ingested."""
     return [result for result in results if isinstance(result, Stored)]

@@ -1,6 +1,6 @@
 """Which addresses Debrief sends to: only those of the public internet, unless it is allowed more.
 
-A URL that a person typed must never make this server talk to itself, to its neighbours or to a
+A URL that a person typed must never make this server talk to itself, to its neighbors or to a
 cloud's metadata service (SSRF). What counts is the address that a socket is about to be connected
 to: so it is checked there, by `guarded_socket`, where neither a redirect, nor a name that changes
 its address between two look-ups, nor an odd spelling of a number comes past it.

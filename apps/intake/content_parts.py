@@ -1,7 +1,7 @@
 """What a message says, out of the forms in which programs write it: text, parts, tool calls.
 
 The parts are those of OpenAI's chat and responses formats, Anthropic's and Gemini's. A part that
-nobody knows is kept as its JSON: nothing that was said is lost.
+no one knows is kept as its JSON: nothing that was said is lost.
 """
 
 import json
@@ -108,7 +108,7 @@ def call_content(name: object, arguments: object, **more: object) -> str:
 
 
 def failed(content: str) -> str:
-    """Return a tool's answer marked as a failure, for readers and for the model."""
+    """Return a tool's response marked as a failure, for readers and for the model."""
     return f"{FAILED} {content}".strip()
 
 
@@ -117,7 +117,7 @@ def as_json(value: object) -> str:
 
 
 def attachments(item: Mapping[str, Any]) -> list[str]:
-    """Return a mark for each picture or file that a message carries beside its text."""
+    """Return a mark for each picture or file that a message carries next to its text."""
     found: list[str] = []
     for name in ("media", "media_urls", "media_url", "attachments", "images", "image_url", "files"):
         value = item.get(name)
@@ -181,7 +181,7 @@ def _result_of(part: Mapping[str, Any]) -> ToolItem:
 
 
 def _marked(kind: str, value: object) -> str:
-    """A picture, a sound or a file as a mark with its address or name; bytes are left out.
+    """Return a picture, a sound or a file as a mark with its address or name; bytes are left out.
 
     One that says more than that is kept as its JSON.
     """

@@ -1,7 +1,7 @@
 """What the demo's past analyses would have cost with a hosted model, so that Costs shows something.
 
 The results are written by hand and no model was asked; tokens are estimated and prices are those
-of the catalogue. They are marked as the demo's in the ledger.
+of the catalog. They are marked as the demo's in the ledger.
 """
 
 import json

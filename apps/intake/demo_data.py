@@ -105,14 +105,14 @@ def _lines(agents: Mapping[str, Agent], now: datetime) -> Iterator[dict[str, Any
 
 
 def _dated(text: str, day: date) -> str:
-    """The line with ``{day+5}`` replaced by the date five days after its conversation."""
+    """Return the line with ``{day+5}`` replaced by the date five days after its conversation."""
     return _RELATIVE_DAY.sub(lambda found: str(day + timedelta(days=int(found[1]))), text)
 
 
 def _line(
     described: Mapping[str, Any], agents: Mapping[str, Agent], now: datetime
 ) -> dict[str, Any]:
-    """One line of a demo file in the form of the bulk door."""
+    """Return one line of a demo file in the form of the bulk upload."""
     own = {"key", "agent", "version", "day", "time", "transfers"}
     agent = agents[described["agent"]]
     return {

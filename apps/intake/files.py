@@ -39,7 +39,7 @@ class UnreadableFileError(UserError):
 
 
 def read_lines(name: str, *, progress: "FileProgress") -> Iterator[bytes]:
-    """The lines of a file, ``-`` for standard input. Raises UnreadableFileError."""
+    """Yield the lines of a file, ``-`` for standard input. Raises UnreadableFileError."""
     try:
         with _opened(name) as raw:
             progress.size = _size(raw)
@@ -55,7 +55,7 @@ def read_lines(name: str, *, progress: "FileProgress") -> Iterator[bytes]:
 
 
 def split_lines(read: Read) -> Iterator[bytes]:
-    """The lines of a request's body, by ``read`` alone.
+    """Yield the lines of a request's body, by ``read`` alone.
 
     granian's ``readline`` takes the line end away and then ends the body at the next call, so
     that what iterates over a request sees its first line only.
@@ -73,7 +73,7 @@ def split_lines(read: Read) -> Iterator[bytes]:
 
 def json_lines(read: Read) -> Read:
     """Return a ``read`` of the same body. Raises UnreadableFileError for one that is no JSON Lines
-    at all: one sentence, and not one for each of its lines."""
+    at all: one message, and not one for each of its lines."""
     head = b""
     while len(head) < _HEAD and (chunk := read(_CHUNK)):
         head += chunk
@@ -84,7 +84,7 @@ def json_lines(read: Read) -> Read:
 
 
 def form_of(head: bytes) -> str:
-    """Return in a sentence what a file is that holds no JSON Lines; "" for one that may."""
+    """Return in a message what a file is that holds no JSON Lines; "" for one that may."""
     for magic, name in _FORMS.items():
         if head.startswith(magic):
             return f"this is {name}."

@@ -1,8 +1,8 @@
 """From the end of a conversation to its analysis.
 
 The end is one transaction: status, ``analyze_at`` and the event ``conversation.ended``. Asking for
-the analysis is another one, made at once by whoever ended it, and by the sweep where that process
-died in between. Open conversations of which nothing more is heard are ended by the sweep.
+the analysis is another one, made at once by anyone who ended it, and by the sweep where that
+process died in between. Open conversations of which nothing more is heard are ended by the sweep.
 """
 
 import logging
@@ -58,7 +58,7 @@ def request_due(
 ) -> Requested:
     """Ask for the analyses of conversations that are due, at most ``limit``, the oldest first.
 
-    ``among`` limits it to these primary keys. What somebody else asks for at this moment is left
+    ``among`` limits it to these primary keys. What someone else asks for at this moment is left
     to them. Those whose request fails by a fault of ours are marked as failed and spoil no other.
     """
     now = now or timezone.now()
@@ -95,7 +95,7 @@ def end_idle_chats(
     """End open chats that have been silent for as long as their agent's version allows, and calls
     that have been for CALL_SILENCE_HOURS.
 
-    At most ``limit``; how many were looked at. One in which somebody writes at this moment is
+    At most ``limit``; how many were looked at. One in which someone writes at this moment is
     locked by them and left alone; who comes a moment later finds it ended and opens it again.
     """
     now = now or timezone.now()
@@ -112,7 +112,7 @@ def end_idle_chats(
 
 
 def _given_more_time(chat: Conversation, now: datetime) -> bool:
-    """Whether its version allows more silence by now than when the last message came."""
+    """Return whether its version allows more silence by now than when the last message came."""
     chat.idle_at = rows.idle_at(chat, _idle_seconds(chat))
     return chat.idle_at is None or chat.idle_at > now
 
@@ -146,7 +146,7 @@ def _idle_seconds(chat: Conversation) -> int:
 
 
 def _idle_columns(chat: Conversation, analyze_at: datetime | None) -> dict[str, Any]:
-    """The columns that change, set on the chat: it ended when the last message was said."""
+    """Return the columns that change, set on the chat: it ended when the last message was said."""
     said = chat.last_message_at or chat.sort_at
     ended_at = max(said, chat.started_at) if chat.started_at else said
     begun = chat.channel == Channel.CHAT or chat.status == Status.ONGOING or chat.message_count
@@ -199,7 +199,7 @@ def sweep(
     seconds: float = SWEEP_SECONDS,
     rules_of: RulesOf | None = None,
 ) -> Requested:
-    """End what is idle and ask for what is due, in groups, for about so many ``seconds``."""
+    """End what is idle and ask for what is due, in groups, for about this many ``seconds``."""
     until = time.monotonic() + seconds
     while end_idle_chats(now=now, rules_of=rules_of) == GROUP and time.monotonic() < until:
         pass

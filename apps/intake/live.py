@@ -1,7 +1,7 @@
 """Conversations that are written as they happen: appended to, then closed (decision 0008).
 
 Each is one transaction under the lock of the conversation's row: concurrent appends lose nothing
-and keep an order, and a chat that idles out at the same moment is ended before or goes on after.
+and keep an order, and a chat that idles out at the same moment is ended before or continues after.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ class OutOfStep(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The conversation afterwards, and how many of the messages were new to it."""
+    """The conversation afterward, and how many of the messages were new to it."""
 
     conversation: Conversation
     added: int
@@ -83,7 +83,7 @@ def append(
 def _not_there_yet(
     stored: Conversation, given: Sequence[Message], position: int
 ) -> Sequence[Message]:
-    """The messages from a position on that are new. Raises OutOfStep."""
+    """Return the messages from a position on that are new. Raises OutOfStep."""
     count = stored.message_count
     messages = "message" if count == 1 else "messages"
     there_are = f"There {'is' if count == 1 else 'are'} {count:,} {messages}."
@@ -119,7 +119,7 @@ class Closing:
 
 
 def read_closing(body: Mapping[str, Any]) -> Closing:
-    """The body of a close. Raises LineRefused."""
+    """Return the body of a close. Raises LineRefused."""
     return Closing(
         status=values.choice(body.get("status"), "status", CLOSED) or Status.ENDED.value,
         ended_at=values.moment(body.get("ended_at"), "ended_at"),
@@ -140,8 +140,8 @@ def close(
 ) -> Conversation:
     """End an open conversation and ask for its analysis.
 
-    One that has ended stays as it is, but for a result that is handed in with its close: it is
-    the result where there is none, and kept in the metadata beside one.
+    One that has ended stays as it is, but for a result that is sent with its close: it is
+    the result where there is none, and stored in the metadata next to one.
 
     Raises LineRefused for an end before the start, and Conversation.DoesNotExist where it was
     erased since.

@@ -1,4 +1,4 @@
-"""Messages of a line: roles and keys of other formats read, anything unknown refused by name."""
+"""Messages of a line: roles and keys of other formats read, anything unknown rejected by name."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -47,12 +47,12 @@ class Transcript:
     starts: list[int]
 
     def position(self, items: int) -> int:
-        """Return how many messages came before, for so many items that did."""
+        """Return how many messages came before, for this many items that did."""
         return self.starts[items] if items < len(self.starts) else items
 
 
 def read_messages(value: object, started: datetime | None) -> list[Message]:
-    """The messages, in order. Raises LineRefused at the first that cannot be understood."""
+    """Return the messages, in order. Raises LineRefused at the first that cannot be understood."""
     return read_transcript(value, started).messages
 
 
@@ -115,7 +115,7 @@ class _Item:
         return known
 
     def _content(self) -> Content:
-        """What it says, by whatever key; the same under two keys is said once."""
+        """Return what it says, by whatever key; the same under two keys is said once."""
         found: dict[str, tuple[str, Content]] = {}
         for name in (*_TEXTS, *(_ANSWERS if self.of_tool else ())):
             content = read_content(self.left.pop(name, None), of_tool=self.of_tool)
@@ -191,7 +191,7 @@ def _is_in(word: object, text: str) -> bool:
 def _messages(
     role: str, text: str, content: Content, calls: list[ToolItem], own: Mapping[str, str]
 ) -> Iterator[Message]:
-    """The text first, then the tools that were called, then what they answered."""
+    """Yield the text first, then the tools that were called, then what they answered."""
     tools = [("tool_call", call) for call in (*content.calls, *calls)]
     tools += [("tool_result", result) for result in content.results]
     if text or not tools:
@@ -208,7 +208,7 @@ def _message(role: str, content: str, **own: Any) -> Message:
 
 
 def _time(when: object, name: str, started: datetime | None) -> str:
-    """When it was said, in ISO 8601; seconds since a start that nobody knows say nothing."""
+    """When it was said, in ISO 8601; seconds since a start that no one knows say nothing."""
     if isinstance(when, int | float) and not isinstance(when, bool) and when < _OFFSET_BELOW:
         if started is None or when < 0:
             return ""

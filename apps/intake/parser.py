@@ -1,8 +1,8 @@
 """Reading one conversation as outside programs write it.
 
 Strict about what Debrief stands on (channel, roles, times, numbers), forgiving about form: nulls,
-other platforms' role names, `id` for `external_id`, and keys that nobody knows, which go to the
-metadata unread. Each refusal is one sentence with the value that was refused.
+other platforms' role names, `id` for `external_id`, and keys that no one knows, which go to the
+metadata unread. Each rejection is one message with the value that was rejected.
 """
 
 import json
@@ -75,12 +75,12 @@ _OPENED = {Status.REGISTERED.value, Status.ONGOING.value, Status.NOT_CONNECTED.v
 
 
 def read_line(text: str | bytes, *, source: str) -> ConversationInput:
-    """One line of NDJSON. Raises LineRefused."""
+    """Return one line of NDJSON. Raises LineRefused."""
     return read_conversation(read_json(text), source=source)
 
 
 def read_json(text: str | bytes) -> Mapping[str, Any]:
-    """A JSON object. Raises LineRefused with code ``not_json`` or ``not_an_object``."""
+    """Return a JSON object. Raises LineRefused with code ``not_json`` or ``not_an_object``."""
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
@@ -98,7 +98,7 @@ def read_json(text: str | bytes) -> Mapping[str, Any]:
 
 
 def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationInput:
-    """One conversation as a JSON object. ``source`` names it where it names none itself."""
+    """Return one conversation as a JSON object. ``source`` names it where it names none itself."""
     if is_ours := _is_ours(body):
         body = {name: value for name, value in body.items() if name not in _OURS}
     known = {name: body.get(name) for name in _KNOWN}
@@ -142,12 +142,12 @@ def _length(name: str) -> int:
 
 
 def _is_ours(body: Mapping[str, Any]) -> bool:
-    """Whether Debrief wrote this itself, in an export or as the answer of its API."""
+    """Return whether Debrief wrote this itself, in an export or as the response of its API."""
     return all(name in body and fits(body[name]) for name, fits in _OURS.items())
 
 
 def read_result(value: object) -> dict[str, Any] | None:
-    """A result that another platform made; None where there is nothing in it.
+    """Return a result that another platform made; None where there is nothing in it.
 
     Whether it succeeded is yes or no, in whatever words a platform says it (decision 0024).
     """
@@ -172,7 +172,7 @@ def _source(value: object) -> str:
 def _metadata(
     body: Mapping[str, Any], known: Mapping[str, Any], strangers: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Its own, then what this reader does not know: nothing that was sent is lost."""
+    """Return its own, then what this reader does not know: nothing that was sent is lost."""
     extra = {name: value for name, value in body.items() if name not in _KNOWN}
     if isinstance(known["source"], dict):
         extra["source"] = known["source"]
@@ -220,7 +220,7 @@ _OF_CONTACT = ("phone_number", "email", "first_name", "last_name")
 
 def _contact(value: object) -> tuple[ContactInput | None, dict[str, Any]]:
     """Who it was with, and for the metadata what a contact has no place for: unknown keys, a
-    number that is none, and names of somebody whom nobody could find again."""
+    number that is none, and names of someone whom no one could find again."""
     if value is None:
         return None, {}
     given = values.an_object(value, "contact")
@@ -282,7 +282,7 @@ def _transfers(value: object, transcript: Transcript) -> tuple[TransferInput, ..
 
 
 def plain_object(value: object, name: str) -> dict[str, Any]:
-    """An object of anything, made fit for the database."""
+    """Return an object of anything, made fit for the database."""
     if value is None:
         return {}
     return {
@@ -291,7 +291,7 @@ def plain_object(value: object, name: str) -> dict[str, Any]:
 
 
 def clean(value: object, name: str, depth: int = 0) -> Any:
-    """A JSON value without NUL bytes and lone surrogates. Raises LineRefused for what jsonb
+    """Return a JSON value without NUL bytes and lone surrogates. Raises LineRefused for what jsonb
     cannot hold: infinite numbers, and nesting without end."""
     if depth > MAX_DEPTH:
         raise LineRefused("invalid_value", f"{name} is nested deeper than {MAX_DEPTH}.", name)

@@ -1,7 +1,7 @@
-"""Conversations that waited for their agent to be set up go on when it is (decision 0011).
+"""Conversations that waited for their agent to be set up continue when it is (decision 0011).
 
-Whoever saves the draft of an agent that a door made sends a task; where that is lost, the hourly
-one finds by the audit log which agents were set up of late.
+Whoever saves the draft of an agent that a receiver made sends a task; where that is lost, the
+hourly one finds by the audit log which agents were set up recently.
 """
 
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ RECENTLY = timedelta(hours=3)
 
 
 def release(*, agent: Agent, now: datetime | None = None) -> int:
-    """Make the conversations due that have no analysis because nobody had set ``agent`` up.
+    """Make the conversations due that have no analysis because no one had set ``agent`` up.
 
     How many. The sweep asks for their analyses, by the settings that were saved, and writes down
     why those get none that still do not.

@@ -10,16 +10,16 @@ from apps.conversations.models import Attributes, Conversation
 
 Rule = Literal["theirs", "ours", "wait"]
 KEPT_AS = "platform_analysis"
-"""The key of the metadata under which a platform's own analysis is kept that is not shown as the
+"""The key of the metadata under which a platform's own analysis is stored that is not shown as the
 result."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformRule:
-    """An intake source's rule: use *theirs*, make *ours*, or *wait* so many minutes for theirs.
+    """An intake source's rule: use *theirs*, make *ours*, or *wait* this many minutes for theirs.
 
-    ``theirs``: their result is stored as imported, ours is never asked for by itself. ``ours``:
-    theirs is kept in the metadata under ``platform_analysis``, ours is asked for when the
+    ``theirs``: their result is stored as imported, ours is never asked for automatically. ``ours``:
+    theirs is stored in the metadata under ``platform_analysis``, ours is asked for when the
     conversation ends. ``wait``: as theirs, but ours is asked for when none came in time.
     ``final``: the platform has said its last of this conversation, there is nothing to wait for.
     """
@@ -33,7 +33,7 @@ class PlatformRule:
         return self.rule != "ours"
 
     def analyze_at(self, now: datetime) -> datetime | None:
-        """When our analysis is due of what ends ``now``; None: never by itself.
+        """Return when our analysis is due of what ends ``now``; None: never automatically.
 
         The minutes count from when we hear of the end: an event that a platform delivers late is
         followed by its analysis as late.
@@ -45,14 +45,14 @@ class PlatformRule:
         return now + timedelta(minutes=self.wait_minutes)
 
     def applied(self, line: ConversationInput) -> ConversationInput:
-        """The line as it is stored: by the rule *ours* their result is no result."""
+        """Return the line as it is stored: by the rule *ours* their result is no result."""
         if self.rule != "ours" or not line.analysis:
             return line
         return replace(line, analysis=None, metadata={**line.metadata, KEPT_AS: line.analysis})
 
 
 def rule_named(name: str, wait_minutes: int) -> PlatformRule:
-    """The rule as a source's columns hold it, which the database limits to the three."""
+    """Return the rule as a source's columns hold it, which the database limits to the three."""
     return PlatformRule(cast("Rule", name), wait_minutes)
 
 

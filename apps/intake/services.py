@@ -36,7 +36,7 @@ MAX_ERRORS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class RejectedLine:
-    """A line that was not taken in; ``line`` counts from 1."""
+    """A line that was not ingested; ``line`` counts from 1."""
 
     line: int
     code: str
@@ -45,7 +45,7 @@ class RejectedLine:
 
 @dataclass(slots=True)
 class IngestReport:
-    """What became of the lines, in the words of the bulk door."""
+    """What became of the lines, in the words of the bulk upload."""
 
     accepted: int = 0
     updated: int = 0
@@ -61,7 +61,7 @@ class IngestReport:
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """How a door takes lines in."""
+    """How a receiver ingests lines."""
 
     by: Actor
     source: str
@@ -71,7 +71,7 @@ class IngestOptions:
     now: datetime | None = None
 
     def clock(self) -> StoreTimes:
-        """The moment at which a group arrives, and when the analysis of what ends is due."""
+        """Return the moment at which a group arrives, and when the analysis of what ends is due."""
         now = self.now or timezone.now()
         if not self.analyze:
             return StoreTimes(now, None)
@@ -94,10 +94,10 @@ def ingest(
     """Take in any number of lines; blank ones are passed over but counted as lines.
 
     Groups are committed as they come, so a torn upload keeps what it brought, and sending all of
-    it again changes nothing. ``default_agents`` (by channel) answer for lines that name none.
-    ``on_refused`` is told every refusal with its line. ``platform_analysis`` is the rule for
+    it again changes nothing. ``default_agents`` (by channel) are used for lines that name none.
+    ``on_refused`` is told every rejection with its line. ``platform_analysis`` is the rule for
     results in the lines; None: they are stored as imported. Without ``analyze`` no model is asked
-    and nobody is told that anything ended.
+    and no one is told that anything ended.
     """
     agents = {} if default_agents is None else default_agents
     settings = IngestOptions(by, source, agents, analyze, platform_analysis, now)
@@ -181,7 +181,7 @@ def _count_refusal(report: IngestReport, refusal: RejectedLine) -> None:
 def _take_group(
     group: Sequence[tuple[int, RawLine]], settings: IngestOptions, report: IngestReport
 ) -> list[Stored | LineRefused]:
-    """One group: stored in one transaction, then its analyses asked for in another.
+    """Return one group: stored in one transaction, then its analyses asked for in another.
 
     Between the two the rows say that they are due, so that a process that dies there loses
     nothing: the sweep asks in its place.
@@ -239,7 +239,7 @@ def _read(line: RawLine, source: str) -> ConversationInput | LineRefused:
 
 
 def _needed(lines: Iterable[ConversationInput], settings: IngestOptions) -> dict[str, Agent]:
-    """The default agents of the channels in which a line names none."""
+    """Return the default agents of the channels in which a line names none."""
     channels = {line.channel for line in lines if not line.agent}
     found: dict[str, Agent] = {}
     for channel in channels:
@@ -253,7 +253,7 @@ def _needed(lines: Iterable[ConversationInput], settings: IngestOptions) -> dict
 def _settled(
     result: Stored | LineRefused, imported: Mapping[int, LineRefused | None]
 ) -> Stored | LineRefused:
-    """What the report says of a line: a new imported result is an update too."""
+    """Return what the report says of a line: a new imported result is an update too."""
     if isinstance(result, LineRefused) or result.conversation.pk not in imported:
         return result
     if refusal := imported[result.conversation.pk]:
@@ -266,7 +266,7 @@ def _settled(
 def _import_results(
     pairs: Sequence[tuple[ConversationInput, Stored | LineRefused]], settings: IngestOptions
 ) -> dict[int, LineRefused | None]:
-    """Record what other platforms found. By conversation: None, or why it could not be kept.
+    """Record what other platforms found. By conversation: None, or why it could not be stored.
 
     A result that is there already is not recorded again, and none that Debrief itself made is
     replaced.
@@ -332,7 +332,7 @@ def _write_reasons(
     imported: Mapping[int, LineRefused | None],
     settings: IngestOptions,
 ) -> None:
-    """Say of what is not analysed at once why that is: a platform's result is awaited, or nobody
+    """Say of what is not analyzed at once why that is: a platform's result is awaited, or no one
     is to ask a model. By the rule *ours* it is asked for at once, which finds its own reasons."""
     rule = settings.platform_analysis
     final = rule is not None and rule.final

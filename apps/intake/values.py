@@ -1,4 +1,4 @@
-"""Plain values of a line, each read or refused in a sentence."""
+"""Plain values of a line, each read or rejected in a message."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ EARLIEST_YEAR = 1980
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """A refused value as it stands in a sentence."""
+    """Return a rejected value as it is in a message."""
     words = sanitise(str(value))
     return f"“{words[:limit]}…”" if len(words) > limit else f"“{words}”"
 
@@ -25,7 +25,7 @@ def refuse(name: str, message: str) -> LineRefused:
 
 
 def text(value: object, name: str, limit: int) -> str:
-    """A short text; null and missing are empty, numbers are written out (7.0 is 7)."""
+    """Return a short text; null and missing are empty, numbers are written out (7.0 is 7)."""
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -39,14 +39,14 @@ def text(value: object, name: str, limit: int) -> str:
 
 
 def spelled(value: float, name: str) -> str:
-    """A number as text: spreadsheets and data frames turn 4155550123 into 4155550123.0."""
+    """Return a number as text: spreadsheets and data frames turn 4155550123 into 4155550123.0."""
     if not math.isfinite(value):
         raise refuse(name, "holds a number out of range.")
     return str(int(value)) if value.is_integer() and abs(value) < 2**53 else str(value)
 
 
 def choice(value: object, name: str, known: Sequence[str], *, required: bool = False) -> str:
-    """One of a closed list; empty where null and not required."""
+    """Return one of a closed list; empty where null and not required."""
     words = text(value, name, 10_000)
     if not words and required:
         raise LineRefused("missing_field", f"{name} is required: {' or '.join(known)}.", name)
@@ -56,7 +56,7 @@ def choice(value: object, name: str, known: Sequence[str], *, required: bool = F
 
 
 def integer(value: object, name: str, maximum: int) -> int | None:
-    """A whole number from 0 to ``maximum``; a fraction is rounded."""
+    """Return a whole number from 0 to ``maximum``; a fraction is rounded."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
@@ -74,9 +74,9 @@ def _finite(value: float) -> bool:
 
 
 def moment(value: object, name: str) -> datetime | None:
-    """A time: ISO 8601 (without a zone in TIME_ZONE), or seconds or milliseconds since 1970.
+    """Return a time: ISO 8601 (without a zone in TIME_ZONE), or seconds or milliseconds since 1970.
 
-    One before 1980 is refused: 0, the zero dates of programming languages and the day numbers of
+    One before 1980 is rejected: 0, the zero dates of programming languages and the day numbers of
     spreadsheets (45678.5) all end up there, and no call of an agent does.
     """
     if value is None or value == "":
@@ -119,7 +119,7 @@ def an_object(value: object, name: str) -> Mapping[str, Any]:
 
 
 def a_list(value: object, name: str) -> Sequence[Any]:
-    """A list; null and missing are empty."""
+    """Return a list; null and missing are empty."""
     if value is None:
         return ()
     if not isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Ending a conversation by hand that nobody else ends: a thread of the API, a call cut off."""
+"""Ending a conversation by hand that no one else ends: a thread of the API, an interrupted call."""
 
 from urllib.parse import urlencode
 

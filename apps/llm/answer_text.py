@@ -1,6 +1,6 @@
 """Find the one JSON object in what a model said. Nothing in it is ever repaired.
 
-Models put fences, thoughts, words and end tokens around their answer, or the answer one level
+Models put fences, thoughts, words and end tokens around their response, or the response one level
 deeper than asked. All of that is taken off, and exactly one object must be left.
 """
 
@@ -51,7 +51,7 @@ _DECODER = json.JSONDecoder(
 
 
 def parse_output(text: str) -> dict[str, object] | str:
-    """Return the JSON object in an answer, or a sentence about why there is none.
+    """Return the JSON object in a response, or a message about why there is none.
 
     What PostgreSQL cannot hold (U+0000, lone surrogates) is taken out of the values.
     """
@@ -71,7 +71,7 @@ def parse_output(text: str) -> dict[str, object] | str:
 
 
 class _Problem(str):
-    """Why there is no answer in a text."""
+    """Return why a text has no response."""
 
     __slots__ = ()
 
@@ -115,9 +115,9 @@ def _called(value: object) -> object:
 
 
 def _without_thoughts(text: str) -> str:
-    """Return a text without the thoughts before the answer, opened or not.
+    """Return a text without the thoughts before the response, opened or not.
 
-    Thoughts that never end are no answer: nothing of them is left.
+    Thoughts that never end are no response: nothing of them is left.
     """
     position = 0
     while thought := _CLOSED_THOUGHT.match(text, position):
@@ -149,7 +149,7 @@ def _one_object(text: str, error: json.JSONDecodeError) -> object:
     """Return the only JSON object in a text with other words.
 
     A brace that does not begin an object is skipped; one that begins a broken object ends the
-    search, so that no part of a broken answer is taken for the answer.
+    search, so that no part of a broken response is taken for the response.
     """
     found: object = None
     position = 0
@@ -172,9 +172,9 @@ def _is_in_list(text: str, start: int, end: int) -> bool:
 
 
 def unwrapped(value: dict[str, object], fields: Collection[str] | None) -> dict[str, object] | None:
-    """Return the answer, from one level deeper where it is there; ``None`` where it is nowhere.
+    """Return the response, from one level deeper where it is there; ``None`` where it is nowhere.
 
-    ``fields`` are the names asked for, ``None`` where any name is allowed. An answer with a field
+    ``fields`` are the names asked for, ``None`` where any name is allowed. A response with a field
     that was asked for is never opened: the operator's own field may have a wrapper's name.
     """
     if fields is None or not value:
@@ -198,7 +198,7 @@ _CALL_KEYS = frozenset(("name", "type", "id", "function", *_WRAPPED_ARGUMENTS))
 
 
 def _arguments(value: dict[str, object], names: set[str]) -> dict[str, object] | None:
-    """Return the arguments of an answer that is a call, though a field is named like its parts.
+    """Return the arguments of a response that is a call, though a field is named like its parts.
 
     It is one where the key that holds the arguments wasn't asked for and what it holds was.
     """
@@ -254,9 +254,9 @@ _UNABLE = re.compile(
 
 
 def is_refusal(text: str) -> bool:
-    """Return whether an answer in plain words clearly says that the model won't answer.
+    """Return whether a response in plain words clearly says that the model won't answer.
 
-    It must open with regret or refusal, name what it won't do, be short, and hold no JSON.
+    It must open with regret or rejection, name what it won't do, be short, and hold no JSON.
     """
     text = _without_thoughts(text).strip()
     if not text or len(text) > _LONGEST_REFUSAL or "{" in text:

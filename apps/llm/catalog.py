@@ -20,7 +20,7 @@ _BRIEF: Mapping[str, object] = {"reasoning_effort": "minimal"}
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """One line of the catalogue; prices per million tokens."""
+    """One line of the catalog; prices per million tokens."""
 
     name: str
     input: str
@@ -31,7 +31,7 @@ class KnownModel:
     parameters: Mapping[str, object] = field(default_factory=dict)
 
     def fields(self) -> dict[str, object]:
-        """The columns of its row."""
+        """Return the columns of its row."""
         return {
             "input_price": Decimal(self.input),
             "cached_price": Decimal(self.cached),

@@ -1,6 +1,6 @@
 """Decide what a provider's error means, in one place: by its code, then its words, its status.
 
-The same sentence means the same with any status, and a status inside a body counts like one of
+The same message means the same with any status, and a status inside a body counts like one of
 the response: gateways wrap errors of others, and some carry them inside a 200.
 """
 
@@ -173,7 +173,7 @@ def _about_the_request(body: ErrorBody, words: str, status: int) -> ErrorKind | 
 
 
 def _is_answer_cap(words: str) -> bool:
-    """Return whether the answer's cap is too large, which no shorter transcript would help."""
+    """Return whether the response's cap is too large, which no shorter transcript would help."""
     return rules.ANSWER_CAP.search(words) is not None and not re.search(
         r"context|prompt|input|messages|sequence|got -\d", words
     )

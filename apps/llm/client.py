@@ -1,4 +1,4 @@
-"""Asking a model for an answer of a given shape, through whatever goes wrong on the way.
+"""Ask a model for a response that fits a schema, through whatever goes wrong on the way.
 
 One ``LlmClient`` belongs to one event loop and lives as long as it. It never
 raises for what a server does: every outcome is a ``StructuredAnswer``.
@@ -51,7 +51,7 @@ _JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json
 
 @dataclass(frozen=True, slots=True)
 class StructuredRequest:
-    """One question to a model. ``original_schema`` judges the answer, built-ins included."""
+    """One question to a model. ``original_schema`` judges the response, built-ins included."""
 
     model: ModelSpec
     messages: Sequence[Message]
@@ -69,11 +69,11 @@ class StructuredRequest:
 
 @dataclass(frozen=True, slots=True)
 class StructuredAnswer:
-    """What came of a request. Either ``output`` or ``error`` is set, never both.
+    """The outcome of a request. Either ``output`` or ``error`` is set, never both.
 
-    ``usage`` is the sum over all ``requests`` that were answered; ``usage_estimated`` says that
+    ``usage`` is the sum over all ``requests`` with a response; ``usage_estimated`` says that
     the server's own numbers could not be used for some of it. ``latency_ms`` is the time spent in
-    requests, without waiting for limits or between tries. ``pause`` asks the run to stop: no
+    requests, without waiting for limits or between attempts. ``pause`` asks the run to stop: no
     other request would fare better.
     """
 
@@ -130,7 +130,7 @@ Outcome: TypeAlias = ModelReply | Fault
 
 @dataclass(slots=True)
 class _Sent:
-    """What came of one or several HTTP requests, and the seconds spent in them."""
+    """The outcome of one or several HTTP requests, and the seconds spent in them."""
 
     outcome: Outcome
     request_id: str = ""
@@ -175,16 +175,16 @@ class LlmClient:
         self._learned: dict[tuple[str, str], _Learned] = {}
 
     async def complete(self, request: StructuredRequest) -> StructuredAnswer:
-        """Ask, climb down the ladder where the server refuses, judge the answer."""
+        """Ask, go down the ladder where the server rejects, validate the response."""
         return await _Attempt(self, request).run()
 
     async def aclose(self) -> None:
-        """Close all connections. The client is not usable afterwards."""
+        """Close all connections. The client is not usable afterward."""
         await self._connections.aclose()
         await self._limits.aclose()
 
     def learned(self, model: ModelSpec) -> _Learned:
-        """What is known of the server of this model."""
+        """Return what is known of the server of this model."""
         key = (model.key, model.structured_output)
         known = self._learned.get(key)
         if known is None:
@@ -196,7 +196,7 @@ class LlmClient:
         """Send, and again after transient faults, within the bounds of the retry policy.
 
         A rate limit is no fault of the request: it waits for its turn at the model's throttle
-        and is sent again, until the provider has refused everybody for too long.
+        and is sent again, until the provider has rejected every request for too long.
         """
         policy, known, series = self._retry, self.learned(request.model), _Series(self._now())
         waited = 0.0
@@ -232,7 +232,7 @@ class LlmClient:
     async def _gated(self, request: StructuredRequest, body: bytes, series: _Series) -> Outcome:
         """Send one HTTP request in its turn and note what it says of the server's patience.
 
-        Nothing is sent once the provider has refused everybody for too long.
+        Nothing is sent once the provider has rejected every request for too long.
         """
         known, model = self.learned(request.model), request.model
         gate = self._limits.gate(model)
@@ -263,7 +263,7 @@ class LlmClient:
         return sent.outcome
 
     def _may_wait(self, known: _Learned, series: _Series) -> bool:
-        """Whether this request may wait on for a provider that limits the rate."""
+        """Return whether this request may wait on for a provider that limits the rate."""
         if known.gave_up_at >= series.began:
             return False
         if known.refused_since is None or known.refusal is None:
@@ -275,7 +275,7 @@ class LlmClient:
         return False
 
     async def _send(self, request: StructuredRequest, body: bytes) -> _Sent:
-        """One HTTP request."""
+        """Return one HTTP request."""
         try:
             place = endpoint(request.model)
             response = await self._connections.get(place).post(
@@ -330,7 +330,7 @@ class _Attempt:
         return answer
 
     async def ask(self) -> tuple[str | None, StructuredAnswer]:
-        """Down the rungs until the server takes one; a cut answer gets one larger cap.
+        """Go down the rungs until the server takes one; a truncated response gets a larger cap.
 
         Returns what the model said, too, where it said anything.
         """
@@ -353,7 +353,7 @@ class _Attempt:
             return outcome.text, answer
 
     async def ask_again(self, said: str, first: StructuredAnswer) -> StructuredAnswer:
-        """The one re-ask, with the validator's message; then the first answer's failure stands.
+        """Ask once more with the validator's message; else return the first response's failure.
 
         A server that answered prose has ignored how it was asked: it is asked in words instead.
         """
@@ -415,7 +415,7 @@ class _Attempt:
         self.usage += report.filled(estimate)
 
     def adapt(self, fault: Fault) -> bool:
-        """Learn from a refusal; whether it is worth asking again in another way."""
+        """Learn from a rejection. Return whether to ask again in another way."""
         known, said = self.known, f"{fault.parameter} {fault.message}"
         learned = False
         if fault.status in (400, 422):
@@ -432,7 +432,7 @@ class _Attempt:
         return True
 
     def grow(self) -> bool:
-        """The model's own limit for an answer that was cut, if the cap was below it."""
+        """Return the model's own limit for a truncated response, if the cap was below it."""
         larger = self.request.model.max_output_tokens
         if larger <= self.cap:
             return False
@@ -440,7 +440,7 @@ class _Attempt:
         return True
 
     def judge(self, reply: ModelReply) -> StructuredAnswer:
-        """A reply, held against what was asked. Nothing is ever repaired."""
+        """Validate a reply against the request. Nothing is ever repaired."""
         said = reply.text
         match reply.finish:
             case _ if reply.refusal:
@@ -463,10 +463,10 @@ class _Attempt:
         return self.examine(value, said)
 
     def from_reasoning(self, reply: ModelReply) -> StructuredAnswer:
-        """The answer of a server that files it under the model's thoughts.
+        """Return the response of a server that files it under the model's thoughts.
 
-        Only where the thoughts are the answer and nothing else, and it fits: what a model drafts
-        while it thinks is not its answer.
+        Only where the thoughts are the response and nothing else, and it fits: what a model drafts
+        while it thinks is not its response.
         """
         value = only_object(reply.reasoning)
         answer = self.examine(value, reply.reasoning) if value else None
@@ -475,7 +475,7 @@ class _Attempt:
         return self.error(ErrorCode.EMPTY_OUTPUT, ErrorCode.EMPTY_OUTPUT.label, "")
 
     def examine(self, value: dict[str, object], said: str) -> StructuredAnswer:
-        """An object, held against the operator's schema."""
+        """Validate an object against the operator's schema."""
         answer = unwrapped(value, self.fields)
         if answer is None:
             message = _none_of_the_fields(value)
@@ -518,7 +518,7 @@ class _Attempt:
         )
 
     def finished(self, answer: StructuredAnswer) -> StructuredAnswer:
-        """The answer with all that it took so far."""
+        """Return the response with all the usage so far."""
         return replace(
             answer,
             usage=self.usage,
@@ -531,7 +531,7 @@ class _Attempt:
 
 
 def _fields(request: StructuredRequest) -> frozenset[str] | None:
-    """The names that an answer may have; ``None`` where the schema allows any."""
+    """Return the names that a response may have; ``None`` where the schema allows any."""
     if any(request.original_schema.get(key) for key in _OPEN_KEYWORDS):
         return None
     properties = request.schema.schema.get("properties")

@@ -32,7 +32,7 @@ class NotRunningError(LookupError):
 
 
 def endpoint(spec: ModelSpec) -> Endpoint:
-    """The server and key of a model, from the environment (interfaces, *Environment*).
+    """Return the server and key of a model, from the environment (interfaces, *Environment*).
 
     A key is only ever sent to the server it was set for: to an address of the model's own it is
     the variable named there, or none.

@@ -2,7 +2,7 @@
 
 Providers wrap each other: the reason may be a string, an object, a list of objects, JSON inside a
 string, or HTML. Only keys that are known to hold a reason are read. What a body echoes of the
-request or of a model's answer must not decide what kind of error it is.
+request or of a model's response must not decide what kind of error it is.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class ErrorBody:
 
     ``codes`` are normalized: lower case, without separators. ``statuses`` are HTTP statuses
     named inside the body, outermost first. ``failed_text`` is what the model had generated when
-    the provider rejected its answer.
+    the provider rejected its response.
     """
 
     messages: list[str] = field(default_factory=list)
@@ -78,7 +78,7 @@ class ErrorBody:
 
     @property
     def message(self) -> str:
-        """All that the provider says, outermost first, without keys, for a person."""
+        """Return all that the provider says, outermost first, without keys, for a person."""
         parts: list[str] = []
         for message in self.messages:
             if not any(message.lower() in part.lower() for part in parts):
@@ -88,7 +88,7 @@ class ErrorBody:
 
     @property
     def words(self) -> str:
-        """The messages and parameters in lower case, to be searched."""
+        """Return the messages and parameters in lower case, to be searched."""
         return " \n".join((*self.messages, *self.parameters)).lower().replace("’", "'")
 
     @property

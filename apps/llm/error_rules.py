@@ -17,7 +17,7 @@ class ErrorKind(StrEnum):
     """What an error is about."""
 
     FILTER = "filter"
-    """The provider's moderation rejected this input or answer."""
+    """The provider's moderation rejected this input or response."""
     QUOTA = "quota"
     """The account, key or project may spend nothing more."""
     RATE = "rate"

@@ -8,7 +8,7 @@ INTERNAL_MESSAGE = "The server log has the details."
 
 
 class ErrorCode(models.TextChoices):
-    """One cause per failed answer (interfaces, *Closed lists*)."""
+    """One cause per failed response (interfaces, *Closed lists*)."""
 
     INVALID_OUTPUT = "invalid_output", "The response doesn't match the schema"
     REFUSAL = "refusal", "The model refused to respond"

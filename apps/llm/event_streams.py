@@ -1,4 +1,4 @@
-"""Put an answer together that a server streamed although it was not asked to."""
+"""Put a response together that a server streamed although it was not asked to."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class Fault:
     """One failed request. ``retry_after`` is in seconds, as the server asked for.
 
     ``refuses_mode``: the server does not know this way of asking for JSON. ``asks_again``: the
-    model's answer, ``failed_text``, was rejected by the provider itself, so that it is asked for
+    model's response, ``failed_text``, was rejected by the provider itself, so that it is asked for
     once more in the same way. ``usage`` is what a failed request cost, where the server said so.
     """
 
@@ -35,9 +35,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to go on after transient faults. Times are in seconds.
+    """How long to continue after transient faults. Times are in seconds.
 
-    ``limit_patience``: for how long a provider may refuse everything by 429.
+    ``limit_patience``: for how long a provider may reject everything by 429.
     """
 
     attempts: int = 6

@@ -1,4 +1,4 @@
-"""Why an answer ended, in the words of every provider."""
+"""Why a response ended, in the words of every provider."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from apps.llm.error_bodies import normalized
 
 
 class Finish(StrEnum):
-    """What an end means for the answer before it."""
+    """The meaning of an end for the response before it."""
 
     DONE = "done"
     LENGTH = "length"
@@ -18,7 +18,7 @@ class Finish(StrEnum):
     BROKEN = "broken"
     """The server stopped in the middle: the same request may succeed."""
     VAGUE = "vague"
-    """Broken where nothing was answered, done where something was."""
+    """Broken where the response is empty, else done."""
     GENERATION = "generation"
     """The model called its tool in a way that the server could not read."""
 

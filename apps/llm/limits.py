@@ -30,14 +30,14 @@ FIRST_IN_FLIGHT = 8
 MOST_IN_FLIGHT = 1_000_000
 
 LOCAL_SHARES = 2
-"""Into how many parts a shared limit is cut while the broker is gone: one per process."""
+"""Number of parts of a shared limit while the broker is unavailable: one per process."""
 
 _BROKER_PAUSE = 5.0
 _POLL = 0.25
 
 
 class Lane(StrEnum):
-    """Who asks; what is waited for by a person goes first."""
+    """Who asks; requests that a person waits for go first."""
 
     INTERACTIVE = "interactive"
     LIVE = "live"
@@ -87,7 +87,7 @@ class Gate:
             raise
 
     def leave(self) -> None:
-        """Give the place back to whoever waits, people first."""
+        """Pass the place on to the next waiting request, people first."""
         self.in_flight -= 1
         self._let_in()
 
@@ -112,7 +112,7 @@ class Gate:
 class Rates:
     """Requests and tokens per minute of a model, counted together by all processes.
 
-    While the broker cannot be reached, each process keeps to its share of the limit by itself.
+    While the broker cannot be reached, each process keeps to its share of the limit automatically.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Rates:
         self._turns: dict[tuple[str, bool], asyncio.Lock] = {}
 
     async def reserve(self, spec: ModelSpec, lane: Lane, tokens: int) -> None:
-        """Wait until one request of so many tokens fits into the minute's limits."""
+        """Wait until one request of this many tokens fits into the minute's limits."""
         if spec.requests_per_minute is None and spec.tokens_per_minute is None:
             return
         backfill = lane is Lane.BACKFILL
@@ -191,7 +191,7 @@ class Limits:
         self._throttle = throttle or Throttle()
 
     def gate(self, spec: ModelSpec) -> Gate:
-        """The gate of a model; a changed limit takes effect with the next request."""
+        """Return the gate of a model; a changed limit takes effect with the next request."""
         gate = self._gates.get(spec.key)
         if gate is None:
             gate = self._gates[spec.key] = Gate(spec.max_concurrency)
@@ -207,7 +207,7 @@ class Limits:
         await self._rates.reserve(spec, lane, tokens)
 
     async def turn(self, spec: ModelSpec, lane: Lane, keep_waiting: Callable[[], bool]) -> bool:
-        """Wait for a turn at a model whose provider said 429 lately; False where the wait ended."""
+        """Wait for a turn at a model that was rate limited recently; False where the wait ended."""
         return await self._throttle.enter(spec.key, _AHEAD[lane], keep_waiting)
 
     def answered(self, spec: ModelSpec) -> None:
@@ -218,7 +218,7 @@ class Limits:
     async def refused(
         self, spec: ModelSpec, *, seconds_ago: float, retry_after: float | None
     ) -> None:
-        """Slow down: a request that left so many seconds ago was told 429."""
+        """Slow down: a request sent this many seconds ago was rate limited."""
         self.gate(spec).refused()
         await self._throttle.refused(spec.key, seconds_ago=seconds_ago, retry_after=retry_after)
 

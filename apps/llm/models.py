@@ -1,4 +1,4 @@
-"""``LanguageModel``, what may be asked and for how much; ``Usage``, what was paid."""
+"""``LanguageModel``: the models and their prices. ``Usage``: the ledger of requests."""
 
 from __future__ import annotations
 
@@ -164,11 +164,11 @@ class LanguageModel(models.Model):
 
     @property
     def price_known(self) -> bool:
-        """Whether a cost can be named at all; where not, pages say *price unknown*."""
+        """Return whether a cost can be named at all; where not, pages say *price unknown*."""
         return self.prices.known
 
     def spec(self) -> ModelSpec:
-        """A snapshot for the client, safe to keep for the length of a run."""
+        """Return a snapshot for the client, safe to keep for the length of a run."""
         return ModelSpec(
             name=self.name,
             id=self.pk,
@@ -198,20 +198,20 @@ class Purpose(models.TextChoices):
 
 class UsageQuerySet(models.QuerySet["Usage"]):
     def between(self, start: datetime, end: datetime) -> UsageQuerySet:
-        """What was asked from ``start`` on, before ``end``."""
+        """Return the requests from ``start`` on, before ``end``."""
         return self.filter(at__gte=start, at__lt=end)
 
     def analyses(self) -> UsageQuerySet:
-        """Requests of analyses, failed ones too: what was paid counts, whatever came of it."""
+        """Return requests of analyses, failed ones too: all that was paid counts."""
         return self.filter(purpose="analysis")
 
 
 class Usage(models.Model):
     """The ledger: one row for every request, or ladder of requests, paid for.
 
-    It is written once and never changed. The ids are public ids as plain text: the ledger stands
-    below all other rooms and outlives what it speaks of. It takes hundreds of rows a second, so
-    its only index beside the key is a BRIN over time, which is almost free to keep.
+    It is written once and never changed. The ids are public ids as plain text: the ledger is
+    below all other apps and outlives what it speaks of. It takes hundreds of rows a second, so
+    its only index next to the key is a BRIN over time, which is almost free to keep.
     """
 
     at = models.DateTimeField(default=timezone.now)

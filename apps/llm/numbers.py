@@ -38,14 +38,14 @@ def parse_float(text: str) -> float:
 
 
 def is_too_large(value: object) -> bool:
-    """Tell whether a value is a number that JSON readers can't hold (or no number at all)."""
+    """Return whether a value is a number that JSON readers can't hold (or no number at all)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return not -_LARGEST <= value <= _LARGEST
 
 
 def holds_too_large(value: object) -> bool:
-    """Tell whether such a number is anywhere in a JSON value."""
+    """Return whether such a number is anywhere in a JSON value."""
     stack = [value]
     while stack:
         item = stack.pop()
@@ -59,7 +59,7 @@ def holds_too_large(value: object) -> bool:
 
 
 def is_multiple(value: float, step: float) -> bool:
-    """Tell whether ``value`` is a multiple of ``step``, both read as the decimals they print as.
+    """Return whether ``value`` is a multiple of ``step``, both read as the decimals they print as.
 
     In binary 0.3 isn't a multiple of 0.1; in the decimals that people write it is.
     """

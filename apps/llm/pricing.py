@@ -34,7 +34,7 @@ def cost(usage: TokenUsage, prices: Prices) -> Decimal | None:
 
 
 def charged_prices(spec: ModelSpec, *, trigger: str) -> Prices:
-    """The prices that apply to a request of this trigger.
+    """Return the prices that apply to a request of this trigger.
 
     Zero for a first analysis by a model that is *free on first run*; reruns and backfills are
     charged for all models. The bundled local model is always free.
@@ -63,7 +63,7 @@ class Expected:
 
 
 def cacheable_tokens(prefix_tokens: int) -> int:
-    """How much of a common beginning a provider's prompt cache can serve."""
+    """Return how much of a common beginning a provider's prompt cache can serve."""
     if prefix_tokens < PREFIX_CACHE_MINIMUM:
         return 0
     return prefix_tokens - prefix_tokens % PREFIX_CACHE_STEP

@@ -17,14 +17,14 @@ _QUESTION = Message(role="user", content='Answer with {"ok": true}.')
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What came of a question: whether the provider takes requests, else why not."""
+    """The outcome of a probe: whether the provider takes requests, else why not."""
 
     spec: ModelSpec
     answer: StructuredAnswer
 
     @property
     def is_back(self) -> bool:
-        """Whether it answered at all: what it answered to so small a question matters little."""
+        """Whether it responded at all: the response to so small a question matters little."""
         return self.answer.pause is None and not self.answer.transient
 
 

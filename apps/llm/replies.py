@@ -1,4 +1,4 @@
-"""Requests as bytes and answers as values, without the library's models in between."""
+"""Requests as bytes and responses as values, without the library's models in between."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Message(TypedDict):
 
 
 class Rung(IntEnum):
-    """The ladder: ways to ask for an answer of a given shape."""
+    """The ladder: ways to ask for a response of a given shape."""
 
     STRICT = 0
     TOOL = 1
@@ -48,7 +48,7 @@ FIRST_RUNG = {
 
 @dataclass(frozen=True, slots=True)
 class ModelReply:
-    """What a server answered with status 200."""
+    """What a server returned with status 200."""
 
     text: str
     finish: Finish = Finish.DONE
@@ -93,7 +93,7 @@ def request_body(  # noqa: PLR0917  # one call site; all are parts of one body
 
 
 def parse_reply(content: bytes, tool_name: str = "analysis") -> ModelReply | Fault:
-    """Return the answer in the body of a 200, or the fault that it carries instead."""
+    """Return the response in the body of a 200, or the fault that it carries instead."""
     value = _decoded(content)
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -136,7 +136,7 @@ _ERROR_KEYS = ("error", "errors", "detail", "base_resp", "promptFeedback", "prom
 
 
 def _error_in(value: Mapping[str, object]) -> object | None:
-    """Return what of a reply tells of an error; ``None`` where nothing does."""
+    """Return the part of a reply that reports an error; ``None`` without one."""
     choices = value.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     if isinstance(first, Mapping) and _tells(first.get("error")):
@@ -185,7 +185,7 @@ def _paid(fault: Fault, report: UsageReport) -> Fault:
 
 
 def estimated_usage(model: ModelSpec, messages: Sequence[Message], reply_text: str) -> TokenUsage:
-    """What a request probably took, where the server's own numbers cannot be used."""
+    """Return what a request probably took, where the server's own numbers cannot be used."""
     sent = estimate_messages(*(message["content"] for message in messages))
     factor = model.token_correction
     return TokenUsage(round(sent * factor), 0, round(estimate_tokens(reply_text) * factor))

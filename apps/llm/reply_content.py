@@ -1,4 +1,4 @@
-"""Find the answer in a reply: in text, parts, a tool call, or whatever a server puts it in."""
+"""Find the response in a reply: in text, parts, a tool call, or whatever a server puts it in."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _REASONING = ("reasoning_content", "reasoning", "thinking")
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What a reply holds. ``reasoning`` is what the model thought, apart from its answer."""
+    """What a reply holds. ``reasoning`` is what the model thought, apart from its response."""
 
     text: str = ""
     refusal: str = ""
     reasoning: str = ""
     reason: object = None
-    """Why the answer ended, in the server's words."""
+    """Why the response ended, in the server's words."""
 
 
 def carried(reply: Mapping[str, object], tool_name: str) -> Carried | None:
-    """Return what a reply's first choice with an answer holds; ``None`` where it has no choice."""
+    """Return what a reply's first choice with a response holds; ``None`` where it has no choice."""
     found = [
         _read(message, reason, tool_name)
         for message, reason in _choices(reply)

@@ -1,4 +1,4 @@
-"""Read how long a provider asks to wait: from headers, error bodies, and sentences."""
+"""Read how long a provider asks to wait: from headers, error bodies, and messages."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def reset_delay(headers: Mapping[str, str]) -> float | None:
 
 
 def sentence_delay(text: str) -> float | None:
-    """Return the seconds in a sentence such as “try again in 1m3.5s”."""
+    """Return the seconds in a message such as “try again in 1m3.5s”."""
     match = _SENTENCE.search(text)
     return duration(match[1]) if match else None
 

@@ -23,11 +23,11 @@ _CORRECTION_STEP = 0.2
 
 
 def ensure_catalogue() -> None:
-    """Add what the catalogue of models lacks; called by ``up`` after the migrations.
+    """Add what the catalog of models lacks; called by ``up`` after the migrations.
 
     Adds, never changes: a row that is there, whoever made it, stays as it is. The well-known
     models come with their public list prices (see ``catalogue``), the bundled model where no
-    provider is configured, and ``DEFAULT_MODEL`` without a price where nobody knows it.
+    provider is configured, and ``DEFAULT_MODEL`` without a price where no one knows it.
     """
     rows = [LanguageModel(name=known.name, **known.fields()) for known in KNOWN_MODELS]
     if settings.BUNDLED_MODEL:
@@ -65,7 +65,7 @@ def proposed_sample() -> int | None:
 
 
 def default_model() -> LanguageModel:
-    """The model of new agents (interfaces, *Environment*), added to the catalogue if need be."""
+    """The model of new agents (interfaces, *Environment*), added to the catalog if need be."""
     model = LanguageModel.objects.filter(name=settings.DEFAULT_MODEL).first()
     if model is None:
         ensure_catalogue()
@@ -74,7 +74,7 @@ def default_model() -> LanguageModel:
 
 
 def why_unreachable(spec: ModelSpec) -> str:
-    """Why a model cannot be asked at all, in a sentence: no key, say; empty where it can.
+    """Return why a model cannot be asked at all, in a message: no key, say; empty where it can.
 
     Nothing is sent: whether the key is any good shows with the first request.
     """
@@ -100,7 +100,7 @@ def usage_row(
     backfill_id: str = "",
     at: datetime | None = None,
 ) -> Usage:
-    """An unsaved line of the ledger at the prices of this moment, for ``bulk_create``.
+    """Return an unsaved line of the ledger at the prices of this moment, for ``bulk_create``.
 
     A first analysis by a model that is free on first run is a line with a cost of zero: tokens
     were used all the same.
@@ -130,10 +130,10 @@ def usage_row(
 
 
 def correct_estimates(*, samples: Iterable[tuple[str, int, int]]) -> None:
-    """Move each model's ``token_correction`` towards what its server counted.
+    """Move each model's ``token_correction`` toward what its server counted.
 
     ``samples`` are (model name, estimated input tokens before correction, actual input tokens)
-    of answers that took one request and whose usage was not itself estimated.
+    of responses that took one request and whose usage was not itself estimated.
     A fifth of the way at a time, so that one odd conversation cannot spoil the next preview.
     """
     sums: dict[str, list[int]] = {}

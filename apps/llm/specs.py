@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class StructuredMode(models.TextChoices):
-    """The way in which a server is asked for an answer of a given shape."""
+    """The way in which a server is asked for a response of a given shape."""
 
     AUTO = "auto", _("Automatic")
     STRICT = "strict", _("Strict JSON Schema")
@@ -36,11 +36,11 @@ class ServerTraits:
 
     least_output_tokens: int = 600
     tokens_per_field: int = 160
-    """An answer's first cap follows the number of fields: providers charge a cap against the rate,
+    """A response's first cap follows the number of fields: providers charge a cap against the rate,
     and a small model writes until it meets one."""
 
     seconds_per_answer: float = 2.0
-    """What an answer is expected to take where none was seen yet."""
+    """What a response is expected to take where none was seen yet."""
 
     proposed_sample: int | None = None
     """Conversations that the backfill dialog proposes, where all of them would take long."""
@@ -106,7 +106,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Tokens of one or of several requests. ``cached`` is a part of ``input``, not beside it."""
+    """Tokens of one or of several requests. ``cached`` is a part of ``input``, not next to it."""
 
     input: int = 0
     cached: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 RAW_TEXT_LIMIT = 64 * 1024
-"""How much of a failed answer is kept, in characters."""
+"""How much of a failed response is stored, in characters."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CUT_MARK = "\n… (truncated)"
@@ -23,7 +23,7 @@ def sanitise(text: str) -> str:
 
 
 def sanitise_json(value: object) -> object:
-    """A copy of a JSON value with every string, keys included, sanitised."""
+    """Return a copy of a JSON value with every string, keys included, sanitized."""
     if isinstance(value, str):
         return sanitise(value)
     if isinstance(value, list):
@@ -34,7 +34,7 @@ def sanitise_json(value: object) -> object:
 
 
 def shorten(text: str, limit: int = RAW_TEXT_LIMIT) -> str:
-    """``text``, sanitised and cut to ``limit`` characters with a mark at the end."""
+    """``text``, sanitized and truncated to ``limit`` characters with a mark at the end."""
     if len(text) <= limit:
         return sanitise(text)
     return sanitise(text[: limit - len(_CUT_MARK)]) + _CUT_MARK

@@ -1,7 +1,8 @@
 """How many requests per second a model's provider bears, learned from its 429s.
 
-Additive increase, multiplicative decrease, one rate per model for all workers: it is kept in the
-broker and changed by compare-and-set. Nothing is kept, and nobody waits, until a provider says 429.
+Additive increase, multiplicative decrease, one rate per model for all workers: it is stored in the
+broker and changed by compare-and-set. Nothing is stored, and no one waits, until a provider says
+429.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from redis.exceptions import RedisError
 from apps.core.breaker import Breaker
 
 CUT = 0.7
-"""What a refusal leaves of the rate at least; more where few requests are refused."""
+"""What a rejection leaves of the rate at least; more where few requests are rejected."""
 FIRST, SLOWEST = 1.0, 0.05
 """Requests per second from which the first cut starts at least, and which are always tried."""
 FREE = 1_000.0
@@ -31,11 +32,11 @@ FIRST_CALM, SHORTEST_CALM, LONGEST_CALM = 5.0, 1.0, 20.0
 """Seconds in which the increase regains what a cut took; longer where the ceiling is known."""
 LEAST_GROWTH = 0.1
 """What a rate gains per second at least, in requests per second, however often it is cut: some
-providers refuse at any rate. Less below three requests per second."""
+providers reject at any rate. Less below three requests per second."""
 TOLERATED = 0.06
-"""The share of refused requests that cuts nothing: some providers refuse a few at any rate."""
+"""The share of rejected requests that cuts nothing: some providers reject a few at any rate."""
 FORGET_SECONDS = 30.0
-"""A rate that nobody used for this long is forgotten."""
+"""A rate that no one used for this long is forgotten."""
 
 _LONGEST_STEP = 2.0
 _SEEN_SECONDS = 2.0
@@ -49,8 +50,8 @@ _WEIGHT = 0.02
 class Rate:
     """What a provider bears. Times are seconds of the clock that all workers share.
 
-    ``allowed`` is in requests per second as of ``at``; ``ceiling`` is where the provider refused;
-    ``calm`` says how slowly the rate grows back to it; ``share`` is the share of refused requests
+    ``allowed`` is in requests per second as of ``at``; ``ceiling`` is where the provider rejected;
+    ``calm`` says how slowly the rate grows back to it; ``share`` is the share of rejected requests
     among the last fifty or so, held high at first, while the rate is being found.
     """
 
@@ -97,7 +98,7 @@ def refuse(
 
     It is cut once for all requests that were under way together, and not at all for a few among
     many. ``seen`` is what got through
-    lately, in requests per second: the first cut starts from it.
+    recently, in requests per second: the first cut starts from it.
     """
     hold = now + min(retry_after + 0.1, LONGEST_HOLD) if retry_after else 0.0
     share = 0.2 if rate is None else rate.share + _WEIGHT
@@ -196,7 +197,7 @@ class Memory:
 
 @dataclass(slots=True)
 class _Local:
-    """What this process knows of one model: is it limited, and what got through lately."""
+    """What this process knows of one model: is it limited, and what got through recently."""
 
     limited: bool = False
     looked_at: float = -math.inf
@@ -249,7 +250,7 @@ class Throttle:
                 return wait
 
     async def refused(self, key: str, *, seconds_ago: float, retry_after: float | None) -> None:
-        """Slow everybody down: a request that left so many seconds ago was told 429."""
+        """Slow every worker down: a request sent this many seconds ago was rate limited."""
         known, store = self._known(key), self._where()
         known.limited = True
         while True:

@@ -3,10 +3,10 @@
 A tokenizer proper would have to be downloaded at run time, so this counts instead: words, long
 words, capitals, digit groups, punctuation and line ends in alphabetic scripts; characters by the
 lead byte of their UTF-8 form in all others. The weights below were fitted by least squares on the
-relative error against the ``o200k_base`` tokenizer, over about 9 MB of dialogues, speech
+relative error against the ``o200k_base`` tokenizer, over about 9 MB of dialogs, speech
 recognition, JSON and interface text in some 90 languages. On whole conversations held out from
-the fit the mean error is under 4 % (English, German, Chinese, Japanese), on other languages it is
-mostly within 15 %. What remains is corrected per model by real usage
+the fit the mean error is under 4% (English, German, Chinese, Japanese), on other languages it is
+mostly within 15%. What remains is corrected per model by real usage
 (``LanguageModel.token_correction``).
 
 Everything is ``bytes.translate`` and ``bytes.count``: about 50 MB/s for ASCII, 35 MB/s mixed.

@@ -1,7 +1,7 @@
 """HTTP for the openai library over aiohttp: capped, timed as a whole, cheap.
 
 The library's own aiohttp transport reads without a limit, times each read instead of the whole
-answer (a server that drips one byte a second is never late), and reports a connection that was
+response (a server that drips one byte a second is never late), and reports a connection that was
 reset as a time-out. This one does none of that, at a third less CPU per request.
 """
 

@@ -17,7 +17,7 @@ ASSUMED_TRANSCRIPT = 1_000
 """Tokens of about six minutes of talk."""
 ASSUMED_INPUT = 1_600
 ASSUMED_OUTPUT = 150
-"""What the instructions and a dozen fields add to that transcript, and an answer to them."""
+"""What the instructions and a dozen fields add to that transcript, and a response to them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Read token counts as any provider reports them.
 
 Providers agree neither on names nor on what a count includes. Where a report has a total, it
-decides whether cached tokens are a part of the prompt's and reasoning tokens of the answer's.
+decides whether cached tokens are a part of the prompt's and reasoning tokens of the response's.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class _Counts:
     note: str = ""
 
     def settle(self, *, cache_apart: bool, cache_named_apart: bool, thoughts_apart: bool) -> None:
-        """Add cached tokens to the input, and thoughts to the output, where they are beside it."""
+        """Add cached tokens to the input, and thoughts to the output, where they are next to it."""
         beside = self.cached + self.written
         missing = 0 if self.total is None else self.total - self.sent - self.received
         thoughts_apart = thoughts_apart or self.thoughts > self.received

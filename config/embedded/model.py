@@ -1,7 +1,7 @@
 """The bundled local model: small enough for a wheel, behind the same OpenAI protocol as any other.
 
-It is there to try the product without a key. Its answers keep to the schema (by grammar) and are
-of poor judgement, which the pages say.
+It is there to try the product without a key. Its responses keep to the schema (by grammar) and are
+of poor judgment, which the pages say.
 """
 
 import os
@@ -21,7 +21,7 @@ _MOST_THREADS = 8
 
 
 def program(data_dir: Path, *, name: str, context: int) -> Program:
-    """The server for `data_dir`; writes the address that it will answer at to `model.url`.
+    """Return the server for `data_dir`; writes the address that it will answer at to `model.url`.
 
     `context` is the number of tokens that one request may hold. Raises EmbeddedError where the
     wheels are missing.

@@ -15,7 +15,7 @@ _LONGEST_NAME = len("/.s.PGSQL.5432.lock")
 
 
 def run_dir(data_dir: Path) -> Path:
-    """The folder of sockets: inside `data_dir`, or in /tmp where that path is too long."""
+    """Return the folder of sockets: inside `data_dir`, or in /tmp where that path is too long."""
     inside = data_dir / "run"
     if len(os.fsencode(inside)) + _LONGEST_NAME <= _LONGEST_SOCKET:
         return inside
@@ -24,12 +24,12 @@ def run_dir(data_dir: Path) -> Path:
 
 
 def valkey_socket(data_dir: Path) -> Path:
-    """The socket that the embedded Valkey listens on."""
+    """Return the socket that the embedded Valkey listens on."""
     return run_dir(data_dir) / "valkey.sock"
 
 
 def model_address(data_dir: Path) -> Path:
-    """The file that holds the base URL of the bundled model's server."""
+    """Return the file that holds the base URL of the bundled model's server."""
     return data_dir / "model.url"
 
 

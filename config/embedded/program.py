@@ -1,4 +1,4 @@
-"""What it takes to run one program beside Debrief: how it starts, answers and stops."""
+"""What it takes to run one program next to Debrief: how it starts, answers and stops."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from config.embedded import leash
 
 
 class EmbeddedError(Exception):
-    """An embedded part cannot run here; the message is one sentence for a person."""
+    """An embedded part cannot run here; the message is for people."""
 
 
 def private_folder(path: Path) -> None:
@@ -47,7 +47,7 @@ class Program:
     log: Path | None = None  # its output goes to this file; None: to the supervisor's own
 
     def open_log(self) -> "IO[bytes]":
-        """Open the log to append to it; nobody else on this machine may read it."""
+        """Open the log to append to it; no one else on this machine may read it."""
         assert self.log
         private_folder(self.log.parent)
         descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -13,7 +13,7 @@ from config.embedded.program import EmbeddedError, Program, private_folder
 
 
 def program(data_dir: Path) -> Program:
-    """The server for `data_dir`. Raises EmbeddedError where its wheel is missing."""
+    """Return the server for `data_dir`. Raises EmbeddedError where its wheel is missing."""
     listening = paths.valkey_socket(data_dir)
     private_folder(listening.parent)
     listening.unlink(missing_ok=True)  # `up` holds the lock: whoever listened here is gone

@@ -87,7 +87,7 @@ class Gateway:
     async def _receive(
         self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: Receive, body: Body
     ) -> BodyRefused | None:
-        """Fill the body; the refusal where it must not, or does not, arrive whole."""
+        """Fill the body; the rejection where it must not, or does not, arrive whole."""
         announced = headers.get("content-length")
         if not announced and "transfer-encoding" not in headers and scope["http_version"] < "2":
             return None  # no body

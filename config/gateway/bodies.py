@@ -29,12 +29,12 @@ GRACE_SECONDS = 20.0
 BYTES_PER_SECOND = 8 * 1024
 """The slowest rate of a body, once the grace is over."""
 DRAIN_SECONDS = 20.0
-"""How long a refused body is thrown away: many clients read no response before they have sent."""
+"""How long a rejected body is thrown away: many clients read no response before they have sent."""
 
 
 @dataclass(slots=True)
 class Body:
-    """A body while it arrives, and as a file afterwards."""
+    """A body while it arrives, and as a file afterward."""
 
     limit: Limit
     folder: Path

@@ -61,5 +61,5 @@ def limit_of(method: str, path: str) -> Limit:
 
 
 def in_words(size: int) -> str:
-    """Return a size as the sentences say it."""
+    """Return a size as the messages say it."""
     return f"{size // MIB:,} MiB" if size >= MIB else f"{size // KIB} KiB"

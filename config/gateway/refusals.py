@@ -4,11 +4,11 @@ from config.gateway.limits import in_words
 
 
 class ClientGone(Exception):
-    """Raised when the client has closed its connection: there is nobody to answer."""
+    """Raised when the client has closed its connection: there is no one to answer."""
 
 
 class BodyRefused(Exception):
-    """Raised when a body is not read to its end; `message` is the one sentence of the response."""
+    """Raised when a body is not read to its end; `message` is the one message of the response."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -18,14 +18,14 @@ class BodyRefused(Exception):
 
 
 def too_large(limit: int) -> BodyRefused:
-    """Return the refusal of a body over the limit of its path."""
+    """Return the rejection of a body over the limit of its path."""
     return BodyRefused(
         413, "too_large", f"The request body is larger than {in_words(limit)}. Nothing was changed."
     )
 
 
 def line_too_long(number: int, limit: int) -> BodyRefused:
-    """Return the refusal of a bulk body for one of its lines."""
+    """Return the rejection of a bulk body for one of its lines."""
     return BodyRefused(
         413,
         "too_large",
@@ -34,7 +34,7 @@ def line_too_long(number: int, limit: int) -> BodyRefused:
 
 
 def unknown_sender(limit: int) -> BodyRefused:
-    """Return the refusal of a large body that nobody vouches for."""
+    """Return the rejection of a large body that no one vouches for."""
     return BodyRefused(
         413,
         "too_large",
@@ -43,7 +43,7 @@ def unknown_sender(limit: int) -> BodyRefused:
 
 
 def too_slow() -> BodyRefused:
-    """Return the refusal of a body that does not arrive."""
+    """Return the rejection of a body that does not arrive."""
     return BodyRefused(
         408,
         "too_slow",
@@ -52,7 +52,7 @@ def too_slow() -> BodyRefused:
 
 
 def no_files() -> BodyRefused:
-    """Return the refusal of a multipart form."""
+    """Return the rejection of a multipart form."""
     return BodyRefused(
         415,
         "unsupported_media_type",
@@ -61,12 +61,12 @@ def no_files() -> BodyRefused:
 
 
 def invalid_length() -> BodyRefused:
-    """Return the refusal of a Content-Length that is not a number."""
+    """Return the rejection of a Content-Length that is not a number."""
     return BodyRefused(400, "bad_request", "Content-Length must be a whole number.")
 
 
 def not_storable(error: OSError) -> BodyRefused:
-    """Return the refusal of a body that cannot be buffered, for want of disk space above all."""
+    """Return the rejection of a body that cannot be buffered, for want of disk space above all."""
     return BodyRefused(
         507,
         "insufficient_storage",
@@ -75,7 +75,7 @@ def not_storable(error: OSError) -> BodyRefused:
 
 
 def unavailable() -> BodyRefused:
-    """Return the refusal of a large body while nobody can tell who sends it."""
+    """Return the rejection of a large body while no one can tell who sends it."""
     return BodyRefused(
         503, "unavailable", "The server can't check the sender. Nothing was changed. Try again."
     )

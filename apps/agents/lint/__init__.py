@@ -18,7 +18,7 @@ __all__ = ["MAX_HINTS", "Fix", "Suggestion", "lint"]
 
 
 def lint(content: Content) -> list[Suggestion]:
-    """All hints about a draft without faults: about the whole first, then field by field."""
+    """Return all hints about a draft without faults: about the whole first, then field by field."""
     schema = content.editor["schema"]
     found = list(whole_hints(content))
     for field in fields_of(schema):

@@ -16,7 +16,7 @@ LONG_PROMPT = 600
 
 
 def whole_hints(content: Content) -> Iterator[Suggestion]:
-    """What could be better about the draft as a whole."""
+    """Yield what could be better about the draft as a whole."""
     built_ins = [built_in.name for built_in in content.document().built_ins]
     own = [field for field in fields_of(content.editor["schema"]) if not field.parent]
     yield from _count_hints(own, built_ins)
@@ -66,7 +66,7 @@ def _same_hints(own: list[FieldAt], built_ins: list[str]) -> Iterator[Suggestion
 
 
 def _order_hints(own: list[FieldAt]) -> Iterator[Suggestion]:
-    """A model that gives its verdict first finds reasons for it afterwards."""
+    """Yield a model that gives its verdict first finds reasons for it afterward."""
     earlier: dict[frozenset[str], FieldAt] = {}
     before: FieldAt | None = None
     for field in own:

@@ -58,7 +58,7 @@ class FieldAt:
 
     @property
     def type(self) -> str:
-        """What it is for the model; empty for several types."""
+        """Return what it is for the model; empty for several types."""
         found = self.schema.get("type", implied_type(self.schema) or "string")
         return found if isinstance(found, str) else ""
 
@@ -76,12 +76,12 @@ class FieldAt:
         return Suggestion(code, message, self.path, self.pointer, mend=mend)
 
     def set(self, label: str, drop: tuple[str, ...] = (), **keywords: object) -> Fix:
-        """A mend that sets some keywords of this field."""
+        """Return a fix that sets some keywords of this field."""
         return Fix(label, with_keywords(self.pointer, drop, **keywords))
 
 
 def fields_of(schema: Schema) -> Iterator[FieldAt]:
-    """Every field of a schema in document order, nested ones included."""
+    """Yield every field of a schema in document order, nested ones included."""
     for pointer, node, _level in walk(schema):
         fields = node.get("properties") if isinstance(node, dict) else None
         if not isinstance(node, dict) or not isinstance(fields, dict):
@@ -101,7 +101,7 @@ def fields_of(schema: Schema) -> Iterator[FieldAt]:
 
 
 def field_hints(field: FieldAt) -> Iterator[Suggestion]:
-    """What could be better about one field."""
+    """Yield what could be better about one field."""
     if "$ref" in field.schema:
         return
     yield from _name_hints(field)
@@ -118,7 +118,7 @@ def field_hints(field: FieldAt) -> Iterator[Suggestion]:
 
 
 def placeholder_in(text: str) -> str:
-    """The first ``{{name}}`` of a text, or nothing."""
+    """Return the first ``{{name}}`` of a text, or nothing."""
     found = _PLACEHOLDER.search(text)
     return found.group(0) if found else ""
 
@@ -188,7 +188,7 @@ def _text_hints(field: FieldAt) -> Iterator[Suggestion]:
 
 
 def listed_choices(description: str) -> list[str]:
-    """The answers that a description lists, such as “one of: low, high”; else nothing."""
+    """Return the responses that a description lists, such as “one of: low, high”; else nothing."""
     for found in _LISTED.finditer(description):
         text = found.group("list") or found.group("within")
         parts = [p.strip(" \"'“”‘’`") for p in _BETWEEN.split(text)]

@@ -1,4 +1,4 @@
-"""What a hint is, and how a mend changes a schema."""
+"""What a hint is, and how a fix changes a schema."""
 
 import json
 from collections.abc import Callable
@@ -64,7 +64,7 @@ class Suggestion:
 
     @property
     def key(self) -> str:
-        """Names the hint among those of one draft, for the button that mends."""
+        """Names the hint among those of one draft, for the button that fixes."""
         return f"{self.code}:{self.pointer or self.place}"
 
     @property
@@ -73,7 +73,7 @@ class Suggestion:
 
 
 def changed(pointer: str, change: Callable[[Schema], Schema]) -> Callable[[Schema], Schema]:
-    """An edit of the schema at a pointer: ``change`` gets a copy and returns what stands there."""
+    """An edit of the schema at a pointer: ``change`` gets a copy and returns what is there."""
 
     def edit(schema: Schema) -> Schema:
         copy: Schema = json.loads(json.dumps(schema))
@@ -91,7 +91,7 @@ def changed(pointer: str, change: Callable[[Schema], Schema]) -> Callable[[Schem
 def with_keywords(
     pointer: str, drop: tuple[str, ...] = (), **keywords: object
 ) -> Callable[[Schema], Schema]:
-    """An edit that sets some keywords of a field and drops others."""
+    """Return an edit that sets some keywords of a field and drops others."""
 
     def change(field: Schema) -> Schema:
         kept = {key: value for key, value in field.items() if key not in drop}
@@ -101,7 +101,7 @@ def with_keywords(
 
 
 def not_required(pointer: str, name: str) -> Callable[[Schema], Schema]:
-    """An edit that makes a field of the object at ``pointer`` optional."""
+    """Return an edit that makes a field of the object at ``pointer`` optional."""
 
     def change(parent: Schema) -> Schema:
         required = cast("list[str]", parent.get("required") or [])
@@ -111,7 +111,7 @@ def not_required(pointer: str, name: str) -> Callable[[Schema], Schema]:
 
 
 def moved_before(name: str, other: str) -> Callable[[Schema], Schema]:
-    """An edit that puts a field of the root before another one."""
+    """Return an edit that puts a field of the root before another one."""
 
     def edit(schema: Schema) -> Schema:
         fields = cast("dict[str, object]", schema["properties"])

@@ -22,7 +22,7 @@ MAX_NAME = 200
 
 
 def draft_of(agent: Agent) -> AgentVersion:
-    """The working draft, with its config and model loaded."""
+    """Return the working draft, with its config and model loaded."""
     draft = AgentVersion.objects.drafts().with_config().get(agent=agent)
     draft.agent = agent
     return draft
@@ -48,18 +48,18 @@ def content_at(agent: Agent, stamp: Stamp) -> Content | None:
 
 
 def has_changed_since(draft: AgentVersion, stamp: Stamp) -> bool:
-    """Whether a draft holds something else than at the stamp of a page.
+    """Return whether a draft holds something else than at the stamp of a page.
 
-    Numbers alone do not tell: publishing goes on with a copy that says the same.
+    Numbers alone do not tell: publishing continues with a copy that says the same.
     """
     seen = content_at(draft.agent, stamp)
     return seen is None or not seen.same_as(content_of(draft))
 
 
 def lock(agent: Agent) -> tuple[Agent, AgentVersion]:
-    """The agent, held until the transaction ends, and its draft as it is now.
+    """Return the agent, held until the transaction ends, and its draft as it is now.
 
-    Without KEY: conversations that arrive meanwhile refer to the row and must not wait.
+    Without KEY: conversations that arrive in the meantime refer to the row and must not wait.
     """
     locked = Agent.objects.select_for_update(no_key=True).get(pk=agent.pk)
     if locked.deactivated_at:
@@ -95,7 +95,7 @@ def store(
 
 
 def conflict(draft: AgentVersion, base: Content, merged: Content) -> DraftConflict:
-    """Return the refusal for an editor whose page is of ``base``, in full.
+    """Return the rejection for an editor whose page is of ``base``, in full.
 
     ``merged`` is the draft as it is now with what that editor edited on top.
     """
@@ -111,7 +111,7 @@ def conflict(draft: AgentVersion, base: Content, merged: Content) -> DraftConfli
 
 
 def mark_configured(agent: Agent, by: Actor) -> None:
-    """Somebody has looked at the agent and saved: its conversations may be analysed."""
+    """Someone has looked at the agent and saved: its conversations may be analyzed."""
     if agent.unconfigured:
         agent.unconfigured = False
         agent.save(update_fields=["unconfigured"])
@@ -121,7 +121,7 @@ def mark_configured(agent: Agent, by: Actor) -> None:
 
 
 def name_faults(name: str) -> list[Fault]:
-    """What is wrong with the name of an agent."""
+    """Return what is wrong with the name of an agent."""
     if not name:
         return [Fault("name", "Enter a name.")]
     if len(name) > MAX_NAME:

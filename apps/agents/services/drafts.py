@@ -76,8 +76,8 @@ def create_agent(
 ) -> Agent:
     """A new agent with its draft V0: all built-ins on with their default prompts, and required.
 
-    Without ``model`` it gets DEFAULT_MODEL. ``unconfigured`` is for doors that meet an agent
-    which nobody has set up: its conversations wait until somebody saves. ``start`` is a template
+    Without ``model`` it gets DEFAULT_MODEL. ``unconfigured`` is for receivers that meet an agent
+    which no one has set up: its conversations wait until someone saves. ``start`` is a template
     or another agent whose fields it begins with. ``at`` dates what is imported, now where it is
     None. Raises InvalidDraft.
     """
@@ -106,7 +106,7 @@ def create_agent(
 
 
 def draft_document(version: AgentVersion) -> Json:
-    """A version in the API's shape, with every default filled in."""
+    """Return a version in the API's shape, with every default filled in."""
     return content_of(version).as_draft()
 
 
@@ -135,10 +135,10 @@ def save_draft(
 
 @transaction.atomic
 def save_form(*, agent: Agent, form: Json, stamp: Stamp, by: Actor) -> SaveResult:
-    """Save what somebody edited in a form that was filled from the draft at ``stamp``.
+    """Save what someone edited in a form that was filled from the draft at ``stamp``.
 
     Only their own edits are saved, whatever else stands in the form. Raises StalePage,
-    InvalidDraft, and DraftConflict where somebody else saved since and these edits would change
+    InvalidDraft, and DraftConflict where someone else saved since and these edits would change
     what is there now: their author has to see that first.
     """
     agent, draft = lock(agent)
@@ -174,7 +174,7 @@ def restore_save(
 ) -> SaveResult:
     """Make the draft what it was at a save, or what a published version is, as a new save.
 
-    But for how long conversations are kept, which stays as it is.
+    But for how long conversations are stored, which stays as it is.
 
     Raises NotFound for a save or version of another agent, and what ``save_draft`` raises.
     """
@@ -207,7 +207,7 @@ def _base(agent: Agent, stamp: Stamp) -> Content:
 
 
 def _merged(before: Content, changes: Json, by: Actor) -> tuple[Content, LanguageModel]:
-    """The content with the changes in it, and its model. Raises InvalidDraft."""
+    """Return the content with the changes in it, and its model. Raises InvalidDraft."""
     after, faults = merge(before, changes)
     faults += _retention_faults(before, after, by)
     model = None if faults else _model_of(after, before, faults)
@@ -239,7 +239,7 @@ def _keep(
 
 
 def _retention_faults(before: Content, after: Content, by: Actor) -> list[Fault]:
-    """Erasing is for admins, and so is the setting that erases by itself."""
+    """Erasing is for admins, and so is the setting that erases automatically."""
     name = "retention_days"
     same = before.post_analysis[name] == after.post_analysis[name]
     if same or by.role.allows(Role.ADMIN):

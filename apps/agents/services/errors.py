@@ -31,7 +31,7 @@ class InvalidDraft(UserError):
 
 
 class DraftConflict(Conflict):
-    """Somebody else saved since this editor's page was loaded; nothing was overwritten.
+    """Someone else saved since this editor's page was loaded; nothing was overwritten.
 
     ``theirs`` is what they changed, ``mine`` what saving on top would now change, ``merged`` the
     draft as it would then be, and ``stamp`` the state of the draft that it is made from.

@@ -1,4 +1,4 @@
-"""How faults stand beside what they are about."""
+"""How faults stand next to what they are about."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,13 +13,13 @@ register = template.Library()
 def faults(
     slots: Mapping[str, Sequence[Fault]], place: str, *, oob: bool = False
 ) -> dict[str, object]:
-    """The slot of a place, empty or not: an answer out of band fills and empties it by its id."""
+    """The slot of a place, empty or not: a response out of band fills and empties it by its id."""
     return {"faults": slots.get(place, ()), "id": fault_id(place), "oob": oob}
 
 
 @register.filter
 def control_id(place: str) -> str:
-    """The id of the control for a place of the Prompts tab."""
+    """Return the id of the control for a place of the Prompts tab."""
     if place.startswith("analysis.built_ins."):
         name, part = place.split(".")[2:]
         return f"{name}-{part}"
@@ -28,5 +28,5 @@ def control_id(place: str) -> str:
 
 @register.filter
 def fault_id(place: str) -> str:
-    """The id of the slot that a control is described by."""
+    """Return the id of the slot that a control is described by."""
     return f"fault-{place.replace('.', '-') or 'general'}"

@@ -25,7 +25,7 @@ from .common import agent_or_404, conversations_url, url_of
 @require_safe
 @role_required(Role.VIEWER)
 def agent_list(request: HttpRequest) -> HttpResponse:
-    """Every agent and where its draft stands."""
+    """Show every agent and where its draft is."""
     agents = list(Agent.objects.with_conversation_counts().in_page_order())
     rows = [
         {"standing": standing, "conversations_url": conversations_url(standing.agent)}
@@ -37,7 +37,7 @@ def agent_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 @role_required(Role.VIEWER)
 def agent_detail(request: HttpRequest, agent_id: str) -> HttpResponse:
-    """The agent's first tab."""
+    """Show the agent's first tab."""
     return redirect(url_of("prompts", agent_or_404(agent_id)))
 
 
@@ -60,13 +60,13 @@ def agent_new(request: HttpRequest) -> HttpResponse:
 
 
 def _asked(form: AgentForm) -> dict[str, Any]:
-    """What to create, with what the chosen start names. Raises NotFound."""
+    """Return what to create, with what the chosen start names. Raises NotFound."""
     key = form.cleaned_data["start"]
     return {**form.cleaned_data, "start": services.source_of(key) if key else None}
 
 
 def add_refusal(form: forms.Form, error: UserError) -> None:
-    """Show a refusal of a service at its field, or above the form."""
+    """Show a rejection of a service at its field, or above the form."""
     for name, text in error.fields.items():
         form.add_error(name if name in form.fields else None, text)
     if not error.fields:

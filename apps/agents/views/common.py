@@ -20,7 +20,7 @@ TABS = (
 
 
 def agent_or_404(agent_id: str) -> Agent:
-    """The agent of a public id."""
+    """Return the agent of a public id."""
     agent: Agent | None = Agent.objects.filter(public_id=agent_id).first()
     if agent is None:
         raise Http404(f"There is no agent {agent_id}.")
@@ -28,7 +28,7 @@ def agent_or_404(agent_id: str) -> Agent:
 
 
 def page_context(request: HttpRequest, standing: DraftStatus, tab: str) -> dict[str, Any]:
-    """The context of an agent's page."""
+    """Return the context of an agent's page."""
     agent = standing.agent
     may = getattr(request.user, "effective_role", None)
     return {

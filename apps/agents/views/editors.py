@@ -55,7 +55,7 @@ def prompts(request: HttpRequest, agent_id: str) -> HttpResponseBase:
 @role_required(Role.VIEWER)
 @varies_by_htmx
 def fields(request: HttpRequest, agent_id: str) -> HttpResponseBase:
-    """The agent's own fields, in the builder or as JSON Schema (``?view=json``)."""
+    """Show the agent's own fields, in the builder or as JSON Schema (``?view=json``)."""
     agent = agent_or_404(agent_id)
     if request.method == "POST":
         return _save_fields(request, agent)
@@ -66,7 +66,7 @@ def fields(request: HttpRequest, agent_id: str) -> HttpResponseBase:
 @role_required(Role.VIEWER)
 @varies_by_htmx
 def post_analysis(request: HttpRequest, agent_id: str) -> HttpResponseBase:
-    """Which conversations are analysed by themselves, and what with long ones."""
+    """Show which conversations are analyzed automatically, and what with long ones."""
     agent = agent_or_404(agent_id)
     if request.method == "POST":
         return _save_post_analysis(request, agent)
@@ -108,7 +108,7 @@ def _save_fields(request: HttpRequest, agent: Agent) -> HttpResponse:
 
 
 def _switch(request: HttpRequest, agent: Agent, sent: FieldsInput, to: str) -> HttpResponse:
-    """The other editor over what is in this one, saved or not; this one where that fails."""
+    """Show the other editor over what is in this one, saved or not; this one where that fails."""
     faults = sent.faults
     if not faults and to == "builder":
         faults = tuple(read_schema(sent.schema)[1])
@@ -127,7 +127,7 @@ def _schema_at(agent: Agent, stamp: services.Stamp | None) -> Json:
 
 
 def _mend(request: HttpRequest, agent: Agent, sent: FieldsInput, key: str) -> HttpResponse:
-    """The same editor over the schema with one hint followed; nothing is saved by that.
+    """Show the same editor over the schema with one hint followed; nothing is saved by that.
 
     A hint that is no longer given (another click, another word typed) changes nothing.
     """
@@ -182,7 +182,7 @@ def _models(chosen: LanguageModel, found: Costs) -> list[dict[str, object]]:
 
 
 def _columns(standing: DraftStatus, shown: Json) -> list[dict[str, Any]]:
-    """The three selects: what is on, then the agent's own fields, then nothing."""
+    """Return the three selects: what is on, then the agent's own fields, then nothing."""
     built_ins = [c.name for c in categories(standing.agent.channel)]
     own = list(standing.draft.config.parsed().own_fields())
     return [
@@ -203,7 +203,7 @@ def _post_analysis_page(
 
 
 def _minutes(seconds: object) -> object:
-    """Seconds as minutes; what somebody typed instead of a number stays as it is."""
+    """Seconds as minutes; what someone typed instead of a number stays as it is."""
     if not isinstance(seconds, int | float | Decimal):
         return seconds
     return plain_number(Decimal(str(seconds)) / 60)
@@ -250,7 +250,7 @@ def _editor(sent: FieldsInput, *, editable: bool) -> dict[str, Any]:
 
 
 def _rows_and_base(sent: FieldsInput) -> tuple[str, str]:
-    """The builder's rows and the schema that they come from, as JSON. Raises NotShowable."""
+    """Return the builder's rows and the schema that they come from, as JSON. Raises NotShowable."""
     if sent.rows:  # as they were typed, right or wrong
         return sent.rows, sent.base
     schema = json.loads(sent.schema) if isinstance(sent.schema, str) else sent.schema
@@ -275,19 +275,19 @@ def _context(
 def _rendered(
     request: HttpRequest, tab: str, outcome: SaveOutcome, context: dict[str, Any]
 ) -> HttpResponse:
-    """The tab's page, or for htmx its form with what stands around it."""
+    """Show the tab's page, or for htmx its form with what is around it."""
     whole = wants_fragment(request) and outcome.content is not None
     context["form"] = f"agents/_{tab}_form.html"
     return render(request, "agents/_form_answer.html" if whole else f"agents/{tab}.html", context)
 
 
 def _shown(content: Content, outcome: SaveOutcome) -> Json:
-    """What a form shows: the draft, what somebody typed over it, or the two merged."""
+    """Return what a form shows: the draft, what someone typed over it, or the two merged."""
     return overlay((outcome.content or content).as_draft(), outcome.typed)
 
 
 def overlay(document: Json, typed: Json) -> Json:
-    """A draft with what somebody typed laid over it, right or wrong, to show it again."""
+    """Return a draft with what someone typed laid over it, right or wrong, to show it again."""
     result = dict(document)
     for name, value in typed.items():
         inner = result.get(name)

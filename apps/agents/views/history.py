@@ -29,7 +29,7 @@ PER_PAGE = 50
 @role_required(Role.VIEWER)
 @varies_by_htmx
 def versions(request: HttpRequest, agent_id: str) -> HttpResponse:
-    """Every publication and every save, newest first; two of them side by side."""
+    """Show every publication and every save, newest first; two of them side by side."""
     agent = agent_or_404(agent_id)
     standing = standing_of(agent)
     saves = ConfigSave.objects.filter(agent_version__agent=agent).select_related("agent_version")
@@ -52,7 +52,7 @@ def versions(request: HttpRequest, agent_id: str) -> HttpResponse:
 @require_safe
 @role_required(Role.VIEWER)
 def compare(request: HttpRequest, agent_id: str) -> HttpResponse:
-    """What differs between two states: ``?from=v3&to=draft``."""
+    """Show what differs between two states: ``?from=v3&to=draft``."""
     agent = agent_or_404(agent_id)
     context = {"agent": agent, "nav": "agents", "versions_url": url_of("versions", agent)}
     try:

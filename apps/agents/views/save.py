@@ -2,9 +2,9 @@
 
 A form is filled from a document and carries that document's stamp. The two always change
 together, so that the server can tell what its author edited (decision 0029): where the draft is
-what the form shows, htmx gets the new stamp and what stands around the editor, and the editor
+what the form shows, htmx gets the new stamp and what is around the editor, and the editor
 stays untouched. Where it is not (another editor's words are in it, a prompt went back to its
-default), the answer is the whole form.
+default), the response is the whole form.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,7 +37,7 @@ Page = Callable[[HttpRequest, DraftStatus, "SaveOutcome"], HttpResponse]
 
 @dataclass(frozen=True)
 class SaveOutcome:
-    """What became of a save, for the page: what was typed, what is wrong with it.
+    """What became of a save, for the page: what was typed, the problems with it.
 
     ``content`` is what the form shows instead of what was typed, with its ``stamp``; ``theirs``
     what others changed in it.
@@ -71,7 +71,7 @@ def places(tab: str, channel: str) -> list[str]:
 
 
 def slots_of(known: Iterable[str], faults: Iterable[Fault]) -> dict[str, list[Fault]]:
-    """The faults by their place on the page; ``""`` takes those that have none there."""
+    """Return the faults by their place on the page; ``""`` takes those that have none there."""
     slots: dict[str, list[Fault]] = {place: [] for place in (*known, "")}
     for fault in faults:
         slots[fault.place if fault.place in slots else ""].append(fault)
@@ -87,7 +87,7 @@ def stamp_in(request: HttpRequest) -> services.Stamp | None:
 def save_tab(request: HttpRequest, agent: Agent, tab: str, form: Json, page: Page) -> HttpResponse:
     """Save what a tab sent, and answer for htmx or with the whole page.
 
-    With ``merge`` nothing is saved: the form comes back over what others saved meanwhile.
+    With ``merge`` nothing is saved: the form comes back over what others saved in the meantime.
     """
     merges = wants_fragment(request) and "merge" in request.POST
     outcome = _tried(_merge if merges else _save, request, agent, form)

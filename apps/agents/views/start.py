@@ -103,7 +103,7 @@ def _plan_context(request: HttpRequest, standing: DraftStatus) -> dict[str, Any]
 
 def started(request: HttpRequest, standing: DraftStatus) -> dict[str, Any] | None:
     """The save that the page was led to by a start, with what its *Undo* restores; None where
-    somebody has saved since."""
+    someone has saved since."""
     number = request.GET.get("started", "")
     if not number.isdecimal() or len(number) > 18:
         return None

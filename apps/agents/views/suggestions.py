@@ -27,7 +27,7 @@ from .common import agent_or_404, url_of
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A hint, and where it stands in the text of the raw editor."""
+    """A hint, and where it is in the text of the raw editor."""
 
     hint: Suggestion
     at: Problem | None
@@ -46,7 +46,7 @@ def advice_on_fields(request: HttpRequest, agent_id: str) -> HttpResponse:
 @require_POST
 @role_required(Role.VIEWER)
 def advice_on_prompts(request: HttpRequest, agent_id: str) -> HttpResponse:
-    """What the prompts, as they are typed, add to each conversation, and advice on them."""
+    """Show what the prompts, as they are typed, add to each conversation, and advice on them."""
     draft = draft_of(agent_or_404(agent_id))
     typed = prompts_changes(request.POST, draft.agent.channel)
     content, faults = merge(content_of(draft), {"analysis": typed["analysis"]})
@@ -68,7 +68,7 @@ def advice_on_prompts(request: HttpRequest, agent_id: str) -> HttpResponse:
 
 
 def fields_advice(draft: AgentVersion, sent: FieldsInput) -> dict[str, Any]:
-    """The advice on fields as they were sent, or what keeps them from being saved."""
+    """Return the advice on fields as they were sent, or what keeps them from being saved."""
     saved = content_of(draft)
     content, faults = saved, list(sent.faults)
     if not faults:
@@ -82,7 +82,7 @@ def fields_advice(draft: AgentVersion, sent: FieldsInput) -> dict[str, Any]:
 def advice(
     content: Content, model: LanguageModel, agent: Agent, *, tab: str, text: str = ""
 ) -> dict[str, Any]:
-    """The context of the panel on one of the two tabs.
+    """Return the context of the panel on one of the two tabs.
 
     ``text`` is the schema as the raw editor shows it, in which hints then have their lines.
     """

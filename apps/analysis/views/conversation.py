@@ -21,7 +21,7 @@ from .common import (
     number_in,
     panel_context,
 )
-from .neighbours import neighbours_of
+from .neighbors import neighbors_of
 
 
 @require_safe
@@ -39,7 +39,7 @@ def conversation(request: HttpRequest, conv_id: str) -> HttpResponse:
         "title": pages.title_of(found, said),
         "transfers": transfers,
         "disconnection": display.words(found.disconnection_reason),
-        "neighbours": neighbours_of(found, context["links"]),
+        "neighbors": neighbors_of(found, context["links"]),
         **_transcript_context(request, found, transfers, said),
     }
     return render(request, "analysis/conversation.html", context)

@@ -6,7 +6,7 @@ from django.http import QueryDict
 
 from apps.analysis.pages import Links
 from apps.conversations.filters import FilterError, parse
-from apps.conversations.history_list import neighbours
+from apps.conversations.history_list import neighbors
 from apps.conversations.models import Conversation
 
 
@@ -18,13 +18,13 @@ class Neighbours:
     next: str = ""
 
 
-def neighbours_of(conversation: Conversation, links: Links) -> Neighbours:
+def neighbors_of(conversation: Conversation, links: Links) -> Neighbours:
     """Return neighbors by the list's filter and order; none if the query is no longer valid."""
     query = QueryDict(links.origin, mutable=True)
     query.pop("cursor", None)
     try:
         spec = parse(conversation.channel, query)
-        before, after = neighbours(spec, conversation)
+        before, after = neighbors(spec, conversation)
     except FilterError:
         return Neighbours()
     return Neighbours(*(replace(links, conv_id=i).analysis if i else "" for i in (before, after)))

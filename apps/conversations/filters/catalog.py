@@ -50,7 +50,7 @@ def schema_fields(
 def _fields_of_configs(
     channel: str | None, agents: QuerySet[Any, Any] | None
 ) -> list[tuple[str, tuple[SchemaField, ...]]]:
-    """One narrow query, and a second only for configs that this process has not met."""
+    """Return one narrow query, and a second only for configs that this process has not met."""
     versions = AgentVersion.objects.order_by().filter(_of("", channel, agents))
     saves = ConfigSave.objects.order_by().filter(_of("agent_version__", channel, agents))
     rows = versions.values_list("config_id", "config__sha256", "agent__name").union(
@@ -99,7 +99,7 @@ def _read_field(name: str, schema: Any, root: Mapping[str, Any]) -> SchemaField:
 
 
 def _variants(schema: Any, root: Mapping[str, Any], depth: int = 0) -> list[dict[str, Any]]:
-    """The plain schemas that a value may follow: references and alternatives resolved.
+    """Return the plain schemas that a value may follow: references and alternatives resolved.
 
     Where several schemas speak of the value, the most telling counts: choices, then types.
     """

@@ -1,6 +1,6 @@
 """The values that a field is offered with, and how often each occurs.
 
-Counts are of the newest conversations of the channel only: they are a hint beside a value, and
+Counts are of the newest conversations of the channel only: they are a hint next to a value, and
 must cost the same in a table of a million.
 """
 

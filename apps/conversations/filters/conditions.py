@@ -25,17 +25,17 @@ from .operators import IS, ValueKind
 
 class Target(Protocol):
     def condition(self, operator: str, raw: Sequence[str]) -> Q:
-        """The rows that the operator and its values ask for. Raises BadValueError."""
+        """Return the rows that the operator and its values ask for. Raises BadValueError."""
         ...
 
 
 def any_of(conditions: Sequence[Q]) -> Q:
-    """Their disjunction; an empty one never becomes “everything”."""
+    """Return their disjunction; an empty one never becomes “everything”."""
     return reduce(or_, conditions, Q(pk__in=[]))
 
 
 def wanted(raw: Sequence[str]) -> bool:
-    """The one yes or no of ``isset``: asking for both would match everything."""
+    """Return the one yes or no of ``isset``: asking for both would match everything."""
     answers = {values.read_yes_no(item) for item in raw}
     if len(answers) > 1:
         raise BadValueError("isset takes one value, true or false, not both.")
@@ -156,7 +156,7 @@ class SentimentColumn(TextColumn):
     """The column that each agent's sentiment field feeds; case does not matter.
 
     Its values are the built-in ones and the choices of those fields. Where one of them is free
-    text, any value may stand there.
+    text, any value may be there.
     """
 
     def __init__(self, channel: str | None) -> None:
@@ -174,7 +174,7 @@ class SentimentColumn(TextColumn):
         return super().condition(operator, raw)
 
     def known(self) -> tuple[str, ...]:
-        """Every value that may stand in the column; empty where any may."""
+        """Return every value that may be in the column; empty where any may."""
         versions = AgentVersion.objects.exclude(sentiment_field="")
         if self.channel:
             versions = versions.filter(agent__channel=self.channel)

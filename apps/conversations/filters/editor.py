@@ -42,7 +42,7 @@ class EditorRow:
 
     @property
     def name(self) -> str:
-        """What the names of its controls begin with."""
+        """Return what the names of its controls begin with."""
         return f"row-{self.number}"
 
     @property
@@ -59,20 +59,20 @@ class EditorRow:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Values to type: those there are, and room for one more where several may stand."""
+        """Values to type: those there are, and room for one more where several may be."""
         return (*self.values, "") if self.values and self.operator in {IS, "ne"} else self.values
 
 
 def is_form(data: QueryDict) -> bool:
-    """Whether rows of the editor were submitted, rather than plain parameters."""
+    """Return whether rows of the editor were submitted, rather than plain parameters."""
     return any(_NAME.fullmatch(name) for name in data)
 
 
 def params_of(data: QueryDict) -> QueryDict:
-    """The plain parameters that a submitted form means; those already plain are kept.
+    """Return the plain parameters that a submitted form means; those already plain are stored.
 
-    A row without a field is one that nobody filled in. A row without a value stays, and is
-    refused with its sentence.
+    A row without a field is one that no one filled in. A row without a value stays, and is
+    rejected with its message.
     """
     params = without_rows(data)
     dropped = set(data.getlist("drop"))
@@ -89,7 +89,7 @@ def params_of(data: QueryDict) -> QueryDict:
 
 
 def without_rows(data: QueryDict) -> QueryDict:
-    """The parameters that are already plain."""
+    """Return the parameters that are already plain."""
     params = QueryDict(mutable=True)
     for name, values in data.lists():
         if not _NAME.fullmatch(name):
@@ -140,7 +140,7 @@ def new_row(source: FieldSource, data: QueryDict) -> EditorRow:
 
 
 def first_operator(field: Field) -> str:
-    """The operator that a row begins with: the one that is asked most for this kind."""
+    """Return the operator that a row begins with: the one that is asked most for this kind."""
     wanted = _FIRST_OPERATOR.get(field.kind, IS)
     if field.counted and field.kind is ValueKind.TEXT:
         wanted = IS
@@ -218,7 +218,7 @@ def _choices(
 
 
 def _control(field: Field | None, operator: str, values: tuple[str, ...]) -> str:
-    """Which piece of the template edits the values."""
+    """Return which piece of the template edits the values."""
     if field is None:
         return "none"
     if operator == "isset":
@@ -233,7 +233,7 @@ def _control(field: Field | None, operator: str, values: tuple[str, ...]) -> str
 
 
 def _are_days(values: tuple[str, ...]) -> bool:
-    """Whether a browser's date field can show the values."""
+    """Return whether a browser's date field can show the values."""
     try:
         return all(read_moment(value).end is not None for value in values if value)
     except ValueError:
@@ -241,7 +241,7 @@ def _are_days(values: tuple[str, ...]) -> bool:
 
 
 def _times(text: str, factor: int | Decimal) -> str:
-    """A number in another unit; what is no number is left for the grammar to refuse."""
+    """Return a number in another unit; what is no number is left for the grammar to reject."""
     try:
         return f"{(Decimal(text.strip()) * factor).normalize():f}" if len(text) < 20 else text
     except InvalidOperation:

@@ -1,4 +1,4 @@
-"""How a filter is refused."""
+"""How a filter is rejected."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from apps.core.errors import BadRequest, Example
 class FilterError(BadRequest):
     """A filter that cannot be understood; nothing is listed, never everything.
 
-    ``errors`` holds a sentence for each parameter, by the parameter's name as it was given.
+    ``errors`` holds a message for each parameter, by the parameter's name as it was given.
     """
 
     code = "invalid_filter"

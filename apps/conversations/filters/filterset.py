@@ -1,6 +1,6 @@
 """The FilterSet: django-filter's frame around the registry, made strict.
 
-By itself an invalid FilterSet answers *all rows* and ignores parameters that it does not know;
+Alone, an invalid FilterSet returns *all rows* and ignores parameters that it does not know;
 a backfill built on that would rerun everything. Here each parameter that is given has a filter
 or an error, and an invalid set has no queryset at all.
 """
@@ -37,12 +37,12 @@ class Condition:
 
     @property
     def parameter(self) -> str:
-        """Its name in a URL: ``FIELD`` or ``FIELD__OP``."""
+        """Return its name in a URL: ``FIELD`` or ``FIELD__OP``."""
         return f"{self.field.name}__{self.operator}" if self.operator else self.field.name
 
     @property
     def operator_label(self) -> str:
-        """The operator in words; with ``isset`` the answer is part of it."""
+        """Return the operator in words; with ``isset`` the response is part of it."""
         if self.operator == "isset":
             return "is set" if values.read_yes_no(self.values[0]) else "is not set"
         label = operator_label(self.operator, self.field.kinds)
@@ -129,7 +129,7 @@ class StrictFilterSet(django_filters.FilterSet):
 
     @property
     def problems(self) -> dict[str, str]:
-        """A sentence for each parameter that was refused."""
+        """Return a message for each parameter that was rejected."""
         refused = {
             name: " ".join(str(error) for error in errors)
             for name, errors in self.form.errors.items()
@@ -138,7 +138,7 @@ class StrictFilterSet(django_filters.FilterSet):
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """What was asked, in the order given. Raises FilterError."""
+        """Return what was asked, in the order given. Raises FilterError."""
         if not self.is_valid():
             raise FilterError(self.problems)
         return tuple(self.form.cleaned_data[name] for name in self.filters)

@@ -1,6 +1,6 @@
 """Tests on JSON columns. Keys and values travel as parameters, never as SQL.
 
-Equality is containment, ``data @> '{"key": "value"}'``, which the GIN index answers; the rest is
+Equality is containment, ``data @> '{"key": "value"}'``, which the GIN index serves; the rest is
 a typed jsonpath, so that a value of another type does not match instead of failing a cast.
 """
 
@@ -47,12 +47,12 @@ def contains(column: str, key: str, value: Any) -> Expression:
 
 
 def has_value(column: str, key: str) -> Expression:
-    """Whether the key is set: present, not null, and not empty."""
+    """Return whether the key is set: present, not null, and not empty."""
     return _HasValue(column, key)
 
 
 def compares(column: str, key: str, operator: str, numbers: Sequence[Decimal]) -> Expression:
-    """Whether the key holds a number that stands so to the given one (or two, for between)."""
+    """Return whether the key holds a number that is so to the given one (or two, for between)."""
     if operator == "between":
         test = f"@ >= {_number(numbers[0])} && @ <= {_number(numbers[1])}"
     else:
@@ -72,7 +72,7 @@ def reads(column: str, key: str, operator: str, text: str) -> Expression:
 
 
 def candidates(raw: str, *, text: bool, number: bool, yes_no: bool) -> Iterable[Any]:
-    """What JSON values a filter's text may stand for, among the wanted types."""
+    """Return what JSON values a filter's text may represent, among the wanted types."""
     if text:
         yield raw
     if number and re.fullmatch(r"[+-]?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?", raw.strip()):
@@ -90,7 +90,7 @@ def _path(column: str, key: str, test: str) -> Expression:
 
 
 def _member(key: str) -> str:
-    """A key as jsonpath reads it: quoted by the rules of JSON strings."""
+    """Return a key as jsonpath reads it: quoted by the rules of JSON strings."""
     return f".{json.dumps(key, ensure_ascii=False)}"
 
 

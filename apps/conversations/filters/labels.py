@@ -29,7 +29,7 @@ class Chip:
 
     @property
     def shown(self) -> str:
-        """The values, a few of many."""
+        """Return the values, a few of many."""
         if len(self.values) <= _SHOWN:
             return ", ".join(self.values)
         return f"{', '.join(self.values[: _SHOWN - 1])} and {len(self.values) - _SHOWN + 1:,} more"
@@ -69,7 +69,7 @@ def chips(spec: Filtered) -> list[Chip]:
 def refused_chips(
     params: Mapping[str, Sequence[str]], errors: Mapping[str, str], source: FieldSource
 ) -> list[Chip]:
-    """Chips of parameters of which some are refused, each with its sentence."""
+    """Chips of parameters of which some are rejected, each with its message."""
     drawn = []
     for parameter, given in params.items():
         if parameter in {"q", "sort", "columns"}:

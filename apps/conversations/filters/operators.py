@@ -52,13 +52,13 @@ _TIME_LABELS = {"gt": "after", "gte": "from", "lt": "before", "lte": "until"}
 
 
 def operators(kinds: tuple[ValueKind, ...]) -> tuple[str, ...]:
-    """The union of what these kinds take, in menu order."""
+    """Return the union of what these kinds take, in menu order."""
     taken = {operator for kind in kinds for operator in OPERATORS_OF[kind]}
     return tuple(operator for operator in OPERATORS if operator in taken)
 
 
 def operator_label(operator: str, kinds: tuple[ValueKind, ...]) -> str:
-    """How pages call an operator: “after” for a time, “>” for a number."""
+    """Return how pages call an operator: “after” for a time, “>” for a number."""
     if kinds == (ValueKind.TIME,) and operator in _TIME_LABELS:
         return _TIME_LABELS[operator]
     return _LABELS[operator]

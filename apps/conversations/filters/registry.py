@@ -1,4 +1,4 @@
-"""Every field that can be filtered, sorted or shown: the one list behind all doors.
+"""Every field that can be filtered, sorted or shown: the one list behind pages, API, and commands.
 
 The filter grammar, the add-a-row editor, the column chooser and the API's description are drawn
 from it. Fields of analyses come from the schemas (`catalogue`); metadata and variables take any
@@ -61,7 +61,7 @@ class Field:
 
     @property
     def kind(self) -> ValueKind:
-        """The kind that decides how the field is edited and shown."""
+        """Return the kind that decides how the field is edited and shown."""
         return self.kinds[0]
 
 
@@ -229,7 +229,7 @@ SIDE_LABELS = tuple(label for _, label in _SIDE.values())
 
 
 def field_named(name: str, channel: str | None) -> Field | None:
-    """The field of this name, or None where there is none."""
+    """Return the field of this name, or None where there is none."""
     if (static := static_fields(channel).get(name)) is not None:
         return static
     group, dot, key = name.partition(".")
@@ -243,14 +243,14 @@ def field_named(name: str, channel: str | None) -> Field | None:
 
 
 def attribute_field(group: str, key: str) -> Field:
-    """A key of the metadata (``metadata``) or of the dynamic variables (``var``)."""
+    """Return a key of the metadata (``metadata``) or of the dynamic variables (``var``)."""
     column, label = _SIDE[group]
     target = JsonKey(column, key, _ANYTHING, attributes=True)
     return Field(f"{group}.{key}", key, _ANYTHING, target, label)
 
 
 def analysis_field(found: SchemaField) -> Field:
-    """A field of the agents' schemas, with every type that it has in one of them."""
+    """Return a field of the agents' schemas, with every type that it has in one of them."""
     choices = tuple((value, value) for value in found.choices)
     return Field(
         f"analysis.{found.name}",
@@ -274,7 +274,7 @@ def _group_of(found: SchemaField) -> str:
 
 
 def fields(channel: str | None) -> list[Field]:
-    """Every field that a menu offers: the fixed ones, then the agents' own.
+    """Return every field that a menu offers: the fixed ones, then the agents' own.
 
     The built-in categories are among the fixed ones; ``analysis.call_summary`` works all the same.
     """

@@ -1,4 +1,4 @@
-"""From parameters to conversations: the entry that every door uses."""
+"""From parameters to conversations: the entry point of pages, API, and commands."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Spec:
     filterset: StrictFilterSet
 
     def as_params(self) -> dict[str, list[str]]:
-        """The filter in its normal form: what a backfill stores and what is hashed."""
+        """Return the filter in its normal form: what a backfill stores and what is hashed."""
         params = {c.parameter: sorted(c.values) for c in self.conditions}
         if self.q:
             params["q"] = [self.q]
@@ -87,7 +87,7 @@ class FilterSpec(Spec):
 
 
 def parse(channel: str | None, params: Params) -> FilterSpec:
-    """Understand every parameter or refuse with a sentence for each that is wrong.
+    """Understand every parameter or reject with a message for each that is wrong.
 
     ``params`` is a QueryDict, or a mapping of names to a value or a list of values (text,
     numbers, true and false). ``channel`` None means both. Raises `FilterError`.

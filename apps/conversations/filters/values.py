@@ -1,4 +1,4 @@
-"""Reading the values of filters; each raises `BadValueError` with what was refused and why."""
+"""Reading the values of filters; each raises `BadValueError` with what was rejected and why."""
 
 import re
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ class FilterMoment:
 
 
 def shorten(raw: str, limit: int = 60) -> str:
-    """A refused value as it appears in a sentence."""
+    """Return a rejected value as it appears in a message."""
     visible = raw.replace("\x00", "␀")
     return f"“{visible[:limit]}…”" if len(visible) > limit else f"“{visible}”"
 
 
 def read_text(raw: str) -> str:
-    """Any text that the database can compare with, up to 1,000 characters."""
+    """Return any text that the database can compare with, up to 1,000 characters."""
     if not raw.strip():
         raise BadValueError("needs a value.")
     if len(raw) > MAX_TEXT:
@@ -54,7 +54,7 @@ def read_text(raw: str) -> str:
 
 
 def read_phone(raw: str) -> str:
-    """A phone number, or a part of one, whose plus has not become a blank on its way."""
+    """Return a phone number, or a part of one, whose plus has not become a blank on its way."""
     text = read_text(raw)
     if _LOST_PHONE_PLUS.match(text):
         raise BadValueError(f"needs a + before {shorten(text.strip())}. In a URL, write + as %2B.")
@@ -70,7 +70,7 @@ def read_number(raw: str) -> Decimal:
 
 
 def read_integer(raw: str) -> int:
-    """A whole number that fits a database integer."""
+    """Return a whole number that fits a database integer."""
     number = read_number(raw)
     if number != number.to_integral_value():
         raise BadValueError(f"needs a whole number, not {shorten(raw)}.")
@@ -118,7 +118,7 @@ def split_range(raw: str) -> tuple[str, str]:
 
 
 def read_numbers(operator: str, raw: str) -> tuple[Decimal, ...]:
-    """The one number of a comparison, or the two of ``between``."""
+    """Return the one number of a comparison, or the two of ``between``."""
     if operator != "between":
         return (read_number(raw),)
     low, high = (read_number(end) for end in split_range(raw))
@@ -126,7 +126,7 @@ def read_numbers(operator: str, raw: str) -> tuple[Decimal, ...]:
 
 
 def read_integers(operator: str, raw: str) -> tuple[int, ...]:
-    """The same for a column of whole numbers."""
+    """Return the same for a column of whole numbers."""
     if operator != "between":
         return (read_integer(raw),)
     low, high = (read_integer(end) for end in split_range(raw))
@@ -134,7 +134,7 @@ def read_integers(operator: str, raw: str) -> tuple[int, ...]:
 
 
 def read_moments(operator: str, raw: str) -> tuple[FilterMoment, ...]:
-    """The same for times."""
+    """Return the same for times."""
     if operator != "between":
         return (read_moment(raw),)
     low, high = (read_moment(end) for end in split_range(raw))

@@ -30,7 +30,7 @@ _FITTING = {"started_at", "contact", "user_sentiment", "status", "language", *_O
 
 @register.filter
 def cell_class(field: Field) -> str:
-    """The classes of a column's cells (table.css)."""
+    """Return the classes of a column's cells (table.css)."""
     names = {
         "started_at": "fit card-time",
         "duration_ms": "num fit",
@@ -48,13 +48,13 @@ def cell_class(field: Field) -> str:
 
 @register.filter
 def head_class(field: Field) -> str:
-    """The classes of a column's head."""
+    """Return the classes of a column's head."""
     return "num" if is_figure(field) else "text" if field.name in _SUMMARIES else ""
 
 
 @register.simple_tag
 def cell(conversation: Conversation, field: Field) -> str | SafeString:
-    """One cell. Everything that comes from data is escaped."""
+    """Return one cell. Everything that comes from data is escaped."""
     if field.name in _SUMMARIES:
         return _summary(conversation)
     value = value_of(conversation, field)
@@ -92,7 +92,7 @@ def _plain(conversation: Conversation, field: Field, value: Any) -> str | SafeSt
 
 
 def _with_silence(conversation: Conversation, shown: SafeString) -> SafeString:
-    """The state of an open conversation, with how long nothing has been heard of it."""
+    """Return the state of an open conversation, with how long nothing has been heard of it."""
     since = conversation.silent_since
     if since is None or timezone.now() - since < _SILENT:
         return shown
@@ -100,7 +100,7 @@ def _with_silence(conversation: Conversation, shown: SafeString) -> SafeString:
 
 
 def json_cell(value: Any) -> str | SafeString:
-    """A value of any JSON type, on one line."""
+    """Return a value of any JSON type, on one line."""
     if value in (None, "", []):
         return display.NOTHING
     if isinstance(value, bool):
@@ -134,7 +134,7 @@ def excerpt(conversation: Conversation) -> str:
 
 
 def _summary(conversation: Conversation) -> str | SafeString:
-    """The summary; where there is none, a word on why."""
+    """Return the summary; where there is none, a word on why."""
     if text := excerpt(conversation):
         return text
     if conversation.analysis_state == AnalysisState.SUCCEEDED:
@@ -163,5 +163,5 @@ def _reason(conversation: Conversation) -> str:
 
 
 def _inside(sentence: str) -> str:
-    """Return a label as it goes on after a colon."""
+    """Return a label as it continues after a colon."""
     return sentence[:1].lower() + sentence[1:]

@@ -51,7 +51,7 @@ EVERYTHING = "everything"
 @require_safe
 @role_required(Role.OPERATOR)
 def selected(request: HttpRequest) -> HttpResponse:
-    """From ticked rows to the door that was chosen: those ids, or all that match the page."""
+    """From ticked rows to the selected action: those ids, or all that match the page."""
     channel = channel_of(request)
     to = request.GET.get("to", "")
     page = QueryDict(request.GET.get("query", ""), mutable=True)

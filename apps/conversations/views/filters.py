@@ -17,7 +17,7 @@ EDITOR = {"channel", "edit", "n", "upright", "remove"}
 
 
 def channel_of(request: HttpRequest) -> str:
-    """The channel that the URL names. Raises Http404 for another."""
+    """Return the channel that the URL names. Raises Http404 for another."""
     channel = request.GET.get("channel", "")
     if channel not in Channel.values:
         raise Http404("A filter is of calls (voice) or of chats (chat).")
@@ -44,7 +44,7 @@ def filter_row(request: HttpRequest) -> HttpResponse:
 @require_GET
 @role_required(Role.VIEWER)
 def filter_edit(request: HttpRequest) -> HttpResponse:
-    """The form that a chip opens: one filter of the page's query to change, or a new one."""
+    """Show the form that a chip opens: one filter of the page's query to change, or a new one."""
     channel = channel_of(request)
     edited = request.GET.get("edit", "")
     given = {name: values for name, values in request.GET.lists() if name not in EDITOR}

@@ -90,7 +90,7 @@ def _editor_of(name: str, channel: Channel, query: QueryDict) -> str:
 
 
 def plain_query(query: QueryDict) -> QueryDict | None:
-    """The query as it should stand in the address; None where it does already."""
+    """Return the query as it should stand in the address; None where it does already."""
     blank = [name for name in _BLANK if name in query and not "".join(query.getlist(name)).strip()]
     if not blank and not editor.is_form(query):
         return None
@@ -132,14 +132,14 @@ def _refused(channel: str, params: QueryDict, error: FilterError) -> dict[str, o
 
 
 def without(params: QueryDict, name: str) -> QueryDict:
-    """The page's query without one parameter."""
+    """Return the page's query without one parameter."""
     rest = params.copy()
     rest.pop(name, None)
     return rest
 
 
 def custom_period(params: QueryDict) -> tuple[str, str] | None:
-    """The ends of a period that was typed, where that is what stands in the address."""
+    """The ends of a period that was typed, where that is what is in the address."""
     if "started_at__between" not in params:
         return None
     low, _, high = params.get("started_at__between", "").partition(",")
@@ -147,7 +147,7 @@ def custom_period(params: QueryDict) -> tuple[str, str] | None:
 
 
 def other_params(params: QueryDict, *, leave_out: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The page's parameters as hidden fields of a form that changes only one of them."""
+    """Return the page's parameters as hidden fields of a form that changes only one of them."""
     return [
         (name, value)
         for name, values in params.lists()
@@ -190,7 +190,7 @@ _ALL = 10**9
 @require_safe
 @role_required(Role.VIEWER)
 def count(request: HttpRequest) -> HttpResponse:
-    """The exact figures, asked for where the page's own stopped counting."""
+    """Show the exact numbers, asked for where the page's own stopped counting."""
     channel = channel_of(request)
     params = request.GET.copy()
     for name in ("channel", "cursor"):
@@ -207,7 +207,7 @@ def count(request: HttpRequest) -> HttpResponse:
 @require_safe
 @role_required(Role.VIEWER)
 def columns(request: HttpRequest) -> HttpResponse:
-    """The column chooser."""
+    """Show the column chooser."""
     channel = channel_of(request)
     params = request.GET.copy()
     params.pop("channel")

@@ -1,4 +1,4 @@
-"""An operator's JSON Schema: what blocks it, its strict form, and answers held against it."""
+"""An operator's JSON Schema: its problems, its strict form, and validation of responses."""
 
 from apps.llm.schema.answers import (
     Checker,

@@ -1,4 +1,4 @@
-"""Holding a model's answer against the operator's own schema."""
+"""Validate a model's response against the operator's own schema."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOO_DEEP = "The response is nested too deeply."
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer, judged: what to keep, which required fields stayed empty, what is wrong."""
+    """A validated response: values to store, required fields left empty, and problems."""
 
     output: dict[str, object]
     missing_required: list[str]
@@ -29,7 +29,7 @@ class Verdict:
 
 
 class Checker:
-    """One operator's schema, made ready to judge many answers. Thread-safe once built.
+    """One operator's schema, made ready to judge many responses. Thread-safe once built.
 
     Built-in categories are judged apart where the operator's schema has rules about the whole
     object, because it doesn't know them (``with_built_ins``).
@@ -51,7 +51,7 @@ class Checker:
             self._parts = [_Part(whole)]
 
     def examine(self, answer: Mapping[str, object]) -> Verdict:
-        """Clean, then judge. Never raises, whatever the answer holds."""
+        """Clean, then judge. Never raises, whatever the response holds."""
         try:
             if found := list(size_problems(answer)):
                 return Verdict({}, [], found)
@@ -76,7 +76,7 @@ class Checker:
         return Verdict(in_order, missing, problems)
 
     def _shares(self, answer: Mapping[str, object]) -> Iterator[tuple[_Part, Mapping[str, object]]]:
-        """Each part with the fields that are its; the last part takes what nobody knows."""
+        """Yield each part with the fields that are its; the last part takes what no one knows."""
         if len(self._parts) == 1:
             yield self._parts[0], answer
             return
@@ -85,21 +85,21 @@ class Checker:
         yield self._parts[1], {k: v for k, v in answer.items() if k not in names}
 
     def _says_nothing(self, answer: Mapping[str, object]) -> bool:
-        """Whether an answer that holds something holds nothing that was asked for."""
+        """Return whether a response that holds something holds nothing that was asked for."""
         if not answer or any(part.cleaner.is_open for part in self._parts):
             return False
         names = frozenset[str]().union(*(part.cleaner.names for part in self._parts))
         return bool(names) and names.isdisjoint(answer)
 
     def clean(self, answer: Mapping[str, object]) -> dict[str, object]:
-        """Return the answer without its empty fields; see ``clean`` below."""
+        """Return the response without its empty fields; see ``clean`` below."""
         output: dict[str, object] = {}
         for part, given in self._shares(answer):
             output |= part.cleaner(given)
         return {name: output[name] for name in answer if name in output}
 
     def messages(self, output: Mapping[str, object]) -> list[str]:
-        """Return what is wrong with a cleaned answer, apart from missing fields of the root."""
+        """Return the problems with a cleaned response, apart from missing fields of the root."""
         found: list[str] = []
         for part, given in self._shares(output):
             wrong, missing = part.judge.examine(given)
@@ -109,7 +109,7 @@ class Checker:
         return found
 
     def missing(self, output: Mapping[str, object]) -> list[str]:
-        """Return which required fields a cleaned answer lacks."""
+        """Return which required fields a cleaned response lacks."""
         found = [
             name for part, given in self._shares(output) for name in part.judge.examine(given)[1]
         ]
@@ -118,7 +118,7 @@ class Checker:
 
 
 class _Part:
-    """A schema that judges some of an answer's fields, or all."""
+    """A schema that judges some of a response's fields, or all."""
 
     def __init__(self, schema: Node) -> None:
         self.judge = Judge(schema)
@@ -127,7 +127,7 @@ class _Part:
     def examine(
         self, answer: Mapping[str, object]
     ) -> tuple[dict[str, object], list[str], list[str]]:
-        """Clean and judge; where cleaning made a valid answer invalid, it stays as it came."""
+        """Clean and judge; where cleaning made a valid response invalid, it stays as it came."""
         output = self.cleaner(answer)
         problems, missing = self.judge.examine(output)
         if problems:
@@ -142,7 +142,7 @@ def _shallow(answer: Mapping[str, object], output: Mapping[str, object]) -> dict
 
 
 def size_problems(output: Mapping[str, object]) -> Iterator[str]:
-    """Yield why a result is too large to be stored, one sentence for each reason."""
+    """Yield why a result is too large to be stored, one message for each reason."""
     if holds_too_large(output):
         yield f"The response can't be stored: {TOO_LARGE}."
         return
@@ -189,7 +189,7 @@ def clean(answer: Mapping[str, object], schema: Mapping[str, object]) -> dict[st
     """Return ``answer`` without what stayed empty.
 
     Dropped are null and blank text of root fields and of optional nested ones, objects that this
-    emptied, and fields that nobody asked for (unless the schema itself speaks of additional
+    emptied, and fields that no one asked for (unless the schema itself speaks of additional
     ones). Kept are an empty list (it says *none*), an empty choice that the schema offers, and
     null in a required field whose schema names null. The one conversion is a whole number written
     as 4.0 where only whole numbers are asked for.
@@ -198,5 +198,5 @@ def clean(answer: Mapping[str, object], schema: Mapping[str, object]) -> dict[st
 
 
 def missing_required(answer: Mapping[str, object], schema: Mapping[str, object]) -> list[str]:
-    """Return the names of the required root fields that the (cleaned) answer left empty."""
+    """Return the names of the required root fields that the (cleaned) response left empty."""
     return checker(schema).missing(answer)

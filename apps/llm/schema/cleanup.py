@@ -1,4 +1,4 @@
-"""Dropping from an answer what stayed empty, by all schemas that judge each place."""
+"""Drop empty values from a response, by all schemas that judge each place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OPEN = (
 
 
 class Cleaner:
-    """Cleans answers by one operator's schema. Thread-safe: what it remembers never changes."""
+    """Cleans responses by one operator's schema. Thread-safe: what it remembers never changes."""
 
     def __init__(self, root: Node, judge: Judge) -> None:
         self.root = root
@@ -23,17 +23,17 @@ class Cleaner:
         self._whole = _View(self, [root])
 
     def __call__(self, answer: Mapping[str, object]) -> dict[str, object]:
-        """Return the answer without its empty fields and without those that nobody asked for."""
+        """Return the response without its empty fields and without those that no one asked for."""
         return self._whole.clean_object(answer, is_root=True)
 
     @property
     def names(self) -> frozenset[str]:
-        """The fields that the schema speaks of at its top."""
+        """Return the fields that the schema speaks of at its top."""
         return self._whole.names
 
     @property
     def is_open(self) -> bool:
-        """Whether it may hold fields that the schema doesn't name."""
+        """Return whether it may hold fields that the schema doesn't name."""
         return self._whole.is_open
 
     def view(self, schemas: Sequence[object]) -> _View:
@@ -112,7 +112,7 @@ class _View:
         return self._cleaner.view(known).clean(item) if known else item
 
     def _allows_null(self, name: str) -> bool:
-        """Whether null is a value of a required field rather than the lack of one."""
+        """Return whether null is a value of a required field rather than the lack of one."""
         if name not in self._null:
             schemas = [schema for schema in self._fields.get(name, ()) if schema is not True]
             typed = bool(schemas) and all(
@@ -125,7 +125,7 @@ class _View:
 
 
 def _nodes(root: Node, schemas: Iterable[object]) -> list[tuple[Node, bool]]:
-    """Every node that may judge the place, and whether it does so in any case."""
+    """Return every node that may judge the place, and whether it does so in any case."""
     found: list[tuple[Node, bool]] = []
     seen: set[tuple[int, bool]] = set()
     stack = [(schema, True) for schema in reversed(list(schemas))]
@@ -149,13 +149,13 @@ def _nodes(root: Node, schemas: Iterable[object]) -> list[tuple[Node, bool]]:
 
 
 def _is_open(node: Node) -> bool:
-    """Whether a schema says something of fields that it doesn't name."""
+    """Return whether a schema says something of fields that it doesn't name."""
     values = [*list_of(node.get("enum")), node.get("const")]
     return any(key in node for key in _OPEN) or any(isinstance(v, dict) for v in values)
 
 
 def _is_whole(nodes: Iterable[Node]) -> bool:
-    """Whether a number here is a whole one: 5.0 is how some models write 5."""
+    """Return whether a number here is a whole one: 5.0 is how some models write 5."""
     asked = False
     for node in nodes:
         kind = node.get("type")
@@ -174,7 +174,7 @@ def _offers_blank(node: Node) -> bool:
 
 
 def _speaks_of_null(root: Node, schema: Node) -> bool:
-    """Whether a schema names null, instead of merely saying nothing against it."""
+    """Return whether a schema names null, instead of merely saying nothing against it."""
     for node, _ in _nodes(root, [schema]):
         kind = node.get("type")
         if "null" in (kind if isinstance(kind, list) else [kind]):

@@ -112,7 +112,7 @@ def _for_strings(check: Callable[[str], bool]) -> Callable[[object], bool]:
 
 
 def format_checker() -> FormatChecker:
-    """A checker of exactly the formats above."""
+    """Return a checker of exactly the formats above."""
     checker = FormatChecker(formats=())
     for name, check in _CHECKS.items():
         checker.checkers = {**checker.checkers, name: (_for_strings(check), ValueError)}

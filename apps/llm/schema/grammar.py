@@ -1,9 +1,9 @@
 """A compiled schema as a grammar of llama.cpp: bounded and without blanks.
 
-A small model that meets no limit repeats itself until it is cut off. So texts and lists get a
-limit here, in what is sent only: the operator's own schema judges the answer. The grammar is
+A small model that meets no limit repeats itself until it is truncated. So texts and lists get a
+limit here, in what is sent only: the operator's own schema judges the response. The grammar is
 llguidance's, which llama.cpp would also use for ``response_format``, but there it allows any
-blanks between tokens, and a small model fills a third of its answer with them.
+blanks between tokens, and a small model fills a third of its response with them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BRANCHES = ("anyOf", "items", "properties", "$defs", "additionalProperties")
 
 
 def grammar(schema: Node) -> str:
-    """Return the grammar of a compiled schema's answers."""
+    """Return the grammar of a compiled schema's responses."""
     options: Node = {"x-guidance": _COMPACT, **bounded(schema)}
     return "%llguidance {}\nstart: %json " + json.dumps(options, ensure_ascii=False)
 

@@ -26,7 +26,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that stands in the way of a schema.
+    """One thing that is in the way of a schema.
 
     ``pointer`` is a JSON Pointer into the document (``""`` is the whole); ``line`` and ``column``
     count from 1 and are ``None`` where there is no text to point into.
@@ -63,13 +63,13 @@ def _too_long(length: int) -> Problem:
 
 
 def size_problems(value: object) -> list[Problem]:
-    """Return what is wrong with the size of a schema that came as a value."""
+    """Return the problems with the size of a schema that came as a value."""
     length = len(json.dumps(value, ensure_ascii=False))
     return [_too_long(length)] if length > MAX_CHARACTERS else []
 
 
 def parse(text: str) -> tuple[object, list[Problem]]:
-    """The value of a JSON text and what is wrong with it; the value is ``None`` if unreadable."""
+    """The value of a JSON text and the problems with it; the value is ``None`` if unreadable."""
     if len(text) > MAX_CHARACTERS:
         return None, [_too_long(len(text))]
     duplicates = False
@@ -140,7 +140,7 @@ def _bad_text(text: str) -> str | None:
 
 
 def locate(text: str, problems: list[Problem]) -> list[Problem]:
-    """The same problems with line and column, found by their pointers."""
+    """Return the same problems with line and column, found by their pointers."""
     wanted = {problem.pointer for problem in problems if problem.line is None}
     if not wanted:
         return problems

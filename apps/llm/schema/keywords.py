@@ -40,7 +40,7 @@ _BY_PLAIN: Final = {_plain(keyword): keyword for keyword in _KNOWN}
 
 
 def keyword_problems(node: Node) -> Iterator[tuple[str, str]]:
-    """Yield each keyword of a node that can't be used, and the reason as a sentence."""
+    """Yield each keyword of a node that can't be used, and the reason as a message."""
     for keyword in node:
         if reason := _UNSUPPORTED.get(keyword):
             yield keyword, f"“{keyword}” {reason}."

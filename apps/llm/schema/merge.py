@@ -1,7 +1,7 @@
 """The rules of all schemas that judge one value, folded into one schema for the model's eyes.
 
-Names of fields and items are put together elsewhere (``places``). What can't be folded is told to
-the model in words (``descriptions``); the answer is held to the original in any case.
+Names of fields and items are put together elsewhere (``places``). What can't be folded is sent to
+the model in words (``descriptions``); the response is held to the original in any case.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _common_types(firsts: list[str], seconds: list[str]) -> list[str]:
 
 
 def _choices(place: Place, types: list[str]) -> list[object] | None:
-    """The values that every ``enum`` and ``const`` and the types allow; None without any."""
+    """Return the values that every ``enum`` and ``const`` and the types allow; None without any."""
     common: dict[object, object] | None = None
     for node in _nodes(place.nodes):
         listed = []

@@ -28,7 +28,7 @@ _MISSING = object()
 
 
 def escape(name: str) -> str:
-    """A name as a JSON Pointer token (RFC 6901)."""
+    """Return a name as a JSON Pointer token (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
@@ -72,7 +72,7 @@ def _level_below(keyword: str, child: object, level: int) -> int:
 
 
 def resolve(root: object, ref: str) -> object:
-    """What a local reference ``#…`` names. Raises ``LookupError`` where nothing is there."""
+    """Return what a local reference ``#…`` names. Raises ``LookupError`` where nothing is there."""
     target = root
     pointer = unquote(ref[1:])
     if pointer == "":

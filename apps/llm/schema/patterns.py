@@ -20,7 +20,7 @@ class Pattern(Protocol):
 
 
 class PatternError(ValueError):
-    """The pattern cannot be run; the message is a sentence for a person."""
+    """The pattern cannot be run; the message is for people."""
 
 
 def _to_re2(pattern: str) -> str:
@@ -38,7 +38,7 @@ def _to_re2(pattern: str) -> str:
 
 @lru_cache(maxsize=1024)
 def compile_pattern(pattern: str) -> Pattern:
-    """The compiled pattern. Raises ``PatternError`` for what RE2 cannot run."""
+    """Return the compiled pattern. Raises ``PatternError`` for what RE2 cannot run."""
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MEMORY_LIMIT
@@ -60,7 +60,7 @@ def compile_pattern(pattern: str) -> Pattern:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether the pattern is found in the text; a text that is not UTF-8 never matches."""
+    """Return whether the pattern is found in the text; a text that is not UTF-8 never matches."""
     try:
         return compile_pattern(pattern).search(text) is not None
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What keeps a schema from being used, each in one sentence at its place."""
+"""What keeps a schema from being used, each in one message at its place."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_SENT_CHARACTERS = 1_000_000
 
 
 def problems(source: str | Mapping[str, object]) -> list[Problem]:
-    """All that blocks a schema given as JSON text or as a value; an empty list is *usable*.
+    """Return all that blocks a schema given as JSON text or as a value; an empty list is *usable*.
 
     Places carry line and column where ``source`` is text. At most ``MAX_PROBLEMS`` are reported.
     Never raises for any input, never fetches anything, and answers within a fraction of a second
@@ -68,7 +68,7 @@ def _type_problems(schema: dict[str, object]) -> list[Problem]:
 
 
 def _root_problems(schema: dict[str, object]) -> list[Problem]:
-    """Whether a top that is put together from parts is an object in every case."""
+    """Return whether a top that is put together from parts is an object in every case."""
     if not is_composed(schema):
         return []
     places = Places(schema)
@@ -89,7 +89,7 @@ def _root_problems(schema: dict[str, object]) -> list[Problem]:
 
 
 def _sent_problems(sent: dict[str, object]) -> list[Problem]:
-    """The provider's limits again, once references and alternatives are written out."""
+    """Return the provider's limits again, once references and alternatives are written out."""
     if len(json.dumps(sent, ensure_ascii=False)) > MAX_SENT_CHARACTERS:
         return [Problem("", TOO_LARGE)]
     found = _limit_problems(sent)
@@ -110,7 +110,7 @@ def _kind(value: object) -> str:
 
 
 def _limit_problems(schema: dict[str, object]) -> list[Problem]:
-    """The provider's limits, checked before anything that takes time per field."""
+    """Return the provider's limits, checked before anything that takes time per field."""
     fields = choices = characters = 0
     for pointer, node, level in walk(schema):
         if level > MAX_LEVELS:
@@ -249,7 +249,7 @@ def _circle_problems(root: dict[str, object]) -> list[Problem]:
 
 
 def _in_place(root: dict[str, object], node: dict[str, object]) -> list[dict[str, object]]:
-    """The schemas that judge the same value as this one."""
+    """Return the schemas that judge the same value as this one."""
     found = [child for keyword, _, child in children(node) if keyword in IN_PLACE]
     ref = node.get("$ref")
     if isinstance(ref, str):

@@ -25,7 +25,7 @@ _KEPT = (
 
 
 def is_composed(schema: Mapping[str, object]) -> bool:
-    """Tell whether fields may stand elsewhere than in the schema's own ``properties``."""
+    """Return whether fields may be elsewhere than in the schema's own ``properties``."""
     return any(keyword in schema for keyword in _COMPOSED)
 
 
@@ -67,9 +67,9 @@ def _told(schema: object) -> object:
 
 
 def with_built_ins(own: Node, built_ins: Node, required: list[str]) -> Node:
-    """Return the schema of a whole answer: built-in categories, then the operator's fields.
+    """Return the schema of a whole response: built-in categories, then the operator's fields.
 
-    Where rules of the operator's schema speak of the whole object, it is kept aside to judge its
+    Where rules of the operator's schema speak of the whole object, it is set aside to judge its
     own fields alone: it knows nothing of the built-in ones.
     """
     flat = flat_root(own)

@@ -1,4 +1,4 @@
-"""What each keyword of JSON Schema 2020-12 may hold, said in sentences.
+"""What each keyword of JSON Schema 2020-12 may hold, in plain words.
 
 The metaschema says the same, but running it takes seconds for a thousand fields, recurses, and
 speaks of "not valid under any of the given schemas". The tests hold these rules against it.
@@ -16,12 +16,12 @@ Rule = Callable[[object], str | None]
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """A number of JSON; what overflowed to infinity is none."""
+    """Return a number of JSON; what overflowed to infinity is none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) != inf
 
 
 def show(value: object) -> str:
-    """A value as a person would recognise it, short."""
+    """Return a value as a person would recognize it, short."""
     text = value if isinstance(value, str) else repr(value)
     return f"“{text[:60]}…”" if len(text) > 60 else f"“{text}”"
 
@@ -148,7 +148,7 @@ RULES: Final[dict[str, Rule]] = {
 
 
 def node_problem(node: dict[str, object]) -> tuple[str, str] | None:
-    """The first keyword of a schema that holds what it may not, and why."""
+    """Return the first keyword of a schema that holds what it may not, and why."""
     for keyword, value in node.items():
         rule = RULES.get(keyword)
         if rule is not None and (reason := rule(value)):

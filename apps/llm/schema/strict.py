@@ -1,7 +1,7 @@
 """An operator's schema as a provider's strict mode takes it.
 
 Strict mode wants every property required, no additional ones, and a small set of keywords. What
-it lacks is left out here, told to the model in words where that helps, and checked afterwards
+it lacks is left out here, told to the model in words where that helps, and checked afterward
 against the operator's original, which alone decides.
 """
 
@@ -47,7 +47,7 @@ class CompiledSchema:
 
     @cached_property
     def text(self) -> str:
-        """The compiled schema as JSON, the same bytes for the same original."""
+        """Return the compiled schema as JSON, the same bytes for the same original."""
         return json.dumps(self.schema, ensure_ascii=False, separators=(",", ":"))
 
     @cached_property
@@ -68,7 +68,7 @@ class CompiledSchema:
 
     @cached_property
     def tool_parameters(self) -> bytes:
-        """A forced tool call with this schema, as members of a request's body."""
+        """Return a forced tool call with this schema, as members of a request's body."""
         described = {"name": self.name, "description": "Record the analysis."}
         function = {**described, "parameters": self.schema}
         chosen = {"type": "function", "function": {"name": self.name}}
@@ -78,7 +78,7 @@ class CompiledSchema:
 
     @cached_property
     def instruction(self) -> str:
-        """The schema in words, for servers that only promise *some* JSON."""
+        """Return the schema in words, for servers that only promise *some* JSON."""
         return (
             "Answer with one JSON object and nothing else. It must fit this JSON Schema; use null "
             f"for what does not apply:\n{self.text}"
@@ -86,7 +86,7 @@ class CompiledSchema:
 
 
 def _members(value: dict[str, object]) -> bytes:
-    """An object as JSON without its braces."""
+    """Return an object as JSON without its braces."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))[1:-1].encode()
 
 
@@ -100,9 +100,9 @@ def compile_strict(
     """Compile an operator's schema, built-ins included, for strict mode.
 
     ``required_names`` are the root fields that the model must fill in (the required built-in
-    categories); every other root field may come back null. The order of names is
-    kept and the result is byte-stable. Expects a schema without ``problems``; raises
-    ``SchemaError`` where it cannot be expressed. Results are cached by content.
+    categories); every other root field may come back null. The order of names is preserved and the
+    result is byte-stable. Expects a schema without ``problems``; raises ``SchemaError`` where it
+    cannot be expressed. Results are cached by content.
     """
     key = (json.dumps(schema, ensure_ascii=False), tuple(sorted(required_names)))
     compiled = _cache.get(key)
@@ -178,7 +178,7 @@ class _Compiler:
     def _value(
         self, schemas: Sequence[Located], pointer: str, *, conditional: bool = False
     ) -> Node:
-        """What is sent for a value that all of these schemas judge."""
+        """Return what is sent for a value that all of these schemas judge."""
         unique = {id(item.schema): item for item in schemas if item.schema is not True}
         only = next(iter(unique.values())).schema if len(unique) == 1 else None
         if isinstance(only, dict) and _is_plain_reference(only):
@@ -208,7 +208,7 @@ class _Compiler:
         return _with_description(compiled, describe(_nodes(described), conditional=conditional))
 
     def _alternatives(self, place: Place) -> Node:
-        """The branches of the first choice, each with all that is certain."""
+        """Return the branches of the first choice, each with all that is certain."""
         bare = len(place.choices) == 1 and not place.maybe and not any(
             set(node) - {*_WORDS, *IN_PLACE} - {key for key in node if key.startswith("x-")}
             for node in _nodes(place.nodes)
@@ -323,7 +323,7 @@ class _Compiler:
         return self._names[ref]
 
     def _free_name(self, stem: str) -> str:
-        """A plain name: servers differ in how they read others in a reference."""
+        """Return a plain name: servers differ in how they read others in a reference."""
         plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", stem.replace("$", "").replace("~1", "_"))
         name = plain.strip("_")[:_NAME_LENGTH] or "root"
         taken = {*self._names.values(), *self._definitions, *self._open.values()}

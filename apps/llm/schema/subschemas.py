@@ -1,6 +1,6 @@
 """All schemas that judge one value, gathered from ``$ref``, ``allOf`` and alternatives.
 
-A *place* is where a value of an answer is. JSON Schema lets many schemas judge the same place;
+A *place* is where a value of a response is. JSON Schema lets many schemas judge the same place;
 what is sent, what is cleaned and which fields exist all follow from their gathering here.
 """
 
@@ -42,7 +42,7 @@ class Place:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """The same for the same schemas, whatever way led to them."""
+        """Return the same for the same schemas, whatever way led to them."""
         nodes = frozenset(id(node.schema) for node in self.nodes)
         chosen = tuple(id(branch.schema) for branches in self.choices for branch in branches)
         return nodes, chosen
@@ -130,11 +130,11 @@ class Places:
         return extra
 
     def all_of(self, schemas: Sequence[Located]) -> Located:
-        """Return one schema that stands for all of these."""
+        """Return one schema that represents all of these."""
         return self._combined("allOf", schemas)
 
     def any_of(self, schemas: Sequence[Located]) -> Located:
-        """Return one schema that stands for any of these."""
+        """Return one schema that represents any of these."""
         return self._combined("anyOf", schemas)
 
     def _combined(self, keyword: str, schemas: Sequence[Located]) -> Located:
@@ -174,7 +174,7 @@ class Places:
         return fields
 
     def _branch_fields(self, branch: Located) -> dict[str, list[Located]]:
-        """The fields of a branch; none of one that allows nothing."""
+        """Return the fields of a branch; none of one that allows nothing."""
         try:
             found = self.fields(self.gather([branch], branch.pointer))
         except SchemaError as error:
@@ -212,7 +212,7 @@ class Places:
 
 
 def _rules_by_name(item: Located, name: str) -> Iterator[Located]:
-    """What a node says of a field that isn't among its ``properties``."""
+    """Yield what a node says of a field that isn't among its ``properties``."""
     node = item.schema if isinstance(item.schema, dict) else {}
     patterns = mapping_of(node.get("patternProperties"))
     matching = [pattern for pattern in patterns if matches(pattern, name)]

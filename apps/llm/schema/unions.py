@@ -37,7 +37,7 @@ def _admits_null(shape: Node) -> bool:
 
 
 def _without_null(shape: Node) -> Node:
-    """The same without null; nothing where it is null alone."""
+    """Return the same without null; nothing where it is null alone."""
     if "anyOf" in shape:
         left = [p for s in _list(shape["anyOf"]) if isinstance(s, dict) and (p := _without_null(s))]
         return {**shape, "anyOf": left} if left else {}

@@ -100,18 +100,18 @@ _FORMATS = format_checker()
 
 
 class Judge:
-    """An operator's schema as it stands, ready to judge many values. Thread-safe."""
+    """An operator's schema as it is, ready to judge many values. Thread-safe."""
 
     def __init__(self, schema: Node) -> None:
         known = {key: value for key, value in schema.items() if key not in ("$id", "$schema")}
         self._validator = _Validator(known, format_checker=_FORMATS)
 
     def allows(self, schema: object, value: object) -> bool:
-        """Tell whether a subschema of the document allows a value."""
+        """Return whether a subschema of the document allows a value."""
         return bool(self._validator.evolve(schema=schema).is_valid(value))
 
     def examine(self, value: object) -> tuple[list[str], list[str]]:
-        """Return what is wrong with an object, and which of its required fields are missing.
+        """Return the problems with an object, and which of its required fields are missing.
 
         A field that is only required in one of several alternatives is missing where nothing else
         keeps that alternative from fitting.
@@ -131,7 +131,7 @@ class Judge:
 
 
 def is_valid_alone(value: object, node: Node) -> bool:
-    """Tell whether a value fits the node's own rules, without what it refers to."""
+    """Return whether a value fits the node's own rules, without what it refers to."""
     return not reason_alone(value, node)
 
 
@@ -146,7 +146,7 @@ def reason_alone(value: object, node: Node) -> str:
 
 
 def _missing_names(error: Any) -> list[str] | None:
-    """The fields of the answer's top that an error only misses; None for any other error."""
+    """The fields of the response's top that an error only misses; None for any other error."""
     if error.absolute_path:
         return None
     if isinstance(error, MissingFieldError):

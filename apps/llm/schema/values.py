@@ -19,7 +19,7 @@ def type_name(value: object) -> str:
 
 
 def is_type(value: object, name: str) -> bool:
-    """Tell whether a value of JSON is of a JSON Schema type; 2.0 is an integer."""
+    """Return whether a value of JSON is of a JSON Schema type; 2.0 is an integer."""
     own = type_name(value)
     if own == name or (name == "number" and own == "integer"):
         return True

@@ -45,7 +45,7 @@ class Command(BaseCommand):
 
 
 def _json_lines(spec: FilterSpec) -> Iterator[str]:
-    """Each conversation whole, in the order in which they came in: what the bulk door reads."""
+    """Each conversation whole, in the order in which they came in: what the bulk upload reads."""
     rows = spec.queryset().with_agents().select_related("transcript", "attributes")
     rows = rows.prefetch_related("transfers__to_version__agent").order_by("pk")
     for conversation in rows.iterator(chunk_size=CHUNK):
