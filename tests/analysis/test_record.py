@@ -1,4 +1,4 @@
-"""What cannot be recorded: a failure of its own, never of its neighbours or of the lane."""
+"""What cannot be recorded: a failure of its own, never of its neighbors or of the lane."""
 
 from collections.abc import Sequence
 

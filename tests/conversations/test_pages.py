@@ -179,16 +179,16 @@ def test_pages_go_on_and_back(viewer: Client, version: AgentVersion) -> None:
     assert broken["Location"] == f"{CALLS}?sort=started_at"
 
 
-def test_neighbours_follow_the_list(calls: list[Conversation]) -> None:
+def test_neighbors_follow_the_list(calls: list[Conversation]) -> None:
     ids = [c.public_id for c in calls]
     newest_first = parse("voice", {})
-    assert history_list.neighbours(newest_first, calls[1]) == (ids[2], ids[0])
-    assert history_list.neighbours(newest_first, calls[2]) == ("", ids[1])
+    assert history_list.neighbors(newest_first, calls[1]) == (ids[2], ids[0])
+    assert history_list.neighbors(newest_first, calls[2]) == ("", ids[1])
     by_duration = parse("voice", {"sort": "duration_ms"})  # 2, 0, then the one without
-    assert history_list.neighbours(by_duration, calls[0]) == (ids[2], ids[1])
-    assert history_list.neighbours(by_duration, calls[1]) == (ids[0], "")
+    assert history_list.neighbors(by_duration, calls[0]) == (ids[2], ids[1])
+    assert history_list.neighbors(by_duration, calls[1]) == (ids[0], "")
     by_agent = parse("voice", {"sort": "agent", "q": "call-0"})
-    assert history_list.neighbours(by_agent, calls[2]) == (ids[0], "")
+    assert history_list.neighbors(by_agent, calls[2]) == (ids[0], "")
 
 
 def test_counts_stop_and_are_asked_for(viewer: Client, calls: list[Conversation]) -> None:

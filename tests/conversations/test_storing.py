@@ -24,7 +24,7 @@ def line(agent: Agent, external_id: str, **values: object) -> ConversationInput:
 
 
 @pytest.mark.django_db
-def test_what_the_database_refuses_spoils_no_neighbour() -> None:
+def test_what_the_database_refuses_spoils_no_neighbor() -> None:
     agent = make_draft().agent
     results = store_conversations(
         lines=[

@@ -309,7 +309,7 @@ class TestWhatStays:
         assert (entry.target, entry.who) == (conversation.public_id, BY.label)
         assert entry.detail == {"why": "asked for on its page"}
 
-    def test_a_neighbour_loses_nothing(self) -> None:
+    def test_a_neighbor_loses_nothing(self) -> None:
         agent = make_agent()
         gone, stays = (
             make_conversation(agent, source="retell", external_id=f"{ID}-{n}") for n in "12"

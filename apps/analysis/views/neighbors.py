@@ -11,14 +11,14 @@ from apps.conversations.models import Conversation
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbours:
+class Neighbors:
     """URLs of the pages before and after; empty where the list ends."""
 
     previous: str = ""
     next: str = ""
 
 
-def neighbors_of(conversation: Conversation, links: Links) -> Neighbours:
+def neighbors_of(conversation: Conversation, links: Links) -> Neighbors:
     """Return neighbors by the list's filter and order; none if the query is no longer valid."""
     query = QueryDict(links.origin, mutable=True)
     query.pop("cursor", None)
@@ -26,5 +26,5 @@ def neighbors_of(conversation: Conversation, links: Links) -> Neighbours:
         spec = parse(conversation.channel, query)
         before, after = neighbors(spec, conversation)
     except FilterError:
-        return Neighbours()
-    return Neighbours(*(replace(links, conv_id=i).analysis if i else "" for i in (before, after)))
+        return Neighbors()
+    return Neighbors(*(replace(links, conv_id=i).analysis if i else "" for i in (before, after)))
