@@ -46,7 +46,7 @@ def test_lets_the_role_and_those_above_in(person: MakePerson) -> None:
 
 
 def test_refuses_in_words_for_a_person(person: MakePerson) -> None:
-    with pytest.raises(PermissionDenied, match="needs the role Editor; yours is Viewer"):
+    with pytest.raises(PermissionDenied, match="requires the Editor role. You have the Viewer role"):
         page(_request(person()))
 
 
@@ -55,7 +55,7 @@ def test_refuses_in_plain_text_for_htmx(person: MakePerson) -> None:
 
     assert response.status_code == 403
     assert response.headers["Content-Type"].startswith("text/plain")
-    assert "needs the role Editor" in response.text
+    assert "requires the Editor role" in response.text
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ class TestKeyAuth:
     def test_asks_for_its_role(self, by: Actor) -> None:
         _, secret = create_api_key(name="k", role=Role.OPERATOR, by=by)
 
-        with pytest.raises(Refused, match="needs the role Admin"):
+        with pytest.raises(Refused, match="requires the Admin role"):
             self._auth(secret, Role.ADMIN)
 
     def test_a_session_alone_is_nothing(self, person: MakePerson) -> None:

@@ -106,9 +106,9 @@ def test_a_known_browser_guesses_ten_times_and_only_for_its_person(person: MakeP
     sign_in(known, "ada", PASSWORD, "x")
     known.post("/logout/")
     for _ in range(throttle.PER_DEVICE):
-        assert "do not match" in sign_in(known, "ada", "wrong", "x").text
+        assert "Wrong username or password" in sign_in(known, "ada", "wrong", "x").text
     for _ in range(throttle.PER_NAME_AND_ADDRESS):
-        assert "do not match" in sign_in(known, "bob", "wrong", "x").text
+        assert "Wrong username or password" in sign_in(known, "bob", "wrong", "x").text
 
     assert "Too many" in sign_in(known, "ada", PASSWORD, "x").text
     assert "Too many" in sign_in(known, "bob", PASSWORD, "x").text

@@ -22,7 +22,7 @@ def test_prints_the_key_alone(role: Role) -> None:
 
 @pytest.mark.parametrize(
     ("name", "role", "says"),
-    [("x", "boss", "boss is not a role"), ("", "admin", "required"), ("x" * 101, "admin", "100")],
+    [("x", "boss", "“boss” isn't a role"), ("", "admin", "required"), ("x" * 101, "admin", "100")],
 )
 def test_refuses_in_words(name: str, role: Role, says: str) -> None:
     with pytest.raises(CommandError, match=says):

@@ -75,7 +75,7 @@ def test_a_form_that_is_sent_without_a_session_is_sent_after_signing_in(
     again = {**_kept(page.text), "csrfmiddlewaretoken": _token_in(page.text)}
     wrong = {**again, **LOGIN, "sign-in-password": "not this one"}
     page = browser.post("/agents/new/", wrong, headers=OURS)
-    assert "do not match" in page.text
+    assert "Wrong username or password" in page.text
     assert _kept(page.text) == {**FORM, "name": words}
     assert "not this one" not in page.text
 
@@ -102,7 +102,7 @@ def test_the_dialog_signs_in_and_hands_out_the_new_token(browser: Client) -> Non
     assert "<html" not in dialog.text
     token = _token_in(dialog.text)
     wrong = {"username": "ed", "password": "no", "csrfmiddlewaretoken": token}
-    assert "do not match" in browser.post("/login/", wrong, headers=HTMX).text
+    assert "Wrong username or password" in browser.post("/login/", wrong, headers=HTMX).text
 
     done = browser.post("/login/", {**wrong, "password": PASSWORD}, headers=HTMX)
 

@@ -106,7 +106,7 @@ def test_a_draft_is_saved_after_signing_in_over_it(page: Page) -> None:
 
     page.keyboard.type("not this")
     page.keyboard.press("Enter")
-    expect(dialog).to_contain_text("do not match")
+    expect(dialog).to_contain_text("Wrong username or password")
     expect(dialog.get_by_label("Password")).to_be_focused()
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")

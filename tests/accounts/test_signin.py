@@ -79,7 +79,7 @@ def test_one_sentence_for_a_wrong_password_and_an_unknown_name(
 def test_the_deactivated_stay_out(client: Client, person: MakePerson) -> None:
     person(is_active=False)
 
-    assert "do not match" in _post(client).text
+    assert "Wrong username or password" in _post(client).text
 
 
 def test_deactivating_ends_open_sessions(client: Client, person: MakePerson) -> None:
@@ -161,7 +161,7 @@ class TestDemoLogin:
         response = client.post(LOGIN, {"username": "demo", "password": PASSWORD}, **at_home | more)
 
         assert response.status_code == 200
-        assert "works only on the machine that runs Debrief" in response.text
+        assert "works only on the machine running Debrief" in response.text
         assert not _signed_in(client)
 
     def test_is_refused_where_others_are_to_reach_the_pages(
@@ -171,7 +171,7 @@ class TestDemoLogin:
 
         response = client.post(LOGIN, {"username": "demo", "password": PASSWORD})
 
-        assert "works only on the machine that runs Debrief" in response.text
+        assert "works only on the machine running Debrief" in response.text
         assert not _signed_in(client)
 
     def test_keeps_its_person_with_a_new_password(self, demo: User) -> None:
@@ -250,7 +250,7 @@ class TestProfile:
         ("current", "password", "again", "says"),
         [
             ("wrong", "a good password", "a good password", "not your current password"),
-            (PASSWORD, "a good password", "another one 99", "The two passwords differ"),
+            (PASSWORD, "a good password", "another one 99", "The passwords don&#x27;t match"),
             (PASSWORD, "short", "short", "too short"),
             (PASSWORD, "", "", "required"),
         ],

@@ -41,7 +41,7 @@ class TestExactlyWhy:
     @pytest.mark.parametrize(
         ("reason", "settings", "values", "words"),
         [
-            ("disabled", {"post_analysis_enabled": False}, {}, "is switched off for this agent"),
+            ("disabled", {"post_analysis_enabled": False}, {}, "is off for this agent"),
             ("disabled", {}, {}, "automatic analysis was off when it ended (it’s on now)"),
             (
                 "sampled_out",

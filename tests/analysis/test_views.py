@@ -285,12 +285,12 @@ def test_first_failure_in_words(operator: Client) -> None:
 def test_failed_rerun_stands_beside_the_result(operator: Client) -> None:
     conversation = make_conversation(make_agent())
     succeeded(conversation, call_summary="Charged twice.")
-    failed(conversation, "timeout", "No answer in 60 s.")
+    failed(conversation, "timeout", "No response in 60 s.")
 
     text = operator.get(url(conversation)).content.decode()
 
     assert "Charged twice." in text
-    assert "The model timed out. No answer in 60 s." in text
+    assert "The model timed out. No response in 60 s." in text
     assert "The previous result is still current." in text
 
 

@@ -42,7 +42,7 @@ def test_one_that_crashes_again_and_again_takes_no_other_down(
     crash(running, web, 8)
     assert worker.process.poll() is None
     assert worker.crashes == 0
-    assert capsys.readouterr().out.count("starting it again") >= 8
+    assert capsys.readouterr().out.count("restarting in") >= 8
     assert list(pauses) == sorted(pauses)
     assert pauses[-1] >= 30
 

@@ -123,7 +123,7 @@ def test_a_nullable_second_column_is_a_mistake_of_ours() -> None:
 
 @pytest.mark.parametrize("cursor", ["x", "a.b", "'; drop table", "é", "\0", "." * 300])
 def test_a_broken_cursor_is_refused_in_words(cursor: str) -> None:
-    with pytest.raises(CursorError, match="begin again"):
+    with pytest.raises(CursorError, match="Start again from the first page"):
         page(ApiKey.objects.all(), order=["name"], cursor=cursor)
 
 
@@ -131,7 +131,7 @@ def test_a_cursor_of_another_order_is_refused() -> None:
     _keys([1, 2])
     cursor = page(ApiKey.objects.all(), order=["name"], limit=1).next_cursor
 
-    with pytest.raises(CursorError, match="another sort order"):
+    with pytest.raises(CursorError, match="different sort order"):
         page(ApiKey.objects.all(), order=["-name"], cursor=cursor)
 
 

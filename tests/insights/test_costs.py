@@ -121,9 +121,9 @@ class TestSums:
     @pytest.mark.parametrize(
         ("now", "before", "said"),
         [
-            ("1.12", "1.00", "12% more than in the 30 days before"),
-            ("0.50", "1.00", "50% less than in the 30 days before"),
-            ("1.00", "1.00", "As in the 30 days before"),
+            ("1.12", "1.00", "12% more than the previous 30 days"),
+            ("0.50", "1.00", "50% less than the previous 30 days"),
+            ("1.00", "1.00", "About the same as the previous 30 days"),
             ("1.00", None, "No costs in the previous 30 days"),
         ],
     )
@@ -192,7 +192,7 @@ class TestPeriods:
             ({"to": "2025-01-01"}, "“” is not a date"),
             ({"from": "0001-01-01", "to": "2025-01-01"}, "is not a date"),
             ({"from": "2025-02-02", "to": "2025-02-01"}, "before it begins"),
-            ({"from": "2020-01-01", "to": "2025-01-01"}, "too many at once"),
+            ({"from": "2020-01-01", "to": "2025-01-01"}, "Choose at most"),
         ],
     )
     def test_what_is_none_says_why(self, asked: dict[str, str], reason: str) -> None:

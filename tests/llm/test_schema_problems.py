@@ -54,7 +54,7 @@ def only(source: str | dict[str, Any]) -> tuple[str, str]:
         (field(**{"$ref": "other.json#/a"}), "/properties/a/$ref", "never fetched"),
         (field(**{"$ref": "#/$defs/none"}), "/properties/a/$ref", "points to nothing"),
         (field(**{"$ref": "#name"}), "/properties/a/$ref", "points to nothing"),
-        (field(**{"$ref": "#/type"}), "/properties/a/$ref", "is no schema"),
+        (field(**{"$ref": "#/type"}), "/properties/a/$ref", "doesn't point to a schema"),
         (field(**{"$ref": "#/properties/a"}), "/properties/a", "refers to itself"),
         (field(**{"$dynamicRef": "#x"}), "/properties/a/$dynamicRef", "not supported"),
         (field(**{"$id": "x"}), "/properties/a/$id", "only allowed at the top"),
@@ -147,11 +147,11 @@ def nested(depth: int) -> dict[str, Any]:
         (nested(11), "deeper than 10 levels"),
         (nested(200), "deeper than"),
         ({"type": "object", "properties": {f"f{i}": {} for i in range(10_000)}},
-         "10,000 fields; 5,000 are the most"),
+         "10,000 fields. The maximum is 5,000"),
         ({"type": "object", "properties": {"a": {"enum": list(range(1_001))}}},
-         "1,001 choices; 1,000 are the most"),
+         "1,001 choices. The maximum is 1,000"),
         ({"type": "object", "properties": {"a": {"enum": [f"{i}" * 20 for i in range(300)]}}},
-         "15,000 are the most"),
+         "maximum for a long list is 15,000"),
         ({"type": "object", "properties": {f"{i:0130}": {} for i in range(1_000)}},
          "characters in its names"),
     ],
@@ -215,4 +215,4 @@ def test_a_schema_given_as_a_value_is_limited_too() -> None:
     schema = {"type": "object", "properties": {"a": {"description": "x" * 5_000_000}}}
     for source in (schema, json.dumps(schema)):
         [problem] = problems(source)
-        assert "500,000 are the most" in problem.message
+        assert "The maximum is 500,000" in problem.message

@@ -42,7 +42,7 @@ def test_some_refused_lines_are_no_failure(tmp_path: Path) -> None:
 
 
 def test_nothing_but_refused_lines_is_one(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="every line was refused"):
+    with pytest.raises(CommandError, match="every line was rejected"):
         run(write(tmp_path / "calls.jsonl", 0, 2))
 
 

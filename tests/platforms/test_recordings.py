@@ -76,12 +76,12 @@ def test_the_source_that_sent_the_call_is_asked(server: Receiver) -> None:
     [
         (Answer(status=401), "Retell rejected the API key of the source “Sales”"),
         (Answer(status=404), "no longer has this call"),
-        (Answer(status=500), "Retell answered 500"),
+        (Answer(status=500), "Retell returned 500"),
         (Answer(status=200, body="{}"), "has no recording of this call"),
         (Answer(status=200, body="[]"), "has no recording of this call"),
         (Answer(status=200, body="no JSON"), "has no recording of this call"),
         (Answer(status=200, body='{"recording_url": "javascript:alert(1)"}'), "has no recording"),
-        (Answer(drop=True), "Retell didn’t answer"),
+        (Answer(drop=True), "Retell didn’t respond"),
     ],
 )
 def test_why_retell_gives_none(server: Receiver, answer: Answer, reason: str) -> None:

@@ -198,7 +198,7 @@ class TestTheRetentionSetting:
     def test_other_roles_cannot_erase_by_a_setting(self, agent: Agent) -> None:
         with pytest.raises(InvalidDraft) as refused:
             self.keep(agent, 30, Role.EDITOR)
-        assert "Only an admin" in str(refused.value.faults[0].message)
+        assert "Only admins" in str(refused.value.faults[0].message)
 
     @pytest.mark.parametrize("days", [0, -1, 36_501, "many", 1.5, True])
     def test_days_are_whole_and_at_least_one(self, agent: Agent, days: Any) -> None:

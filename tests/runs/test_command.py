@@ -117,8 +117,8 @@ def test_what_it_does_not_understand_is_one_line_and_starts_nothing(
 
 
 def test_a_sample_by_number_and_by_share(agent: Agent) -> None:
-    assert "2 to analyse" in run("--dry-run", "--sample", "2")
-    assert "4 to analyse" in run("--dry-run", "--sample", "100%")
+    assert "2 to analyze" in run("--dry-run", "--sample", "2")
+    assert "4 to analyze" in run("--dry-run", "--sample", "100%")
 
 
 def test_nothing_to_analyse_says_why_and_is_no_failure(agent: Agent) -> None:
@@ -133,7 +133,7 @@ def test_what_has_the_result_is_skipped_unless_included(agent: Agent) -> None:
     assert "3 already up to date: skipped" in run("--dry-run")
     included = run("--dry-run", "--include-analyzed")
     assert "3 already up to date: analyzed again" in included
-    assert "7 to analyse" in included
+    assert "7 to analyze" in included
 
 
 @pytest.mark.parametrize(
