@@ -17,7 +17,7 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 def refusal_message(have: Role, needed: Role) -> str:
-    """The sentence for somebody whose role does not reach."""
+    """Return the message for someone whose role does not reach."""
     return (
         f"This requires the {needed.label} role. You have the {have.label} role. "
         "An admin can change it under Members."
@@ -25,14 +25,14 @@ def refusal_message(have: Role, needed: Role) -> str:
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Whether a refusal should be JSON: API paths, and callers that ask for nothing else."""
+    """Whether a rejection should be JSON: API paths, and callers that ask for nothing else."""
     if request.path.startswith("/api/"):
         return True
     return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
 
 def user_of(request: HttpRequest) -> User:
-    """The person who signed in, for pages that are theirs alone."""
+    """Return the person who signed in, for pages that are theirs alone."""
     if not isinstance(request.user, User):
         raise PermissionDenied("Sign in to continue.")
     return request.user

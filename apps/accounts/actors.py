@@ -18,7 +18,7 @@ class Actor:
     """A person, an API key, a command or the system itself, as services see them.
 
     `label` is what "by" columns keep; it stays readable when the person is gone.
-    `user_id` is set for people only. `via` is the door (a value of `AuditEntry.Via`).
+    `user_id` is set for people only. `via` is the channel (a value of `AuditEntry.Via`).
     """
 
     label: str
@@ -28,22 +28,22 @@ class Actor:
 
     @classmethod
     def of_user(cls, user: User) -> Self:
-        """A person who signed in."""
+        """Return a person who signed in."""
         return cls(user.label[:LABEL_MAX], user.effective_role, user.pk)
 
     @classmethod
     def of_key(cls, key: ApiKey) -> Self:
-        """A caller of the REST API."""
+        """Return a caller of the REST API."""
         return cls(key.label[:LABEL_MAX], Role(key.role), None, AuditEntry.Via.API)
 
     @classmethod
     def command(cls, name: str) -> Self:
-        """Somebody with a shell on the machine; they may do everything."""
+        """Someone with a shell on the machine; they may do everything."""
         return cls(f"command {name}"[:LABEL_MAX], Role.ADMIN, None, AuditEntry.Via.COMMAND)
 
     @classmethod
     def system(cls, name: str) -> Self:
-        """What Debrief does by itself, such as the sweep or the engine."""
+        """Return what Debrief does automatically, such as the sweep or the engine."""
         return cls(f"system: {name}"[:LABEL_MAX], Role.ADMIN, None, AuditEntry.Via.SYSTEM)
 
 

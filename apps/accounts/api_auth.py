@@ -24,7 +24,7 @@ class KeyAuth(HttpBearer):
         super().__init__()
 
     def authenticate(self, request: HttpRequest, token: str) -> Actor | None:
-        """The actor behind the key, also as `request.actor`; None answers 401."""
+        """Return the actor behind the key, also as `request.actor`; None returns 401."""
         key = authenticate_key(token)
         if key is None:
             return None
@@ -59,7 +59,7 @@ def session_or_key(
 
 
 def open_to_keys(patterns: Iterable[URLPattern | URLResolver]) -> None:
-    """Take the API's paths out of the login redirect: they answer 401 by themselves."""
+    """Take the API's paths out of the login redirect: they answer 401 automatically."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             open_to_keys(pattern.url_patterns)

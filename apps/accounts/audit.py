@@ -1,4 +1,4 @@
-"""The audit log: every change and every spend, by whom and through which door."""
+"""The audit log: every change and every spend, by whom and through which channel."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,7 +1,7 @@
 """Answer requests whose session or CSRF token has ended, so that nothing typed is lost (0030).
 
 With htmx a header says which of the two it is: `static/js/session.js` asks for the password over
-the page, or takes the new token, and sends the same request again. Without script the answer is
+the page, or takes the new token, and sends the same request again. Without script the response is
 a page that holds what was sent and sends it again.
 """
 
@@ -34,17 +34,17 @@ _TOKEN = "csrfmiddlewaretoken"  # noqa: S105 (the name of a field)
 
 
 def is_htmx(request: HttpRequest) -> bool:
-    """Whether script sent the request and can read a header."""
+    """Return whether script sent the request and can read a header."""
     return request.headers.get("HX-Request") == "true"
 
 
 def ended_for_htmx() -> HttpResponse:
-    """Tell the page's script that nobody is signed in. Nothing was done."""
+    """Tell the page's script that no one is signed in. Nothing was done."""
     return HttpResponse(status=204, headers={HEADER: ENDED})
 
 
 def stale_for_htmx(request: HttpRequest) -> HttpResponse:
-    """Refuse a request with an old token, and hand out the new one: only our page can read it."""
+    """Reject a request with an old token, and hand out the new one: only our page can read it."""
     words = "This page was out of date. Nothing was saved. Reload it and try again."
     return HttpResponse(
         words,
@@ -55,7 +55,7 @@ def stale_for_htmx(request: HttpRequest) -> HttpResponse:
 
 
 def to_login(request: HttpRequest) -> HttpResponse:
-    """Lead to the login, which says why where somebody was signed in before."""
+    """Lead to the login, which says why where someone was signed in before."""
     query = QueryDict(mutable=True)
     query[REDIRECT_FIELD_NAME] = request.get_full_path()
     if request.COOKIES.get(MARK):
@@ -64,7 +64,7 @@ def to_login(request: HttpRequest) -> HttpResponse:
 
 
 def is_from_our_page(request: HttpRequest) -> bool:
-    """Whether a browser vouches that a page of this site sent the request."""
+    """Return whether a browser vouches that a page of this site sent the request."""
     origin = request.headers.get("Origin")
     if origin and origin != f"{request.scheme}://{request.get_host()}":
         return False
@@ -73,7 +73,7 @@ def is_from_our_page(request: HttpRequest) -> bool:
 
 
 def has_typed(request: HttpRequest) -> bool:
-    """Whether a POST holds something that would be lost, and that a page can hold."""
+    """Return whether a POST holds something that would be lost, and that a page can hold."""
     sent = [(name, value) for name, value in _sent(request) if value]
     return bool(sent) and sum(len(value) for _, value in sent) <= MAX_KEPT
 
@@ -89,7 +89,7 @@ def send_again(request: HttpRequest, form: LoginForm | None = None) -> HttpRespo
 
 
 def sign_in_with(request: HttpRequest) -> HttpResponse | None:
-    """Sign in by the fields that `send_again` asked for. Returns None where the view may go on."""
+    """Sign in by the fields of `send_again`. Returns None where the view may continue."""
     form = LoginForm(request.POST, prefix=PREFIX)
     if form.is_valid():
         try:
@@ -106,12 +106,12 @@ def sign_in_with(request: HttpRequest) -> HttpResponse | None:
 
 
 def asks_to_sign_in(request: HttpRequest) -> bool:
-    """Whether a POST is of the page of `send_again`."""
+    """Return whether a POST is of the page of `send_again`."""
     return request.method == "POST" and f"{PREFIX}-username" in request.POST
 
 
 def mark(request: HttpRequest, response: HttpResponse) -> None:
-    """Remember in the browser that somebody is signed in."""
+    """Remember in the browser that someone is signed in."""
     user = getattr(request, "_cached_user", None)  # only if the request asked for its user
     if isinstance(user, User) and not request.COOKIES.get(MARK):
         response.set_cookie(

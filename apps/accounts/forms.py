@@ -15,7 +15,7 @@ PASSWORD_MAX = 1000
 
 
 def add_refusal(form: forms.Form, error: UserError) -> None:
-    """Show a refusal of a service at its field, or above the form."""
+    """Show a rejection of a service at its field, or above the form."""
     fields = {name: text for name, text in error.fields.items() if name in form.fields}
     for name, text in fields.items():
         form.add_error(name, text)
@@ -62,7 +62,7 @@ class RoleForm(forms.Form):
 
     @property
     def role_value(self) -> Role:
-        """The chosen role, of a valid form."""
+        """Return the chosen role, of a valid form."""
         return Role(self.cleaned_data["role"])
 
 
@@ -86,7 +86,7 @@ class PersonForm(RoleForm):
 
     @classmethod
     def of(cls, user: User) -> "PersonForm":
-        """Filled in with what is known."""
+        """Filled in with the facts."""
         names = ("first_name", "last_name", "email")
         known = {name: getattr(user, name) for name in names}
         return cls(initial=known | {"role": user.effective_role})

@@ -20,7 +20,7 @@ from apps.core.errors import BadRequest, Conflict, Example, UserError
 
 KEPT = timedelta(hours=24)
 ABANDONED = timedelta(minutes=5)
-"""After this long a first request without an answer is taken for dead (its process was killed)."""
+"""After this long a first request without a response is taken for dead (its process was killed)."""
 KEY_MAX = 200
 BULK = "POST /api/conversations/bulk"
 
@@ -66,7 +66,7 @@ class Claim:
     pk: int
 
     def keep(self, status: int, body: str, *, sha256: str | None = None) -> None:
-        """Store the answer for the next request with this key.
+        """Store the response for the next request with this key.
 
         ``sha256`` is the hash of a body that was not known when the claim was made.
         """
@@ -79,11 +79,11 @@ class Claim:
 
 
 def forget_about(conversation_ids: Sequence[str]) -> int:
-    """Drop the answers that are about these conversations (public ids); how many.
+    """Drop the responses that are about these conversations (public ids); how many.
 
-    For erasing: such an answer may hold the whole transcript. An answer that is about a
+    For erasing: such a response may hold the whole transcript. A response that is about a
     conversation names it first of all, by which an index finds it. What a bulk upload was told of
-    refused lines may quote any of them: those answers go too, and the same upload again changes
+    rejected lines may quote any of them: those responses go too, and the same upload again changes
     nothing.
     """
     named = Func(F("body"), template=NAMED, output_field=TextField())
@@ -95,7 +95,7 @@ def forget_about(conversation_ids: Sequence[str]) -> int:
 def claim(
     *, key: str, path: str, actor: Actor, sha256: str | None, now: datetime
 ) -> Claim | StoredResponse:
-    """Take this key for one write, or get the answer that it had within the last 24 hours.
+    """Take this key for one write, or get the response that it had within the last 24 hours.
 
     ``sha256`` is the hash of the body. None where it is read only while the write is done: then
     `Claim.keep` is told it, and `Answer.check` holds the second body against the first.

@@ -24,14 +24,14 @@ NO_HASH = "0" * 64
 
 
 class AlreadyRevoked(Conflict):
-    """Somebody else was quicker."""
+    """Someone else was quicker."""
 
     code = "already_revoked"
 
 
 @transaction.atomic
 def create_api_key(*, name: str, role: Role, by: Actor) -> tuple[ApiKey, str]:
-    """Make a key. The text beside it is the whole key: nobody can show it again."""
+    """Make a key. The text next to it is the whole key: no one can show it again."""
     prefix = f"dbk_{random_base62(8)}"
     secret = f"{prefix}_{random_base62(43)}"
     key = ApiKey.objects.create(

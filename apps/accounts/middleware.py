@@ -10,7 +10,7 @@ from apps.accounts.access import wants_json
 
 
 class LoginRequiredMiddleware(auth.LoginRequiredMiddleware):
-    """Send strangers to the login, but keep what somebody typed whose session ended."""
+    """Send strangers to the login, but keep what someone typed whose session ended."""
 
     def process_view(
         self,
@@ -39,6 +39,6 @@ class LoginRequiredMiddleware(auth.LoginRequiredMiddleware):
         return expiry.to_login(request)
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        """Let the browser know that somebody is signed in."""
+        """Let the browser know that someone is signed in."""
         expiry.mark(request, response)
         return response

@@ -13,7 +13,7 @@ from apps.core.ids import public_id, random_base62
 
 
 def key_id() -> str:
-    """A fresh public id of an API key."""
+    """Return a fresh public id of an API key."""
     return public_id("key")
 
 
@@ -31,7 +31,7 @@ class Role(models.TextChoices):
         return list(Role).index(self)
 
     def allows(self, needed: "Role") -> bool:
-        """Whether a holder of this role may do what asks for `needed`."""
+        """Return whether a holder of this role may do what asks for `needed`."""
         return self.rank >= needed.rank
 
 
@@ -65,12 +65,12 @@ class User(AbstractUser):
 
     @property
     def effective_role(self) -> Role:
-        """The role that counts: a superuser (`createsuperuser`) is an admin."""
+        """Return the role that counts: a superuser (`createsuperuser`) is an admin."""
         return Role.ADMIN if self.is_superuser else Role(self.role)
 
     @property
     def label(self) -> str:
-        """How pages and the audit log name this person."""
+        """Return how pages and the audit log name this person."""
         return self.get_full_name() or self.username
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
@@ -83,7 +83,7 @@ class User(AbstractUser):
         ).hexdigest()
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
-        """Django's permissions follow the role: admins have all of them, nobody else any."""
+        """Django's permissions follow the role: admins have all of them, no one else any."""
         return self.is_active and self.effective_role is Role.ADMIN
 
     def has_module_perms(self, app_label: str) -> bool:
@@ -147,12 +147,12 @@ class ApiKey(models.Model):
 
     @property
     def is_active(self) -> bool:
-        """Whether it still opens the API."""
+        """Return whether it still opens the API."""
         return self.revoked_at is None
 
     @property
     def label(self) -> str:
-        """How the audit log and "by" columns name what was done with this key."""
+        """Return how the audit log and "by" columns name what was done with this key."""
         return f"API key {self.name} ({self.prefix})"
 
 
@@ -161,7 +161,7 @@ class AppendOnlyError(TypeError):
 
 
 class AuditQuerySet(models.QuerySet["AuditEntry"]):
-    """Refuses to change rows; the database refuses it again by a trigger."""
+    """Refuses to change rows; the database rejects it again by a trigger."""
 
     def matching(self, *, verb: str = "", who: str = "", target: str = "", via: str = "") -> Self:
         """Entries of this verb (`agent` alone: of every agent.… verb), by and about these."""
@@ -182,10 +182,10 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """One thing that somebody did. Added, never changed, never deleted."""
+    """One thing that someone did. Added, never changed, never deleted."""
 
     class Via(models.TextChoices):
-        """The door that they came through."""
+        """The channel that they came through."""
 
         WEB = "web", "Web"
         API = "api", "API"
@@ -234,16 +234,16 @@ class AuditEntry(models.Model):
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuses."""
+        """Reject."""
         raise AppendOnlyError("Audit entries cannot be deleted.")
 
 
 NAMED = "substring(%(expressions)s from 'conv_[0-9A-Za-z]+')"
-"""The conversation that an answer of the API names first, as SQL."""
+"""The conversation that a response of the API names first, as SQL."""
 
 
 class IdempotencyKey(models.Model):
-    """The answer that an API write gave, so that the same `Idempotency-Key` gets it again.
+    """The response that an API write gave, so that the same `Idempotency-Key` gets it again.
 
     Kept 24 hours per caller, key and path. `status` is empty while the first
     request is still running.

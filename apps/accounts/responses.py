@@ -8,12 +8,12 @@ from apps.core.http import dialog_done, wants_fragment
 
 
 def posted(request: HttpRequest) -> QueryDict | None:
-    """What a form is bound to: an empty POST too, which is a form with nothing filled in."""
+    """Return what a form is bound to: an empty POST too, which is a form with nothing filled in."""
     return request.POST if request.method == "POST" else None
 
 
 def done(request: HttpRequest, to: str, message: str) -> HttpResponse:
-    """Say what happened: on the page `to`, or beside the dialog, whose page is told to look again.
+    """Say what happened: on the page `to`, or next to the dialog, whose page is sent to look again.
 
     The event is named for the page: `people:changed` for `accounts:people`.
     """
@@ -24,5 +24,5 @@ def done(request: HttpRequest, to: str, message: str) -> HttpResponse:
 
 
 def changed(page: str) -> str:
-    """The event that makes the list on `page` load itself again."""
+    """Return the event that makes the list on `page` load itself again."""
     return f"{page.rpartition(':')[2]}:changed"

@@ -33,13 +33,13 @@ class WeakPassword(UserError):
 
 
 class LastAdmin(Conflict):
-    """Nobody could administer this installation any more."""
+    """No one could administer this installation any more."""
 
     code = "last_admin"
 
 
 def user_target(user: User) -> str:
-    """How the audit log names a person as a target."""
+    """Return how the audit log names a person as a target."""
     return f"user_{user.pk}"
 
 
@@ -122,14 +122,14 @@ def set_password(*, user: User, password: str, by: Actor) -> None:
 
 
 def password_link(user: User) -> str:
-    """A path by which this person sets a password: once, within the settings' time-out."""
+    """Return a path by which this person sets a password: once, within the settings' time-out."""
     uid = urlsafe_base64_encode(force_bytes(user.pk))
     token = default_token_generator.make_token(user)
     return reverse("accounts:choose_password", args=[uid, token])
 
 
 def user_of_link(uid: str, token: str) -> User | None:
-    """Whose link this is; None where it is used, out of date or made up."""
+    """Return whose link this is; None where it is used, out of date or made up."""
     try:
         pk = int(force_str(urlsafe_base64_decode(uid)))
     except (ValueError, UnicodeDecodeError):
@@ -143,7 +143,7 @@ def user_of_link(uid: str, token: str) -> User | None:
 
 
 def ensure_demo_user(password: str) -> User:
-    """The login of the demo data, an admin who gets in from this machine only (signin.py).
+    """Return the login of the demo data, an admin who gets in from this machine only (signin.py).
 
     Called again, it gives the same person this password.
     """
@@ -159,7 +159,7 @@ def ensure_demo_user(password: str) -> User:
 
 
 def purge_expired(*, now: datetime) -> None:
-    """Delete what is kept for a time only: answers of idempotent writes, counts of sign-ins."""
+    """Delete what is kept for a time only: responses of idempotent writes, counts of sign-ins."""
     IdempotencyKey.objects.filter(created_at__lte=now - IDEMPOTENCY_KEPT).delete()
     throttle.purge(now=now)
 
@@ -175,7 +175,7 @@ def _give_password(user: User, password: str | None) -> None:
 
 
 def keep_an_admin(user: User) -> None:
-    """Refuse what would leave no active admin, also when two admins demote each other at once."""
+    """Reject what would leave no active admin, also when two admins demote each other at once."""
     admins = User.objects.filter(Q(role=Role.ADMIN) | Q(is_superuser=True), is_active=True)
     ids = set(admins.order_by("pk").select_for_update().values_list("pk", flat=True))
     if ids == {user.pk}:

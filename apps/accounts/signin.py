@@ -82,7 +82,7 @@ def _is_loopback(name: str) -> bool:
 def sign_in(*, request: HttpRequest, username: str, password: str, now: datetime) -> User:
     """Open a session for this person.
 
-    Raises TooManyAttempts with the time to wait, else SignInRefused with a sentence that does
+    Raises TooManyAttempts with the time to wait, else SignInRefused with a message that does
     not tell whether there is such a person.
     """
     address, device = client_address(request), known_device(request, username)

@@ -8,5 +8,5 @@ from apps.accounts import services
 
 @shared_task(name="accounts.purge")
 def purge() -> None:
-    """Delete expired idempotency answers and sign-in counts; hourly is often enough."""
+    """Delete expired idempotency responses and sign-in counts; hourly is often enough."""
     services.purge_expired(now=timezone.now())

@@ -27,11 +27,11 @@ gets in from a browser that they have used before. Low enough that no password i
 PER_DEVICE = 10
 """From a browser that this person has signed in with before; the other limits don't count there."""
 PER_PERSON = 5
-"""Guesses of the current password by whoever sits before an open session."""
+"""Guesses of the current password by anyone who sits before an open session."""
 
 
 class TooManyAttempts(UserError):
-    """Sign-in is refused until the window ends, with the right password too."""
+    """Sign-in is rejected until the window ends, with the right password too."""
 
     code = "too_many_attempts"
     status = 429
@@ -106,7 +106,7 @@ def _hit(limits: dict[str, int], now: datetime) -> None:
 
 
 def _key(*parts: str) -> str:
-    """A fixed-length key; names and addresses themselves are not kept."""
+    """Return a fixed-length key; names and addresses themselves are not stored."""
     return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()
 
 

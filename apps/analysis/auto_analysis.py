@@ -46,9 +46,9 @@ def request_first(
     """Queue the first analysis of conversations that ended without a result, or went on after
     the one they have, which stands until the new one is there.
 
-    Each is read with the versions that handled it. One that is not analysed keeps the reason;
+    Each is read with the versions that handled it. One that is not analyzed keeps the reason;
     how many were queued is returned. Without ``ask`` only the reasons are written down. Nothing
-    is due any more afterwards, but what another analysis reads at this moment: that one may have
+    is due any more afterward, but what another analysis reads at this moment: that one may have
     begun before the last words were said, so it is looked at again.
     """
     with transaction.atomic(savepoint=False):  # whoever calls in a transaction guards itself
@@ -79,7 +79,7 @@ def defer_to_platform(*, conversation_ids: Sequence[int], never_comes: bool = Fa
     """Write down of conversations that ended that waiting for the platform's analysis, or
     that it ``never_comes``: the platform has said its last, and sent none.
 
-    One that cannot be analysed at all says so instead, and is not due any more.
+    One that cannot be analyzed at all says so instead, and is no longer due.
     """
     theirs = Reason.NO_PLATFORM_ANALYSIS if never_comes else Reason.WAITING_FOR_PLATFORM
     with transaction.atomic():
@@ -93,7 +93,7 @@ def defer_to_platform(*, conversation_ids: Sequence[int], never_comes: bool = Fa
 def fail_unrequestable(*, conversation_ids: Sequence[int]) -> None:
     """Mark conversations whose analysis cannot even be asked for, by a fault of ours, as failed.
 
-    They would be due for ever; a rerun shows what is wrong.
+    They would be due forever; a rerun shows what is wrong.
     """
     rows = Conversation.objects.filter(pk__in=conversation_ids)
     rows.filter(analysis_state=AnalysisState.NONE).update(
@@ -125,10 +125,10 @@ def _sorted_out(
 
 
 def _queue(analyses: Sequence[Analysis]) -> list[int]:
-    """Store those whose conversations have none at work; the conversations that really wait now.
+    """Store those whose conversations have none running; the conversations that really wait now.
 
     One that another analysis reads already is left as it is: that of a backfill may be handed
-    back, and nobody would end a wait that was only written down.
+    back, and no one would end a wait that was only written down.
     """
     return insert_new(analyses, returning="conversation")
 

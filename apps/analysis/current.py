@@ -54,10 +54,10 @@ def column_row(
     at: datetime,
     messages: int | None = None,
 ) -> dict[str, Any]:
-    """The result columns of one conversation, as `write_result_columns` takes them.
+    """Return the result columns of one conversation, as `write_result_columns` takes them.
 
     ``messages`` is how many there were when it was read: with more by now it is stale at once.
-    None where nobody knows.
+    None where no one knows.
     """
     shown = history_columns(output, columns, missing_required)
     return {

@@ -1,7 +1,7 @@
 """The side effects of an analysis, besides its result: contacts and webhooks.
 
 A first analysis and an imported one notify all endpoints. A rerun, a backfill and a restored
-result notify none, unless whoever started it asked for it.
+result sends none, unless the one who started it asked for it.
 """
 
 from collections.abc import Mapping, Sequence

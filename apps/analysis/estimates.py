@@ -1,7 +1,7 @@
 """What analyses will cost, told before they run.
 
 Tokens of transcripts are estimated when they come in; here the constant part of the prompt, the
-schema and the expected answer are added, and the model's correction by real usage is applied.
+schema and the expected response are added, and the model's correction by real usage is applied.
 """
 
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def constant_tokens(sha256: str, document: ConfigDocument) -> int:
 
 
 def expected_answer_tokens(document: ConfigDocument) -> int:
-    """Return the tokens of a typical answer: a few for choices, a sentence or two for text."""
+    """Return the tokens of a typical response: a few for choices, a message or two for text."""
     values: list[Any] = list((document.answer_schema().get("properties") or {}).values())
     return 8 + sum(_expected_value_tokens(value) for value in values)
 

@@ -30,8 +30,8 @@ class _Side:
 def beginning_and_end(lines: Sequence[str], room: int) -> Excerpt:
     """Return both ends of a transcript that is longer than ``room`` tokens, half of the room each.
 
-    ``lines`` are messages as a prompt shows them. Whole messages are kept where they fill the room;
-    a longer one is cut inside, with a mark that counts what is omitted.
+    ``lines`` are messages as a prompt shows them. Whole messages are stored where they fill the
+    room; a longer one is cut inside, with a mark that counts what is omitted.
     """
     half = max(room - _MARKS, 0) // 2
     first = _whole(lines, half)

@@ -1,6 +1,6 @@
 """Neutralize text inside a transcript that could pass for the fence around it.
 
-The fence of a request carries a random word that nobody in the conversation can know, so no text
+The fence of a request carries a random word that no one in the conversation can know, so no text
 can close it. What only looks like a fence is replaced as well, because a model reads by likeness:
 capitals, blanks, invisible characters, other alphabets, and escaped brackets count as the same.
 """

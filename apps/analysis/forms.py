@@ -39,6 +39,6 @@ class SideEffectsForm(forms.Form):
 
 
 class RerunForm(SideEffectsForm):
-    """What the rerun dialog showed, so that nobody pays for another config than they saw."""
+    """What the rerun dialog showed, so that no one pays for another config than they saw."""
 
     config = forms.RegexField(r"^[0-9a-f]{64}$", required=False, widget=forms.HiddenInput)

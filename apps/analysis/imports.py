@@ -25,7 +25,7 @@ from .results import changed_fields
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A result that another platform made: the flat values, and what is known of its making."""
+    """A result that another platform made: the flat values, and the facts of its making."""
 
     conversation: Conversation
     values: Mapping[str, Any]

@@ -54,7 +54,7 @@ class AnalysisOutcome:
     ``requests`` counts what was really sent: it is paid for, also where the result is lost.
     ``pause`` (auth, quota, provider_down, rate_limited) asks the queue to pause the run; the job
     itself is handed back and nothing is recorded but the ledger. ``transient``: the same request
-    may fare better later. ``retry_after``: in so many seconds, as the provider says.
+    may fare better later. ``retry_after``: in this many seconds, as the provider says.
     """
 
     job: AnalysisJob
@@ -84,8 +84,8 @@ class AnalysisOutcome:
         )
 
     def without_answer(self) -> "AnalysisOutcome":
-        """Return a failure that keeps only what the answer cost: any part of it may be what the
-        database refused.
+        """Return a failure that keeps only what the response cost: any part of it may be what the
+        database rejected.
 
         The error itself is in the log only: a database's message holds SQL and parts of rows.
         """

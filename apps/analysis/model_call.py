@@ -103,7 +103,7 @@ def _outcome(job: AnalysisJob, prompt: prompts.Prompt, answer: StructuredAnswer)
 
 
 def longest_transcript(sha256: str, config: ConfigDocument, spec: ModelSpec) -> int | None:
-    """Return the tokens above which this config refuses a transcript; None where it cuts it."""
+    """Return the tokens above which this config rejects a transcript; None where it cuts it."""
     room = prompts.transcript_room(
         config,
         context_tokens=spec.context_tokens,
@@ -114,7 +114,7 @@ def longest_transcript(sha256: str, config: ConfigDocument, spec: ModelSpec) -> 
 
 
 def output_cap(config: ConfigDocument, spec: ModelSpec) -> int:
-    """Return the answer's first cap in tokens, by the number of fields, within the model's own."""
+    """Return the first cap of a response in tokens, by its number of fields, within the model's."""
     traits = spec.server
     wanted = max(traits.least_output_tokens, traits.tokens_per_field * len(config.field_names()))
     return min(wanted, spec.max_output_tokens)
@@ -122,7 +122,7 @@ def output_cap(config: ConfigDocument, spec: ModelSpec) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What an answer must look like: as it is sent, the operator's own, and the tokens it takes."""
+    """The schema of a response: as sent, as the operator wrote it, and the tokens it takes."""
 
     schema: CompiledSchema
     original: dict[str, Any]

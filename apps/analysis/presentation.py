@@ -119,7 +119,7 @@ def _field_row(
 
 
 def _as_clause(condition: str) -> str:
-    """Return a condition as part of a sentence: ``if the call was escalated``."""
+    """Return a condition as part of a message: ``if the call was escalated``."""
     if not condition[1:2].isupper():
         condition = condition[0].lower() + condition[1:]
     return condition if condition.startswith("if ") else f"if {condition}"

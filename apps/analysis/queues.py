@@ -83,12 +83,12 @@ class AnalysisQueue(Queue[AnalysisJob, AnalysisOutcome]):
             self.record([outcome])
 
     def pause(self, outcome: AnalysisOutcome) -> bool:
-        """Pause the run of a job; return whether that was done. A person waits for an answer, and
+        """Pause the run of a job; return whether that was done. A person waits for a response, and
         gets the reason as a failure."""
         return False
 
     def put_off(self, outcome: AnalysisOutcome) -> bool:
-        """Let whoever claims a job later try it again; return whether that was done."""
+        """Let a later claim try the job again; return whether that was done."""
         return False
 
 

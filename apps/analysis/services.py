@@ -20,7 +20,7 @@ from .recovery import give_way
 
 
 class UnableToRerun(Conflict):
-    """Base of the reasons for which a rerun is refused."""
+    """Base of the reasons for which a rerun is rejected."""
 
     code = "not_analyzable"
     example = Example("This call can’t be analyzed: no speech.")
@@ -78,7 +78,7 @@ def request_rerun(
     """Queue a rerun on the interactive lane and wake the runners. Webhooks hear of its result
     only where ``side_effects`` say so.
 
-    Raises AlreadyRunning, DraftInvalid or UnableToRerun with a sentence that says why.
+    Raises AlreadyRunning, DraftInvalid or UnableToRerun with a message that says why.
     """
     if sentence := not_analyzable_sentence(conversation):
         raise UnableToRerun(sentence)

@@ -42,7 +42,7 @@ _SPEAKERS = frozenset({"agent", "user"})
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A transfer: the agent that took over after so many messages, and the setting in words."""
+    """A transfer: the agent that took over after this many messages, and the setting in words."""
 
     after_message: int
     to: str
@@ -144,7 +144,7 @@ def window(
 
 
 def first_words(messages: Sequence[Message]) -> str:
-    """Return what the user says first, else the agent, cut to a title's length."""
+    """Return what the user says first, else the agent, truncated to a title's length."""
     spoken = [message for message in messages[:WINDOW_MESSAGES] if is_speech(message)]
     spoken.sort(key=lambda message: message["role"] != "user")
     text = " ".join(_content(spoken[0])[:TITLE_READ].split()) if spoken else ""

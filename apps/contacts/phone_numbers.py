@@ -53,7 +53,7 @@ def tidy_number(value: str) -> str:
 
 
 def is_withheld(value: str) -> bool:
-    """Return whether this represents a number that the caller withheld."""
+    """Return whether this is a number that the caller withheld."""
     text = _plain(value)
     if _NOISE.sub("", text) in _WITHHELD_NUMBERS or not text.strip("+0- "):
         return True

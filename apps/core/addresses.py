@@ -101,7 +101,7 @@ _REMEDY = (
 
 
 def check_url(url: str, *, resolve: Resolve | None = None) -> None:
-    """Refuse a URL that leads to a private address as far as that is known now.
+    """Reject a URL that leads to a private address as far as that is known now.
 
     For the form in which it is typed: what is sent is guarded by `guarded_socket`. Raises
     PrivateAddress. A name that cannot be looked up is let pass.
@@ -147,7 +147,7 @@ def _is_literal(host: str) -> bool:
 
 
 def _look_up(host: str) -> list[str]:
-    """All addresses of a name, and of a number in any spelling (0x7f.1, 2130706433)."""
+    """Return all addresses of a name, and of a number in any spelling (0x7f.1, 2130706433)."""
     found: list[str] = []
 
     def ask() -> None:

@@ -1,6 +1,6 @@
 """Secrets that must be read again, such as an endpoint's signing secret, kept as ciphertext.
 
-What only has to be recognised (API keys, passwords) is hashed instead. The key is derived from
+What only has to be recognized (API keys, passwords) is hashed instead. The key is derived from
 SECRET_KEY: a copy of the database alone reads nothing. Keys of SECRET_KEY_FALLBACKS still
 decrypt, so that SECRET_KEY can be changed.
 """
@@ -17,18 +17,18 @@ from .errors import UserError
 
 
 class Unreadable(UserError):
-    """A stored secret was encrypted with a SECRET_KEY that is not known any more."""
+    """A stored secret was encrypted with a SECRET_KEY that is no longer known."""
 
     code = "secret_unreadable"
 
 
 def encrypt(secret: str) -> bytes:
-    """The secret as ciphertext; another one each time."""
+    """Return the secret as ciphertext; another one each time."""
     return _box(_keys()).encrypt(secret.encode())
 
 
 def decrypt(stored: bytes | memoryview) -> str:
-    """The secret again. Raises Unreadable where SECRET_KEY has changed since."""
+    """Return the secret again. Raises Unreadable where SECRET_KEY has changed since."""
     try:
         return _box(_keys()).decrypt(bytes(stored)).decode()
     except InvalidToken:

@@ -5,5 +5,5 @@ from django.http import HttpRequest
 
 
 def notices(request: HttpRequest) -> dict[str, bool]:
-    """``bundled_model``: answers come from the small local model."""
+    """``bundled_model``: responses come from the small local model."""
     return {"bundled_model": settings.BUNDLED_MODEL}

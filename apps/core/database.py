@@ -25,7 +25,7 @@ def is_passing(error: BaseException) -> bool:
 def insert_new(rows: Sequence[Model], *, returning: str) -> list[Any]:
     """Insert rows of one model, but those that break a unique constraint.
 
-    Answers the column ``returning`` of those that were stored. One statement, in which a column
+    Return the column ``returning`` of those that were stored. One statement, in which a column
     that is the same in all rows stands once and any other as an array: a fraction of what
     ``bulk_create`` spends on parameters. Primary keys are the table's own; columns left to a
     database default stay so.
@@ -64,13 +64,13 @@ def insert_new(rows: Sequence[Model], *, returning: str) -> list[Any]:
 
 
 def _plain(field: "Field[Any, Any]", value: Any) -> Any:
-    """A value as a parameter: JSON as its text."""
+    """Return a value as a parameter: JSON as its text."""
     if isinstance(field, JSONField):
         return None if value is None else json.dumps(value, ensure_ascii=False)
     return field.get_db_prep_save(value, connection)
 
 
 def _type(field: "Field[Any, Any]") -> str:
-    """The column's type, without a length: a cast would cut what is too long, not refuse it."""
+    """The column's type, without a length: a cast would cut what is too long, not reject it."""
     kind = field.db_type(connection) or "text"
     return "text" if kind.startswith("varchar") else kind

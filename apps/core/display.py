@@ -29,7 +29,7 @@ def number(value: object) -> str:
 
 
 def compact(value: Numeric | None) -> str:
-    """A figure whose last digits do not matter: `14.1 M`; exact below 100,000."""
+    """Return a number whose last digits do not matter: `14.1 M`; exact below 100,000."""
     if value is None:
         return NOTHING
     for size, unit in _UNITS:
@@ -43,7 +43,7 @@ def money(value: Numeric | None) -> str:
     """Dollars with as many digits as it takes to be true: `$0.0007`, `$7.24`, `$1,204.50`.
 
     From one dollar on two digits, below it the first two that are not zero. None is a price
-    that nobody has set, which is not the same as nothing to pay.
+    that no one has set, which is not the same as nothing to pay.
     """
     if value is None:
         return "price unknown"
@@ -85,7 +85,7 @@ def percent(part: Numeric | None, whole: Numeric = 1) -> str:
 
 
 def duration(milliseconds: Numeric | None) -> str:
-    """The length of a conversation: `3:41`, `1:02:03`. Whole seconds, rounded down."""
+    """Return the length of a conversation: `3:41`, `1:02:03`. Whole seconds, rounded down."""
     if milliseconds is None:
         return NOTHING
     minutes, seconds = divmod(int(milliseconds) // 1000, 60)
@@ -141,7 +141,7 @@ def _local(value: datetime) -> datetime:
 
 
 def short_id(value: object) -> str:
-    """The prefix and the first six characters of a public id: `conv_7Jx2ma…`."""
+    """Return the prefix and the first six characters of a public id: `conv_7Jx2ma…`."""
     prefix, underscore, rest = str(value).rpartition("_")
     return f"{prefix}{underscore}{rest[:6]}…" if len(rest) > 8 else str(value)
 
@@ -168,7 +168,7 @@ def one_line(value: object) -> str:
 
 
 def words(value: str) -> str:
-    """A name from a program as words: `not_connected` is `Not connected`."""
+    """Return a name from a program as words: `not_connected` is `Not connected`."""
     text = value.replace("_", " ").strip()
     return text[:1].upper() + text[1:]
 
@@ -184,7 +184,7 @@ _KINDS = {word: kind for kind, line in _STATES.items() for word in line.split()}
 
 
 def state_kind(value: str) -> str:
-    """The classes of a state's dot; none for a word that is not known."""
+    """Return the classes of a state's dot; none for a word that is not known."""
     return _KINDS.get(value, "")
 
 
@@ -201,7 +201,7 @@ def outcome(value: object) -> tuple[str, str]:
 
 
 def sentiment_kind(value: str) -> str:
-    """The class of a sentiment's dot."""
+    """Return the class of a sentiment's dot."""
     return {"positive": "ok", "negative": "bad", "unknown": "mute"}.get(value.strip().lower(), "")
 
 

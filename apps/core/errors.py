@@ -23,7 +23,7 @@ class Example:
 class UserError(Exception):
     """An expected error.
 
-    `message` is one sentence for a person: the rejected value and what to do about it.
+    `message` is one message for a person: the rejected value and what to do about it.
     `fields` says the same per field of the form or body, by the field's public name. `more` holds
     other keys of the API's error.
     Apps derive their own classes next to the function that raises them and set `code`

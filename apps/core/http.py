@@ -1,4 +1,4 @@
-"""What a view needs to know about htmx, and the answers that only htmx understands.
+"""What a view needs to know about htmx, and the responses that only htmx understands.
 
 One URL serves the page and its fragment. Which of the two is decided here and nowhere else:
 `request.htmx` alone is also true when the browser restores a page from history, and answering
@@ -27,7 +27,7 @@ STOP_POLLING = 286
 
 
 def wants_fragment(request: HttpRequest) -> bool:
-    """Whether htmx asks for a part of a page: not a boosted link, not a page from history.
+    """Return whether htmx asks for a part of a page: not a boosted link, not a page from history.
 
     The response must then carry `Vary`: use `render_either`, or `varies_by_htmx` on the view.
     """
@@ -85,7 +85,7 @@ def varies_by_htmx(
 def hx_trigger(response: R, **events: object) -> R:
     """Let htmx fire `events` in the page once `response` has arrived: name to detail.
 
-    Names with a colon go in as `**{"dialog:close": None}`. Events set before are kept.
+    Names with a colon go in as `**{"dialog:close": None}`. Events set before are stored.
     Everything else about the response stays as it is.
     """
     for name, detail in events.items():
@@ -104,7 +104,7 @@ def add_toast(
 def dialog_done(
     text: str = "", *events: str, kind: ToastKind = "ok", href: str = "", action: str = ""
 ) -> HttpResponse:
-    """The answer to a form in a dialog that succeeded: close it, say so, tell the page.
+    """Show the response to a form in a dialog that succeeded: close it, say so, tell the page.
 
     A 204, so nothing is swapped. `events` are the names of those fired for whatever shows the
     changed data (`hx-trigger="agents:changed from:body"`). An invalid form gets a 200 instead.
@@ -121,6 +121,6 @@ def hx_redirect(request: HttpRequest, url: str) -> HttpResponse:
 
 
 def stop_polling(response: HttpResponse) -> HttpResponse:
-    """Mark the last answer of a poll: htmx swaps it and asks no more (htmx 2, status 286)."""
+    """Mark the last response of a poll: htmx swaps it and asks no more (htmx 2, status 286)."""
     response.status_code = STOP_POLLING
     return response

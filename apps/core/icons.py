@@ -10,7 +10,7 @@ SMALL = 16  # heroicons draws a set of its own for this size: fewer strokes, fil
 
 @lru_cache(maxsize=256)
 def render_icon(name: str, size: int = SMALL, label: str = "") -> SafeString:
-    """The icon `name`, `size` pixels square. Raises IconDoesNotExist for an unknown name.
+    """Return the icon `name`, `size` pixels square. Raises IconDoesNotExist for an unknown name.
 
     Cached, because the package parses and prints XML for each and a table has hundreds.
     """

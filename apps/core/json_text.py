@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 
 class InvalidJson(ValueError):
-    """Raised for JSON that Python would read and nobody should store; says why, for a person."""
+    """Raised for JSON that Python would read and no one should store; says why, for a person."""
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -28,7 +28,7 @@ class OutboundResponse:
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> OutboundResponse:
-    """Return what a GET of this address answers. Raises NoAnswer."""
+    """Return the response to a GET of this address. Raises NoAnswer."""
     try:
         return async_to_sync(_get)(url, headers or {})
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Keyset pagination: page 10,000 costs what page 1 costs, and no row is shown twice or missed.
 
-A cursor holds the sort values of the row beside the page; the next page starts behind them with
-a comparison of rows, `(sort_at, id) < (…, …)`, which an index on the same columns answers. An
+A cursor holds the sort values of the row next to the page; the next page starts behind them with
+a comparison of rows, `(sort_at, id) < (…, …)`, which an index on the same columns serves. An
 OFFSET would read and throw away everything before it.
 
 Rows whose first sort value is null always come last, in either direction. They are asked for in
@@ -41,7 +41,7 @@ class CursorError(BadRequest):
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[M]):
-    """One page: its rows, and the cursors of the pages beside it (None where there is none)."""
+    """One page: its rows, and the cursors of the pages next to it (None where there is none)."""
 
     items: list[M]
     next_cursor: str | None
@@ -61,20 +61,20 @@ class Column:
         return cls(entry.removeprefix("-"), entry.startswith("-"))
 
     def reversed(self) -> "Column":
-        """The same column, the other way round."""
+        """Return the same column, the other way round."""
         return Column(self.name, not self.descending)
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page starts: beside the row with these values, going on or going back."""
+    """Where a page starts: next to the row with these values, going on or going back."""
 
     order: tuple[str, ...]
     values: tuple[Scalar, ...]
     back: bool
 
     def encode(self) -> str:
-        """An opaque, signed text for URLs; nobody can make the database compare nonsense."""
+        """Return an opaque, signed text for URLs; no one can make the database compare nonsense."""
         packed = [list(self.order), [_pack(value) for value in self.values], int(self.back)]
         return _signer.sign_object(packed)
 
@@ -97,7 +97,7 @@ class Cursor:
 def page(
     queryset: QuerySet[M], *, order: Sequence[str], cursor: str | None = None, limit: int = 50
 ) -> Page[M]:
-    """The `limit` rows of `queryset` at `cursor` (None: the first ones), in `order`.
+    """Return the `limit` rows of `queryset` at `cursor` (None: the first ones), in `order`.
 
     `order` is written as for `order_by`; names may be annotations or follow relations. The
     primary key is added at the end, in the direction of the column before it. Only the first
@@ -198,7 +198,7 @@ class _Row(Func):
 
 
 def _behind(columns: list[Column], values: tuple[Scalar, ...]) -> Q:
-    """The rows that come after `values` when read in this order."""
+    """Return the rows that come after `values` when read in this order."""
     pairs = list(zip(columns, values, strict=True))
     if all(a.descending == b.descending for a, b in pairwise(columns)):
         compare = LessThan if columns[0].descending else GreaterThan

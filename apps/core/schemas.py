@@ -231,7 +231,7 @@ class Percentage:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A string out of a list that is kept elsewhere."""
+    """A string out of a list that is stored elsewhere."""
 
     values: tuple[str, ...]
 

@@ -1,8 +1,8 @@
 """The one way to hand work to Celery.
 
 PostgreSQL knows the work, the broker only moves it: a task may be lost, doubled or late, and
-a scheduled sweep restarts what nobody holds. So sending never fails a request, and never makes
-one wait: a broker that is away costs one refused connection every few seconds.
+a scheduled sweep restarts what no one holds. So sending never fails a request, and never makes
+one wait: a broker that is away costs one rejected connection every few seconds.
 """
 
 import logging

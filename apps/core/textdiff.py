@@ -1,6 +1,6 @@
 """The difference of two texts, for people: lines that stayed, and words within lines that did not.
 
-Prompts are prose with long lines: a diff of whole lines would colour a paragraph for one word. So
+Prompts are prose with long lines: a diff of whole lines would color a paragraph for one word. So
 a removed line is set against the added one that took its place, and their words are compared.
 """
 
@@ -31,7 +31,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class DiffLine:
-    """One line of the diff. A `gap` stands for `hidden` lines that are equal on both sides."""
+    """One line of the diff. A `gap` represents `hidden` lines that are equal on both sides."""
 
     kind: Kind
     pieces: tuple[Piece, ...] = ()
@@ -39,7 +39,7 @@ class DiffLine:
 
 
 def diff_lines(before: str, after: str) -> list[DiffLine]:
-    """All lines of the difference, long equal stretches folded into gaps. Empty if equal."""
+    """Return all lines of the difference, long equal stretches folded into gaps. Empty if equal."""
     if before == after:
         return []
     old, new = before.splitlines(), after.splitlines()

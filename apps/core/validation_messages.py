@@ -1,4 +1,4 @@
-"""Turn pydantic's validation errors into sentences of our own, each with the path of its field."""
+"""Turn pydantic's validation errors into messages of our own, each with the path of its field."""
 
 import re
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ _CHOICES = {"enum", "literal_error"}
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """One rejected value: where it is (`side_effects.webhooks`) and what is wrong with it."""
+    """One rejected value: where it is (`side_effects.webhooks`) and the problems with it."""
 
     path: str
     kind: Kind
@@ -49,7 +49,7 @@ class FieldProblem:
         return self.about(self.path or "The request body")
 
     def about(self, subject: str) -> str:
-        """Return the sentence with another name for the field."""
+        """Return the message with another name for the field."""
         return "Unknown key." if self.kind == "unknown" else f"{subject} {self.rule}."
 
 

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def cached(key: str, seconds: int, make: Callable[[], T]) -> T:
-    """The value under this key, made where there is none."""
+    """Return the value under this key, made where there is none."""
     try:
         return cache.get_or_set(key, make, seconds)  # type: ignore[return-value]
     except (RedisError, OSError) as error:

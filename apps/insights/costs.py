@@ -58,7 +58,7 @@ class Sums:
 
     @property
     def known(self) -> Decimal | None:
-        """The cost as far as it is known; None where nothing of it is."""
+        """Return the cost as far as it is known; None where nothing of it is."""
         return None if self.rows and self.unpriced == self.rows else self.cost
 
     @property
@@ -70,7 +70,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The way to the conversations behind a figure."""
+    """The way to the conversations behind a number."""
 
     label: str
     url: str
@@ -89,7 +89,7 @@ class CostLine:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """A period in figures; ``analyses`` is the part of ``total`` without Try it and the like."""
+    """A period in numbers; ``analyses`` is the part of ``total`` without test runs and the like."""
 
     period: Period
     total: Sums
@@ -154,7 +154,7 @@ def costs_of(period: Period, *, now: datetime) -> Costs:
 
 
 def conversations_of(period: Period) -> int:
-    """How many conversations were analysed, each counted once however often."""
+    """Return how many conversations were analyzed, each counted once however often."""
     rows = Usage.objects.between(period.start, period.end).analyses()
     distinct = rows.order_by().values("conversation_id").distinct()
     return cached(f"costs-conversations:{period.key}", FRESH_SECONDS, distinct.count)
@@ -211,7 +211,7 @@ _WHY: dict[str, str] = {
 
 
 def _why(row: _Row) -> str:
-    """What a request was made for: the trigger of an analysis, else its purpose."""
+    """Return what a request was made for: the trigger of an analysis, else its purpose."""
     why = row.trigger if row.purpose == Purpose.ANALYSIS else row.purpose
     return why if why in _WHY else ""
 
@@ -249,7 +249,7 @@ def _agents(rows: Iterable[_Row], agents: Mapping[str, Agent], link: "_Linker") 
 
 
 def _days(rows: Iterable[_Row], period: Period, link: "_Linker") -> list[CostLine]:
-    """Every day of the period, also those on which nothing was asked."""
+    """Return every day of the period, also those on which nothing was asked."""
     sums: dict[date, Sums] = defaultdict(Sums)
     for row in rows:
         sums[row.day].add(row.sums)

@@ -13,7 +13,7 @@ HEAD = (
 
 
 def csv_lines(costs: Costs) -> Iterator[str]:
-    """One line for each row of each table; ``by`` says which table. Costs are exact."""
+    """Yield one line for each row of each table; ``by`` says which table. Costs are exact."""
     tables = (
         ("day", costs.days),
         ("agent", costs.agents),

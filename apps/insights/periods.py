@@ -1,4 +1,4 @@
-"""Periods of whole days in TIME_ZONE, as pages of figures are asked for them by their address."""
+"""Periods of whole days in TIME_ZONE, as pages of numbers are asked for them by their address."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Period:
 
     @property
     def end(self) -> datetime:
-        """The first moment after it."""
+        """Return the first moment after it."""
         return _midnight(self.last + timedelta(days=1))
 
     def before(self, now: datetime) -> tuple[datetime, datetime]:
@@ -55,7 +55,7 @@ class Period:
 
     @property
     def query(self) -> str:
-        """As it stands in the address."""
+        """As it is in the address."""
         return f"days={self.days}" if self.days else f"from={self.first}&to={self.last}"
 
     @property
@@ -70,14 +70,14 @@ class Period:
         return f"{_said(self.first)} – {_said(self.last)}"
 
     def each(self) -> list[date]:
-        """Its days, the first one first."""
+        """Return its days, the first one first."""
         return [self.first + timedelta(days=n) for n in range(self.length)]
 
 
 def read_period(params: Mapping[str, str], *, today: date) -> Period:
     """``days=7|30|90``, or ``from`` and ``to``; the last 30 days where nothing is named.
 
-    Raises BadPeriod with the value that was refused.
+    Raises BadPeriod with the value that was rejected.
     """
     if params.get("from") or params.get("to"):
         return _typed(params.get("from", ""), params.get("to", ""), today)
@@ -88,7 +88,7 @@ def read_period(params: Mapping[str, str], *, today: date) -> Period:
 
 
 def last_days(days: int, today: date) -> Period:
-    """The days up to and with today."""
+    """Return the days up to and with today."""
     return Period(today - timedelta(days=days - 1), today, days)
 
 

@@ -57,7 +57,7 @@ class Saving:
 
     @property
     def said(self) -> str:
-        """Its cost in words, never zero for what is not known."""
+        """Return its cost in words, never zero for what is not known."""
         if not self.unpriced:
             return money(self.cost)
         if self.unpriced == self.conversations:
@@ -67,7 +67,7 @@ class Saving:
 
 @dataclass(frozen=True, slots=True)
 class Savings:
-    """All rules, beside what there was."""
+    """All rules, next to what there was."""
 
     agent: Agent
     total: Saving
@@ -75,7 +75,7 @@ class Savings:
 
 
 def rules_for(word: str) -> list[Rule]:
-    """The rules that are tried; ``word`` is calls or chats."""
+    """Return the rules that are tried; ``word`` is calls or chats."""
     return [
         *(
             Rule("sample_percent", n, f"Sample {n}% of {word}", f"position >= {sample_end(n)}")
@@ -101,7 +101,7 @@ def savings_of(agent: Agent, *, now: datetime) -> Savings:
 
 
 def _row(agent: Agent, rules: Sequence[Rule], now: datetime) -> list[tuple[Any, ...]]:
-    """Four figures for everything, then for each rule, in one pass over the rows."""
+    """Four numbers for everything, then for each rule, in one pass over the rows."""
     conditions = ["true", *(rule.left_out for rule in rules)]
     columns = ", ".join(
         f"count(*) FILTER (WHERE {c}), coalesce(sum(cost) FILTER (WHERE {c}), 0),"

@@ -1,4 +1,4 @@
-"""Pages of figures. So far: what requests cost."""
+"""Pages of numbers. So far: what requests cost."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ from .periods import DAYS, BadPeriod, Period, last_days, read_period
 from .savings import savings_of
 
 DEAREST = 8
-"""Agents offered for a comparison; that of any other stands beside its own settings."""
+"""Agents offered for a comparison; that of any other stands next to its own settings."""
 
 
 @require_safe
 @role_required(Role.VIEWER)
 @varies_by_htmx
 def costs(request: HttpRequest) -> HttpResponse:
-    """What requests cost in a period, by agent, day, trigger and model."""
+    """Show what requests cost in a period, by agent, day, trigger and model."""
     period, problem = _period(request)
     found = costs_of(period, now=timezone.now())
     context: dict[str, Any] = {
@@ -44,7 +44,7 @@ def costs(request: HttpRequest) -> HttpResponse:
 @require_safe
 @role_required(Role.VIEWER)
 def costs_csv(request: HttpRequest) -> HttpResponseBase:
-    """The same figures for a spreadsheet."""
+    """Show the same numbers for a spreadsheet."""
     try:
         period = read_period(request.GET, today=timezone.localdate())
     except BadPeriod as error:
@@ -60,7 +60,7 @@ def costs_csv(request: HttpRequest) -> HttpResponseBase:
 @role_required(Role.VIEWER)
 @varies_by_htmx
 def conversations(request: HttpRequest) -> HttpResponse:
-    """How many conversations the period's analyses were of: counting them takes a moment."""
+    """Show how many conversations the period's analyses were of: counting them takes a moment."""
     period, problem = _period(request)
     spent = costs_of(period, now=timezone.now()).analyses
     how_many = conversations_of(period)
@@ -83,7 +83,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
 @role_required(Role.VIEWER)
 @varies_by_htmx
 def savings(request: HttpRequest, agent_id: str) -> HttpResponse:
-    """What sampling and minimum lengths would have saved of an agent's last 30 days."""
+    """Show what sampling and minimum lengths would have saved of an agent's last 30 days."""
     agent: Agent = get_object_or_404(Agent, public_id=agent_id)
     context = {"savings": savings_of(agent, now=timezone.now()), "agent": agent, "nav": "costs"}
     return render_either(
@@ -92,7 +92,7 @@ def savings(request: HttpRequest, agent_id: str) -> HttpResponse:
 
 
 def _period(request: HttpRequest) -> tuple[Period, str]:
-    """The period of the address, or the usual one with the reason why not."""
+    """Return the period of the address, or the usual one with the reason why not."""
     today = timezone.localdate()
     try:
         return read_period(request.GET, today=today), ""

@@ -11,7 +11,7 @@ Verify = Callable[[str, Mapping[str, str], bytes, datetime], None]
 
 
 class BadSignature(UserError):
-    """Nobody knows who sent it, or when: it is not looked at any further."""
+    """No one knows who sent it, or when: it is not looked at any further."""
 
     code = "bad_signature"
     status = 401
@@ -28,7 +28,7 @@ class Arrived:
     where the event carries nothing to store, and ``note`` says why. ``platform_analysis`` are the
     flat values that the platform found, None where there are none to import. ``agent_names`` are
     the platform's names of its agents, by id, as far as it tells them. ``final``: the platform has
-    nothing more to say of this conversation, so that nobody need wait for its analysis.
+    nothing more to say of this conversation, so that no one need wait for its analysis.
     """
 
     event: str

@@ -151,7 +151,7 @@ class PayloadFilterForm(forms.Form):
         )
 
     def rows(self) -> PayloadQuerySet:
-        """What matches, of a valid form; nothing of one that is not."""
+        """Return what matches, of a valid form; nothing of one that is not."""
         if not self.is_valid():
             return IntakePayload.objects.none()
         asked = self.cleaned_data

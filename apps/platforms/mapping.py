@@ -1,8 +1,8 @@
 """What all platforms have in common: the shape of what arrived, and reading without surprises.
 
 Platforms add values and change types without notice. What a conversation stands on (its id, its
-times, what was said) is refused where it cannot be read; anything else that is not as expected is
-left out, and stands in the payload, which is kept.
+times, what was said) is rejected where it cannot be read; anything else that is not as expected is
+left out, and stands in the payload, which is stored.
 """
 
 import math
@@ -20,25 +20,25 @@ Json = dict[str, Any]
 
 
 def needed_id(value: object, name: str) -> str:
-    """The id by which a conversation is known. Raises LineRefused where there is none."""
+    """Return the id by which a conversation is known. Raises LineRefused where there is none."""
     if found := text(value):
         return found
     raise LineRefused("missing_field", f"{name} is required to identify the conversation.", name)
 
 
 def mapping(value: object) -> Mapping[str, Any]:
-    """The object, else an empty one."""
+    """Return the object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def objects(value: object) -> Iterator[Mapping[str, Any]]:
-    """The objects of a list; what is none is passed over."""
+    """Yield the objects of a list; what is none is passed over."""
     if isinstance(value, list):
         yield from (item for item in value if isinstance(item, dict))
 
 
 def text(value: object, limit: int | None = None) -> str:
-    """A text or number as text without blanks around it; anything else is empty."""
+    """Return a text or number as text without blanks around it; anything else is empty."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
@@ -51,14 +51,14 @@ _SAID = ("content", "message", "text", "transcript", "utterance", "body", "parts
 
 def said(item: Mapping[str, Any], *names: str) -> str:
     """What an item says under the first of these names, or of the usual ones, that says anything;
-    pictures and files beside it as marks."""
+    pictures and files next to it as marks."""
     values = (plain_text(item.get(name)) for name in names or _SAID)
     words = next((found for found in values if found.strip()), "")
     return "\n".join(filter(None, [words, *attachments(item)]))
 
 
 def answered(item: Mapping[str, Any], *names: str, succeeded: object = None) -> str:
-    """What a tool answered under the first of these names that says anything."""
+    """Return what a tool answered under the first of these names that says anything."""
     values = (plain_text(item.get(name), of_tool=True) for name in names)
     words = next((found for found in values if found.strip()), "")
     return failed(words) if succeeded is False else words
@@ -69,23 +69,23 @@ _UNKNOWN = "unknown_role"
 
 
 def role_of(item: Mapping[str, Any]) -> str:
-    """Their role of an item, in small letters."""
+    """Return their role of an item, in small letters."""
     return next((found for name in _ROLE_NAMES if (found := text(item.get(name)))), "").lower()
 
 
 def speaker(role: str) -> str:
-    """Our role for one of theirs; "" for a role that nobody knows."""
+    """Our role for one of theirs; "" for an unknown role."""
     return ROLE_OF.get(role, "")
 
 
 def of_unknown_role(role: str, content: str, at: float | None) -> Json:
-    """What somebody said whom nobody here knows. A transcript of nothing else is refused."""
+    """Return what someone said whom no one here knows. A transcript of nothing else is rejected."""
     words = f"{role}: {content}" if role and content else role or content
     return {**message("event", words, at), _UNKNOWN: bool(content)}
 
 
 def number(value: object) -> float | None:
-    """A number that is one."""
+    """Return a number that is one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -101,19 +101,19 @@ def seconds(value: object) -> float | None:
 
 
 def milliseconds(value: object) -> float | None:
-    """A time in milliseconds since 1970, in this century."""
+    """Return a time in milliseconds since 1970, in this century."""
     found = number(value)
     return found if found is not None and 10**11 < found < 4 * 10**12 else None
 
 
 def url(value: object) -> str | None:
-    """An address of the web; anything else is no link."""
+    """Return an address of the web; anything else is no link."""
     found = text(value)
     return found if found.lower().startswith(("http://", "https://")) else None
 
 
 def caller(value: object) -> str:
-    """A number that belongs to somebody: all who withhold theirs must not become one contact."""
+    """A number that belongs to someone: all who withhold theirs must not become one contact."""
     return normal_number(text(value, 60))
 
 
@@ -121,7 +121,7 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 
 
 def language(value: object) -> str:
-    """A language tag, such as ``en`` or ``pt-BR``; “multi” and the like say nothing."""
+    """Return a language tag, such as ``en`` or ``pt-BR``; “multi” and the like say nothing."""
     found = text(value)
     return found if len(found) <= 35 and _LANGUAGE.fullmatch(found) else ""
 
@@ -132,12 +132,12 @@ def message(role: str, content: str, at: float | None = None) -> Json:
 
 
 def tool_call(name: object, arguments: object, at: float | None = None) -> Json:
-    """A tool call with its arguments, which platforms write as a text that holds JSON."""
+    """Return a tool call with its arguments, which platforms write as a text that holds JSON."""
     return message("tool_call", call_content(text(name), arguments), at)
 
 
 def spoke(messages: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether an agent or a user said anything at all."""
+    """Return whether an agent or a user said anything at all."""
     return any(m["role"] in {"agent", "user"} and m["content"].strip() for m in messages)
 
 
@@ -147,7 +147,7 @@ _NESTED = ("messages", "transcript", "items", "utterances", "turns", "entries")
 
 
 def transcript(sources: Mapping[str, object], read: ReadItem) -> list[Json]:
-    """The messages of the first source (by its name) that holds any.
+    """Return the messages of the first source (by its name) that holds any.
 
     Raises LineRefused where none does and one holds something that cannot be read: what was said
     must not become an empty conversation.
@@ -197,7 +197,7 @@ def _of_items(name: str, items: Sequence[object], read: ReadItem) -> Iterator[Js
 
 
 def unreadable(name: str, value: object, why: str = "") -> LineRefused:
-    """The refusal of a transcript that is there and in no form that is known here."""
+    """Return the rejection of a transcript that is there and in no form that is known here."""
     kinds = {str: "a text", dict: "an object", list: "a list", bool: "true or false"}
     why = why or f"it is {kinds.get(type(value), 'a number')} in a form that is not known here"
     return LineRefused(

@@ -12,7 +12,7 @@ from apps.core.ids import public_id
 
 
 def source_id() -> str:
-    """A fresh public id of an intake source, the last part of its door's path."""
+    """Return a fresh public id of an intake source, the last part of its receiver's path."""
     return public_id("in")
 
 
@@ -36,12 +36,12 @@ class PayloadState(models.TextChoices):
 
 
 class IntakeSource(models.Model):
-    """One account at a platform, with its own door, secret and rule.
+    """One account at a platform, with its own receiver, secret and rule.
 
     ``secret_encrypted`` is what the platform signs with, as ciphertext of ``apps.core.cipher``: it
-    has to be read again to verify. Some platforms name theirs only once they know the door; until
-    it is entered, ``secret_set_at`` is null, the column holds a secret that nobody has, and
-    whatever arrives is refused and kept.
+    has to be read again to verify. Some platforms name theirs only once they know the receiver;
+    until it is entered, ``secret_set_at`` is null, the column holds a secret that no one has, and
+    whatever arrives is rejected and stored.
     """
 
     public_id = models.CharField(max_length=40, unique=True, default=source_id, editable=False)
@@ -111,7 +111,7 @@ class SourceAgent(models.Model):
 
 
 class UploadChannel(models.TextChoices):
-    """The doors that belong to no source; what they refuse is kept line by line."""
+    """The receivers that belong to no source; what they reject is stored line by line."""
 
     API = "api", "REST API"
     BULK = "bulk", "Bulk upload"
@@ -123,11 +123,11 @@ class PayloadQuerySet(models.QuerySet["IntakePayload"]):
         return self.filter(state=PayloadState.REFUSED)
 
     def since(self, moment: datetime) -> "PayloadQuerySet":
-        """What arrived at this moment or later."""
+        """Return what arrived at this moment or later."""
         return self.filter(received_at__gte=moment)
 
     def replayable(self) -> "PayloadQuerySet":
-        """Refused, kept whole, and not waiting for a replay already."""
+        """Refused, stored whole, and not waiting for a replay already."""
         return self.refused().filter(cut=False, replay_asked_by="")
 
     def to_replay(self) -> "PayloadQuerySet":
@@ -135,7 +135,7 @@ class PayloadQuerySet(models.QuerySet["IntakePayload"]):
         return self.exclude(replay_asked_by="").order_by("received_at", "pk")
 
     def found_by(self, words: str) -> "PayloadQuerySet":
-        """Those whose ids begin with ``words``, or whose event or reason has them."""
+        """Return those whose ids begin with ``words``, or whose event or reason has them."""
         return self.filter(
             Q(external_id__startswith=words)
             | Q(conversation__public_id=words)
@@ -150,15 +150,15 @@ class PayloadQuerySet(models.QuerySet["IntakePayload"]):
 
 
 class IntakePayload(models.Model):
-    """One payload as it came, kept for inspection; a refused one with the reason.
+    """One payload as it came, kept for inspection; a rejected one with the reason.
 
     A body that is JSON which jsonb can hold is in ``body``; any other (broken, with NUL
-    characters or lone surrogates) is in ``raw``, byte by byte, so that nothing that was refused
-    is lost. Erasing a conversation takes what came of it along; refused payloads of it are found
+    characters or lone surrogates) is in ``raw``, byte by byte, so that nothing that was rejected
+    is lost. Erasing a conversation takes what came of it along; rejected payloads of it are found
     by source (or ``source_name``) and external id.
 
-    A line that one of our own doors refused is a row too, without a source: ``door`` says which
-    one, the other columns how it was read there, so that it can be replayed alike.
+    A line that one of our own receivers rejected is a row too, without a source: ``door`` says
+    which one, the other columns how it was read there, so that it can be replayed alike.
     """
 
     source = models.ForeignKey(

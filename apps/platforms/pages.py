@@ -36,11 +36,11 @@ CODES = {
     "unknown_agent": "unknown agent",
     "unreadable_transcript": "unreadable transcript",
 }
-"""Reasons of refusals in two words; any other code is read as it is written."""
+"""Reasons of rejections in two words; any other code is read as it is written."""
 
 
 def code_words(code: str) -> str:
-    """A code of a refusal as people read it."""
+    """Return a code of a rejection as people read it."""
     return CODES.get(code) or code.replace("_", " ")
 
 
@@ -55,7 +55,7 @@ class SourceLine:
 
 
 def source_lines() -> list[SourceLine]:
-    """Every source by name, in two queries."""
+    """Return every source by name, in two queries."""
     newest = IntakePayload.objects.filter(source=OuterRef("pk")).order_by("-received_at", "-pk")
     sources = IntakeSource.objects.defer("secret_encrypted").annotate(
         last_seen=Subquery(newest.values("received_at")[:1])
@@ -86,7 +86,7 @@ class RejectionCount:
 
 @dataclass(frozen=True, slots=True)
 class RejectionSummary:
-    """The first glance: what was refused in the last 24 hours, the most frequent first."""
+    """The first glance: what was rejected in the last 24 hours, the most frequent first."""
 
     kinds: list[RejectionCount] = field(default_factory=list)
 
@@ -96,7 +96,7 @@ class RejectionSummary:
 
 
 def summary() -> RejectionSummary:
-    """What all doors refused in the last 24 hours, by its kind."""
+    """Return what all receivers rejected in the last 24 hours, by its kind."""
     recent = IntakePayload.objects.refused().since(timezone.now() - RECENTLY)
     return RejectionSummary(kinds_of(recent.values_list("code").annotate(n=Count("pk"))))
 
@@ -120,7 +120,7 @@ def shown(payload: IntakePayload) -> PayloadText:
     """JSON indented; what is none as it came, bytes that are no text as escapes.
 
     Characters that turn the direction of what follows are written as escapes too: on this page
-    nobody should read something else than what arrived.
+    no one should read something else than what arrived.
     """
     if payload.raw is not None:
         text = bytes(payload.raw).decode(errors="backslashreplace").replace("\0", "\\x00")
@@ -147,16 +147,16 @@ class Arrival:
     taken: bool
 
     silent: bool = False
-    """It worked long ago, or never did: nothing that is kept came since."""
+    """It worked long ago, or never did: nothing that is stored came since."""
 
     @property
     def waiting(self) -> bool:
-        """Whether the page should ask again."""
+        """Return whether the page should ask again."""
         return not self.taken
 
 
 def arrival(source: IntakeSource) -> Arrival:
-    """How far the setting up of a source has come."""
+    """Return how far the setting up of a source has come."""
     rows = IntakePayload.objects.filter(source=source)
     last = rows.for_list().order_by("-received_at", "-pk").first()
     if last is None:
@@ -167,7 +167,7 @@ def arrival(source: IntakeSource) -> Arrival:
 
 
 def mapped_agents(source: IntakeSource) -> Sequence[SourceAgent]:
-    """The platform's agents that are known, those that nobody has set up first."""
+    """Return the platform's agents that are known, those that no one has set up first."""
     rows = SourceAgent.objects.filter(source=source).select_related("agent")
     return list(rows.order_by("-agent__unconfigured", "agent__name", "external_id"))
 
@@ -183,7 +183,7 @@ class Removal:
 
 
 def removal(source: IntakeSource) -> Removal:
-    """The numbers that the dialog confirms."""
+    """Return the numbers that the dialog confirms."""
     rows = IntakePayload.objects.filter(source=source)
     return Removal(
         payloads=rows.count(),
@@ -194,12 +194,12 @@ def removal(source: IntakeSource) -> Removal:
 
 
 def door_of(payload: IntakePayload) -> str:
-    """The door that a payload came in by, as people call it."""
+    """Return the label of the receiver through which a payload arrived."""
     return payload.source.name if payload.source else payload.get_door_display()
 
 
 def replay_counts(rows: Any) -> tuple[int, int, list[RejectionCount]]:
-    """Of these payloads: how many can be replayed, how many were cut, and why all were refused."""
+    """Of these payloads: how many can be replayed, how many were cut, and why all were rejected."""
     refused = rows.refused().filter(replay_asked_by="")
     groups = list(refused.values_list("code", "cut").annotate(n=Count("pk")))
     kinds: Counter[str] = Counter()

@@ -1,7 +1,7 @@
 """Payloads of platforms as rows: kept for inspection and for another try, within bounds.
 
 What a stranger sends is bounded in number and size. Of what carries nothing to store, such as the
-many events during a call, the last of its kind is kept per conversation; what comes again exactly
+many events during a call, the last of its kind is stored per conversation; what comes again exactly
 as it came takes the place of the first. Taken payloads are kept for a time: what they said is in
 the conversation (decision 0010).
 """
@@ -27,7 +27,7 @@ UNSIGNED_KEPT = 50
 """Of each source; the oldest make room."""
 UNSIGNED_BYTES = 256 * 1024
 IGNORED_BYTES = 64 * 1024
-"""Of longer ones only the beginning is kept."""
+"""Of longer ones only the beginning is stored."""
 TAKEN_KEPT = timedelta(days=30)
 UNCLAIMED_KEPT = timedelta(days=90)
 TELLING_ID = 8
@@ -41,7 +41,7 @@ def keep(
     refusal: UserError,
     arrived: Arrived | None = None,
 ) -> IntakePayload:
-    """A payload that is signed, whole, as refused for now; the same one from before goes."""
+    """A payload that is signed, whole, as rejected for now; the same one from before goes."""
     payload = _row(source, body)
     payload.state, payload.code = PayloadState.REFUSED, refusal.code[:50]
     payload.reason = sanitise(refusal.message)
@@ -56,7 +56,7 @@ def keep(
 
 
 def keep_ignored(*, source: IntakeSource, body: bytes, arrived: Arrived) -> IntakePayload:
-    """An event that carries nothing to store, with the reason as its note."""
+    """Return an event that carries nothing to store, with the reason as its note."""
     payload = _row(source, body, limit=IGNORED_BYTES)
     payload.state, payload.note = PayloadState.TAKEN, arrived.note
     payload.external_id, payload.event = _ids(arrived)
@@ -69,7 +69,7 @@ def keep_ignored(*, source: IntakeSource, body: bytes, arrived: Arrived) -> Inta
 def keep_unsigned(
     *, source: IntakeSource, body: bytes, headers: Mapping[str, str], refusal: UserError
 ) -> IntakePayload:
-    """What nobody can tell the sender of. Its headers are kept as ciphertext: one may be a secret
+    """What no one can tell the sender of. Its headers are kept as ciphertext: one may be a secret
     that is entered here a moment later, by which it can then be replayed."""
     payload = IntakePayload(
         source=source,
@@ -91,7 +91,7 @@ def keep_unsigned(
 
 
 def refuse(payload: IntakePayload, refusal: UserError) -> IntakePayload:
-    """Write down why it is refused."""
+    """Write down why it is rejected."""
     payload.state, payload.code = PayloadState.REFUSED, refusal.code[:50]
     payload.reason = sanitise(refusal.message)
     return _written(payload)
@@ -118,7 +118,7 @@ _OUTCOME = (
 
 
 def _written(payload: IntakePayload) -> IntakePayload:
-    """An update, not a save: the row may have gone with its source or conversation meanwhile."""
+    """Update, not save: the row may have been deleted with its source or conversation."""
     values = {name: getattr(payload, name) for name in _OUTCOME}
     IntakePayload.objects.filter(pk=payload.pk).update(**values)
     return payload
@@ -130,14 +130,14 @@ def label(payload: IntakePayload, arrived: Arrived) -> None:
 
 
 def body_of(payload: IntakePayload) -> bytes:
-    """The bytes as they came; of JSON that was kept as a value, the same value."""
+    """Return the bytes as they came; of JSON that was kept as a value, the same value."""
     if payload.raw is not None:
         return bytes(payload.raw)
     return json.dumps(payload.body, ensure_ascii=False).encode()
 
 
 def headers_of(payload: IntakePayload) -> dict[str, str]:
-    """The headers by which it was signed, where it was refused for them."""
+    """Return the headers by which it was signed, where it was rejected for them."""
     if payload.signed_encrypted is None:
         return {}
     try:

@@ -1,6 +1,6 @@
 """Receive a webhook of a platform: verify, store, read, match the agent, ingest.
 
-The payload is kept before anything is made of it, so that a process that dies in between has lost
+The payload is stored before anything is made of it, so that a process that dies in between has lost
 nothing. Whatever comes twice, late, or at the same instant, is one conversation.
 """
 
@@ -47,9 +47,9 @@ def receive(
 ) -> IntakePayload:
     """Take one request of a platform in; the row that says what became of it.
 
-    Refused ones come back too, with ``code`` and ``reason``: whoever is at the door answers by
+    Refused ones come back too, with ``code`` and ``reason``: whoever is at the receiver answers by
     them. ``gate`` is told whether the sender is known before anything is written, and may raise.
-    A payload of a conversation that was erased is kept nowhere; its row is not saved.
+    A payload of a conversation that was erased is stored nowhere; its row is not saved.
     """
     now = now or timezone.now()
     signed = {name.lower(): value for name, value in headers.items()}
@@ -78,10 +78,10 @@ def receive(
 
 @transaction.atomic
 def replay(*, payload: IntakePayload, by: Actor) -> IntakePayload:
-    """Take a refused payload in once more, as it came; it is then taken, or refused again.
+    """Take a rejected payload in once more, as it came; it is then taken, or rejected again.
 
-    One that was refused for its signature is verified again, by the secret of now and the time at
-    which it came: a replay lets nobody in whom the door would not have let in.
+    One that was rejected for its signature is verified again, by the secret of now and the time at
+    which it came: a replay lets no one in whom the receiver would not have let in.
     """
     source = payload.source
     assert source is not None, "an uploaded line is replayed elsewhere"
@@ -103,7 +103,7 @@ def replay(*, payload: IntakePayload, by: Actor) -> IntakePayload:
 def _unsigned(
     source: IntakeSource, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> UserError | None:
-    """Why nobody can tell that the platform sent this; None where it did."""
+    """Return why no one can tell that the platform sent this; None where it did."""
     if source.secret_set_at is None:
         return _Unset("This source has no secret yet. Set the secret, then replay.")
     try:
@@ -164,7 +164,7 @@ def _line(source: IntakeSource, arrived: Arrived) -> ConversationInput:
 def _with_our_agents(
     source: IntakeSource, line: ConversationInput, names: Mapping[str, str], by: Actor
 ) -> ConversationInput:
-    """The line with our agents in the place of the platform's.
+    """Return the line with our agents in the place of the platform's.
 
     What names no agent belongs to one of the source's own: nothing is lost for want of a name.
     """
@@ -214,7 +214,7 @@ def _mapped(source: IntakeSource, external_id: str, channel: str) -> Agent | Non
 
 
 def _of_that_id(external_id: str, channel: str) -> Agent | None:
-    """The one of our agents that has this id at the platform, whatever its source."""
+    """Return the one of our agents that has this id at the platform, whatever its source."""
     found = Agent.objects.filter(external_id=external_id, channel=channel)
     in_use_first = F("deactivated_at").asc(nulls_first=True)  # PostgreSQL puts nulls last
     return found.order_by(in_use_first, "unconfigured", "pk").first()

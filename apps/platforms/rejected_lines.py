@@ -1,8 +1,8 @@
 """Store rejected lines of the API and of files, for inspection and replay.
 
-The REST API's single door, its bulk door and imported files tell whoever sent a line why it was
-refused; here the line itself is kept too, beside the payloads of platforms. What is kept is
-bounded, per row and per door: a program that sends nonsense all night fills no disk.
+The REST API's single receiver, its bulk upload and imported files tell anyone who sent a line why
+it was rejected; here the line itself is kept too, next to the payloads of platforms. What is stored
+is bounded, per row and per receiver: a program that sends nonsense all night fills no disk.
 """
 
 import json
@@ -25,16 +25,16 @@ from apps.llm.text import sanitise
 from .models import IntakePayload, PayloadState, UploadChannel
 
 MAX_BYTES = 64 * 1024
-"""Of a longer line only the beginning is kept."""
+"""Of a longer line only the beginning is stored."""
 PER_UPLOAD = 1_000
-"""Refused lines kept of one upload or file: as many as its report names (services.MAX_ERRORS)."""
+"""Refused lines stored of one upload or file: as many as its report names (services.MAX_ERRORS)."""
 PER_DOOR = 5_000
-"""Refused lines kept of a door; the oldest make room."""
+"""Refused lines stored of a receiver; the oldest make room."""
 _GROUP = 200
 
 
 class LineStore:
-    """Collects the refused lines of one upload: pass it as ``on_refused``, then ``flush``.
+    """Collects the rejected lines of one upload: pass it as ``on_refused``, then ``flush``.
 
     ``source`` is what lines are read for that name none, ``default_agent`` the agent of lines
     that name none; a replay reads them alike.
@@ -51,7 +51,7 @@ class LineStore:
         self._kept = 0
 
     def __call__(self, refusal: RejectedLine, line: RawLine) -> None:
-        """Take one refused line; every 200 are written."""
+        """Take one rejected line; every 200 are written."""
         if self._kept >= PER_UPLOAD:
             return
         self._kept += 1
@@ -60,7 +60,7 @@ class LineStore:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was collected, and let the oldest of the door go."""
+        """Write what was collected, and let the oldest of the receiver go."""
         if not self._rows:
             return
         rows, self._rows = self._rows, []
@@ -107,9 +107,9 @@ def storing_rejected(
 
 @contextmanager
 def storing_rejected_request(body: bytes, *, by: Actor, source: str = "api") -> Iterator[None]:
-    """Around the taking in of one request: what is refused is kept, and refused all the same.
+    """Around the taking in of one request: what is rejected is stored, and rejected all the same.
 
-    But for what was erased: nothing of it is kept anywhere.
+    But for what was erased: nothing of it is stored anywhere.
     """
     try:
         yield
@@ -135,7 +135,7 @@ def storable(line: bytes) -> Any:
 
 
 def as_bytes(line: RawLine) -> bytes:
-    """A line as it came; what came as an object already, written out again."""
+    """Return a line as it came; what came as an object already, written out again."""
     if isinstance(line, bytes):
         return line.rstrip(b"\r\n")
     if isinstance(line, str):

@@ -34,20 +34,20 @@ QUEUE = "maintenance"
 PER_TASK = 200
 """Replays of one task; then it makes room for the sweeps and asks for itself again."""
 UNFINISHED_FOR = timedelta(minutes=5)
-"""After this long nobody is at work any more on a payload whose reading was broken off."""
+"""After this long, no process is still working on a payload: its processing was interrupted."""
 FINISHED_WITHIN = timedelta(days=1)
 _BY = Actor.system("intake")
 
 
 class NotReplayable(Conflict):
-    """It was taken meanwhile, or is not there as a whole."""
+    """It was accepted in the meantime, or was not stored in full."""
 
     code = "not_replayable"
 
 
 @transaction.atomic
 def replay(*, payload: IntakePayload, by: Actor) -> IntakePayload:
-    """Take a refused payload in once more, as it came; it is then taken, or refused again.
+    """Take a rejected payload in once more, as it came; it is then taken, or rejected again.
 
     One whose conversation was erased goes too, and comes back with the code ``erased``. Raises
     NotReplayable for one that was taken already and for one that was cut.
@@ -68,7 +68,7 @@ def replay(*, payload: IntakePayload, by: Actor) -> IntakePayload:
 
 @transaction.atomic
 def ask_replay(*, payloads: PayloadQuerySet, by: Actor) -> int:
-    """Have all of these that are refused and whole replayed by a worker; how many that is."""
+    """Have all of these that are rejected and whole replayed by a worker; how many that is."""
     asked = payloads.replayable().update(replay_asked_by=by.label)
     if asked:
         audit.record(by=by, verb="intake_payload.replay_asked", detail={"payloads": asked})
@@ -77,9 +77,9 @@ def ask_replay(*, payloads: PayloadQuerySet, by: Actor) -> int:
 
 
 def replay_waiting(limit: int = PER_TASK) -> int:
-    """Replay what was asked for, up to ``limit``; how many it was. Others may do so beside.
+    """Replay what was asked for, up to ``limit``; how many it was. Others may do so at the same time.
 
-    What a process died over is replayed too, once: few platforms send again what got no answer.
+    What a process died over is replayed too, once: few platforms send again what got no response.
     """
     _ask_for_unfinished()
     for done in range(limit):
@@ -150,7 +150,7 @@ def _take_line(payload: IntakePayload, by: Actor) -> None:
 
 
 def _default_agents(payload: IntakePayload, by: Actor) -> Mapping[str, Agent]:
-    """Who answers for a line that names no agent, as when it came."""
+    """Return the default agents of a line that names none, as at its arrival."""
     if agent := payload.default_agent:
         return {agent.channel: agent}
     if payload.door == UploadChannel.FILE:

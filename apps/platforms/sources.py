@@ -47,7 +47,7 @@ def generate_secret() -> str:
 
 
 def door_path(source: IntakeSource) -> str:
-    """The path of the source's door, below the host of this installation."""
+    """Return the path of the source's receiver, below the host of this installation."""
     return f"/api/intake/{source.kind}/{source.public_id}"
 
 
@@ -61,10 +61,10 @@ def create_source(
     wait_minutes: int = 10,
     by: Actor,
 ) -> IntakeSource:
-    """A new source with its door. Raises SourceRefused, and NameTaken for a name that is there.
+    """A new source with its receiver. Raises SourceRefused, and NameTaken for a name that is there.
 
-    An empty ``secret`` is for platforms that give theirs only when they know the door
-    (``SetupGuide.origin``): all that arrives before ``set_secret`` is refused, and kept.
+    An empty ``secret`` is for platforms that give theirs only when they know the receiver
+    (``SetupGuide.origin``): all that arrives before ``set_secret`` is rejected, and stored.
     """
     faults = _faults(kind, name := name.strip(), platform_analysis, wait_minutes)
     secret = secret.strip()
@@ -120,7 +120,7 @@ def change_source(
 
 @transaction.atomic
 def set_secret(*, source: IntakeSource, secret: str, by: Actor) -> IntakeSource:
-    """Replace the secret at once: what is signed with the old one is refused from now on.
+    """Replace the secret at once: what is signed with the old one is rejected from now on.
 
     Raises SourceRefused.
     """
@@ -140,7 +140,7 @@ def set_secret(*, source: IntakeSource, secret: str, by: Actor) -> IntakeSource:
 
 @transaction.atomic
 def remove_source(*, source: IntakeSource, by: Actor) -> Removed:
-    """Close the door for good, with its payloads and its map of agents. Conversations stay."""
+    """Close the receiver for good, with its payloads and its map of agents. Conversations stay."""
     source = IntakeSource.objects.select_for_update().get(pk=source.pk)
     agents, _ = SourceAgent.objects.filter(source=source).delete()
     payloads, _ = IntakePayload.objects.filter(source=source).delete()

@@ -1,4 +1,4 @@
-"""The task that deletes what is no longer kept."""
+"""The task that deletes what is no longer stored."""
 
 from celery import shared_task
 from django.utils import timezone

@@ -15,7 +15,7 @@ SINCE = {
     "week": ("the last 7 days", timedelta(days=7)),
     "month": ("the last 30 days", timedelta(days=30)),
 }
-"""How far back *Send again* may reach; older deliveries are not kept."""
+"""How far back *Send again* may reach; older deliveries are not stored."""
 
 
 EVENTS = [(event.value, event.label) for event in EventType if event not in RESERVED_EVENTS]

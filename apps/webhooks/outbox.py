@@ -24,7 +24,7 @@ from .models import (
 )
 
 KEPT_FOR_DISABLED = timedelta(days=30)
-"""How long events are noted, as dropped, for an endpoint that was given up: whoever enables it
+"""How long events are noted, as dropped, for an endpoint that was given up: anyone who enables it
 again may have them sent. For one that a person switched off nothing is noted."""
 
 

@@ -16,7 +16,7 @@ RECENT = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class EndpointLine:
-    """An endpoint in the list: its last try, and how many deliveries lately failed at theirs."""
+    """An endpoint in the list: its last try, and how many deliveries recently failed at theirs."""
 
     endpoint: Endpoint
     last: Delivery | None
@@ -88,7 +88,7 @@ def next_try_of(delivery: Delivery, endpoint: Endpoint) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One try of a delivery, as it is kept with it."""
+    """One try of a delivery, as it is stored with it."""
 
     at: datetime
     status: int | None

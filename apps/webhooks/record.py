@@ -47,7 +47,7 @@ class DeliveryOutcome:
 
 
 def record(outcomes: Sequence[DeliveryOutcome]) -> None:
-    """Record a group of attempts; where one breaks it, record each by itself.
+    """Record a group of attempts; where one breaks it, record each alone.
 
     An attempt counts only while its job still holds its lease. Raise OperationalError or
     InterfaceError when the database is away: the caller keeps the outcomes and tries again.

@@ -45,7 +45,7 @@ class UnableToSend(Conflict):
 def create_endpoint(
     *, url: str, events: Sequence[str], agent: Agent | None, by: Actor
 ) -> tuple[Endpoint, str]:
-    """Make an endpoint. The text beside it is its secret: it is shown this once.
+    """Make an endpoint. The text next to it is its secret: it is shown this once.
 
     Raises InvalidEndpoint, or PrivateAddress where the URL leads into a private network.
     """

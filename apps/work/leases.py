@@ -3,7 +3,7 @@
 A lease is a token and a time on the row. A heartbeat moves the time on; a row whose time has
 passed belongs to no one, and the next claim takes it with a new token. After a start of the
 database no lease counts as expired for one more lease time: it may have expired while the
-database was away, and its worker may hold an answer that is paid for.
+database was away, and its worker may hold a response that is paid for.
 """
 
 from collections.abc import Iterable, Sequence

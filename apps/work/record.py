@@ -16,7 +16,7 @@ def record_group(
     *,
     without_answer: Callable[[O], O],
 ) -> None:
-    """Write a group in the transaction of ``write``; where that fails, write each by itself.
+    """Write a group in the transaction of ``write``; where that fails, write each alone.
 
     An outcome that can't be stored is written as ``without_answer`` returns it. Raise when the
     database is away: the caller keeps the outcomes and tries again.

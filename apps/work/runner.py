@@ -108,7 +108,7 @@ class Runner(Generic[J, O]):
                 await _end(watchers)
 
     async def _work(self, slots: Sequence[asyncio.Task[None]]) -> None:
-        """Feed the slots. In the end, also after a fault, wait for answers that are paid for."""
+        """Feed the slots. In the end, also after a fault, wait for responses that are paid for."""
         try:
             await self._feed()
         finally:
@@ -202,7 +202,7 @@ class Runner(Generic[J, O]):
         return self.queue.claim(wanted)
 
     async def _until_woken(self, seconds: float) -> None:
-        """Sleep, but no longer than until somebody says that there is work."""
+        """Sleep, but no longer than until someone says that there is work."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wakes.wait(), seconds)
         self._wakes.clear()
@@ -212,7 +212,7 @@ class Runner(Generic[J, O]):
 
     @property
     def _prefetch(self) -> int:
-        """Return how many jobs to hold beside those in flight, because slots tend to be freed
+        """Return how many jobs to hold next to those in flight, because slots tend to be freed
         together."""
         return 0 if self.queue.ordered else self.concurrency
 
@@ -224,8 +224,8 @@ class Runner(Generic[J, O]):
     @property
     def _max_held(self) -> int:
         """Return how many jobs to hold at all, with those whose outcomes are not recorded yet:
-        where recording is slow, a death must not cost more than one answer a slot beside those in
-        flight."""
+        where recording is slow, a death must not cost more than one response a slot next to those
+        in flight."""
         return self.concurrency + self._prefetch
 
     async def _until_low(self) -> None:
@@ -304,7 +304,7 @@ class Runner(Generic[J, O]):
 
     async def _watch(self) -> None:
         """Hand back what was claimed but not sent of stopped runs, and give up requests that stay
-        silent although no one wants their answers any longer."""
+        silent although no one wants their responses any longer."""
         unwanted: dict[int, float] = {}
         while True:
             await asyncio.sleep(WATCH_SECONDS)
@@ -317,7 +317,7 @@ class Runner(Generic[J, O]):
             await self._abandon(silent)
 
     async def _abandon(self, jobs: Sequence[J]) -> None:
-        """Give up requests that were sent; their answers, should any come, are not recorded."""
+        """Give up requests that were sent; their responses, should any come, are not recorded."""
         given_up = [job for job in jobs if (task := self._performing.get(job.key))
                     and task.cancel()]  # fmt: skip
         await self._hand_back(given_up)

@@ -46,7 +46,7 @@ def entry_list(request: HttpRequest) -> HttpResponse:
 
 
 def _url(query: QueryDict, cursor: str | None) -> str:
-    """The same filters at another page; empty where there is none."""
+    """Return the same filters at another page; empty where there is none."""
     if cursor is None:
         return ""
     there = query.copy()

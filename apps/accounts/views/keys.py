@@ -17,7 +17,7 @@ from apps.core.http import hx_trigger, render_dialog, render_either
 @require_safe
 @role_required(Role.ADMIN)
 def key_list(request: HttpRequest) -> HttpResponse:
-    """Every key: those that work first, then the revoked ones."""
+    """Show every key: those that work first, then the revoked ones."""
     keys = ApiKey.objects.in_page_order()
     return render_either(
         request,

@@ -30,9 +30,9 @@ from apps.core.http import hx_trigger, render_either, wants_fragment
 @never_cache
 @require_http_methods(["GET", "POST"])
 def login(request: HttpRequest) -> HttpResponse:
-    """The sign-in page; afterwards on to `next`, if that is a page of ours.
+    """Show the sign-in page; afterward on to `next`, if that is a page of ours.
 
-    Over a page whose session ended it is a dialog, and the page goes on by itself.
+    Over a page whose session ended it is a dialog, and the page continues automatically.
     """
     target = _safe_next(request)
     if request.method == "GET" and request.user.is_authenticated:
@@ -114,7 +114,7 @@ def profile(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "POST"])
 def choose_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
-    """The page behind the link that an admin hands to a person."""
+    """Show the page behind the link that an admin hands to a person."""
     user = services.user_of_link(uid, token)
     if user is None:
         return render(request, "accounts/choose_password.html", {"form": None}, status=404)
@@ -133,7 +133,7 @@ def choose_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
 
 
 def _safe_next(request: HttpRequest) -> str:
-    """Where to go after signing in; never to another site."""
+    """Return where to go after signing in; never to another site."""
     target = request.POST.get("next") or request.GET.get("next") or ""
     hosts = {request.get_host()}
     if url_has_allowed_host_and_scheme(target, hosts, require_https=request.is_secure()):

@@ -1,4 +1,4 @@
-"""The page of one conversation: its facts, its transcript, and the panel beside it."""
+"""The page of one conversation: its facts, its transcript, and the panel next to it."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -30,7 +30,7 @@ def empty_state(
     action: str = "",
     small: bool = False,
 ) -> SafeString:
-    """Return what a list shows while it is empty: a title, one sentence, and one button."""
+    """Return what a list shows while it is empty: a title, one message, and one button."""
     context = {
         "title": title,
         "text": content.strip(),

@@ -72,7 +72,7 @@ def icon(name: str, size: int = 16, label: str = "") -> SafeString:
 
 @register.filter
 def state(value: object, label: object = "") -> SafeString:
-    """A state as a word with its dot: `{{ run.state|state:run.get_state_display }}`."""
+    """Return a state as a word with its dot: `{{ run.state|state:run.get_state_display }}`."""
     return _dot(display.state_kind(str(value)), label or display.words(str(value)))
 
 
@@ -87,7 +87,7 @@ def outcome(value: object) -> str | SafeString:
 
 @register.filter
 def sentiment(value: object) -> str | SafeString:
-    """A sentiment, coloured only where it calls for a look: negative and positive."""
+    """Return a sentiment, colored only where it calls for a look: negative and positive."""
     if value in (None, ""):
         return display.NOTHING
     return _dot(display.sentiment_kind(str(value)), display.words(str(value)))
@@ -104,7 +104,7 @@ def _dot(kind: str, label: object) -> SafeString:
 def bar(
     value: float | Decimal | None, maximum: float | Decimal | None, kind: str = ""
 ) -> SafeString:
-    """A thin bar of `value` within `maximum`. Decoration: the figure stands beside it."""
+    """Return a thin bar of `value` within `maximum`. Decoration: the number stands next to it."""
     share = display.share(value, maximum)
     return format_html(
         '<svg class="bar-chart {}" aria-hidden="true"><rect width="{}%" height="100%"/></svg>',
@@ -117,7 +117,7 @@ def bar(
 def segments(
     links: Mapping[str, str] | None = None, *, legend: bool = True, **counts: int
 ) -> dict[str, object]:
-    """One bar in segments, in the order given: `{% segments changed=12 failed=1 left=40 %}`.
+    """Return one bar in segments, in the order given: `{% segments changed=12 failed=1 left=40 %}`.
 
     `links` leads from a segment's name in the legend to the items behind it.
     """
@@ -126,7 +126,7 @@ def segments(
 
 @register.inclusion_tag("components/_diff.html")
 def text_diff(before: str, after: str) -> dict[str, list[DiffLine]]:
-    """The difference of two texts, words marked."""
+    """Return the difference of two texts, words marked."""
     return {"lines": diff_lines(before or "", after or "")}
 
 
@@ -182,7 +182,7 @@ def sort_th(
 ) -> dict[str, object]:
     """A table head that sorts by `field` (`?sort=field`, `?sort=-field`) and says how it does.
 
-    The first click sorts figures and times from the top (`num`, which also sets the column to the
+    The first click sorts numbers and times from the top (`num`, which also sets the column to the
     right, or `down`), words from A. `default` is the sort of a
     list whose URL names none. `hx` is the target that htmx swaps; the cursor is dropped.
     """

@@ -17,8 +17,8 @@ WIDTH, GAP, HEIGHT = 10, 2, 100
 
 @register.simple_tag
 def day_chart(days: Sequence[CostLine], highest: Decimal) -> SafeString:
-    """A bar a day. The figures are in the table below it, so for a reader of the screen the
-    chart is one picture with a sentence."""
+    """Return a bar a day. The numbers are in the table below it, so for a reader of the screen the
+    chart is one picture with a caption."""
     total = len(days) * WIDTH
     bars = format_html_join("", '<rect class="day" x="{}" y="{}" width="{}" height="{}">'
         "<title>{}: {}, {} requests</title></rect>", (

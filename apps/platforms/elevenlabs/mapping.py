@@ -45,7 +45,7 @@ _NOTHING = {"None", "null"}
 
 
 def read(body: Mapping[str, Any]) -> Arrived:
-    """A webhook's body, or the bare conversation of its API. Raises LineRefused."""
+    """Return a webhook's body, or the bare conversation of its API. Raises LineRefused."""
     event = text(body.get("type"), 100)
     bare = not event and "conversation_id" in body
     if not event and not bare:
@@ -105,7 +105,7 @@ def _conversation(event: str, external_id: str, data: Mapping[str, Any]) -> Arri
 
 
 def _failure(event: str, external_id: str, data: Mapping[str, Any]) -> Arrived:
-    """A call that was to be made and never came about."""
+    """Return a call that was to be made and never came about."""
     detail = mapping(mapping(data.get("metadata")).get("body"))
     conversation = {
         "external_id": external_id,
@@ -151,7 +151,7 @@ def _numbers(facts: Mapping[str, Any]) -> Json:
 
 
 def _facts(data: Mapping[str, Any], facts: Mapping[str, Any]) -> Json:
-    """What Debrief has no column for, under names that say whose it is."""
+    """Return what Debrief has no column for, under names that say whose it is."""
     return filled(
         {
             "platform_agent_version": text(data.get("version_id")),
@@ -193,7 +193,7 @@ def _criteria(analysis: Mapping[str, Any]) -> _Collected:
 
 
 def _analysis(analysis: Mapping[str, Any], channel: str) -> Json | None:
-    """Their names as ours; criteria and collected data are fields of the account's own."""
+    """Return their names as ours; criteria and collected data are fields of the account's own."""
     kind = "chat" if channel == "chat" else "call"
     own = {name: item.get("result") for name, item in _criteria(analysis)}
     own |= {name: _value(item) for name, item in _collected(analysis)}
@@ -215,7 +215,7 @@ def _value(item: Mapping[str, Any]) -> Any:
 
 
 def _scoped(analysis: Mapping[str, Any]) -> Json:
-    """What was found of each agent that took part, by the agent's id."""
+    """Return what was found of each agent that took part, by the agent's id."""
     found: Json = {}
     for item in objects(analysis.get("scoped_analysis_results")):
         scope = text(item.get("scope"))
@@ -235,7 +235,7 @@ def _rationales(analysis: Mapping[str, Any]) -> Json:
 
 
 def _messages(data: Mapping[str, Any]) -> tuple[list[Json], list[tuple[int, str]]]:
-    """The transcript, and which agent speaks after how many messages."""
+    """Return the transcript, and which agent speaks after how many messages."""
     given = data.get("transcript")
     if given is None and text(data.get("status")) in {"", "done", "processing"}:
         traces = "resourceSpans" in data or "resource_spans" in data
@@ -254,7 +254,7 @@ def _messages(data: Mapping[str, Any]) -> tuple[list[Json], list[tuple[int, str]
 
 
 def _turn(turn: Mapping[str, Any], at: float | None) -> Iterator[Json]:
-    """What is in one turn: words, then the tools that it called, then what they answered."""
+    """Yield what is in one turn: words, then the tools that it called, then what they answered."""
     role = role_of(turn)
     if words := _words(turn):
         known = speaker(role)
@@ -274,13 +274,13 @@ _ANSWERS = ("result_value", "raw_error_message", "error_message", "result")
 
 
 def _answer(result: Mapping[str, Any]) -> str:
-    """What a tool answered, or why it did not."""
+    """Return what a tool answered, or why it did not."""
     bad = result.get("is_error") is True or result.get("is_blocked") is True
     return answered(result, *_ANSWERS, succeeded=not bad)
 
 
 def _words(turn: Mapping[str, Any]) -> str:
-    """What was said; a file that was sent along is named."""
+    """Return what was said; a file that was sent along is named."""
     file = mapping(turn.get("file_input"))
     name = text(file.get("original_filename")) or text(file.get("file_url"))
     parts = objects(mapping(turn.get("multivoice_message")).get("parts"))

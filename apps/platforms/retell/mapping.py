@@ -56,7 +56,7 @@ _CHATS = (
 
 
 def read(body: Mapping[str, Any]) -> Arrived:
-    """A webhook's body, or the bare call or chat of its API. Raises LineRefused."""
+    """Return a webhook's body, or the bare call or chat of its API. Raises LineRefused."""
     event = text(body.get("event"), 100)
     for kind, reader in (("call", _call), ("chat", _chat)):
         bare = not event and f"{kind}_id" in body
@@ -154,7 +154,7 @@ def _chat(event: str, external_id: str, chat: Json) -> Arrived:
 
 
 def _status(thing: Json, kind: str, event: str, *, spoken: bool) -> str:
-    """The status by what the event says, then by the thing itself.
+    """Return the status by what the event says, then by the thing itself.
 
     Retell sends ``registered`` with a call that has ended, and no status with a transfer.
     """
@@ -173,7 +173,7 @@ def _status(thing: Json, kind: str, event: str, *, spoken: bool) -> str:
 
 
 def _transfer(call: Json, event: str) -> Json:
-    """Where a call was transferred to, and how far the transfer has come."""
+    """Return where a call was transferred to, and how far the transfer has come."""
     state = event.removeprefix(_TRANSFER) if event.startswith(_TRANSFER) else ""
     return filled(
         {
@@ -186,7 +186,7 @@ def _transfer(call: Json, event: str) -> Json:
 
 
 def _facts(thing: Json, kind: str) -> Json:
-    """What Debrief has no column for, under names that say whose it is."""
+    """Return what Debrief has no column for, under names that say whose it is."""
     cost = mapping(thing.get(f"{kind}_cost"))
     cents = number(cost.get("combined_cost"))
     version = thing.get("agent_version", thing.get("version"))
@@ -206,7 +206,7 @@ def _facts(thing: Json, kind: str) -> Json:
 
 
 def _analysis(analysis: Mapping[str, Any]) -> Json | None:
-    """Retell's names are the built-in ones; fields of the account's own stand beside them."""
+    """Retell's names are the built-in ones; fields of the account's own stand next to them."""
     own = mapping(analysis.get("custom_analysis_data"))
     rest = {key: value for key, value in analysis.items() if key != "custom_analysis_data"}
     return filled({**own, **filled(rest)}) or None

@@ -61,7 +61,7 @@ _UNANSWERED = re.compile(
 
 
 def read(body: Mapping[str, Any]) -> Arrived:
-    """A server message, or the bare call of the API. Raises LineRefused."""
+    """Return a server message, or the bare call of the API. Raises LineRefused."""
     told = body.get("message")
     if not isinstance(told, dict):
         if "id" not in body or not {"assistantId", "type", "status"} & body.keys():
@@ -170,7 +170,7 @@ def _timed(told: Json, call: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _one(told: Json, call: Mapping[str, Any], name: str) -> Any:
-    """A value that stands in the message, in the call, or in both."""
+    """Return a value that is in the message, in the call, or in both."""
     found = told.get(name)
     return call.get(name) if found in (None, "", {}, []) else found
 
@@ -269,7 +269,7 @@ def _metadata(told: Json, call: Mapping[str, Any]) -> Json:
 
 
 def _skipped(outputs: object) -> Json:
-    """Why Vapi did not look for its structured outputs, by their names."""
+    """Return why Vapi did not look for its structured outputs, by their names."""
     found: Json = {}
     for key, item in mapping(outputs).items():
         reason = mapping(item).get("skippedReason", item)
@@ -287,7 +287,7 @@ def _variables(told: Json, call: Mapping[str, Any]) -> Json:
 
 
 def _analysis(told: Json, call: Mapping[str, Any]) -> Json | None:
-    """Their names as ours. An evaluation by another rubric than pass or fail is a field."""
+    """Return their names as ours. An evaluation by another rubric than pass or fail is a field."""
     analysis = mapping(_one(told, call, "analysis"))
     artifact = mapping(_one(told, call, "artifact"))
     verdict = analysis.get("successEvaluation")
@@ -317,7 +317,7 @@ def _structured(value: object) -> Iterator[tuple[str, Any]]:
 def _messages(
     told: Json, call: Mapping[str, Any], *, has_start: bool
 ) -> tuple[list[Json], list[tuple[int, str]]]:
-    """The transcript, and which assistant speaks after how many messages."""
+    """Return the transcript, and which assistant speaks after how many messages."""
     artifact = mapping(_one(told, call, "artifact"))
     sources = {
         "artifact.messages": artifact.get("messages"),

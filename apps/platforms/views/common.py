@@ -12,7 +12,7 @@ CHANGED = "intake:changed"
 
 
 def source_or_404(source_id: str) -> IntakeSource:
-    """The source of a public id."""
+    """Return the source of a public id."""
     source: IntakeSource = get_object_or_404(IntakeSource, public_id=source_id)
     return source
 
@@ -22,5 +22,5 @@ def source_url(source: IntakeSource) -> str:
 
 
 def door_url(request: HttpRequest, source: IntakeSource) -> str:
-    """The whole address of a source's door, by the host that this page was asked for at."""
+    """The whole address of a source's receiver, by the host that this page was asked for at."""
     return request.build_absolute_uri(door_path(source))

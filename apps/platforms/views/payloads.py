@@ -1,4 +1,4 @@
-"""What arrived at every door: the list, one payload, and replaying what was refused."""
+"""What arrived at every receiver: the list, one payload, and replaying what was rejected."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ FILTERS = ("source", "state", "code", "q")
 @never_cache
 @role_required(Role.ADMIN)
 def payload_list(request: HttpRequest) -> HttpResponse:
-    """Sources, what was refused of late, and what arrived, newest first."""
+    """Sources, what was rejected recently, and what arrived, newest first."""
     lines = source_lines()
     form = PayloadFilterForm(request.GET, [line.source for line in lines])
     context = _payloads(request, form) | {
@@ -68,7 +68,7 @@ def payload_list(request: HttpRequest) -> HttpResponse:
 
 
 def _payloads(request: HttpRequest, form: PayloadFilterForm) -> dict[str, Any]:
-    """One page of what matches. A filter that cannot be read shows nothing, and says so."""
+    """Return one page of what matches. A filter that cannot be read shows nothing, and says so."""
     found: Page[IntakePayload] = Page([], None, None)
     if form.is_valid():
         cursor = request.GET.get("cursor") or None
@@ -95,7 +95,7 @@ def _payloads(request: HttpRequest, form: PayloadFilterForm) -> dict[str, Any]:
 
 
 def _filters(given: QueryDict) -> QueryDict:
-    """The filters of the address alone, without the empty ones."""
+    """Return the filters of the address alone, without the empty ones."""
     query = QueryDict(mutable=True)
     for name in FILTERS:
         if value := given.get(name):
@@ -114,7 +114,7 @@ def _with(query: QueryDict, name: str, value: str) -> QueryDict:
 
 
 def _url(query: QueryDict, cursor: str | None) -> str:
-    """The same filters at another page; empty where there is none."""
+    """Return the same filters at another page; empty where there is none."""
     if cursor is None:
         return ""
     there = query.copy()
@@ -127,7 +127,7 @@ def _url(query: QueryDict, cursor: str | None) -> str:
 @never_cache
 @role_required(Role.ADMIN)
 def replaying(request: HttpRequest) -> HttpResponse:
-    """How many still wait for their replay, asked while some do; the last answer ends that."""
+    """How many still wait for their replay, asked while some do; the last response ends that."""
     left = IntakePayload.objects.to_replay().count()
     if not wants_fragment(request):
         return redirect("intake:list")
@@ -139,7 +139,7 @@ def replaying(request: HttpRequest) -> HttpResponse:
 @require_safe
 @role_required(Role.ADMIN)
 def payload_detail(request: HttpRequest, payload_id: int) -> HttpResponse:
-    """One payload: where it came from, what became of it, and what it says."""
+    """Show one payload: where it came from, what became of it, and what it says."""
     payload = _payload(payload_id)
     context = {
         "payload": payload,
@@ -159,7 +159,7 @@ def payload_detail(request: HttpRequest, payload_id: int) -> HttpResponse:
 @require_safe
 @role_required(Role.ADMIN)
 def payload_raw(request: HttpRequest, payload_id: int) -> HttpResponse:
-    """All of a payload, as a file."""
+    """Show all of a payload, as a file."""
     payload = _payload(payload_id)
     kind = "application/json" if payload.raw is None else "application/octet-stream"
     name = f"payload-{payload.pk}.{'json' if payload.raw is None else 'txt'}"
@@ -173,7 +173,7 @@ def payload_raw(request: HttpRequest, payload_id: int) -> HttpResponse:
 @require_POST
 @role_required(Role.ADMIN)
 def payload_replay(request: HttpRequest, payload_id: int) -> HttpResponse:
-    """Take a refused payload in once more."""
+    """Take a rejected payload in once more."""
     payload = _payload(payload_id)
     try:
         payload = replay(payload=payload, by=actor_of(request))
@@ -193,7 +193,7 @@ def payload_replay(request: HttpRequest, payload_id: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @role_required(Role.ADMIN)
 def replay_all(request: HttpRequest) -> HttpResponse:
-    """Ask, in numbers, and have everything refused that the filters match replayed."""
+    """Ask, in numbers, and have everything rejected that the filters match replayed."""
     form = PayloadFilterForm(request.GET, list(IntakeSource.objects.all()))
     rows = form.rows()
     if request.method == "POST" and form.is_valid():

@@ -69,7 +69,7 @@ def _created(request: HttpRequest, source: IntakeSource, made: str) -> HttpRespo
 
 
 def _show_secret(request: HttpRequest, source: IntakeSource, secret: str) -> HttpResponse:
-    """A secret that was made here, once."""
+    """Show a secret that was made here, once."""
     context = {"source": source, "secret": secret, "door": door_url(request, source)}
     shown = render_dialog(request, "platforms/source_secret_made.html", context | {"nav": "intake"})
     return hx_trigger(shown, **{CHANGED: None})
@@ -79,7 +79,7 @@ def _show_secret(request: HttpRequest, source: IntakeSource, secret: str) -> Htt
 @never_cache
 @role_required(Role.ADMIN)
 def source_detail(request: HttpRequest, source_id: str) -> HttpResponse:
-    """A source: its door, how to enter it at the platform, its agents, what arrived of late."""
+    """Show a source: its webhook URL, setup steps, agents, and recent payloads."""
     source = source_or_404(source_id)
     latest = IntakePayload.objects.filter(source=source).for_list()
     latest = latest.order_by("-received_at", "-pk")[:LATEST]
@@ -106,7 +106,7 @@ def source_detail(request: HttpRequest, source_id: str) -> HttpResponse:
 @never_cache
 @role_required(Role.ADMIN)
 def source_arrival(request: HttpRequest, source_id: str) -> HttpResponse:
-    """Whether the first payload has come, asked until one was taken; the last answer ends that."""
+    """Show whether the first payload arrived; polled until one was accepted."""
     source = source_or_404(source_id)
     if not wants_fragment(request):
         return redirect(source_url(source))
@@ -136,7 +136,7 @@ def source_change(request: HttpRequest, source_id: str) -> HttpResponse:
 @never_cache
 @role_required(Role.ADMIN)
 def source_secret(request: HttpRequest, source_id: str) -> HttpResponse:
-    """A new secret, in force at once."""
+    """Show a new secret, in force at once."""
     source = source_or_404(source_id)
     form = SecretForm(posted(request))
     if form.is_valid():
@@ -157,7 +157,7 @@ def source_secret(request: HttpRequest, source_id: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @role_required(Role.ADMIN)
 def source_remove(request: HttpRequest, source_id: str) -> HttpResponse:
-    """Ask, in numbers, then close the door for good."""
+    """Ask, in numbers, then close the receiver for good."""
     source = source_or_404(source_id)
     if request.method != "POST":
         return _form(request, "platforms/source_remove.html", source, goes=removal(source))
@@ -200,7 +200,7 @@ def _form(
 
 
 def _done(request: HttpRequest, source: IntakeSource, message: str) -> HttpResponse:
-    """Say what happened, beside the dialog or on the source's page."""
+    """Say what happened, next to the dialog or on the source's page."""
     if wants_fragment(request):
         return dialog_done(message, CHANGED)
     messages.success(request, message)

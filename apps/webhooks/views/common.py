@@ -18,7 +18,7 @@ def endpoint_or_404(endpoint_id: str) -> Endpoint:
 
 
 def notify(request: HttpRequest, endpoint: Endpoint, text: str) -> HttpResponse:
-    """Say what happened: beside the dialog, or on the endpoint's page without script."""
+    """Say what happened: next to the dialog, or on the endpoint's page without script."""
     if wants_fragment(request):
         return dialog_done(text, CHANGED)
     messages.success(request, text)

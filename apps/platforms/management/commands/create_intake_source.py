@@ -1,4 +1,4 @@
-"""`manage.py create_intake_source KIND NAME --secret S`: the door of a platform, from a shell."""
+"""`manage.py create_intake_source KIND NAME --secret S`: create a source from a shell."""
 
 import sys
 from typing import Any
@@ -12,7 +12,7 @@ from apps.platforms.sources import create_source, door_path
 
 
 class Command(BaseCommand):
-    """Prints the path of the door alone on stdout, so that a script can take it."""
+    """Prints the webhook path alone on stdout, so that a script can take it."""
 
     help = "Create an intake source for a platform account and print its webhook path."
 

@@ -27,13 +27,13 @@ from apps.platforms.rejected_lines import storing_rejected
 
 BAR = 30
 SHOWN = 20
-"""Refused lines that are printed; the file beside the imported one has them all."""
+"""Refused lines that are printed; the file next to the imported one has them all."""
 
 
 class Command(BaseCommand):
-    """The line format is that of the bulk door.
+    """The line format is that of the bulk upload.
 
-    Exits with 1 where a file cannot be read, and where lines were refused and none was taken in.
+    Exits with 1 where a file cannot be read, and where lines were rejected and none was ingested.
     """
 
     help = (
@@ -132,7 +132,7 @@ class Command(BaseCommand):
 
 
 class RefusedLines:
-    """A file beside the imported one, opened when the first line is refused.
+    """A file next to the imported one, opened when the first line is rejected.
 
     Each line is ``{"line", "code", "message", "text"}``; for standard input it lies in the
     working directory.
@@ -173,6 +173,6 @@ class RefusedLines:
         raise CommandError(f"Can't write rejected lines to {self.path}.")
 
     def _places(self) -> Iterator[Path]:
-        """Beside the file; where that is read-only, in the working directory."""
+        """Next to the file; where that is read-only, in the working directory."""
         yield self.path
         yield Path(self.path.name)
