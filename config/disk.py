@@ -1,4 +1,4 @@
-"""Whether there is room to write: in DATA_DIR, and where PostgreSQL keeps its files."""
+"""Free disk space: in DATA_DIR, and where PostgreSQL stores its files."""
 
 import os
 import tempfile

@@ -16,7 +16,7 @@ from config.heartbeat import worker_seen
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 while this process answers at all."""
+    """Return 200 while this process runs."""
     return JsonResponse({"status": "ok"})
 
 

@@ -1,4 +1,4 @@
-"""The life of one `manage.py up`: check, prepare, start, tell the address, look after, stop."""
+"""The life of one `manage.py up`: check, prepare, start, print the address, supervise, stop."""
 
 import http.client
 import os

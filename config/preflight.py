@@ -1,4 +1,4 @@
-"""What is looked at before anything is started. Each rejection is one message with the way out."""
+"""Checks before anything is started. Each error is one message with a fix."""
 
 import contextlib
 import fcntl
@@ -111,7 +111,7 @@ def only_one(data_dir: Path) -> Iterator[None]:
 
 
 def check_static_files() -> None:
-    """Refuse to start without the static files that `make setup` collects."""
+    """Reject a start without the static files that `make setup` collects."""
     if not settings.DEBUG and not (settings.STATIC_ROOT / "staticfiles.json").exists():
         raise Refused("the static files are not collected: run `make setup`.")
 

@@ -1,6 +1,6 @@
 """Settings, all from environment variables (the table in README.md), all with a default that works.
 
-Nothing here talks to a service. What is missing or wrong raises ImproperlyConfigured with one
+Nothing here talks to a service. A missing or wrong value raises ImproperlyConfigured with one
 message, which `manage.py` prints as its only line.
 """
 

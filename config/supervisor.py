@@ -1,7 +1,7 @@
 """Runs the programs of one installation: starts them, shows what they say, restarts what crashes.
 
 Small, and our own, because no supervisor that installs from a wheel does all of it: start in
-order and wait for each to answer, restart with a growing pause, stop in reverse order with a grace
+order and wait for each to respond, restart with a growing pause, stop in reverse order with a grace
 time for each, and leave nothing behind even when it is killed itself (config/embedded/leash.py
 while the kernel helps, the file of leftovers where it does not).
 """
@@ -65,7 +65,7 @@ class StopSignals:
             raise StopRequested
 
     def from_now_on_only_count(self) -> None:
-        """No more exceptions: what follows is the stopping itself."""
+        """Raise no exceptions from now on: only stopping follows."""
         self._raises = False
 
     @contextlib.contextmanager
@@ -136,7 +136,7 @@ class Supervisor:
         return child
 
     def wait_until_ready(self, child: Child, *, seconds: float) -> None:
-        """Return when it answers. Raises Crashed when it ends or takes longer than `seconds`."""
+        """Return when it responds. Raises Crashed when it ends or takes longer than `seconds`."""
         deadline = time.monotonic() + seconds
         while not child.program.ready():
             if child.process.poll() is not None:
@@ -167,7 +167,7 @@ class Supervisor:
                 self._probe(child, child.program.patience)
 
     def _probe(self, child: Child, patience: float) -> None:
-        """Ask whether it answers; one that has not for too long is ended, and so restarted."""
+        """Probe a child; one that has been silent for too long is ended, and so restarted."""
         answers = child.program.ready()
         now = time.monotonic()
         child.probe_at = now + _PROBE_EVERY
@@ -270,7 +270,7 @@ class Supervisor:
 
 
 def _last_line(child: Child) -> str:
-    """Return the last thing it said, from its log file or from what was relayed."""
+    """Return the last thing it said, from its log file or from the relayed output."""
     lines = list(child.last_words)
     if child.program.log is not None:
         with contextlib.suppress(OSError), child.program.log.open("rb") as log:
@@ -297,6 +297,6 @@ def _end_family(process: "subprocess.Popen[bytes]", how: signal.Signals) -> None
 
 
 def _kill_group(leader: int) -> None:
-    """Kill what is left of the session that a child leads."""
+    """Kill the rest of the session that a child leads."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The whole map on one screen. Each room's own paths are in its urls.py."""
+"""The whole map on one screen. Each app's own paths are in its urls.py."""
 
 from django.contrib import admin
 from django.urls import include, path

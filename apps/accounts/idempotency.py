@@ -1,7 +1,7 @@
 """`Idempotency-Key`: the same write sent twice is done once.
 
 claim = idempotency.claim(key=…, path=…, actor=…, sha256=…, now=now)
-if isinstance(claim, Answer):
+if isinstance(claim, StoredResponse):
     return it again
 try: … the write … ; claim.keep(status, body)
 except: claim.forget(); raise

@@ -25,7 +25,7 @@ _WITHHELD_NUMBERS = frozenset(
     f"{prefix}{word.translate(_KEYPAD)}" for word in _SPELLED for prefix in ("", "+", "1", "+1")
 )
 """How carriers spell those words on a keypad, as if they were numbers. A few are someone's local
-number too, who then has no contact: less harm than one contact of all who withhold theirs."""
+number too, who then has no contact: less harm than one contact for all withheld numbers."""
 
 
 def normal_number(value: str) -> str:
@@ -48,7 +48,7 @@ def normal_number(value: str) -> str:
 
 
 def tidy_number(value: str) -> str:
-    """Return a number in its one form, and what is no number (“anonymous”) as it was sent."""
+    """Return a number in its normal form, and other text (“anonymous”) as it was sent."""
     return normal_number(value) or _plain(value)
 
 

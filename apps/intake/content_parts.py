@@ -1,7 +1,7 @@
 """What a message says, out of the forms in which programs write it: text, parts, tool calls.
 
 The parts are those of OpenAI's chat and responses formats, Anthropic's and Gemini's. A part that
-no one knows is kept as its JSON: nothing that was said is lost.
+no one knows is stored as its JSON: no content is lost.
 """
 
 import json
@@ -42,7 +42,7 @@ FAILED = "[failed]"
 
 @dataclass(frozen=True, slots=True)
 class ToolItem:
-    """A call of a tool, or what one answered: its content as it is stored, and the call's id."""
+    """A tool call or tool result: its content as it is stored, and the call's id."""
 
     content: str
     call_id: str = ""
@@ -62,7 +62,7 @@ class Content:
 
 
 def read_content(value: object, *, of_tool: bool = False) -> Content:
-    """Take a message's content apart; what a tool answered (``of_tool``) may be JSON of its own."""
+    """Take a message's content apart; a tool result (``of_tool``) may be JSON of its own."""
     if value is None or (value in ([], {}) and not of_tool):
         return Content()
     if isinstance(value, str):
@@ -183,7 +183,7 @@ def _result_of(part: Mapping[str, Any]) -> ToolItem:
 def _marked(kind: str, value: object) -> str:
     """Return a picture, a sound or a file as a mark with its address or name; bytes are left out.
 
-    One that says more than that is kept as its JSON.
+    One that says more than that is stored as its JSON.
     """
     said = list(dict.fromkeys(_leaves(value)))
     if len(said) > 1:

@@ -33,7 +33,7 @@ _BY = Actor.system("demo data")
 
 
 def load_demo(*, now: datetime | None = None) -> tuple[int, IngestReport]:
-    """Load what is not there yet; the number of new agents, and what became of the lines.
+    """Load missing data. Return the number of new agents, and the report on the lines.
 
     ``now`` is the moment that everything is counted back from. A second call changes nothing,
     however much later.

@@ -11,13 +11,13 @@ from typing import IO, cast
 from apps.core.errors import Example, UserError
 
 MAX_LINE = 256 * 1024 * 1024
-"""A longer line is no conversation; reading it would take the memory of everything else."""
+"""A longer line isn't a conversation; reading it would exhaust memory."""
 
 
 Read = Callable[[int], bytes]
 _CHUNK = 1024 * 1024
 _HEAD = 64 * 1024
-"""How much of the beginning tells the form of a file."""
+"""Bytes from which the form of a file is recognized."""
 _FORMS = {
     b"\x1f\x8b": "gzip; send it unpacked",
     b"PK\x03\x04": "a ZIP archive or an Excel workbook; save it as JSON Lines",
@@ -72,8 +72,8 @@ def split_lines(read: Read) -> Iterator[bytes]:
 
 
 def json_lines(read: Read) -> Read:
-    """Return a ``read`` of the same body. Raises UnreadableFileError for one that is no JSON Lines
-    at all: one message, and not one for each of its lines."""
+    """Return a ``read`` of the same body. Raises UnreadableFileError for a body that isn't
+    JSON Lines: one message, and not one for each of its lines."""
     head = b""
     while len(head) < _HEAD and (chunk := read(_CHUNK)):
         head += chunk

@@ -59,7 +59,7 @@ def request_due(
     """Ask for the analyses of conversations that are due, at most ``limit``, the oldest first.
 
     ``among`` limits it to these primary keys. What someone else asks for at this moment is left
-    to them. Those whose request fails by a fault of ours are marked as failed and spoil no other.
+    to them. Those whose request fails by a bug in Debrief are marked as failed and affect no other.
     """
     now = now or timezone.now()
     due = Conversation.objects.filter(analyze_at__lte=now)
@@ -199,7 +199,7 @@ def sweep(
     seconds: float = SWEEP_SECONDS,
     rules_of: RulesOf | None = None,
 ) -> Requested:
-    """End what is idle and ask for what is due, in groups, for about this many ``seconds``."""
+    """End idle conversations and request due analyses, in groups, for about ``seconds``."""
     until = time.monotonic() + seconds
     while end_idle_chats(now=now, rules_of=rules_of) == GROUP and time.monotonic() < until:
         pass

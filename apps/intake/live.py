@@ -54,10 +54,10 @@ def append(
     """Put messages behind those that a conversation has.
 
     ``after`` is how many messages come before these, by the caller's count. Those that are there
-    already are then not added again, so that the same request may be sent until it is answered.
+    already are then not added again, so that the same request may be repeated until it succeeds.
     Without it all are added. One that had ended is open again.
 
-    Raises LineRefused for what cannot be read, OutOfStep where others stand at that position,
+    Raises LineRefused for what cannot be read, OutOfStep where others are at that position,
     and Conversation.DoesNotExist where it was erased since.
     """
     now = now or timezone.now()
@@ -109,7 +109,7 @@ def _not_there_yet(
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """How a conversation ended, as far as the caller says; what is empty follows from the rest."""
+    """How a conversation ended, as far as the caller says; empty values follow from the rest."""
 
     status: str = Status.ENDED.value
     ended_at: datetime | None = None

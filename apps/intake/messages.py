@@ -115,7 +115,7 @@ class _Item:
         return known
 
     def _content(self) -> Content:
-        """Return what it says, by whatever key; the same under two keys is said once."""
+        """Return its text, under any known key; the same text under two keys counts once."""
         found: dict[str, tuple[str, Content]] = {}
         for name in (*_TEXTS, *(_ANSWERS if self.of_tool else ())):
             content = read_content(self.left.pop(name, None), of_tool=self.of_tool)
@@ -191,7 +191,7 @@ def _is_in(word: object, text: str) -> bool:
 def _messages(
     role: str, text: str, content: Content, calls: list[ToolItem], own: Mapping[str, str]
 ) -> Iterator[Message]:
-    """Yield the text first, then the tools that were called, then what they answered."""
+    """Yield the text first, then the tools that were called, then their results."""
     tools = [("tool_call", call) for call in (*content.calls, *calls)]
     tools += [("tool_result", result) for result in content.results]
     if text or not tools:

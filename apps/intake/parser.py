@@ -1,6 +1,6 @@
 """Reading one conversation as outside programs write it.
 
-Strict about what Debrief stands on (channel, roles, times, numbers), forgiving about form: nulls,
+Strict about the essentials (channel, roles, times, numbers), forgiving about form: nulls,
 other platforms' role names, `id` for `external_id`, and keys that no one knows, which go to the
 metadata unread. Each rejection is one message with the value that was rejected.
 """
@@ -67,8 +67,8 @@ _OURS: dict[str, Callable[[object], bool]] = {
     "stale": lambda value: isinstance(value, bool),
     "silent_since": lambda value: value is None or isinstance(value, str),
 }
-"""Of a conversation as Debrief itself writes it, what follows from the rest. Where all of it is
-there as we write it, the line is one of ours and these are left out; else they are unknown keys."""
+"""Derived keys of a conversation as Debrief writes it. Where all of them are present in that form,
+Debrief wrote the line and they are left out; else they are unknown keys."""
 MAX_DEPTH = 100
 _SUCCESS = {"call_successful", "chat_successful"}
 _OPENED = {Status.REGISTERED.value, Status.ONGOING.value, Status.NOT_CONNECTED.value}

@@ -1,6 +1,6 @@
 """Conversations that waited for their agent to be set up continue when it is (decision 0011).
 
-Whoever saves the draft of an agent that a receiver made sends a task; where that is lost, the
+Saving the draft of an agent that a source created sends a task; where that is lost, the
 hourly one finds by the audit log which agents were set up recently.
 """
 

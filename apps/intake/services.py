@@ -31,7 +31,7 @@ from .platform_rule import PlatformRule, keep_beside
 
 RawLine = str | bytes | Mapping[str, Any] | ConversationInput
 MAX_ERRORS = 1_000
-"""Refusals that a report names one by one; beyond, they are counted."""
+"""Rejections that a report names one by one; beyond, they are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class RejectedLine:
 
 @dataclass(slots=True)
 class IngestReport:
-    """What became of the lines, in the words of the bulk upload."""
+    """The result for all lines, in the words of the bulk upload."""
 
     accepted: int = 0
     updated: int = 0
@@ -91,13 +91,13 @@ def ingest(
     platform_analysis: PlatformRule | None = None,
     now: datetime | None = None,
 ) -> IngestReport:
-    """Take in any number of lines; blank ones are passed over but counted as lines.
+    """Ingest any number of lines; blank ones are skipped but counted as lines.
 
-    Groups are committed as they come, so a torn upload keeps what it brought, and sending all of
-    it again changes nothing. ``default_agents`` (by channel) are used for lines that name none.
-    ``on_refused`` is told every rejection with its line. ``platform_analysis`` is the rule for
-    results in the lines; None: they are stored as imported. Without ``analyze`` no model is asked
-    and no one is told that anything ended.
+    Groups are committed as they come, so an interrupted upload stores complete groups, and sending
+    all of it again changes nothing. ``default_agents`` (by channel) are used for lines without
+    an agent. ``on_refused`` gets every rejection with its line. ``platform_analysis`` is the rule
+    for results in the lines; None: they are stored as imported. Without ``analyze`` no model is
+    asked and no event is sent.
     """
     agents = {} if default_agents is None else default_agents
     settings = IngestOptions(by, source, agents, analyze, platform_analysis, now)
@@ -124,7 +124,7 @@ def ingest_one(
     platform_analysis: PlatformRule | None = None,
     now: datetime | None = None,
 ) -> Stored:
-    """Take in one conversation, all or nothing. Raises LineRefused."""
+    """Ingest one conversation, all or nothing. Raises LineRefused."""
     agents = {} if default_agents is None else default_agents
     settings = IngestOptions(by, source, agents, platform_analysis=platform_analysis, now=now)
     with transaction.atomic():
@@ -332,8 +332,8 @@ def _write_reasons(
     imported: Mapping[int, LineRefused | None],
     settings: IngestOptions,
 ) -> None:
-    """Say of what is not analyzed at once why that is: a platform's result is awaited, or no one
-    is to ask a model. By the rule *ours* it is asked for at once, which finds its own reasons."""
+    """Store the reason of conversations that aren't analyzed immediately: a platform's result is
+    awaited, or no model is to be asked. By the rule *ours* the request finds its own reasons."""
     rule = settings.platform_analysis
     final = rule is not None and rule.final
     waiting = [

@@ -10,7 +10,7 @@ from . import pending_setup
 
 @shared_task(name="intake.release")
 def release(agent_id: str = "") -> None:
-    """Release what waits for the setup of this agent; without an ID, of any set up recently."""
+    """Release conversations waiting for this agent's setup; without an ID, of all recent setups."""
     if agent_id:
         for agent in Agent.objects.filter(public_id=agent_id):
             pending_setup.release(agent=agent)

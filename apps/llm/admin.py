@@ -40,7 +40,7 @@ class LanguageModelAdmin(AuditedAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LanguageModel]:
-        """Add what is typical, which is asked of the ledger once for all rows."""
+        """Add the typical conversation, which is read from the ledger once for all rows."""
         typical = typical_conversation()
         rows: QuerySet[LanguageModel] = super().get_queryset(request)
         return rows.annotate(
@@ -63,7 +63,7 @@ class LanguageModelAdmin(AuditedAdmin):
 
     @admin.display(description="per conversation")
     def typical_cost(self, model: LanguageModel) -> str:
-        """Return what a typical conversation costs at the saved prices, and what is typical."""
+        """Return the cost of a typical conversation at the saved prices, and its size."""
         row: Any = model
         if not hasattr(row, "typical_input"):  # a model that is being added
             return NOTHING

@@ -117,7 +117,7 @@ def _called(value: object) -> object:
 def _without_thoughts(text: str) -> str:
     """Return a text without the thoughts before the response, opened or not.
 
-    Thoughts that never end are no response: nothing of them is left.
+    Thoughts that never end leave no response.
     """
     position = 0
     while thought := _CLOSED_THOUGHT.match(text, position):
@@ -200,7 +200,7 @@ _CALL_KEYS = frozenset(("name", "type", "id", "function", *_WRAPPED_ARGUMENTS))
 def _arguments(value: dict[str, object], names: set[str]) -> dict[str, object] | None:
     """Return the arguments of a response that is a call, though a field is named like its parts.
 
-    It is one where the key that holds the arguments wasn't asked for and what it holds was.
+    It is one where the key that holds the arguments wasn't asked for, and the arguments were.
     """
     if not value.keys() <= _CALL_KEYS or len(value) == 1:
         return None
@@ -256,7 +256,7 @@ _UNABLE = re.compile(
 def is_refusal(text: str) -> bool:
     """Return whether a response in plain words clearly says that the model won't answer.
 
-    It must open with regret or rejection, name what it won't do, be short, and hold no JSON.
+    It must open with regret or rejection, name the declined task, be short, and hold no JSON.
     """
     text = _without_thoughts(text).strip()
     if not text or len(text) > _LONGEST_REFUSAL or "{" in text:

@@ -184,7 +184,7 @@ class LlmClient:
         await self._limits.aclose()
 
     def learned(self, model: ModelSpec) -> _Learned:
-        """Return what is known of the server of this model."""
+        """Return the known facts about this model's server."""
         key = (model.key, model.structured_output)
         known = self._learned.get(key)
         if known is None:
@@ -195,7 +195,7 @@ class LlmClient:
     async def patiently(self, request: StructuredRequest, body: bytes, tokens: int) -> _Sent:
         """Send, and again after transient faults, within the bounds of the retry policy.
 
-        A rate limit is no fault of the request: it waits for its turn at the model's throttle
+        A rate limit isn't the request's fault: it waits for its turn at the model's throttle
         and is sent again, until the provider has rejected every request for too long.
         """
         policy, known, series = self._retry, self.learned(request.model), _Series(self._now())
@@ -230,7 +230,7 @@ class LlmClient:
         return replace(fault, pause=PauseReason.PROVIDER_DOWN)
 
     async def _gated(self, request: StructuredRequest, body: bytes, series: _Series) -> Outcome:
-        """Send one HTTP request in its turn and note what it says of the server's patience.
+        """Send one HTTP request in its turn and note the server's rate limit.
 
         Nothing is sent once the provider has rejected every request for too long.
         """
@@ -355,7 +355,7 @@ class _Attempt:
     async def ask_again(self, said: str, first: StructuredAnswer) -> StructuredAnswer:
         """Ask once more with the validator's message; else return the first response's failure.
 
-        A server that answered prose has ignored how it was asked: it is asked in words instead.
+        A server that returned prose has ignored the mode: it is asked in words instead.
         """
         prose = said.strip() != "" and not first.rejected and isinstance(parse_output(said), str)
         asked = self.rung

@@ -1,4 +1,4 @@
-"""The codes and words by which providers name their errors, sorted by what they mean.
+"""The codes and words by which providers name their errors, sorted by meaning.
 
 Each table was collected from providers' documentation and from error bodies in public reports
 (docs/providers.md says which). Order matters where one body fits several rules: see

@@ -210,7 +210,7 @@ class Usage(models.Model):
     """The ledger: one row for every request, or ladder of requests, paid for.
 
     It is written once and never changed. The ids are public ids as plain text: the ledger is
-    below all other apps and outlives what it speaks of. It takes hundreds of rows a second, so
+    below all other apps and outlives all that it names. It takes hundreds of rows a second, so
     its only index next to the key is a BRIN over time, which is almost free to keep.
     """
 

@@ -171,7 +171,7 @@ def _is_failure(value: Mapping[str, object]) -> bool:
 
 
 def _not_an_answer(content: bytes) -> Fault:
-    """Return the fault of a 200 that is no chat completion, with what it says instead."""
+    """Return the fault of a 200 that isn't a chat completion, with its own message."""
     message = "The server didn't return a chat completion."
     text = content[:2_000].decode("utf-8", "replace").lstrip()
     said = read_body(text).message if text[:1] not in {"", "{", "["} else ""

@@ -25,7 +25,7 @@ _CORRECTION_STEP = 0.2
 def ensure_catalogue() -> None:
     """Add what the catalog of models lacks; called by ``up`` after the migrations.
 
-    Adds, never changes: a row that is there, whoever made it, stays as it is. The well-known
+    Adds, never changes: an existing row stays as it is. The well-known
     models come with their public list prices (see ``catalogue``), the bundled model where no
     provider is configured, and ``DEFAULT_MODEL`` without a price where no one knows it.
     """

@@ -100,7 +100,7 @@ class ModelSpec:
 
     @property
     def key(self) -> str:
-        """Names the model among all servers: for limits and for what was learned about it."""
+        """Names the model among all servers: for limits and for facts learned about it."""
         return f"{self.base_url}|{self.name}"
 
 

@@ -23,15 +23,15 @@ from apps.core.breaker import Breaker
 CUT = 0.7
 """What a rejection leaves of the rate at least; more where few requests are rejected."""
 FIRST, SLOWEST = 1.0, 0.05
-"""Requests per second from which the first cut starts at least, and which are always tried."""
+"""Lowest rate from which the first reduction starts, in requests per second. Always tried."""
 FREE = 1_000.0
-"""A rate above this is no limit any more."""
+"""A rate above this isn't a limit."""
 LONGEST_HOLD = 60.0
 """Longest time for which a ``Retry-After`` stops everybody. A longer one pauses runs instead."""
 FIRST_CALM, SHORTEST_CALM, LONGEST_CALM = 5.0, 1.0, 20.0
-"""Seconds in which the increase regains what a cut took; longer where the ceiling is known."""
+"""Seconds in which the increase regains a reduction; longer where the ceiling is known."""
 LEAST_GROWTH = 0.1
-"""What a rate gains per second at least, in requests per second, however often it is cut: some
+"""Lowest increase of a rate per second, in requests per second, after any reductions: some
 providers reject at any rate. Less below three requests per second."""
 TOLERATED = 0.06
 """The share of rejected requests that cuts nothing: some providers reject a few at any rate."""
@@ -78,7 +78,7 @@ def grown(rate: Rate, now: float) -> Rate:
 
 
 def admit(rate: Rate, now: float, ahead: float) -> tuple[Rate, float]:
-    """Return the rate with one request taken, or as it is and the seconds until there is room.
+    """Return the rate with one request taken, or as it is and the seconds to wait.
 
     ``ahead``: seconds by which a request may come before its turn, because a person waits for it.
     """
@@ -96,9 +96,9 @@ def refuse(
 ) -> Rate:
     """Return the rate after a 429 for a request that left at ``sent_at``.
 
-    It is cut once for all requests that were under way together, and not at all for a few among
-    many. ``seen`` is what got through
-    recently, in requests per second: the first cut starts from it.
+    It is reduced once for all requests that were in flight together, and not at all for a few
+    among many. ``seen`` is the recent throughput in requests per second: the first reduction
+    starts from it.
     """
     hold = now + min(retry_after + 0.1, LONGEST_HOLD) if retry_after else 0.0
     share = 0.2 if rate is None else rate.share + _WEIGHT

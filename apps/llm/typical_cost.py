@@ -1,4 +1,4 @@
-"""What a typical conversation costs with a model: prices per million tokens tell few people."""
+"""The cost of a typical conversation with a model, which says more than prices per token."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,9 +10,9 @@ from apps.llm.pricing import charged_prices, cost
 from apps.llm.specs import TokenUsage
 
 NEWEST = 1_000
-"""As many of the latest analyses tell what is typical here."""
+"""Number of the latest analyses that define a typical conversation."""
 ENOUGH = 20
-"""Fewer analyses tell nothing yet."""
+"""Fewer analyses aren't enough."""
 ASSUMED_TRANSCRIPT = 1_000
 """Tokens of about six minutes of talk."""
 ASSUMED_INPUT = 1_600
@@ -35,7 +35,7 @@ class Typical:
         return f"{tokens}, the mean of the last {self.analyses:,} analyses"
 
     def cost(self, model: LanguageModel) -> Decimal | None:
-        """Return what it costs with this model, without what a cache saves; None if unknown."""
+        """Return its cost with this model, without savings of a cache; None if unknown."""
         usage = TokenUsage(self.input_tokens, 0, self.output_tokens)
         return cost(usage, charged_prices(model.spec(), trigger="rerun"))
 

@@ -65,7 +65,7 @@ class UsageReport:
 
 
 def read_usage(reply: Mapping[str, object], *, has_text: bool) -> UsageReport:
-    """Return the token counts of a reply. ``has_text``: zero tokens can't have been answered."""
+    """Return the token counts of a reply. ``has_text``: zero output tokens can't be true."""
     for usage in _places(reply):
         report = _report(usage, has_text=has_text)
         if report.input is not None or report.output is not None:

@@ -77,9 +77,9 @@ def ask_replay(*, payloads: PayloadQuerySet, by: Actor) -> int:
 
 
 def replay_waiting(limit: int = PER_TASK) -> int:
-    """Replay what was asked for, up to ``limit``; how many it was. Others may do so at the same time.
+    """Replay requested payloads, up to ``limit``. Return their number. Safe to run in parallel.
 
-    What a process died over is replayed too, once: few platforms send again what got no response.
+    An interrupted payload is replayed too, once: few platforms send again without a response.
     """
     _ask_for_unfinished()
     for done in range(limit):

@@ -2,8 +2,8 @@
 
 A small program of its own, run by path, rather than a preexec function: it is safe in a parent with
 threads, and the kernel forgets a parent-death signal when the user changes, so the order (user
-first, then the leash) has to be ours. Where the kernel has no such signal (macOS), the next start
-clears away what is left over (config/supervisor.py).
+first, then the leash) has to be this. Where the kernel lacks this signal (macOS), the next start
+clears leftovers (config/supervisor.py).
 """
 
 import ctypes

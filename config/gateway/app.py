@@ -48,7 +48,7 @@ class Gateway:
 
     Large bodies and streamed responses have two threads of their own: whatever they cost, pages
     and small requests do not wait for them, and no more than two of them are in memory.
-    `is_known` tells from an environ, in a thread, whether the sender is more than a stranger.
+    `is_known` returns for an environ, in a thread, whether the sender is authenticated.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Gateway:
         self._heavy = Pool(ThreadPoolExecutor(HEAVY_THREADS, "web-heavy"))
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         if scope["type"] != "http":
             return
         headers = headers_of(scope)
@@ -130,7 +130,7 @@ class Gateway:
 
 
 async def _turn_away(send: Send) -> None:
-    """Answer without a thread: there are too many requests before this one."""
+    """Respond without a thread: too many requests are waiting."""
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", b"5")]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     text = "The server is busy. Nothing was changed. Try again in a moment.\n"

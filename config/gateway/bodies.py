@@ -46,7 +46,7 @@ class Body:
     _line_bytes: int = 0
 
     def write(self, chunk: bytes) -> None:
-        """Add what arrived. Raises BodyRefused for a size, a line or a disk that is exceeded."""
+        """Add received bytes. Raises BodyRefused for a size, a line or a disk that is exceeded."""
         self.length += len(chunk)
         if self.length > self.limit.size:
             raise refusals.too_large(self.limit.size)

@@ -1,7 +1,7 @@
 """How large the body of a request may be, by its path.
 
-What a form, an API route or a platform needs, and no more. A stranger, who has neither a session
-nor an API key nor the address of a source, sends `STRANGER_BYTES` at most, whatever the path.
+As much as a form, an API route, or a platform needs. A sender without a session, an API key, or the
+address of a source sends `STRANGER_BYTES` at most, whatever the path.
 """
 
 from dataclasses import dataclass

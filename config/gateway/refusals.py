@@ -1,10 +1,10 @@
-"""Requests that are answered before any view sees them."""
+"""Responses to requests that no view sees."""
 
 from config.gateway.limits import in_words
 
 
 class ClientGone(Exception):
-    """Raised when the client has closed its connection: there is no one to answer."""
+    """Raised when the client has closed its connection: there is no one to respond to."""
 
 
 class BodyRefused(Exception):
@@ -75,7 +75,7 @@ def not_storable(error: OSError) -> BodyRefused:
 
 
 def unavailable() -> BodyRefused:
-    """Return the rejection of a large body while no one can tell who sends it."""
+    """Return the rejection of a large body while its sender can't be verified."""
     return BodyRefused(
         503, "unavailable", "The server can't check the sender. Nothing was changed. Try again."
     )

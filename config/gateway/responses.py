@@ -1,4 +1,4 @@
-"""Run the WSGI application in a thread, and send what it answers at the pace of the client.
+"""Run the WSGI application in a thread, and send its response at the pace of the client.
 
 The thread never waits for the client: a whole response is handed over at once, and a streamed one
 goes through an unlinked file, from which the event loop sends. A reader that takes nothing for
@@ -103,7 +103,7 @@ def _closing(result: Iterable[bytes]) -> Generator[bytes]:
 
 @dataclass(slots=True)
 class Run:
-    """One run of the application, in a thread, and what comes out of it."""
+    """One run of the application, in a thread, and its output."""
 
     app: WsgiApp
     environ: dict[str, Any]

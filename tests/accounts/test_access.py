@@ -46,9 +46,7 @@ def test_lets_the_role_and_those_above_in(person: MakePerson) -> None:
 
 
 def test_refuses_in_words_for_a_person(person: MakePerson) -> None:
-    with pytest.raises(
-        PermissionDenied, match="You have the Viewer role"
-    ):
+    with pytest.raises(PermissionDenied, match="You have the Viewer role"):
         page(_request(person()))
 
 

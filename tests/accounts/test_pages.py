@@ -191,9 +191,6 @@ class TestPeople:
         assert as_admin.get(url, headers=HTMX).status_code == 200
         refused = as_admin.post(url, {"password": new, "again": PASSWORD})
         assert "passwords don&#x27;t match" in refused.text
-            "The passwords don&#x27;t match"
-            in as_admin.post(url, {"password": new, "again": PASSWORD}).text
-        )
         assert "too short" in as_admin.post(url, {"password": "x", "again": "x"}).text
         as_admin.post(url, {"password": new, "again": new})
 

@@ -54,7 +54,7 @@ class TestExactlyWhy:
                 "too_short",
                 {"min_seconds": 30},
                 {"duration_ms": 12_300},
-                "it lasted 12 s, below the agent’s minimum of 30 s.",
+                "it lasted 12s, below the agent’s minimum of 30s.",
             ),
             (
                 "too_short",

@@ -115,7 +115,7 @@ async def test_the_key_named_by_the_model_is_sent(
 async def test_a_missing_key_pauses_without_a_request(client: LlmClient, fake_llm: FakeLLM) -> None:
     answer = await client.complete(request(fake_llm, model={"api_key_env": "NO_SUCH_API_KEY"}))
     assert (answer.error, answer.pause) == (ErrorCode.AUTH, PauseReason.AUTH)
-    assert "NO_SUCH_API_KEY is not set" in answer.error_message
+    assert "Set NO_SUCH_API_KEY." in answer.error_message
     assert fake_llm.total == 0
 
 
@@ -354,7 +354,7 @@ async def test_invalid_output_keeps_what_was_said(client: LlmClient, fake_llm: F
     fake_llm.always("not_json")
     answer = await client.complete(request(fake_llm))
     assert answer.raw_text == "Sure! Here is the analysis you asked for."
-    assert "not JSON" in answer.error_message
+    assert "isn't valid JSON" in answer.error_message
 
 
 async def test_a_cut_answer_gets_a_larger_cap_once(client: LlmClient, fake_llm: FakeLLM) -> None:

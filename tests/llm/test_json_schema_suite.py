@@ -110,13 +110,13 @@ REFUSED_WITH = {
     "is not supported": 5,
     "belongs to an older draft": 7,
     "does nothing without": 7,
-    "allows no value at all": 4,
+    "No value can match": 4,
     "None of these alternatives": 2,
     "No value can fit": 1,
     "U+0000": 2,
     "cannot be seen": 1,
     "points to nothing": 1,
-    "cannot be used": 1,
+    "Can't use pattern": 1,
 }
 
 

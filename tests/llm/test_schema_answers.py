@@ -196,7 +196,7 @@ def test_answers_too_large_to_store_are_refused_by_size() -> None:
     many: dict[str, Any] = {f"f{n}": ["y" * 60_000] for n in range(20)}
     [problem] = Checker(rules).examine(many).problems
     assert problem.startswith("The response has 1,2")
-    assert problem.endswith("the maximum is 524,288.")
+    assert problem.endswith("The maximum is 524,288.")
 
 
 def test_a_number_too_large_for_json_is_refused_in_a_value() -> None:

@@ -31,7 +31,7 @@ def run(*files: Path) -> str:
 
 def test_some_refused_lines_are_no_failure(tmp_path: Path) -> None:
     said = run(write(tmp_path / "calls.jsonl", 3, 25))
-    assert "3 accepted, 0 updated, 0 unchanged, 25 refused" in said
+    assert "3 accepted, 0 updated, 0 unchanged, 25 rejected" in said
     assert "3 to analyze" in said
     assert [f"line {n}:" in said for n in (4, 23, 24)] == [True, True, False]
     assert "and 5 more" in said
@@ -53,7 +53,7 @@ def test_one_good_file_is_enough(tmp_path: Path) -> None:
 def test_what_is_there_already_counts_as_taken(tmp_path: Path) -> None:
     run(write(tmp_path / "calls.jsonl", 1, 0))
     said = run(write(tmp_path / "calls.jsonl", 1, 1))
-    assert "0 accepted, 0 updated, 1 unchanged, 1 refused" in said
+    assert "0 accepted, 0 updated, 1 unchanged, 1 rejected" in said
 
 
 def test_an_empty_file_is_none(tmp_path: Path) -> None:

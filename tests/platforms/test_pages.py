@@ -143,8 +143,8 @@ def test_filters(client: Client, source: IntakeSource, query: str, found: set[st
     ("query", "says"),
     [
         ("source=in_nobody", "Unknown source “in_nobody”."),
-        ("state=lost", "not “lost”"),
-        ("cursor=nonsense", "out of date"),
+        ("state=lost", "Unknown state “lost”"),
+        ("cursor=nonsense", "invalid or has expired"),
         ("code=" + "x" * 60, "at most 50"),
     ],
 )

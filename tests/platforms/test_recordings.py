@@ -101,9 +101,9 @@ def test_without_a_source_nobody_is_asked(server: Receiver) -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (Answer(status=403), "answers 403: the address has expired or is private"),
-        (Answer(status=404), "answers 404: the recording is no longer there"),
-        (Answer(status=500), "answers 500."),
+        (Answer(status=403), "returned 403: the address has expired or is private"),
+        (Answer(status=404), "returned 404: the recording is no longer there"),
+        (Answer(status=500), "returned 500."),
         (Answer(status=200, headers={"content-type": "text/html"}), "which isn’t a recording"),
         (Answer(status=206, headers={"content-type": "audio/wav"}), "this browser can’t play"),
         (Answer(drop=True), "can’t be reached"),

@@ -109,7 +109,7 @@ def test_a_model_without_a_key_is_refused_by_the_name_of_its_variable(
     agent = make_agent(model=make_model(api_key_env="ABSENT_API_KEY"))
     make_conversation(agent)
     [group] = chosen(agent).left_out
-    assert "ABSENT_API_KEY is not set" in group.why
+    assert "Set ABSENT_API_KEY." in group.why
 
 
 def test_the_price_is_that_of_the_same_reruns_and_unknown_where_it_is() -> None:

@@ -14,7 +14,7 @@ _OPEN = (
 
 
 class Cleaner:
-    """Cleans responses by one operator's schema. Thread-safe: what it remembers never changes."""
+    """Cleans responses by one operator's schema. Thread-safe: its cache never changes."""
 
     def __init__(self, root: Node, judge: Judge) -> None:
         self.root = root

@@ -1,7 +1,7 @@
 """A compiled schema as a grammar of llama.cpp: bounded and without blanks.
 
 A small model that meets no limit repeats itself until it is truncated. So texts and lists get a
-limit here, in what is sent only: the operator's own schema judges the response. The grammar is
+limit here, in the request only: the operator's own schema judges the response. The grammar is
 llguidance's, which llama.cpp would also use for ``response_format``, but there it allows any
 blanks between tokens, and a small model fills a third of its response with them.
 """
@@ -33,7 +33,7 @@ def grammar(schema: Node) -> str:
 def bounded(schema: Node, *, characters: int = TEXT_CHARACTERS) -> Node:
     """Return the schema with a limit for every text and list that has none, or a larger one.
 
-    A smaller limit of the operator's stays, and so does a minimum beyond ours.
+    A smaller limit of the operator's stays, and so does a minimum above Debrief's.
     """
     node: Node = {key: value for key, value in schema.items() if key not in _BRANCHES}
     types = schema.get("type")

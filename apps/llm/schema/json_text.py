@@ -174,7 +174,7 @@ def _line_column(text: str, offset: int) -> tuple[int, int]:
 def _positions(text: str) -> list[tuple[str, int, bool]]:
     """``(pointer, offset, seen before)`` of every member and item of a valid JSON text.
 
-    A member stands where its name does, an item where its value does.
+    The offset of a member is that of its name, of an item that of its value.
     """
     found: list[tuple[str, int, bool]] = [("", len(text) - len(text.lstrip()), False)]
     # Of each open container: its pointer, the names seen (objects) or the next index (lists).

@@ -55,7 +55,7 @@ def keyword_problems(node: Node) -> Iterator[tuple[str, str]]:
 
 
 def _choice_problems(node: Node) -> Iterator[tuple[str, str]]:
-    """Choices that the same node's type or limits forbid, so that they are never answered."""
+    """Yield choices that the same node's type or limits forbid: no model can return them."""
     values = node.get("enum")
     keyword, choices = ("enum", values) if isinstance(values, list) else ("const", [])
     if keyword == "const" and "const" in node:

@@ -1,4 +1,4 @@
-"""``pattern`` by RE2: linear time whatever the operator wrote and the model answered."""
+"""``pattern`` by RE2: linear time for any pattern of an operator and any response of a model."""
 
 from __future__ import annotations
 

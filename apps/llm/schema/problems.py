@@ -31,7 +31,7 @@ def problems(source: str | Mapping[str, object]) -> list[Problem]:
     """Return all that blocks a schema given as JSON text or as a value; an empty list is *usable*.
 
     Places carry line and column where ``source`` is text. At most ``MAX_PROBLEMS`` are reported.
-    Never raises for any input, never fetches anything, and answers within a fraction of a second
+    Never raises for any input, never fetches anything, and returns within a fraction of a second
     for schemas beyond the limits.
     """
     if isinstance(source, str):

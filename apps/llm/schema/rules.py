@@ -148,7 +148,7 @@ RULES: Final[dict[str, Rule]] = {
 
 
 def node_problem(node: dict[str, object]) -> tuple[str, str] | None:
-    """Return the first keyword of a schema that holds what it may not, and why."""
+    """Return the first keyword of a schema with an invalid value, and why."""
     for keyword, value in node.items():
         rule = RULES.get(keyword)
         if rule is not None and (reason := rule(value)):

@@ -160,7 +160,7 @@ class _Compiler:
         return compiled
 
     def _in_order(self) -> list[str]:
-        """Definitions stand in the order of the original; hoisted places follow."""
+        """Return definitions in the order of the original; hoisted places follow."""
         order = {
             f"#/{keyword}/{escape(name)}": index
             for keyword in ("$defs", "definitions")
@@ -178,7 +178,7 @@ class _Compiler:
     def _value(
         self, schemas: Sequence[Located], pointer: str, *, conditional: bool = False
     ) -> Node:
-        """Return what is sent for a value that all of these schemas judge."""
+        """Return the schema to send for a value that all of these schemas judge."""
         unique = {id(item.schema): item for item in schemas if item.schema is not True}
         only = next(iter(unique.values())).schema if len(unique) == 1 else None
         if isinstance(only, dict) and _is_plain_reference(only):

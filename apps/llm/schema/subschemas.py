@@ -148,7 +148,7 @@ class Places:
         return Located(self._made[key][0], unique[0].pointer)
 
     def _as_type(self, schemas: Sequence[Located], pointer: str) -> Located:
-        """A field that a condition mentions, asked for by the type of what it compares with."""
+        """A field that a condition mentions, requested by the type of the compared value."""
         key = ("type", *(id(item.schema) for item in schemas))
         if key not in self._made:
             node: Node = {}

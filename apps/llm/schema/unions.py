@@ -10,7 +10,7 @@ from apps.llm.schema.values import identity
 
 
 def union(shapes: Sequence[Node]) -> Node:
-    """Return one schema that any of these fit: null stands once, and so does what is equal."""
+    """Return one schema that any of these fit: null and equal schemas occur once."""
     flat: list[Node] = []
     for shape in shapes:
         inner = shape.get("anyOf")

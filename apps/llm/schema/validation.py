@@ -131,7 +131,7 @@ class Judge:
 
 
 def is_valid_alone(value: object, node: Node) -> bool:
-    """Return whether a value fits the node's own rules, without what it refers to."""
+    """Return whether a value fits the node's own rules, without its references."""
     return not reason_alone(value, node)
 
 

@@ -254,7 +254,7 @@ def _messages(data: Mapping[str, Any]) -> tuple[list[Json], list[tuple[int, str]
 
 
 def _turn(turn: Mapping[str, Any], at: float | None) -> Iterator[Json]:
-    """Yield what is in one turn: words, then the tools that it called, then what they answered."""
+    """Yield what is in one turn: words, then the tools that it called, then their results."""
     role = role_of(turn)
     if words := _words(turn):
         known = speaker(role)

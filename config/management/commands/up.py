@@ -11,7 +11,7 @@ from config.preflight import Refused
 
 
 class Command(BaseCommand):
-    """Starts what is not there yet, migrates, and looks after web, worker and scheduler."""
+    """Starts missing parts, migrates, and supervises web, worker, and scheduler."""
 
     help = "Start everything: database, broker and model where none are configured, then Debrief."
     requires_system_checks: list[str] = []  # `make check` runs them; a start should be quick
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--bind", default="127.0.0.1", help="address of the pages (127.0.0.1)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run until stopped; what is wrong is one line, and exit code 1."""
+        """Run until stopped. Print an error as one line, with exit code 1."""
         try:
             up(Wish(bind=options["bind"], port=options["port"], demo=not options["no_demo"]))
         except Refused as refusal:
