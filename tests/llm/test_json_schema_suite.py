@@ -116,7 +116,7 @@ REFUSED_WITH = {
     "U+0000": 2,
     "cannot be seen": 1,
     "points to nothing": 1,
-    "Can't use pattern": 1,
+    "cannot be used": 1,
 }
 
 
