@@ -57,7 +57,14 @@ app.conf.update(
             "schedule": SWEEP_SECONDS,
             "options": {"queue": "maintenance", "expires": SWEEP_SECONDS},
         }
-        for name in ("analysis.sweep", "runs.sweep", "intake.sweep", "webhooks.sweep", "crm.sweep")
+        for name in (
+            "analysis.sweep",
+            "runs.sweep",
+            "intake.sweep",
+            "mappings.sweep",
+            "webhooks.sweep",
+            "crm.sweep",
+        )
     }
     | {
         name: {

@@ -77,7 +77,7 @@ _LOAD = """
 SELECT a.id, a.public_id, a.lease_token, c.id, c.public_id, g.public_id, a.trigger,
   a.requested_by, a.columns, a.config_id, c.channel, c.started_at, c.duration_ms, c.direction,
   coalesce(t.messages, '[]'), a.backfill_public_id, a.lane, a.webhooks, a.tries,
-  c.prompt_tokens_est, a.contacts
+  c.prompt_tokens_est, a.contacts, g.id
 FROM analysis_analysis a
 JOIN conversations_conversation c ON c.id = a.conversation_id
 JOIN agents_agentversion v ON v.id = a.agent_version_id
@@ -124,6 +124,7 @@ def _job(row: Sequence[Any], config: LoadedConfig) -> AnalysisJob:
         token=row[2],
         conversation_id=row[3],
         conversation_public_id=row[4],
+        agent_id=row[21],
         agent_public_id=row[5],
         trigger=row[6],
         requested_by=row[7],

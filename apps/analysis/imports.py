@@ -15,6 +15,7 @@ from apps.agents.plans import columns_of
 from apps.conversations.models import Conversation, Transfer, Trigger
 from apps.conversations.results import write_result_columns
 from apps.core.errors import Conflict
+from apps.mappings.contributions import NewResult, contribute
 
 from .current import column_row, lock_conversations, retire_current
 from .effects import UNLESS_ASKED, SideEffects
@@ -107,7 +108,7 @@ def _copy(analysis: Analysis, by: Actor, side_effects: SideEffects) -> Analysis:
         **side_effects.as_dict(),
         conversation=analysis.conversation,
         config_id=analysis.config_id,
-        agent_version_id=analysis.agent_version_id,
+        agent_version=analysis.agent_version,
         columns=analysis.columns,
         trigger=Trigger.RESTORED,
         restored_from=analysis,
@@ -132,8 +133,19 @@ def _make_current(rows: list[Analysis]) -> list[Analysis]:
         row.state, row.is_current = State.SUCCEEDED, True
     stored = Analysis.objects.bulk_create(rows)
     write_result_columns([_columns(row) for row in stored])
+    contribute([_contribution(row) for row in stored if row.side_effects.contacts])
     emit_events({row.pk: _changes(row, previous) for row in stored})
     return stored
+
+
+def _contribution(row: Analysis) -> NewResult:
+    return NewResult(
+        conversation_id=row.conversation_id,
+        agent_id=row.agent_version.agent_id,
+        analysis=row.public_id,
+        values=row.output or {},
+        by=row.requested_by,
+    )
 
 
 def _changes(row: Analysis, previous: Mapping[int, tuple[int, dict[str, Any]]]) -> tuple[str, ...]:

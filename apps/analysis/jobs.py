@@ -23,6 +23,7 @@ class AnalysisJob:
     token: UUID
     conversation_id: int
     conversation_public_id: str
+    agent_id: int
     agent_public_id: str
     trigger: str
     requested_by: str

@@ -18,6 +18,7 @@ from apps.conversations.results import mark_failed, write_result_columns
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
+from apps.mappings.contributions import NewResult, contribute
 from apps.work.record import record_group
 
 from .claims import ANALYSES
@@ -74,6 +75,7 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         previous = retire_current([o.job.conversation_id for o in good])
         _finish_analyses(kept, now)
         write_result_columns([_column_row(o, now) for o in good])
+        contribute([_contribution(o) for o in good if o.job.side_effects.contacts])
         mark_failed([(o.job.conversation_id, o.error_code) for o in kept if o.error_code])
         rows = [_recorded(o, previous) for o in kept]
         settle(rows)
@@ -183,6 +185,16 @@ def _column_row(o: AnalysisOutcome, now: datetime) -> dict[str, Any]:
         cost=charged_cost(o),
         at=now,
         messages=len(o.job.messages),
+    )
+
+
+def _contribution(o: AnalysisOutcome) -> NewResult:
+    return NewResult(
+        conversation_id=o.job.conversation_id,
+        agent_id=o.job.agent_id,
+        analysis=o.job.public_id,
+        values=o.output or {},
+        by=o.job.requested_by,
     )
 
 

@@ -8,7 +8,14 @@ from django.db.models.functions import Now
 
 from apps.core.ids import public_id
 
-from .values import NAME_PATTERN, RESERVED_NAMES, FieldType, ValueSpec
+from .values import (
+    BUILT_IN_TARGETS,
+    NAME_PATTERN,
+    RESERVED_NAMES,
+    FieldType,
+    Value,
+    ValueSpec,
+)
 
 
 def contact_id() -> str:
@@ -17,7 +24,7 @@ def contact_id() -> str:
 
 
 class Origin(models.TextChoices):
-    """What made a contact. One that a person made stays when its last conversation is erased."""
+    """The origin of a contact."""
 
     CONVERSATION = "conversation", "A conversation"
     MANUAL = "manual", "A person"
@@ -47,6 +54,9 @@ class Contact(models.Model):
     )
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
+    edited_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a person or an import last set a value."
+    )
 
     class Meta:
         constraints = [
@@ -61,6 +71,12 @@ class Contact(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.phone_number or self.email or self.public_id
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Return the values that mappings and people can set, by name. Empty ones are missing."""
+        own = {name: value for name in BUILT_IN_TARGETS if (value := getattr(self, name))}
+        return {**own, **self.fields}
 
     @property
     def name(self) -> str:

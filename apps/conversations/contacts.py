@@ -5,10 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from apps.contacts.models import Contact
+from apps.contacts.models import Contact, ContactAlias, Origin
+from apps.contacts.values import BUILT_IN_TARGETS
+from apps.contacts.writes import fill
 
 from .inputs import ContactInput
 from .models import Conversation, ConversationQuerySet
+
+_BY_CONVERSATIONS = Q(origin=Origin.CONVERSATION, edited_at=None)
+"""Contacts of which everything comes from conversations."""
 
 
 def contacts_for(people: Sequence[ContactInput]) -> dict[ContactInput, Contact]:
@@ -43,16 +48,17 @@ def contacts_only_of(conversations: ConversationQuerySet) -> QuerySet[Contact]:
     """Return the contacts that have no conversation but these."""
     pks = conversations.order_by().values("pk")
     others = Conversation.objects.filter(contact=OuterRef("pk")).exclude(pk__in=pks)
-    return Contact.objects.filter(
-        ~Exists(others), pk__in=conversations.order_by().exclude(contact=None).values("contact")
-    )
+    of_these = conversations.order_by().exclude(contact=None).values("contact")
+    return Contact.objects.filter(~Exists(others), _BY_CONVERSATIONS, pk__in=of_these)
 
 
 def delete_orphans(contact_ids: Iterable[int]) -> int:
-    """Delete those of these contacts that have no conversation left. Return their number."""
-    orphans = Contact.objects.filter(
-        ~Exists(Conversation.objects.filter(contact=OuterRef("pk"))), pk__in=set(contact_ids)
-    )
+    """Delete those of these contacts that have no conversation left. Return their number.
+
+    Contacts that a person or an import made or edited stay.
+    """
+    own = Conversation.objects.filter(contact=OuterRef("pk"))
+    orphans = Contact.objects.filter(~Exists(own), _BY_CONVERSATIONS, pk__in=set(contact_ids))
     # A contact can get a conversation at this moment: check each again once it is locked.
     locked = list(orphans.select_for_update(skip_locked=True).values_list("pk", flat=True))
     deleted, _ = orphans.filter(pk__in=locked).delete()
@@ -70,6 +76,20 @@ class _Known:
         asked = Q(phone_number__in=phones) | Q(email__in=emails)
         for contact in Contact.objects.filter(asked).order_by("pk"):
             self.add(contact)
+        self._add_aliases(phones - self.by_phone.keys(), emails - self.by_email.keys())
+
+    def _add_aliases(self, phones: set[str], emails: set[str]) -> None:
+        """Add the contacts that others were merged into. Aliases are read after contacts, so a
+        merge that is committed between the two is seen."""
+        if not phones and not emails:
+            return
+        asked = Q(phone_number__in=phones) | Q(email__in=emails)
+        for alias in ContactAlias.objects.filter(asked).select_related("contact").order_by("pk"):
+            contact = self.add(alias.contact)
+            if alias.phone_number:
+                self.by_phone.setdefault(alias.phone_number, contact)
+            if alias.email:
+                self.by_email.setdefault(alias.email, contact)
 
     def add(self, contact: Contact) -> Contact:
         if contact.phone_number:
@@ -88,12 +108,17 @@ class _Known:
         return contact
 
     def missing(self, contact: Contact, person: ContactInput) -> dict[str, str]:
-        """What the person brings that the contact lacks; another's number or email stays there."""
+        """What the person brings that the contact lacks; another's number or email stays there.
+
+        Also a name that only a mapping set: it comes back when the mapped one goes.
+        """
         return {
             name: value
             for name in ("phone_number", "email", "first_name", "last_name")
             if (value := getattr(person, name))
-            and not getattr(contact, name)
+            and (
+                not getattr(contact, name) or (name != "email" and contact.provided.get(name) == "")
+            )
             and not (name == "phone_number" and value in self.by_phone)
             and not (name == "email" and value in self.by_email)
         }
@@ -101,7 +126,9 @@ class _Known:
 
 def _filled(contact: Contact, missing: Mapping[str, str]) -> Contact:
     for name, value in missing.items():
-        setattr(contact, name, value)
+        setattr(contact, name, getattr(contact, name) or value)
+        if name in BUILT_IN_TARGETS:
+            contact.provided = {**contact.provided, name: value}
     return contact
 
 
@@ -111,6 +138,7 @@ def _save(contact: Contact, missing: Mapping[str, str]) -> None:
         return
     try:
         with transaction.atomic():
-            _filled(contact, missing).save(update_fields=list(missing))
+            fill(contact.pk, missing)
+            _filled(contact, missing)
     except IntegrityError:
         contact.refresh_from_db()

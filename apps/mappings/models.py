@@ -63,12 +63,10 @@ class ContributionKind(models.TextChoices):
 
 
 class ContributionQuerySet(models.QuerySet["Contribution"]):
-    def of_contacts(self, pks: list[int]) -> "ContributionQuerySet":
-        """Return the contributions of conversations and people to these contacts."""
-        by_conversations = self.filter(conversation__contact__in=pks)
-        return self.filter(
-            Q(pk__in=self.filter(contact__in=pks).values("pk")) | Q(pk__in=by_conversations)
-        )
+    def of_contact(self, contact: Contact) -> "ContributionQuerySet":
+        """Return the contributions of conversations and people to a contact."""
+        of_conversations = contact.conversations.order_by().values("pk")
+        return self.filter(Q(contact=contact) | Q(conversation__in=of_conversations))
 
 
 class Contribution(models.Model):
@@ -125,6 +123,10 @@ class Contribution(models.Model):
                 condition=Q(mode__in=Mode.values), name="contribution_mode_known"
             ),
         ]
+        indexes = [
+            # Finds values that another contact's email kept out, once that is free again.
+            models.Index(fields=["field"], condition=~Q(problem=""), name="contribution_problem")
+        ]
 
     def __str__(self) -> str:
         return f"{self.field} of {self.conversation_id or self.contact_id}"
@@ -159,9 +161,7 @@ class Summary(models.Model):
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
 
-    contact = models.ForeignKey(
-        Contact, on_delete=models.CASCADE, related_name="+", db_constraint=False
-    )
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
     field = models.CharField(max_length=60)
     digest = models.CharField(max_length=64)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)

@@ -19,6 +19,8 @@ from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.core.database import is_passing
 from apps.crm import erasure as pushes
 from apps.intake import erased
+from apps.mappings.contributions import forget_conversations
+from apps.mappings.folds import refold
 from apps.platforms.payloads import payloads_of
 from apps.runs import erasure as run_items
 from apps.webhooks import erasure as events
@@ -82,9 +84,13 @@ def _erase_group(pks: Sequence[int], by: Actor, why: str, *, wait: bool, each: b
         idempotency.forget_about([row.public_id for row in rows])
         analyses.delete_of(ids)
         events.delete_of(ids)
-        pushes.delete_of(ids, sorted({row.contact_id for row in rows if row.contact_id}))
+        contacts = sorted({row.contact_id for row in rows if row.contact_id})
+        touched = forget_conversations(ids)
         Conversation.objects.filter(pk__in=ids).delete()
-        delete_orphans({row.contact_id for row in rows if row.contact_id})
+        delete_orphans(contacts)
+        refold(touched, wait=True)
+        # Last: a fold writes pushes that hold the values before it.
+        pushes.delete_of(ids, contacts)
         erased.remember(rows)
         _write_audit(rows, by, why, each=each)
     return set(ids)

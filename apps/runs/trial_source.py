@@ -26,7 +26,7 @@ AT_ONCE = 8
 
 _LOAD = """
 SELECT i.id, t.public_id, i.lease_token, c.id, c.public_id, g.public_id, t.created_by, i.config_id,
-  c.channel, c.started_at, c.duration_ms, c.direction, coalesce(s.messages, '[]')
+  c.channel, c.started_at, c.duration_ms, c.direction, coalesce(s.messages, '[]'), g.id
 FROM runs_runitem i
 JOIN runs_run t ON t.id = i.run_id
 JOIN conversations_conversation c ON c.id = i.conversation_id
@@ -119,6 +119,7 @@ def _job(row: Sequence[Any], config: claims.LoadedConfig) -> AnalysisJob:
         token=row[2],
         conversation_id=row[3],
         conversation_public_id=row[4],
+        agent_id=row[13],
         agent_public_id=row[5],
         trigger="",  # of no analysis: a model that is free on first run is charged here
         requested_by=row[6],

@@ -234,7 +234,7 @@ def claimed(how_many: int) -> list[AnalysisJob]:
 
 def test_with_nobody_listening_a_group_pays_one_query(django_assert_num_queries: Any) -> None:
     outcomes = [outcome(job, call_summary="Short.") for job in claimed(20)]
-    with django_assert_num_queries(9 + 1):
+    with django_assert_num_queries(10 + 1):
         record.record(outcomes, settle=nothing)
 
 
@@ -245,7 +245,7 @@ def test_with_endpoints_a_group_costs_a_few_statements_more(
     endpoint_to(URL)
     outcomes = [outcome(job, call_summary="Short.") for job in claimed(20)]
     # Who listens, the rows, the endpoints, events, deliveries
-    with django_assert_num_queries(9 + 5):
+    with django_assert_num_queries(10 + 5):
         record.record(outcomes, settle=nothing)
     assert Delivery.objects.count() == 40
     assert Endpoint.objects.count() == 2
@@ -257,5 +257,5 @@ def test_a_rerun_that_tells_nobody_pays_nothing(django_assert_num_queries: Any) 
     for conversation in conversations:
         request_rerun(conversation=conversation, by=BY)
     outcomes = [outcome(j, call_summary="x") for j in LaneQueue(Lane.INTERACTIVE).claim(3)]
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         record.record(outcomes, settle=nothing)

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-SQL = {"accounts", "agents", "analysis", "runs"}
+SQL = {"accounts", "agents", "analysis", "mappings", "runs"}
 """Apps with triggers or constraints that Django's operations cannot express."""
 
 

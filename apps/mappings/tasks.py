@@ -1,0 +1,25 @@
+"""Tasks of mappings: wake-up signals for marked contacts."""
+
+from celery import shared_task
+
+from . import marks
+from .folds import fold_marked
+
+MOST_BATCHES = 200
+
+
+@shared_task(name="mappings.fold_contacts")
+def fold_contacts() -> None:
+    """Fold marked contacts, batch by batch, until none is left that can be locked."""
+    for _ in range(MOST_BATCHES):
+        if not fold_marked():
+            return
+    marks.request_fold()
+
+
+@shared_task(name="mappings.sweep")
+def sweep() -> None:
+    """Fold the contacts whose signal was lost. Runs every few seconds."""
+    if marks.any_marked():
+        fold_contacts()
+        marks.clear_orphans()
