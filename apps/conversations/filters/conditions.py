@@ -48,6 +48,8 @@ _TEXT_LOOKUPS = {"contains": "icontains", "startswith": "istartswith", "endswith
 class TextColumn:
     """A text column, in which empty means not set."""
 
+    lookups = _TEXT_LOOKUPS
+
     def __init__(
         self, *paths: str, fold: bool = False, read: Callable[[str], str] = values.read_text
     ) -> None:
@@ -57,17 +59,35 @@ class TextColumn:
 
     def condition(self, operator: str, raw: Sequence[str]) -> Q:
         if operator == "isset":
-            unset = Q(**{self.paths[0]: ""})
-            return ~unset if wanted(raw) else unset
+            return ~self.unset() if wanted(raw) else self.unset()
         texts = [self.read(item) for item in raw]
-        if operator in _TEXT_LOOKUPS:
-            lookup = _TEXT_LOOKUPS[operator]
+        if operator in self.lookups:
+            lookup = self.lookups[operator]
             return any_of([Q(**{f"{p}__{lookup}": t}) for p in self.paths for t in texts])
         if self.fold:
             equal = any_of([Q(**{f"{p}__iexact": t}) for p in self.paths for t in texts])
         else:
             equal = any_of([Q(**{f"{p}__in": texts}) for p in self.paths])
         return ~equal if operator == "ne" else equal
+
+    def unset(self) -> Q:
+        """Return the rows without a value."""
+        return Q(**{self.paths[0]: ""})
+
+
+class KeyColumn(TextColumn):
+    """A text column in lower case with an index, in which null means not set.
+
+    *Starts with* reads the index; any case is accepted.
+    """
+
+    lookups = {"contains": "contains", "startswith": "startswith", "endswith": "endswith"}
+
+    def __init__(self, path: str, *, read: Callable[[str], str] = values.read_text) -> None:
+        super().__init__(path, read=lambda raw: read(raw).strip().lower())
+
+    def unset(self) -> Q:
+        return Q(**{f"{self.paths[0]}__isnull": True})
 
 
 class NumberColumn:

@@ -60,6 +60,13 @@ def compares(column: str, key: str, operator: str, numbers: Sequence[Decimal]) -
     return _path(column, key, f'@.type() == "number" && {test}')
 
 
+def is_within(column: str, key: str, bounds: Sequence[tuple[str, str]]) -> Expression:
+    """Whether the key holds a text within these bounds, each an operator (gt, gte, lt, lte) and a
+    text. Texts compare by code point, as ISO 8601 is ordered."""
+    tests = [f"@ {_COMPARISONS[name]} {json.dumps(bound)}" for name, bound in bounds]
+    return _path(column, key, " && ".join(['@.type() == "string"', *tests]))
+
+
 def reads(column: str, key: str, operator: str, text: str) -> Expression:
     """Whether the key holds a text that contains, starts or ends with this one, in any case."""
     pattern = re.escape(text)

@@ -22,14 +22,12 @@ from apps.conversations.filters import (
     parse,
 )
 from apps.conversations.filters.labels import chips, refused_chips
+from apps.conversations.filters.query_strings import other_params, plain_query, without
 from apps.conversations.models import Conversation
 from apps.core.http import render_either
 from apps.core.pagination import CursorError
 
 from .filters import PAGES, channel_of
-
-_BLANK = ("q", "sort", "all_matching")
-"""Parameters that a form sends empty when nothing was meant."""
 
 
 @require_safe
@@ -89,17 +87,6 @@ def _editor_of(name: str, channel: Channel, query: QueryDict) -> str:
     return f"{reverse('conversations:filter_edit')}?{asked.urlencode()}&{rest.urlencode()}"
 
 
-def plain_query(query: QueryDict) -> QueryDict | None:
-    """Return the query as it should stand in the address; None where it does already."""
-    blank = [name for name in _BLANK if name in query and not "".join(query.getlist(name)).strip()]
-    if not blank and not editor.is_form(query):
-        return None
-    plain = editor.params_of(query)
-    for name in blank:
-        plain.pop(name, None)
-    return plain
-
-
 def _listed(spec: FilterSpec, cursor: str) -> dict[str, object]:
     columns = history_list.columns_of(spec)
     page = history_list.page_of(spec, columns, cursor or None)
@@ -131,29 +118,12 @@ def _refused(channel: str, params: QueryDict, error: FilterError) -> dict[str, o
     }
 
 
-def without(params: QueryDict, name: str) -> QueryDict:
-    """Return the page's query without one parameter."""
-    rest = params.copy()
-    rest.pop(name, None)
-    return rest
-
-
 def custom_period(params: QueryDict) -> tuple[str, str] | None:
     """The ends of a period that was typed, where that is what is in the address."""
     if "started_at__between" not in params:
         return None
     low, _, high = params.get("started_at__between", "").partition(",")
     return low, high
-
-
-def other_params(params: QueryDict, *, leave_out: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return the page's parameters as hidden fields of a form that changes only one of them."""
-    return [
-        (name, value)
-        for name, values in params.lists()
-        if name not in leave_out
-        for value in values
-    ]
 
 
 @dataclass(frozen=True, slots=True)
