@@ -84,11 +84,12 @@ app.conf.update(
     }
     | {
         # Asked for when somebody clicks; this only finds what a dead process left.
-        "platforms.replay": {
-            "task": "platforms.replay",
+        name: {
+            "task": name,
             "schedule": 60.0,
             "options": {"queue": "maintenance", "expires": 60.0},
         }
+        for name in ("platforms.replay", "mappings.sweep_imports")
     },
 )
 app.autodiscover_tasks()

@@ -17,7 +17,12 @@ from .estimates import Estimate, estimate
 from .models import Analysis, AnalysisQuerySet, State
 from .services import plan_rerun
 
-TABS = {"analysis": "Analysis", "history": "History", "details": "Details"}
+TABS = {
+    "analysis": "Analysis",
+    "history": "History",
+    "details": "Details",
+    "contact": "Contact",
+}
 
 #: Most analyses that the History tab lists; nobody reads further, and compares by id if they do.
 HISTORY_LIMIT = 200

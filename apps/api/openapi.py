@@ -41,6 +41,11 @@ TAGS: list[Json] = [
         "description": "Rerun the analysis on all conversations that match a filter.",
     },
     {
+        "name": "Contacts",
+        "description": "People with their phone number, email, and custom fields, and where each "
+        "value comes from.",
+    },
+    {
         "name": "Webhooks",
         "description": "Send signed events to your own systems.",
     },

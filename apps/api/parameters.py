@@ -10,6 +10,7 @@ from apps.conversations.filters import Field, ValueKind
 from apps.conversations.filters.registry import static_fields
 from apps.core.errors import BadRequest
 from apps.core.validation_messages import shown
+from apps.mappings.directory.filters import STATIC
 
 from .lists import DEFAULT_LIMIT, MAX_LIMIT
 
@@ -104,6 +105,31 @@ def filter_parameters() -> list[Json]:
             "keys: `analysis.NAME`, `metadata.KEY`, `var.KEY`. All filters must match.",
             "schema": {"type": "object", "additionalProperties": {"type": "string"}},
             "example": {"duration_ms__gt": "60000"},
+        },
+    ]
+
+
+def contact_parameters() -> list[Json]:
+    """Return every filter of contacts, and the form that takes a custom field or an operator."""
+    fields = STATIC.values()
+    return [
+        parameter(
+            "sort",
+            "Field to sort by; prefix with `-` for descending. Default: `-updated_at`.",
+            [order for f in fields if f.sort for order in (f.name, f"-{f.name}")],
+        ),
+        parameter("q", "Names, phone numbers and emails that start with this."),
+        *(_of_field(field) for field in fields),
+        {
+            "name": "filters",
+            "in": "query",
+            "required": False,
+            "style": "form",
+            "explode": True,
+            "description": "Custom fields, `fields.NAME=VALUE`, and fields with an operator, "
+            "`fields.NAME__OP=VALUE`. All filters must match.",
+            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+            "example": {"email__isset": "true"},
         },
     ]
 

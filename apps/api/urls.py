@@ -4,7 +4,16 @@ from django.urls import path
 
 from apps.accounts.api_auth import open_to_keys
 
-from . import agents, backfills, conversations, intake, lifecycle, webhooks
+from . import (
+    agents,
+    backfills,
+    contact_fields,
+    contacts,
+    conversations,
+    intake,
+    lifecycle,
+    webhooks,
+)
 from .instance import api
 from .reference import reference
 
@@ -14,6 +23,8 @@ api.add_router("/conversations", conversations.router)
 api.add_router("/conversations", lifecycle.router)
 api.add_router("/agents", agents.router)
 api.add_router("/backfills", backfills.router)
+api.add_router("/contacts", contacts.router)
+api.add_router("/contact-fields", contact_fields.router)
 api.add_router("/webhooks", webhooks.router)
 api.add_router("/intake", intake.router)
 

@@ -1,10 +1,10 @@
 """Store the people of conversations. Where their values come from is stored in `mappings`."""
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import F, Q
+from django.db.models.functions import Concat, Lower, Now, NullIf, Trim, Upper
 
 from apps.core.ids import public_id
 
@@ -57,6 +57,16 @@ class Contact(models.Model):
     edited_at = models.DateTimeField(
         null=True, blank=True, help_text="When a person or an import last set a value."
     )
+    name_key = models.GeneratedField(
+        expression=NullIf(
+            Lower(Trim(Concat(F("first_name"), models.Value(" "), F("last_name")))),
+            models.Value("", models.TextField()),
+        ),
+        output_field=models.TextField(null=True, db_collation="C"),
+        db_persist=True,
+        null=True,
+        help_text="The name to sort and search by, in lower case; null where there is none.",
+    )
 
     class Meta:
         constraints = [
@@ -67,7 +77,15 @@ class Contact(models.Model):
                 condition=Q(origin__in=Origin.values), name="contact_origin_known"
             ),
         ]
-        indexes = [GinIndex(fields=["fields"], name="contact_fields", opclasses=["jsonb_path_ops"])]
+        # The list reads pages and beginnings of names in the order of an index, at any size.
+        indexes = [
+            GinIndex(fields=["fields"], name="contact_fields", opclasses=["jsonb_path_ops"]),
+            models.Index(fields=["name_key", "id"], name="contact_name"),
+            models.Index(
+                OpClass(Upper("last_name"), name="text_pattern_ops"), name="contact_last_name"
+            ),
+            models.Index(fields=["updated_at", "id"], name="contact_updated"),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.phone_number or self.email or self.public_id

@@ -21,6 +21,7 @@ from .folds import EMAIL_TAKEN, refold
 from .models import Contribution, ContributionKind
 from .targets import targets
 
+_NOW: Map[int, datetime] = {}
 PHONE = "phone_number"
 PHONE_TAKEN = "Another contact has this phone number."
 
@@ -139,11 +140,14 @@ def _contribution(
     return Contribution(contact_id=contact_id, field=name, value=value, by=by.label, **of)
 
 
-def import_values(*, rows: Map[int, Map[str, Any]], by: Actor) -> dict[tuple[int, str], str]:
+def import_values(
+    *, rows: Map[int, Map[str, Any]], by: Actor, at: Map[int, datetime] = _NOW
+) -> dict[tuple[int, str], str]:
     """Set fields of many contacts from a file: primary key → raw values by name of the field.
 
-    Values that equal the current one write nothing. Contacts are updated within seconds. Return a
-    message for each (contact, field) whose value doesn't fit: it isn't stored.
+    Values that equal the current one write nothing. ``at`` is when a contact's values were true,
+    for contacts that don't take the present. Contacts are updated within seconds. Return a message
+    for each (contact, field) whose value doesn't fit: it isn't stored.
     """
     known, now = targets(), timezone.now()
     new: list[Contribution] = []
@@ -159,7 +163,7 @@ def import_values(*, rows: Map[int, Map[str, Any]], by: Actor) -> dict[tuple[int
                 if reading.problem:
                     problems[contact.pk, name] = reading.problem
                 elif reading.value is not None and reading.value != contact.values.get(name):
-                    of = {"kind": ContributionKind.IMPORT, "at": now}
+                    of = {"kind": ContributionKind.IMPORT, "at": at.get(contact.pk, now)}
                     new.append(_contribution(contact.pk, name, reading.value, by, **of))
         Contribution.objects.bulk_create(new, batch_size=2_000)
         touched = {row.contact_id for row in new if row.contact_id is not None}

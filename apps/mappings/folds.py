@@ -55,8 +55,16 @@ def fold_marked(*, limit: int = BATCH) -> int:
 
 def values_of(contact: Contact) -> dict[str, FoldedValue]:
     """Return the value of each field of a contact, with the contributions it comes from."""
-    state = _State.of(contact, _parts_of([contact.pk])[contact.pk])
-    return state.folded(summary_requests.of_contacts([contact.pk]))
+    return values_of_many([contact])[contact.pk]
+
+
+def values_of_many(contacts: Sequence[Contact]) -> dict[int, dict[str, FoldedValue]]:
+    """Do as `values_of` for several contacts, in the same few queries."""
+    pks = [contact.pk for contact in contacts]
+    parts, summaries = _parts_of(pks), summary_requests.of_contacts(pks)
+    return {
+        contact.pk: _State.of(contact, parts[contact.pk]).folded(summaries) for contact in contacts
+    }
 
 
 def _fold_locked(pks: Sequence[int]) -> int:

@@ -197,3 +197,43 @@ class Summary(models.Model):
 
     def __str__(self) -> str:
         return f"summary of {self.field} of {self.contact_id}"
+
+
+def import_id() -> str:
+    """Return a new public ID of an import."""
+    return public_id("imp")
+
+
+class ContactImport(models.Model):
+    """An uploaded CSV file of contacts, from its columns to its last row.
+
+    The work is this row: a run that is interrupted resumes at ``position``. The file goes when the
+    import has ended, the row and the rejected lines a day later.
+    """
+
+    class State(models.TextChoices):
+        COLUMNS = "columns", "Columns to be matched"
+        CHECKING = "checking", "Checking"
+        CHECKED = "checked", "Checked"
+        IMPORTING = "importing", "Importing"
+        DONE = "done", "Imported"
+
+    public_id = models.CharField(max_length=40, unique=True, default=import_id, editable=False)
+    filename = models.CharField(max_length=200)
+    text = models.TextField(blank=True)
+    delimiter = models.CharField(max_length=1)
+    header = models.JSONField(default=list)
+    columns = models.JSONField(default=list, help_text="The contact field of each column.")
+    rows = models.PositiveIntegerField(help_text="Rows below the header.")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.COLUMNS)
+    position = models.PositiveIntegerField(default=0, help_text="Rows that are done.")
+    counts = models.JSONField(default=dict, help_text="Rows by their outcome.")
+    rejected = models.TextField(blank=True, help_text="Rejected rows with their problem, as CSV.")
+    problems = models.JSONField(default=list, help_text="The first problems: line and message.")
+    created_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now())
+    touched_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.filename

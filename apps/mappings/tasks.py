@@ -1,8 +1,9 @@
-"""Tasks of mappings: wake-up signals for marked contacts."""
+"""Tasks of mappings: wake-up signals for marked contacts and imports."""
 
 from celery import shared_task
 
 from . import marks
+from .directory import imports
 from .folds import fold_marked
 
 MOST_BATCHES = 200
@@ -23,3 +24,15 @@ def sweep() -> None:
     if marks.any_marked():
         fold_contacts()
         marks.clear_orphans()
+
+
+@shared_task(name="mappings.run_import")
+def run_import(import_id: int) -> None:
+    """Check or import the rows of a file that are left."""
+    imports.run(import_id)
+
+
+@shared_task(name="mappings.sweep_imports")
+def sweep_imports() -> None:
+    """Resume interrupted imports, and delete old ones. Runs every minute."""
+    imports.sweep()

@@ -7,13 +7,14 @@ from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
 from apps.analysis.models import Analysis
+from apps.mappings.directory.imports import upload
 from apps.platforms.models import IntakePayload
 from apps.platforms.sources import create_source
 from apps.runs.models import Run
 from apps.runs.options import Options
 from apps.runs.services import start
 from apps.webhooks.services import create_endpoint, send_test
-from tests.factories import make_agent, make_conversation
+from tests.factories import make_agent, make_contact, make_contact_field, make_conversation
 
 BY = Actor.system("test")
 
@@ -69,6 +70,9 @@ def things() -> dict[str, str]:
         "backfill_id": run.public_id,
         "pk": str(person.pk),
         "key_id": key.public_id,
+        "contact_id": make_contact().public_id,
+        "import_id": upload(filename="people.csv", data=b"phone\n+15550199\n", by=BY).public_id,
+        "field_name": make_contact_field("plan").name,
         "uid": uid,
         "token": token,
     }

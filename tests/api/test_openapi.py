@@ -46,6 +46,13 @@ POST /api/backfills/{id}/resume
 POST /api/backfills/{id}/cancel
 POST /api/backfills/{id}/retry_failed
 POST /api/backfills/{id}/rollback
+GET /api/contacts
+POST /api/contacts
+GET /api/contacts/{id}
+PATCH /api/contacts/{id}
+DELETE /api/contacts/{id}
+GET /api/contact-fields
+POST /api/contact-fields
 GET /api/webhooks
 POST /api/webhooks
 DELETE /api/webhooks/{id}

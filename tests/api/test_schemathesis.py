@@ -37,7 +37,7 @@ from apps.platforms.sources import create_source
 from apps.runs.options import Options
 from apps.runs.services import start
 from apps.webhooks.services import create_endpoint
-from tests.factories import make_agent, make_conversation, make_conversations
+from tests.factories import make_agent, make_contact, make_conversation, make_conversations
 
 load_all_checks()
 
@@ -123,6 +123,7 @@ def things() -> dict[str, str]:
         "webhook_id": endpoint.public_id,
         "conversation_id": conversation.public_id,
         "agent_id": agent.public_id,
+        "contact_id": make_contact().public_id,
         "backfill_id": run.public_id,
     }
 
@@ -195,6 +196,8 @@ def _name_what_exists(case: Case, things: dict[str, str]) -> None:
             body |= {"agent_id": things["agent_id"], "channel": "voice"}
         if case.operation.path.startswith("/api/backfills") and "channel" in body:
             body["channel"] = "voice"
+        if case.operation.path.startswith("/api/contact"):
+            _name_a_contact(case, body)
         if "url" in body:
             body["url"] = "https://1.1.1.1/hook"
         for name in (*UNKNOWABLE, "started_at", "ended_at"):
@@ -203,6 +206,16 @@ def _name_what_exists(case: Case, things: dict[str, str]) -> None:
             message.pop("at", None)
     known = {parameter.name for parameter in case.operation.query} - {"cursor", "filters"}
     case.query = {name: case.query[name] for name in known & set(case.query or ())}
+
+
+def _name_a_contact(case: Case, body: dict[str, Any]) -> None:
+    """A contact has a number of its own; no schema says which fields and names there are."""
+    if "contact-fields" in case.operation.path:
+        choices = ["a"] if body.get("type") == "choice" else []
+        body |= {"name": "plan", "choices": choices, "label": "Plan"}
+        return
+    body.pop("fields", None)
+    body |= {"phone_number": "+14155550142", "email": None}
 
 
 def _codes_of(operation: APIOperation) -> dict[str, set[str]]:

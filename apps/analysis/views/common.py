@@ -10,7 +10,9 @@ from apps.analysis.models import Analysis
 from apps.analysis.presentation import changes_between, result_of
 from apps.analysis.recovery import WAITED_FOR, failed_for
 from apps.analysis.schemas import AnalysisSchema
+from apps.contacts.models import ContactField
 from apps.conversations.models import Attributes, Conversation
+from apps.mappings.directory import profile
 
 #: Longest list query that is carried along; a longer one is dropped, not cut.
 ORIGIN_MAX = 4000
@@ -52,7 +54,12 @@ def panel_context(request: HttpRequest, conversation: Conversation) -> dict[str,
     asked = request.GET.get("tab", "analysis")
     tab = asked if asked in pages.TABS else "analysis"
     links = links_of(request, conversation)
-    fill = {"analysis": analysis_tab, "history": history_tab, "details": details_tab}[tab]
+    fill = {
+        "analysis": analysis_tab,
+        "history": history_tab,
+        "details": details_tab,
+        "contact": contact_tab,
+    }[tab]
     return {
         "conversation": conversation,
         "links": links,
@@ -147,4 +154,17 @@ def details_tab(request: HttpRequest, conversation: Conversation) -> dict[str, A
         "transfers": pages.transfers_of(conversation),
         "current": current,
         "raw_analysis": AnalysisSchema.from_analysis(current).as_dict() if current else None,
+    }
+
+
+def contact_tab(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
+    """Return the contact with its values, and what this conversation contributed to them."""
+    contact = conversation.contact
+    custom = list(ContactField.objects.all())
+    return {
+        "contact": contact,
+        "lines": profile.lines_of(contact, custom) if contact else [],
+        "has_fields": bool(custom),
+        "total": sum(profile.counts_of(contact).values()) if contact else 0,
+        "contributed": profile.contributions_of(conversation, custom),
     }

@@ -4,7 +4,9 @@ import apps.contacts.models
 import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
 import django.db.models.deletion
+import django.db.models.functions.comparison
 import django.db.models.functions.datetime
+import django.db.models.functions.text
 from django.db import migrations, models
 
 
@@ -31,9 +33,10 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('edited_at', models.DateTimeField(blank=True, help_text='When a person or an import last set a value.', null=True)),
+                ('name_key', models.GeneratedField(db_persist=True, expression=django.db.models.functions.comparison.NullIf(django.db.models.functions.text.Lower(django.db.models.functions.text.Trim(django.db.models.functions.text.Concat(models.F('first_name'), models.Value(' '), models.F('last_name')))), models.Value('', models.TextField())), help_text='The name to sort and search by, in lower case; null where there is none.', null=True, output_field=models.TextField(db_collation='C', null=True))),
             ],
             options={
-                'indexes': [django.contrib.postgres.indexes.GinIndex(fields=['fields'], name='contact_fields', opclasses=['jsonb_path_ops'])],
+                'indexes': [django.contrib.postgres.indexes.GinIndex(fields=['fields'], name='contact_fields', opclasses=['jsonb_path_ops']), models.Index(fields=['name_key', 'id'], name='contact_name'), models.Index(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('last_name'), name='text_pattern_ops'), name='contact_last_name'), models.Index(fields=['updated_at', 'id'], name='contact_updated')],
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('phone_number', ''), _negated=True), models.Q(('email', ''), _negated=True)), name='contact_blank_is_null'), models.CheckConstraint(condition=models.Q(('origin__in', ['conversation', 'manual', 'import'])), name='contact_origin_known')],
             },
         ),

@@ -1,0 +1,1 @@
+"""The contact directory: filter, list, export, and import contacts."""
