@@ -97,8 +97,8 @@ def _requests(agent: str, number: int | None) -> list[Any]:
     from apps.analysis.model_call import compiled, output_cap
     from apps.analysis.prompts import Facts, build
     from apps.intake.demo_data import FOLDER
-    from apps.llm.client import StructuredRequest
     from apps.llm.services import bundled_model
+    from apps.llm.structured import StructuredRequest
 
     described = json.loads((FOLDER / "agents.json").read_text(encoding="utf-8"))
     item = next(item for item in described if item["key"] == agent)

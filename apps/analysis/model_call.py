@@ -8,11 +8,12 @@ from typing import Any
 from django.utils import timezone
 
 from apps.agents.documents import ConfigDocument
-from apps.llm.client import LlmClient, StructuredAnswer, StructuredRequest
+from apps.llm.client import LlmClient
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.llm.limits import Lane
 from apps.llm.schema import CompiledSchema, compile_strict
 from apps.llm.specs import ModelSpec
+from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.tokens import estimate_tokens
 
 from . import prompts

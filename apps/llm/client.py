@@ -7,153 +7,28 @@ raises for what a server does: every outcome is a ``StructuredAnswer``.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
-
-import httpx2
-import openai
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from apps.llm.answer_text import is_refusal, only_object, parse_output, unwrapped
-from apps.llm.classification import classify
-from apps.llm.connections import Connections, MissingKeyError, NotRunningError, endpoint
-from apps.llm.errors import ErrorCode, PauseReason
+from apps.llm.errors import ErrorCode
 from apps.llm.failed_request import Fault, RetryPolicy
 from apps.llm.finish_reasons import Finish
 from apps.llm.key_masks import mask_keys
-from apps.llm.limits import Lane, Limits
-from apps.llm.replies import (
-    FIRST_RUNG,
-    Message,
-    ModelReply,
-    Rung,
-    estimated_usage,
-    parse_reply,
-    request_body,
-)
-from apps.llm.schema import CompiledSchema, Verdict, checker
-from apps.llm.specs import ModelSpec, StructuredMode, TokenUsage
+from apps.llm.limits import Limits
+from apps.llm.replies import Message, ModelReply, Rung, estimated_usage, request_body
+from apps.llm.schema import Verdict, checker
+from apps.llm.sender import Outcome, Sender
+from apps.llm.specs import TokenUsage
+from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.text import shorten
 from apps.llm.tokens import estimate_messages
-from apps.llm.transport import AnswerTooLongError
-
-DOWN_AFTER = 3
-"""Requests in a row that gave up on a server, after which it counts as down and runs pause."""
 
 _IGNORED_AFTER = 3
 _QUOTED = 4_000
 _MESSAGE_LENGTH = 2_000
 _OPEN_KEYWORDS = ("additionalProperties", "patternProperties", "unevaluatedProperties")
-_JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
-
-
-@dataclass(frozen=True, slots=True)
-class StructuredRequest:
-    """One question to a model. ``original_schema`` judges the response, built-ins included."""
-
-    model: ModelSpec
-    messages: Sequence[Message]
-    schema: CompiledSchema
-    original_schema: Mapping[str, object]
-    max_output_tokens: int = 1_024
-    cache_key: str = ""
-    timeout: float = 120.0
-    lane: Lane = Lane.LIVE
-    input_tokens: int | None = None
-    """As estimated by the caller; for the limit of tokens per minute only."""
-    on_send: Callable[[], None] | None = None
-    """Called right before anything is sent, when the model's limits let it through."""
-
-
-@dataclass(frozen=True, slots=True)
-class StructuredAnswer:
-    """The outcome of a request. Either ``output`` or ``error`` is set, never both.
-
-    ``usage`` is the sum over all ``requests`` with a response; ``usage_estimated`` says that
-    the server's own numbers could not be used for some of it. ``latency_ms`` is the time spent in
-    requests, without waiting for limits or between attempts. ``pause`` asks the run to stop: no
-    other request would fare better.
-    """
-
-    output: dict[str, object] | None = None
-    missing_required: list[str] = field(default_factory=list)
-    raw_text: str = ""
-    error: ErrorCode | None = None
-    error_message: str = ""
-    usage: TokenUsage = field(default_factory=TokenUsage)
-    usage_estimated: bool = False
-    usage_note: str = ""
-    """How counts of the server that contradict themselves were read."""
-    rejected: bool = False
-    """The provider itself rejected what the model generated."""
-    requests: int = 0
-    latency_ms: int = 0
-    provider_request_id: str = ""
-    pause: PauseReason | None = None
-    retry_after: float | None = None
-    transient: bool = False
-    """Whether the same request may fare better later: nothing is wrong with it."""
-
-
-@dataclass(slots=True)
-class _Learned:
-    """What a server taught about a model, for the life of the process."""
-
-    rung: Rung
-    cap_name: str = "max_completion_tokens"
-    cache_key: bool = True
-    ignored: int = 0
-    failures: int = 0
-    refused_since: float | None = None
-    refusal: Fault | None = None
-    gave_up_at: float = -math.inf
-
-    def answered(self) -> None:
-        """Note a reply: the server is there and takes requests."""
-        self.failures, self.refused_since = 0, None
-
-    def refused(self, fault: Fault, now: float) -> None:
-        """Note a 429, the first one since the last reply or a further one."""
-        self.refusal = fault
-        self.refused_since = now if self.refused_since is None else self.refused_since
-
-    def limit_fault(self) -> Fault:
-        """Return the fault of requests that waited too long: their run is to pause."""
-        fault = self.refusal or Fault(ErrorCode.RATE_LIMITED, ErrorCode.RATE_LIMITED.label)
-        return replace(fault, pause=PauseReason.RATE_LIMITED)
-
-
-Outcome: TypeAlias = ModelReply | Fault
-
-
-@dataclass(slots=True)
-class _Sent:
-    """The outcome of one or several HTTP requests, and the seconds spent in them."""
-
-    outcome: Outcome
-    request_id: str = ""
-    seconds: float = 0.0
-    requests: int = 1
-    usage: TokenUsage = field(default_factory=TokenUsage)
-    """What failed attempts cost, where the server said so."""
-
-
-@dataclass(slots=True)
-class _Series:
-    """The HTTP requests of one question so far: when it began, how many, the seconds in them."""
-
-    began: float
-    requests: int = 0
-    seconds: float = 0.0
-    request_id: str = ""
-    usage: TokenUsage = field(default_factory=TokenUsage)
-
-    def add(self, sent: _Sent, seconds: float) -> None:
-        self.requests += 1
-        self.seconds += seconds
-        self.request_id = sent.request_id or self.request_id
 
 
 class LlmClient:
@@ -167,142 +42,24 @@ class LlmClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._retry = retry or RetryPolicy()
-        self._limits = limits or Limits()
-        self._sleep = sleep
-        self._now = now
-        self._connections = Connections()
-        self._learned: dict[tuple[str, str], _Learned] = {}
+        self.sender = Sender(retry=retry, limits=limits, sleep=sleep, now=now)
 
     async def complete(self, request: StructuredRequest) -> StructuredAnswer:
         """Ask, go down the ladder where the server rejects, validate the response."""
-        return await _Attempt(self, request).run()
+        return await _Attempt(self.sender, request).run()
 
     async def aclose(self) -> None:
         """Close all connections. The client is not usable afterward."""
-        await self._connections.aclose()
-        await self._limits.aclose()
-
-    def learned(self, model: ModelSpec) -> _Learned:
-        """Return the known facts about this model's server."""
-        key = (model.key, model.structured_output)
-        known = self._learned.get(key)
-        if known is None:
-            first = FIRST_RUNG[StructuredMode(model.structured_output)]
-            known = self._learned[key] = _Learned(first)
-        return known
-
-    async def patiently(self, request: StructuredRequest, body: bytes, tokens: int) -> _Sent:
-        """Send, and again after transient faults, within the bounds of the retry policy.
-
-        A rate limit isn't the request's fault: it waits for its turn at the model's throttle
-        and is sent again, until the provider has rejected every request for too long.
-        """
-        policy, known, series = self._retry, self.learned(request.model), _Series(self._now())
-        waited = 0.0
-        tries = 0
-        while True:
-            await self._limits.reserve(request.model, request.lane, tokens)
-            fault = await self._gated(request, body, series)
-            if isinstance(fault, ModelReply):
-                known.answered()
-                break
-            series.usage += fault.usage or TokenUsage()
-            if not fault.transient or fault.pause is not None:
-                break
-            if fault.code is ErrorCode.RATE_LIMITED:
-                continue
-            tries += 1
-            delay = policy.delay(tries, fault)
-            waited += delay
-            if tries == policy.attempts or series.seconds + waited > policy.total:
-                fault = self._given_up(known, fault)
-                break
-            await self._sleep(delay)
-        return _Sent(fault, series.request_id, series.seconds, series.requests, usage=series.usage)
-
-    def _given_up(self, known: _Learned, fault: Fault) -> Fault:
-        """A fault that outlasted all patience; after several in a row the server counts as down."""
-        known.failures += 1
-        if known.failures < DOWN_AFTER:
-            return fault
-        known.failures = 0
-        return replace(fault, pause=PauseReason.PROVIDER_DOWN)
-
-    async def _gated(self, request: StructuredRequest, body: bytes, series: _Series) -> Outcome:
-        """Send one HTTP request in its turn and note the server's rate limit.
-
-        Nothing is sent once the provider has rejected every request for too long.
-        """
-        known, model = self.learned(request.model), request.model
-        gate = self._limits.gate(model)
-        await gate.enter(request.lane)
-        try:
-            if not await self._limits.turn(
-                model, request.lane, lambda: self._may_wait(known, series)
-            ):
-                return known.limit_fault()
-            started = time.monotonic()
-            if request.on_send is not None:
-                request.on_send()
-            sent = await self._send(request, body)
-        finally:
-            gate.leave()
-        series.add(sent, time.monotonic() - started)
-        if isinstance(sent.outcome, ModelReply):
-            self._limits.answered(model)
-        elif sent.outcome.code is ErrorCode.RATE_LIMITED:
-            known.refused(sent.outcome, self._now())
-            await self._limits.refused(
-                model,
-                seconds_ago=time.monotonic() - started,
-                retry_after=sent.outcome.retry_after,
-            )
-            if not self._may_wait(known, series):
-                return known.limit_fault()
-        return sent.outcome
-
-    def _may_wait(self, known: _Learned, series: _Series) -> bool:
-        """Return whether this request may wait on for a provider that limits the rate."""
-        if known.gave_up_at >= series.began:
-            return False
-        if known.refused_since is None or known.refusal is None:
-            return True
-        patience, now = self._retry.limit_patience, self._now()
-        if max(now - known.refused_since, known.refusal.retry_after or 0.0) < patience:
-            return True
-        known.gave_up_at, known.refused_since = now, None
-        return False
-
-    async def _send(self, request: StructuredRequest, body: bytes) -> _Sent:
-        """Return one HTTP request."""
-        try:
-            place = endpoint(request.model)
-            response = await self._connections.get(place).post(
-                "/chat/completions",
-                cast_to=httpx2.Response,
-                content=body,
-                options={"headers": _JSON_HEADERS, "timeout": request.timeout},
-            )
-            outcome = parse_reply(response.content, request.schema.name)
-        except MissingKeyError as error:
-            return _Sent(Fault(ErrorCode.AUTH, str(error), pause=PauseReason.AUTH))
-        except NotRunningError as error:
-            down = PauseReason.PROVIDER_DOWN
-            return _Sent(Fault(ErrorCode.CONNECTION, str(error), pause=down))
-        except (openai.APIError, AnswerTooLongError) as error:
-            return _Sent(classify(error))
-        request_id = response.headers.get("x-request-id", "")
-        return _Sent(outcome, request_id or (outcome.id if isinstance(outcome, ModelReply) else ""))
+        await self.sender.aclose()
 
 
 class _Attempt:
     """The way of one request down the ladder."""
 
-    def __init__(self, client: LlmClient, request: StructuredRequest) -> None:
-        self.client = client
+    def __init__(self, sender: Sender, request: StructuredRequest) -> None:
+        self.sender = sender
         self.request = request
-        self.known = client.learned(request.model)
+        self.known = sender.state(request.model)
         self.rung = self.known.rung
         if self.rung is Rung.STRICT and not request.schema.closed:
             self.rung = Rung.TOOL
@@ -393,7 +150,7 @@ class _Attempt:
             known.cap_name,
             self.request.cache_key if known.cache_key else "",
         )
-        sent = await self.client.patiently(self.request, body, self.tokens)
+        sent = await self.sender.patiently(self.request, body, self.tokens)
         outcome = sent.outcome
         self.requests += sent.requests
         self.seconds += sent.seconds

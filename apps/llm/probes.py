@@ -3,12 +3,13 @@
 import asyncio
 from dataclasses import dataclass
 
-from apps.llm.client import LlmClient, StructuredAnswer, StructuredRequest
+from apps.llm.client import LlmClient
 from apps.llm.failed_request import RetryPolicy
 from apps.llm.limits import Lane
 from apps.llm.replies import Message
 from apps.llm.schema import compile_strict
 from apps.llm.specs import ModelSpec
+from apps.llm.structured import StructuredAnswer, StructuredRequest
 
 PROBE_SECONDS = 30.0
 _SCHEMA: dict[str, object] = {"type": "object", "properties": {"ok": {"type": "boolean"}}}

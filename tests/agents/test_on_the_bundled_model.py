@@ -17,9 +17,10 @@ from jsonschema import Draft202012Validator, FormatChecker
 from apps.agents.documents import ConfigDocument
 from apps.analysis.model_call import output_cap
 from apps.analysis.prompts import Facts, build
-from apps.llm.client import LlmClient, StructuredAnswer, StructuredRequest
+from apps.llm.client import LlmClient
 from apps.llm.schema import compile_strict
 from apps.llm.services import bundled_model
+from apps.llm.structured import StructuredAnswer, StructuredRequest
 from config.embedded import model, paths
 
 from .vendor_schemas import VENDORS

@@ -8,9 +8,10 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from apps.agents.builder import NotShowable, rows_of, schema_of
-from apps.llm.client import LlmClient, StructuredRequest
+from apps.llm.client import LlmClient
 from apps.llm.schema import compile_strict
 from apps.llm.specs import ModelSpec
+from apps.llm.structured import StructuredRequest
 from tests.factories.drafts import agent, draft
 from tests.fakes import strict_rules
 from tests.fakes.fixtures import FakeLLM

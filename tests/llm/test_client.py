@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from apps.llm.client import DOWN_AFTER, LlmClient, StructuredAnswer, StructuredRequest
+from apps.llm.client import LlmClient
 from apps.llm.errors import ErrorCode, PauseReason
 from apps.llm.failed_request import RetryPolicy
 from apps.llm.limits import Limits
 from apps.llm.replies import Message
 from apps.llm.schema import Checker, compile_strict
+from apps.llm.sender import DOWN_AFTER
 from apps.llm.specs import ModelSpec
+from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.throttle import Memory, Throttle
 from apps.llm.tokens import estimate_messages
 from tests.fakes.fixtures import FakeLLM

@@ -86,7 +86,7 @@ async def test_a_generation_that_fails_twice_is_invalid_output(
     answer = await client.complete(request(fake_llm))
     assert (answer.error, answer.requests) == (ErrorCode.INVALID_OUTPUT, 2)
     assert answer.raw_text == case["want"]["failed"]
-    assert client.learned(request(fake_llm).model).rung == 0
+    assert client.sender.state(request(fake_llm).model).rung == 0
 
 
 @pytest.mark.parametrize("code", ["content_filter", "transcript_too_long"])
