@@ -22,6 +22,7 @@ from apps.agents.models import Agent
 from apps.agents.services import create_agent, publish, save_draft
 from apps.conversations.models import Conversation
 
+from .demo_contacts import complete_contacts, create_mappings
 from .demo_costs import price_past_analyses
 from .services import IngestReport, ingest
 
@@ -43,6 +44,9 @@ def load_demo(*, now: datetime | None = None) -> tuple[int, IngestReport]:
     with transaction.atomic():
         before = Agent.objects.count()
         agents = {item["key"]: _agent(item, now.date()) for item in described}
+        is_first = not Conversation.objects.filter(source=SOURCE).exists()
+        if is_first:
+            create_mappings(agents, by=_BY)
         # A demo asks no model by itself: nobody has agreed to what that would cost.
         report = ingest(lines=_lines(agents, now), by=_BY, source=SOURCE, analyze=False)
         # They arrived when they ended, not when the demo was loaded.
@@ -50,6 +54,8 @@ def load_demo(*, now: datetime | None = None) -> tuple[int, IngestReport]:
             created_at=Coalesce(F("ended_at"), F("started_at"))
         )
         price_past_analyses(SOURCE, by=_BY.label)
+        if is_first:
+            complete_contacts(SOURCE)
         return Agent.objects.count() - before, report
 
 

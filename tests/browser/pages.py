@@ -15,6 +15,8 @@ class Places:
     """Another one."""
     agent: str
     """The page of the Billing line, ending in a slash."""
+    contact: str
+    """The page of a contact with values, ending in a slash."""
 
     def pages(self) -> dict[str, str]:
         """Every page that a person signed in can open, by name."""
@@ -33,6 +35,20 @@ class Places:
             "rerun": f"{self.call}rerun/",
             "backfills": "/backfills/",
             "backfill-new": f"/backfills/new/?channel=voice&agent={self.agent_id}",
+            "contacts": "/contacts/",
+            "contacts-filtered": "/contacts/?fields.refund_promised=true"
+            "&fields.follow_up_date__isset=true&sort=name",
+            "contacts-none": "/contacts/?q=xyzzyplugh",
+            "contact": self.contact,
+            "contact-edit": f"{self.contact}edit/",
+            "contact-merge": f"{self.contact}merge/?q=a",
+            "contact-history": f"{self.contact}history/last_topic/",
+            "contact-delete": f"{self.contact}delete/",
+            "contact-new": "/contacts/new/",
+            "contact-import": "/contacts/import/",
+            "contact-fields": "/contacts/fields/",
+            "contact-field-new": "/contacts/fields/new/",
+            "call-contact": f"{self.call}?tab=contact",
             "costs": "/costs/",
             "erase": f"{self.call}erase/",
             "agents": "/agents/",
@@ -76,4 +92,8 @@ def find_places(window: Visit) -> Places:
     window.open(f"/calls/?agent={agent_id}&analysis_trigger=imported&call_successful=true")
     links = page.locator(".row-link")
     call, other = (links.nth(n).get_attribute("href") or "" for n in (0, 1))
-    return Places(call=call.split("?")[0], other_call=other.split("?")[0], agent=agent)
+    window.open("/contacts/?fields.last_topic__isset=true&sort=name")
+    contact = page.locator(".row-link").first.get_attribute("href") or ""
+    return Places(
+        call=call.split("?")[0], other_call=other.split("?")[0], agent=agent, contact=contact
+    )

@@ -29,7 +29,8 @@ LOOKS = {
     "phone-light": (PHONE, False),
     "phone-dark": (PHONE, True),
 }
-EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/costs/",
+EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/contacts/",
+         "/contacts/fields/", "/costs/",
          "/api-keys/", "/people/", "/audit/", "/intake/", "/webhooks/", "/profile/", "/agents/new/",
          "/backfills/new/?channel=voice")  # fmt: skip
 README_TOPICS = ("double_charge", "payment_failed", "plan_price", "refund")
@@ -138,6 +139,10 @@ def _opened(window: Visit, places: Places) -> dict[str, Callable[[Page], None]]:
         "dialog-rerun": clicked(places.call, "#rerun"),
         "dialog-backfill": clicked(f"/calls/?agent={places.agent_id}", *actions),
         "dialog-try": clicked(f"/calls/?agent={places.agent_id}", *actions, "#backfill-try"),
+        "dialog-contact-edit": clicked(places.contact, "#edit"),
+        "dialog-contact-history": clicked(places.contact, "text=History"),
+        "dialog-contact-field": clicked("/contacts/fields/", "#new-field"),
+        "menu-contact-filter": clicked("/contacts/", "summary:has-text('Add filter')"),
         "dialog-publish": clicked(f"{places.agent}prompts/", "text=Publish V"),
         "dialog-start": clicked(f"{places.agent}fields/", "#start"),
         "dialog-compare": clicked(f"{places.agent}prompts/", "#view-changes"),
@@ -158,6 +163,8 @@ def _ugly(
     page = window.open("/agents/")
     agent = page.locator(".row-link", has_text="الفواتير").first.get_attribute("href") or ""
     base = "/".join(agent.split("/")[:3])
+    page = window.open("/contacts/?fields.ugly__isset=true")
+    contact = page.locator(".row-link").first.get_attribute("href") or ""
     shown = {f"call-{n:02}": at(link) for n, link in enumerate(links)}
     shown |= {f"call-{n:02}-details": at(f"{links[n]}&tab=details") for n in (0, 20)}
     return shown | {
@@ -165,6 +172,9 @@ def _ugly(
         "calls-twelve": at(TWELVE_FILTERS),
         "agents": at("/agents/"),
         "costs": at("/costs/"),
+        "contacts": at("/contacts/?fields.ugly__isset=true"),
+        "contact": at(contact),
+        "contact-edit": at(f"{contact}edit/"),
         **_intake(window, at),
         **_webhooks(window, at),
         "agent-prompts": at(f"{base}/prompts/"),

@@ -37,6 +37,34 @@ def main() -> None:
     _arrive()
     _tell()
     _pay(agent.public_id)
+    _meet()
+
+
+def _meet() -> None:
+    """Add contacts with too much of everything, and one with nothing but a number."""
+    from apps.accounts.actors import Actor
+    from apps.contacts.models import Contact
+    from apps.contacts.services import create_field
+    from apps.mappings.directory.people import create_contact
+
+    by = Actor.system(f"ugly data {LONG_NAME}")
+    label = LONG_NAME[:100].strip()
+    create_field(name="ugly", label=label, kind="text", by=by)
+    choices = [f"{number} {LONG_NAME[:190].strip()}" for number in range(40)]
+    create_field(name="ugly_choice", label=HTML[:90].strip(), kind="choice", choices=choices, by=by)
+    for number in range(20):
+        create_field(name=f"ugly_{number}", label=f"Field {number}", kind="text", by=by)
+    values = {
+        "phone_number": "+12025550190",
+        "email": f"{'w' * 60}@{'x' * 60}.example.com",
+        "first_name": LONG_NAME[:200].strip(),
+        "last_name": EMOJI[:200].strip(),
+        "ugly": f"{HTML} {'w' * 400}\n\n{EMOJI} " * 20,
+        "ugly_choice": choices[0],
+        **{f"ugly_{number}": HTML for number in range(20)},
+    }
+    create_contact(values=values, by=by)
+    Contact.objects.create(phone_number="7" * 60, fields={"ugly": "w" * 2_000})
 
 
 def _pay(agent: str) -> None:
