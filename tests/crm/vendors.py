@@ -1,5 +1,6 @@
 """Connectors that speak to the fake vendors, and what tests push through them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         self.time += seconds
         self.slept += seconds
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager

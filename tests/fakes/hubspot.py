@@ -85,6 +85,7 @@ class HubSpotServer(VendorServer):
         self.clock = clock
         self._arrivals: deque[float] = deque()
         self._next_id = 101
+        self._index: tuple[tuple[str, int, int] | None, dict[str, str]] = (None, {})
         super().__init__()
 
     def add_property(self, name: str, kind: str = "string", *options: str, **extra: Any) -> None:
@@ -204,13 +205,20 @@ class HubSpotServer(VendorServer):
     def _find(self, id_property: str | None, value: str) -> str | None:
         if id_property is None:
             return value if value in self.contacts else None
-        for record_id, record in self.contacts.items():
-            values = [record.get(id_property)]
-            if id_property == "email":
-                values += (record.get("hs_additional_emails") or "").split(";")
-            if value.lower() in [str(v).lower() for v in values if v]:
-                return record_id
-        return None
+        return self._holders(id_property).get(value.lower())
+
+    def _holders(self, name: str) -> dict[str, str]:
+        """Return record ids by a unique value, in lower case; a contact has several emails."""
+        key = (name, len(self.contacts), self.writes.total())
+        if self._index[0] != key:
+            found: dict[str, str] = {}
+            for record_id, record in self.contacts.items():
+                values = [record.get(name)]
+                if name == "email":
+                    values += (record.get("hs_additional_emails") or "").split(";")
+                found |= {str(one).lower(): record_id for one in values if one}
+            self._index = (key, found)
+        return self._index[1]
 
     def _batch_update(self, call: Call) -> Reply:
         inputs = call.body["inputs"]

@@ -184,7 +184,8 @@ class SalesforceServer(VendorServer):
             return _error(400, "INVALID_FIELD", f"No such column '{unknown[0]}' on {parsed[2]}")
         table = self.contacts if parsed[2] == "Contact" else self.tasks
         alive = [(i, row) for i, row in table.items() if i not in self.deleted]
-        rows = [(i, row) for i, row in alive if _holds(parsed[3], row)]
+        holds = _condition(parsed[3])
+        rows = [(i, row) for i, row in alive if holds(row)]
         records = [
             {"attributes": {"type": parsed[2]}}
             | {name: record_id if name == "Id" else row.get(name) for name in names}
@@ -346,15 +347,16 @@ _TERM = re.compile(r"(\w+) (?:IN \((.*?)\)|= ('(?:[^'\\]|\\.)*'))(?= AND | OR |$
 _LITERAL = re.compile(r"'((?:[^'\\]|\\.)*)'")
 
 
-def _holds(condition: str | None, row: Json) -> bool:
-    """Return whether a row fulfills terms that are joined by AND, or by OR."""
-    if condition is None:
-        return True
-    met = []
-    for term in _TERM.finditer(condition):
-        wanted = {_unquoted(one).lower() for one in _LITERAL.findall(term[2] or term[3])}
-        met.append(str(row.get(term[1]) or "").lower() in wanted)
-    return all(met) if " AND " in condition else any(met)
+def _condition(text: str | None) -> Callable[[Json], bool]:
+    """Return the test of a row for terms that are joined by AND, or by OR."""
+    if text is None:
+        return lambda row: True
+    terms = [
+        (term[1], {_unquoted(one).lower() for one in _LITERAL.findall(term[2] or term[3])})
+        for term in _TERM.finditer(text)
+    ]
+    joined = all if " AND " in text else any
+    return lambda row: joined(str(row.get(name) or "").lower() in wanted for name, wanted in terms)
 
 
 def _unquoted(literal: str) -> str:

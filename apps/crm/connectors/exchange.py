@@ -8,7 +8,12 @@ from typing import Any
 
 import aiohttp
 
-from apps.core.guarded_client import CONNECT_SECONDS, failure_text, retry_after
+from apps.core.guarded_client import (
+    CONNECT_SECONDS,
+    KEPT_CHARACTERS,
+    failure_text,
+    retry_after,
+)
 
 from .base import ConnectorError
 
@@ -93,5 +98,6 @@ def _parsed(raw: bytes) -> tuple[str, Any]:
 
 
 def as_text(value: Any) -> str:
-    """Return what was sent or came back for one item, as it is stored and shown."""
-    return json.dumps(value, ensure_ascii=False, indent=1)
+    """Return what was sent or came back for one item, truncated to what is stored."""
+    text = json.dumps(value, ensure_ascii=False, indent=1).replace("\\u0000", "\ufffd")
+    return text if len(text) <= KEPT_CHARACTERS else text[: KEPT_CHARACTERS - 1] + "…"

@@ -21,11 +21,15 @@ class Clock(Protocol):
         ...
 
 
-class _Machine:
+class Machine:
+    """The clock of this machine."""
+
     def now(self) -> float:
+        """Return the time since some moment."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        """Wait without holding up the loop."""
         await asyncio.sleep(seconds)
 
 
@@ -39,7 +43,7 @@ class Pace:
     def __init__(self, limit: int, seconds: float, clock: Clock | None = None) -> None:
         self.limit = limit
         self.seconds = seconds
-        self.clock = clock or _Machine()
+        self.clock = clock or Machine()
         self._sent: deque[float] = deque()
         self._hold_until = 0.0
 

@@ -1,0 +1,171 @@
+"""Contacts on their way through the queue into HubSpot and Salesforce."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from apps.contacts.models import Contact
+from apps.core.cipher import encrypt
+from apps.crm.connectors import hubspot, pace
+from apps.crm.models import CrmConnection, Push, RemoteContact
+from tests.crm.pushing import change, push, states
+from tests.crm.vendors import Clock
+from tests.factories import make_connection, make_contact
+from tests.fakes.hubspot import TOKEN, HubSpotServer
+from tests.fakes.salesforce import CLIENT_ID, CLIENT_SECRET, SalesforceServer
+from tests.webhooks.deliveries import new_clock
+
+pytestmark = pytest.mark.django_db
+
+LONG = "x" * 70_000
+PLAN = {"hubspot": "plan", "salesforce": "Plan__c"}
+UPDATE = {"hubspot": "/contacts/batch/update", "salesforce": "/composite/sobjects"}
+EMAIL = {"hubspot": "email", "salesforce": "Email"}
+
+
+@dataclass
+class Vendor:
+    """A fake vendor, the connection to it, and the clock of the connector's waiting."""
+
+    server: HubSpotServer | SalesforceServer
+    crm: CrmConnection
+    clock: Clock
+
+    @property
+    def kind(self) -> str:
+        return self.crm.kind
+
+    def add(self, contacts: list[Contact]) -> None:
+        """Let the vendor have a record of each contact."""
+        for contact in contacts:
+            self.server.add_contact(**{EMAIL[self.kind]: contact.email})
+
+    def held(self) -> Counter[str]:
+        """How many records hold each plan."""
+        plans = (record.get(PLAN[self.kind]) for record in self.server.contacts.values())
+        return Counter(plan for plan in plans if plan)
+
+
+@pytest.fixture(params=["hubspot", "salesforce"])
+def vendor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
+    """Each vendor with a text field that the contact field *plan* is mapped to."""
+    clock = Clock()
+    monkeypatch.setattr(pace, "Machine", lambda: clock)
+    server: HubSpotServer | SalesforceServer
+    if request.param == "hubspot":
+        server = HubSpotServer(clock.now)
+        server.limit = 100
+        server.add_property("plan")
+        monkeypatch.setattr(hubspot, "API", server.url)
+        config, secrets = {}, {"access_token": TOKEN}
+    else:
+        server = SalesforceServer()
+        server.add_field("Plan__c")
+        config = {"domain": server.url, "client_id": CLIENT_ID}
+        secrets = {"client_secret": CLIENT_SECRET}
+    crm = make_connection(
+        kind=request.param,
+        config=config,
+        secret_encrypted=encrypt(json.dumps(secrets)),
+        field_map={"plan": PLAN[request.param]},
+    )
+    yield Vendor(server, crm, clock)
+    server.close()
+
+
+def people(number: int) -> list[Contact]:
+    return Contact.objects.bulk_create(
+        Contact(email=f"c{i}@example.com", phone_number=f"+1555{i:07d}") for i in range(number)
+    )
+
+
+def test_ten_thousand_contacts_are_written_once_each(vendor: Vendor) -> None:
+    contacts = people(10_000)
+    vendor.add(contacts)
+    now = new_clock()
+    # Ten conversations of each contact change it before anything is sent, while the CRM is down.
+    vendor.server.down = True
+    for plan in ("free", "pro"):
+        change(contacts, plan=plan)
+    for _ in range(3):
+        push(now)
+        now.move(hours=1)
+    assert states() == {"pending": 10_000}
+    assert not vendor.server.writes
+    failed = len(vendor.server.calls)
+    assert failed < 100  # a resting connection sends one contact at a time
+
+    vendor.server.down = False
+    for _ in range(3):
+        push(now)
+        now.move(hours=1)
+    assert states() == {"sent": 10_000}
+    assert vendor.held() == {"pro": 10_000}
+    assert set(vendor.server.writes.values()) == {1}
+    assert len(vendor.server.writes) == 10_000
+    assert RemoteContact.objects.exclude(remote_id="").count() == 10_000
+    assert 429 not in vendor.server.statuses
+
+    # The second change of all finds the records by their IDs: no lookup.
+    vendor.clock.time += 60  # each push here is a new process, which knows of no earlier request
+    before = len(vendor.server.calls)
+    change(contacts, plan="team")
+    push(now)
+    batch = 100 if vendor.kind == "hubspot" else 200
+    assert len(vendor.server.calls) - before <= 10_000 // batch + 3
+    assert vendor.held() == {"team": 10_000}
+    assert set(vendor.server.writes.values()) == {2}
+
+
+def test_mixed_batch_parks_only_what_was_rejected(vendor: Vendor) -> None:
+    contacts = people(30)
+    vendor.add(contacts[:29])
+    change(contacts, plan="pro")
+    change(contacts[:1], plan=LONG)
+    push()
+    assert states() == {"sent": 29, "parked": 1}
+    parked = Push.objects.get(state="parked")
+    assert parked.contact_id == contacts[29].pk
+    assert "no contact with this email address" in parked.message
+    assert vendor.held()["pro"] == 28
+
+
+def test_wrong_secret_disables_the_connection_and_keeps_the_pushes(vendor: Vendor) -> None:
+    contacts = people(3)
+    vendor.add(contacts)
+    wrong = {"access_token": "pat-na1-0000", "client_secret": "0000"}
+    vendor.crm.secret_encrypted = encrypt(json.dumps(wrong))
+    vendor.crm.save()
+    change(contacts, plan="pro")
+    push()
+    vendor.crm.refresh_from_db()
+    assert not vendor.crm.is_enabled
+    assert states() == {"pending": 3}
+    stored = json.dumps([*Push.objects.values("message", "request", "response")])
+    assert "0000" not in stored + vendor.crm.last_error
+    assert not vendor.server.writes
+
+
+def test_erased_contact_is_not_written(vendor: Vendor) -> None:
+    contacts = people(2)
+    vendor.add(contacts)
+    change(contacts, plan="pro")
+    contacts[0].delete()
+    push()
+    assert vendor.held() == {"pro": 1}
+    assert Push.objects.count() == 1
+
+
+def test_contact_that_appears_later_is_written_when_sent_again(vendor: Vendor) -> None:
+    contact = make_contact(email="ada@example.com")
+    change([contact], plan="pro")
+    push()
+    assert states() == {"parked": 1}
+    vendor.add([contact])
+    Push.objects.update(state="pending", finished_at=None)
+    push()
+    assert states() == {"sent": 1}
+    assert vendor.held() == {"pro": 1}
