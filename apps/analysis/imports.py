@@ -15,6 +15,7 @@ from apps.agents.plans import columns_of
 from apps.conversations.models import Conversation, Transfer, Trigger
 from apps.conversations.results import write_result_columns
 from apps.core.errors import Conflict
+from apps.crm.activities import conversations_analyzed
 from apps.mappings.contributions import NewResult, contribute
 
 from .current import column_row, lock_conversations, retire_current
@@ -135,6 +136,11 @@ def _make_current(rows: list[Analysis]) -> list[Analysis]:
     write_result_columns([_columns(row) for row in stored])
     contribute([_contribution(row) for row in stored if row.side_effects.contacts])
     emit_events({row.pk: _changes(row, previous) for row in stored})
+    logged = [row.conversation_id for row in stored if row.contacts]
+    conversations_analyzed(
+        first=[pk for pk in logged if pk not in previous],
+        again=[pk for pk in logged if pk in previous],
+    )
     return stored
 
 

@@ -6,7 +6,7 @@ slow is inside: no model, no network.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.conversations.results import mark_failed, write_result_columns
+from apps.crm.activities import conversations_analyzed
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
@@ -80,6 +81,16 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         rows = [_recorded(o, previous) for o in kept]
         settle(rows)
         emit_events({r.outcome.job.analysis_id: r.changes for r in rows if r.is_told})
+        _log_in_crms(good, previous)
+
+
+def _log_in_crms(good: Sequence[AnalysisOutcome], previous: Collection[int]) -> None:
+    """Log conversations in CRMs, where the job's side effects include contacts."""
+    ids = [o.job.conversation_id for o in good if o.job.side_effects.contacts]
+    conversations_analyzed(
+        first=[pk for pk in ids if pk not in previous],
+        again=[pk for pk in ids if pk in previous],
+    )
 
 
 _FINISH = """
