@@ -37,6 +37,7 @@ class FieldLine:
     spec: ValueSpec
     value: Value | None
     sources: tuple[Contribution, ...] = ()
+    has_history: bool = False
 
     @property
     def shown(self) -> str:
@@ -78,7 +79,7 @@ def value_in(contact: Contact, name: str) -> Value | None:
 
 
 def lines_of(contact: Contact, custom: Sequence[ContactField]) -> list[FieldLine]:
-    """The fields of a contact; a name or an email without a value isn't listed."""
+    """The fields of a contact. Names and email are listed where something contributed to them."""
     return lines_of_many([contact], custom)[contact.pk]
 
 
@@ -93,12 +94,25 @@ def lines_of_many(
     specs += [(field.name, field.label, field.spec) for field in custom]
     return {
         contact.pk: [
-            FieldLine(name, label, spec, value, _sources(folded[contact.pk].get(name), known))
+            line
             for name, label, spec in specs
-            if (value := value_in(contact, name)) is not None or name not in BUILT_IN_TARGETS
+            if (line := _line(contact, name, label, spec, folded[contact.pk], known)).sources
+            or name not in BUILT_IN_TARGETS
         ]
         for contact in contacts
     }
+
+
+def _line(  # noqa: PLR0917 (it is called once)
+    contact: Contact,
+    name: str,
+    label: str,
+    spec: ValueSpec,
+    folded: Mapping[str, FoldedValue],
+    known: Mapping[int, Contribution],
+) -> FieldLine:
+    sources = _sources(folded.get(name), known)
+    return FieldLine(name, label, spec, value_in(contact, name), sources, name in folded)
 
 
 def _sources(
