@@ -116,10 +116,10 @@ def _intake() -> Iterator[Metric]:
 
 def _backfills() -> Iterator[Metric]:
     runs = _gauge("backfills", "Backfills that are not finished.", ["state"])
-    for state, how_many in _counted(Run.objects.backfills().active(), "state"):
+    for state, how_many in _counted(Run.objects.lasting().active(), "state"):
         runs.add_metric([state], how_many)
     left = _gauge("backfill_items_left", "Conversations of unfinished backfills to be done.")
-    active = Run.objects.backfills().active()
+    active = Run.objects.lasting().active()
     left.add_metric([], RunItem.objects.filter(run__in=active).unfinished().count())
     yield from (runs, left)
 

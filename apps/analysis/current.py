@@ -17,14 +17,15 @@ from apps.conversations.models import Conversation
 from .results import history_columns
 
 
-def lock_conversations(ids: Iterable[int]) -> None:
+def lock_conversations(ids: Iterable[int]) -> dict[int, tuple[str, str]]:
     """Put results that are made at the same moment one after the other.
 
-    Conversations are locked before their analyses everywhere, and in one order: no two writers
-    ever wait for each other.
+    Return the analysis state and reason of each conversation. Conversations are locked before
+    their analyses everywhere, and in one order: no two writers ever wait for each other.
     """
     rows = Conversation.objects.select_for_update(no_key=True).filter(pk__in=set(ids))
-    list(rows.order_by("pk").values_list("pk"))
+    found = rows.order_by("pk").values_list("pk", "analysis_state", "analysis_reason")
+    return {pk: (state, reason) for pk, state, reason in found}
 
 
 def retire_current(conversation_ids: Sequence[int]) -> dict[int, tuple[int, dict[str, Any]]]:

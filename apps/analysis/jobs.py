@@ -105,11 +105,13 @@ class AnalysisOutcome:
 class Recorded:
     """What recording an outcome found, for the queue to settle its own rows by.
 
-    ``changes`` names the fields that differ from the result that was current before.
+    ``state_before`` is the conversation's analysis state and reason until then. ``changes`` names
+    the fields that differ from the result that was current before.
     """
 
     outcome: AnalysisOutcome
     previous_id: int | None
+    state_before: tuple[str, str]
     changes: tuple[str, ...]
     cost: Decimal | None
 

@@ -54,7 +54,7 @@ def record(
 
 def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: datetime) -> None:
     with transaction.atomic():
-        lock_conversations(o.job.conversation_id for o in outcomes)
+        states = lock_conversations(o.job.conversation_id for o in outcomes)
         held = ANALYSES.lock([o.job for o in outcomes])
         # One of ours that is final was recorded by a transaction whose confirmation was lost.
         recorded = {pk for pk, state in held.items() if state != State.RUNNING}
@@ -78,7 +78,7 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         write_result_columns([_column_row(o, now) for o in good])
         contribute([_contribution(o) for o in good if o.job.side_effects.contacts])
         mark_failed([(o.job.conversation_id, o.error_code) for o in kept if o.error_code])
-        rows = [_recorded(o, previous) for o in kept]
+        rows = [_recorded(o, previous, states[o.job.conversation_id]) for o in kept]
         settle(rows)
         emit_events({r.outcome.job.analysis_id: r.changes for r in rows if r.is_told})
         _log_in_crms(good, previous)
@@ -209,7 +209,11 @@ def _contribution(o: AnalysisOutcome) -> NewResult:
     )
 
 
-def _recorded(o: AnalysisOutcome, previous: Mapping[int, tuple[int, dict[str, Any]]]) -> Recorded:
+def _recorded(
+    o: AnalysisOutcome,
+    previous: Mapping[int, tuple[int, dict[str, Any]]],
+    state_before: tuple[str, str],
+) -> Recorded:
     before_id, before = previous.get(o.job.conversation_id, (None, {}))
     changes = () if o.error_code else tuple(changed_fields(before, o.output or {}))
-    return Recorded(outcome=o, previous_id=before_id, changes=changes, cost=charged_cost(o))
+    return Recorded(o, before_id, state_before, changes, charged_cost(o))

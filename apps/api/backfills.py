@@ -10,14 +10,16 @@ from ninja import Router
 
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
+from apps.analysis.effects import UNLESS_ASKED
 from apps.conversations import filters
 from apps.core.errors import BadRequest
 from apps.llm.errors import ErrorCode
-from apps.runs import services
+from apps.runs import rollback_services, services
 from apps.runs.agreement import PreviewOutdated, token_for
+from apps.runs.changes import PARAMETERS, changed_items, read_change
 from apps.runs.models import ItemState, Run, RunItem
-from apps.runs.options import NotAvailable
 from apps.runs.preview import make_preview
+from apps.runs.rollback import preview_rollback
 from apps.runs.schemas import BackfillSchema
 
 from . import lists
@@ -103,7 +105,7 @@ def many(request: HttpRequest) -> HttpResponse:
     lists.only(request)
     return lists.answer_together(
         request,
-        Run.objects.backfills(),
+        Run.objects.lasting(),
         order=["-pk"],
         page=schemas.Backfills,
         show=BackfillSchema.from_runs,
@@ -124,6 +126,21 @@ def one(request: HttpRequest, backfill_id: str) -> HttpResponse:
 
 
 @router.get(
+    "/{backfill_id}/report",
+    **operation(
+        "getBackfillReport",
+        "Get the report of a backfill",
+        answers={200: Answer(schemas.Report, "The changes of each field.")},
+    ),
+)
+def report(request: HttpRequest, backfill_id: str) -> HttpResponse:
+    """What changed in each field, so far if the run is active. A number field has mean, median,
+    and histogram before and after, other fields the count of each value, `null` for none. Of text
+    and lists, only changed, filled, and emptied values are counted, and the members of lists."""
+    return respond(schemas.Report.from_run(_run(backfill_id)))
+
+
+@router.get(
     "/{backfill_id}/items",
     **operation(
         "listBackfillItems",
@@ -132,15 +149,24 @@ def one(request: HttpRequest, backfill_id: str) -> HttpResponse:
             *PAGE,
             parameter("state", "Only items in this state.", ItemState.values),
             parameter("error_code", "Only items that failed with this code.", ErrorCode.values),
+            parameter("changed", "Only items in which this field changed."),
+            parameter("unchanged", "Only items in which this field stayed the same."),
+            parameter("value", "Only items with a result, for `from` and `to` of this field."),
+            parameter("from", "The value of the field before, `null` for none."),
+            parameter("to", "The value of the field after, `null` for none."),
         ],
         answers={200: Answer(schemas.Items, "One page of items.")},
-        refuses=lists.CODES,
+        refuses=[*lists.CODES, "invalid_filter"],
     ),
 )
 def items(request: HttpRequest, backfill_id: str) -> HttpResponse:
-    """In the order of work. Filter them with `state` and `error_code`."""
-    lists.only(request, "state", "error_code")
-    rows = RunItem.objects.filter(run=_run(backfill_id))
+    """In the order of work. Filter them with `state` and `error_code`, and by what the run changed
+    in a field."""
+    lists.only(request, "state", "error_code", *PARAMETERS)
+    run = _run(backfill_id)
+    rows = RunItem.objects.filter(run=run)
+    if change := read_change(request.GET.dict()):
+        rows = rows.filter(pk__in=changed_items(run, change))
     rows = rows.select_related("conversation", "analysis")
     for name, closed in {"state": ItemState.values, "error_code": ErrorCode.values}.items():
         if value := chosen(request, name, closed):
@@ -192,18 +218,42 @@ def retry_failed(request: HttpRequest, backfill_id: str) -> HttpResponse:
     "/{backfill_id}/rollback",
     **operation(
         "rollBackBackfill",
-        "Roll back (not available yet)",
-        takes=NothingIn,
-        answers={},
-        refuses=["not_available"],
+        "Roll back a backfill",
+        takes=schemas.RollbackIn,
+        answers={
+            202: Answer(BackfillSchema, "The rollback, a run of its own."),
+            200: Answer(schemas.RollbackPreviewSchema, "With `preview`: the counts."),
+        },
+        refuses=[
+            *("invalid_filter", "invalid_token", "nothing_to_restore", "preview_outdated"),
+            *("invalid_side_effects", "wrong_state"),
+        ],
+        refusal_schemas={409: schemas.RollbackOutdatedSchema},
     ),
 )
 @write(Role.OPERATOR)
 def rollback(request: HttpRequest, backfill_id: str) -> HttpResponse:
-    """Not available yet. To restore a single result, use the History tab of its conversation."""
-    read(NothingIn, request)
-    _run(backfill_id)
-    raise NotAvailable
+    """Makes the previous results current again, where the results of this run still are.
+    Conversations analyzed or restored since are left alone, and their items say so. No model is
+    asked."""
+    body = read(schemas.RollbackIn, request)
+    selection = rollback_services.select(_run(backfill_id), body.filters)
+    if body.preview:
+        rollback_services.check_rollback(selection.run)
+        made = preview_rollback(selection)
+        return respond(schemas.RollbackPreviewSchema.from_preview(made))
+    try:
+        run = rollback_services.start_rollback(
+            selection=selection,
+            by=actor_of(request),
+            token=body.token,
+            side_effects=body.side_effects or UNLESS_ASKED,
+        )
+    except rollback_services.RollbackOutdated as outdated:
+        now = schemas.RollbackPreviewSchema.from_preview(outdated.preview)
+        error = {"code": outdated.code, "message": outdated.message, "fields": {}}
+        return JsonResponse({"error": error, "preview": now.as_dict()}, status=outdated.status)
+    return respond(BackfillSchema.from_run(run), 202)
 
 
 def _change(request: HttpRequest, backfill_id: str, change: Callable[..., Any]) -> HttpResponse:
@@ -213,7 +263,7 @@ def _change(request: HttpRequest, backfill_id: str, change: Callable[..., Any]) 
 
 
 def _run(backfill_id: str) -> Run:
-    return get_object_or_404(Run.objects.backfills(), public_id=backfill_id)
+    return get_object_or_404(Run.objects.lasting(), public_id=backfill_id)
 
 
 def _filters(body: schemas.BackfillIn) -> dict[str, list[str]]:

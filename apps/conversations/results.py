@@ -46,6 +46,31 @@ def write_result_columns(rows: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
+_CLEARED = """
+UPDATE conversations_conversation c SET
+  analysis_state = v.state, analysis_reason = v.reason, summary = '', outcome = '',
+  successful = NULL, sentiment = '', analysis_data = NULL, analysis_config_id = NULL,
+  analysis_trigger = '', analysis_model = '', analysis_cost = NULL, analyzed_at = NULL,
+  stale = false
+FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS v(id, state, reason)
+WHERE c.id = v.id
+"""
+
+
+def clear_result_columns(states: Sequence[tuple[int, str, str]]) -> None:
+    """Empty the results of conversations, as (conversation, state, reason) to show instead."""
+    if not states:
+        return
+    ids = [pk for pk, _, _ in states]
+    with connection.cursor() as cursor:
+        cursor.execute(_CLEARED, [ids, [s for _, s, _ in states], [r for _, _, r in states]])
+        cursor.execute(
+            "UPDATE conversations_searchtext SET summary_words = NULL"
+            " WHERE conversation_id = ANY(%s)",
+            [ids],
+        )
+
+
 def mark_failed(failures: Sequence[tuple[int, str]]) -> None:
     """Show failures, as (conversation, error code), unless an earlier result is shown."""
     if not failures:

@@ -23,7 +23,7 @@ from apps.webhooks import outbox
 from apps.webhooks.models import EventType
 from apps.webhooks.outbox import NewEvent
 
-from .models import Kind, Run, State
+from .models import Kind, Run, SkipReason, State
 from .schemas import BackfillSchema
 
 logger = logging.getLogger(__name__)
@@ -68,15 +68,17 @@ def _close(run: Run) -> bool:
             return False
         cancelled = now.state == State.CANCELLING
         if cancelled:
-            now.items.filter(state="pending").update(state="skipped", finished_at=timezone.now())
+            now.items.filter(state="pending").update(
+                state="skipped", skip_reason=SkipReason.CANCELED, finished_at=timezone.now()
+            )
         if now.items.unfinished().exists():
             return False
         now.state = State.CANCELLED if cancelled else State.COMPLETED
         now.reason, now.reason_detail, now.finished_at = "", "", timezone.now()
         now.save(update_fields=["state", "reason", "reason_detail", "finished_at"])
-        if now.kind == Kind.BACKFILL:
+        if now.kind != Kind.TRIAL:
             audit.record(
-                by=Actor.system("backfill"), verb=f"backfill.{now.state}", target=now.public_id
+                by=Actor.system("backfill"), verb=f"{now.kind}.{now.state}", target=now.public_id
             )
             _announce_completed(now)
     return True

@@ -9,6 +9,7 @@ _FORGET = """
 UPDATE runs_runitem SET conversation_id = NULL, analysis_id = NULL,
   previous_analysis_id = NULL, error_message = '', not_before = NULL,
   finished_at = coalesce(finished_at, clock_timestamp()),
+  skip_reason = CASE WHEN state IN ('pending', 'running') THEN 'erased' ELSE skip_reason END,
   state = CASE WHEN state IN ('pending', 'running') THEN 'skipped' ELSE state END
 WHERE conversation_id = ANY(%s)
 """

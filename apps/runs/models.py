@@ -30,11 +30,17 @@ class Kind(models.TextChoices):
     """What a run is for.
 
     A backfill records its results on the conversations. A trial, which pages call a test run,
-    tries drafts: its results stay on its items and are deleted after some days.
+    tries drafts: its results stay on its items and are deleted after some days. A rollback puts
+    back the results that were current before another run. It asks no model.
     """
 
     BACKFILL = "backfill", "Backfill"
     TRIAL = "trial", "Test run"
+    ROLLBACK = "rollback", "Rollback"
+
+
+WITHOUT_MODEL = (Kind.ROLLBACK,)
+"""Runs that ask no model: `batches` does their work."""
 
 
 class State(models.TextChoices):
@@ -71,9 +77,26 @@ class ItemState(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
+class SkipReason(models.TextChoices):
+    """Why an item was skipped."""
+
+    RERUN_SINCE = "rerun_since", "Analyzed again since"
+    RESTORED_SINCE = "restored_since", "Another result was restored since"
+    NO_RESULT = "no_result", "This run made no result for it"
+    ERASED = "erased", "Erased"
+    CANCELED = "canceled", "The run was canceled"
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     def backfills(self) -> "RunQuerySet":
         return self.filter(kind="backfill")
+
+    def lasting(self) -> "RunQuerySet":
+        """Runs that change conversations and are listed: all but trials."""
+        return self.exclude(kind="trial").select_related("of")
+
+    def without_model(self) -> "RunQuerySet":
+        return self.filter(kind__in=WITHOUT_MODEL)
 
     def trials(self) -> "RunQuerySet":
         return self.filter(kind="trial")
@@ -108,6 +131,14 @@ class Run(models.Model):
     public_id = models.CharField(max_length=40, unique=True, default=run_id, editable=False)
     agent = models.ForeignKey(
         Agent, on_delete=models.CASCADE, null=True, blank=True, related_name="trials"
+    )
+    of = models.ForeignKey(
+        "self",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="rollbacks",
+        help_text="The run that a rollback undoes.",
     )
     channel = models.CharField(max_length=10, choices=Channel.choices)
     filters = models.JSONField(default=dict)
@@ -147,6 +178,9 @@ class Run(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.CheckConstraint(condition=Q(state__in=State.values), name="run_state_known"),
+            models.CheckConstraint(
+                condition=~Q(kind="rollback") | Q(of__isnull=False), name="run_rollback_of_one"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -159,6 +193,15 @@ class Run(models.Model):
     @property
     def is_active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def asks_model(self) -> bool:
+        return self.kind not in WITHOUT_MODEL
+
+    @property
+    def can_roll_back(self) -> bool:
+        """Return whether its results can be taken back: it has ended and changed conversations."""
+        return not self.is_active and self.kind in {Kind.BACKFILL, Kind.ROLLBACK}
 
     @property
     def is_free(self) -> bool:
@@ -213,6 +256,13 @@ class RunItem(models.Model):
         db_constraint=False,
         help_text="What was current when this one was recorded, or when the trial began.",
     )
+    previous_state = models.CharField(
+        max_length=10,
+        blank=True,
+        db_default="",
+        help_text="The conversation's analysis state before this run, and its reason below.",
+    )
+    previous_reason = models.CharField(max_length=30, blank=True, db_default="")
     changed = models.BooleanField(
         null=True, blank=True, help_text="Whether any value differs from the previous analysis."
     )
@@ -220,6 +270,13 @@ class RunItem(models.Model):
         default=0,
         db_default=0,
         help_text="How often its provider could not be asked while it answered others.",
+    )
+    skip_reason = models.CharField(
+        max_length=20,
+        choices=SkipReason.choices,
+        blank=True,
+        db_default="",
+        help_text="Why it was skipped.",
     )
     output = models.JSONField(null=True, blank=True, help_text="Of a trial only.")
     missing_required = models.JSONField(default=list, db_default=Value([], models.JSONField()))
@@ -274,6 +331,9 @@ class RunItem(models.Model):
             models.CheckConstraint(
                 condition=Q(state__in=["pending", "running"]) | Q(finished_at__isnull=False),
                 name="run_item_final_has_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(skip_reason="") | Q(state="skipped"), name="run_item_skip_has_state"
             ),
         ]
         indexes = [

@@ -27,8 +27,8 @@ class NotAvailable(InvalidOptions):
 
     code = "not_available"
     example = Example(
-        "Rolling back a backfill isn't supported yet. To restore a single result, use the History "
-        "tab of its conversation."
+        "Budgets aren't supported yet. Remove budget and check the preview's cost_high.",
+        {"budget": "Not available yet."},
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from urllib.parse import urlencode
 
 from django.db.models import Q
 from django.http import QueryDict
@@ -16,9 +17,18 @@ from apps.core.display import duration, number, timespan
 from apps.core.pagination import CursorError, Page, page
 from apps.llm.errors import ErrorCode
 
-from .models import BY_ITSELF, ItemState, PauseReason, Run, RunItem, State
+from .changes import PARAMETERS, ChangeFilter, InvalidChange, changed_items, read_change
+from .models import BY_ITSELF, ItemState, Kind, PauseReason, Run, RunItem, State
 from .progress import Progress, progress_of_each
+from .report_page import value_label
 
+_CHANGE_LABELS = {
+    "changed": "Changed",
+    "unchanged": "Unchanged",
+    "value": "Field",
+    "from": "Before",
+    "to": "After",
+}
 _NOUNS = {Channel.VOICE: ("call", "calls"), Channel.CHAT: ("chat", "chats")}
 _AGENT_FIELDS = {"agent", "transferred_to"}
 #: Values of one filter that are named before the rest is counted.
@@ -72,6 +82,8 @@ def filter_words(runs: Sequence[Run]) -> dict[int, list[FilterWords]]:
 def _filter_words(
     channel: str, name: str, values: Sequence[str], agents: Mapping[str, str]
 ) -> FilterWords:
+    if name in PARAMETERS:
+        return FilterWords(_CHANGE_LABELS[name], "", ", ".join(values))
     if name == "q":
         return FilterWords("Search", "for", values[0])
     plain, operator = split_name(name)
@@ -104,8 +116,9 @@ def option_words(run: Run) -> str:
         parts.append(f"a sample of {sample['count']:,}")
     if "percent" in sample:
         parts.append(f"a sample of {number(sample['percent'])}%")
-    again = bool(run.options.get("include_analyzed"))
-    parts.append("including up-to-date results" if again else "skipping up-to-date results")
+    if run.kind == Kind.BACKFILL:
+        again = bool(run.options.get("include_analyzed"))
+        parts.append("including up-to-date results" if again else "skipping up-to-date results")
     effects = side_effects_of(run.options)
     if not effects.contacts:
         parts.append("contacts not updated")
@@ -184,6 +197,13 @@ def run_lines(runs: Sequence[Run]) -> list[RunLine]:
 
 PER_PAGE = 50
 
+#: The filter of a rollback's items, as below.
+_RESTORES: dict[str, tuple[str, Q]] = {
+    "restored": ("Restored", Q(state=ItemState.DONE)),
+    "left_alone": ("Left alone", Q(state=ItemState.SKIPPED)),
+    "failed": ("Failed", Q(state=ItemState.FAILED)),
+    "left": ("Waiting", Q(state__in=[ItemState.PENDING, ItemState.RUNNING])),
+}
 #: The filter of the items: its name in the address, its label, its rows.
 _STATES: dict[str, tuple[str, Q]] = {
     "changed": ("Changed", Q(state=ItemState.DONE, changed=True)),
@@ -214,6 +234,25 @@ class ItemPage:
     next_cursor: str | None
     previous_cursor: str | None
     problem: str = ""
+    change: ChangeFilter | None = None
+
+    @property
+    def change_words(self) -> str:
+        """Return the filter by what the run changed, in words."""
+        if self.change is None:
+            return ""
+        sides = [
+            "" if value is None else value_label(value)
+            for value in (self.change.before, self.change.after)
+        ]
+        between = "any → any" if not any(sides) else f"{sides[0] or 'any'} → {sides[1] or 'any'}"
+        kind = {"changed": "changed", "unchanged": "unchanged", "value": "is"}[self.change.kind]
+        return kind if between == "any → any" else f"{kind}: {between}"
+
+    @property
+    def change_query(self) -> str:
+        """Return the filter by what the run changed as a query."""
+        return urlencode(self.change.params()) if self.change else ""
 
     @property
     def code_label(self) -> str:
@@ -226,12 +265,18 @@ def item_page(run: Run, params: QueryDict) -> ItemPage:
     A filter or cursor that is not known shows nothing, and says so.
     """
     state, code = params.get("state", ""), params.get("code", "")
-    if state not in {"", *_STATES}:
+    states = states_of(run)
+    if state not in {"", *states}:
         return ItemPage([], "", "", None, None, f"There is no state “{state}” of items.")
     if code not in {"", *ErrorCode.values}:
         return ItemPage([], state, "", None, None, f"There is no error code “{code}”.")
+    try:
+        change = read_change(params.dict())
+    except InvalidChange as error:
+        return ItemPage([], state, code, None, None, error.message)
     rows = run.items.select_related("conversation__agent")
-    rows = rows.filter(_STATES[state][1]) if state else rows
+    rows = rows.filter(states[state][1]) if state else rows
+    rows = rows.filter(pk__in=changed_items(run, change)) if change else rows
     rows = rows.filter(error_code=code) if code else rows
     found: Page[RunItem] = Page([], None, None)
     problem = ""
@@ -240,22 +285,31 @@ def item_page(run: Run, params: QueryDict) -> ItemPage:
         found = page(rows, order=["pk"], cursor=cursor, limit=PER_PAGE)
     except CursorError as error:
         problem = error.message
-    return ItemPage(found.items, state, code, found.next_cursor, found.previous_cursor, problem)
+    cursors = found.next_cursor, found.previous_cursor
+    return ItemPage(found.items, state, code, *cursors, problem, change)
 
 
-def item_tabs(progress: Progress, shown: ItemPage) -> list[Tab]:
+def states_of(run: Run) -> Mapping[str, tuple[str, Q]]:
+    """Return the filters of a run's items by their names in the address."""
+    return _STATES if run.asks_model else _RESTORES
+
+
+def item_tabs(run: Run, progress: Progress, shown: ItemPage) -> list[Tab]:
     """The filters of the items with their counts; those of nothing are left out."""
     counts = {
         "changed": progress.changed,
         "unchanged": progress.unchanged,
         "failed": progress.failed,
         "skipped": progress.skipped,
+        "restored": progress.done,
+        "left_alone": progress.skipped,
         "left": progress.left,
     }
-    tabs = [Tab("", "All", progress.total, not shown.state and not shown.problem)]
+    is_all = not (shown.state or shown.problem or shown.change)
+    tabs = [Tab("", "All", progress.total, is_all)]
     tabs += [
         Tab(name, label, counts[name], shown.state == name)
-        for name, (label, _) in _STATES.items()
+        for name, (label, _) in states_of(run).items()
         if counts[name] or shown.state == name
     ]
     return tabs

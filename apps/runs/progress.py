@@ -111,7 +111,8 @@ def progress_of_each(runs: Sequence[Run]) -> dict[int, Progress]:
     done_within = {
         name: Count(
             "pk",
-            filter=Q(state=ItemState.DONE, input_tokens__gt=0)
+            filter=Q(state=ItemState.DONE)
+            & (Q(input_tokens__gt=0) | Q(run__in=[run.pk for run in runs if not run.asks_model]))
             & Q(finished_at__gt=now - timedelta(seconds=seconds)),
         )
         for name, seconds in _WINDOWS.items()
@@ -140,7 +141,7 @@ def _progress(run: Run, row: Mapping[str, Any]) -> Progress:
     # Items of a trial are deleted with their conversations. Those of a backfill stay counted.
     left = sum(row[state] for state in ItemState.values)
     return Progress(
-        total=run.total if run.kind == Kind.BACKFILL else left,
+        total=left if run.kind == Kind.TRIAL else run.total,
         pending=row["pending"],
         running=row["running"],
         done=row["done"],

@@ -7,7 +7,7 @@ from apps.agents.models import Channel
 from apps.core.schemas import Count, Json, Money, Schema, Time, eg
 
 from .failures import failures_of_each
-from .models import PauseReason, Run, State
+from .models import Kind, PauseReason, Run, State
 from .progress import Progress, progress_of_each
 
 
@@ -33,6 +33,10 @@ class Counts(Schema):
     failed: Annotated[Count, eg(2)]
     running: Annotated[Count, eg(32)]
     pending: Annotated[Count, eg(949)]
+    restored: Annotated[Count | None, eg(None)]
+    """Of a rollback: results that were put back."""
+    left_alone: Annotated[Count | None, eg(None)]
+    """Of a rollback: conversations that were not changed. Their items say why."""
 
 
 class RunUsage(Schema):
@@ -47,6 +51,9 @@ class BackfillSchema(Schema):
     """One run."""
 
     id: Annotated[str, eg("bf_2pLmW8rXzT6vKq3nJd0Gya")]
+    kind: Annotated[Kind, eg("backfill")]
+    of: Annotated[str | None, eg(None)]
+    """The run that a rollback undoes."""
     channel: Annotated[Channel, eg("voice")]
     state: Annotated[State, eg("running")]
     reason: Annotated[PauseReason | Literal[""], eg("")]
@@ -84,8 +91,11 @@ class BackfillSchema(Schema):
 
     @classmethod
     def _of(cls, run: Run, progress: Progress, failures: dict[str, int]) -> Self:
+        undoes = run.kind == Kind.ROLLBACK
         return cls(
             id=run.public_id,
+            kind=Kind(run.kind),
+            of=run.of.public_id if run.of else None,
             channel=Channel(run.channel),
             state=State(run.state),
             reason=PauseReason(run.reason) if run.reason else "",
@@ -94,7 +104,11 @@ class BackfillSchema(Schema):
             attempts=run.probes,
             filters=run.filters,
             options=run.options,
-            counts=Counts(**progress.counts()),
+            counts=Counts(
+                **progress.counts(),
+                restored=progress.done if undoes else None,
+                left_alone=progress.skipped if undoes else None,
+            ),
             failures=failures,
             estimate=Estimate(**run.estimate),
             usage=RunUsage(

@@ -13,7 +13,7 @@ from apps.core.errors import Conflict, Example, UserError
 from apps.core.tasks import enqueue
 from apps.llm.errors import ErrorCode
 
-from . import agreement
+from . import agreement, batches
 from .closing import close_finished
 from .failures import can_change
 from .models import PauseReason, Run, State
@@ -82,7 +82,7 @@ def start(
             target=run.public_id,
             detail={"conversations": run.total, "cost": run.estimate["cost"]},
         )
-        _kick()
+        _kick(run)
     return run
 
 
@@ -132,7 +132,7 @@ def resume(*, run: Run, by: Actor) -> None:
     to = State.RUNNING if run.started_at else State.QUEUED
     _move(run, by, "resumed", to=to, allowed=(State.PAUSED,), resumed_at=timezone.now())
     run.items.filter(state="pending").update(not_before=None)
-    enqueue("runs.run_engine")
+    _kick(run)
 
 
 def retry_failed(*, run: Run, by: Actor, only_hopeful: bool = False) -> int:
@@ -144,9 +144,10 @@ def retry_failed(*, run: Run, by: Actor, only_hopeful: bool = False) -> int:
     hopeless = [code for code in ErrorCode.values if only_hopeful and not can_change(code)]
     with transaction.atomic():
         locked = Run.objects.select_for_update().get(pk=run.pk)
+        kind = locked.get_kind_display().lower()
         if locked.state in {State.CANCELLING, State.CANCELLED}:
             raise UnableToChange(
-                "This backfill was canceled. Start a new one to retry the failures."
+                f"This {kind} was canceled. Start a new one to retry the failures."
             )
         count = (
             locked.items.failed()
@@ -164,7 +165,7 @@ def retry_failed(*, run: Run, by: Actor, only_hopeful: bool = False) -> int:
             )
         )
         if not count:
-            raise UnableToChange("This backfill has no failures to retry.")
+            raise UnableToChange(f"This {kind} has no failures to retry.")
         locked.retried, locked.retried_at = count, timezone.now()
         if locked.state == State.COMPLETED:
             locked.state, locked.finished_at, locked.reason = State.RUNNING, None, ""
@@ -172,8 +173,10 @@ def retry_failed(*, run: Run, by: Actor, only_hopeful: bool = False) -> int:
         locked.save(
             update_fields=["state", "finished_at", "reason", "retried", "retried_at", "resumed_at"]
         )
-        audit.record(by=by, verb="backfill.retried", target=run.public_id, detail={"items": count})
-        _kick()
+        audit.record(
+            by=by, verb=f"{run.kind}.retried", target=run.public_id, detail={"items": count}
+        )
+        _kick(locked)
     run.refresh_from_db()
     return count
 
@@ -201,8 +204,11 @@ def _move(
         audit.record(by=by, verb=f"{run.kind}.{done}", target=run.public_id)
 
 
-def _kick() -> None:
-    enqueue("runs.run_engine")
+def _kick(run: Run) -> None:
+    if run.asks_model:
+        enqueue("runs.run_engine")
+    else:
+        batches.start_soon()
 
 
 def _fields(now: Preview, by: Actor) -> dict[str, Any]:

@@ -222,14 +222,18 @@ def _attach(made: dict[int, int], left: Sequence[_Picked]) -> None:
             )
 
 
-# What an earlier, failed try of the item cost stays in the sum: it was paid.
+# What an earlier, failed try of the item cost stays in the sum: it was paid. The state before is
+# that before the first try.
 _SETTLE = """
 UPDATE runs_runitem i SET state = v.state, previous_analysis_id = v.previous,
+  previous_state = coalesce(nullif(i.previous_state, ''), v.state_before),
+  previous_reason = CASE i.previous_state WHEN '' THEN v.reason_before ELSE i.previous_reason END,
   changed = v.changed, error_code = v.code, error_message = v.message,
   cost = coalesce(i.cost, 0) + v.cost, input_tokens = i.input_tokens + v.input,
   output_tokens = i.output_tokens + v.output, finished_at = clock_timestamp()
 FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, state text, previous bigint, changed boolean,
-  code text, message text, cost numeric, input int, output int)
+  state_before text, reason_before text, code text, message text, cost numeric, input int,
+  output int)
 WHERE i.id = v.id
 """
 
@@ -242,6 +246,8 @@ def _settled(r: Recorded) -> dict[str, Any]:
         "state": ItemState.FAILED if failed else ItemState.DONE,
         "previous": None if failed else r.previous_id,
         "changed": None if failed else r.changed,
+        "state_before": r.state_before[0],
+        "reason_before": r.state_before[1],
         "code": o.error_code,
         "message": o.error_message[:2000] if failed else "",
         "cost": r.cost,

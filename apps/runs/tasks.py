@@ -6,7 +6,7 @@ from django.utils import timezone
 from apps.core.tasks import send
 from apps.work.host import host
 
-from . import recovery, trial_services
+from . import batches, recovery, trial_services
 from .closing import close_finished
 from .models import Run
 from .source import BackfillSource
@@ -25,12 +25,20 @@ def run_trials() -> None:
     host.run(TrialSource())
 
 
+@shared_task(name=batches.TASK)
+def run_batches() -> None:
+    """Do the next batches of runs that ask no model."""
+    batches.run_batches()
+
+
 @shared_task(name="runs.sweep")
 def sweep() -> None:
     """Close what is finished and wake the runners while anything is left to do."""
     close_finished()
     if Run.objects.backfills().claimable().exists():
         send("runs.run_engine", queue=None, kwargs={})
+    if batches.work_waits():
+        send(batches.TASK, queue=None, kwargs={})
     if trial_services.work_waits():
         send(trial_services.RUN_ENGINE, queue=None, kwargs={})
     if recovery.due(timezone.now()):

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import asking, banner, changing, runs, trials, try_it
+from .views import asking, banner, changing, runs, trials, try_it, undoing
 
 app_name = "runs"
 
@@ -14,6 +14,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("backfills/banner/", banner.banner, name="banner"),
     path("backfills/<str:public_id>/", runs.detail, name="detail"),
     path("backfills/<str:public_id>/progress/", runs.progress, name="progress"),
+    path("backfills/<str:public_id>/report/", undoing.report, name="report"),
+    path("backfills/<str:public_id>/rollback/", undoing.rollback, name="rollback"),
     path("backfills/<str:public_id>/pause/", changing.pause, name="pause"),
     path("backfills/<str:public_id>/resume/", changing.resume, name="resume"),
     path("backfills/<str:public_id>/cancel/", changing.cancel, name="cancel"),

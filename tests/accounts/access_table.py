@@ -138,6 +138,8 @@ ACCESS: dict[str, Needs] = {
     "runs:pause": action(OPERATOR),
     "runs:resume": action(OPERATOR),
     "runs:cancel": form(OPERATOR),
+    "runs:report": page(VIEWER),
+    "runs:rollback": form(OPERATOR),
     "runs:retry_failed": action(OPERATOR),
     # webhooks
     "webhooks:list": page(ADMIN),
@@ -197,7 +199,8 @@ ACCESS: dict[str, Needs] = {
     "/api/backfills/<backfill_id>/resume": action(OPERATOR),
     "/api/backfills/<backfill_id>/cancel": action(OPERATOR),
     "/api/backfills/<backfill_id>/retry_failed": action(OPERATOR),
-    "/api/backfills/<backfill_id>/rollback": action(OPERATOR),  # refused, for now
+    "/api/backfills/<backfill_id>/report": page(VIEWER),
+    "/api/backfills/<backfill_id>/rollback": action(OPERATOR),
     "/api/contacts": {"GET": VIEWER, "POST": EDITOR},
     "/api/contacts/<contact_id>": {"GET": VIEWER, "PATCH": EDITOR, "DELETE": ADMIN},
     "/api/contact-fields": {"GET": VIEWER, "POST": EDITOR},

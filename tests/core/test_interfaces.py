@@ -17,7 +17,7 @@ from apps.conversations.filters.registry import static_fields
 from apps.conversations.models import AnalysisState, Reason, Status, TransferSetting, Trigger
 from apps.llm.errors import ErrorCode
 from apps.llm.models import Purpose
-from apps.runs.models import ItemState, PauseReason, State
+from apps.runs.models import ItemState, PauseReason, SkipReason, State
 from apps.webhooks.models import DeliveryState, EventType
 from config.metrics import Figures
 from tests.accounts.access_table import ACCESS
@@ -109,6 +109,7 @@ def test_filter_fields_and_operators() -> None:
         ("Backfill state", State),
         ("Reason of a pause", PauseReason),
         ("Backfill item", ItemState),
+        ("Reason of a skipped item", SkipReason),
         ("Delivery state", DeliveryState),
         ("Transfer setting", TransferSetting),
         ("Purpose in the ledger", Purpose),

@@ -5,14 +5,18 @@ from typing import Annotated, Self
 from pydantic import SkipValidation
 
 from apps.agents.models import Channel
+from apps.analysis.effects import InvalidSideEffects, SideEffects
 from apps.conversations.models import Reason
 from apps.core.errors import BadRequest
-from apps.core.schemas import Choice, Count, Schema, Time, eg
+from apps.core.schemas import Body, Choice, Count, Json, Schema, Time, eg
 from apps.llm.errors import ErrorCode
-from apps.runs.models import ItemState, RunItem
+from apps.runs.models import ItemState, Run, RunItem, SkipReason
 from apps.runs.options import OptionsIn
 from apps.runs.preview import Preview, RouteGroup
-from apps.runs.schemas import BackfillSchema, Estimate
+from apps.runs.report import report_of
+from apps.runs.rollback import RollbackPreview
+from apps.runs.rollback_services import token_for
+from apps.runs.schemas import BackfillSchema, Estimate, RunUsage
 
 from . import examples
 from .common import Error, Page
@@ -40,6 +44,44 @@ class StartIn(BackfillIn):
 
     token: str | None = None
     """The token of the preview. The backfill starts only with the previewed numbers, and once."""
+
+
+class RollbackIn(Body):
+    """Which results of a run to roll back, and how."""
+
+    by_field = {"filters": BadRequest, "token": BadRequest, "side_effects": InvalidSideEffects}
+    example = {"filters": {"agent": examples.AGENT_ID}, "preview": True}
+
+    filters: dict[str, SkipValidation[str | float | bool | list[str]]] = {}
+    """The filters of the history pages, and `changed`, `unchanged`, or `value` with the name of a
+    field, and `from` and `to` with its values. Default: everything that the run changed."""
+    preview: bool = False
+    """Only count what would be restored and what would be left alone."""
+    token: str | None = None
+    """The token of the preview. The rollback starts once, and not if it would restore more."""
+    side_effects: SideEffects | None = None
+
+
+class RollbackPreviewSchema(Schema):
+    """What a rollback would do."""
+
+    to_restore: Annotated[Count, eg(301)]
+    without_previous: Annotated[Count, eg(12)]
+    """Of these, the conversations that had no result before and have none again."""
+    left_alone: Annotated[Count, eg(4)]
+    left_alone_reasons: Annotated[dict[str, Count], eg({"rerun_since": 4})]
+    token: Annotated[str, eg("eyJub25jZSI6…")]
+
+    @classmethod
+    def from_preview(cls, preview: RollbackPreview) -> Self:
+        """Return a preview with the token that agrees to it."""
+        return cls(
+            to_restore=preview.restore,
+            without_previous=preview.emptied,
+            left_alone=preview.left_total,
+            left_alone_reasons=dict(preview.left),
+            token=token_for(preview),
+        )
 
 
 class LeftOut(Schema):
@@ -110,6 +152,8 @@ class Item(Schema):
     error_code: ErrorCode | Reason | str | None
     error_message: str | None
     analysis_id: Annotated[str | None, eg(examples.ANALYSIS_ID)]
+    reason: Annotated[SkipReason | None, eg(None)]
+    """Why it was skipped, or left alone by a rollback."""
 
     @classmethod
     def from_item(cls, item: RunItem) -> Self:
@@ -120,6 +164,44 @@ class Item(Schema):
             error_code=item.error_code or None,
             error_message=item.error_message or None,
             analysis_id=item.analysis.public_id if item.analysis else None,
+            reason=SkipReason(item.skip_reason) if item.skip_reason else None,
+        )
+
+
+_REPORT_FIELDS: Json = {
+    "resolved": {
+        "type": "boolean",
+        "changed": 312,
+        "unchanged": 988,
+        "filled": 0,
+        "emptied": 0,
+        "transitions": [{"from": True, "to": False, "count": 312}],
+        "before": {"true": 900, "false": 400},
+        "after": {"true": 588, "false": 712},
+    }
+}
+
+
+class Report(Schema):
+    """What a run changed, by field."""
+
+    fields: Annotated[dict[str, Json], eg(_REPORT_FIELDS)]
+    """By field: `type`, `changed`, `unchanged`, `filled`, `emptied`, `transitions` from a value to
+    another, and `before` and `after`."""
+    estimate: Estimate
+    usage: RunUsage
+    failures: Annotated[dict[str, Count], eg({"timeout": 2})]
+    """Failed items by error code."""
+
+    @classmethod
+    def from_run(cls, run: Run) -> Self:
+        """Return the report of a run as far as it is."""
+        shown = BackfillSchema.from_run(run)
+        return cls(
+            fields={one.name: one.as_dict() for one in report_of(run)},
+            estimate=shown.estimate,
+            usage=shown.usage,
+            failures=shown.failures,
         )
 
 
@@ -127,6 +209,12 @@ class Outdated(Error):
     """The numbers have changed since the preview. Contains the new ones, with a new token."""
 
     preview: PreviewSchema | None = None
+
+
+class RollbackOutdatedSchema(Error):
+    """More would be restored than in the preview. Contains the new numbers, with a new token."""
+
+    preview: RollbackPreviewSchema | None = None
 
 
 class Backfills(Page[BackfillSchema]):

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             name='Run',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('backfill', 'Backfill'), ('trial', 'Test run')], default='backfill', max_length=10)),
+                ('kind', models.CharField(choices=[('backfill', 'Backfill'), ('trial', 'Test run'), ('rollback', 'Rollback')], default='backfill', max_length=10)),
                 ('public_id', models.CharField(default=apps.runs.models.run_id, editable=False, max_length=40, unique=True)),
                 ('channel', models.CharField(choices=[('voice', 'Voice'), ('chat', 'Chat')], max_length=10)),
                 ('filters', models.JSONField(default=dict)),
@@ -45,6 +45,7 @@ class Migration(migrations.Migration):
                 ('started_at', models.DateTimeField(blank=True, null=True)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('agent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='trials', to='agents.agent')),
+                ('of', models.ForeignKey(blank=True, help_text='The run that a rollback undoes.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='rollbacks', to='runs.run')),
             ],
             options={
                 'ordering': ['-pk'],
@@ -59,6 +60,9 @@ class Migration(migrations.Migration):
                 ('not_before', models.DateTimeField(blank=True, help_text='Left alone until then: another analysis is at work, or its provider failed.', null=True)),
                 ('changed', models.BooleanField(blank=True, help_text='Whether any value differs from the previous analysis.', null=True)),
                 ('tries', models.PositiveIntegerField(db_default=0, default=0, help_text='How often its provider could not be asked while it answered others.')),
+                ('previous_state', models.CharField(blank=True, db_default='', help_text="The conversation's analysis state before this run, and its reason below.", max_length=10)),
+                ('previous_reason', models.CharField(blank=True, db_default='', max_length=30)),
+                ('skip_reason', models.CharField(blank=True, choices=[('rerun_since', 'Analyzed again since'), ('restored_since', 'Another result was restored since'), ('no_result', 'This run made no result for it'), ('erased', 'Erased'), ('canceled', 'The run was canceled')], db_default='', help_text='Why it was skipped.', max_length=20)),
                 ('output', models.JSONField(blank=True, help_text='Of a trial only.', null=True)),
                 ('missing_required', models.JSONField(db_default=models.Value([], models.JSONField()), default=list)),
                 ('truncated', models.BooleanField(db_default=False, default=False)),
@@ -88,6 +92,10 @@ class Migration(migrations.Migration):
             model_name='run',
             constraint=models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'running', 'paused', 'cancelling', 'completed', 'cancelled'])), name='run_state_known'),
         ),
+        migrations.AddConstraint(
+            model_name='run',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'rollback'), _negated=True), ('of__isnull', False), _connector='OR'), name='run_rollback_of_one'),
+        ),
         migrations.AddIndex(
             model_name='runitem',
             index=models.Index(models.F('run'), models.F('id'), condition=models.Q(('state__in', ['pending', 'running'])), name='run_item_work'),
@@ -115,5 +123,9 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='runitem',
             constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'running']), ('finished_at__isnull', False), _connector='OR'), name='run_item_final_has_time'),
+        ),
+        migrations.AddConstraint(
+            model_name='runitem',
+            constraint=models.CheckConstraint(condition=models.Q(('skip_reason', ''), ('state', 'skipped'), _connector='OR'), name='run_item_skip_has_state'),
         ),
     ]

@@ -24,7 +24,7 @@ def banner(request: HttpRequest) -> HttpResponse:
 
     It asks again by itself only while something is active; a new run wakes it by an event.
     """
-    active = list(Run.objects.backfills().active())
+    active = list(Run.objects.lasting().active())
     run = active[0] if active else _watched(request.GET.get(SEEN, ""))
     if run is None:
         return render(request, "runs/_banner.html", {"run": None})
@@ -43,4 +43,4 @@ def banner(request: HttpRequest) -> HttpResponse:
 
 
 def _watched(public_id: str) -> Run | None:
-    return Run.objects.backfills().filter(public_id=public_id).first() if public_id else None
+    return Run.objects.lasting().filter(public_id=public_id).first() if public_id else None

@@ -25,11 +25,11 @@ CHANGED = "backfills:changed"
 @role_required(Role.OPERATOR)
 def pause(request: HttpRequest, public_id: str) -> HttpResponse:
     """Take no more work from a run until it is resumed."""
-    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
+    run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
 
     def change() -> str:
         services.pause(run=run, by=actor_of(request))
-        return "Backfill paused. Requests already in progress will finish."
+        return _said(run, "paused", "Requests already in progress will finish.")
 
     return _answer(request, run, change)
 
@@ -38,11 +38,11 @@ def pause(request: HttpRequest, public_id: str) -> HttpResponse:
 @role_required(Role.OPERATOR)
 def resume(request: HttpRequest, public_id: str) -> HttpResponse:
     """Go on with a paused run."""
-    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
+    run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
 
     def change() -> str:
         services.resume(run=run, by=actor_of(request))
-        return "Backfill resumed."
+        return _said(run, "resumed")
 
     return _answer(request, run, change)
 
@@ -51,7 +51,7 @@ def resume(request: HttpRequest, public_id: str) -> HttpResponse:
 @role_required(Role.OPERATOR)
 def retry_failed(request: HttpRequest, public_id: str) -> HttpResponse:
     """Queue what failed again, with the prompts of the run."""
-    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
+    run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
 
     def change() -> str:
         count = services.retry_failed(run=run, by=actor_of(request), only_hopeful=True)
@@ -64,16 +64,22 @@ def retry_failed(request: HttpRequest, public_id: str) -> HttpResponse:
 @role_required(Role.OPERATOR)
 def cancel(request: HttpRequest, public_id: str) -> HttpResponse:
     """Ask, in numbers, then stop a run for good."""
-    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
+    run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
     if request.method != "POST":
         context = {"run": run, "progress": progress_of(run), "nav": "backfills"}
         return render_dialog(request, "runs/backfill_cancel.html", context)
 
     def change() -> str:
         services.cancel(run=run, by=actor_of(request))
-        return "Backfill canceled. Completed results are kept."
+        return f"{_said(run, 'canceled')} Completed results are kept."
 
     return _answer(request, run, change)
+
+
+def _said(run: Run, done: str, more: str = "") -> str:
+    """Return what was done to a run of any kind. ``more`` is about the requests of a model."""
+    more = more if run.asks_model else ""
+    return f"{run.get_kind_display()} {done}. {more}".strip()
 
 
 def _answer(request: HttpRequest, run: Run, change: Callable[[], str]) -> HttpResponse:

@@ -24,6 +24,7 @@ from apps.runs.presenters import (
     paused_because,
     run_lines,
     state_label,
+    states_of,
     way_out,
 )
 from apps.runs.progress import Progress, progress_of
@@ -38,7 +39,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
     """All runs, newest first. The table asks for itself again while one of them is active."""
     cursor = request.GET.get("cursor") or None
     try:
-        found = page(Run.objects.backfills(), order=["-pk"], cursor=cursor, limit=PER_PAGE)
+        found = page(Run.objects.lasting(), order=["-pk"], cursor=cursor, limit=PER_PAGE)
     except CursorError:
         return redirect("runs:list")
     lines = run_lines(found.items)
@@ -63,20 +64,20 @@ def run_list(request: HttpRequest) -> HttpResponse:
 @role_required(Role.VIEWER)
 def detail(request: HttpRequest, public_id: str) -> HttpResponse:
     """One run. For htmx only its items, which are filtered and paged by themselves."""
-    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
+    run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
     progress = progress_of(run)
     items = item_page(run, request.GET)
     context: dict[str, Any] = {
         "run": run,
         "items": items,
-        "tabs": item_tabs(progress, items),
+        "tabs": item_tabs(run, progress, items),
         "progress": progress,
     }
     if not wants_fragment(request):
         context |= _run_context(run, progress) | {
             "asked": filter_words([run])[run.pk],
             "options": option_words(run),
-            "plan": [entry for entry in run.plan if entry["sessions"]],
+            "plan": [entry for entry in run.plan if entry["sessions"]] if run.asks_model else [],
         }
     return render_either(
         request,
@@ -95,7 +96,7 @@ def progress(request: HttpRequest, public_id: str) -> HttpResponse:
     ``seen`` is the state that the page shows at its top: where it is another by now, the top is
     sent along.
     """
-    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
+    run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
     if not wants_fragment(request):
         return redirect("runs:detail", public_id)
     context = _run_context(run, progress_of(run))
@@ -127,7 +128,7 @@ def _run_context(run: Run, progress: Progress) -> dict[str, Any]:
         "took": run.finished_at - run.started_at if run.finished_at and run.started_at else None,
         "links": {
             name: f"{reverse('runs:detail', args=[run.public_id])}?state={name}#items-section"
-            for name in ("changed", "unchanged", "skipped", "failed", "left")
-            if getattr(progress, name)
+            for name in states_of(run)
+            if getattr(progress, {"restored": "done", "left_alone": "skipped"}.get(name, name))
         },
     }

@@ -1,0 +1,119 @@
+"""The work of runs that ask no model: a batch of items, done and marked in one transaction.
+
+A batch locks its run, its items and their conversations. A worker that stops in the middle leaves
+nothing behind, and the sweep continues with the next batch.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apps.core.database import is_passing
+from apps.core.tasks import enqueue, send
+from apps.llm.errors import ErrorCode
+
+from .closing import close_finished
+from .models import ItemState, Kind, Run, RunItem, State
+from .rollback import restore_batch
+
+logger = logging.getLogger(__name__)
+
+Work = Callable[[Run, Sequence[int]], None]
+"""Do the locked items of a run, by their ids, and mark each as done or skipped."""
+
+WORK: Mapping[str, Work] = {Kind.ROLLBACK: restore_batch}
+
+TASK = "runs.run_batches"
+BATCH = 500
+"""Items per transaction: short enough that other writers of these conversations hardly wait."""
+SECONDS = 2.0
+"""A task ends after this time and sends itself again, so that a worker can stop soon."""
+
+
+def start_soon() -> None:
+    """Let a worker begin once the current transaction commits."""
+    enqueue(TASK)
+
+
+def work_waits() -> bool:
+    """Return whether a run without a model has anything to do."""
+    return Run.objects.without_model().claimable().exists()
+
+
+def run_batches(*, seconds: float = SECONDS) -> None:
+    """Do batches of all runs in turn until nothing is left that is not locked, or time is up."""
+    until = time.monotonic() + seconds
+    while True:
+        runs = list(Run.objects.without_model().claimable().order_by("pk"))
+        done = [do_batch(run) for run in runs]
+        close_finished()
+        if not any(done):
+            return
+        if time.monotonic() >= until:
+            send(TASK, queue=None, kwargs={})
+            return
+
+
+def do_batch(run: Run) -> int:
+    """Do the next items of a run; how many. 0 where another worker has it or nothing is left."""
+    try:
+        return _do(run, BATCH)
+    except Exception as error:  # whatever one item breaks, the others are done
+        if is_passing(error):
+            raise
+        logger.warning("A batch of %s failed, trying one by one", run.public_id)
+    return sum(_do_one(run) for _ in range(BATCH))
+
+
+def _do(run: Run, limit: int) -> int:
+    with transaction.atomic():
+        if not _lock(run):
+            return 0
+        items = _pick(run, limit)
+        if items:
+            WORK[run.kind](run, items)
+        return len(items)
+
+
+def _do_one(run: Run) -> int:
+    """Do the next item alone; where it can't be done, it fails and the run continues."""
+    with transaction.atomic():
+        items = _pick(run, 1) if _lock(run) else []
+        try:
+            with transaction.atomic():
+                WORK[run.kind](run, items)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            logger.exception("An item of %s can't be done", run.public_id)
+            RunItem.objects.filter(pk__in=items).update(
+                state=ItemState.FAILED, error_code=ErrorCode.INTERNAL, finished_at=timezone.now()
+            )
+        return len(items)
+
+
+def _lock(run: Run) -> bool:
+    """Lock a run that may continue, and start one that is queued. False for one that is locked."""
+    rows = Run.objects.claimable().filter(pk=run.pk)
+    locked = rows.select_for_update(no_key=True, skip_locked=True, of=("self",)).first()
+    if locked is not None and locked.state == State.QUEUED:
+        rows.update(state=State.RUNNING, started_at=timezone.now())
+    return locked is not None
+
+
+_PICK = """
+SELECT i.id FROM runs_runitem i
+JOIN conversations_conversation c ON c.id = i.conversation_id
+WHERE i.run_id = %s AND i.state = 'pending'
+ORDER BY i.id LIMIT %s FOR UPDATE OF i SKIP LOCKED FOR NO KEY UPDATE OF c SKIP LOCKED
+"""
+
+
+def _pick(run: Run, limit: int) -> list[int]:
+    """Lock pending items and their conversations; what another writer holds comes later."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PICK, [run.pk, limit])
+        return [pk for (pk,) in cursor.fetchall()]

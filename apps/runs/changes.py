@@ -1,0 +1,130 @@
+"""Compare the results of a run with those before it, in SQL that agrees with `changed_fields`.
+
+An empty text and an empty list are the same as no value. Everything else is compared as JSON.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models.expressions import RawSQL
+
+from apps.core.errors import BadRequest, Example
+
+from .models import Run
+
+#: The results of a run: ``a`` is the new one and ``p`` the one before it. An item that was done
+#: without a request has no result of the run. One of a rollback may have gone back to none.
+PAIRS = """
+FROM runs_runitem i
+LEFT JOIN analysis_analysis a ON a.id = i.analysis_id
+LEFT JOIN analysis_analysis p ON p.id = i.previous_analysis_id
+"""
+#: Of which run: its key, and its public ID.
+OF_RUN = """
+i.run_id = %s AND i.state = 'done' AND i.conversation_id IS NOT NULL
+  AND (a.id IS NULL OR a.backfill_public_id = %s)
+"""
+
+NAMES = ("changed", "unchanged", "value")
+#: Parameters in an address that select items by what a run changed.
+PARAMETERS = (*NAMES, "from", "to")
+
+
+class InvalidChange(BadRequest):
+    """Raised for a filter of changes that is incomplete or contradicts itself."""
+
+    code = "invalid_filter"
+    example = Example("from and to need one of changed, unchanged, value.")
+
+
+def filled(value: str) -> str:
+    """Return SQL for a JSON value that is NULL where it counts as no value."""
+    return f"nullif(nullif(nullif({value}, 'null'), '\"\"'), '[]')"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFilter:
+    """Items by what a run did to one field.
+
+    ``kind`` is changed, unchanged, or value for either. ``before`` and ``after`` are JSON text,
+    ``null`` for no value, and None for any. A value also matches a list that contains it.
+    """
+
+    kind: str
+    field: str
+    before: str | None = None
+    after: str | None = None
+
+    def condition(self) -> tuple[str, list[Any]]:
+        """Return a condition on the aliases of `PAIRS`, with its parameters."""
+        before, after = filled("p.output -> %s"), filled("a.output -> %s")
+        parts: list[str] = ["true"]
+        params: list[Any] = []
+        if self.kind != "value":
+            same = "" if self.kind == "changed" else "NOT "
+            parts.append(f"{before} IS {same}DISTINCT FROM {after}")
+            params += [self.field, self.field]
+        for side, value in ((before, self.before), (after, self.after)):
+            if value == "null":
+                parts.append(f"{side} IS NULL")
+                params.append(self.field)
+            elif value is not None:
+                parts.append(
+                    f"({side} = %s::jsonb OR jsonb_typeof({side}) = 'array'"
+                    f" AND {side} @> %s::jsonb)"
+                )
+                params += [self.field, value, self.field, self.field, value]
+        return " AND ".join(parts), params
+
+    def params(self) -> dict[str, str]:
+        """Return the filter as parameters of an address."""
+        sides = {"from": self.before, "to": self.after}
+        return {self.kind: self.field} | {
+            name: short(value) for name, value in sides.items() if value is not None
+        }
+
+
+def read_change(data: Mapping[str, Any]) -> ChangeFilter | None:
+    """Return the filter in an address or a body; None for none. Raises InvalidChange."""
+    kinds = [name for name in NAMES if data.get(name)]
+    sides = {name: data[name] for name in ("from", "to") if name in data}
+    if not kinds:
+        if sides:
+            raise InvalidChange("from and to need one of changed, unchanged, value.")
+        return None
+    if len(kinds) > 1:
+        raise InvalidChange("Use only one of changed, unchanged, value.")
+    if not isinstance(data[kinds[0]], str):
+        raise InvalidChange(f"{kinds[0]} must be the name of a field.")
+    before, after = (_json_text(sides[n]) if n in sides else None for n in ("from", "to"))
+    return ChangeFilter(kinds[0], data[kinds[0]].replace("\x00", ""), before, after)
+
+
+def short(value: str) -> str:
+    """Return JSON text as an address shows it: a plain word has no quotes."""
+    read = json.loads(value)
+    return read if isinstance(read, str) and _json_text(read) == value else value
+
+
+def _json_text(value: object) -> str:
+    """Return a value as JSON text. Text that isn't JSON stands for itself."""
+    if isinstance(value, str):
+        value = value.replace("\x00", "")
+        try:
+            return json.dumps(json.loads(value, parse_constant=str), ensure_ascii=False)
+        except ValueError:
+            pass
+    return json.dumps(value, ensure_ascii=False)
+
+
+def changed_items(run: Run, change: ChangeFilter) -> RawSQL:
+    """Return the ids of a run's items that match, for a filter of items."""
+    return RawSQL(*item_ids(run.pk, run.public_id, change))  # noqa: S611 (values are parameters)
+
+
+def item_ids(run_pk: int, public_id: str, change: ChangeFilter) -> tuple[str, Sequence[Any]]:
+    """Return a SELECT of the ids of a run's items that match, with its parameters."""
+    condition, params = change.condition()
+    return f"SELECT i.id {PAIRS} WHERE {OF_RUN} AND {condition}", [run_pk, public_id, *params]

@@ -1,0 +1,204 @@
+"""Roll back a run: what that would restore, its frozen list, and the restoring of a batch.
+
+An item is restored only where the run's result is still the current one. Everything else is left
+alone, and its item says why.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+
+from apps.analysis.effects import side_effects_of
+from apps.analysis.restores import Earlier, restore_many
+from apps.conversations.filters import matching
+
+from .changes import ChangeFilter, item_ids
+from .models import Kind, Run, SkipReason
+
+_WHY_LEFT = """
+CASE
+  WHEN o.conversation_id IS NULL THEN 'erased'
+  WHEN o.state <> 'done'
+    OR coalesce(a.backfill_public_id, %(none)s) <> %(public_id)s THEN 'no_result'
+  WHEN cur.id IS NOT DISTINCT FROM o.analysis_id THEN ''
+  WHEN cur.trigger = 'restored' THEN 'restored_since'
+  ELSE 'rerun_since'
+END
+"""
+_STANDING = """
+FROM runs_runitem o
+LEFT JOIN analysis_analysis a ON a.id = o.analysis_id
+LEFT JOIN analysis_analysis cur ON cur.conversation_id = o.conversation_id AND cur.is_current
+"""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The items of a run that a rollback looks at: all, or those of a filter.
+
+    ``params`` are filters of conversations as on the history pages, in normal form.
+    """
+
+    run: Run
+    params: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    change: ChangeFilter | None = None
+
+    def filters(self) -> dict[str, list[str]]:
+        """Return all filters as the rollback stores and shows them."""
+        change = self.change.params() if self.change else {}
+        return {name: list(values) for name, values in self.params.items()} | {
+            name: [value] for name, value in change.items()
+        }
+
+    def sql(self) -> tuple[str, dict[str, Any]]:
+        """Return a SELECT of the items and why each is left alone, empty for none."""
+        values = _values_of(self.run)
+        conditions = ["o.run_id = %(of)s"]
+        if self.params:
+            found = matching(channel=self.run.channel, params=self.params).order_by()
+            conditions.append(f"o.conversation_id IN ({_named(*_sql_of(found), 'm', values)})")
+        if self.change is not None:
+            one = item_ids(self.run.pk, self.run.public_id, self.change)
+            conditions.append(f"o.id IN ({_named(*one, 'c', values)})")
+        return (
+            "SELECT o.id, o.conversation_id, o.config_id, o.agent_version_id,"
+            f" o.previous_analysis_id, {_WHY_LEFT} AS why {_STANDING}"
+            f" WHERE {' AND '.join(conditions)}"
+        ), values
+
+
+def _sql_of(found: Any) -> tuple[str, Sequence[Any]]:
+    try:
+        sql, params = found.values("pk").query.sql_with_params()
+    except EmptyResultSet:  # a search without a hit, say: Django knows without asking
+        return "SELECT NULL::bigint WHERE false", ()
+    return sql, params
+
+
+def _named(sql: str, params: Sequence[Any], prefix: str, values: dict[str, Any]) -> str:
+    """Return the statement with named parameters, whose values are added to ``values``."""
+    names = [f"{prefix}{number}" for number in range(len(params))]
+    values.update(zip(names, params, strict=True))
+    left = iter(names)
+    return re.sub("%%|%s", lambda m: "%%" if m[0] == "%%" else f"%({next(left)})s", sql)
+
+
+def _values_of(run: Run) -> dict[str, Any]:
+    # An item of a rollback that went back to no result has no analysis to compare.
+    none = run.public_id if run.kind == Kind.ROLLBACK else ""
+    return {"of": run.pk, "public_id": run.public_id, "none": none}
+
+
+@dataclass(frozen=True)
+class RollbackPreview:
+    """What a rollback would do now. ``emptied`` of ``restore`` had no result before.
+
+    ``left`` counts the items that are left alone, by reason.
+    """
+
+    selection: Selection
+    restore: int
+    emptied: int
+    left: Mapping[str, int]
+
+    @property
+    def left_total(self) -> int:
+        return sum(self.left.values())
+
+    @property
+    def left_in_words(self) -> list[tuple[int, str]]:
+        """Return what is left alone, most first, with the reason for people."""
+        return [(n, str(SkipReason(why).label)) for why, n in self.left.items()]
+
+
+def preview_rollback(selection: Selection) -> RollbackPreview:
+    """Count what a rollback would restore and what it would leave alone, in one query."""
+    sql, values = selection.sql()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT why, count(*), count(*) FILTER (WHERE previous_analysis_id IS NULL)"
+            f" FROM ({sql}) AS s GROUP BY why ORDER BY 2 DESC, 1",
+            values,
+        )
+        rows = {why: (count, empty) for why, count, empty in cursor.fetchall()}
+    restore, emptied = rows.pop("", (0, 0))
+    return RollbackPreview(selection, restore, emptied, {why: n for why, (n, _) in rows.items()})
+
+
+def freeze(selection: Selection, rollback_id: int) -> int:
+    """Insert the items of a rollback; how many. Those left alone already are skipped."""
+    sql, values = selection.sql()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO runs_runitem (run_id, conversation_id, config_id, agent_version_id,"
+            " state, skip_reason, finished_at, error_code, error_message)"
+            " SELECT %(rollback)s, conversation_id, config_id, agent_version_id,"
+            " CASE why WHEN '' THEN 'pending' ELSE 'skipped' END, why,"
+            " CASE why WHEN '' THEN NULL ELSE clock_timestamp() END, '', ''"
+            f" FROM ({sql}) AS s ORDER BY id",
+            {**values, "rollback": rollback_id},
+        )
+        return int(cursor.rowcount)
+
+
+_LOAD = f"""
+SELECT i.id, i.conversation_id, o.previous_analysis_id, o.previous_state, o.previous_reason,
+  {_WHY_LEFT} AS why, c.analysis_state, c.analysis_reason
+FROM runs_runitem i
+JOIN conversations_conversation c ON c.id = i.conversation_id
+CROSS JOIN LATERAL (
+  SELECT * FROM runs_runitem o WHERE o.run_id = %(of)s AND o.conversation_id = i.conversation_id
+) o
+LEFT JOIN analysis_analysis a ON a.id = o.analysis_id
+LEFT JOIN analysis_analysis cur ON cur.conversation_id = o.conversation_id AND cur.is_current
+WHERE i.id = ANY(%(items)s)
+"""
+
+_MARK = """
+UPDATE runs_runitem i SET state = v.state, skip_reason = v.why, analysis_id = v.analysis,
+  previous_analysis_id = v.previous, previous_state = v.state_before,
+  previous_reason = v.reason_before, changed = v.changed, finished_at = clock_timestamp()
+FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, state text, why text, analysis bigint,
+  previous bigint, state_before text, reason_before text, changed boolean)
+WHERE i.id = v.id
+"""
+
+
+def restore_batch(run: Run, item_ids: Sequence[int]) -> None:
+    """Restore the locked items of a rollback and mark them, in the caller's transaction."""
+    undone = run.of
+    assert undone is not None
+    with connection.cursor() as cursor:
+        cursor.execute(_LOAD, {**_values_of(undone), "items": list(item_ids)})
+        rows = cursor.fetchall()
+    wanted = [
+        Earlier(conversation, previous, state or "none", reason)
+        for _, conversation, previous, state, reason, why, *_ in rows
+        if not why
+    ]
+    restored = restore_many(
+        wanted, run=run.public_id, by=run.created_by, effects=side_effects_of(run.options)
+    )
+    by_conversation = {one.conversation_id: one for one in restored}
+    marks = []
+    for item, conversation, _, _, _, why, state, reason in rows:
+        one = by_conversation.get(conversation)
+        marks.append(
+            {
+                "id": item,
+                "state": "skipped" if one is None else "done",
+                "why": why,
+                "analysis": one.analysis_id if one else None,
+                "previous": one.replaced_id if one else None,
+                "state_before": state if one else "",
+                "reason_before": reason if one else "",
+                "changed": bool(one.changes) if one else None,
+            }
+        )
+    with connection.cursor() as cursor:
+        cursor.execute(_MARK, [json.dumps(marks)])

@@ -1,0 +1,314 @@
+"""Rolling back a run: every result as before, and nothing else touched."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from apps.accounts.actors import Actor
+from apps.accounts.models import AuditEntry
+from apps.analysis import record
+from apps.analysis.effects import SideEffects
+from apps.analysis.imports import Imported, record_imported, restore
+from apps.analysis.jobs import AnalysisOutcome
+from apps.analysis.models import Analysis
+from apps.analysis.services import request_rerun
+from apps.conversations.models import Conversation
+from apps.privacy.erasure import erase
+from apps.runs import batches, rollback_services, services
+from apps.runs.changes import ChangeFilter
+from apps.runs.closing import close_finished
+from apps.runs.models import Run, RunItem, State
+from apps.runs.rollback import Selection, preview_rollback
+from apps.runs.source import BackfillSource
+from apps.webhooks.models import Event
+from tests.factories import make_agent, make_conversations
+from tests.runs.completed import backfill
+from tests.webhooks.deliveries import endpoint_to
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+BY = Actor.system("tests")
+SOURCE = BackfillSource()
+#: The result columns. A restored result was made by a restore, later.
+COLUMNS = (
+    *("public_id", "analysis_state", "analysis_reason", "summary", "outcome", "successful"),
+    *("sentiment", "analysis_data", "analysis_config_id", "analysis_model", "analysis_cost"),
+    "stale",
+)
+
+
+def columns() -> list[tuple[Any, ...]]:
+    """The result columns and search words of all conversations, as the database has them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join('c.' + name for name in COLUMNS)}, s.summary_words::text,"
+            " c.analysis_data::text FROM conversations_conversation c"
+            " LEFT JOIN conversations_searchtext s ON s.conversation_id = c.id ORDER BY c.id"
+        )
+        return list(cursor.fetchall())
+
+
+def results(count: int = 4) -> list[Conversation]:
+    """Conversations of one agent: the last has no result, the others have one each."""
+    agent = make_agent()
+    make_conversations(agent, count)
+    found = list(Conversation.objects.order_by("pk"))
+    record_imported(
+        [
+            Imported(one, {"call_summary": f"First {one.pk}.", "call_successful": True})
+            for one in found[:-1]
+        ],
+        by=BY,
+    )
+    return found
+
+
+def roll_back(run: Run, **filters: Any) -> Run:
+    """A finished rollback of a run, or of some of its items."""
+    selection = rollback_services.select(run, filters)
+    token = rollback_services.token_for(preview_rollback(selection))
+    started = rollback_services.start_rollback(selection=selection, by=BY, token=token)
+    batches.run_batches()
+    started.refresh_from_db()
+    return started
+
+
+def left(run: Run) -> dict[str, int]:
+    """Skip reasons of a run's items and how many have each."""
+    reasons = list(run.items.values_list("skip_reason", flat=True))
+    return {why: reasons.count(why) for why in set(reasons) - {""}}
+
+
+def test_every_result_is_restored_exactly() -> None:
+    results(5)
+    Conversation.objects.filter(pk=Conversation.objects.latest("pk").pk).update(
+        analysis_state="failed", analysis_reason="timeout"
+    )
+    before = columns()
+    run = backfill([{"call_summary": "New.", "call_successful": False}] * 5)
+    assert columns() != before
+
+    undone = roll_back(run)
+
+    assert columns() == before
+    assert undone.state == State.COMPLETED
+    assert set(undone.items.values_list("state", "changed")) == {("done", True)}
+    current = Analysis.objects.current()
+    assert current.count() == 4
+    assert set(current.values_list("trigger", "backfill_public_id")) == {
+        ("restored", undone.public_id)
+    }
+    verbs = list(AuditEntry.objects.order_by("pk").values_list("verb", flat=True))
+    assert verbs[-2:] == ["rollback.started", "rollback.completed"]
+
+
+def test_rolling_back_a_rollback_brings_the_results_of_the_run_again() -> None:
+    results(3)
+    before = columns()
+    run = backfill([{"call_summary": "New.", "call_successful": False}] * 3)
+    after = columns()
+
+    first = roll_back(run)
+    assert columns() == before
+    second = roll_back(first)
+    assert columns() == after
+    roll_back(second)
+    assert columns() == before
+
+
+def test_what_happened_since_is_left_alone() -> None:
+    found = results(5)
+    run = backfill(
+        ["refusal", *[{"call_summary": f"New {n}.", "call_successful": False} for n in range(4)]]
+    )
+    rerun, restored, erased = (
+        item.conversation for item in run.items.filter(state="done").order_by("pk")[:3]
+    )
+    assert rerun is not None
+    assert restored is not None
+    assert erased is not None
+    record_imported([Imported(rerun, {"call_summary": "Newer."})], by=BY)
+    restore(analysis=Analysis.objects.get(conversation=restored, trigger="imported"), by=BY)
+    erase(conversations=Conversation.objects.filter(pk=erased.pk), by=BY, why="asked")
+    kept = {row[0]: row for row in columns()}
+
+    preview = preview_rollback(Selection(run))
+    undone = roll_back(run)
+
+    expected = {"rerun_since": 1, "restored_since": 1, "erased": 1, "no_result": 1}
+    assert dict(preview.left) == expected
+    assert preview.restore == 1
+    assert left(undone) == expected
+    after = {row[0]: row for row in columns()}
+    changed = {name for name in kept if kept[name] != after[name]}
+    done = undone.items.get(state="done").conversation
+    assert done is not None
+    assert changed == {done.public_id}
+    assert len(found) == 5
+
+
+def test_a_rerun_after_the_preview_is_left_alone() -> None:
+    results(3)
+    run = backfill([{"call_summary": "New."}] * 3)
+    selection = Selection(run)
+    started = rollback_services.start_rollback(selection=selection, by=BY)
+    newer = Conversation.objects.earliest("pk")
+    record_imported([Imported(newer, {"call_summary": "Newer."})], by=BY)
+
+    batches.run_batches()
+
+    assert left(started) == {"rerun_since": 1}
+    newer.refresh_from_db()
+    assert newer.summary == "Newer."
+
+
+def test_a_filter_of_changes_rolls_back_only_those() -> None:
+    results(4)
+    run = backfill([{"call_summary": "New.", "call_successful": n > 2} for n in range(4)])
+
+    undone = roll_back(run, changed="call_successful", **{"from": "true", "to": "false"})
+
+    assert undone.items.filter(state="done").count() == undone.total == 2
+    for item in undone.items.select_related("analysis", "previous_analysis"):
+        assert item.analysis is not None
+        assert item.previous_analysis is not None
+        assert item.analysis.ordered_output()["call_successful"] is True
+        assert item.previous_analysis.ordered_output()["call_successful"] is False
+    assert undone.filters == {"changed": ["call_successful"], "from": ["true"], "to": ["false"]}
+
+
+def test_filters_of_conversations_limit_a_rollback() -> None:
+    results(3)
+    run = backfill([{"call_summary": f"New {n}."} for n in range(3)])
+    one = Conversation.objects.latest("pk")
+
+    undone = roll_back(run, id=[one.public_id])
+
+    assert [item.conversation for item in undone.items.all()] == [one]
+
+
+def test_two_people_start_one_rollback() -> None:
+    results(3)
+    run = backfill([{"call_summary": "New."}] * 3)
+    selection = Selection(run)
+    tokens = [rollback_services.token_for(preview_rollback(selection)) for _ in range(2)]
+
+    first, second, again = (
+        rollback_services.start_rollback(selection=selection, by=BY, token=token)
+        for token in (*tokens, tokens[0])
+    )
+
+    assert first == second == again
+    batches.run_batches()
+    third = rollback_services.start_rollback(selection=selection, by=BY, token=tokens[0])
+    assert third == first
+    with pytest.raises(rollback_services.NothingToRestore):
+        rollback_services.start_rollback(selection=selection, by=BY, token=tokens[1])
+
+
+def test_more_than_was_shown_is_not_rolled_back() -> None:
+    results(3)
+    run = backfill([{"call_summary": "New."}, {"call_summary": "New."}, "timeout"])
+    selection = Selection(run)
+    token = rollback_services.token_for(preview_rollback(selection))
+    services.retry_failed(run=run, by=BY)
+    with pytest.raises(services.UnableToChange):
+        rollback_services.start_rollback(selection=selection, by=BY, token=token)
+    outcomes = [AnalysisOutcome(job, output={"call_summary": "Late."}) for job in SOURCE.claim(1)]
+    record.record(outcomes, settle=SOURCE.settle)
+    close_finished()
+    selection = Selection(Run.objects.get(pk=run.pk))
+
+    with pytest.raises(rollback_services.RollbackOutdated, match="Now 3 results"):
+        rollback_services.start_rollback(selection=selection, by=BY, token=token)
+    other = Selection(selection.run, change=ChangeFilter("changed", "call_summary"))
+    with pytest.raises(rollback_services.RollbackOutdated, match="filters changed"):
+        rollback_services.start_rollback(selection=other, by=BY, token=token)
+
+
+def test_a_rollback_pauses_resumes_and_is_canceled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "BATCH", 2)
+    results(6)
+    run = backfill([{"call_summary": "New."}] * 6)
+    undone = rollback_services.start_rollback(selection=Selection(run), by=BY)
+    assert batches.do_batch(undone) == 2
+
+    services.pause(run=undone, by=BY)
+    batches.run_batches()
+    assert undone.items.filter(state="done").count() == 2
+
+    services.resume(run=undone, by=BY)
+    assert batches.do_batch(undone) == 2
+    services.cancel(run=undone, by=BY)
+    batches.run_batches()
+    undone.refresh_from_db()
+    assert undone.state == State.CANCELLED
+    assert left(undone) == {"canceled": 2}
+    assert Analysis.objects.current().filter(backfill_public_id=run.public_id).count() == 2
+
+
+def test_an_item_that_breaks_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    results(3)
+    run = backfill([{"call_summary": "New."}] * 3)
+    undone = rollback_services.start_rollback(selection=Selection(run), by=BY)
+    bad = undone.items.earliest("pk")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE runs_runitem ADD CONSTRAINT broken"
+            f" CHECK (id <> {bad.pk} OR state <> 'done')"
+        )
+    try:
+        batches.run_batches()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE runs_runitem DROP CONSTRAINT broken")
+
+    undone.refresh_from_db()
+    assert undone.state == State.COMPLETED
+    assert list(undone.items.order_by("pk").values_list("state", "error_code")) == [
+        ("failed", "internal"),
+        ("done", ""),
+        ("done", ""),
+    ]
+
+
+@pytest.mark.parametrize(("webhooks", "told"), [("off", 0), ("changed", 2), ("all", 2)])
+def test_side_effects_of_a_rollback(webhooks: str, told: int) -> None:
+    results(3)
+    run = backfill([{"call_summary": "New."}] * 3)
+    endpoint_to("https://example.com/hook")
+    effects = SideEffects.model_validate({"contacts": False, "webhooks": webhooks})
+    undone = rollback_services.start_rollback(selection=Selection(run), by=BY, side_effects=effects)
+
+    batches.run_batches()
+
+    assert Event.objects.filter(type="conversation.analyzed").count() == told
+    completed = Event.objects.get(type="backfill.completed")
+    assert '"kind":"rollback"' in completed.payload.replace(" ", "")
+    made = Analysis.objects.filter(backfill_public_id=undone.public_id)
+    assert set(made.values_list("contacts", "webhooks")) == {(False, webhooks)}
+
+
+def test_a_batch_costs_a_fixed_number_of_statements(
+    django_assert_num_queries: Any,
+) -> None:
+    results(6)
+    run = backfill([{"call_summary": "New."}] * 6)
+    undone = rollback_services.start_rollback(selection=Selection(run), by=BY)
+
+    with django_assert_num_queries(14):
+        assert batches.do_batch(undone) == 6
+
+
+def test_a_rerun_in_progress_is_not_disturbed() -> None:
+    results(2)
+    run = backfill([{"call_summary": "New."}] * 2)
+    found = Conversation.objects.earliest("pk")
+    pending = request_rerun(conversation=found, by=BY)
+
+    roll_back(run)
+
+    pending.refresh_from_db()
+    assert pending.state == "pending"
+    assert RunItem.objects.filter(run__kind="rollback", state="done").count() == 2

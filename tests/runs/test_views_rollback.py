@@ -1,0 +1,182 @@
+"""The report of a run on its page, and its rollback from there."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from apps.accounts.models import Role
+from apps.analysis.imports import Imported, record_imported
+from apps.conversations.models import Conversation
+from apps.runs import batches, services
+from apps.runs.models import Run
+from apps.runs.options import Options
+from tests.factories import make_agent, make_conversations
+from tests.runs.completed import BY, backfill
+
+from .test_views import HTMX, as_role, html, text
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def client() -> Client:
+    return as_role(Role.OPERATOR)
+
+
+def ended(count: int = 3) -> Run:
+    """A completed backfill that made successful conversations unsuccessful; one had no result."""
+    make_conversations(make_agent(), count)
+    found = list(Conversation.objects.order_by("pk"))
+    record_imported([Imported(one, {"call_successful": True}) for one in found[:-1]], by=BY)
+    return backfill([{"call_successful": False}] * count)
+
+
+def url(run: Run, name: str) -> str:
+    return reverse(f"runs:{name}", args=[run.public_id])
+
+
+def test_the_page_asks_for_its_report(client: Client) -> None:
+    run = ended()
+    page = html(client.get(url(run, "detail")))
+    assert f'hx-get="{url(run, "report")}"' in page
+    assert "Roll back" in page
+
+
+def test_the_report_links_each_count_to_its_conversations(client: Client) -> None:
+    run = ended()
+
+    answer = client.get(url(run, "report"), headers=HTMX)
+    report = html(answer)
+
+    assert "call_successful" in report
+    assert (
+        "true → false" in text(answer) or "yes → no" in text(answer) or "yes → no" in text(answer)
+    )
+    links = re.findall(r'href="(/backfills/[^"]+\?changed=[^"]+)"', report)
+    assert links
+    for link in links:
+        page = html(client.get(link.replace("&amp;", "&").partition("#")[0]))
+        assert "row-link" in page
+    both = f"{url(run, 'detail')}?changed=call_successful&from=true&to=false"
+    items = html(client.get(both, headers=HTMX))
+    assert items.count("row-link") == 2
+    assert "Roll back these" in items
+    assert html(client.get(url(run, "report"))).count("<h1") == 1
+
+
+def test_a_contradictory_address_says_so(client: Client) -> None:
+    run = ended()
+    page = html(client.get(f"{url(run, 'detail')}?from=true", headers=HTMX))
+    assert "from and to need one of" in page
+
+
+def test_a_run_without_results_has_an_empty_report(client: Client) -> None:
+    run = ended()
+    run.items.update(state="skipped", analysis=None, previous_analysis=None)
+    assert "No results yet" in html(client.get(url(run, "report"), headers=HTMX))
+
+
+def test_the_dialog_shows_the_numbers_and_starts_once(client: Client) -> None:
+    run = ended(4)
+    newer = Conversation.objects.earliest("pk")
+    record_imported([Imported(newer, {"call_successful": True})], by=BY)
+
+    opened = client.get(url(run, "rollback"), headers=HTMX)
+
+    dialog, said = html(opened), text(opened)
+    assert "3 calls previous result restored" in said
+    assert "1 of them had no result and will have none again" in said
+    assert "1 left alone analyzed again since" in said
+    assert 'name="contacts"' in dialog
+    assert 'name="webhooks"' in dialog
+    token = re.search(r'name="token" value="([^"]+)"', dialog)
+    assert token
+    answers = [
+        client.post(url(run, "rollback"), {"token": token[1], "contacts": "off"}, headers=HTMX)
+        for _ in range(2)
+    ]
+    assert "Rollback of 4 calls started." in answers[0].headers["HX-Trigger"]
+    assert "already started" in answers[1].headers["HX-Trigger"]
+    undone = Run.objects.get(kind="rollback")
+    assert undone.options["side_effects"] == {"contacts": False, "webhooks": "off"}
+    batches.run_batches()
+
+    shown = client.get(url(undone, "detail"))
+    page = html(shown)
+    assert "Rollback of 4 calls" in text(shown)
+    assert "Restored" in page
+    assert "Left alone" in page
+    assert "Tokens" not in page
+    left = html(client.get(f"{url(undone, 'detail')}?state=left_alone", headers=HTMX))
+    assert "Analyzed again since" in left
+    listed = html(client.get(reverse("runs:list")))
+    assert "Rollback" in listed
+
+
+def test_an_outdated_or_odd_dialog_starts_nothing(client: Client) -> None:
+    run = ended()
+    here = url(run, "rollback")
+    for data, words in (
+        ({"token": ""}, "Review the numbers"),
+        ({"token": "made up"}, "expired"),
+        ({"token": "x", "webhooks": "some"}, "Webhooks must be off"),
+        ({"token": "x", "nonsense": "1"}, "nonsense"),
+    ):
+        answer = client.post(here, data, headers=HTMX)
+        assert answer.status_code == 200
+        assert words in html(answer)
+    assert not Run.objects.filter(kind="rollback").exists()
+
+
+def test_an_active_run_is_not_rolled_back(client: Client) -> None:
+    make_conversations(make_agent(), 2)
+    run = services.start(channel="voice", params={}, options=Options(), by=BY)
+    assert "still active" in html(client.get(url(run, "rollback"), headers=HTMX))
+    assert "Roll back" not in html(client.get(url(run, "detail")))
+
+
+def test_the_banner_names_a_rollback(client: Client) -> None:
+    run = ended()
+    client.post(url(run, "rollback"), {"token": token_of(client, run)}, headers=HTMX)
+    assert "Rolling back" in html(client.get(reverse("runs:banner")))
+    undone = Run.objects.get(kind="rollback")
+    paused = client.post(url(undone, "pause"), headers=HTMX)
+    assert "Rollback paused." in paused.headers["HX-Trigger"]
+
+
+def token_of(client: Client, run: Run) -> str:
+    dialog = html(client.get(url(run, "rollback"), headers=HTMX))
+    found = re.search(r'name="token" value="([^"]+)"', dialog)
+    assert found
+    return found[1]
+
+
+def test_a_viewer_sees_the_report_and_no_button() -> None:
+    run = ended()
+    viewer = as_role(Role.VIEWER)
+    assert viewer.get(url(run, "report"), headers=HTMX).status_code == 200
+    assert viewer.get(url(run, "rollback")).status_code == 403
+    assert "run-rollback" not in html(viewer.get(url(run, "detail")))
+
+
+def test_conversation_pages_after_a_rollback(client: Client) -> None:
+    run = ended(2)
+    client.post(url(run, "rollback"), {"token": token_of(client, run)}, headers=HTMX)
+    batches.run_batches()
+    for conversation in Conversation.objects.all():
+        page = client.get(reverse("analysis:conversation", args=[conversation.public_id]))
+        assert page.status_code == 200
+        if conversation.analysis_state == "none":
+            assert "analyzed yet" in html(page)
+
+
+def test_the_report_costs_a_fixed_number_of_queries(
+    client: Client, django_assert_max_num_queries: Any
+) -> None:
+    run = ended(5)
+    client.get(url(run, "report"), headers=HTMX)
+    with django_assert_max_num_queries(14):
+        client.get(url(run, "report"), headers=HTMX)
