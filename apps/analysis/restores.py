@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from apps.conversations.models import Trigger
 from apps.conversations.results import clear_result_columns, write_result_columns
+from apps.mappings.contributions import NewResult, contribute
 
 from .current import column_row, retire_current
 from .effects import SideEffects
@@ -46,8 +47,11 @@ class Restored:
 _LOAD = """
 SELECT a.id, a.conversation_id, a.output::text, a.columns::text, a.missing_required::text,
   a.config_id, a.model, CASE WHEN a.truncated THEN NULL ELSE a.messages_read END,
-  CASE WHEN a.backfill_public_id <> '' AND a.trigger = 'restored' THEN r.cost ELSE a.cost END
-FROM analysis_analysis a LEFT JOIN analysis_analysis r ON r.id = a.restored_from_id
+  CASE WHEN a.backfill_public_id <> '' AND a.trigger = 'restored' THEN r.cost ELSE a.cost END,
+  v.agent_id
+FROM analysis_analysis a
+JOIN agents_agentversion v ON v.id = a.agent_version_id
+LEFT JOIN analysis_analysis r ON r.id = a.restored_from_id
 WHERE a.id = ANY(%s)
 """
 
@@ -62,7 +66,7 @@ SELECT v.public_id, a.conversation_id, a.config_id, a.agent_version_id, a.column
   '', '', 0, 0, %(at)s
 FROM unnest(%(ids)s::bigint[], %(names)s::text[]) AS v(id, public_id)
 JOIN analysis_analysis a ON a.id = v.id
-RETURNING conversation_id, id
+RETURNING conversation_id, id, public_id
 """
 
 
@@ -81,6 +85,8 @@ def restore_many(
     clear_result_columns(
         [(one.conversation_id, one.state, one.reason) for one in wanted if one.analysis_id is None]
     )
+    if effects.contacts:
+        contribute([_contribution(one, results, copies, by) for one in wanted])
     restored = [_restored(one, replaced, results, copies) for one in wanted]
     emit_events(
         {
@@ -106,6 +112,7 @@ def _load(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
                 "model": row[6],
                 "messages": row[7],
                 "cost": row[8],
+                "agent_id": row[9],
             }
             for row in cursor.fetchall()
         }
@@ -113,8 +120,8 @@ def _load(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
 
 def _copy(
     ids: Sequence[int], *, run: str, by: str, effects: SideEffects, at: datetime
-) -> dict[int, int]:
-    """Insert a current copy of each result; conversation → new analysis."""
+) -> dict[int, tuple[int, str]]:
+    """Insert a current copy of each result; conversation → key and public ID of the copy."""
     if not ids:
         return {}
     values: dict[str, Any] = {
@@ -127,24 +134,39 @@ def _copy(
     }
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, values)
-        return dict(cursor.fetchall())
+        return {conversation: (pk, name) for conversation, pk, name in cursor.fetchall()}
 
 
 def _columns(row: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-    return column_row(**row, trigger=Trigger.RESTORED, at=at)
+    columns = {name: value for name, value in row.items() if name != "agent_id"}
+    return column_row(**columns, trigger=Trigger.RESTORED, at=at)
+
+
+def _contribution(
+    one: Earlier,
+    results: Mapping[int, Mapping[str, Any]],
+    copies: Mapping[int, tuple[int, str]],
+    by: str,
+) -> NewResult:
+    """Return what a conversation says to its contact now; nothing where it has no result."""
+    if one.analysis_id is None:
+        return NewResult(one.conversation_id, agent_id=0, analysis="", values={}, by=by)
+    result = results[one.analysis_id]
+    name = copies[one.conversation_id][1]
+    return NewResult(one.conversation_id, result["agent_id"], name, result["output"], by)
 
 
 def _restored(
     one: Earlier,
     replaced: Mapping[int, tuple[int, dict[str, Any]]],
     results: Mapping[int, Mapping[str, Any]],
-    copies: Mapping[int, int],
+    copies: Mapping[int, tuple[int, str]],
 ) -> Restored:
     replaced_id, before = replaced.get(one.conversation_id, (None, {}))
     after = results[one.analysis_id]["output"] if one.analysis_id is not None else {}
     return Restored(
         one.conversation_id,
-        copies.get(one.conversation_id),
+        copies[one.conversation_id][0] if one.conversation_id in copies else None,
         replaced_id,
         tuple(changed_fields(before, after)),
     )

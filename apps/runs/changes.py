@@ -109,7 +109,7 @@ def short(value: str) -> str:
 
 
 def _json_text(value: object) -> str:
-    """Return a value as JSON text. Text that isn't JSON stands for itself."""
+    """Return a value as JSON text. Text that isn't JSON is taken as it is."""
     if isinstance(value, str):
         value = value.replace("\x00", "")
         try:

@@ -92,7 +92,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(kind="backfill")
 
     def lasting(self) -> "RunQuerySet":
-        """Runs that change conversations and are listed: all but trials."""
+        """Return the runs that change conversations: all but test runs."""
         return self.exclude(kind="trial").select_related("of")
 
     def without_model(self) -> "RunQuerySet":

@@ -1,4 +1,4 @@
-"""Roll back a run: what that would restore, its frozen list, and the restoring of a batch.
+"""Roll back a run: its preview, its frozen list, and the restoring of a batch.
 
 An item is restored only where the run's result is still the current one. Everything else is left
 alone, and its item says why.
@@ -112,12 +112,12 @@ class RollbackPreview:
 
     @property
     def left_in_words(self) -> list[tuple[int, str]]:
-        """Return what is left alone, most first, with the reason for people."""
+        """Return the reasons for people, each with its count, the most frequent first."""
         return [(n, str(SkipReason(why).label)) for why, n in self.left.items()]
 
 
 def preview_rollback(selection: Selection) -> RollbackPreview:
-    """Count what a rollback would restore and what it would leave alone, in one query."""
+    """Count the items that a rollback would restore or leave alone, in one query."""
     sql, values = selection.sql()
     with connection.cursor() as cursor:
         cursor.execute(

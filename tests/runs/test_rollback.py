@@ -14,6 +14,8 @@ from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
+from apps.mappings.folds import fold_marked
+from apps.mappings.models import Contribution
 from apps.privacy.erasure import erase
 from apps.runs import batches, rollback_services, services
 from apps.runs.changes import ChangeFilter
@@ -22,7 +24,13 @@ from apps.runs.models import Run, RunItem, State
 from apps.runs.rollback import Selection, preview_rollback
 from apps.runs.source import BackfillSource
 from apps.webhooks.models import Event
-from tests.factories import make_agent, make_conversations
+from tests.factories import (
+    make_agent,
+    make_contact,
+    make_contact_field,
+    make_conversations,
+    make_mapping,
+)
 from tests.runs.completed import backfill
 from tests.webhooks.deliveries import endpoint_to
 
@@ -297,7 +305,7 @@ def test_a_batch_costs_a_fixed_number_of_statements(
     run = backfill([{"call_summary": "New."}] * 6)
     undone = rollback_services.start_rollback(selection=Selection(run), by=BY)
 
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         assert batches.do_batch(undone) == 6
 
 
@@ -312,3 +320,34 @@ def test_a_rerun_in_progress_is_not_disturbed() -> None:
     pending.refresh_from_db()
     assert pending.state == "pending"
     assert RunItem.objects.filter(run__kind="rollback", state="done").count() == 2
+
+
+def test_contributions_to_contacts_go_back_with_the_results() -> None:
+    conversations = results(3)
+    contact = make_contact()
+    Conversation.objects.update(contact=contact)
+    make_contact_field("won", "boolean")
+    make_mapping("call_successful", "won")
+    said = Contribution.objects.order_by("conversation", "field")
+    record_imported([Imported(one, {"call_successful": True}) for one in conversations[:-1]], by=BY)
+    fold_marked()
+    before = list(said.values_list("conversation", "field", "value", "problem"))
+    run = backfill([{"call_successful": False}] * 3)
+    fold_marked()
+    contact.refresh_from_db()
+    assert contact.fields == {"won": False}
+
+    kept = Selection(run)
+    effects = SideEffects(contacts=False)
+    rollback_services.start_rollback(selection=kept, by=BY, side_effects=effects)
+    batches.run_batches()
+    fold_marked()
+    contact.refresh_from_db()
+    assert contact.fields == {"won": False}
+
+    run = backfill([{"call_successful": False}] * 3)
+    roll_back(run)
+    fold_marked()
+    assert list(said.values_list("conversation", "field", "value", "problem")) == before
+    contact.refresh_from_db()
+    assert contact.fields == {"won": True}
