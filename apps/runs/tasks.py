@@ -33,7 +33,7 @@ def run_batches() -> None:
 
 @shared_task(name="runs.sweep")
 def sweep() -> None:
-    """Close what is finished and wake the runners while anything is left to do."""
+    """Close finished runs and wake the runners while anything is left to do."""
     close_finished()
     if Run.objects.backfills().claimable().exists():
         send("runs.run_engine", queue=None, kwargs={})
