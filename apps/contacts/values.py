@@ -98,7 +98,7 @@ def show(spec: ValueSpec, value: Value | None) -> str:
     if spec.type == FieldType.NUMBER:
         return display.number(value)
     if spec.type == FieldType.DATE:
-        return date.fromisoformat(str(value)).strftime("%-d %b %Y")
+        return date.fromisoformat(str(value)).strftime("%b %-d, %Y")
     if spec.type == FieldType.DATETIME:
         return display.exact(datetime.fromisoformat(str(value)))
     return str(value)

@@ -25,6 +25,10 @@ def _open_the_contact_of_a_call(window: Visit) -> str:
     """From the contact with a follow-up date to the call that set it, and back by its tab."""
     window.open("/contacts/?fields.follow_up_date__isset=true&sort=name")
     page = window.page
+    page.keyboard.press("f")
+    expect(page.locator("details[open] .filter-row")).to_be_visible()
+    expect(page.locator(".row-link").first).to_be_visible()
+    page.keyboard.press("Escape")
     page.locator(".row-link").first.click()
     value = page.locator(".props > div").filter(has_text="Follow-up date")
     expect(value).to_contain_text(re.compile(r"\d{4}"))

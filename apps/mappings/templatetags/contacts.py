@@ -37,7 +37,7 @@ def is_time(column: Column) -> bool:
 def contact_cell_class(column: Column, is_first: bool) -> str:  # noqa: FBT001 (a filter's argument)
     """The classes of a column's cells (table.css)."""
     if is_first:
-        return "clip card-title"
+        return "fit card-title"
     if column.name == "updated_at":
         return "fit card-time"
     return "num fit" if is_number(column) else "fit"
