@@ -98,6 +98,6 @@ def _parsed(raw: bytes) -> tuple[str, Any]:
 
 
 def as_text(value: Any) -> str:
-    """Return what was sent or came back for one item, truncated to what is stored."""
+    """Return the request or the response of one item, truncated for storage."""
     text = json.dumps(value, ensure_ascii=False, indent=1).replace("\\u0000", "\ufffd")
     return text if len(text) <= KEPT_CHARACTERS else text[: KEPT_CHARACTERS - 1] + "…"

@@ -55,7 +55,7 @@ class Match:
     by: str = ""
 
 
-#: What became of each draft of a request; None where its record no longer exists.
+#: The result of each draft of a request; None where its record no longer exists.
 Written = dict[int, ItemResult | None]
 
 

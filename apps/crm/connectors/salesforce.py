@@ -226,7 +226,7 @@ class Salesforce(RecordConnector):
     def _item_result(
         self, draft: Draft, sent: Any, result: Mapping[str, Any], response: Response
     ) -> ItemResult | None:
-        """Return what became of an item; None where its record no longer exists."""
+        """Return the result of an item; None where its record no longer exists."""
         errors = [one for one in result.get("errors") or [] if isinstance(one, dict)]
         found = codes(errors)
         if draft.remote_id and found & GONE:
@@ -258,10 +258,14 @@ class Salesforce(RecordConnector):
 
 
 def _is_domain(address: str) -> bool:
+    """Return whether this is an address of Salesforce, or one that tests may use.
+
+    The consumer secret is sent there, so that no other host is taken.
+    """
     parts = urlsplit(address)
     host = (parts.hostname or "").lower()
-    if settings.WEBHOOK_ALLOW_PRIVATE_ADDRESSES and parts.scheme in ("http", "https"):
-        return bool(host)
+    if settings.WEBHOOK_ALLOW_PRIVATE_ADDRESSES and host in ("localhost", "127.0.0.1", "::1"):
+        return parts.scheme in ("http", "https")
     official = host.endswith((".salesforce.com", ".salesforce.mil", ".sfcrmproducts.cn"))
     return parts.scheme == "https" and official and parts.path in ("", "/")
 
