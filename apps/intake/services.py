@@ -1,4 +1,4 @@
-"""Taking conversations in: read, store, and give each its first result.
+"""Ingest conversations: read, store, and give each its first result.
 
 A result that another platform made is stored as *imported*; what ended without one gets its
 first analysis, or the reason why not.
@@ -30,6 +30,7 @@ from .parser import read_conversation, read_line
 from .platform_rule import PlatformRule, keep_beside
 
 RawLine = str | bytes | Mapping[str, Any] | ConversationInput
+IngestResult = Stored | LineRefused
 MAX_ERRORS = 1_000
 """Rejections that a report names one by one; beyond, they are counted."""
 
@@ -100,11 +101,15 @@ def ingest(
     asked and no event is sent.
     """
     agents = {} if default_agents is None else default_agents
-    settings = IngestOptions(by, source, agents, analyze, platform_analysis, now)
+    options = IngestOptions(by, source, agents, analyze, platform_analysis, now)
     report = IngestReport()
     numbered = ((n, line) for n, line in enumerate(lines, 1) if not _is_blank(line))
     while group := list(islice(numbered, GROUP)):
-        for (number, line), result in zip(group, _take_group(group, settings, report), strict=True):
+        results = _store_lines([line for _, line in group], options, report)
+        # Until they are asked for, the rows say that they are due: where the process dies here,
+        # the sweep asks in its place.
+        report.to_analyze += _request(results, options)
+        for (number, line), result in zip(group, results, strict=True):
             if isinstance(result, LineRefused):
                 refusal = RejectedLine(number, result.code, result.message)
                 _count_refusal(report, refusal)
@@ -126,12 +131,12 @@ def ingest_one(
 ) -> Stored:
     """Ingest one conversation, all or nothing. Raises LineRefused."""
     agents = {} if default_agents is None else default_agents
-    settings = IngestOptions(by, source, agents, platform_analysis=platform_analysis, now=now)
+    options = IngestOptions(by, source, agents, platform_analysis=platform_analysis, now=now)
     with transaction.atomic():
-        (result,) = _store_group([line], settings, IngestReport())
+        (result,) = _store_lines([line], options, IngestReport())
         if isinstance(result, LineRefused):
             raise result
-    _request([result], settings)
+    _request([result], options)
     return result
 
 
@@ -178,36 +183,24 @@ def _count_refusal(report: IngestReport, refusal: RejectedLine) -> None:
         report.errors.append(refusal)
 
 
-def _take_group(
-    group: Sequence[tuple[int, RawLine]], settings: IngestOptions, report: IngestReport
-) -> list[Stored | LineRefused]:
-    """Return one group: stored in one transaction, then its analyses asked for in another.
-
-    Between the two the rows say that they are due, so that a process that dies there loses
-    nothing: the sweep asks in its place.
-    """
-    results = _store_group([line for _, line in group], settings, report)
-    report.to_analyze += _request(results, settings)
-    return results
-
-
-def _store_group(
-    group: Sequence[RawLine], settings: IngestOptions, report: IngestReport
-) -> list[Stored | LineRefused]:
-    read = refuse_erased([_read(line, settings.source) for line in group])
-    rule, clock = settings.platform_analysis, settings.clock()
+def _store_lines(
+    lines: Sequence[RawLine], options: IngestOptions, report: IngestReport
+) -> list[IngestResult]:
+    """Store lines in one transaction, with the results of other platforms. Add to the report."""
+    read = refuse_erased([_read(line, options.source) for line in lines])
+    rule, clock = options.platform_analysis, options.clock()
     good = [line for line in read if isinstance(line, ConversationInput)]
     ruled = [rule.applied(line) for line in good] if rule else good
     with transaction.atomic(savepoint=False):  # whoever calls in a transaction ends it then
-        defaults = _needed(ruled, settings)
+        defaults = _needed(ruled, options)
         stored = store_conversations(lines=ruled, default_agents=defaults, clock=clock)
         results = undo_reingested(stored)
         pairs = list(zip(ruled, results, strict=True))
-        imported = _import_results(pairs, settings)
+        imported = _import_results(pairs, options)
         outcomes = [_settled(result, imported) for result in results]
-        if rule is not None or not settings.analyze:
-            _write_reasons(outcomes, imported, settings)
-        if settings.analyze:
+        if rule is not None or not options.analyze:
+            _write_reasons(outcomes, imported, options)
+        if options.analyze:
             ended = [r.conversation.pk for r in results if isinstance(r, Stored) and r.ended]
             lifecycle.announce_ended(ended, now=clock.now)
     for result in outcomes:
@@ -217,14 +210,14 @@ def _store_group(
     return [line if isinstance(line, LineRefused) else next(following) for line in read]
 
 
-def _request(results: Iterable[Stored | LineRefused], settings: IngestOptions) -> int:
+def _request(results: Iterable[IngestResult], options: IngestOptions) -> int:
     """Ask for the analyses that are due with these lines; how many were queued."""
     due = [
         result.conversation.pk
         for result in results
         if isinstance(result, Stored) and result.conversation.analyze_at is not None
     ]
-    return lifecycle.request_due(among=due, now=settings.now).queued if due else 0
+    return lifecycle.request_due(among=due, now=options.now).queued if due else 0
 
 
 def _read(line: RawLine, source: str) -> ConversationInput | LineRefused:
@@ -238,21 +231,14 @@ def _read(line: RawLine, source: str) -> ConversationInput | LineRefused:
         return refusal
 
 
-def _needed(lines: Iterable[ConversationInput], settings: IngestOptions) -> dict[str, Agent]:
+def _needed(lines: Iterable[ConversationInput], options: IngestOptions) -> dict[str, Agent]:
     """Return the default agents of the channels in which a line names none."""
     channels = {line.channel for line in lines if not line.agent}
-    found: dict[str, Agent] = {}
-    for channel in channels:
-        try:
-            found[channel] = settings.default_agents[channel]
-        except KeyError:
-            continue
-    return found
+    defaults = ((channel, options.default_agents.get(channel)) for channel in channels)
+    return {channel: agent for channel, agent in defaults if agent is not None}
 
 
-def _settled(
-    result: Stored | LineRefused, imported: Mapping[int, LineRefused | None]
-) -> Stored | LineRefused:
+def _settled(result: IngestResult, imported: Mapping[int, LineRefused | None]) -> IngestResult:
     """Return what the report says of a line: a new imported result is an update too."""
     if isinstance(result, LineRefused) or result.conversation.pk not in imported:
         return result
@@ -264,7 +250,7 @@ def _settled(
 
 
 def _import_results(
-    pairs: Sequence[tuple[ConversationInput, Stored | LineRefused]], settings: IngestOptions
+    pairs: Sequence[tuple[ConversationInput, IngestResult]], options: IngestOptions
 ) -> dict[int, LineRefused | None]:
     """Record what other platforms found. By conversation: None, or why it could not be stored.
 
@@ -282,17 +268,17 @@ def _import_results(
     for result, analysis in wanted:
         conversation = result.conversation
         if _is_news(current.get(conversation.pk), analysis):
-            by_pk[conversation.pk] = _imported(result, analysis)
-        elif settings.platform_analysis and current[conversation.pk][0] != Trigger.IMPORTED:
+            by_pk[conversation.pk] = Imported(conversation, analysis, at=conversation.ended_at)
+        elif options.platform_analysis and current[conversation.pk][0] != Trigger.IMPORTED:
             keep_beside(conversation, analysis)
     if not by_pk:
         return {}
     try:
         with transaction.atomic():
-            record_imported(list(by_pk.values()), by=settings.by)
+            record_imported(list(by_pk.values()), by=options.by)
         return dict.fromkeys(by_pk)
     except DatabaseError:
-        return {pk: _import_alone(result, settings.by) for pk, result in by_pk.items()}
+        return {pk: _import_alone(result, options.by) for pk, result in by_pk.items()}
 
 
 def _current(conversations: Sequence[int]) -> dict[int, tuple[str, Any]]:
@@ -307,10 +293,6 @@ def _is_news(current: tuple[str, Any] | None, analysis: Mapping[str, Any]) -> bo
         return True
     trigger, output = current
     return trigger == Trigger.IMPORTED and output != analysis
-
-
-def _imported(stored: Stored, analysis: Mapping[str, Any]) -> Imported:
-    return Imported(stored.conversation, analysis, at=stored.conversation.ended_at)
 
 
 def _import_alone(result: Imported, by: Actor) -> LineRefused | None:
@@ -328,13 +310,13 @@ def _import_alone(result: Imported, by: Actor) -> LineRefused | None:
 
 
 def _write_reasons(
-    results: Iterable[Stored | LineRefused],
+    results: Iterable[IngestResult],
     imported: Mapping[int, LineRefused | None],
-    settings: IngestOptions,
+    options: IngestOptions,
 ) -> None:
     """Store the reason of conversations that aren't analyzed immediately: a platform's result is
     awaited, or no model is to be asked. By the rule *ours* the request finds its own reasons."""
-    rule = settings.platform_analysis
+    rule = options.platform_analysis
     final = rule is not None and rule.final
     waiting = [
         result.conversation.pk
@@ -347,7 +329,7 @@ def _write_reasons(
     ]
     if not waiting:
         return
-    if not settings.analyze:
+    if not options.analyze:
         request_first(conversation_ids=waiting, ask=False)
     elif rule and rule.awaits_theirs:
         never_comes = final and rule.rule == "theirs"

@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
@@ -31,16 +30,9 @@ from tests.fakes.fixtures import FakeLLM
 from tests.locks import Writer
 from tests.runners import run_lane, run_source
 
-pytestmark = [pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
 
 BY = Actor.system("tests")
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("FAKE_API_KEY", "fake")
-    yield
-    connection.close()
 
 
 def run_engine(lane: Lane = Lane.INTERACTIVE) -> int:

@@ -1,10 +1,8 @@
 """First analyses that met an outage or a limit: they wait, and go on by themselves."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -23,17 +21,10 @@ from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.runners import run_lane
 
-pytestmark = [pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
 
 BY = Actor.system("tests")
 NO_PATIENCE = RetryPolicy(attempts=2, first_delay=0.01, limit_patience=0.2)
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("FAKE_API_KEY", "fake")
-    yield
-    connection.close()
 
 
 def first_analyses(fake: FakeLLM, count: int) -> list[Conversation]:

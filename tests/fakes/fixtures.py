@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 
 
 class FakeLLM:
@@ -99,3 +100,11 @@ def fake_llm(fake_llm_process: FakeLLM) -> FakeLLM:
     """A well-behaved OpenAI server with nothing seen yet."""
     fake_llm_process.reset()
     return fake_llm_process
+
+
+@pytest.fixture
+def fake_key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set the key of models on the fake server, and close the connection that a runner used."""
+    monkeypatch.setenv("FAKE_API_KEY", "fake")
+    yield
+    connection.close()

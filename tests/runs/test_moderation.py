@@ -1,9 +1,6 @@
 """A run in which the provider's moderation rejects one conversation."""
 
-from collections.abc import Iterator
-
 import pytest
-from django.db import connection
 
 from apps.accounts.actors import Actor
 from apps.analysis.models import Lane
@@ -14,7 +11,7 @@ from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.runners import run_lane
 
-pytestmark = [pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
 
 FLAGGED = {
     "error": {
@@ -23,13 +20,6 @@ FLAGGED = {
         "metadata": {"reasons": ["violence"]},
     }
 }
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("FAKE_API_KEY", "fake")
-    yield
-    connection.close()
 
 
 def test_one_rejected_conversation_of_sixty_fails_alone(fake_llm: FakeLLM) -> None:

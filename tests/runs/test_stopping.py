@@ -1,10 +1,8 @@
 """Runs that are stopped while their work is in flight, over a real engine and server."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
-from django.db import connection
 
 from apps.accounts.actors import Actor
 from apps.analysis.models import Lane
@@ -18,16 +16,9 @@ from tests.fakes.fixtures import FakeLLM
 from tests.locks import Writer
 from tests.runners import run_lane
 
-pytestmark = [pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
 
 BY = Actor.system("tests")
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("FAKE_API_KEY", "fake")
-    yield
-    connection.close()
 
 
 def a_run(fake: FakeLLM, items: int) -> Run:

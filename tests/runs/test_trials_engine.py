@@ -2,13 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from apps.analysis.jobs import AnalysisOutcome
@@ -31,15 +29,8 @@ from tests.runners import run_lane, run_source
 
 from .trial_factories import ADA, start_trial
 
-pytestmark = [pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
 SOURCE = TrialSource()
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("FAKE_API_KEY", "fake")
-    yield
-    connection.close()
 
 
 def some(fake: FakeLLM, how_many: int = 3) -> list[Conversation]:
