@@ -1,5 +1,5 @@
-"""Django admin of this room: to look things up. Agents are edited on their own pages, where a
-draft is validated, locked and kept as a save."""
+"""Django admin of agents, read-only. Agents are edited on their own pages, where a draft is
+validated, locked, and stored as a save."""
 
 from django.contrib import admin
 

@@ -115,7 +115,7 @@ def rows_of(schema: Mapping[str, Any]) -> list[BuilderRow]:
 def schema_of(rows: Sequence[BuilderRow], *, base: Mapping[str, Any] = EMPTY_SCHEMA) -> Schema:
     """The schema that rows represent, in their order. Raises RowError for a row that is wrong.
 
-    A field that says what it says in ``base`` keeps the form that it has there.
+    A field that is the same in ``base`` keeps its form there.
     """
     before = base.get("properties")
     known: Mapping[str, Any] = before if isinstance(before, dict) else {}

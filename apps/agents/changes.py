@@ -1,7 +1,7 @@
 """Merge changes into a draft and check the result.
 
 Pure functions: nothing here reads the database. Each fault names its place in the API's draft
-and says in one message what was rejected and what to do.
+and says in one message which value was rejected and how to fix it.
 """
 
 import json
@@ -143,7 +143,7 @@ def read_schema(given: object) -> tuple[Json, list[Fault]]:
 
 
 def _keep_form(schema: Json, before: Json) -> Json:
-    """The schema, or the one before if they mean the same: another order of keywords is no change.
+    """Return the schema, or the one before if only the order of keywords differs.
 
     The order of the fields does mean something, and counts.
     """
@@ -163,7 +163,7 @@ def _columns(before: Content, after: Content, chosen: Mapping[str, str]) -> Colu
 
 
 def _whole_faults(content: Content, chosen: Mapping[str, str]) -> list[Fault]:
-    """Return what is wrong only when all parts are looked at together."""
+    """Yield problems that show only when all parts are checked together."""
     faults = list(_name_faults(content))
     names = content.document().field_names()
     if not names:

@@ -18,8 +18,8 @@ def fold(first_id: str, first: ConfigDocument, links: Sequence[Link]) -> ConfigD
     """Fold a chain of agents into the one config that reads the conversation.
 
     ``only_destination_agent`` takes the destination's configuration whole; ``both_agents`` merges
-    it into what was folded so far. ``first_id`` and the ids in ``links`` name the agents whose
-    ``$defs`` are kept apart. A chain without transfers is the first agent's document, unchanged,
+    it into the result so far. ``first_id`` and the ids in ``links`` name the agents whose
+    ``$defs`` stay separate. A chain without transfers is the first agent's document, unchanged,
     so that it has the same hash as the draft itself.
     """
     current, current_id = first, first_id

@@ -77,10 +77,10 @@ class Content:
 
 
 def canonical_editor(channel: str, editor: Mapping[str, Any]) -> Json:
-    """Return an editor document in our order of keys, without what is as it would be anyway.
+    """Return an editor document in our order of keys, without default values.
 
-    A prompt that says what the default says is no prompt of its own: it follows the default when
-    that gets better.
+    A prompt equal to the default isn't stored, so that it follows the default when that gets
+    better.
     """
     chosen = editor.get("built_ins") or {}
     built_ins: Json = {}

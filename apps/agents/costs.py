@@ -27,7 +27,7 @@ _SHORT_ANSWER, _LONG_ANSWER = 8, 40
 FRAME_TOKENS = 220
 """Of what every request says besides: the task, its rules, the facts of the conversation."""
 SEEN = 200
-"""As many of the latest conversations tell how long a transcript of this agent is."""
+"""Number of the latest conversations from which an agent's transcript length is estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def cost_with(found: Costs, counted_for: LanguageModel, model: LanguageModel) ->
 def typical_transcript(agent: Agent) -> int | None:
     """Mean tokens of the agent's latest transcripts; None before its first conversation.
 
-    The relation belongs to the room above; here only its name is used.
+    The relation belongs to the app above; here only its name is used.
     """
     latest = agent.conversations.order_by(F("sort_at").desc(), F("pk").desc())
     found = latest.filter(prompt_tokens_est__gt=0).values_list("prompt_tokens_est", flat=True)
@@ -121,7 +121,7 @@ class Waiting:
 
 
 def waiting_for(draft: AgentVersion) -> Waiting | None:
-    """What waits for this draft to be saved, and about what its analysis costs; None if nothing."""
+    """Return the conversations waiting for setup and the estimated cost; None without any."""
     agent, model = draft.agent, draft.config.model
     waiting = agent.conversations.filter(analysis_state="skipped", analysis_reason="unconfigured")
     if not agent.unconfigured or not (count := waiting.count()):

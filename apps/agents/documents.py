@@ -1,9 +1,9 @@
 """The two documents of a version: what the editors show, and the config that follows from it.
 
 The *editor document* is the ``analysis`` part of the API's draft: it keeps the prompt of a
-built-in that is switched off, and leaves out what was never changed. The *config document* is
-everything that determines a request, with the defaults resolved; it is what is
-hashed, frozen and sent.
+built-in that is switched off, and leaves out unchanged values. The *config document* is
+everything that determines a request, with the defaults resolved; it is
+hashed, frozen, and sent.
 """
 
 import hashlib
@@ -176,7 +176,7 @@ def _built_ins(channel: str, chosen: Mapping[str, Any]) -> Sequence[BuiltIn]:
 
 def default_columns(channel: str, document: ConfigDocument) -> Columns:
     """The columns of a document for which no one chose any: built-ins where they are on, else a
-    field of the agent's own with a telling name."""
+    field of the agent's own with a fitting name."""
     on = {b.name for b in document.built_ins}
     chosen = {c.column: c.name for c in categories(channel) if c.name in on}
     own = document.own_fields()

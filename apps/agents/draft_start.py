@@ -1,4 +1,4 @@
-"""What it does to a draft to start from a template or from another agent's fields.
+"""The changes to a draft that start from a template or from another agent's fields.
 
 Pure. A ``Start`` says in full what would change before anything does, and carries the changes as
 ``services.save_draft`` takes them, so that a start is a save like any other: listed, compared,
@@ -84,7 +84,7 @@ def plan_start(
 
     Merging keeps the fields that are there, in their order; on equal names the source's definition
     wins. Replacing takes the source's fields alone, and switches a built-in category on again
-    where the field that stood in for it goes and nothing takes its place.
+    where the field that replaced it is deleted without a successor.
     """
     own: dict[str, object] = content.document().own_fields()
     new = source.fields
@@ -140,7 +140,7 @@ def _prompt(
 
 
 def _merged(present: Schema, source: Source) -> Schema:
-    """Both schemas in one; whatever else the present one says at its top stays."""
+    """Return both schemas in one; other keywords at the top of the current one stay."""
     schema: Schema = flat_root(_with_own_definitions(source.schema, present))
     new = schema.get("properties") or {}
     kept = [name for name in present.get("required") or () if name not in new]
@@ -156,7 +156,7 @@ def _merged(present: Schema, source: Source) -> Schema:
 
 
 def _with_own_definitions(schema: Schema, present: Schema) -> Schema:
-    """The schema, its definitions renamed where the present one has others of the same name."""
+    """Return the schema, its definitions renamed where the current one has the same names."""
     renamed: dict[str, str] = {}
     definitions: dict[str, Schema] = {}
     for keyword in _DEFINITIONS:

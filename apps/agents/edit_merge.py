@@ -2,7 +2,7 @@
 
 Pure functions over the API's shape of a draft. There are always three documents: the *base* that
 a form was filled from, the form (*mine*), and the draft as it is now (*theirs*). What equals the
-base is no edit; where both edited the same value, mine is put on top.
+base isn't an edit; where both edited the same value, mine is put on top.
 """
 
 import json
@@ -37,7 +37,7 @@ def only_mine(form: Mapping[str, Any], base: Mapping[str, Any]) -> Json:
 def changes_on_top(form: Mapping[str, Any], base: Json, theirs: Json) -> Json:
     """Return the changes that bring a form's edits since ``base`` into the draft ``theirs``.
 
-    A schema that is not JSON is handed on as it is: reading it names what is wrong.
+    A schema that is not JSON is handed on as it is: reading it names the problems.
     """
     changes = only_mine(form, base)
     analysis = changes.get("analysis", {})

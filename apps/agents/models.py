@@ -23,11 +23,11 @@ class Channel(models.TextChoices):
 
 
 class Immutable(TypeError):
-    """Raised for any attempt to change what is only ever added to; the database rejects it too."""
+    """Raised for any attempt to change append-only rows; the database rejects it too."""
 
 
 class AnalysisConfigQuerySet(models.QuerySet["AnalysisConfig"]):
-    """Refuses to change rows; a trigger of the database rejects it again."""
+    """Rejects changes to rows; a trigger of the database rejects them again."""
 
     def update(self, **kwargs: Any) -> NoReturn:
         raise Immutable("An analysis config is never changed: store another one.")
@@ -62,7 +62,7 @@ class AnalysisConfig(models.Model):
         return self.short
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Adds the row; refuses to change one that is there."""
+        """Adds the row; rejects changes to an existing one."""
         if not self._state.adding:
             raise Immutable("An analysis config is never changed: store another one.")
         super().save(*args, **kwargs)
@@ -78,7 +78,7 @@ class AnalysisConfig(models.Model):
 
     @property
     def short(self) -> str:
-        """The first characters of the hash, enough for a person to tell two configs apart."""
+        """The first characters of the hash, enough for a person to distinguish two configs."""
         return self.sha256[:7]
 
     def parsed(self) -> ConfigDocument:
@@ -96,7 +96,7 @@ class AgentQuerySet(models.QuerySet["Agent"]):
         return self.order_by(F("deactivated_at").asc(nulls_first=True), Lower("name"), "pk")
 
     def with_conversation_counts(self) -> "AgentQuerySet":
-        """``conversation_count`` of each. The relation belongs to the room above; here only its
+        """``conversation_count`` of each. The relation belongs to the app above; here only its
         name is used."""
         return self.annotate(conversation_count=Count("conversations"))
 
@@ -231,13 +231,13 @@ class AgentVersion(models.Model):
         return f"{self.label} draft" if self.is_draft else self.label
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Refuses to change a published version; a trigger rejects it again."""
+        """Rejects changes to a published version; a trigger rejects them again."""
         if not self._state.adding:
             self._refuse_if_published("changed; the draft is")
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Refuses to delete a published version; a trigger rejects it again."""
+        """Rejects deleting a published version; a trigger rejects it again."""
         self._refuse_if_published("deleted")
         return super().delete(*args, **kwargs)
 
@@ -256,7 +256,7 @@ class AgentVersion(models.Model):
 
 
 class ConfigSave(models.Model):
-    """One save of a draft: who, when and what it then held."""
+    """One save of a draft: who, when, and its content."""
 
     agent_version = models.ForeignKey(AgentVersion, on_delete=models.CASCADE, related_name="saves")
     config = models.ForeignKey(AnalysisConfig, on_delete=models.PROTECT, related_name="+")

@@ -72,8 +72,8 @@ def as_sent(version: AgentVersion) -> ConfigDocument:
     """Return the version's config as a request made now says it.
 
     A version that was saved before the prompt builder changed is read by the builder of today,
-    draft or published: its results must be named by what was really sent, or they would pass for
-    those of before, and a backfill would skip what it is wanted for (decision 0014).
+    draft or published: its results must be named by the config that was really sent.
+    Else they would pass for earlier ones, and a backfill would skip them (decision 0014).
     """
     document = version.config.parsed()
     if document.revision == PROMPT_REVISION:

@@ -98,7 +98,7 @@ class ColumnsIn(Body):
 
 
 class DraftIn(Body):
-    """Any part of a draft; what is left out stays as it is."""
+    """Any part of a draft; missing parts stay as they are."""
 
     example = {
         "analysis": {

@@ -1,6 +1,6 @@
 """Append messages to a stored conversation.
 
-What it costs depends on the messages that are new, not on those that are there, so that a long
+The cost depends on the new messages, not on the stored ones, so that a long
 thread does not become slower with every message.
 """
 
@@ -17,8 +17,8 @@ from .models import AnalysisState, Conversation, Reason, SearchText, Status, Tra
 from .services import last_version
 
 _JOINABLE_TOKENS = 50_000
-"""Up to this size the words of new messages are joined to those that are stored; a tsvector has
-an end, and beyond it the words are made anew and cut."""
+"""Up to this size the words of new messages are joined to those that are stored; a tsvector is
+limited, and beyond it the words are rebuilt and truncated."""
 
 
 def lock_conversation(pk: int) -> Conversation:

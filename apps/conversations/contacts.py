@@ -133,7 +133,7 @@ def _filled(contact: Contact, missing: Mapping[str, str]) -> Contact:
 
 
 def _save(contact: Contact, missing: Mapping[str, str]) -> None:
-    """Add what is missing; what someone else took at this moment stays theirs."""
+    """Add missing values; a value that someone else takes at this moment stays with them."""
     if not missing:
         return
     try:

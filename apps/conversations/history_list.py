@@ -71,7 +71,7 @@ def head_of(field: Field) -> str:
 
 
 def with_columns(rows: ConversationQuerySet, columns: Sequence[Field]) -> ConversationQuerySet:
-    """Return the rows with what the columns show, and no more."""
+    """Return the rows with the shown columns only."""
     rows = rows.select_related("agent", "agent_version", "contact")
     names = [field.name for field in columns]
     if any(name.startswith(("metadata.", "var.")) for name in names):

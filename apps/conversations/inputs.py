@@ -33,7 +33,7 @@ class TransferInput:
 
 @dataclass(frozen=True, slots=True)
 class ConversationInput:
-    """One conversation; what is empty or None is unknown to the sender.
+    """One conversation; empty and None mean unknown to the sender.
 
     ``agent`` is Debrief's id or the platform's; empty leaves it to the source's default. ``at``
     of a message is ISO 8601. ``analysis`` is a result that another platform made.
@@ -63,7 +63,7 @@ class ConversationInput:
 
     @property
     def end(self) -> datetime | None:
-        """When it ended; what is open lasted for ``duration_ms`` so far, and has no end."""
+        """Return when it ended; an open one lasted for ``duration_ms`` so far and has no end."""
         return None if self.status in OPEN else self.ended_at
 
 

@@ -2,7 +2,7 @@
 
 The same data again changes nothing, more data is added, the status only moves forward. A line
 that is *behind* (its status is an earlier one than the stored) arrived late: it fills gaps and
-replaces nothing. Otherwise what it says holds. Nothing is ever emptied.
+replaces nothing. Otherwise its values win. Nothing is ever emptied.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ _SCALARS = (
 
 
 def is_ahead(stored: str, given: str) -> bool:
-    """Return whether a line with the status ``given`` may replace what is stored."""
+    """Return whether a line with the status ``given`` may replace the stored one."""
     return _RANK[given] >= _RANK[stored]
 
 
@@ -91,7 +91,7 @@ def merge_messages(
 
 
 def merge_list(stored: Sequence[Any], given: Sequence[Any], *, ahead: bool) -> list[Any]:
-    """Return the same rule for what is equal or not, such as transfers."""
+    """Apply the same rule to values without parts, such as transfers."""
     same = 0
     for old, new in zip(stored, given, strict=False):
         if old != new:

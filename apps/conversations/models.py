@@ -1,4 +1,4 @@
-"""Conversations, what was said in them, and the current result as columns."""
+"""Conversations, their transcripts, and the current result as columns."""
 
 from datetime import datetime
 
@@ -29,7 +29,7 @@ class Status(models.TextChoices):
 OPEN = (Status.REGISTERED.value, Status.ONGOING.value)
 CLOSED = (Status.ENDED.value, Status.NOT_CONNECTED.value, Status.ERROR.value)
 API_SOURCE = "api"
-"""The source of what was opened over our own API without naming another: a thread of it is closed
+"""The default source of the REST API: its threads are closed
 explicitly, and only then."""
 INACTIVITY = "inactivity"
 """Disconnection reason of what counts as ended because nothing more was heard of it."""

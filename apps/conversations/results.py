@@ -1,6 +1,6 @@
 """Write the result and the analysis state of conversations: their only writer.
 
-Apps above decide what is written, in transactions of their own that hold the conversations' locks.
+Apps above decide the values, in transactions of their own that hold the conversations' locks.
 """
 
 import json

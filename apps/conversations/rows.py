@@ -1,4 +1,4 @@
-"""From a line to the rows of its conversation, and what is derived from messages."""
+"""From a line to the rows of its conversation, and values derived from messages."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,14 +52,14 @@ def has_speech(messages: Iterable[Message]) -> bool:
 
 
 def tokens_of(messages: Iterable[Message]) -> int:
-    """Estimated tokens of messages as they stand in a prompt."""
+    """Return the estimated tokens of messages in a prompt."""
     return estimate_tokens("\n".join(_as_prompted(m) for m in messages))
 
 
 def last_said(messages: Sequence[Message], now: datetime) -> datetime:
     """When the last message was said, which arrived ``now``: by its own time where it has one.
 
-    A clock that is ahead of ours must not keep a chat open, so it counts as ours.
+    A clock ahead of Debrief's must not keep a chat open, so later times count as now.
     """
     at = messages[-1].get("at") if messages else None
     said = parse_datetime(at) if at else None
@@ -85,8 +85,8 @@ def idle_at(conversation: Conversation, chat_seconds: int) -> datetime | None:
 def reopened(stored: Conversation) -> dict[str, Any]:
     """Return the columns that change when a conversation continues after its end.
 
-    A result stays where it is, as stale; what was left out or failed is looked at again after
-    the next end.
+    A result stays where it is, as stale; a skipped or failed conversation is looked at again
+    after the next end.
     """
     columns: dict[str, Any] = {
         "status": Status.ONGOING.value,
@@ -114,8 +114,8 @@ def ended(
 ) -> dict[str, Any]:
     """Return the columns that change when an open conversation ends; set on ``stored`` too.
 
-    Its duration follows from start and end where it is not given. What it was left out for is
-    over: anyone who asks for its analysis looks again.
+    Its duration follows from start and end where it is not given. The reason for skipping it is
+    cleared: the next request for an analysis looks again.
     """
     times = {
         "started_at": stored.started_at,
@@ -225,7 +225,7 @@ def search_text_of(conversation: Conversation, messages: Iterable[Message]) -> S
 
 
 def words_of(conversation: Conversation, messages: Iterable[Message]) -> str:
-    """Return what a search finds the conversation by: its ids, its numbers, what was said."""
+    """Return the searchable text of a conversation: its ids, its numbers, its messages."""
     texts = [conversation.public_id, conversation.external_id]
     texts += [message["content"] for message in messages]
     return search.vector(texts, numbers=(conversation.from_number, conversation.to_number))

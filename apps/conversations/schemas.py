@@ -89,7 +89,7 @@ class ConversationRow(Schema):
     """The id on the platform, or Debrief's own where it has none."""
     source: Annotated[str, eg("api")]
     agent_id: Annotated[str, eg("agt_7cJkQ2mVfE5wYbR9tHs1Ld")]
-    """The first agent that answered."""
+    """The first agent of the conversation."""
     agent_version: Annotated[Count, eg(3)]
     channel: Annotated[Channel, eg("voice")]
     status: Annotated[Status, eg("ended")]

@@ -1,8 +1,8 @@
-"""Search words: one rule for what is stored and for what is asked.
+"""Search words: one rule for stored text and for queries.
 
-Both sides are cut into words here, not by PostgreSQL's parser, so that ids, phone numbers and
+Both sides are split into words here, not by PostgreSQL's parser, so that ids, phone numbers and
 text without blanks between words behave. Chinese, Japanese and Korean runs become pairs of
-neighboring characters, and their last character automatically, so that one character is found as
+neighboring characters, and their last character alone, so that one character is found as
 the beginning of a pair.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from django.db.models import BooleanField, F, Func, Q, TextField, Value
 
 MAX_WORD = 60
-"""Longer words are cut, on both sides."""
+"""Longer words are truncated, on both sides."""
 MAX_BYTES = 500_000
 """Of the words of one conversation: a tsvector holds 1 MB, offsets and padding included."""
 MAX_ASKED = 20

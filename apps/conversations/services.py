@@ -44,7 +44,7 @@ class StoreOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A line that was ingested. ``route`` tells who handled it, as the line names them.
+    """A line that was ingested. ``route``: who handled it, as the line names them.
 
     ``ended``: the conversation ended with this line, and was open or unknown before.
     """
@@ -243,7 +243,7 @@ def _merge(
 def _open_again(stored: Conversation, line: ConversationInput) -> dict[str, Any]:
     """The columns that open a conversation again that was taken for ended and continues after all.
 
-    That it ended was a guess of ours, from silence; the platform says that it is open, and more
+    Its end was a guess of Debrief's, from silence; the platform says that it is open, and more
     was said, or that a call is under way which had never begun. Whatever really ended stays so: a
     line with an earlier status is then a late one.
     """

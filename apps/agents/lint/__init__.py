@@ -1,7 +1,7 @@
 """Advice about a draft: what makes results worse or dearer than they need be.
 
-Nothing here blocks. A ``Hint`` names its field and says what would be better; where the better
-thing is plain and safe it brings a ``Mend``, which an editor still has to save. Pure functions of
+Nothing here blocks. A ``Suggestion`` names its field and an improvement; where that is plain and
+safe it brings a ``Fix``, which an editor still has to save. Pure functions of
 what a draft holds, so that they run on every pause in typing.
 """
 

@@ -58,7 +58,7 @@ class FieldAt:
 
     @property
     def type(self) -> str:
-        """Return what it is for the model; empty for several types."""
+        """Return its type for the model; empty for several types."""
         found = self.schema.get("type", implied_type(self.schema) or "string")
         return found if isinstance(found, str) else ""
 

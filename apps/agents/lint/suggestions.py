@@ -73,7 +73,7 @@ class Suggestion:
 
 
 def changed(pointer: str, change: Callable[[Schema], Schema]) -> Callable[[Schema], Schema]:
-    """An edit of the schema at a pointer: ``change`` gets a copy and returns what is there."""
+    """An edit of the schema at a pointer: ``change`` gets a copy and returns the new value."""
 
     def edit(schema: Schema) -> Schema:
         copy: Schema = json.loads(json.dumps(schema))

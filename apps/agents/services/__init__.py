@@ -1,4 +1,4 @@
-"""What is done to agents: made, edited, published, restored, deactivated.
+"""Create, edit, publish, restore, and deactivate agents.
 
 Every change locks the agent's row first, so two editors, two clicks and two processes come one
 after the other, and each sees what the one before it left.

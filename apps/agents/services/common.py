@@ -29,7 +29,7 @@ def draft_of(agent: Agent) -> AgentVersion:
 
 
 def base_content(draft: AgentVersion, save_count: int) -> Content | None:
-    """What the draft held after its save number ``save_count``; None where there is no such."""
+    """What the draft held after its save number ``save_count``; None without that save."""
     if save_count < 1:
         return None
     save = draft.saves.order_by("pk")[save_count - 1 : save_count].first()
@@ -50,7 +50,7 @@ def content_at(agent: Agent, stamp: Stamp) -> Content | None:
 def has_changed_since(draft: AgentVersion, stamp: Stamp) -> bool:
     """Return whether a draft holds something else than at the stamp of a page.
 
-    Numbers alone do not tell: publishing continues with a copy that says the same.
+    Numbers alone don't decide: publishing continues with an equal copy.
     """
     seen = content_at(draft.agent, stamp)
     return seen is None or not seen.same_as(content_of(draft))
@@ -121,7 +121,7 @@ def mark_configured(agent: Agent, by: Actor) -> None:
 
 
 def name_faults(name: str) -> list[Fault]:
-    """Return what is wrong with the name of an agent."""
+    """Return the problems with the name of an agent."""
     if not name:
         return [Fault("name", "Enter a name.")]
     if len(name) > MAX_NAME:

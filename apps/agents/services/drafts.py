@@ -40,7 +40,7 @@ from .stamp import Stamp
 class SaveResult:
     """What a save did. ``save`` is None, and ``diff`` empty, where nothing had changed.
 
-    ``theirs`` is what others had changed since the page was loaded that was saved.
+    ``theirs``: changes by others since the saved page was loaded.
     """
 
     version: AgentVersion
@@ -78,8 +78,8 @@ def create_agent(
 
     Without ``model`` it gets DEFAULT_MODEL. ``unconfigured`` is for receivers that meet an agent
     which no one has set up: its conversations wait until someone saves. ``start`` is a template
-    or another agent whose fields it begins with. ``at`` dates what is imported, now where it is
-    None. Raises InvalidDraft.
+    or another agent whose fields it begins with. ``at`` is the time of imported data;
+    None is now. Raises InvalidDraft.
     """
     name = name.strip()
     faults = name_faults(name)
@@ -137,9 +137,9 @@ def save_draft(
 def save_form(*, agent: Agent, form: Json, stamp: Stamp, by: Actor) -> SaveResult:
     """Save what someone edited in a form that was filled from the draft at ``stamp``.
 
-    Only their own edits are saved, whatever else stands in the form. Raises StalePage,
+    Only their own edits are saved, whatever else the form holds. Raises StalePage,
     InvalidDraft, and DraftConflict where someone else saved since and these edits would change
-    what is there now: their author has to see that first.
+    that: their author has to see it first.
     """
     agent, draft = lock(agent)
     before, base = content_of(draft), _base(agent, stamp)
@@ -172,7 +172,7 @@ def restore_save(
     version: int | None = None,
     expected: Stamp | None = None,
 ) -> SaveResult:
-    """Make the draft what it was at a save, or what a published version is, as a new save.
+    """Restore the draft to a save or a published version, as a new save.
 
     But for how long conversations are stored, which stays as it is.
 

@@ -33,7 +33,7 @@ class InvalidDraft(UserError):
 class DraftConflict(Conflict):
     """Someone else saved since this editor's page was loaded; nothing was overwritten.
 
-    ``theirs`` is what they changed, ``mine`` what saving on top would now change, ``merged`` the
+    ``theirs``: their changes; ``mine``: changes that saving on top would make; ``merged``: the
     draft as it would then be, and ``stamp`` the state of the draft that it is made from.
     """
 

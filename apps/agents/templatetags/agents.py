@@ -1,4 +1,4 @@
-"""How faults stand next to what they are about."""
+"""Show faults next to their controls."""
 
 from collections.abc import Mapping, Sequence
 

@@ -108,7 +108,7 @@ def _save_fields(request: HttpRequest, agent: Agent) -> HttpResponse:
 
 
 def _switch(request: HttpRequest, agent: Agent, sent: FieldsInput, to: str) -> HttpResponse:
-    """Show the other editor over what is in this one, saved or not; this one where that fails."""
+    """Show the other editor with this one's content, saved or not; this one where that fails."""
     faults = sent.faults
     if not faults and to == "builder":
         faults = tuple(read_schema(sent.schema)[1])
@@ -169,7 +169,7 @@ def _prompts_page(
 
 
 def _models(chosen: LanguageModel, found: Costs) -> list[dict[str, object]]:
-    """The models that can be chosen; those without a key are shown and say what they need."""
+    """The models that can be chosen; those without a key are shown with the missing variable."""
     return [
         {
             "name": model.name,
@@ -182,7 +182,7 @@ def _models(chosen: LanguageModel, found: Costs) -> list[dict[str, object]]:
 
 
 def _columns(standing: DraftStatus, shown: Json) -> list[dict[str, Any]]:
-    """Return the three selects: what is on, then the agent's own fields, then nothing."""
+    """Return the three selects: enabled built-ins, then the agent's own fields, then nothing."""
     built_ins = [c.name for c in categories(standing.agent.channel)]
     own = list(standing.draft.config.parsed().own_fields())
     return [
@@ -275,7 +275,7 @@ def _context(
 def _rendered(
     request: HttpRequest, tab: str, outcome: SaveOutcome, context: dict[str, Any]
 ) -> HttpResponse:
-    """Show the tab's page, or for htmx its form with what is around it."""
+    """Show the tab's page, or for htmx its form with its surroundings."""
     whole = wants_fragment(request) and outcome.content is not None
     context["form"] = f"agents/_{tab}_form.html"
     return render(request, "agents/_form_answer.html" if whole else f"agents/{tab}.html", context)

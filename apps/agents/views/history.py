@@ -68,7 +68,7 @@ def compare(request: HttpRequest, agent_id: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @role_required(Role.EDITOR)
 def restore(request: HttpRequest, agent_id: str) -> HttpResponse:
-    """Ask with the difference, then make the draft what it was: ``?state=s12``."""
+    """Ask with the difference, then restore the draft: ``?state=s12``."""
     agent = agent_or_404(agent_id)
     key = request.POST.get("state") or request.GET.get("state", "")
     context = {"agent": agent, "nav": "agents", "versions_url": url_of("versions", agent)}
@@ -90,7 +90,7 @@ def restore(request: HttpRequest, agent_id: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @role_required(Role.EDITOR)
 def publish(request: HttpRequest, agent_id: str) -> HttpResponse:
-    """Show what is new, ask for title and note, then freeze the draft."""
+    """Show the changes, ask for title and note, then freeze the draft."""
     agent = agent_or_404(agent_id)
     standing = standing_of(agent)
     stamp = {"version": standing.draft.number, "save_count": standing.draft.save_count}

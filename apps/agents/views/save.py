@@ -2,7 +2,7 @@
 
 A form is filled from a document and carries that document's stamp. The two always change
 together, so that the server can tell what its author edited (decision 0029): where the draft is
-what the form shows, htmx gets the new stamp and what is around the editor, and the editor
+what the form shows, htmx gets the new stamp and the editor's surroundings, and the editor
 stays untouched. Where it is not (another editor's words are in it, a prompt went back to its
 default), the response is the whole form.
 """
@@ -37,10 +37,10 @@ Page = Callable[[HttpRequest, DraftStatus, "SaveOutcome"], HttpResponse]
 
 @dataclass(frozen=True)
 class SaveOutcome:
-    """What became of a save, for the page: what was typed, the problems with it.
+    """The outcome of a save, for the page: the form and its problems.
 
-    ``content`` is what the form shows instead of what was typed, with its ``stamp``; ``theirs``
-    what others changed in it.
+    ``content``, with its ``stamp``: shown in the form instead of the typed values. ``theirs``:
+    changes by others in it.
     """
 
     typed: Json = field(default_factory=dict)
@@ -56,7 +56,7 @@ class SaveOutcome:
 
 
 def places(tab: str, channel: str) -> list[str]:
-    """The places of a tab at which faults are shown; any other fault stands above the button."""
+    """The places of a tab at which faults are shown; any other fault is shown above the button."""
     if tab == "fields":
         return ["analysis.schema"]
     if tab == "post_analysis":
@@ -85,7 +85,7 @@ def stamp_in(request: HttpRequest) -> services.Stamp | None:
 
 
 def save_tab(request: HttpRequest, agent: Agent, tab: str, form: Json, page: Page) -> HttpResponse:
-    """Save what a tab sent, and answer for htmx or with the whole page.
+    """Save a submitted tab, and respond for htmx or with the whole page.
 
     With ``merge`` nothing is saved: the form comes back over what others saved in the meantime.
     """
@@ -105,7 +105,7 @@ def save_tab(request: HttpRequest, agent: Agent, tab: str, form: Json, page: Pag
 def refuse(
     request: HttpRequest, agent: Agent, tab: str, outcome: SaveOutcome, page: Page
 ) -> HttpResponse:
-    """Answer with faults that were found before anything could be saved."""
+    """Show faults that were found before anything could be saved."""
     standing = standing_of(agent)
     if wants_fragment(request):
         return _fragment(request, standing, tab, outcome)
@@ -171,7 +171,7 @@ def _fragment(
 
 
 def _with_event(response: HttpResponse, outcome: SaveOutcome) -> HttpResponse:
-    """Tell the page's script what became of the save, and where a whole form goes."""
+    """Report the outcome of the save, and the place of a whole form, to the page's script."""
     if outcome.content:
         response = reswap(retarget(response, "form[data-draft]"), "outerHTML")
     if outcome.dirty:

@@ -31,9 +31,9 @@ from .save import stamp_in
 @role_required(Role.EDITOR)
 @varies_by_htmx
 def start(request: HttpRequest, agent_id: str) -> HttpResponse:
-    """Choose what to start from and see what it would change; then do it.
+    """Choose a start and see its changes; then apply them.
 
-    ``?plan=1`` answers what would change alone.
+    ``?plan=1`` returns the changes alone.
     """
     agent = agent_or_404(agent_id)
     refusal = ""

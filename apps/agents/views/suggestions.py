@@ -114,7 +114,7 @@ def _is_on(tab: str, hint: Suggestion) -> bool:
 
 
 def _first(hints: Sequence[Suggestion], hint: Suggestion) -> int:
-    """Hints of a kind stand together, where the first of them would."""
+    """Suggestions of a kind are shown together, at the place of the first."""
     return next(index for index, other in enumerate(hints) if other.title == hint.title)
 
 

@@ -1,7 +1,7 @@
 """Which fields the schemas of the agents' configs have, and of which types.
 
 A name may have several types (another agent, an earlier version): their union counts. Configs
-are immutable and named by their hash, so what was read of one is kept for the process's life.
+are immutable and named by their hash, so their fields are cached for the process's life.
 """
 
 from collections.abc import Iterable, Mapping
@@ -101,7 +101,7 @@ def _read_field(name: str, schema: Any, root: Mapping[str, Any]) -> SchemaField:
 def _variants(schema: Any, root: Mapping[str, Any], depth: int = 0) -> list[dict[str, Any]]:
     """Return the plain schemas that a value may follow: references and alternatives resolved.
 
-    Where several schemas speak of the value, the most telling counts: choices, then types.
+    Where several schemas speak of the value, the most specific counts: choices, then types.
     """
     if not isinstance(schema, dict) or depth > 8:
         return []

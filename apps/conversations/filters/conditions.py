@@ -1,7 +1,7 @@
 """Turn an operator and its values into a database condition, by the kind of field.
 
-A target reads the values (raising `BadValueError`) and answers a `Q`. Several values of one
-parameter mean *any of*; of ``ne``, *none of*, and ``ne`` also matches what is absent.
+A target reads the values (raising `BadValueError`) and returns a `Q`. Several values of one
+parameter mean *any of*; of ``ne``, *none of*, and ``ne`` also matches missing values.
 """
 
 from collections.abc import Callable, Sequence

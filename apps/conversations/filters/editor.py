@@ -21,7 +21,7 @@ from .values import read_moment
 _NAME = re.compile(r"row-(\d{1,4})-(field|op|value|high|was)")
 _FIRST_OPERATOR = {ValueKind.TEXT: "contains", ValueKind.NUMBER: "gte", ValueKind.TIME: "between"}
 _SECONDS = {"duration_ms"}
-"""Kept in milliseconds, read and written by people in seconds."""
+"""Stored in milliseconds, read and written by people in seconds."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ def _are_days(values: tuple[str, ...]) -> bool:
 
 
 def _times(text: str, factor: int | Decimal) -> str:
-    """Return a number in another unit; what is no number is left for the grammar to reject."""
+    """Return a number in another unit; other text is left for the grammar to reject."""
     try:
         return f"{(Decimal(text.strip()) * factor).normalize():f}" if len(text) < 20 else text
     except InvalidOperation:

@@ -138,20 +138,20 @@ class StrictFilterSet(django_filters.FilterSet):
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """Return what was asked, in the order given. Raises FilterError."""
+        """Return the conditions, in the order given. Raises FilterError."""
         if not self.is_valid():
             raise FilterError(self.problems)
         return tuple(self.form.cleaned_data[name] for name in self.filters)
 
     @property
     def qs(self) -> QuerySet[Any]:
-        """The rows that match. Raises FilterError where django-filter would answer all rows."""
+        """Return matching rows. Raises FilterError where django-filter would return all rows."""
         if not self.is_valid():
             raise FilterError(self.problems)
         return super().qs
 
     def _filter_of(self, parameter: str) -> ConditionFilter | str:
-        """The filter of a parameter, or the sentence that refuses it."""
+        """Return the filter of a parameter, or the message that rejects it."""
         name, operator = split_name(parameter)
         field = self.named(name)
         if field is None:

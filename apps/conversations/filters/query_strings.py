@@ -9,7 +9,7 @@ _BLANK = ("q", "sort", "all_matching")
 
 
 def plain_query(query: QueryDict) -> QueryDict | None:
-    """Return the query as it should stand in the address; None where it does already."""
+    """Return the query as it should be in the URL; None where it already is."""
     blank = [name for name in _BLANK if name in query and not "".join(query.getlist(name)).strip()]
     if not blank and not editor.is_form(query):
         return None

@@ -77,7 +77,7 @@ def grouped(listed: Iterable[Field]) -> Groups:
 
 
 def _place(group: str) -> tuple[int, str]:
-    """Return where a group stands: the fixed fields, those of agents, metadata and variables."""
+    """Return the rank of a group: the fixed fields, those of agents, metadata and variables."""
     if group in SIDE_LABELS:
         return 3, ""
     if group == SHARED:

@@ -53,7 +53,7 @@ class Spec:
     filterset: StrictFilterSet
 
     def as_params(self) -> dict[str, list[str]]:
-        """Return the filter in its normal form: what a backfill stores and what is hashed."""
+        """Return the filter in its normal form, as a backfill stores and hashes it."""
         params = {c.parameter: sorted(c.values) for c in self.conditions}
         if self.q:
             params["q"] = [self.q]

@@ -1,4 +1,4 @@
-"""Reading the values of filters; each raises `BadValueError` with what was rejected and why."""
+"""Read values of filters; each function raises `BadValueError` with the value and reason."""
 
 import re
 from dataclasses import dataclass

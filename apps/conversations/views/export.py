@@ -1,4 +1,4 @@
-"""What is done with what is listed or selected: the CSV, and the way to a rerun."""
+"""Actions on listed or selected conversations: CSV export, and the way to a rerun."""
 
 from django.http import (
     Http404,

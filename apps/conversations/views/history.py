@@ -103,7 +103,7 @@ def _listed(spec: FilterSpec, cursor: str) -> dict[str, object]:
 
 
 def _refused(channel: str, params: QueryDict, error: FilterError) -> dict[str, object]:
-    """Nothing is listed, and each mistake stands at its filter."""
+    """List nothing, and show each mistake at its filter."""
     given: Mapping[str, list[str]] = dict(params.lists())
     everything = history_list.count(Conversation.objects.filter(channel=channel))
     loose = [error.errors[name] for name in ("q", "sort", "columns") if name in error.errors]
@@ -119,7 +119,7 @@ def _refused(channel: str, params: QueryDict, error: FilterError) -> dict[str, o
 
 
 def custom_period(params: QueryDict) -> tuple[str, str] | None:
-    """The ends of a period that was typed, where that is what is in the address."""
+    """Return the ends of a typed period, where the URL has one."""
     if "started_at__between" not in params:
         return None
     low, _, high = params.get("started_at__between", "").partition(",")
