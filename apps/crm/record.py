@@ -228,10 +228,10 @@ def _row(item: Item, held: _Held, at: datetime, **values: Any) -> dict[str, Any]
 
 def _note_contact(group: _Group, connection_id: int, item: Item, result: ItemResult) -> None:
     """Note the record's ID, and the values that it holds now."""
-    written: dict[str, str] = {}
-    if result.verdict == Verdict.OK:
-        names = item.values if result.written is None else result.written & set(item.values)
-        written = {name: digest(item.values[name]) for name in names}
+    names = result.written
+    if names is None:
+        names = frozenset(item.values if result.verdict == Verdict.OK else ())
+    written = {name: digest(item.values[name]) for name in names & item.values.keys()}
     if not (written or result.remote_id):
         return
     row = group.contacts.setdefault(

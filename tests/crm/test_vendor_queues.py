@@ -14,7 +14,7 @@ from apps.crm.models import CrmConnection, Push, RemoteContact
 from apps.crm.outbox import ContactChange, contacts_changed
 from tests.crm.pushing import change, push, states
 from tests.crm.vendors import Clock
-from tests.factories import make_connection, make_contact
+from tests.factories import make_connection, make_contact, make_contact_field
 from tests.fakes.hubspot import TOKEN, HubSpotServer
 from tests.fakes.salesforce import CLIENT_ID, CLIENT_SECRET, SalesforceServer
 from tests.webhooks.deliveries import new_clock
@@ -182,3 +182,29 @@ def test_contact_that_appears_later_is_written_when_sent_again(vendor: Vendor) -
     push()
     assert states() == {"sent": 1}
     assert vendor.held() == {"pro": 1}
+
+
+def test_value_that_no_longer_fits_does_not_hold_up_the_others(vendor: Vendor) -> None:
+    make_contact_field("age", "number")
+    contacts = people(1)
+    vendor.add(contacts)
+    target = {"hubspot": "company", "salesforce": "FirstName"}[vendor.kind]
+    vendor.crm.field_map |= {"note": target, "age": "gone"}
+    vendor.crm.save()
+    change(contacts, plan="pro", note="Hi", age=3)
+    push()
+    parked = Push.objects.get()
+    assert parked.state == "parked"
+    assert "has no field “gone”" in parked.message
+    [record] = vendor.server.contacts.values()
+    assert (record[PLAN[vendor.kind]], record[target]) == ("pro", "Hi")
+
+    # Only the rejected value is new to the CRM when it is sent again.
+    if isinstance(vendor.server, HubSpotServer):
+        vendor.server.add_property("gone", "number")
+    else:
+        vendor.server.add_field("gone", "double")
+    Push.objects.update(state="pending", finished_at=None)
+    push()
+    assert states() == {"sent": 1}
+    assert Push.objects.get().sent == {"gone": 3}
