@@ -16,6 +16,7 @@ urlpatterns = [
     path("", include("apps.analysis.urls")),  # conversations/<conv_id>/…
     path("agents/", include("apps.agents.urls")),
     path("contacts/", include("apps.mappings.contact_urls")),
+    path("mappings/", include("apps.mappings.urls")),
     path("", include("apps.runs.urls")),  # backfills/ trials/ agents/<agt_id>/try/
     path("", include("apps.insights.urls")),  # costs/
     path("webhooks/", include("apps.webhooks.urls")),

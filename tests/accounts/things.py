@@ -14,7 +14,13 @@ from apps.runs.models import Run
 from apps.runs.options import Options
 from apps.runs.services import start
 from apps.webhooks.services import create_endpoint, send_test
-from tests.factories import make_agent, make_contact, make_contact_field, make_conversation
+from tests.factories import (
+    make_agent,
+    make_contact,
+    make_contact_field,
+    make_conversation,
+    make_mapping,
+)
 
 BY = Actor.system("test")
 
@@ -73,6 +79,7 @@ def things() -> dict[str, str]:
         "contact_id": make_contact().public_id,
         "import_id": upload(filename="people.csv", data=b"phone\n+15550199\n", by=BY).public_id,
         "field_name": make_contact_field("plan").name,
+        "mapping_id": make_mapping("call_summary", "plan").public_id,
         "uid": uid,
         "token": token,
     }

@@ -54,6 +54,9 @@ PATCH /api/contacts/{id}
 DELETE /api/contacts/{id}
 GET /api/contact-fields
 POST /api/contact-fields
+GET /api/mappings
+POST /api/mappings
+DELETE /api/mappings/{id}
 GET /api/webhooks
 POST /api/webhooks
 DELETE /api/webhooks/{id}

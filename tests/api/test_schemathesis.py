@@ -37,7 +37,13 @@ from apps.platforms.sources import create_source
 from apps.runs.options import Options
 from apps.runs.services import start
 from apps.webhooks.services import create_endpoint
-from tests.factories import make_agent, make_contact, make_conversation, make_conversations
+from tests.factories import (
+    make_agent,
+    make_contact,
+    make_conversation,
+    make_conversations,
+    make_mapping,
+)
 
 load_all_checks()
 
@@ -124,6 +130,7 @@ def things() -> dict[str, str]:
         "conversation_id": conversation.public_id,
         "agent_id": agent.public_id,
         "contact_id": make_contact().public_id,
+        "mapping_id": make_mapping("call_summary", "last_name").public_id,
         "backfill_id": run.public_id,
     }
 
@@ -196,7 +203,7 @@ def _name_what_exists(case: Case, things: dict[str, str]) -> None:
             body |= {"agent_id": things["agent_id"], "channel": "voice"}
         if case.operation.path.startswith("/api/backfills") and "channel" in body:
             body["channel"] = "voice"
-        if case.operation.path.startswith("/api/contact"):
+        if case.operation.path.startswith(("/api/contact", "/api/mappings")):
             _name_a_contact(case, body)
         if "url" in body:
             body["url"] = "https://1.1.1.1/hook"
@@ -213,6 +220,11 @@ def _name_a_contact(case: Case, body: dict[str, Any]) -> None:
     if "contact-fields" in case.operation.path:
         choices = ["a"] if body.get("type") == "choice" else []
         body |= {"name": "plan", "choices": choices, "label": "Plan"}
+        return
+    if "mappings" in case.operation.path:
+        names = {"analysis_field": "call_summary", "contact_field": "first_name"}
+        body.pop("channel", None)
+        body |= {"agent_id": None, "mode": "overwrite", **names}
         return
     body.pop("fields", None)
     body |= {"phone_number": "+14155550142", "email": None}

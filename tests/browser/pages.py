@@ -48,6 +48,8 @@ class Places:
             "contact-import": "/contacts/import/",
             "contact-fields": "/contacts/fields/",
             "contact-field-new": "/contacts/fields/new/",
+            "mappings": "/mappings/",
+            "mapping-new": "/mappings/new/",
             "call-contact": f"{self.call}?tab=contact",
             "costs": "/costs/",
             "erase": f"{self.call}erase/",

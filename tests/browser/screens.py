@@ -30,7 +30,7 @@ LOOKS = {
     "phone-dark": (PHONE, True),
 }
 EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/contacts/",
-         "/contacts/fields/", "/costs/",
+         "/contacts/fields/", "/mappings/", "/costs/",
          "/api-keys/", "/people/", "/audit/", "/intake/", "/webhooks/", "/profile/", "/agents/new/",
          "/backfills/new/?channel=voice")  # fmt: skip
 README_TOPICS = ("double_charge", "payment_failed", "plan_price", "refund")
