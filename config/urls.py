@@ -19,6 +19,7 @@ urlpatterns = [
     path("mappings/", include("apps.mappings.urls")),
     path("", include("apps.runs.urls")),  # backfills/ trials/ agents/<agt_id>/try/
     path("", include("apps.insights.urls")),  # costs/
+    path("crm/", include("apps.crm.urls")),
     path("webhooks/", include("apps.webhooks.urls")),
     path("api/", include("apps.api.urls")),
     path("admin/", admin.site.urls),

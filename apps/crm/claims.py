@@ -1,4 +1,4 @@
-"""Claim pushes that are due, and work out what each of them has to say.
+"""Claim pushes that are due.
 
 A push is made into values here, and not when it is written: the contact's current values are read,
 and those that the CRM has by now are left out.

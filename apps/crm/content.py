@@ -27,7 +27,7 @@ class Prepared:
 
 
 def prepare(taken: Taken) -> Prepared:
-    """Read the contacts of these pushes and return what is to be sent of them now."""
+    """Read the contacts of these pushes and return the request to send now."""
     pushes = {
         push.pk: push
         for push in Push.objects.filter(pk__in=taken.claimed).select_related("contact")
@@ -71,7 +71,7 @@ def remote_names(crm: CrmConnection, fields: Iterable[str]) -> dict[str, str]:
 
 
 class _Content:
-    """What is read for a group of pushes of one connection, in a few queries."""
+    """The rows that a group of pushes of one connection needs, in a few queries."""
 
     def __init__(self, crm: CrmConnection, pushes: Sequence[Push]) -> None:
         self.crm = crm

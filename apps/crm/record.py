@@ -37,7 +37,7 @@ class BatchOutcome:
     error: ConnectorError | None = None
 
     def without_answer(self) -> "BatchOutcome":
-        """Return what became of the request, without texts that can't be stored."""
+        """Return the outcome without texts that can't be stored."""
         bare = {
             place: replace(r, words=r.words and _UNSTORED, sent="", got="")
             for place, r in self.results.items()

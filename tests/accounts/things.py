@@ -21,6 +21,7 @@ from tests.factories import (
     make_conversation,
     make_mapping,
 )
+from tests.factories.crm import make_connection, make_push
 
 BY = Actor.system("test")
 
@@ -58,6 +59,7 @@ def things() -> dict[str, str]:
         url="https://8.8.8.8/hook", events=["conversation.ended"], agent=None, by=BY
     )
     (sent,) = send_test(endpoint=endpoint, types=["conversation.ended"], by=BY)
+    push = make_push(connection=make_connection("https://8.8.8.8/crm"))
     uid, token = services.password_link(person).strip("/").split("/")[1:]
     return {
         "agent_id": agent.public_id,
@@ -69,6 +71,9 @@ def things() -> dict[str, str]:
         "index": "0",
         "source_id": source.public_id,
         "payload_id": str(payload.pk),
+        "connection_id": push.connection.public_id,
+        "push_id": push.public_id,
+        "kind": "http",
         "endpoint_id": endpoint.public_id,
         "webhook_id": endpoint.public_id,
         "event_id": sent.event.public_id,

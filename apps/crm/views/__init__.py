@@ -1,0 +1,1 @@
+"""Pages of CRM connections and their pushes."""

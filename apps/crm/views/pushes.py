@@ -1,0 +1,146 @@
+"""The pushes of a connection: requests and responses, approval, and sending again."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from apps.accounts.access import role_required
+from apps.accounts.actors import actor_of
+from apps.accounts.models import Role
+from apps.core.http import ToastKind, dialog_done, render_either, wants_fragment
+from apps.core.pagination import CursorError, Page, page
+from apps.crm import services
+from apps.crm.forms import PushFilterForm
+from apps.crm.models import CrmConnection, Push, PushState
+from apps.crm.services import UnableToSend
+from apps.crm.values import labels
+
+from .connections import CHANGED, connection_or_404
+
+PER_PAGE = 50
+APPROVALS = 200
+
+
+@require_safe
+@role_required(Role.ADMIN)
+def detail(request: HttpRequest, connection_id: str) -> HttpResponse:
+    """Show a connection and its pushes, the newest first."""
+    connection = connection_or_404(connection_id)
+    form = PushFilterForm(request.GET)
+    found, problem = _found(request, connection, form)
+    parked = connection.pushes.filter(state__in=[PushState.PARKED, PushState.FAILED])
+    context = {
+        "connection": connection,
+        "form": form,
+        "page": found,
+        "problem": problem,
+        "waits": any(push.state == PushState.PENDING for push in found.items),
+        "waiting": connection.pushes.filter(state=PushState.WAITING).count(),
+        "parked": parked.count(),
+    }
+    return render_either(
+        request, page="crm/pushes.html", fragment="crm/_pushes.html", context=context
+    )
+
+
+def _found(
+    request: HttpRequest, connection: CrmConnection, form: PushFilterForm
+) -> tuple[Page[Push], str]:
+    if not form.is_valid():
+        return Page([], None, None), " ".join(str(text) for e in form.errors.values() for text in e)
+    rows = connection.pushes.select_related("contact").defer("request", "response")
+    if state := form.cleaned_data["state"]:
+        rows = rows.filter(state=state)
+    try:
+        return page(rows, order=["-pk"], cursor=request.GET.get("cursor"), limit=PER_PAGE), ""
+    except CursorError as error:
+        return Page([], None, None), error.message
+
+
+@require_safe
+@role_required(Role.ADMIN)
+def push(request: HttpRequest, connection_id: str, push_id: str) -> HttpResponse:
+    """Show a push: the values, the request, and the response."""
+    found = _push_or_404(connection_id, push_id)
+    context = {"push": found, "connection": found.connection, "changes": _changes(found, labels())}
+    return render(request, "crm/push.html", context)
+
+
+def _changes(found: Push, names: dict[str, str]) -> list[tuple[str, object, object]]:
+    """Return label, value before, and wanted value of each field of a push."""
+    return [(names.get(n, n), found.before.get(n), v) for n, v in found.wanted.items()]
+
+
+@require_POST
+@role_required(Role.ADMIN)
+def again(request: HttpRequest, connection_id: str, push_id: str) -> HttpResponse:
+    """Send a push again."""
+    found = _push_or_404(connection_id, push_id)
+    kind: ToastKind = "ok"
+    text = "Push queued."
+    try:
+        services.send_again(push=found, by=actor_of(request))
+    except UnableToSend as error:
+        kind, text = "warn", error.message
+    if wants_fragment(request):
+        return dialog_done(text, CHANGED, kind=kind)
+    messages.info(request, text)
+    return redirect("crm:push", connection_id, push_id)
+
+
+@require_POST
+@role_required(Role.ADMIN)
+def parked_again(request: HttpRequest, connection_id: str) -> HttpResponse:
+    """Send all parked pushes again."""
+    connection = connection_or_404(connection_id)
+    kind: ToastKind = "ok"
+    try:
+        count = services.send_parked_again(connection=connection, by=actor_of(request))
+        text = f"{count:,} pushes queued."
+    except UnableToSend as error:
+        kind, text = "warn", error.message
+    if wants_fragment(request):
+        return dialog_done(text, CHANGED, kind=kind)
+    messages.info(request, text)
+    return redirect("crm:detail", connection_id)
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.ADMIN)
+def approval(request: HttpRequest, connection_id: str) -> HttpResponse:
+    """Show the changes that wait for approval, and approve or reject them as they were shown."""
+    connection = connection_or_404(connection_id)
+    if request.method == "POST":
+        messages.success(request, _decide(request, connection))
+        return redirect("crm:approval", connection_id)
+    rows = connection.pushes.filter(state=PushState.WAITING).select_related("contact")
+    total = rows.count()
+    names = labels()
+    shown = [(one, _changes(one, names)) for one in rows.order_by("pk")[:APPROVALS]]
+    context = {"connection": connection, "shown": shown, "total": total, "more": total - len(shown)}
+    return render(request, "crm/approval.html", context)
+
+
+def _decide(request: HttpRequest, connection: CrmConnection) -> str:
+    """Approve or reject, and return a message with the number of contacts."""
+    action = request.POST.get("action", "")
+    revisions = {
+        name: int(revision)
+        for name, _, revision in (text.partition(":") for text in request.POST.getlist("shown"))
+        if revision.isdecimal() and len(revision) < 10
+    }
+    chosen = None if action.endswith("_all") else request.POST.getlist("push")
+    decide = services.reject if action.startswith("reject") else services.approve
+    if not action.startswith(("reject", "approve")):
+        return "Nothing was changed."
+    count = decide(
+        connection=connection, push_ids=chosen, by=actor_of(request), revisions=revisions
+    )
+    word = "rejected" if decide is services.reject else "approved"
+    return f"{count:,} {'contact' if count == 1 else 'contacts'} {word}."
+
+
+def _push_or_404(connection_id: str, push_id: str) -> Push:
+    rows = Push.objects.select_related("connection", "contact", "conversation")
+    return get_object_or_404(rows, connection__public_id=connection_id, public_id=push_id)
