@@ -12,6 +12,7 @@ from . import (
     conversations,
     intake,
     lifecycle,
+    mapping_runs,
     mappings,
     webhooks,
 )
@@ -26,6 +27,7 @@ api.add_router("/agents", agents.router)
 api.add_router("/backfills", backfills.router)
 api.add_router("/contacts", contacts.router)
 api.add_router("/contact-fields", contact_fields.router)
+api.add_router("/mappings", mapping_runs.router)
 api.add_router("/mappings", mappings.router)
 api.add_router("/webhooks", webhooks.router)
 api.add_router("/intake", intake.router)

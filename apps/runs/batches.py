@@ -16,6 +16,7 @@ from apps.core.tasks import enqueue, send
 from apps.llm.errors import ErrorCode
 
 from .closing import close_finished
+from .mapping_runs import apply_batch
 from .models import ItemState, Kind, Run, RunItem, State
 from .rollback import restore_batch
 
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 Work = Callable[[Run, Sequence[int]], None]
 """Do the locked items of a run, by their ids, and mark each as done or skipped."""
 
-WORK: Mapping[str, Work] = {Kind.ROLLBACK: restore_batch}
+WORK: Mapping[str, Work] = {Kind.ROLLBACK: restore_batch, Kind.MAPPING: apply_batch}
 
 TASK = "runs.run_batches"
 BATCH = 500

@@ -31,15 +31,17 @@ class Kind(models.TextChoices):
 
     A backfill records its results on the conversations. A trial, which pages call a test run,
     tries drafts: its results stay on its items and are deleted after some days. A rollback puts
-    back the results that were current before another run. It asks no model.
+    back the results that were current before another run. A mapping run applies mappings to
+    current results. Both ask no model.
     """
 
     BACKFILL = "backfill", "Backfill"
     TRIAL = "trial", "Test run"
     ROLLBACK = "rollback", "Rollback"
+    MAPPING = "mapping", "Mapping run"
 
 
-WITHOUT_MODEL = (Kind.ROLLBACK,)
+WITHOUT_MODEL = (Kind.ROLLBACK, Kind.MAPPING)
 """Runs that ask no model: `batches` does their work."""
 
 

@@ -204,6 +204,12 @@ _RESTORES: dict[str, tuple[str, Q]] = {
     "failed": ("Failed", Q(state=ItemState.FAILED)),
     "left": ("Waiting", Q(state__in=[ItemState.PENDING, ItemState.RUNNING])),
 }
+#: The filter of a mapping run's items, as below.
+_APPLIED = {
+    "done": ("Done", Q(state=ItemState.DONE)),
+    **{name: of for name, of in _RESTORES.items() if name in {"failed", "left"}},
+    "skipped": ("Skipped", Q(state=ItemState.SKIPPED)),
+}
 #: The filter of the items: its name in the address, its label, its rows.
 _STATES: dict[str, tuple[str, Q]] = {
     "changed": ("Changed", Q(state=ItemState.DONE, changed=True)),
@@ -291,7 +297,7 @@ def item_page(run: Run, params: QueryDict) -> ItemPage:
 
 def states_of(run: Run) -> Mapping[str, tuple[str, Q]]:
     """Return the filters of a run's items by their names in the address."""
-    return _STATES if run.asks_model else _RESTORES
+    return {Kind.ROLLBACK: _RESTORES, Kind.MAPPING: _APPLIED}.get(Kind(run.kind), _STATES)
 
 
 def item_tabs(run: Run, progress: Progress, shown: ItemPage) -> list[Tab]:
@@ -302,6 +308,7 @@ def item_tabs(run: Run, progress: Progress, shown: ItemPage) -> list[Tab]:
         "failed": progress.failed,
         "skipped": progress.skipped,
         "restored": progress.done,
+        "done": progress.done,
         "left_alone": progress.skipped,
         "left": progress.left,
     }

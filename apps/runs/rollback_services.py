@@ -16,12 +16,10 @@ from apps.core.errors import BadRequest, Conflict, Example, UserError
 from .agreement import question_hash, sign, unsign
 from .batches import start_soon
 from .changes import PARAMETERS, read_change
+from .estimates import free_estimate
 from .models import Kind, Run
 from .rollback import RollbackPreview, Selection, freeze, preview_rollback
 from .services import UnableToChange
-
-#: Conversations restored per second, as the benchmark measures it at the least.
-PER_SECOND = 5_000
 
 
 class NothingToRestore(UserError):
@@ -129,7 +127,7 @@ def _store(
         options={"side_effects": side_effects.as_dict()},
         plan=run.plan,
         as_of=now,
-        estimate=free_estimate(preview.restore / PER_SECOND),
+        estimate=free_estimate(preview.restore),
         save_token=agreed["nonce"] if agreed else secrets.token_hex(16),
         created_by=by.label,
         created_at=now,
@@ -137,12 +135,6 @@ def _store(
     started.total = freeze(preview.selection, started.pk)
     started.save(update_fields=["total"])
     return started
-
-
-def free_estimate(seconds: float) -> dict[str, Any]:
-    """Return the estimate of a run that asks no model."""
-    nothing = dict.fromkeys(("cost", "cost_low", "cost_high"), "0")
-    return {"input_tokens": 0, "output_tokens": 0, **nothing, "seconds": round(seconds, 1)}
 
 
 def _asked(selection: Selection) -> str:

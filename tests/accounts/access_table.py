@@ -218,6 +218,7 @@ ACCESS: dict[str, Needs] = {
     "/api/backfills/<backfill_id>/retry_failed": action(OPERATOR),
     "/api/backfills/<backfill_id>/report": page(VIEWER),
     "/api/backfills/<backfill_id>/rollback": action(OPERATOR),
+    "/api/mappings/apply": action(EDITOR),
     "/api/contacts": {"GET": VIEWER, "POST": EDITOR},
     "/api/contacts/<contact_id>": {"GET": VIEWER, "PATCH": EDITOR, "DELETE": ADMIN},
     "/api/contact-fields": {"GET": VIEWER, "POST": EDITOR},

@@ -45,6 +45,7 @@ POST /api/backfills/{id}/pause
 POST /api/backfills/{id}/resume
 POST /api/backfills/{id}/cancel
 POST /api/backfills/{id}/retry_failed
+POST /api/mappings/apply
 GET /api/backfills/{id}/report
 POST /api/backfills/{id}/rollback
 GET /api/contacts

@@ -26,7 +26,8 @@ def test_edit_a_prompt_rerun_one_call_backfill_many(visit: Callable[..., Visit])
     call = _find_a_call(window)
     summary = _edit_the_summary_prompt(window, call)
     _rerun(window, call, summary)
-    _backfill(window)
+    run = _backfill(window)
+    _roll_back(window, run)
 
 
 def _find_a_call(window: Visit) -> str:
@@ -104,7 +105,8 @@ def _rerun(window: Visit, call: str, before: str) -> None:
     expect(panel.locator("ul.rows > li")).to_have_count(2)
 
 
-def _backfill(window: Visit) -> None:
+def _backfill(window: Visit) -> str:
+    """Backfill four calls; the address of the run's page."""
     page = window.page
     window.open("/calls/")
     page.locator("#actions summary").click()
@@ -137,12 +139,35 @@ def _backfill(window: Visit) -> None:
     expect(page.locator("#items nav")).not_to_contain_text("Queued")
     _counts_add_up(page)
 
+    run = page.url
     items = page.locator("#items tbody tr")
     expect(items).to_have_count(4)
     done = items.filter(has_text="Completed").first
     done.get_by_role("link").click()
     expect(page.locator("#panel .foot-line")).to_contain_text("backfill")
     expect(page.locator("#panel .foot-line")).to_contain_text("Billing line V2")
+    return run
+
+
+def _roll_back(window: Visit, run: str) -> None:
+    """From the report to the conversations behind a count, and back to the previous results."""
+    page = window.page
+    window.open(run)
+    page.locator("#report").get_by_role("link", name="4 changed").first.click()
+    expect(page.locator("#items tbody tr")).to_have_count(4)
+    expect(page.locator("#items .chip")).to_contain_text("changed")
+
+    page.locator("#run-rollback").click()
+    dialog = window.dialog()
+    expect(dialog).to_contain_text("previous result restored")
+    dialog.get_by_role("button", name="Roll back 4 calls").click()
+    expect(dialog).to_be_hidden()
+    page.locator("#toasts").get_by_role("link", name="Open").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Rollback of 4 calls")
+    expect(page.locator(".page-lead")).to_contain_text("Completed", timeout=READING_MS)
+    expect(page.locator("#items nav")).to_contain_text("Restored")
+    page.locator("#items tbody tr").first.get_by_role("link").click()
+    expect(page.locator("#panel .foot-line")).to_contain_text("restored")
 
 
 def _counts_add_up(page: Page) -> None:

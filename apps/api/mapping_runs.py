@@ -1,0 +1,50 @@
+"""Apply mappings to past analyses."""
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from apps.accounts.actors import actor_of
+from apps.accounts.models import Role
+from apps.conversations import filters
+from apps.core.errors import BadRequest
+from apps.runs.batches import start_soon
+from apps.runs.mapping_runs import preview_mappings, start_mapping_run
+from apps.runs.schemas import BackfillSchema
+
+from .bodies import read, respond
+from .openapi import Answer, operation
+from .schemas import mapping_runs as schemas
+from .writes import write
+
+router = Router(tags=["Backfills"])
+
+
+@router.post(
+    "/apply",
+    **operation(
+        "applyMappings",
+        "Apply mappings to past analyses",
+        takes=schemas.ApplyIn,
+        answers={
+            202: Answer(BackfillSchema, "The run."),
+            200: Answer(schemas.ApplyPreview, "With `preview`: the counts."),
+        },
+        refuses=["invalid_filter", "invalid_token", "nothing_to_apply", "preview_outdated"],
+    ),
+)
+@write(Role.EDITOR)
+def apply(request: HttpRequest) -> HttpResponse:
+    """Applies the current mappings to the current results of all matching conversations with a
+    contact. No model is asked. The run is read, paused, and canceled like a backfill."""
+    body = read(schemas.ApplyIn, request)
+    for name in ("sort", "columns"):
+        if name in body.filters:
+            raise BadRequest(f"{name} is not a filter.", {name: "Not a filter."})
+    params = filters.parse(body.channel, body.filters).as_params()
+    if body.preview:
+        return respond(schemas.ApplyPreview.from_preview(preview_mappings(body.channel, params)))
+    run = start_mapping_run(
+        channel=body.channel, params=params, by=actor_of(request), token=body.token
+    )
+    start_soon()
+    return respond(BackfillSchema.from_run(run), 202)
