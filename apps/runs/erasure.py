@@ -1,4 +1,4 @@
-"""Items of erased conversations: what they counted and cost stays, their words do not."""
+"""Items of erased conversations: their counts and costs stay, their words do not."""
 
 from collections.abc import Sequence
 
