@@ -39,7 +39,7 @@ class FoundAdmin(ModelAdmin):
 
 
 class AuditedAdmin(FoundAdmin):
-    """Writes what is done in Django admin to the audit log too, next to Django's own."""
+    """Writes actions in Django admin to the audit log too, next to Django's own."""
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> LogEntry:
         _record(request, obj, "created", message)

@@ -1,4 +1,4 @@
-"""Answer requests whose session or CSRF token has ended, so that nothing typed is lost (0030).
+"""Handle requests whose session or CSRF token has ended, so that nothing typed is lost (0030).
 
 With htmx a header says which of the two it is: `static/js/session.js` asks for the password over
 the page, or takes the new token, and sends the same request again. Without script the response is
@@ -39,7 +39,7 @@ def is_htmx(request: HttpRequest) -> bool:
 
 
 def ended_for_htmx() -> HttpResponse:
-    """Tell the page's script that no one is signed in. Nothing was done."""
+    """Report to the page's script that no one is signed in. Nothing was done."""
     return HttpResponse(status=204, headers={HEADER: ENDED})
 
 
@@ -79,7 +79,7 @@ def has_typed(request: HttpRequest) -> bool:
 
 
 def send_again(request: HttpRequest, form: LoginForm | None = None) -> HttpResponse:
-    """Answer with a page that holds what was sent, asks to sign in, and sends it again."""
+    """Show a page that holds the submitted form, asks to sign in, and sends it again."""
     if not request.user.is_authenticated:
         form = form or LoginForm(prefix=PREFIX)
     context = {"form": form, "sent": _sent(request), "action": request.get_full_path()}

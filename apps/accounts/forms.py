@@ -77,7 +77,7 @@ class ApiKeyForm(RoleForm):
 
 
 class PersonForm(RoleForm):
-    """Who a person is, and what they may do."""
+    """A person's name and role."""
 
     first_name = forms.CharField(label="First name", max_length=150, required=False)
     last_name = forms.CharField(label="Last name", max_length=150, required=False)

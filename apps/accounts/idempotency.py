@@ -45,7 +45,7 @@ class KeyReused(UserError):
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """What the first request was told."""
+    """The response to the first request."""
 
     status: int
     body: str
@@ -82,7 +82,7 @@ def forget_about(conversation_ids: Sequence[str]) -> int:
     """Drop the responses that are about these conversations (public ids); how many.
 
     For erasing: such a response may hold the whole transcript. A response that is about a
-    conversation names it first of all, by which an index finds it. What a bulk upload was told of
+    conversation names it first of all, by which an index finds it. A bulk upload's report of
     rejected lines may quote any of them: those responses go too, and the same upload again changes
     nothing.
     """
@@ -98,7 +98,7 @@ def claim(
     """Take this key for one write, or get the response that it had within the last 24 hours.
 
     ``sha256`` is the hash of the body. None where it is read only while the write is done: then
-    `Claim.keep` is told it, and `Answer.check` holds the second body against the first.
+    `Claim.keep` gets it, and `StoredResponse.check` holds the second body against the first.
     Raises InProgress (409), KeyReused (422), BadRequest for a key that is empty or too long.
     """
     if not 0 < len(key) <= KEY_MAX or "\0" in key:

@@ -152,16 +152,16 @@ class ApiKey(models.Model):
 
     @property
     def label(self) -> str:
-        """Return how the audit log and "by" columns name what was done with this key."""
+        """Return the name of this key in the audit log and "by" columns."""
         return f"API key {self.name} ({self.prefix})"
 
 
 class AppendOnlyError(TypeError):
-    """Raised for any attempt to change or delete what is only ever added to."""
+    """Raised for any attempt to change or delete append-only rows."""
 
 
 class AuditQuerySet(models.QuerySet["AuditEntry"]):
-    """Refuses to change rows; the database rejects it again by a trigger."""
+    """Rejects changes to rows; a trigger of the database rejects them again."""
 
     def matching(self, *, verb: str = "", who: str = "", target: str = "", via: str = "") -> Self:
         """Entries of this verb (`agent` alone: of every agent.… verb), by and about these."""
@@ -228,7 +228,7 @@ class AuditEntry(models.Model):
         return f"{self.who}: {self.verb} {self.target}".rstrip()
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Adds the entry; refuses to change one that is there."""
+        """Adds the entry; rejects changes to an existing one."""
         if not self._state.adding:
             raise AppendOnlyError("Audit entries cannot be changed.")
         super().save(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""People: adding them, changing what they may do, their passwords."""
+"""Members: add them, change their roles and passwords."""
 
 from datetime import datetime, timedelta
 
@@ -33,7 +33,7 @@ class WeakPassword(UserError):
 
 
 class LastAdmin(Conflict):
-    """No one could administer this installation any more."""
+    """Raised where no one could administer this installation afterward."""
 
     code = "last_admin"
 
@@ -80,7 +80,7 @@ def create_user(
 def change_user(
     *, user: User, by: Actor, role: Role, email: str, first_name: str, last_name: str
 ) -> None:
-    """Change who a person is and what they may do. Raises LastAdmin."""
+    """Change a person's name and role. Raises LastAdmin."""
     if role is not Role.ADMIN:
         keep_an_admin(user)
     new = {"role": role, "email": email, "first_name": first_name, "last_name": last_name}
@@ -159,7 +159,7 @@ def ensure_demo_user(password: str) -> User:
 
 
 def purge_expired(*, now: datetime) -> None:
-    """Delete what is kept for a time only: responses of idempotent writes, counts of sign-ins."""
+    """Delete temporary rows: responses of idempotent writes, counts of sign-ins."""
     IdempotencyKey.objects.filter(created_at__lte=now - IDEMPOTENCY_KEPT).delete()
     throttle.purge(now=now)
 

@@ -83,7 +83,7 @@ def sign_in(*, request: HttpRequest, username: str, password: str, now: datetime
     """Open a session for this person.
 
     Raises TooManyAttempts with the time to wait, else SignInRefused with a message that does
-    not tell whether there is such a person.
+    not reveal whether the person exists.
     """
     address, device = client_address(request), known_device(request, username)
     if device is not None:

@@ -139,7 +139,7 @@ def _at(conversation: Conversation) -> str:
 
 
 def _local(at: datetime) -> str:
-    return f"{timezone.localtime(at):%H:%M on %d %B}"
+    return f"{timezone.localtime(at):%-I:%M %p on %b %-d}"
 
 
 def _by_settings(conversation: Conversation, why: MissingReason) -> MissingReason:

@@ -27,7 +27,7 @@ class Arrived:
     ``conversation`` is in the shape of docs/interfaces.md, with the platform's ids of agents; None
     where the event carries nothing to store, and ``note`` says why. ``platform_analysis`` are the
     flat values that the platform found, None where there are none to import. ``agent_names`` are
-    the platform's names of its agents, by id, as far as it tells them. ``final``: the platform has
+    the platform's names of its agents, by id, as far as it sends them. ``final``: the platform has
     nothing more to say of this conversation, so that no one need wait for its analysis.
     """
 

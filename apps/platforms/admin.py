@@ -36,5 +36,5 @@ class IntakePayloadAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Raw")
     def raw_text(self, payload: IntakePayload) -> str:
-        """Return the bytes of a body that is not JSON, those that are no text as escapes."""
+        """Return the bytes of a body that is not JSON, bytes that aren't text as escapes."""
         return bytes(payload.raw or b"").decode(errors="backslashreplace")

@@ -61,7 +61,7 @@ class RuleForm(forms.Form):
 
     @classmethod
     def of(cls, source: IntakeSource) -> "RuleForm":
-        """Filled in with what is stored."""
+        """Filled in with stored values."""
         names = ("name", "platform_analysis", "wait_minutes")
         return cls(initial={name: getattr(source, name) for name in names})
 
@@ -83,7 +83,7 @@ class SecretForm(forms.Form):
 
 
 class AgentField(forms.ModelChoiceField[Agent]):
-    """One of our agents: two may have one name, so the channel and the state stand with it."""
+    """One of our agents: two may have one name, so the channel and the state are added."""
 
     def label_from_instance(self, obj: Agent) -> str:
         state = " · not set up" if obj.unconfigured else ""
@@ -91,7 +91,7 @@ class AgentField(forms.ModelChoiceField[Agent]):
 
 
 class AgentForm(forms.Form):
-    """Which agent of ours one of theirs is."""
+    """Match a platform's agent with a Debrief agent."""
 
     external_id = forms.CharField(
         label="Agent at the platform",

@@ -1,8 +1,8 @@
-"""What all platforms have in common: the shape of what arrived, and reading without surprises.
+"""Shared parts of all platforms: the form of a payload, and reading without surprises.
 
-Platforms add values and change types without notice. What a conversation stands on (its id, its
-times, what was said) is rejected where it cannot be read; anything else that is not as expected is
-left out, and stands in the payload, which is stored.
+Platforms add values and change types without notice. The essentials of a conversation (its id, its
+times, its transcript) are rejected where it cannot be read; any other unexpected value is
+left out, and stays in the stored payload.
 """
 
 import math
@@ -32,7 +32,7 @@ def mapping(value: object) -> Mapping[str, Any]:
 
 
 def objects(value: object) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects of a list; what is none is passed over."""
+    """Yield the objects of a list; other items are skipped."""
     if isinstance(value, list):
         yield from (item for item in value if isinstance(item, dict))
 
@@ -58,7 +58,7 @@ def said(item: Mapping[str, Any], *names: str) -> str:
 
 
 def answered(item: Mapping[str, Any], *names: str, succeeded: object = None) -> str:
-    """Return what a tool answered under the first of these names that says anything."""
+    """Return a tool's result under the first of these names with a value."""
     values = (plain_text(item.get(name), of_tool=True) for name in names)
     words = next((found for found in values if found.strip()), "")
     return failed(words) if succeeded is False else words
@@ -74,7 +74,7 @@ def role_of(item: Mapping[str, Any]) -> str:
 
 
 def speaker(role: str) -> str:
-    """Our role for one of theirs; "" for an unknown role."""
+    """Return Debrief's role for a platform's; "" for an unknown role."""
     return ROLE_OF.get(role, "")
 
 
@@ -107,13 +107,13 @@ def milliseconds(value: object) -> float | None:
 
 
 def url(value: object) -> str | None:
-    """Return an address of the web; anything else is no link."""
+    """Return a web address; empty for anything else."""
     found = text(value)
     return found if found.lower().startswith(("http://", "https://")) else None
 
 
 def caller(value: object) -> str:
-    """A number that belongs to someone: all who withhold theirs must not become one contact."""
+    """Return a number that belongs to someone: withheld numbers must not become one contact."""
     return normal_number(text(value, 60))
 
 
@@ -149,7 +149,7 @@ _NESTED = ("messages", "transcript", "items", "utterances", "turns", "entries")
 def transcript(sources: Mapping[str, object], read: ReadItem) -> list[Json]:
     """Return the messages of the first source (by its name) that holds any.
 
-    Raises LineRefused where none does and one holds something that cannot be read: what was said
+    Raises LineRefused where none does and one can't be read: its content
     must not become an empty conversation.
     """
     unread: LineRefused | None = None
@@ -232,7 +232,7 @@ def spoken_lines(words: str, name: str) -> list[Json]:
 
 
 def filled(values: Mapping[str, Any]) -> Json:
-    """Without what is empty: a platform's “not found” must not count as a value."""
+    """Return values without empty ones: a platform's “not found” must not count as a value."""
     return {key: value for key, value in values.items() if not _is_empty(value)}
 
 

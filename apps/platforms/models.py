@@ -39,7 +39,7 @@ class IntakeSource(models.Model):
     """One account at a platform, with its own receiver, secret and rule.
 
     ``secret_encrypted`` is what the platform signs with, as ciphertext of ``apps.core.cipher``: it
-    has to be read again to verify. Some platforms name theirs only once they know the receiver;
+    has to be read again to verify. Some platforms create it only once they know the webhook URL;
     until it is entered, ``secret_set_at`` is null, the column holds a secret that no one has, and
     whatever arrives is rejected and stored.
     """
@@ -83,10 +83,10 @@ class IntakeSource(models.Model):
 
 
 class SourceAgent(models.Model):
-    """Which of our agents one of the platform's is: the source's map, a row an agent.
+    """The source's map from the platform's agents to Debrief's, one row per agent.
 
-    Two of theirs may be one of ours. One that the map lacks is found by ``Agent.external_id``,
-    else made, unconfigured; it is on the map from then on.
+    Two of the platform's agents may map to one agent. One that the map lacks is found by
+    ``Agent.external_id``, else made, unconfigured; it is on the map from then on.
     """
 
     source = models.ForeignKey(
@@ -111,7 +111,7 @@ class SourceAgent(models.Model):
 
 
 class UploadChannel(models.TextChoices):
-    """The receivers that belong to no source; what they reject is stored line by line."""
+    """The receivers that belong to no source; their rejected lines are stored one by one."""
 
     API = "api", "REST API"
     BULK = "bulk", "Bulk upload"
@@ -123,11 +123,11 @@ class PayloadQuerySet(models.QuerySet["IntakePayload"]):
         return self.filter(state=PayloadState.REFUSED)
 
     def since(self, moment: datetime) -> "PayloadQuerySet":
-        """Return what arrived at this moment or later."""
+        """Return payloads that arrived at this moment or later."""
         return self.filter(received_at__gte=moment)
 
     def replayable(self) -> "PayloadQuerySet":
-        """Refused, stored whole, and not waiting for a replay already."""
+        """Return rejected payloads, stored in full, that don't wait for a replay yet."""
         return self.refused().filter(cut=False, replay_asked_by="")
 
     def to_replay(self) -> "PayloadQuerySet":
@@ -150,11 +150,11 @@ class PayloadQuerySet(models.QuerySet["IntakePayload"]):
 
 
 class IntakePayload(models.Model):
-    """One payload as it came, kept for inspection; a rejected one with the reason.
+    """One payload as received, stored for inspection; a rejected one with the reason.
 
     A body that is JSON which jsonb can hold is in ``body``; any other (broken, with NUL
     characters or lone surrogates) is in ``raw``, byte by byte, so that nothing that was rejected
-    is lost. Erasing a conversation takes what came of it along; rejected payloads of it are found
+    is lost. Erasing a conversation deletes its payloads; rejected payloads of it are found
     by source (or ``source_name``) and external id.
 
     A line that one of our own receivers rejected is a row too, without a source: ``door`` says

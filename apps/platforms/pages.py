@@ -46,7 +46,7 @@ def code_words(code: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """One source in the list, with what arrived at it in the last 24 hours."""
+    """One source in the list, with its payloads of the last 24 hours."""
 
     source: IntakeSource
     arrived: int
@@ -77,7 +77,7 @@ def source_lines() -> list[SourceLine]:
 
 @dataclass(frozen=True, slots=True)
 class RejectionCount:
-    """Refusals of one kind."""
+    """Rejections of one kind."""
 
     code: str
     words: str
@@ -86,7 +86,7 @@ class RejectionCount:
 
 @dataclass(frozen=True, slots=True)
 class RejectionSummary:
-    """The first glance: what was rejected in the last 24 hours, the most frequent first."""
+    """The overview: rejections of the last 24 hours, the most frequent first."""
 
     kinds: list[RejectionCount] = field(default_factory=list)
 
@@ -117,10 +117,10 @@ class PayloadText:
 
 
 def shown(payload: IntakePayload) -> PayloadText:
-    """JSON indented; what is none as it came, bytes that are no text as escapes.
+    """Return indented JSON; other text as received, bytes that aren't text as escapes.
 
     Characters that turn the direction of what follows are written as escapes too: on this page
-    no one should read something else than what arrived.
+    no one should read anything but the received text.
     """
     if payload.raw is not None:
         text = bytes(payload.raw).decode(errors="backslashreplace").replace("\0", "\\x00")
@@ -199,7 +199,7 @@ def door_of(payload: IntakePayload) -> str:
 
 
 def replay_counts(rows: Any) -> tuple[int, int, list[RejectionCount]]:
-    """Of these payloads: how many can be replayed, how many were cut, and why all were rejected."""
+    """Count payloads that can be replayed, and truncated ones. Return them with the reasons."""
     refused = rows.refused().filter(replay_asked_by="")
     groups = list(refused.values_list("code", "cut").annotate(n=Count("pk")))
     kinds: Counter[str] = Counter()

@@ -1,9 +1,9 @@
-"""Payloads of platforms as rows: kept for inspection and for another try, within bounds.
+"""Payloads of platforms as rows: stored for inspection and replay, within bounds.
 
-What a stranger sends is bounded in number and size. Of what carries nothing to store, such as the
-many events during a call, the last of its kind is stored per conversation; what comes again exactly
-as it came takes the place of the first. Taken payloads are kept for a time: what they said is in
-the conversation (decision 0010).
+Payloads of unauthenticated senders are bounded in number and size. Of events without content, such
+as the many during a call, the last of its kind is stored per conversation; an exact repetition
+replaces the first. Accepted payloads are deleted after a time: their content is in the conversation
+(decision 0010).
 """
 
 import json
@@ -24,7 +24,7 @@ from .rejected_lines import storable
 
 UNFINISHED = "unfinished"
 UNSIGNED_KEPT = 50
-"""Of each source; the oldest make room."""
+"""Of each source; the oldest are deleted."""
 UNSIGNED_BYTES = 256 * 1024
 IGNORED_BYTES = 64 * 1024
 """Of longer ones only the beginning is stored."""
@@ -69,7 +69,7 @@ def keep_ignored(*, source: IntakeSource, body: bytes, arrived: Arrived) -> Inta
 def keep_unsigned(
     *, source: IntakeSource, body: bytes, headers: Mapping[str, str], refusal: UserError
 ) -> IntakePayload:
-    """What no one can tell the sender of. Its headers are kept as ciphertext: one may be a secret
+    """A payload of an unverified sender. Its headers are stored as ciphertext: one may be a secret
     that is entered here a moment later, by which it can then be replayed."""
     payload = IntakePayload(
         source=source,
@@ -130,7 +130,7 @@ def label(payload: IntakePayload, arrived: Arrived) -> None:
 
 
 def body_of(payload: IntakePayload) -> bytes:
-    """Return the bytes as they came; of JSON that was kept as a value, the same value."""
+    """Return the bytes as received; for JSON that was stored as a value, the same value."""
     if payload.raw is not None:
         return bytes(payload.raw)
     return json.dumps(payload.body, ensure_ascii=False).encode()
@@ -148,7 +148,7 @@ def headers_of(payload: IntakePayload) -> dict[str, str]:
 
 
 def purge(*, now: datetime) -> int:
-    """Delete what was taken long ago; how many. Conversations stay."""
+    """Delete payloads accepted long ago. Return their number. Conversations stay."""
     taken = IntakePayload.objects.filter(source__isnull=False, state=PayloadState.TAKEN)
     deleted, _ = taken.filter(received_at__lt=now - TAKEN_KEPT).delete()
     return deleted

@@ -45,10 +45,10 @@ def receive(
     now: datetime | None = None,
     gate: Callable[[Sender], None] | None = None,
 ) -> IntakePayload:
-    """Take one request of a platform in; the row that says what became of it.
+    """Ingest one request of a platform. Return the row with its outcome.
 
-    Refused ones come back too, with ``code`` and ``reason``: whoever is at the receiver answers by
-    them. ``gate`` is told whether the sender is known before anything is written, and may raise.
+    Rejected ones are returned too, with ``code`` and ``reason``, for the response. ``gate`` is
+    called with whether the sender is known before anything is written, and may raise.
     A payload of a conversation that was erased is stored nowhere; its row is not saved.
     """
     now = now or timezone.now()
@@ -78,10 +78,10 @@ def receive(
 
 @transaction.atomic
 def replay(*, payload: IntakePayload, by: Actor) -> IntakePayload:
-    """Take a rejected payload in once more, as it came; it is then taken, or rejected again.
+    """Ingest a rejected payload once more, as received; it is then accepted, or rejected again.
 
-    One that was rejected for its signature is verified again, by the secret of now and the time at
-    which it came: a replay lets no one in whom the receiver would not have let in.
+    One that was rejected for its signature is verified again, by the current secret and the time
+    of arrival: a replay accepts nothing that the receiver would have rejected.
     """
     source = payload.source
     assert source is not None, "an uploaded line is replayed elsewhere"
@@ -103,7 +103,7 @@ def replay(*, payload: IntakePayload, by: Actor) -> IntakePayload:
 def _unsigned(
     source: IntakeSource, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> UserError | None:
-    """Return why no one can tell that the platform sent this; None where it did."""
+    """Return why the sender isn't verified; None where the platform sent this."""
     if source.secret_set_at is None:
         return _Unset("This source has no secret yet. Set the secret, then replay.")
     try:
@@ -176,7 +176,7 @@ def _with_our_agents(
 
 
 def _agent(source: IntakeSource, external_id: str, channel: str, name: str, by: Actor) -> Agent:
-    """Ours for theirs: by the source's map, else by its id there, else made. It is mapped then."""
+    """Return Debrief's agent for the platform's: by the source's map, else by its id, else new."""
     if agent := _mapped(source, external_id, channel):
         return agent
     agent = _of_that_id(external_id, channel) or _made(source, external_id, channel, name, by)
@@ -203,8 +203,8 @@ def _made(source: IntakeSource, external_id: str, channel: str, name: str, by: A
 def _mapped(source: IntakeSource, external_id: str, channel: str) -> Agent | None:
     """By the source's map.
 
-    One of theirs may speak and write, ours do one of both: a conversation of the other channel
-    than that of the map goes to an agent of its own.
+    A platform's agent may speak and write, Debrief's only one of both: a conversation of the other
+    channel than that of the map goes to an agent of its own.
     """
     mapped = SourceAgent.objects.filter(
         source=source, external_id=external_id, agent__channel=channel

@@ -1,7 +1,7 @@
 """Store rejected lines of the API and of files, for inspection and replay.
 
-The REST API's single receiver, its bulk upload and imported files tell anyone who sent a line why
-it was rejected; here the line itself is kept too, next to the payloads of platforms. What is stored
+The REST API's single receiver, its bulk upload and imported files report to the sender why
+a line was rejected; here the line itself is stored too, next to the payloads of platforms. Storage
 is bounded, per row and per receiver: a program that sends nonsense all night fills no disk.
 """
 
@@ -27,9 +27,9 @@ from .models import IntakePayload, PayloadState, UploadChannel
 MAX_BYTES = 64 * 1024
 """Of a longer line only the beginning is stored."""
 PER_UPLOAD = 1_000
-"""Refused lines stored of one upload or file: as many as its report names (services.MAX_ERRORS)."""
+"""Rejected lines stored of one upload or file: as many as its report has (services.MAX_ERRORS)."""
 PER_DOOR = 5_000
-"""Refused lines stored of a receiver; the oldest make room."""
+"""Rejected lines stored of a receiver; the oldest are deleted."""
 _GROUP = 200
 
 
@@ -60,7 +60,7 @@ class LineStore:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was collected, and let the oldest of the receiver go."""
+        """Write the collected lines, and delete the receiver's oldest."""
         if not self._rows:
             return
         rows, self._rows = self._rows, []
@@ -107,9 +107,9 @@ def storing_rejected(
 
 @contextmanager
 def storing_rejected_request(body: bytes, *, by: Actor, source: str = "api") -> Iterator[None]:
-    """Around the taking in of one request: what is rejected is stored, and rejected all the same.
+    """Wrap the ingestion of one request: a rejected line is stored, and still rejected.
 
-    But for what was erased: nothing of it is stored anywhere.
+    Lines of an erased conversation are stored nowhere.
     """
     try:
         yield
@@ -123,8 +123,8 @@ def storing_rejected_request(body: bytes, *, by: Actor, source: str = "api") -> 
 
 
 def storable(line: bytes) -> Any:
-    """The line as a JSON value that jsonb holds; None where it is none, and kept as bytes. So is
-    one that names a key twice: a replay must find both."""
+    """The line as a JSON value that jsonb holds; None where it isn't JSON; it is then stored as
+    bytes. So is one that names a key twice: a replay must find both."""
     try:
         value = parse_json(line.decode("utf-8-sig"))
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -135,7 +135,7 @@ def storable(line: bytes) -> Any:
 
 
 def as_bytes(line: RawLine) -> bytes:
-    """Return a line as it came; what came as an object already, written out again."""
+    """Return a line as received; one that arrived as an object, written out again."""
     if isinstance(line, bytes):
         return line.rstrip(b"\r\n")
     if isinstance(line, str):

@@ -47,10 +47,10 @@ class NotReplayable(Conflict):
 
 @transaction.atomic
 def replay(*, payload: IntakePayload, by: Actor) -> IntakePayload:
-    """Take a rejected payload in once more, as it came; it is then taken, or rejected again.
+    """Ingest a rejected payload once more, as received; it is then accepted, or rejected again.
 
     One whose conversation was erased goes too, and comes back with the code ``erased``. Raises
-    NotReplayable for one that was taken already and for one that was cut.
+    NotReplayable for an accepted or truncated one.
     """
     payload = _locked(payload.pk)
     if payload.state != PayloadState.REFUSED:

@@ -63,7 +63,7 @@ def create_source(
 ) -> IntakeSource:
     """A new source with its receiver. Raises SourceRefused, and NameTaken for a name that is there.
 
-    An empty ``secret`` is for platforms that give theirs only when they know the receiver
+    An empty ``secret`` is for platforms that create it only when they know the webhook URL
     (``SetupGuide.origin``): all that arrives before ``set_secret`` is rejected, and stored.
     """
     faults = _faults(kind, name := name.strip(), platform_analysis, wait_minutes)
@@ -120,7 +120,7 @@ def change_source(
 
 @transaction.atomic
 def set_secret(*, source: IntakeSource, secret: str, by: Actor) -> IntakeSource:
-    """Replace the secret at once: what is signed with the old one is rejected from now on.
+    """Replace the secret at once: payloads signed with the old one are rejected from now on.
 
     Raises SourceRefused.
     """
@@ -152,9 +152,9 @@ def remove_source(*, source: IntakeSource, by: Actor) -> Removed:
 
 @transaction.atomic
 def map_agent(*, source: IntakeSource, external_id: str, agent: Agent, by: Actor) -> SourceAgent:
-    """From now on, the platform's agent ``external_id`` is ours ``agent``. Raises SourceRefused.
+    """Map the platform's agent ``external_id`` to ``agent``. Raises SourceRefused.
 
-    Several of theirs may be one of ours. What has arrived keeps its agent.
+    Several of the platform's agents may map to one. Stored conversations keep their agent.
     """
     external_id = external_id.strip()
     if not external_id or len(external_id) > 200:

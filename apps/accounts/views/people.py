@@ -1,4 +1,4 @@
-"""People and what they may do: for admins."""
+"""Pages of members and roles, for admins."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404

@@ -63,7 +63,7 @@ def _signed_in(request: HttpRequest, target: str) -> HttpResponse:
 
 @login_not_required
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer a request whose token is not of this session, without losing what it holds."""
+    """Handle a request whose token is not of this session, without losing its content."""
     if wants_json(request) or request.path.startswith("/admin/"):
         return render(request, "403_csrf.html", status=403)
     if expiry.is_htmx(request):

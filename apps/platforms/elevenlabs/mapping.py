@@ -1,4 +1,4 @@
-"""ElevenLabs agents (docs/platforms.md has the map and what it was checked against)."""
+"""ElevenLabs agents (docs/platforms.md has the map and its sources)."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -207,7 +207,7 @@ def _analysis(analysis: Mapping[str, Any], channel: str) -> Json | None:
 
 
 def _value(item: Mapping[str, Any]) -> Any:
-    """What was collected; “None” in words is nothing, unless it is one of the field's choices."""
+    """Return collected data; the text “None” is nothing, unless the field has that choice."""
     value = item.get("value")
     choices = mapping(item.get("json_schema")).get("enum")
     is_choice = isinstance(choices, list) and value in choices
@@ -215,7 +215,7 @@ def _value(item: Mapping[str, Any]) -> Any:
 
 
 def _scoped(analysis: Mapping[str, Any]) -> Json:
-    """Return what was found of each agent that took part, by the agent's id."""
+    """Return the findings about each agent that took part, by the agent's id."""
     found: Json = {}
     for item in objects(analysis.get("scoped_analysis_results")):
         scope = text(item.get("scope"))
@@ -254,7 +254,7 @@ def _messages(data: Mapping[str, Any]) -> tuple[list[Json], list[tuple[int, str]
 
 
 def _turn(turn: Mapping[str, Any], at: float | None) -> Iterator[Json]:
-    """Yield what is in one turn: words, then the tools that it called, then their results."""
+    """Yield the parts of one turn: words, then the tools that it called, then their results."""
     role = role_of(turn)
     if words := _words(turn):
         known = speaker(role)
@@ -274,13 +274,13 @@ _ANSWERS = ("result_value", "raw_error_message", "error_message", "result")
 
 
 def _answer(result: Mapping[str, Any]) -> str:
-    """Return what a tool answered, or why it did not."""
+    """Return a tool's result, or why there is none."""
     bad = result.get("is_error") is True or result.get("is_blocked") is True
     return answered(result, *_ANSWERS, succeeded=not bad)
 
 
 def _words(turn: Mapping[str, Any]) -> str:
-    """Return what was said; a file that was sent along is named."""
+    """Return the spoken text; an attached file is named."""
     file = mapping(turn.get("file_input"))
     name = text(file.get("original_filename")) or text(file.get("file_url"))
     parts = objects(mapping(turn.get("multivoice_message")).get("parts"))

@@ -1,4 +1,4 @@
-"""Retell: calls and chats (docs/platforms.md has the map and what it was checked against)."""
+"""Retell: calls and chats (docs/platforms.md has the map and its sources)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -206,7 +206,7 @@ def _facts(thing: Json, kind: str) -> Json:
 
 
 def _analysis(analysis: Mapping[str, Any]) -> Json | None:
-    """Retell's names are the built-in ones; fields of the account's own stand next to them."""
+    """Retell's names are the built-in ones; fields of the account's own are next to them."""
     own = mapping(analysis.get("custom_analysis_data"))
     rest = {key: value for key, value in analysis.items() if key != "custom_analysis_data"}
     return filled({**own, **filled(rest)}) or None

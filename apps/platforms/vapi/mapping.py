@@ -1,4 +1,4 @@
-"""Vapi: calls (docs/platforms.md has the map and what it was checked against)."""
+"""Vapi: calls (docs/platforms.md has the map and its sources)."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -185,7 +185,7 @@ def _end_of(event: str, call: Mapping[str, Any], reason: str, messages: list[Jso
 
 
 def _agent(told: Json, call: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """The first assistant of the call, with the names that are told; a squad counts as one."""
+    """The first assistant of the call, with the names that are sent; a squad counts as one."""
     assistant = mapping(_one(told, call, "assistant"))
     artifact = mapping(_one(told, call, "artifact"))
     active = list(objects(artifact.get("assistantActivations")))

@@ -1,4 +1,4 @@
-"""What arrived at every receiver: the list, one payload, and replaying what was rejected."""
+"""Pages of payloads of all receivers: the list, one payload, and replay of rejected ones."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ FILTERS = ("source", "state", "code", "q")
 @never_cache
 @role_required(Role.ADMIN)
 def payload_list(request: HttpRequest) -> HttpResponse:
-    """Sources, what was rejected recently, and what arrived, newest first."""
+    """Show sources, recent rejections, and payloads, newest first."""
     lines = source_lines()
     form = PayloadFilterForm(request.GET, [line.source for line in lines])
     context = _payloads(request, form) | {
@@ -139,7 +139,7 @@ def replaying(request: HttpRequest) -> HttpResponse:
 @require_safe
 @role_required(Role.ADMIN)
 def payload_detail(request: HttpRequest, payload_id: int) -> HttpResponse:
-    """Show one payload: where it came from, what became of it, and what it says."""
+    """Show one payload: its origin, its outcome, and its content."""
     payload = _payload(payload_id)
     context = {
         "payload": payload,

@@ -27,7 +27,7 @@ from apps.platforms.rejected_lines import storing_rejected
 
 BAR = 30
 SHOWN = 20
-"""Refused lines that are printed; the file next to the imported one has them all."""
+"""Rejected lines that are printed; the file next to the imported one has them all."""
 
 
 class Command(BaseCommand):
