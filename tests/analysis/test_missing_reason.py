@@ -94,7 +94,7 @@ class TestExactlyWhy:
         chat = make_agent(channel="chat")
         noon = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
         idle = self.why(chat, status="ongoing", idle_at=noon, source="shop")
-        assert "will end at 12:30 on 01 March if there are no new messages" in idle.sentence
+        assert "will end at 12:30 PM on Mar 1 if there are no new messages" in idle.sentence
         thread = self.why(chat, status="ongoing", source="api")
         assert "ends when you close it there or on this page" in thread.sentence
         assert (thread.reason, thread.way_out, thread.shared) == ("not_ended", "close", False)
@@ -103,7 +103,7 @@ class TestExactlyWhy:
         noon = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
         values: dict[str, Any] = {"analysis_state": "none"}
         why = self.left_out("waiting_for_platform", analyze_at=noon, **values)
-        assert "until 12:30 on 01 March. After that, Debrief runs its own." in why.sentence
+        assert "until 12:30 PM on Mar 1. After that, Debrief runs its own." in why.sentence
         why = self.left_out("waiting_for_platform", **values)
         assert why.sentence == (
             "Not analyzed: waiting for the platform's analysis. This source uses only the "
