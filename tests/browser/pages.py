@@ -73,6 +73,8 @@ class Places:
             "profile": "/profile/",
             "components": "/components/",
             "webhooks": "/webhooks/",
+            "crm": "/crm/",
+            "crm-new": "/crm/new/http/",
             "webhook-new": "/webhooks/new/",
             "intake": "/intake/",
             "intake-refused": "/intake/?source=none-such",
