@@ -1,52 +1,29 @@
 """Check which contact field may go to which field of a CRM."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from apps.contacts.values import ValueSpec
 
 from .connectors.base import FieldType, RemoteField
+from .connectors.values import mismatch
 from .values import specs
-
-_TAKES: dict[FieldType, frozenset[FieldType]] = {
-    FieldType.TEXT: frozenset({FieldType.TEXT}),
-    FieldType.NUMBER: frozenset({FieldType.NUMBER, FieldType.TEXT}),
-    FieldType.BOOLEAN: frozenset({FieldType.BOOLEAN, FieldType.TEXT}),
-    FieldType.DATE: frozenset({FieldType.DATE, FieldType.TEXT}),
-    FieldType.DATETIME: frozenset({FieldType.DATETIME, FieldType.TEXT}),
-    FieldType.CHOICE: frozenset({FieldType.CHOICE, FieldType.TEXT}),
-}
-"""The types of CRM fields that take a contact field of each type."""
 
 
 def as_stored(fields: Sequence[RemoteField]) -> list[dict[str, Any]]:
     """Return a field list as it is stored with a connection."""
-    return [
-        {
-            "name": one.name,
-            "label": one.label,
-            "type": one.type.value,
-            "writable": one.writable,
-            "vendor_type": one.vendor_type,
-            "choices": list(one.choices),
-        }
-        for one in fields
-    ]
+    return [asdict(one) for one in fields]
 
 
 def as_read(stored: Sequence[Mapping[str, Any]]) -> dict[str, RemoteField]:
     """Return a stored field list by name."""
-    return {
-        one["name"]: RemoteField(
-            name=one["name"],
-            label=one["label"],
-            type=FieldType(one["type"]),
-            writable=one["writable"],
-            vendor_type=one["vendor_type"],
-            choices=tuple(one["choices"]),
-        )
-        for one in stored
-    }
+    return {one["name"]: _read(one) for one in stored}
+
+
+def _read(stored: Mapping[str, Any]) -> RemoteField:
+    lists = {name: tuple(stored.get(name, ())) for name in ("choices", "labels")}
+    return RemoteField(**{**stored, **lists, "type": FieldType(stored["type"])})
 
 
 def problems(
@@ -78,12 +55,4 @@ def _problem(spec: ValueSpec, target: str, remote: Mapping[str, RemoteField]) ->
         return (
             f"The CRM has no field “{target[:60]}”. Test the connection to read its fields again."
         )
-    if not field.writable:
-        return f"{field.label} is read-only in the CRM."
-    if field.type not in _TAKES[FieldType(spec.type)]:
-        return f"{field.label} is of type {field.vendor_type or field.type}, not {spec.type}."
-    if field.type == FieldType.CHOICE and field.choices:
-        missing = [choice for choice in spec.choices if choice not in field.choices]
-        if missing:
-            return f"{field.label} has no choice “{missing[0][:60]}”."
-    return ""
+    return mismatch(FieldType(spec.type), field, spec.choices) or ""

@@ -63,9 +63,9 @@ def test_wrong_settings_are_rejected_at_their_place(wanted: Wanted, field: str) 
 @pytest.mark.parametrize(
     ("field_map", "word"),
     [
-        ({"plan": "tier"}, "no choice “team”"),
-        ({"email": "tier"}, "not text"),
-        ({"email": "made"}, "read-only"),
+        ({"plan": "tier"}, "no option “team”"),
+        ({"email": "tier"}, "contact field is text"),
+        ({"email": "made"}, "can’t be changed"),
         ({"email": "gone"}, "no field “gone”"),
         ({"email": "note", "plan": "note"}, "twice"),
     ],

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from apps.accounts.actors import Actor
 from apps.contacts.models import Contact
 from apps.core.cipher import encrypt
+from apps.crm import services
 from apps.crm.connectors import hubspot, pace
 from apps.crm.models import CrmConnection, Push, RemoteContact
 from apps.crm.outbox import ContactChange, contacts_changed
@@ -208,3 +210,35 @@ def test_value_that_no_longer_fits_does_not_hold_up_the_others(vendor: Vendor) -
     push()
     assert states() == {"sent": 1}
     assert Push.objects.get().sent == {"gone": 3}
+
+
+def test_connection_test_stores_the_fields_that_mappings_are_checked_against(
+    vendor: Vendor,
+) -> None:
+    make_contact_field("tier", "choice", choices=["Gold Plan", "silver"])
+    make_contact_field("topics", "text")
+    if isinstance(vendor.server, HubSpotServer):
+        vendor.server.add_property("tier", "enumeration", "gold_plan", "silver")
+        vendor.server.add_property("topics", "enumeration", "a", "b", fieldType="checkbox")
+    else:
+        vendor.server.add_field("tier", "picklist", "gold_plan", "silver")
+        vendor.server.add_field("topics", "multipicklist", "a", "b")
+    contacts = people(1)
+    vendor.add(contacts)
+    by = Actor.system("tests")
+    findings = services.run_test(vendor.crm, by)
+    assert findings.sample
+    vendor.crm.refresh_from_db()
+
+    phone = {"hubspot": "phone", "salesforce": "Phone"}[vendor.kind]
+    settings = vendor.crm.config
+    wanted = services.Wanted("A", settings, {"topics": phone})
+    with pytest.raises(services.InvalidConnection, match="can’t be changed"):
+        services.change_connection(connection=vendor.crm, wanted=wanted, by=by)
+    wanted = services.Wanted("A", settings, {"tier": "tier", "topics": "topics"})
+    services.change_connection(connection=vendor.crm, wanted=wanted, by=by)
+    change(contacts, tier="Gold Plan", topics="b; a")
+    push()
+    assert states() == {"sent": 1}
+    [record] = vendor.server.contacts.values()
+    assert (record["tier"], record["topics"]) == ("gold_plan", "b;a")
