@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from apps.contacts.values import Value
+from apps.contacts.values import TEXT_LIMIT, Value
 
 from .models import Mode
 
@@ -82,10 +82,17 @@ def fold(
     sources = tuple(key for key, _ in held if key is not None)
     if len(held) == 1:
         return FoldedValue(held[0][1], sources)
-    texts = tuple(str(value) for _, value in held)
-    summary = summary_of(digest_of(texts)) if summary_of else None
+    texts = _newest(tuple(str(value) for _, value in held))
+    summary = summary_of(digest_of(texts)) if summary_of and len(texts) > 1 else None
     value = SEPARATOR.join(texts) if summary is None else summary
     return FoldedValue(value, sources, texts, is_summary=summary is not None)
+
+
+def _newest(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the newest texts that fit into a text value together."""
+    while len(texts) > 1 and len(SEPARATOR.join(texts)) > TEXT_LIMIT:
+        texts = texts[1:]
+    return texts
 
 
 _Held = list[tuple[int | None, Value]]

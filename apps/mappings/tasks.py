@@ -2,9 +2,13 @@
 
 from celery import shared_task
 
+from apps.core.tasks import send
+from apps.work.host import host
+
 from . import marks
 from .directory import imports
 from .folds import fold_marked
+from .summaries import SummaryQueue, work_waits
 
 MOST_BATCHES = 200
 
@@ -18,9 +22,17 @@ def fold_contacts() -> None:
     marks.request_fold()
 
 
+@shared_task(name="mappings.summarize")
+def summarize() -> None:
+    """Make due summaries in this process, unless it does so already."""
+    host.run(SummaryQueue())
+
+
 @shared_task(name="mappings.sweep")
 def sweep() -> None:
-    """Fold the contacts whose signal was lost. Runs every few seconds."""
+    """Fold the contacts whose signal was lost, and start due summaries. Runs every few seconds."""
+    if work_waits():
+        send("mappings.summarize", queue="outbound", kwargs={})
     if marks.any_marked():
         fold_contacts()
         marks.clear_orphans()

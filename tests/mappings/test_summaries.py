@@ -1,0 +1,91 @@
+"""Accumulated texts are summarized once per contact and field, and both stay where that fails."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from apps.contacts.models import Contact
+from apps.llm.client import LlmClient
+from apps.llm.failed_request import RetryPolicy
+from apps.llm.models import Purpose, Usage
+from apps.mappings.contributions import NewResult, contribute
+from apps.mappings.folds import fold_marked, values_of
+from apps.mappings.models import Summary
+from apps.mappings.summaries import SummaryQueue, work_waits
+from apps.work.runner import Runner
+from tests.factories import (
+    make_agent,
+    make_contact,
+    make_contact_field,
+    make_conversation,
+    make_mapping,
+    make_model,
+)
+from tests.fakes.fixtures import FakeLLM
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
+
+
+@pytest.fixture
+def contact(fake_llm: FakeLLM) -> Contact:
+    """A contact of three calls with a note each."""
+    make_contact_field("note")
+    make_mapping("note", "note", mode="accumulate")
+    model = make_model(base_url=fake_llm.url, api_key_env="FAKE_API_KEY")
+    agent, contact = make_agent(model=model), make_contact()
+    config = agent.versions.drafts().get().config
+    for day in range(3):
+        at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
+        call = make_conversation(agent, contact=contact, sort_at=at, analysis_config=config)
+        contribute([NewResult(call.pk, agent.pk, "an_1", {"note": f"Fact {day}."})])
+        fold_marked()
+    return contact
+
+
+def summarize() -> int:
+    """Let a runner make all summaries, as if their wait for further texts was over."""
+    Summary.objects.filter(state="pending").update(not_before=datetime(2026, 1, 1, tzinfo=UTC))
+
+    async def work() -> int:
+        client = LlmClient(retry=RetryPolicy(attempts=1))
+        try:
+            return await Runner(queue=SummaryQueue(), idle=0.0).run(client)
+        finally:
+            await client.aclose()
+
+    done = asyncio.run(work())
+    while fold_marked():
+        pass
+    return done
+
+
+def note(contact: Contact) -> object:
+    return Contact.objects.get(pk=contact.pk).fields["note"]
+
+
+def test_three_texts_cost_one_request_and_become_one(contact: Contact, fake_llm: FakeLLM) -> None:
+    assert note(contact) == "Fact 0.\n\nFact 1.\n\nFact 2."
+    assert not work_waits()  # further texts may come
+    assert summarize() == 1
+    assert fake_llm.total == 1
+    summary = Summary.objects.get()
+    assert (summary.state, note(contact)) == ("done", summary.text)
+    assert values_of(Contact.objects.get(pk=contact.pk))["note"].is_summary
+    spent = Usage.objects.get()
+    assert (spent.purpose, spent.requests) == (Purpose.ACCUMULATE, 1)
+    assert summarize() == 0
+
+
+def test_where_the_model_fails_all_texts_stay_and_it_is_retried(
+    contact: Contact, fake_llm: FakeLLM
+) -> None:
+    fake_llm.always("500")
+    summarize()
+    waiting = Summary.objects.get()
+    assert (waiting.state, waiting.tries) == ("pending", 1)
+    assert waiting.not_before > datetime.now(UTC)
+    assert note(contact) == "Fact 0.\n\nFact 1.\n\nFact 2."
+    fake_llm.always("ok")
+    summarize()
+    assert note(contact) == Summary.objects.get(state="done").text
