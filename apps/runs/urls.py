@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import asking, banner, changing, runs, trials, try_it, undoing
+from .views import asking, banner, changing, mapping_runs, runs, trials, try_it, undoing
 
 app_name = "runs"
 
@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("backfills/", runs.run_list, name="list"),
     path("backfills/new/", asking.new, name="new"),
     path("backfills/preview/", asking.preview, name="preview"),
+    path("backfills/mappings/", mapping_runs.apply_mappings, name="apply_mappings"),
     path("backfills/actions/", asking.actions, name="actions"),
     path("backfills/banner/", banner.banner, name="banner"),
     path("backfills/<str:public_id>/", runs.detail, name="detail"),

@@ -142,6 +142,7 @@ ACCESS: dict[str, Needs] = {
     "runs:pause": action(OPERATOR),
     "runs:resume": action(OPERATOR),
     "runs:cancel": form(OPERATOR),
+    "runs:apply_mappings": form(EDITOR),
     "runs:report": page(VIEWER),
     "runs:rollback": form(OPERATOR),
     "runs:retry_failed": action(OPERATOR),
