@@ -50,8 +50,8 @@ def run_batches(*, seconds: float = SECONDS) -> None:
     while True:
         runs = list(Run.objects.without_model().claimable().order_by("pk"))
         done = [do_batch(run) for run in runs]
-        close_finished()
         if not any(done):
+            close_finished()
             return
         if time.monotonic() >= until:
             send(TASK, queue=None, kwargs={})
