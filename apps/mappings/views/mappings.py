@@ -18,7 +18,7 @@ from apps.mappings.models import Mapping
 from apps.mappings.services import delete_mapping, save_mapping
 from apps.mappings.targets import targets
 
-APPLY = "Apply it to past analyses to update existing contacts."
+APPLY = "New results update contacts."
 
 
 @dataclass(frozen=True, slots=True)
