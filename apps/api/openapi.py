@@ -46,6 +46,10 @@ TAGS: list[Json] = [
         "value comes from.",
     },
     {
+        "name": "CRM connections",
+        "description": "Connections that write changed contacts to a CRM. For admins.",
+    },
+    {
         "name": "Webhooks",
         "description": "Send signed events to your own systems.",
     },

@@ -10,6 +10,7 @@ from . import (
     contact_fields,
     contacts,
     conversations,
+    crm,
     intake,
     lifecycle,
     mapping_runs,
@@ -29,6 +30,7 @@ api.add_router("/contacts", contacts.router)
 api.add_router("/contact-fields", contact_fields.router)
 api.add_router("/mappings", mapping_runs.router)
 api.add_router("/mappings", mappings.router)
+api.add_router("/crm-connections", crm.router)
 api.add_router("/webhooks", webhooks.router)
 api.add_router("/intake", intake.router)
 

@@ -58,6 +58,12 @@ POST /api/contact-fields
 GET /api/mappings
 POST /api/mappings
 DELETE /api/mappings/{id}
+GET /api/crm-connections
+POST /api/crm-connections
+PATCH /api/crm-connections/{id}
+DELETE /api/crm-connections/{id}
+POST /api/crm-connections/{id}/test
+GET /api/crm-connections/{id}/pushes
 GET /api/webhooks
 POST /api/webhooks
 DELETE /api/webhooks/{id}

@@ -44,6 +44,7 @@ from tests.factories import (
     make_conversations,
     make_mapping,
 )
+from tests.factories.crm import make_connection, make_push
 
 load_all_checks()
 
@@ -126,6 +127,9 @@ def things() -> dict[str, str]:
     return {
         "kind": "retell",
         "source_id": source.public_id,
+        "connection_id": make_push(
+            connection=make_connection("https://1.1.1.1/crm")
+        ).connection.public_id,
         "webhook_id": endpoint.public_id,
         "conversation_id": conversation.public_id,
         "agent_id": agent.public_id,
