@@ -229,6 +229,8 @@ class Connector(ABC):
     ``allow_redirects=False`` and a timeout with each request.
     """
 
+    #: A template shows what a class says of itself: it must not make one.
+    do_not_call_in_templates: ClassVar[bool] = True
     kind: ClassVar[str]
     label: ClassVar[str]
     settings: ClassVar[tuple[Setting, ...]] = ()

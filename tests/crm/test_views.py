@@ -1,0 +1,123 @@
+"""Pages of CRM connections: what can be added, what was sent, and what waits for approval."""
+
+import pytest
+from django.test import Client
+
+from apps.accounts.models import Role, User
+from apps.crm.connectors.registry import CONNECTORS
+from apps.crm.models import CrmConnection, Push, PushState
+from tests.factories import make_contact
+from tests.factories.crm import make_connection, make_push
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def admin(client: Client) -> Client:
+    client.force_login(User.objects.create_user("boss", role=Role.ADMIN))
+    return client
+
+
+@pytest.mark.parametrize("kind", CONNECTORS)
+def test_list_offers_a_connection_of_each_kind(admin: Client, kind: str) -> None:
+    page = admin.get("/crm/").text
+
+    assert f'href="/crm/new/{kind}/"' in page
+    assert CONNECTORS[kind].label in page
+
+
+@pytest.mark.parametrize("kind", CONNECTORS)
+def test_form_asks_for_what_a_kind_needs(admin: Client, kind: str) -> None:
+    page = admin.get(f"/crm/new/{kind}/").text
+
+    assert f'action="/crm/new/{kind}/"' in page
+    for setting in CONNECTORS[kind].settings:
+        assert f'name="{setting.name}"' in page, setting.name
+
+
+def test_new_connection_shows_its_signing_secret_once(admin: Client) -> None:
+    form = {"name": "Our warehouse", "url": "https://8.8.8.8/contacts", "secret": ""}
+
+    shown = admin.post("/crm/new/http/", form).text
+
+    made = CrmConnection.objects.get()
+    assert made.name == "Our warehouse"
+    assert "whsec_" in shown
+    assert "whsec_" not in admin.get(f"/crm/{made.public_id}/").text
+    assert "whsec_" not in admin.get(f"/crm/{made.public_id}/edit/").text
+
+
+def test_wrong_settings_are_named_at_their_place(admin: Client) -> None:
+    form = {"name": "Ours", "url": "ftp://8.8.8.8/", "secret": "short"}
+
+    page = admin.post("/crm/new/http/", form).text
+
+    assert "Enter a secret that starts with whsec_, followed by base64." in page
+    assert not CrmConnection.objects.exists()
+
+
+def test_pushes_show_what_was_sent_and_what_came_back(admin: Client) -> None:
+    push = make_push(
+        contact=make_contact(first_name="Ada"),
+        wanted={"first_name": "Ada"},
+        state=PushState.PARKED,
+        sent={"FirstName": "Ada"},
+        message="The value is too long.",
+        response='{"error": "too long"}',
+        finished_at="2026-01-01T00:00Z",
+    )
+
+    listed = admin.get(f"/crm/{push.connection.public_id}/?state=parked").text
+    page = admin.get(f"/crm/{push.connection.public_id}/{push.public_id}/").text
+
+    assert push.public_id in listed
+    assert "The value is too long." in page
+    assert "too long&quot;" in page
+
+
+def test_unknown_state_is_one_sentence(admin: Client) -> None:
+    connection = make_connection()
+
+    page = admin.get(f"/crm/{connection.public_id}/?state=lost").text
+
+    assert "Unknown state “lost”." in page
+
+
+def test_sending_again_makes_a_push_pending(admin: Client) -> None:
+    push = make_push(
+        wanted={"first_name": "Ada"}, state=PushState.PARKED, finished_at="2026-01-01T00:00Z"
+    )
+    place = f"/crm/{push.connection.public_id}/{push.public_id}/"
+
+    admin.post(f"{place}again/")
+
+    push.refresh_from_db()
+    assert push.state == PushState.PENDING
+
+
+@pytest.mark.parametrize(
+    ("action", "state"),
+    [("approve", PushState.PENDING), ("reject", PushState.DROPPED)],
+)
+def test_some_changes_are_decided_and_others_wait(
+    admin: Client, action: str, state: PushState
+) -> None:
+    connection = make_connection(approval=True)
+    pushes = [
+        make_push(
+            connection=connection,
+            contact=make_contact(first_name=name),
+            wanted={"first_name": name},
+            state=PushState.WAITING,
+        )
+        for name in ("Ada", "Grace")
+    ]
+    place = f"/crm/{connection.public_id}/approval/"
+    page = admin.get(place).text
+    assert "Ada" in page
+    shown = [f"{push.public_id}:{push.revision}" for push in pushes]
+
+    admin.post(place, {"action": action, "push": [pushes[0].public_id], "shown": shown})
+
+    states = dict(Push.objects.values_list("pk", "state"))
+    assert states == {pushes[0].pk: state, pushes[1].pk: PushState.WAITING}
