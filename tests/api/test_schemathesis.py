@@ -68,6 +68,7 @@ REFUSED_HERE = {
     "resumeBackfill",  # it is not paused
     "retryFailed",  # nothing failed
     "rollBackBackfill",  # not in this version
+    "testCrmConnection",  # no CRM can be reached
 }
 
 #: Parts of bodies that name what there is not, or what this version does not do.
