@@ -51,11 +51,12 @@ UPDATE crm_push p SET contact_id = %(into)s WHERE p.contact_id = %(merged)s
 """
 
 
-def move_to(*, merged: int, into: int) -> None:
+def move_to(*, merged: int, into: int) -> bool:
     """Give a contact the records and pushes of one that is merged into it and then deleted.
 
     The record in a CRM follows where the contact has none of its own there. Pushes of the merged
-    contact that aren't sent yet vanish with it: the fold of the contact writes new ones.
+    contact that aren't sent yet vanish with it: the fold of the contact writes new ones. Return
+    whether a record followed: it holds the values of the merged contact.
     """
     values: dict[str, int | list[str]] = {
         "merged": merged,
@@ -64,4 +65,6 @@ def move_to(*, merged: int, into: int) -> None:
     }
     with connection.cursor() as cursor:
         cursor.execute(_MOVE_RECORDS, values)
+        moved = int(cursor.rowcount) > 0
         cursor.execute(_MOVE_PUSHES, values)
+    return moved

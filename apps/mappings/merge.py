@@ -8,11 +8,13 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.contacts.models import Contact, ContactAlias, Origin
-from apps.contacts.values import BUILT_IN_TARGETS
+from apps.contacts.values import BUILT_IN_TARGETS, Value
 from apps.conversations.models import Conversation
 from apps.core.database import is_passing
 from apps.core.errors import Conflict, Example
 from apps.crm import erasure as pushes
+from apps.crm import outbox
+from apps.crm.outbox import ContactChange
 
 from .folds import refold
 from .models import Contribution, ContributionKind
@@ -53,7 +55,8 @@ def _merge(contact: Contact, duplicate: Contact, by: Actor) -> Contact:
         moved = Conversation.objects.filter(contact=gone).update(contact=into)
         Contribution.objects.filter(contact=gone).update(contact=into)
         gone.aliases.update(contact=into)
-        pushes.move_to(merged=gone.pk, into=into.pk)
+        follows = pushes.move_to(merged=gone.pk, into=into.pk)
+        held = gone.values
         # Both are unique: the duplicate goes before its number and email move.
         former = {name: getattr(gone, name) for name in _IDENTIFIERS}
         _merge_provided(into, gone)
@@ -61,6 +64,8 @@ def _merge(contact: Contact, duplicate: Contact, by: Actor) -> Contact:
         gone.delete()
         _take_identifiers(into, former)
         refold([into.pk])
+        if follows:
+            _push_values(into.pk, held)
         audit.record(
             by=by,
             verb="contact.merged",
@@ -68,6 +73,12 @@ def _merge(contact: Contact, duplicate: Contact, by: Actor) -> Contact:
             detail={"merged": gone_id, "conversations": moved},
         )
     return Contact.objects.get(pk=into.pk)
+
+
+def _push_values(contact_id: int, held: dict[str, Value]) -> None:
+    """Write pushes of what differs from the values that the duplicate's record in a CRM holds."""
+    after = Contact.objects.get(pk=contact_id).values
+    outbox.contacts_changed([ContactChange(contact_id, before=held, after=after)])
 
 
 def _locked(contact: Contact, duplicate: Contact) -> tuple[Contact, Contact]:
