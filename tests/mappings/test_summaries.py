@@ -1,18 +1,23 @@
 """Accumulated texts are summarized once per contact and field, and both stay where that fails."""
 
 import asyncio
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from apps.accounts.actors import Actor
 from apps.contacts.models import Contact
+from apps.conversations.models import Conversation
 from apps.llm.client import LlmClient
 from apps.llm.failed_request import RetryPolicy
 from apps.llm.models import Purpose, Usage
 from apps.mappings.contributions import NewResult, contribute
 from apps.mappings.folds import fold_marked, values_of
 from apps.mappings.models import Summary
-from apps.mappings.summaries import SummaryQueue, work_waits
+from apps.mappings.summaries import SummaryOutcome, SummaryQueue, work_waits
+from apps.privacy.erasure import erase
 from apps.work.runner import Runner
 from tests.factories import (
     make_agent,
@@ -89,3 +94,55 @@ def test_where_the_model_fails_all_texts_stay_and_it_is_retried(
     fake_llm.always("ok")
     summarize()
     assert note(contact) == Summary.objects.get(state="done").text
+
+
+def erase_the_first_call() -> None:
+    """Erase the conversation that contributed "Fact 0."."""
+    calls = Conversation.objects.order_by("sort_at")
+    first = Conversation.objects.filter(pk=calls[0].pk)
+    assert erase(conversations=first, by=Actor.system("tests"), why="x") == 1
+
+
+def texts() -> str:
+    """Everything that contacts and summaries hold, as one text."""
+    held = [*Contact.objects.values_list("fields", flat=True)]
+    return json.dumps([held, [*Summary.objects.values_list("text", flat=True)]])
+
+
+def test_an_erasure_during_a_request_leaves_nothing_of_the_conversation(
+    contact: Contact,
+) -> None:
+    Summary.objects.update(not_before=datetime(2026, 1, 1, tzinfo=UTC))
+    queue = SummaryQueue()
+    (job,) = queue.claim(1)
+    assert "Fact 0." in job.texts
+
+    async def ask() -> SummaryOutcome:
+        client = LlmClient(retry=RetryPolicy(attempts=1))
+        try:
+            return await queue.perform(job, client, lambda: None)
+        finally:
+            await client.aclose()
+
+    outcome = asyncio.run(ask())
+    erase_the_first_call()
+    queue.record([replace(outcome, text=" ".join(job.texts))])
+    while fold_marked():
+        pass
+    assert "Fact 0." not in texts()
+    assert note(contact) == "Fact 1.\n\nFact 2."
+    assert Usage.objects.get().requests == 1  # it was paid for
+
+    assert summarize() == 1  # of the texts that are left
+    assert note(contact) == Summary.objects.get(state="done").text
+
+
+@pytest.mark.parametrize("left", [1, 2])
+def test_an_erasure_takes_the_summary_with_it(contact: Contact, left: int) -> None:
+    summarize()
+    Summary.objects.update(text="Fact 0. And more.")
+    while Conversation.objects.count() > left:
+        erase_the_first_call()
+    assert "Fact 0." not in texts()
+    assert note(contact) == "\n\n".join(f"Fact {day}." for day in range(3 - left, 3))
+    assert Summary.objects.count() == (left > 1)

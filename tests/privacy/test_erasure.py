@@ -22,7 +22,7 @@ from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
 from apps.api.schemas.conversations import BulkReport, LineError
-from apps.contacts.models import Contact
+from apps.contacts.models import Contact, ContactAlias
 from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.crm.models import RemoteContact
 from apps.intake import erased
@@ -30,7 +30,7 @@ from apps.intake.erased import is_erased
 from apps.intake.models import Erased
 from apps.intake.services import ingest, ingest_one
 from apps.llm.models import Usage
-from apps.mappings.models import Contribution
+from apps.mappings.models import Contribution, Summary
 from apps.platforms.models import IntakePayload, IntakeSource
 from apps.privacy import erasure
 from apps.privacy.erasure import erase
@@ -182,6 +182,9 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
         "zyxlogged": {"crm_push"},
         "zyxplan": {"mappings_contribution"},
         "zyxproblem": {"mappings_contribution"},
+        "zyxcombined": {"mappings_summary"},
+        "zyxrefusal": {"mappings_summary"},
+        "zyxformer": {"contacts_contactalias"},
     }
 
 
@@ -288,10 +291,16 @@ def traces_on_their_way(conversation: Conversation) -> None:
 
 
 def traces_in_contacts(conversation: Conversation) -> None:
-    """A contribution that fits, and one that does not."""
+    """Contributions, one of which doesn't fit, summaries of them, and a former email."""
     common = {"kind": "conversation", "conversation": conversation, "at": timezone.now()}
     Contribution.objects.create(field="plan", value="zyxplan", **common)
     Contribution.objects.create(field="score", problem="“zyxproblem” is not a number.", **common)
+    contact = conversation.contact
+    assert contact is not None
+    Summary.objects.create(contact=contact, field="plan", digest="1", text="zyxcombined")
+    refused = {"state": "failed", "error_message": "zyxrefusal"}
+    Summary.objects.create(contact=contact, field="score", digest="2", **refused)
+    ContactAlias.objects.create(contact=contact, email="zyxformer@example.com")
 
 
 class TestWhatStays:
