@@ -284,6 +284,8 @@ LIMIT_PATIENCE_SECONDS = 60.0
 # What waits for a provider is tried again after this, then after twice as long each time.
 RECOVERY_SECONDS = 15.0
 WEBHOOK_TIMEOUT_SECONDS = 15.0
+# Pushes to CRMs wait for the limits of a vendor, so that their worker is waited for longer.
+CRM_LEASE_SECONDS = 60.0
 #: Asked for a fresh address of a recording.
 RETELL_API_URL = "https://api.retellai.com"
 WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", default=False)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
@@ -22,7 +23,7 @@ from .connectors.base import Account, Activity, WantedChange
 from .connectors.registry import CONNECTORS
 from .models import CrmConnection, Push, PushKind, PushState
 
-PUSHES = LeasedTable("crm_push", seconds=60.0, held_as="pending")
+PUSHES = LeasedTable("crm_push", seconds=settings.CRM_LEASE_SECONDS, held_as="pending")
 
 
 @dataclass(frozen=True, slots=True)
