@@ -9,16 +9,26 @@ import pytest
 
 from apps.accounts.actors import Actor
 from apps.contacts.models import Contact
+from apps.conversations.models import Conversation
 from apps.core.cipher import encrypt
 from apps.crm import services
 from apps.crm.connectors import hubspot, pace
 from apps.crm.models import CrmConnection, Push, RemoteContact
 from apps.crm.outbox import ContactChange, contacts_changed
+from apps.mappings.folds import fold_marked
 from tests.crm.pushing import change, push, states
 from tests.crm.vendors import Clock
-from tests.factories import make_connection, make_contact, make_contact_field
+from tests.factories import (
+    make_agent,
+    make_connection,
+    make_contact,
+    make_contact_field,
+    make_conversations,
+    make_mapping,
+)
 from tests.fakes.hubspot import TOKEN, HubSpotServer
 from tests.fakes.salesforce import CLIENT_ID, CLIENT_SECRET, SalesforceServer
+from tests.runs.completed import backfill
 from tests.webhooks.deliveries import new_clock
 
 pytestmark = pytest.mark.django_db
@@ -133,6 +143,30 @@ def test_each_contact_is_written_once_after_an_outage(vendor: Vendor, number: in
     assert len(vendor.server.calls) - before <= number // batch + 3
     assert vendor.held() == {"team": number}
     assert set(vendor.server.writes.values()) == {2}
+
+
+@pytest.mark.parametrize("number", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_two_backfills_write_each_contact_once(vendor: Vendor, number: int) -> None:
+    """Two conversations of each contact get two results each, and each fold sees one backfill."""
+    make_contact_field("plan")
+    make_mapping("plan", "plan")
+    contacts = people(number)
+    vendor.add(contacts)
+    conversations = make_conversations(make_agent(), 2 * number)
+    for place, conversation in enumerate(conversations):
+        conversation.contact = contacts[place // 2]
+    Conversation.objects.bulk_update(conversations, ["contact"], batch_size=1_000)
+    newer, older = {"plan": "pro"}, {"plan": "free"}
+    for outputs in ([older, older], [newer, older]):
+        backfill(outputs * number)
+        while fold_marked():
+            pass
+    assert states() == {"pending": number}
+    push()
+    assert states() == {"sent": number}
+    assert vendor.held() == {"pro": number}
+    assert len(vendor.server.writes) == number
+    assert set(vendor.server.writes.values()) == {1}
 
 
 def test_mixed_batch_parks_only_what_was_rejected(vendor: Vendor) -> None:
