@@ -7,6 +7,7 @@ nothing behind, and the sweep continues with the next batch.
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -66,7 +67,7 @@ def do_batch(run: Run) -> int:
         if is_passing(error):
             raise
         logger.warning("A batch of %s failed, trying one by one", run.public_id)
-    return sum(_do_one(run) for _ in range(BATCH))
+    return sum(takewhile(bool, (_do_one(run) for _ in range(BATCH))))
 
 
 def _do(run: Run, limit: int) -> int:

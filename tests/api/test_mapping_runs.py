@@ -56,7 +56,7 @@ def test_a_new_mapping_is_applied_to_past_results(editor: Caller) -> None:
     ]
     assert runs[0]["id"] == runs[1]["id"]
     assert (runs[0]["kind"], runs[0]["counts"]["total"]) == ("mapping", 3)
-    batches.run_batches()
+    batches.run_batches(seconds=600)
     fold_marked()
 
     run = Run.objects.get()

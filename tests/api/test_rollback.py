@@ -65,7 +65,7 @@ def test_a_rollback_is_previewed_and_started_once(operator: Caller) -> None:
     again = read(operator.post(here, {"token": preview["token"]}), 202)
     assert started["id"] == again["id"]
     assert (started["kind"], started["of"]) == ("rollback", run.public_id)
-    batches.run_batches()
+    batches.run_batches(seconds=600)
 
     shown = read(operator.get(f"/backfills/{started['id']}"))
     assert shown["state"] == "completed"
@@ -82,7 +82,7 @@ def test_what_is_left_alone_says_why(operator: Caller) -> None:
     record_imported([Imported(newer, {"call_successful": True})], by=BY)
 
     started = read(operator.post(f"/backfills/{run.public_id}/rollback"), 202)
-    batches.run_batches()
+    batches.run_batches(seconds=600)
 
     items = read(operator.get(f"/backfills/{started['id']}/items", state="skipped"))["items"]
     assert [(one["conversation_id"], one["reason"]) for one in items] == [

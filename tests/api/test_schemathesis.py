@@ -206,9 +206,11 @@ def _name_what_exists(case: Case, things: dict[str, str]) -> None:
             body["agent_id"] = things["agent_id"]
         elif "agent_id" in body:
             body |= {"agent_id": things["agent_id"], "channel": "voice"}
-        if case.operation.path.startswith("/api/backfills") and "channel" in body:
-            body["channel"] = "voice"
-        if case.operation.path.startswith(("/api/contact", "/api/mappings")):
+        runs = "/api/backfills", "/api/mappings/apply"
+        if case.operation.path.startswith(runs):
+            if "channel" in body:
+                body["channel"] = "voice"
+        elif case.operation.path.startswith(("/api/contact", "/api/mappings")):
             _name_a_contact(case, body)
         if "url" in body:
             body["url"] = "https://1.1.1.1/hook"

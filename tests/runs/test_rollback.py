@@ -77,7 +77,7 @@ def roll_back(run: Run, **filters: Any) -> Run:
     selection = rollback_services.select(run, filters)
     token = rollback_services.token_for(preview_rollback(selection))
     started = rollback_services.start_rollback(selection=selection, by=BY, token=token)
-    batches.run_batches()
+    batches.run_batches(seconds=600)
     started.refresh_from_db()
     return started
 
@@ -164,7 +164,7 @@ def test_a_rerun_after_the_preview_is_left_alone() -> None:
     newer = Conversation.objects.earliest("pk")
     record_imported([Imported(newer, {"call_summary": "Newer."})], by=BY)
 
-    batches.run_batches()
+    batches.run_batches(seconds=600)
 
     assert left(started) == {"rerun_since": 1}
     newer.refresh_from_db()
@@ -208,7 +208,7 @@ def test_two_people_start_one_rollback() -> None:
     )
 
     assert first == second == again
-    batches.run_batches()
+    batches.run_batches(seconds=600)
     third = rollback_services.start_rollback(selection=selection, by=BY, token=tokens[0])
     assert third == first
     with pytest.raises(rollback_services.NothingToRestore):
@@ -243,13 +243,13 @@ def test_a_rollback_pauses_resumes_and_is_canceled(monkeypatch: pytest.MonkeyPat
     assert batches.do_batch(undone) == 2
 
     services.pause(run=undone, by=BY)
-    batches.run_batches()
+    batches.run_batches(seconds=600)
     assert undone.items.filter(state="done").count() == 2
 
     services.resume(run=undone, by=BY)
     assert batches.do_batch(undone) == 2
     services.cancel(run=undone, by=BY)
-    batches.run_batches()
+    batches.run_batches(seconds=600)
     undone.refresh_from_db()
     assert undone.state == State.CANCELLED
     assert left(undone) == {"canceled": 2}
@@ -267,7 +267,7 @@ def test_an_item_that_breaks_fails_alone(monkeypatch: pytest.MonkeyPatch) -> Non
             f" CHECK (id <> {bad.pk} OR state <> 'done')"
         )
     try:
-        batches.run_batches()
+        batches.run_batches(seconds=600)
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE runs_runitem DROP CONSTRAINT broken")
@@ -289,7 +289,7 @@ def test_side_effects_of_a_rollback(webhooks: str, told: int) -> None:
     effects = SideEffects.model_validate({"contacts": False, "webhooks": webhooks})
     undone = rollback_services.start_rollback(selection=Selection(run), by=BY, side_effects=effects)
 
-    batches.run_batches()
+    batches.run_batches(seconds=600)
 
     assert Event.objects.filter(type="conversation.analyzed").count() == told
     completed = Event.objects.get(type="backfill.completed")
@@ -340,7 +340,7 @@ def test_contributions_to_contacts_go_back_with_the_results() -> None:
     kept = Selection(run)
     effects = SideEffects(contacts=False)
     rollback_services.start_rollback(selection=kept, by=BY, side_effects=effects)
-    batches.run_batches()
+    batches.run_batches(seconds=600)
     fold_marked()
     contact.refresh_from_db()
     assert contact.fields == {"won": False}

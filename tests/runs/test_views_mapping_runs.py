@@ -34,7 +34,7 @@ def test_the_dialog_shows_counts_and_starts_one_run() -> None:
         assert words in text(editor.post(URL, {"channel": "voice", **data}, headers=HTMX))
     for _ in range(2):
         editor.post(URL, {"channel": "voice", "token": token[1]}, headers=HTMX)
-    batches.run_batches()
+    batches.run_batches(seconds=600)
 
     run = Run.objects.get()
     page = text(editor.get(f"/backfills/{run.public_id}/"))

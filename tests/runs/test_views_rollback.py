@@ -102,7 +102,7 @@ def test_the_dialog_shows_the_numbers_and_starts_once(client: Client) -> None:
     assert "already started" in answers[1].headers["HX-Trigger"]
     undone = Run.objects.get(kind="rollback")
     assert undone.options["side_effects"] == {"contacts": False, "webhooks": "off"}
-    batches.run_batches()
+    batches.run_batches(seconds=600)
 
     shown = client.get(url(undone, "detail"))
     page = html(shown)
@@ -165,7 +165,7 @@ def test_a_viewer_sees_the_report_and_no_button() -> None:
 def test_conversation_pages_after_a_rollback(client: Client) -> None:
     run = ended(2)
     client.post(url(run, "rollback"), {"token": token_of(client, run)}, headers=HTMX)
-    batches.run_batches()
+    batches.run_batches(seconds=600)
     for conversation in Conversation.objects.all():
         page = client.get(reverse("analysis:conversation", args=[conversation.public_id]))
         assert page.status_code == 200
