@@ -206,10 +206,9 @@ def _name_what_exists(case: Case, things: dict[str, str]) -> None:
             body["agent_id"] = things["agent_id"]
         elif "agent_id" in body:
             body |= {"agent_id": things["agent_id"], "channel": "voice"}
-        runs = "/api/backfills", "/api/mappings/apply"
-        if case.operation.path.startswith(runs):
-            if "channel" in body:
-                body["channel"] = "voice"
+        runs = case.operation.path.startswith(("/api/backfills", "/api/mappings/apply"))
+        if runs and "channel" in body:
+            body["channel"] = "voice"
         elif case.operation.path.startswith(("/api/contact", "/api/mappings")):
             _name_a_contact(case, body)
         if "url" in body:
@@ -218,6 +217,11 @@ def _name_what_exists(case: Case, things: dict[str, str]) -> None:
             body.pop(name, None)
         for message in body.get("messages") or ():
             message.pop("at", None)
+    _name_what_is_asked(case)
+
+
+def _name_what_is_asked(case: Case) -> None:
+    """Leave out of a query what no schema can draw."""
     known = {parameter.name for parameter in case.operation.query} - {"cursor", "filters"}
     case.query = {name: case.query[name] for name in known & set(case.query or ())}
 
