@@ -8,7 +8,7 @@ from apps.accounts.models import Role
 from apps.conversations import filters
 from apps.core.errors import BadRequest
 from apps.runs.batches import start_soon
-from apps.runs.mapping_runs import preview_mappings, start_mapping_run
+from apps.runs.mapping_runs import estimate_summaries, preview_mappings, start_mapping_run
 from apps.runs.schemas import BackfillSchema
 
 from .bodies import read, respond
@@ -35,14 +35,16 @@ router = Router(tags=["Backfills"])
 @write(Role.EDITOR)
 def apply(request: HttpRequest) -> HttpResponse:
     """Applies the current mappings to the current results of all matching conversations with a
-    contact. No model is asked. The run is read, paused, and canceled like a backfill."""
+    contact. The run asks no model. A model then combines texts that accumulate in a field,
+    for which `preview` has an estimate. The run is read, paused, and canceled like a backfill."""
     body = read(schemas.ApplyIn, request)
     for name in ("sort", "columns"):
         if name in body.filters:
             raise BadRequest(f"{name} is not a filter.", {name: "Not a filter."})
     params = filters.parse(body.channel, body.filters).as_params()
     if body.preview:
-        return respond(schemas.ApplyPreview.from_preview(preview_mappings(body.channel, params)))
+        preview = preview_mappings(body.channel, params)
+        return respond(schemas.ApplyPreview.of(preview, estimate_summaries(preview)))
     run = start_mapping_run(
         channel=body.channel, params=params, by=actor_of(request), token=body.token
     )

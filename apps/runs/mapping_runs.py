@@ -1,6 +1,6 @@
 """Apply mappings to past analyses: a run over conversations with a current result.
 
-No model is asked. Each conversation contributes to its contact as if its result were new.
+The run asks no model. Each conversation contributes to its contact as if its result were new.
 """
 
 import json
@@ -11,18 +11,18 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection, transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.conversations.filters import matching
-from apps.conversations.models import AnalysisState, Conversation
+from apps.conversations.models import AnalysisState, ConversationQuerySet
 from apps.core.errors import Conflict, Example, UserError
 from apps.mappings.contributions import NewResult, contribute
 
 from .agreement import question_hash, sign, unsign
 from .estimates import free_estimate
+from .mapping_estimate import SummaryEstimate, expected_summaries
 from .models import Kind, Run
 
 
@@ -60,7 +60,7 @@ class MappingPreview:
         return sign(data, kind=Kind.MAPPING)
 
 
-def _found(channel: str, params: Mapping[str, Sequence[str]]) -> QuerySet[Conversation]:
+def _found(channel: str, params: Mapping[str, Sequence[str]]) -> ConversationQuerySet:
     found = matching(channel=channel, params=params).order_by()
     return found.filter(analysis_state=AnalysisState.SUCCEEDED, contact__isnull=False)
 
@@ -76,6 +76,12 @@ def preview_mappings(channel: str, params: Mapping[str, Sequence[str]]) -> Mappi
             f"SELECT count(*), count(DISTINCT contact) FROM ({sql}) AS s(pk, contact)", values
         )
         return MappingPreview(channel, params, *cursor.fetchone())
+
+
+def estimate_summaries(preview: MappingPreview) -> SummaryEstimate | None:
+    """Return what combining texts takes after the run; None if no mapping accumulates texts."""
+    found = _found(preview.channel, preview.params)
+    return expected_summaries(found, preview.conversations)
 
 
 def start_mapping_run(

@@ -1,15 +1,20 @@
 """Mappings applied to results that were there before them."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from apps.accounts.models import AuditEntry
+from apps.agents.models import Agent
 from apps.analysis.imports import Imported, record_imported
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
+from apps.llm.tokens import estimate_tokens
 from apps.mappings.folds import fold_marked
+from apps.mappings.models import Summary
+from apps.mappings.summaries import PROMPT_TOKENS
 from apps.runs import batches, mapping_runs
 from apps.runs.models import Run, State
 from tests.factories import (
@@ -18,6 +23,7 @@ from tests.factories import (
     make_contact_field,
     make_conversations,
     make_mapping,
+    make_model,
 )
 from tests.runs.completed import BY
 
@@ -83,3 +89,60 @@ def test_a_mapping_run_starts_only_as_shown(editor: Caller) -> None:
     odd = editor.post("/mappings/apply", {"channel": "voice", "filters": {"nonsense": 1}})
     assert odd.status_code == 400
     assert not Run.objects.exists()
+
+
+def accumulating(**prices: Any) -> None:
+    """Three conversations of one contact, two of them with different texts, and a mapping."""
+    model = make_model(**prices)
+    agent = make_agent(model=model)
+    make_conversations(agent, 3)
+    config = agent.versions.drafts().get().config
+    Conversation.objects.update(contact=make_contact(), analysis_config=config)
+    found = list(Conversation.objects.order_by("pk"))
+    notes = ["Moved to Oslo in May.", "Has a dog now.", "Has a dog now."]
+    record_imported(
+        [Imported(one, {"note": text}) for one, text in zip(found, notes, strict=True)], by=BY
+    )
+    Conversation.objects.update(analysis_config=config)
+    make_contact_field("note")
+    make_mapping("note", "note", mode="accumulate")
+
+
+def summaries_of(editor: Caller) -> Any:
+    body = {"channel": "voice", "preview": True}
+    return read(editor.post("/mappings/apply", body), 200)["summaries"]
+
+
+def test_without_accumulation_no_request_is_expected(editor: Caller) -> None:
+    analyzed()
+    assert summaries_of(editor) is None
+
+
+def test_combining_texts_is_estimated_before_a_run(editor: Caller) -> None:
+    accumulating(input_price=Decimal(1), output_price=Decimal(2))
+    found = summaries_of(editor)
+    assert found["requests"] == 1
+    texts = estimate_tokens("Moved to Oslo in May. Has a dog now.")
+    assert abs(found["input_tokens"] - PROMPT_TOKENS - texts) < 5
+    assert 0 < found["output_tokens"] <= texts + 5
+    spent = found["input_tokens"] + 2 * found["output_tokens"]
+    assert Decimal(found["cost"]) == Decimal(spent) / 1_000_000
+
+    # Applied before, the texts are there: the second run combines the same ones.
+    run = read(editor.post("/mappings/apply", {"channel": "voice"}), 202)
+    assert run["counts"]["total"] == 3
+    batches.run_batches()
+    fold_marked()
+    assert summaries_of(editor) == found
+    assert Summary.objects.count() == found["requests"]
+
+
+def test_an_agent_that_does_not_accumulate_asks_no_model(editor: Caller) -> None:
+    accumulating()
+    make_mapping("note", "note", agent=Agent.objects.get())
+    assert summaries_of(editor)["requests"] == 0
+
+
+def test_an_unknown_price_is_no_cost_of_zero(editor: Caller) -> None:
+    accumulating(input_price=None, output_price=None)
+    assert summaries_of(editor)["cost"] is None

@@ -9,7 +9,14 @@ from apps.analysis.imports import Imported, record_imported
 from apps.conversations.models import Conversation
 from apps.runs import batches
 from apps.runs.models import Run
-from tests.factories import make_agent, make_contact, make_conversations
+from tests.factories import (
+    make_agent,
+    make_contact,
+    make_contact_field,
+    make_conversations,
+    make_mapping,
+    make_model,
+)
 from tests.runs.completed import BY
 
 from .test_views import HTMX, as_role, text
@@ -42,3 +49,27 @@ def test_the_dialog_shows_counts_and_starts_one_run() -> None:
     assert "Completed" in page
     assert "What changed" not in page
     assert as_role(Role.OPERATOR).get(URL).status_code == 403
+
+
+def test_the_dialog_says_what_combining_texts_costs() -> None:
+    model = make_model(input_price=None, output_price=None)
+    agent = make_agent(model=model)
+    make_conversations(agent, 2)
+    contact, config = make_contact(), agent.versions.drafts().get().config
+    Conversation.objects.update(contact=contact, analysis_config=config)
+    found = list(Conversation.objects.order_by("pk"))
+    record_imported([Imported(one, {"note": f"Fact {one.pk}."}) for one in found], by=BY)
+    Conversation.objects.update(analysis_config=config)
+    editor = as_role(Role.EDITOR)
+    assert "No model request, no charge" in text(editor.get(URL))
+
+    make_contact_field("note")
+    make_mapping("note", "note", mode="accumulate")
+    shown = text(editor.get(URL, headers=HTMX))
+    assert "No model request" not in shown
+    assert "A model then combines accumulated texts: an estimated 1 request," in shown
+    assert f"price unknown (set prices for {model.name} under Models)" in shown
+    type(model).objects.update(input_price=1, output_price=2)
+    assert "1 request, about $0.0" in text(editor.get(URL, headers=HTMX))
+    type(model).objects.update(input_price=0, output_price=0)
+    assert "1 request, no charge" in text(editor.get(URL, headers=HTMX))

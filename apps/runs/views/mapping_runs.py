@@ -13,7 +13,7 @@ from apps.agents.models import Channel
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, wants_fragment
 from apps.runs.batches import start_soon
-from apps.runs.mapping_runs import preview_mappings, start_mapping_run
+from apps.runs.mapping_runs import estimate_summaries, preview_mappings, start_mapping_run
 from apps.runs.presenters import noun
 
 from .asking import channel_of
@@ -45,8 +45,11 @@ def apply_mappings(request: HttpRequest) -> HttpResponse:
 
 def _dialog(request: HttpRequest, *, refusal: str = "") -> HttpResponse:
     previews = [preview_mappings(channel.value, {}) for channel in Channel]
+    summaries = [estimate_summaries(one) for one in previews]
+    nouns = [noun(one.channel, one.conversations) for one in previews]
     context = {
-        "lines": [(one, noun(one.channel, one.conversations)) for one in previews],
+        "lines": list(zip(previews, nouns, summaries, strict=True)),
+        "accumulates": any(one is not None for one in summaries),
         "refusal": refusal,
         "nav": "contacts",
     }
