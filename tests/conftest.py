@@ -9,12 +9,15 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 
 import hypothesis
 import pytest
 from django.conf import settings
 from django.core.cache import cache
+from django.utils import timezone
 
 from config.embedded import postgres, valkey
 from config.embedded.program import Program
@@ -57,6 +60,13 @@ def _nothing_cached(request: pytest.FixtureRequest) -> None:
     """What another test's page left in the cache for a minute is of another database."""
     if request.node.get_closest_marker("django_db"):
         cache.clear()
+
+
+@pytest.fixture
+def _in_utc() -> Iterator[None]:
+    """The times that a test compares are of this zone, whichever the installation's is."""
+    with timezone.override(UTC):
+        yield
 
 
 @pytest.fixture(autouse=True)

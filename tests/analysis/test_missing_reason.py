@@ -90,6 +90,7 @@ class TestExactlyWhy:
         why = self.left_out("unconfigured", make_agent(model=model))
         assert f"uses {model.name}, which is switched off." in why.sentence
 
+    @pytest.mark.usefixtures("_in_utc")
     def test_what_is_still_open(self) -> None:
         chat = make_agent(channel="chat")
         noon = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -99,6 +100,7 @@ class TestExactlyWhy:
         assert "ends when you close it there or on this page" in thread.sentence
         assert (thread.reason, thread.way_out, thread.shared) == ("not_ended", "close", False)
 
+    @pytest.mark.usefixtures("_in_utc")
     def test_what_a_platform_is_to_send(self) -> None:
         noon = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
         values: dict[str, Any] = {"analysis_state": "none"}

@@ -79,6 +79,7 @@ def test_tool_calls_in_many_forms(content: Any, text: str) -> None:
     assert lines([said(content, "tool_call")])[0].text == text
 
 
+@pytest.mark.usefixtures("_in_utc")
 def test_times_of_calls_count_from_the_beginning_those_of_chats_are_of_the_day() -> None:
     message = said("Hi", at="2025-03-04T09:31:05+00:00")
 

@@ -264,6 +264,7 @@ SIDE = [
 @pytest.mark.parametrize(
     ("query", "expected"), [*TEXT, *NUMBERS, *TIMES, *CHOICES, *ANALYSIS, *SIDE]
 )
+@pytest.mark.usefixtures("_in_utc")
 def test_operators(calls: dict[str, Conversation], query: str, expected: set[str]) -> None:
     assert names(query) == expected
 

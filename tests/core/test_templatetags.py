@@ -75,6 +75,7 @@ class TestIcon:
 
 
 class TestAgo:
+    @pytest.mark.usefixtures("_in_utc")
     def test_has_the_exact_time_on_hover(self) -> None:
         at = datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC)
         assert draw("{{ at|ago }}", {"at": at}) == (

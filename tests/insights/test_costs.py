@@ -140,6 +140,7 @@ class TestSums:
         paid(None, days=unpriced_days_ago)
         assert month().change == ""
 
+    @pytest.mark.usefixtures("_in_utc")
     def test_the_period_before_is_as_long_as_what_has_passed(self) -> None:
         start, end = Period(TODAY, TODAY, 0).before(NOW)
         assert (start.isoformat(), end.isoformat()) == (
