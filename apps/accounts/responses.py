@@ -15,7 +15,8 @@ def posted(request: HttpRequest) -> QueryDict | None:
 def done(request: HttpRequest, to: str, message: str) -> HttpResponse:
     """Say what happened: on the page `to`, or next to the dialog, whose page is sent to look again.
 
-    The event is named for the page: `people:changed` for `accounts:people`.
+    The event is named for the page: `people:changed` for `accounts:people`, and
+    `mappings:changed` for `mappings:list`.
     """
     if wants_fragment(request):
         return dialog_done(message, changed(to))
@@ -25,4 +26,5 @@ def done(request: HttpRequest, to: str, message: str) -> HttpResponse:
 
 def changed(page: str) -> str:
     """Return the event that makes the list on `page` load itself again."""
-    return f"{page.rpartition(':')[2]}:changed"
+    app, _, name = page.rpartition(":")
+    return f"{app if name == 'list' else name}:changed"
