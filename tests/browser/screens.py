@@ -31,7 +31,8 @@ LOOKS = {
 }
 EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/contacts/",
          "/contacts/fields/", "/mappings/", "/costs/",
-         "/api-keys/", "/people/", "/audit/", "/intake/", "/webhooks/", "/profile/", "/agents/new/",
+         "/api-keys/", "/people/", "/audit/", "/intake/", "/webhooks/", "/crm/",
+         "/profile/", "/agents/new/",
          "/backfills/new/?channel=voice")  # fmt: skip
 README_TOPICS = ("double_charge", "payment_failed", "plan_price", "refund")
 TWELVE_FILTERS = (
@@ -143,6 +144,10 @@ def _opened(window: Visit, places: Places) -> dict[str, Callable[[Page], None]]:
         "dialog-contact-history": clicked(places.contact, "text=History"),
         "dialog-contact-field": clicked("/contacts/fields/", "#new-field"),
         "menu-contact-filter": clicked("/contacts/", "summary:has-text('Add filter')"),
+        "dialog-mapping": clicked("/mappings/", "#new-mapping"),
+        "dialog-mapping-delete": clicked("/mappings/", "[id^=delete-map]"),
+        "dialog-apply-mappings": clicked("/mappings/", "#apply-mappings"),
+        "dialog-crm": clicked("/crm/", "#new-hubspot"),
         "dialog-publish": clicked(f"{places.agent}prompts/", "text=Publish V"),
         "dialog-start": clicked(f"{places.agent}fields/", "#start"),
         "dialog-compare": clicked(f"{places.agent}prompts/", "#view-changes"),
@@ -177,6 +182,7 @@ def _ugly(
         "contact-edit": at(f"{contact}edit/"),
         **_intake(window, at),
         **_webhooks(window, at),
+        **_crm(window, at),
         "agent-prompts": at(f"{base}/prompts/"),
         "agent-fields": at(f"{base}/fields/"),
         "agent-try-it": at(f"{base}/try/"),
@@ -194,6 +200,23 @@ def _webhooks(
     delivery = page.locator(".row-link").last.get_attribute("href") or ""
     shown = {"webhooks": "/webhooks/", "webhook": endpoint, "webhook-delivery": delivery}
     shown |= {f"webhook-{form}": f"{endpoint}{form}/" for form in ("edit", "test", "disable")}
+    return {name: at(path) for name, path in shown.items()}
+
+
+def _crm(
+    window: Visit, at: Callable[[str], Callable[[Page], None]]
+) -> dict[str, Callable[[Page], None]]:
+    """Connections that hold changes and that were stopped, and pushes in every state."""
+    page = window.open("/crm/")
+    links = [link.get_attribute("href") or "" for link in page.locator(".row-link").all()]
+    shown = {"crm": "/crm/"}
+    shown |= {f"crm-new-{kind}": f"/crm/new/{kind}/" for kind in ("http", "hubspot", "salesforce")}
+    for number, link in enumerate(links):
+        page = window.open(f"{link}?state=parked")
+        push = page.locator(".row-link").first.get_attribute("href") or ""
+        shown |= {f"crm-{number}": link, f"crm-{number}-push": push}
+        for form in ("approval", "edit", "test", "disable", "enable", "delete"):
+            shown[f"crm-{number}-{form}"] = f"{link}{form}/"
     return {name: at(path) for name, path in shown.items()}
 
 

@@ -38,6 +38,7 @@ def main() -> None:
     _tell()
     _pay(agent.public_id)
     _meet()
+    connect()
 
 
 def _meet() -> None:
@@ -65,6 +66,56 @@ def _meet() -> None:
     }
     create_contact(values=values, by=by)
     Contact.objects.create(phone_number="7" * 60, fields={"ugly": "w" * 2_000})
+
+
+def connect() -> None:
+    """Add a connection of each kind, with 200 pushes in every state and words without an end."""
+    from django.utils import timezone
+
+    from apps.accounts.actors import Actor
+    from apps.contacts.models import Contact
+    from apps.crm import services
+    from apps.crm.models import CrmConnection, Push, PushState
+
+    by = Actor.system("ugly data")
+    for kind, name, settings in (
+        (
+            "http",
+            LONG_NAME[:100].strip(),
+            {"url": "https://nowhere.invalid/contacts", "secret": ""},
+        ),
+        ("hubspot", HTML[:90].replace("\u202e", "").strip(), {"access_token": "pat-na1-ugly"}),
+    ):
+        services.create_connection(
+            kind=kind,
+            wanted=services.Wanted(
+                name=name, settings=settings, field_map={}, create_missing=False,
+                log_conversations=False, approval=True, site_url="http://localhost",
+            ),
+            by=by,
+        )  # fmt: skip
+    CrmConnection.objects.filter(kind="hubspot").update(
+        disabled_at=timezone.now(), disabled_cause="rejected", disabled_reason=f"401: {'w' * 900}"
+    )
+    hubspot, http = CrmConnection.objects.order_by("-pk")[:2]
+    people = list(Contact.objects.order_by("-pk")[:40])
+    states = [state for state in PushState.values if state != PushState.PENDING]
+    for number in range(200):
+        state = states[number % len(states)]
+        if state == PushState.WAITING and number >= len(people):
+            state = PushState.SENT
+        Push.objects.create(
+            connection=http if number % 7 else hubspot,
+            contact=people[number % len(people)],
+            state=state,
+            wanted={"ugly": f"{HTML} {EMOJI}", "ugly_1": LONG_NAME, "first_name": None},
+            before={"ugly": "W" * 900, "ugly_1": None, "first_name": "Ada"},
+            attempts=number,
+            message="" if state == PushState.WAITING else f"{HTML} {'w' * 400}",
+            request="POST /contacts\n\n" + '{"long": "' + "y" * 2_000 + '"}',
+            response=f"409 Conflict\n\n{HTML}",
+            finished_at=None if state == PushState.WAITING else timezone.now(),
+        )
 
 
 def _pay(agent: str) -> None:
