@@ -64,9 +64,7 @@ def push(request: HttpRequest, connection_id: str, push_id: str) -> HttpResponse
     """Show a push: the values, the request, and the response."""
     found = _push_or_404(connection_id, push_id)
     context = {"push": found, "connection": found.connection, "changes": _changes(found, labels())}
-    return render_either(
-        request, page="crm/push.html", fragment="crm/_push.html", context=context
-    )
+    return render_either(request, page="crm/push.html", fragment="crm/_push.html", context=context)
 
 
 def _changes(found: Push, names: dict[str, str]) -> list[tuple[str, object, object]]:
