@@ -11,7 +11,7 @@ from apps.agents.models import Agent
 from apps.mappings.models import Mapping
 from apps.mappings.services import InvalidMapping, MappingExists, delete_mapping, save_mapping
 from tests.api.conftest import Caller
-from tests.factories import client_as, edit_draft, make_agent, make_contact_field
+from tests.factories import client_as, edit_draft, make_agent, make_contact_field, make_mapping
 
 pytestmark = pytest.mark.django_db
 
@@ -169,3 +169,14 @@ class TestApi:
         refused = Caller(Role.EDITOR).post("/mappings", body)
         assert refused.status_code == 422
         assert "analysis_field" in json.loads(refused.content)["error"]["fields"]
+
+
+def test_the_list_is_loaded_again_after_a_mapping_is_deleted() -> None:
+    client = client_as(Role.EDITOR)
+    mapping = make_mapping("call_summary", "last_name")
+    trigger = "mappings:changed from:body"
+    assert trigger in client.get("/mappings/").text
+
+    done = client.post(f"/mappings/{mapping.public_id}/delete/", headers={"HX-Request": "true"})
+
+    assert "mappings:changed" in done["HX-Trigger"]
