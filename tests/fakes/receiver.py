@@ -5,7 +5,6 @@ It runs in a thread of the test's process and keeps everything that came, verifi
 
 import asyncio
 import json
-import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from typing import Any
 
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from .server_thread import ServerThread
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cyEhISEhISE="
 
@@ -49,7 +50,7 @@ class Answer:
 Decide = Callable[[Received], Answer]
 
 
-class Receiver:
+class Receiver(ServerThread):
     """A running receiver. ``decide`` says how each request is answered."""
 
     def __init__(self, secret: str = SECRET) -> None:
@@ -60,14 +61,11 @@ class Receiver:
         """Those that are answered with success."""
         self.most_at_once = 0
         self._at_once = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.port: int = self._run(self._start())
+        super().__init__()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
+        return f"{super().url}/hook"
 
     @property
     def ids(self) -> list[str]:
@@ -82,25 +80,7 @@ class Receiver:
     def always(self, answer: Answer) -> None:
         self.decide = lambda received: answer
 
-    def close(self) -> None:
-        self._run(self._runner.cleanup())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-    async def _start(self) -> int:
-        self._runner = web.ServerRunner(
-            web.Server(self._handle, access_log=None), shutdown_timeout=0.1
-        )
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        return int(self._runner.addresses[0][1])
-
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:

@@ -5,7 +5,6 @@ A vendor's module adds the routes, the store, and the errors in the vendor's wir
 
 import asyncio
 import json
-import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+
+from .server_thread import ServerThread
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Reply:
 Decide = Callable[[Call], Reply | None]
 
 
-class VendorServer:
+class VendorServer(ServerThread):
     """A running fake. ``decide`` may answer a request in place of the vendor.
 
     ``down`` drops every connection. ``lose_response`` lets a request take effect and drops the
@@ -59,14 +60,7 @@ class VendorServer:
         self.down = False
         self.decide: Decide = lambda call: None
         self.lose_response = ""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.port: int = self._run(self._start())
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        super().__init__()
 
     @property
     def counts(self) -> Counter[str]:
@@ -90,25 +84,7 @@ class VendorServer:
         """Answer as the vendor does."""
         raise NotImplementedError
 
-    def close(self) -> None:
-        self._run(self._runner.cleanup())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-    async def _start(self) -> int:
-        self._runner = web.ServerRunner(
-            web.Server(self._receive, access_log=None), shutdown_timeout=0.1
-        )
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        return int(self._runner.addresses[0][1])
-
-    async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         call = await _read(request)
         self.calls.append(call)
         reply = Reply(drop=True) if self.down else (self.decide(call) or self.handle(call))
