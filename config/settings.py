@@ -112,6 +112,7 @@ INSTALLED_APPS = [
     "apps.conversations",
     "apps.webhooks",
     "apps.crm",
+    "apps.follow_ups",
     "apps.mappings",
     "apps.analysis",
     "apps.runs",

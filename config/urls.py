@@ -17,6 +17,7 @@ urlpatterns = [
     path("agents/", include("apps.agents.urls")),
     path("contacts/", include("apps.mappings.contact_urls")),
     path("mappings/", include("apps.mappings.urls")),
+    path("follow-ups/", include("apps.follow_ups.urls")),
     path("", include("apps.runs.urls")),  # backfills/ trials/ agents/<agt_id>/try/
     path("", include("apps.insights.urls")),  # costs/
     path("crm/", include("apps.crm.urls")),

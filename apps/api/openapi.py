@@ -46,6 +46,10 @@ TAGS: list[Json] = [
         "value comes from.",
     },
     {
+        "name": "Follow-ups",
+        "description": "The queue of conversations that someone has to come back to.",
+    },
+    {
         "name": "CRM connections",
         "description": "Connections that write changed contacts to a CRM. For admins.",
     },
@@ -181,6 +185,7 @@ _IDS = {
     "agent": examples.AGENT_ID,
     "backfill": examples.BACKFILL_ID,
     "webhook": examples.WEBHOOK_ID,
+    "follow_up": examples.FOLLOW_UP_ID,
     "source": examples.SOURCE_ID,
 }
 

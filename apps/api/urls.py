@@ -11,6 +11,7 @@ from . import (
     contacts,
     conversations,
     crm,
+    follow_ups,
     intake,
     lifecycle,
     mapping_runs,
@@ -30,6 +31,7 @@ api.add_router("/contacts", contacts.router)
 api.add_router("/contact-fields", contact_fields.router)
 api.add_router("/mappings", mapping_runs.router)
 api.add_router("/mappings", mappings.router)
+api.add_router("/follow-ups", follow_ups.router)
 api.add_router("/crm-connections", crm.router)
 api.add_router("/webhooks", webhooks.router)
 api.add_router("/intake", intake.router)

@@ -95,14 +95,29 @@ def hx_trigger(response: R, **events: object) -> R:
 
 
 def add_toast(
-    response: R, text: str, *, kind: ToastKind = "ok", href: str = "", action: str = ""
+    response: R,
+    text: str,
+    *,
+    kind: ToastKind = "ok",
+    href: str = "",
+    action: str = "",
+    undo: str = "",
 ) -> R:
-    """Show `text` when the response arrives; `href` with the word `action` is a link in it."""
-    return hx_trigger(response, toast={"text": text, "kind": kind, "href": href, "action": action})
+    """Show `text` when the response arrives; `href` with the word `action` is a link in it.
+
+    `undo` is a URL: a button *Undo* posts to it.
+    """
+    link = {"href": href, "action": action}
+    return hx_trigger(response, toast={"text": text, "kind": kind, **link, "undo": undo})
 
 
 def dialog_done(
-    text: str = "", *events: str, kind: ToastKind = "ok", href: str = "", action: str = ""
+    text: str = "",
+    *events: str,
+    kind: ToastKind = "ok",
+    href: str = "",
+    action: str = "",
+    undo: str = "",
 ) -> HttpResponse:
     """Show the response to a form in a dialog that succeeded: close it, say so, tell the page.
 
@@ -110,7 +125,9 @@ def dialog_done(
     changed data (`hx-trigger="agents:changed from:body"`). An invalid form gets a 200 instead.
     """
     response = hx_trigger(HttpResponse(status=204), **dict.fromkeys(["dialog:close", *events]))
-    return add_toast(response, text, kind=kind, href=href, action=action) if text else response
+    if not text:
+        return response
+    return add_toast(response, text, kind=kind, href=href, action=action, undo=undo)
 
 
 def hx_redirect(request: HttpRequest, url: str) -> HttpResponse:

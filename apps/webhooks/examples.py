@@ -112,6 +112,24 @@ def _alert(now: str | None) -> dict[str, Any]:
     }
 
 
+def _follow_up(now: str | None) -> dict[str, Any]:
+    return {
+        **_ABOUT,
+        "timestamp": now,
+        "follow_up": {
+            "id": "fu_example",
+            "origin": "analysis",
+            "reason": "Call back about the second charge.",
+            "owner": None,
+            "due_at": None,
+            "note": "",
+            "state": "open",
+            "created_by": "Analysis",
+        },
+        "conversation": _CONVERSATION,
+    }
+
+
 _BODIES: dict[EventType, Callable[[str | None], dict[str, Any]]] = {
     EventType.CONVERSATION_ANALYZED: _analyzed,
     EventType.CONVERSATION_ANALYSIS_FAILED: _analysis_failed,
@@ -119,4 +137,5 @@ _BODIES: dict[EventType, Callable[[str | None], dict[str, Any]]] = {
     EventType.BACKFILL_COMPLETED: _backfill,
     EventType.ALERT_TRIGGERED: _alert,
     EventType.ALERT_RESOLVED: _alert,
+    EventType.FOLLOW_UP_ADDED: _follow_up,
 }

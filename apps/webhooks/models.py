@@ -35,6 +35,7 @@ class EventType(models.TextChoices):
     BACKFILL_COMPLETED = "backfill.completed", "Backfill completed"
     ALERT_TRIGGERED = "alert.triggered", "Alert triggered"
     ALERT_RESOLVED = "alert.resolved", "Alert resolved"
+    FOLLOW_UP_ADDED = "follow_up.added", "Follow-up added"
 
 
 RESERVED_EVENTS = frozenset({EventType.ALERT_TRIGGERED, EventType.ALERT_RESOLVED})

@@ -1,4 +1,4 @@
-// HX-Trigger "toast": {text, kind: ok|info|warn|bad, href, action}. Also what htmx cannot swap:
+// HX-Trigger "toast": {text, kind: ok|info|warn|bad, href, action, undo}. Also what htmx cannot swap:
 // a refusal or a broken connection is said, never swallowed. Text only, no markup from anywhere.
 (() => {
   const list = document.getElementById("toasts");
@@ -16,7 +16,7 @@
     toast.addEventListener("focusout", go);
   };
 
-  const say = ({ text, kind = "info", href = "", action = "" }) => {
+  const say = ({ text, kind = "info", href = "", action = "", undo = "" }) => {
     if (!text) return;
     const toast = document.createElement("div");
     toast.className = "toast";
@@ -32,6 +32,18 @@
       link.textContent = action || "Open";
       toast.append(link);
     }
+    if (undo) {
+      const back = document.createElement("button");
+      back.type = "button";
+      back.className = "link";
+      back.textContent = "Undo";
+      back.setAttribute("hx-post", undo);
+      back.setAttribute("hx-swap", "none");
+      toast.append(back);
+      htmx.process(back);
+      // Not before: the events of the response are fired on the button.
+      back.addEventListener("htmx:afterRequest", () => toast.remove());
+    }
     const close = document.createElement("button");
     close.type = "button";
     close.setAttribute("aria-label", "Dismiss");
@@ -43,7 +55,7 @@
     leave(toast);
   };
 
-  list.addEventListener("click", (event) => event.target.closest("button")?.closest(".toast").remove());
+  list.addEventListener("click", (event) => event.target.closest("button:not([hx-post])")?.closest(".toast").remove());
   for (const toast of list.querySelectorAll(".toast")) leave(toast);
 
   document.addEventListener("toast", (event) => say(event.detail ?? {}));

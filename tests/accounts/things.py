@@ -19,6 +19,7 @@ from tests.factories import (
     make_contact,
     make_contact_field,
     make_conversation,
+    make_follow_up,
     make_mapping,
 )
 from tests.factories.crm import make_connection, make_push
@@ -84,6 +85,7 @@ def things() -> dict[str, str]:
         "contact_id": make_contact().public_id,
         "import_id": upload(filename="people.csv", data=b"phone\n+15550199\n", by=BY).public_id,
         "field_name": make_contact_field("plan").name,
+        "follow_up_id": make_follow_up(conversation).public_id,
         "mapping_id": make_mapping("call_summary", "plan").public_id,
         "uid": uid,
         "token": token,

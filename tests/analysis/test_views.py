@@ -132,7 +132,7 @@ def test_query_count(viewer: Client, django_assert_num_queries: DjangoAssertNumQ
     for number in range(5):
         succeeded(conversation, call_summary=f"Result {number}")
 
-    with django_assert_num_queries(9):  # session and user, two neighbors, five of its own
+    with django_assert_num_queries(10):  # session and user, two neighbors, six of its own
         viewer.get(url(conversation))
     with django_assert_num_queries(4):
         viewer.get(url(conversation), {"tab": "history"}, headers=HTMX)

@@ -42,6 +42,7 @@ from tests.factories import (
     make_contact,
     make_conversation,
     make_conversations,
+    make_follow_up,
     make_mapping,
 )
 from tests.factories.crm import make_connection, make_push
@@ -72,7 +73,10 @@ REFUSED_HERE = {
 }
 
 #: Parts of bodies that name what there is not, or what this version does not do.
-UNKNOWABLE = ("agent_version", "transfers", "filters", "token", "sample", "lane", "budget", "after")
+UNKNOWABLE = (
+    *("agent_version", "transfers", "filters", "token", "sample", "lane", "budget", "after"),
+    *("owner", "due_at"),
+)
 
 pytestmark = [pytest.mark.django_db]
 
@@ -135,6 +139,7 @@ def things() -> dict[str, str]:
         "conversation_id": conversation.public_id,
         "agent_id": agent.public_id,
         "contact_id": make_contact().public_id,
+        "follow_up_id": make_follow_up().public_id,
         "mapping_id": make_mapping("call_summary", "last_name").public_id,
         "backfill_id": run.public_id,
     }
@@ -211,6 +216,7 @@ def _name_what_exists(case: Case, things: dict[str, str]) -> None:
             body["channel"] = "voice"
         elif case.operation.path.startswith(("/api/contact", "/api/mappings")):
             _name_a_contact(case, body)
+        body |= {name: things[name] for name in ("conversation_id",) if name in body}
         if "url" in body:
             body["url"] = "https://1.1.1.1/hook"
         for name in (*UNKNOWABLE, "started_at", "ended_at"):

@@ -15,6 +15,7 @@ from apps.api.instance import api
 from apps.conversations.filters.operators import OPERATORS
 from apps.conversations.filters.registry import static_fields
 from apps.conversations.models import AnalysisState, Reason, Status, TransferSetting, Trigger
+from apps.follow_ups.models import FollowUpState, Origin
 from apps.llm.errors import ErrorCode
 from apps.llm.models import Purpose
 from apps.runs.models import ItemState, PauseReason, SkipReason, State
@@ -111,6 +112,8 @@ def test_filter_fields_and_operators() -> None:
         ("Backfill item", ItemState),
         ("Reason of a skipped item", SkipReason),
         ("Delivery state", DeliveryState),
+        ("Follow-up state", FollowUpState),
+        ("Origin of a follow-up", Origin),
         ("Transfer setting", TransferSetting),
         ("Purpose in the ledger", Purpose),
         ("Role of a member or key", Role),

@@ -20,6 +20,7 @@ from .conversations import (
     make_indexed_conversation,
 )
 from .crm import make_connection, make_push
+from .follow_ups import make_follow_up
 from .people import client_as
 from .webhooks import make_delivery, make_endpoint, make_event
 
@@ -39,6 +40,7 @@ __all__ = [
     "make_draft",
     "make_endpoint",
     "make_event",
+    "make_follow_up",
     "make_indexed_conversation",
     "make_mapping",
     "make_model",

@@ -48,6 +48,7 @@ from tests.factories import (
     make_conversations,
     make_delivery,
     make_event,
+    make_follow_up,
     make_push,
 )
 from tests.locks import Writer
@@ -145,6 +146,7 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
     traces_of_doors(conversation)
     traces_on_their_way(conversation)
     traces_in_contacts(conversation)
+    make_follow_up(conversation, reason="zyxfollow", values={"note": "zyxasked"}, note="zyxnote")
     main, side = "conversations_conversation", "conversations_attributes"
     kept = {"accounts_idempotencykey", "conversations_searchtext", "conversations_transcript"}
     return {
@@ -185,6 +187,9 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
         "zyxcombined": {"mappings_summary"},
         "zyxrefusal": {"mappings_summary"},
         "zyxformer": {"contacts_contactalias"},
+        "zyxfollow": {"follow_ups_followup"},
+        "zyxasked": {"follow_ups_followup"},
+        "zyxnote": {"follow_ups_followup"},
     }
 
 

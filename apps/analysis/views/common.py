@@ -12,6 +12,7 @@ from apps.analysis.recovery import WAITED_FOR, failed_for
 from apps.analysis.schemas import AnalysisSchema
 from apps.contacts.models import ContactField
 from apps.conversations.models import Attributes, Conversation
+from apps.follow_ups.listing import follow_up_of
 from apps.mappings.directory import profile
 
 #: Longest list query that is carried along; a longer one is dropped, not cut.
@@ -88,6 +89,7 @@ def analysis_tab(request: HttpRequest, conversation: Conversation) -> dict[str, 
         "proposal": proposal,
         "retry_label": _retry_label(conversation),
         "run": run_context(request, conversation),
+        "follow_up": follow_up_of(conversation),
     }
 
 

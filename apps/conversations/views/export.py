@@ -69,8 +69,9 @@ def selected(request: HttpRequest) -> HttpResponse:
                     chosen.setlist(name, page.getlist(name))
     if to == "export_everything":
         chosen["content"] = EVERYTHING
-    door = {**_EXPORTS, "erase": "erasing:selected"}.get(to, "runs:new")
-    return HttpResponseRedirect(f"{reverse(door)}?channel={channel}&{chosen.urlencode()}")
+    page_name = _ACTIONS.get(to, "runs:new")
+    return HttpResponseRedirect(f"{reverse(page_name)}?channel={channel}&{chosen.urlencode()}")
 
 
 _EXPORTS = {"export": "conversations:export", "export_everything": "conversations:export"}
+_ACTIONS = {**_EXPORTS, "erase": "erasing:selected", "follow_up": "follow_ups:new"}

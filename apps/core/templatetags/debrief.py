@@ -142,10 +142,12 @@ def nav_link(  # noqa: PLR0917 (each is an attribute of the link)
     section: str = "",
     needs: str = "viewer",
     key: str = "",
+    count: str = "",
 ) -> SafeString:
     """A link of the left bar; nothing where the page does not exist or the role does not reach.
 
     It is current on its own pages, and where a view puts its `section` as `nav` into the context.
+    `count` names the URL of a fragment that shows a number, which is loaded after the page.
     """
     if not (context.get("may") or {}).get(needs):
         return mark_safe("")
@@ -157,15 +159,19 @@ def nav_link(  # noqa: PLR0917 (each is an attribute of the link)
     nav = context.get("nav")
     here = nav == section if nav else bool(request and request.path.startswith(url))
     return format_html(
-        '<a class="bar-link" href="{}" title="{}"{}{}>{}<span>{}</span>{}</a>',
+        '<a class="bar-link" href="{}" title="{}"{}{}>{}<span>{}</span>{}{}</a>',
         url,
         label,
         mark_safe(' aria-current="page"') if here else "",
         format_html(' data-key="{}"', key) if key else "",
         render_icon(icon_name, 18),
         label,
+        format_html(_COUNT, reverse(count)) if count else "",
         format_html('<kbd aria-hidden="true">{}</kbd>', key) if key else "",
     )
+
+
+_COUNT = '<span class="count" hx-get="{}" hx-trigger="load" hx-swap="outerHTML"></span>'
 
 
 @register.inclusion_tag("components/_sort_th.html", takes_context=True)

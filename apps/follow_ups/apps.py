@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class FollowUpsConfig(AppConfig):
+    name = "apps.follow_ups"
