@@ -51,6 +51,33 @@ _WAYS_OUT: dict[str, WayOut] = {
 }
 
 
+NOT_YET = "none"
+"""Code of a conversation that has ended and was not asked about."""
+
+
+def missing_code(state: str, reason: str, *, is_open: bool) -> str:
+    """Return why there is no result, as one code: a `Reason`, an `ErrorCode`, or a state."""
+    if state in {AnalysisState.PENDING, AnalysisState.RUNNING}:
+        return state
+    if state == AnalysisState.FAILED or reason in ErrorCode.values:
+        return reason or ErrorCode.INTERNAL.value
+    if reason in Reason.values:
+        return reason
+    return Reason.NOT_ENDED.value if is_open else NOT_YET
+
+
+def missing_label(code: str) -> str:
+    """Return a code of `missing_code` in a few words."""
+    if code in Reason.values:
+        return str(Reason(code).label)
+    if code in ErrorCode.values:
+        label = str(ErrorCode(code).label)
+        return f"failed: {label[0].lower()}{label[1:]}"
+    return {AnalysisState.PENDING.value: "queued", AnalysisState.RUNNING.value: "running"}.get(
+        code, "not analyzed yet"
+    )
+
+
 def missing_result_reason(
     conversation: Conversation, failed: Analysis | None = None
 ) -> MissingReason:
@@ -64,16 +91,17 @@ def missing_result_reason(
         sentence = f"{kind.capitalize()} not analyzed yet: {failed.waiting_sentence}"
         agent = conversation.agent
         return MissingReason(Reason.WAITING_FOR_PROVIDER, sentence, "rerun", agent, shared=True)
-    if conversation.analysis_state in {AnalysisState.PENDING, AnalysisState.RUNNING}:
-        return MissingReason(conversation.analysis_state, f"Analyzing this {kind}…")
-    if conversation.analysis_state == AnalysisState.FAILED or reason in ErrorCode.values:
-        said = failure_sentence(reason, failed.error_message if failed else "")
-        way_out = _WAYS_OUT.get(reason, "rerun")
+    code = missing_code(conversation.analysis_state, reason, is_open=not conversation.has_ended)
+    if code in {AnalysisState.PENDING, AnalysisState.RUNNING}:
+        return MissingReason(code, f"Analyzing this {kind}…")
+    if code in ErrorCode.values:
+        said = failure_sentence(code, failed.error_message if failed else "")
+        way_out = _WAYS_OUT.get(code, "rerun")
         return MissingReason(
-            reason, f"The analysis failed: {said}", way_out, conversation.agent, shared=True
+            code, f"The analysis failed: {said}", way_out, conversation.agent, shared=True
         )
-    if reason in Reason.values or not conversation.has_ended:
-        return _left_out(conversation, Reason(reason or Reason.NOT_ENDED), kind)
+    if code in Reason.values:
+        return _left_out(conversation, Reason(code), kind)
     if conversation.analyze_at is not None:
         return MissingReason("", f"This {kind} just ended. Analysis will start shortly.")
     return MissingReason("", f"This {kind} hasn’t been analyzed yet.", "rerun", shared=True)

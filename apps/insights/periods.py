@@ -35,17 +35,17 @@ class Period:
 
     @property
     def start(self) -> datetime:
-        return _midnight(self.first)
+        return midnight(self.first)
 
     @property
     def end(self) -> datetime:
         """Return the first moment after it."""
-        return _midnight(self.last + timedelta(days=1))
+        return midnight(self.last + timedelta(days=1))
 
     def before(self, now: datetime) -> tuple[datetime, datetime]:
         """What it is compared with: as much time just before it, as much of it as has passed."""
         passed = min(self.end, now) - self.start
-        start = _midnight(self.first - timedelta(days=self.length))
+        start = midnight(self.first - timedelta(days=self.length))
         return start, min(start + passed, self.start)
 
     @property
@@ -111,7 +111,8 @@ def _date(text: str) -> date:
     return found
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """Return the first moment of a day of TIME_ZONE."""
     return timezone.make_aware(datetime.combine(day, time.min))
 
 

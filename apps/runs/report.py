@@ -14,9 +14,9 @@ from django.db import connection
 
 from apps.agents.models import AnalysisConfig
 from apps.analysis.presentation import field_schemas
+from apps.core.histogram import Numbers, compared
 
 from .changes import OF_RUN, PAIRS, ChangeFilter, filled, short
-from .histogram import Numbers, compared
 from .models import Run
 
 SHOWN_MEMBERS = 30

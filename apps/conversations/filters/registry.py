@@ -94,6 +94,14 @@ def _session(channel: str | None) -> list[Field]:
     # `source` and the plain texts are open lists: text whose values are offered.
     return [
         Field("started_at", "Started", (ValueKind.TIME,), started, sort="sort_at"),
+        Field(
+            "time",
+            "Time",
+            (ValueKind.TIME,),
+            TimeColumn("sort_at"),
+            sort="sort_at",
+            description="Its start, or its arrival where no start is known.",
+        ),
         Field("ended_at", "Ended", (ValueKind.TIME,), TimeColumn("ended_at"), sort="ended_at"),
         _number("duration_ms", "Duration", description="In milliseconds."),
         Field(

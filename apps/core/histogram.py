@@ -1,9 +1,9 @@
 """Mean, median and histogram of numbers that were counted by value."""
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, floor, log10
 from statistics import median
 from typing import Any
 
@@ -30,31 +30,42 @@ class Numbers:
 
 def compared(before: Counted, after: Counted) -> tuple[Numbers, Numbers]:
     """Return the numbers of two sides, in the same bins."""
-    edges = _edges([value for value, _ in (*before, *after)])
+    values = [value for value, _ in (*before, *after)]
+    whole = all(value.is_integer() for value in values)
+    edges = bin_edges(min(values), max(values), whole=whole) if values else []
     return _numbers(before, edges), _numbers(after, edges)
 
 
-def _edges(values: Sequence[float]) -> list[float]:
-    """Return the lower edges of the bins, and the end of the last one."""
-    if not values:
-        return []
-    low, high = min(values), max(values)
-    whole = all(value.is_integer() for value in values)
+def bin_edges(low: float, high: float, *, whole: bool) -> list[float]:
+    """Return the lower edges of at most about ten bins of a round width, and the last one's end.
+
+    Each bin goes from its edge until before the next one; the last one also has its end. Whole
+    numbers that are few have a bin each.
+    """
     if whole and high - low < BINS:
         return [low + step for step in range(int(high - low) + 2)]
-    width = (high - low) / BINS or 1.0
-    if whole:
-        width = float(-(-int(high - low + 1) // BINS))
-    return [low + step * width for step in range(BINS + 1)]
+    raw = (high - low) / BINS or abs(low) / BINS or 1.0
+    power = 10.0 ** floor(log10(raw))
+    width = next(step * power for step in (1, 2, 5, 10) if step * power >= raw * (1 - 1e-9))
+    width = max(width, 1.0) if whole else width
+    first = floor(low / width + 1e-9)
+    last = max(ceil(high / width - 1e-9), first + 1)
+    return [float(f"{step * width:.12g}") for step in range(first, last + 1)]
+
+
+def counts_in(edges: Sequence[float], values: Counted) -> list[int]:
+    """Return how many of the values are in each bin."""
+    counts = [0] * max(len(edges) - 1, 0)
+    for value, count in values:
+        counts[min(max(bisect_right(edges, value) - 1, 0), len(counts) - 1)] += count
+    return counts
 
 
 def _numbers(values: Counted, edges: Sequence[float]) -> Numbers:
     n = sum(count for _, count in values)
     if not n:
         return Numbers()
-    bins = Counter[int]()
-    for value, count in values:
-        bins[min(bisect_right(edges, value) - 1, len(edges) - 2)] += count
+    bins = counts_in(edges, values)
     return Numbers(
         n=n,
         mean=sum(value * count for value, count in values) / n,
