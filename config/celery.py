@@ -5,6 +5,7 @@ late. So there is no result backend, messages are acknowledged before they run, 
 the schedule restart whatever no one holds.
 """
 
+import gc
 import os
 import threading
 
@@ -107,6 +108,13 @@ def _start_heartbeat(**kwargs: object) -> None:
     from config.heartbeat import beat_until  # noqa: PLC0415 (reads settings)
 
     threading.Thread(target=beat_until, args=(_stopped,), name="heartbeat", daemon=True).start()
+
+
+@worker_ready.connect
+def _leave_code_to_itself(**kwargs: object) -> None:
+    """Keep the garbage collector off what is loaded by now: it stays for good (config/asgi.py)."""
+    gc.collect()
+    gc.freeze()
 
 
 @worker_shutdown.connect

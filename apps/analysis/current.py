@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection
 
 from apps.conversations.models import Conversation
+from apps.core.database import key_array
 
 from .results import history_columns
 
@@ -35,11 +36,21 @@ def retire_current(conversation_ids: Sequence[int]) -> dict[int, tuple[int, dict
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE analysis_analysis SET is_current = false"
-            " WHERE conversation_id = ANY(%s) AND is_current"
+            " WHERE conversation_id = ANY(%s::bigint[]) AND is_current"
             " RETURNING conversation_id, id, output::text",
-            [list(conversation_ids)],
+            [key_array(conversation_ids)],
         )
         return {row[0]: (row[1], json.loads(row[2] or "{}")) for row in cursor.fetchall()}
+
+
+def retire(conversation_ids: Sequence[int]) -> None:
+    """Retire the current results of conversations."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE analysis_analysis SET is_current = false"
+            " WHERE conversation_id = ANY(%s::bigint[]) AND is_current",
+            [key_array(conversation_ids)],
+        )
 
 
 def column_row(

@@ -1,6 +1,8 @@
 """Put earlier results of many conversations back, in a fixed number of statements.
 
-Call it in a transaction that holds the locks of the conversations. No model is asked.
+Call it in a transaction that holds the locks of the conversations. No model is asked. The values
+stay in the database: only what fills the history columns is read, and whole results only where
+webhooks or mappings want them.
 """
 
 import json
@@ -12,47 +14,57 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from apps.conversations.models import Trigger
-from apps.conversations.results import clear_result_columns, write_result_columns
-from apps.mappings.contributions import NewResult, contribute
+from apps.conversations.results import (
+    clear_result_columns,
+    copy_result_columns,
+    write_summary_words,
+)
+from apps.core.database import key_array
+from apps.mappings.contributions import NewResult, concerns, contribute
+from apps.webhooks import outbox
+from apps.webhooks.models import EventType
 
-from .current import column_row, retire_current
+from .current import retire
 from .effects import SideEffects
 from .events import emit_events
 from .models import analysis_id
-from .results import changed_fields
+from .results import HistoryColumns, changed_fields, history_columns
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What a conversation goes back to: a result, or the state and reason of having none."""
+    """What a conversation goes back to: a result, or the state and reason of having none.
+
+    ``replaces`` is its current result, and ``changed`` whether the two differ in any value.
+    """
 
     conversation_id: int
     analysis_id: int | None
     state: str = "none"
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What a conversation has now. ``analysis_id`` is None where it has no result again."""
-
-    conversation_id: int
-    analysis_id: int | None
-    replaced_id: int | None
-    changes: tuple[str, ...]
+    replaces: int | None = None
+    changed: bool = True
 
 
 #: A result that a rollback had restored cost what its original did.
-_LOAD = """
-SELECT a.id, a.conversation_id, a.output::text, a.columns::text, a.missing_required::text,
-  a.config_id, a.model, CASE WHEN a.truncated THEN NULL ELSE a.messages_read END,
-  CASE WHEN a.backfill_public_id <> '' AND a.trigger = 'restored' THEN r.cost ELSE a.cost END,
-  v.agent_id
-FROM analysis_analysis a
-JOIN agents_agentversion v ON v.id = a.agent_version_id
-LEFT JOIN analysis_analysis r ON r.id = a.restored_from_id
-WHERE a.id = ANY(%s)
+_COLUMNS = """
+(SELECT a.conversation_id AS id, g.summary, g.outcome, g.successful, g.sentiment,
+  coalesce(a.output, '{}') AS data, a.config_id, 'restored' AS trigger, a.model,
+  CASE WHEN a.backfill_public_id <> '' AND a.trigger = 'restored' THEN r.cost ELSE a.cost END
+    AS cost, %(at)s::timestamptz AS analyzed_at,
+  CASE WHEN a.truncated THEN NULL ELSE a.messages_read END AS messages
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS g(analysis bigint, summary text, outcome text,
+  successful boolean, sentiment text)
+JOIN analysis_analysis a ON a.id = g.analysis
+LEFT JOIN analysis_analysis r ON r.id = a.restored_from_id) AS v
+"""
+
+_SHOWN = """
+SELECT a.id, a.conversation_id, jsonb_build_array(a.output -> (a.columns ->> 'summary'),
+  a.output -> (a.columns ->> 'outcome'), a.output -> (a.columns ->> 'sentiment'),
+  a.missing_required)::text, c.summary
+FROM analysis_analysis a JOIN conversations_conversation c ON c.id = a.conversation_id
+WHERE a.id = ANY(%s::bigint[])
 """
 
 _INSERT = """
@@ -64,109 +76,141 @@ SELECT v.public_id, a.conversation_id, a.config_id, a.agent_version_id, a.column
   'backfill', 'succeeded', true, %(by)s, %(run)s, a.id, a.output, a.field_order,
   a.missing_required, a.truncated, a.messages_read, a.model, %(contacts)s, %(webhooks)s, '', '',
   '', '', 0, 0, %(at)s
-FROM unnest(%(ids)s::bigint[], %(names)s::text[]) AS v(id, public_id)
+FROM jsonb_to_recordset(%(copies)s::jsonb) AS v(id bigint, public_id text)
 JOIN analysis_analysis a ON a.id = v.id
-RETURNING conversation_id, id, public_id
+RETURNING restored_from_id, id, public_id
 """
 
 
 def restore_many(
     wanted: Sequence[Earlier], *, run: str, by: str, effects: SideEffects
-) -> list[Restored]:
+) -> dict[int, int]:
     """Make earlier results current as new analyses of a run, by its public ID.
 
-    Where there was none, the result columns become empty again.
+    Return the new analysis of each conversation. Where there was no result, the columns become
+    empty again, and there is none.
     """
+    if not wanted:
+        return {}
     now = timezone.now()
-    replaced = retire_current([one.conversation_id for one in wanted])
-    results = _load([one.analysis_id for one in wanted if one.analysis_id is not None])
-    copies = _copy(list(results), run=run, by=by, effects=effects, at=now)
-    write_result_columns([_columns(row, now) for row in results.values()])
+    retire([one.conversation_id for one in wanted])
+    ids = [one.analysis_id for one in wanted if one.analysis_id is not None]
+    copies = _copy(ids, run=run, by=by, effects=effects, at=now)
+    _show(ids, now)
     clear_result_columns(
         [(one.conversation_id, one.state, one.reason) for one in wanted if one.analysis_id is None]
     )
     if effects.contacts:
-        contribute([_contribution(one, results, copies, by) for one in wanted])
-    restored = [_restored(one, replaced, results, copies) for one in wanted]
-    emit_events(
-        {
-            one.analysis_id: one.changes
-            for one in restored
-            if one.analysis_id is not None and effects.notifies(one.changes)
-        }
-    )
-    return restored
-
-
-def _load(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Return what the result columns are made of, by analysis."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOAD, [list(ids)])
-        return {
-            row[0]: {
-                "conversation_id": row[1],
-                "output": json.loads(row[2] or "{}"),
-                "columns": json.loads(row[3]),
-                "missing_required": json.loads(row[4]),
-                "config_id": row[5],
-                "model": row[6],
-                "messages": row[7],
-                "cost": row[8],
-                "agent_id": row[9],
-            }
-            for row in cursor.fetchall()
-        }
+        _contribute(wanted, copies, by)
+    _tell(wanted, copies, effects)
+    return {
+        one.conversation_id: copies[one.analysis_id][0]
+        for one in wanted
+        if one.analysis_id is not None
+    }
 
 
 def _copy(
     ids: Sequence[int], *, run: str, by: str, effects: SideEffects, at: datetime
 ) -> dict[int, tuple[int, str]]:
-    """Insert a current copy of each result; conversation → key and public ID of the copy."""
+    """Insert a current copy of each result; original → key and public ID of the copy."""
     if not ids:
         return {}
     values: dict[str, Any] = {
         **effects.as_dict(),
-        "ids": list(ids),
-        "names": [analysis_id() for _ in ids],
+        "copies": json.dumps([{"id": pk, "public_id": analysis_id()} for pk in ids]),
         "run": run,
         "by": by,
         "at": at,
     }
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, values)
-        return {conversation: (pk, name) for conversation, pk, name in cursor.fetchall()}
+        return {original: (pk, name) for original, pk, name in cursor.fetchall()}
 
 
-def _columns(row: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-    columns = {name: value for name, value in row.items() if name != "agent_id"}
-    return column_row(**columns, trigger=Trigger.RESTORED, at=at)
+def _show(ids: Sequence[int], at: datetime) -> None:
+    """Write the result columns of the originals' conversations, and words where they differ."""
+    if not ids:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_SHOWN, [key_array(ids)])
+        found = cursor.fetchall()
+    columns = {analysis: _columns(*json.loads(held)) for analysis, _, held, _ in found}
+    rows = [
+        {
+            "analysis": analysis,
+            "summary": shown.summary,
+            "outcome": shown.outcome,
+            "successful": shown.successful,
+            "sentiment": shown.sentiment,
+        }
+        for analysis, shown in columns.items()
+    ]
+    copy_result_columns(_COLUMNS, {"rows": json.dumps(rows, ensure_ascii=False), "at": at})
+    write_summary_words(
+        {
+            conversation: columns[analysis].summary
+            for analysis, conversation, _, before in found
+            if columns[analysis].summary != before
+        }
+    )
 
 
-def _contribution(
-    one: Earlier,
-    results: Mapping[int, Mapping[str, Any]],
-    copies: Mapping[int, tuple[int, str]],
-    by: str,
-) -> NewResult:
-    """Return what a conversation says to its contact now; nothing where it has no result."""
-    if one.analysis_id is None:
-        return NewResult(one.conversation_id, agent_id=0, analysis="", values={}, by=by)
-    result = results[one.analysis_id]
-    name = copies[one.conversation_id][1]
-    return NewResult(one.conversation_id, result["agent_id"], name, result["output"], by)
+_NAMES = {"summary": "summary", "outcome": "outcome", "sentiment": "sentiment"}
 
 
-def _restored(
-    one: Earlier,
-    replaced: Mapping[int, tuple[int, dict[str, Any]]],
-    results: Mapping[int, Mapping[str, Any]],
-    copies: Mapping[int, tuple[int, str]],
-) -> Restored:
-    replaced_id, before = replaced.get(one.conversation_id, (None, {}))
-    after = results[one.analysis_id]["output"] if one.analysis_id is not None else {}
-    return Restored(
-        one.conversation_id,
-        copies[one.conversation_id][0] if one.conversation_id in copies else None,
-        replaced_id,
-        tuple(changed_fields(before, after)),
+def _columns(
+    summary: object, outcome: object, sentiment: object, missing: list[str]
+) -> HistoryColumns:
+    values = {"summary": summary, "outcome": outcome, "sentiment": sentiment}
+    return history_columns(values, _NAMES, missing)
+
+
+_OUTPUTS = """
+SELECT a.id, a.output::text, v.agent_id FROM analysis_analysis a
+JOIN agents_agentversion v ON v.id = a.agent_version_id WHERE a.id = ANY(%s::bigint[])
+"""
+
+
+def _outputs(ids: Sequence[int | None]) -> dict[int | None, tuple[dict[str, Any], int]]:
+    """Return the values and the agent of each result; those of no result are none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OUTPUTS, [key_array(pk for pk in ids if pk is not None)])
+        found = {pk: (json.loads(text or "{}"), agent) for pk, text, agent in cursor.fetchall()}
+    return {None: ({}, 0), **found}
+
+
+def _contribute(wanted: Sequence[Earlier], copies: Mapping[int, tuple[int, str]], by: str) -> None:
+    """Replace what the conversations say to their contacts; nothing where they have no result."""
+    if not concerns([one.conversation_id for one in wanted]):
+        return
+    outputs = _outputs([one.analysis_id for one in wanted])
+    results = []
+    for one in wanted:
+        values, agent = outputs[one.analysis_id]
+        name = "" if one.analysis_id is None else copies[one.analysis_id][1]
+        results.append(NewResult(one.conversation_id, agent, name, values, by))
+    contribute(results)
+
+
+def _tell(
+    wanted: Sequence[Earlier], copies: Mapping[int, tuple[int, str]], effects: SideEffects
+) -> None:
+    """Write the events of the copies that the side effects ask for."""
+    told = [one for one in wanted if one.analysis_id is not None]
+    if effects.webhooks == "changed":
+        told = [one for one in told if one.changed]
+    if effects.webhooks == "off" or not told:
+        return
+    if not outbox.has_subscribers(EventType.CONVERSATION_ANALYZED):
+        return
+    outputs = _outputs([pk for one in told for pk in (one.analysis_id, one.replaces)])
+    emit_events(
+        {
+            copies[one.analysis_id][0]: changed_fields(
+                outputs[one.replaces][0], outputs[one.analysis_id][0]
+            )
+            for one in told
+            if one.analysis_id is not None
+        }
     )

@@ -20,16 +20,17 @@ UPDATE conversations_conversation c SET
   outcome = v.outcome, successful = v.successful, sentiment = v.sentiment,
   analysis_data = v.data, analysis_config_id = v.config_id, analysis_trigger = v.trigger,
   analysis_model = v.model, analysis_cost = v.cost, analyzed_at = v.analyzed_at
-FROM jsonb_to_recordset(%s::jsonb) AS v(
+FROM {source} WHERE c.id = v.id
+"""
+
+_GIVEN = """jsonb_to_recordset(%s::jsonb) AS v(
   id bigint, summary text, outcome text, successful boolean, sentiment text, data jsonb,
   config_id bigint, trigger text, model text, cost numeric, analyzed_at timestamptz,
-  messages int)
-WHERE c.id = v.id
-"""
+  messages int)"""
 
 _SUMMARY_WORDS = """
 UPDATE conversations_searchtext s SET summary_words = v.words::tsvector
-FROM unnest(%s::bigint[], %s::text[]) AS v(id, words)
+FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, words text)
 WHERE s.conversation_id = v.id
 """
 
@@ -38,12 +39,26 @@ def write_result_columns(rows: Sequence[Mapping[str, Any]]) -> None:
     """Make results current on their conversations."""
     if not rows:
         return
+    copy_result_columns(_GIVEN, [json.dumps(rows, ensure_ascii=False, default=str)])
+    write_summary_words({row["id"]: row["summary"] for row in rows})
+
+
+def copy_result_columns(source: str, params: Sequence[Any] | Mapping[str, Any]) -> None:
+    """Make results current that the database has: the columns of `_GIVEN`, as a FROM item ``v``.
+
+    The search words of their summaries are the caller's, where a summary is another one.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_COLUMNS, [json.dumps(rows, ensure_ascii=False, default=str)])
-        cursor.execute(
-            _SUMMARY_WORDS,
-            [[r["id"] for r in rows], [summary_words_text(r["summary"]) for r in rows]],
-        )
+        cursor.execute(_COLUMNS.format(source=source), params)
+
+
+def write_summary_words(summaries: Mapping[int, str]) -> None:
+    """Store the search words of summaries, by conversation."""
+    if not summaries:
+        return
+    rows = [{"id": pk, "words": summary_words_text(text)} for pk, text in summaries.items()]
+    with connection.cursor() as cursor:
+        cursor.execute(_SUMMARY_WORDS, [json.dumps(rows, ensure_ascii=False)])
 
 
 _CLEARED = """

@@ -1,12 +1,15 @@
-"""What errors of the database mean, and inserting many rows in one short statement."""
+"""What errors of the database mean, and many rows or keys in one short statement."""
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Field, JSONField, Model
 from django.db.models.expressions import DatabaseDefault
+
+logger = logging.getLogger(__name__)
 
 #: Classes of SQLSTATE after which the same work may succeed: connection, rollback by deadlock,
 #: resources, locks, shutdown, the system around. Not 54, a limit of PostgreSQL itself, which is
@@ -20,6 +23,31 @@ def is_passing(error: BaseException) -> bool:
         return False
     state = getattr(error.__cause__, "sqlstate", None)
     return state is None or state[:2] in _PASSING
+
+
+_TOO_LARGE = "54"
+_NUMBER_OUT_OF_RANGE = "22003"
+
+
+def reason_to_reject(error: BaseException) -> str:
+    """Return why the database rejected a value, as the end of a message, and log where.
+
+    PostgreSQL's own words name tables and quote rows: they are for no one outside, nor for the log.
+    """
+    cause = error.__cause__
+    state = str(getattr(cause, "sqlstate", None) or "")
+    constraint = getattr(getattr(cause, "diag", None), "constraint_name", None)
+    logger.warning("The database rejected a value: SQLSTATE %s, constraint %s", state, constraint)
+    if state.startswith(_TOO_LARGE):
+        return "it is larger than the database can store"
+    if state == _NUMBER_OUT_OF_RANGE:
+        return "it contains a number that is out of range"
+    return "the database rejected one of its values"
+
+
+def key_array(keys: Iterable[int]) -> str:
+    """Return keys as the text of an array, for ``%s::bigint[]``: the driver takes far longer."""
+    return f"{{{','.join(map(str, keys))}}}"
 
 
 def insert_new(rows: Sequence[Model], *, returning: str) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection
 
 from apps.contacts.values import BUILT_IN_SPECS, FieldType, ValueSpec, read
+from apps.core.database import key_array
 
 from . import marks, summary_requests
 from .models import Contribution
@@ -30,6 +31,16 @@ class NewResult:
     analysis: str
     values: Map[str, Any]
     by: str = ""
+
+
+def concerns(conversation_ids: Sequence[int]) -> bool:
+    """Return whether `contribute` does anything for results of these conversations.
+
+    Where it doesn't, their values need not be read.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT EXISTS ({_LOAD})", [key_array(conversation_ids)])
+        return bool(cursor.fetchone()[0])
 
 
 def contribute(results: Sequence[NewResult]) -> None:
@@ -84,7 +95,7 @@ class _Rules:
         """Load all mappings. Return None if there are none and these said nothing before."""
         by_agent: dict[int | None, dict[str, _Rule]] = {}
         with connection.cursor() as cursor:
-            cursor.execute(_LOAD, [list(ids)])
+            cursor.execute(_LOAD, [key_array(ids)])
             rows = cursor.fetchall()
         for agent_id, analysis_field, name, mode, kind, choices in rows:
             if analysis_field is None:
@@ -119,7 +130,7 @@ _LOAD = """
 SELECT m.agent_id, m.analysis_field, m.contact_field, m.mode, f.type, f.choices
 FROM mappings_mapping m LEFT JOIN contacts_contactfield f ON f.name = m.contact_field
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE EXISTS (
-  SELECT 1 FROM mappings_contribution WHERE conversation_id = ANY(%s))
+  SELECT 1 FROM mappings_contribution WHERE conversation_id = ANY(%s::bigint[]))
 """
 
 # Only contacts for which something differs are marked. All parts of the statement see the

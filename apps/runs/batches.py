@@ -1,7 +1,8 @@
 """The work of runs that ask no model: a batch of items, done and marked in one transaction.
 
-A batch locks its run, its items and their conversations. A worker that stops in the middle leaves
-nothing behind, and the sweep continues with the next batch.
+A batch locks its items and their conversations, and one of the lanes of its run, so that no run
+takes more of the database than that many batches at a time, however many workers there are. A
+worker that stops in the middle leaves nothing behind, and the sweep continues with the next batch.
 """
 
 import logging
@@ -29,15 +30,18 @@ Work = Callable[[Run, Sequence[int]], None]
 WORK: Mapping[str, Work] = {Kind.ROLLBACK: restore_batch, Kind.MAPPING: apply_batch}
 
 TASK = "runs.run_batches"
-BATCH = 500
+BATCH = 1_000
 """Items per transaction: short enough that other writers of these conversations hardly wait."""
+LANES = 2
+"""Batches of a run at a time: PostgreSQL works on one while Python works on another."""
 SECONDS = 2.0
 """A task ends after this time and sends itself again, so that a worker can stop soon."""
 
 
 def start_soon() -> None:
     """Let a worker begin once the current transaction commits."""
-    enqueue(TASK)
+    for _ in range(LANES):
+        enqueue(TASK)
 
 
 def work_waits() -> bool:
@@ -61,6 +65,10 @@ def run_batches(*, seconds: float = SECONDS) -> None:
 
 def do_batch(run: Run) -> int:
     """Do the next items of a run; how many. 0 where another worker has it or nothing is left."""
+    if run.state == State.QUEUED:
+        Run.objects.filter(pk=run.pk, state=State.QUEUED).update(
+            state=State.RUNNING, started_at=timezone.now()
+        )
     try:
         return _do(run, BATCH)
     except Exception as error:  # whatever one item breaks, the others are done
@@ -72,9 +80,7 @@ def do_batch(run: Run) -> int:
 
 def _do(run: Run, limit: int) -> int:
     with transaction.atomic():
-        if not _lock(run):
-            return 0
-        items = _pick(run, limit)
+        items = _pick(run, limit) if _has_lane(run) else []
         if items:
             WORK[run.kind](run, items)
         return len(items)
@@ -83,7 +89,7 @@ def _do(run: Run, limit: int) -> int:
 def _do_one(run: Run) -> int:
     """Do the next item alone; where it can't be done, it fails and the run continues."""
     with transaction.atomic():
-        items = _pick(run, 1) if _lock(run) else []
+        items = _pick(run, 1) if _has_lane(run) else []
         try:
             with transaction.atomic():
                 WORK[run.kind](run, items)
@@ -97,13 +103,24 @@ def _do_one(run: Run) -> int:
         return len(items)
 
 
-def _lock(run: Run) -> bool:
-    """Lock a run that may continue, and start one that is queued. False for one that is locked."""
-    rows = Run.objects.claimable().filter(pk=run.pk)
-    locked = rows.select_for_update(no_key=True, skip_locked=True, of=("self",)).first()
-    if locked is not None and locked.state == State.QUEUED:
-        rows.update(state=State.RUNNING, started_at=timezone.now())
-    return locked is not None
+_LANE = " OR ".join(["pg_try_advisory_xact_lock(hashtextextended(%s, 0))"] * LANES)
+
+
+def _has_lane(run: Run) -> bool:
+    """Take a free lane of a run until the end of the transaction, unless the run was stopped.
+
+    The run itself is not locked: pausing it waits for no batch, and closing it sees the items of
+    one as unfinished.
+    """
+    lanes = [f"batch {lane} of {run.public_id}" for lane in range(LANES)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT state IN ('queued', 'running') AND"  # noqa: S608 (a constant)
+            f" ({_LANE}) FROM runs_run WHERE id = %s",
+            [*lanes, run.pk],
+        )
+        found = cursor.fetchone()
+        return bool(found and found[0])
 
 
 _PICK = """

@@ -16,6 +16,7 @@ from django.db import connection
 from apps.analysis.effects import side_effects_of
 from apps.analysis.restores import Earlier, restore_many
 from apps.conversations.filters import matching
+from apps.core.database import key_array
 
 from .changes import ChangeFilter, item_ids
 from .models import Kind, Run, SkipReason
@@ -146,9 +147,10 @@ def freeze(selection: Selection, rollback_id: int) -> int:
         return int(cursor.rowcount)
 
 
+#: What the undone run changed is what its rollback changes back.
 _LOAD = f"""
 SELECT i.id, i.conversation_id, o.previous_analysis_id, o.previous_state, o.previous_reason,
-  {_WHY_LEFT} AS why, c.analysis_state, c.analysis_reason
+  {_WHY_LEFT} AS why, c.analysis_state, c.analysis_reason, cur.id, coalesce(o.changed, true)
 FROM runs_runitem i
 JOIN conversations_conversation c ON c.id = i.conversation_id
 CROSS JOIN LATERAL (
@@ -156,17 +158,58 @@ CROSS JOIN LATERAL (
 ) o
 LEFT JOIN analysis_analysis a ON a.id = o.analysis_id
 LEFT JOIN analysis_analysis cur ON cur.conversation_id = o.conversation_id AND cur.is_current
-WHERE i.id = ANY(%(items)s)
+WHERE i.id = ANY(%(items)s::bigint[])
 """
 
 _MARK = """
-UPDATE runs_runitem i SET state = v.state, skip_reason = v.why, analysis_id = v.analysis,
-  previous_analysis_id = v.previous, previous_state = v.state_before,
+UPDATE runs_runitem i SET state = 'done', analysis_id = v.analysis,
+  previous_analysis_id = v.replaced, previous_state = v.state_before,
   previous_reason = v.reason_before, changed = v.changed, finished_at = clock_timestamp()
-FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, state text, why text, analysis bigint,
-  previous bigint, state_before text, reason_before text, changed boolean)
+FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, analysis bigint, replaced bigint,
+  state_before text, reason_before text, changed boolean)
 WHERE i.id = v.id
 """
+_SKIP = """
+UPDATE runs_runitem i SET state = 'skipped', skip_reason = v.why, finished_at = clock_timestamp()
+FROM unnest(%s::bigint[], %s::text[]) AS v(id, why) WHERE i.id = v.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A locked item of a rollback, with what it goes back to and the state of its conversation."""
+
+    item_id: int
+    conversation_id: int
+    previous_id: int | None
+    previous_state: str
+    previous_reason: str
+    why_left: str
+    state: str
+    reason: str
+    current_id: int | None
+    changed: bool
+
+    def earlier(self) -> Earlier:
+        return Earlier(
+            conversation_id=self.conversation_id,
+            analysis_id=self.previous_id,
+            state=self.previous_state or "none",
+            reason=self.previous_reason,
+            replaces=self.current_id,
+            changed=self.changed,
+        )
+
+    def mark(self, restored: Mapping[int, int]) -> dict[str, Any]:
+        """Return the row of `_MARK`."""
+        return {
+            "id": self.item_id,
+            "analysis": restored.get(self.conversation_id),
+            "replaced": self.current_id,
+            "state_before": self.state,
+            "reason_before": self.reason,
+            "changed": self.changed,
+        }
 
 
 def restore_batch(run: Run, item_ids: Sequence[int]) -> None:
@@ -174,31 +217,18 @@ def restore_batch(run: Run, item_ids: Sequence[int]) -> None:
     undone = run.of
     assert undone is not None
     with connection.cursor() as cursor:
-        cursor.execute(_LOAD, {**_values_of(undone), "items": list(item_ids)})
-        rows = cursor.fetchall()
-    wanted = [
-        Earlier(conversation, previous, state or "none", reason)
-        for _, conversation, previous, state, reason, why, *_ in rows
-        if not why
-    ]
+        cursor.execute(_LOAD, {**_values_of(undone), "items": key_array(item_ids)})
+        items = [_Item(*row) for row in cursor.fetchall()]
+    wanted = [item for item in items if not item.why_left]
     restored = restore_many(
-        wanted, run=run.public_id, by=run.created_by, effects=side_effects_of(run.options)
+        [item.earlier() for item in wanted],
+        run=run.public_id,
+        by=run.created_by,
+        effects=side_effects_of(run.options),
     )
-    by_conversation = {one.conversation_id: one for one in restored}
-    marks = []
-    for item, conversation, _, _, _, why, state, reason in rows:
-        one = by_conversation.get(conversation)
-        marks.append(
-            {
-                "id": item,
-                "state": "skipped" if one is None else "done",
-                "why": why,
-                "analysis": one.analysis_id if one else None,
-                "previous": one.replaced_id if one else None,
-                "state_before": state if one else "",
-                "reason_before": reason if one else "",
-                "changed": bool(one.changes) if one else None,
-            }
-        )
+    left = [item for item in items if item.why_left]
     with connection.cursor() as cursor:
-        cursor.execute(_MARK, [json.dumps(marks)])
+        if wanted:
+            cursor.execute(_MARK, [json.dumps([item.mark(restored) for item in wanted])])
+        if left:
+            cursor.execute(_SKIP, [[i.item_id for i in left], [i.why_left for i in left]])

@@ -38,7 +38,7 @@ def sweep() -> None:
     if Run.objects.backfills().claimable().exists():
         send("runs.run_engine", queue=None, kwargs={})
     if batches.work_waits():
-        send(batches.TASK, queue=None, kwargs={})
+        batches.start_soon()
     if trial_services.work_waits():
         send(trial_services.RUN_ENGINE, queue=None, kwargs={})
     if recovery.due(timezone.now()):

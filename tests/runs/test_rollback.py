@@ -1,9 +1,11 @@
 """Rolling back a run: every result as before, and nothing else touched."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry
@@ -254,6 +256,57 @@ def test_a_rollback_pauses_resumes_and_is_canceled(monkeypatch: pytest.MonkeyPat
     assert undone.state == State.CANCELLED
     assert left(undone) == {"canceled": 2}
     assert Analysis.objects.current().filter(backfill_public_id=run.public_id).count() == 2
+
+
+@pytest.fixture
+def other_worker() -> Iterator[BaseDatabaseWrapper]:
+    """A connection of another worker."""
+    other = connections.create_connection(DEFAULT_DB_ALIAS)
+    yield other
+    other.close()
+
+
+def test_as_many_batches_run_at_a_time_as_a_run_has_lanes(
+    monkeypatch: pytest.MonkeyPatch, other_worker: BaseDatabaseWrapper
+) -> None:
+    monkeypatch.setattr(batches, "BATCH", 2)
+    results(4)
+    undone = rollback_services.start_rollback(
+        selection=Selection(backfill([{"call_summary": "New."}] * 4)), by=BY
+    )
+    other_worker.set_autocommit(False)
+    lanes = [f"batch {lane} of {undone.public_id}" for lane in range(batches.LANES)]
+    take = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+    with other_worker.cursor() as cursor:
+        for lane in lanes[:-1]:
+            cursor.execute(take, [lane])
+        assert batches.do_batch(undone) == 2
+        cursor.execute(take, lanes[-1:])
+        assert batches.do_batch(undone) == 0
+    other_worker.rollback()
+
+    assert batches.do_batch(undone) == 2
+
+
+def test_a_rollback_is_paused_while_a_batch_runs(other_worker: BaseDatabaseWrapper) -> None:
+    results(3)
+    undone = rollback_services.start_rollback(
+        selection=Selection(backfill([{"call_summary": "New."}] * 3)), by=BY
+    )
+    other_worker.set_autocommit(False)
+    with other_worker.cursor() as cursor:
+        cursor.execute("SELECT id FROM runs_runitem WHERE run_id = %s FOR UPDATE", [undone.pk])
+
+        services.pause(run=undone, by=BY)
+
+        batches.run_batches(seconds=600)
+        undone.refresh_from_db()
+        assert undone.state == State.PAUSED
+    other_worker.rollback()
+    services.resume(run=undone, by=BY)
+    batches.run_batches(seconds=600)
+    undone.refresh_from_db()
+    assert undone.state == State.COMPLETED
 
 
 def test_an_item_that_breaks_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
