@@ -3,8 +3,16 @@ import time
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from apps.llm.schema import Checker, checker, clean, missing_required
+from apps.llm.schema import (
+    Checker,
+    checker,
+    clean,
+    compile_strict,
+    missing_required,
+    problems,
+)
 from tests.llm.schemas import SUPPORT
 
 
@@ -203,3 +211,48 @@ def test_a_number_too_large_for_json_is_refused_in_a_value() -> None:
     for number in (float("inf"), float("nan"), 10**400, -(10**309)):
         [problem] = Checker(schema(a={})).examine({"a": [number]}).problems
         assert "a number is too large for JSON" in problem
+
+
+ONE_OR_NONE = {"type": ["string", "null"], "enum": ["a", None]}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"type": "string", "enum": ["a", None]},
+        {"type": "string", "enum": ["a"], "nullable": True},
+        {"$ref": "#/$defs/one", "nullable": True},
+        {"$ref": "#/$defs/one_or_none"},
+        {"anyOf": [{"$ref": "#/$defs/one"}, {"type": "null"}]},
+        {"anyOf": [{"const": "a"}, {"const": None}]},
+        {"type": ["string", "integer"], "enum": ["a", 5, None]},
+    ],
+    ids=json.dumps,
+)
+def test_a_choice_that_may_be_empty_is_one_however_it_is_written(field: dict[str, Any]) -> None:
+    written, plain = _twice(field), _twice(ONE_OR_NONE)
+
+    assert problems(written) == []
+    for value in (None, "a"):
+        answer = {"c": value, "inner": {"c": value}}
+        verdict = checker(written).examine(answer)
+        assert verdict == checker(plain).examine(answer)
+        assert verdict.problems == []
+        assert Draft202012Validator(compile_strict(written).schema).is_valid(answer)
+    assert checker(written).examine({"c": "b", "inner": {"c": "a"}}).problems
+    assert written == _twice(field)
+
+
+def _twice(field: dict[str, Any]) -> dict[str, Any]:
+    """A schema with the same required field at its top and below."""
+    inner = schema(["c"], c=field)
+    one = {"type": "string", "enum": ["a"]}
+    definitions = {"one": one, "one_or_none": {**one, "enum": ["a", None]}}
+    return {**schema(["c", "inner"], c=field, inner=inner), "$defs": definitions}
+
+
+def test_null_alone_is_no_choice_of_a_text() -> None:
+    schema = {"type": "object", "properties": {"c": {"type": "string", "enum": [None]}}}
+    assert [p.message for p in problems(schema)] == [
+        "None of the choices matches the field's type."
+    ]

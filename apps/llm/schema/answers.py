@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 
 from apps.llm.numbers import TOO_LARGE, holds_too_large
 from apps.llm.schema.cleanup import Cleaner
 from apps.llm.schema.nodes import Node
+from apps.llm.schema.nulls import allow_nulls
 from apps.llm.schema.roots import OWN_SCHEMA
 from apps.llm.schema.validation import Judge
 
@@ -36,7 +38,7 @@ class Checker:
     """
 
     def __init__(self, schema: Mapping[str, object]) -> None:
-        whole: Node = dict(schema)
+        whole = allow_nulls(deepcopy(dict(schema)))
         own = whole.pop(OWN_SCHEMA, None)
         self._order = _names(whole.get("required"))
         if isinstance(own, dict):
@@ -141,22 +143,26 @@ def _shallow(answer: Mapping[str, object], output: Mapping[str, object]) -> dict
     return {name: answer[name] for name in output if name in answer}
 
 
-def size_problems(output: Mapping[str, object]) -> Iterator[str]:
-    """Yield why a result is too large to be stored, one message for each reason."""
+def size_problems(output: Mapping[str, object], name: str = "") -> Iterator[str]:
+    """Yield why a result is too large to be stored, one message for each reason.
+
+    ``name`` is what the messages call it: the response, if empty.
+    """
+    whole = name or "The response"
     if holds_too_large(output):
-        yield f"The response can't be stored: {TOO_LARGE}."
+        yield f"{whole} can't be stored: {TOO_LARGE}."
         return
     total = 0
-    for name, value in output.items():
+    for field, value in output.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        total += len(text) + len(name)
+        total += len(text) + len(field)
         if len(text) > MAX_FIELD_CHARACTERS:
             yield (
-                f"/{name[:200]}: this has {len(text):,} characters; "
+                f"{name}/{field[:200]}: this has {len(text):,} characters; "
                 f"the maximum is {MAX_FIELD_CHARACTERS:,}."
             )
     if total > MAX_ANSWER_CHARACTERS:
-        yield f"The response has {total:,} characters. The maximum is {MAX_ANSWER_CHARACTERS:,}."
+        yield f"{whole} has {total:,} characters. The maximum is {MAX_ANSWER_CHARACTERS:,}."
 
 
 def _no_field(answer: Mapping[str, object]) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 from apps.llm.schema.limits import contradiction
 from apps.llm.schema.nodes import Node
+from apps.llm.schema.nulls import types_with_null
 from apps.llm.schema.roots import OWN_SCHEMA
 from apps.llm.schema.rules import RULES, show
 from apps.llm.schema.validation import reason_alone
@@ -60,7 +61,7 @@ def _choice_problems(node: Node) -> Iterator[tuple[str, str]]:
     keyword, choices = ("enum", values) if isinstance(values, list) else ("const", [])
     if keyword == "const" and "const" in node:
         choices = [node["const"]]
-    kind = node.get("type")
+    kind = types_with_null(node)
     types = kind if isinstance(kind, list) else [kind] if isinstance(kind, str) else []
     wrong = [value for value in choices if types and not any(is_type(value, t) for t in types)]
     if wrong and len(wrong) == len(choices):
@@ -70,7 +71,7 @@ def _choice_problems(node: Node) -> Iterator[tuple[str, str]]:
         yield keyword, f"Not of the field's type {' or '.join(types)}: {named}."
     else:
         for value in choices:
-            if reason := reason_alone(value, node):
+            if reason := reason_alone(value, {**node, "type": types} if types else node):
                 yield keyword, f"The choice {_named(value)} does not fit this field: {reason}."
                 return
 

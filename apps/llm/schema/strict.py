@@ -21,6 +21,7 @@ from apps.llm.schema.grammar import grammar
 from apps.llm.schema.json_text import Problem, SchemaError
 from apps.llm.schema.merge import NUMBER_KEYWORDS, impossible, merge, types_of_choices
 from apps.llm.schema.nodes import IN_PLACE, Node, escape, list_of, mapping_of, names_of, resolve
+from apps.llm.schema.nulls import allow_nulls
 from apps.llm.schema.roots import OWN_SCHEMA, flat_root
 from apps.llm.schema.rules import is_number
 from apps.llm.schema.subschemas import MAX_DEPTH, TOO_LARGE, Located, Place, Places
@@ -107,7 +108,7 @@ def compile_strict(
     key = (json.dumps(schema, ensure_ascii=False), tuple(sorted(required_names)))
     compiled = _cache.get(key)
     if compiled is None:
-        original = json.loads(key[0])
+        original = allow_nulls(json.loads(key[0]))
         compiler = _Compiler(original)
         names = frozenset(required_names)
         compiled = CompiledSchema(
