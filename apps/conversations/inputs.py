@@ -80,7 +80,9 @@ class LineRefused(UserError):
             "agent_id: the agent “agt_x” is a chat agent. The conversation's channel is voice.",
             {"agent_id": "A chat agent."},
         ),
-        "not_storable": Example("Couldn't store this conversation: value out of range."),
+        "not_storable": Example(
+            "Couldn't store this conversation: it is larger than the database can store."
+        ),
         "unreadable_transcript": Example(
             "Couldn't read transcript: it is missing. The payload is stored and can be replayed."
         ),

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from apps.agents.models import Agent, AgentVersion, Channel
 from apps.contacts.models import Contact
-from apps.core.database import is_passing
+from apps.core.database import is_passing, reason_to_reject
 
 from . import rows
 from .agent_lookup import AgentBook, Route
@@ -103,9 +103,8 @@ def _store_alone(
             if _is_lost(error) or (last and is_passing(error)):
                 raise
             if last or not (isinstance(error, IntegrityError) or is_passing(error)):
-                return LineRefused(
-                    "not_storable", f"Couldn't store this conversation: {_words(error)}."
-                )
+                reason = reason_to_reject(error)
+                return LineRefused("not_storable", f"Couldn't store this conversation: {reason}.")
     raise AssertionError("unreachable")
 
 
@@ -113,10 +112,6 @@ def _is_lost(error: DatabaseError) -> bool:
     """Return whether the connection is gone, rather than something rejected."""
     state = str(getattr(error.__cause__, "sqlstate", None) or "08")
     return state.startswith(("08", "57"))
-
-
-def _words(error: DatabaseError) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")[:200]
 
 
 def _store_group(

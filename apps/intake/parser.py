@@ -32,6 +32,7 @@ from apps.conversations.models import (
 from apps.core.json_text import parse_json
 from apps.core.yes_no import yes_or_no
 from apps.llm.errors import ErrorCode
+from apps.llm.schema import size_problems
 from apps.llm.text import sanitise
 
 from . import values
@@ -155,6 +156,8 @@ def read_result(value: object) -> dict[str, Any] | None:
     for name in _SUCCESS & values.keys():
         truth = yes_or_no(values[name])
         values[name] = values[name] if truth is None else truth
+    for problem in size_problems(values, "analysis"):  # the limits of a model's response
+        raise LineRefused("invalid_value", problem, "analysis")
     return values or None
 
 

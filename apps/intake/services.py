@@ -22,7 +22,7 @@ from apps.analysis.models import Analysis
 from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import AnalysisState, Trigger
 from apps.conversations.services import GROUP, Stored, StoreOutcome, StoreTimes, store_conversations
-from apps.core.database import is_passing
+from apps.core.database import is_passing, reason_to_reject
 
 from . import lifecycle
 from .erased import ERASED, refuse_erased, undo_reingested
@@ -302,9 +302,9 @@ def _import_alone(result: Imported, by: Actor) -> LineRefused | None:
     except DatabaseError as error:
         if is_passing(error):
             raise  # nothing is wrong with it: whoever sends it again is heard
-        said = str(error).strip().splitlines()[0].rstrip(".")
+        reason = reason_to_reject(error)
         return LineRefused(
-            "invalid_value", f"analysis cannot be stored: {said}. The rest is.", "analysis"
+            "invalid_value", f"Couldn't store analysis: {reason}. The rest is stored.", "analysis"
         )
     return None
 

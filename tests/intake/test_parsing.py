@@ -203,3 +203,27 @@ def test_whatever_comes_is_read_or_refused(body: dict[str, Any]) -> None:
         read_conversation({"channel": "chat", "messages": [], **body}, source="import")
     except LineRefused as refusal:
         refusal.message.encode()  # a sentence that can be sent
+
+
+@pytest.mark.parametrize(
+    ("analysis", "says"),
+    [
+        (
+            {"summary": "x" * 70_000},
+            "analysis/summary: this has 70,000 characters; the maximum is 65,536.",
+        ),
+        (
+            {f"field_{n}": "x" * 60_000 for n in range(10)},
+            "analysis has 600,070 characters. The maximum is 524,288.",
+        ),
+        ({"amount": 10**400}, "analysis can't be stored: "),
+    ],
+    ids=["field", "whole", "number"],
+)
+def test_an_imported_result_has_the_limits_of_an_answer(
+    analysis: dict[str, Any], says: str
+) -> None:
+    refusal = refused(line(analysis=analysis))
+    assert refusal.code == "invalid_value"
+    assert refusal.message.startswith(says)
+    assert list(refusal.fields or {}) == ["analysis"]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from psycopg.errors import DeadlockDetected
 
 from apps.accounts.actors import Actor
@@ -350,3 +350,23 @@ def test_a_database_that_is_busy_is_no_fault_of_the_line(
         with pytest.raises(OperationalError):
             ingest_one(line={**said, "messages": [{"role": "user", "content": "Hi."}]}, by=BY)
     assert not Conversation.objects.exists()
+
+
+def test_a_result_that_the_database_rejects_is_refused_without_its_words(agent: Agent) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE analysis_analysis ADD CONSTRAINT broken"
+            " CHECK (output ->> 'summary' IS DISTINCT FROM 'Call +1 202 555 0199')"
+        )
+    analysis = {"summary": "Call +1 202 555 0199"}
+
+    report = take(line(agent, analysis=analysis), line(agent, external_id="y"))
+
+    assert [(error.line, error.code, error.message) for error in report.errors] == [
+        (
+            1,
+            "invalid_value",
+            "Couldn't store analysis: the database rejected one of its values. The rest is stored.",
+        )
+    ]
+    assert Conversation.objects.count() == 2
