@@ -6,6 +6,8 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 
+from apps.accounts import expiry
+
 from .errors import LengthRequired, TooLarge, error_response
 from .limits import Allowance
 
@@ -57,12 +59,33 @@ class UnreadBodies:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         refused = request.META.get(REFUSED)
         if refused is not None:
+            if refused.is_of_stranger and (response := _signed_out(request)):
+                return response
             return _unread(request, refused.status, refused.code, refused.message)
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             # Not behind the gateway: Django would read nothing, whatever was sent.
             error = LengthRequired()
             return _unread(request, error.status, error.code, error.message)
         return self.get_response(request)
+
+
+_SIGNED_OUT = (
+    "You were signed out because your session ended, and what you sent is too large to be stored "
+    "without one. Nothing was saved. Go back: your browser still has what you typed. Sign in in "
+    "another tab, then save again."
+)
+
+
+def _signed_out(request: HttpRequest) -> HttpResponse | None:
+    """Respond to a large form whose session ended; None for what another program sent.
+
+    The page's script asks for the password and sends the form again.
+    """
+    if request.path_info.startswith("/api/") or expiry.MARK not in request.COOKIES:
+        return None
+    if expiry.is_htmx(request):
+        return expiry.ended_for_htmx()
+    return render(request, "unread.html", {"message": _SIGNED_OUT}, status=403)
 
 
 def _unread(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:

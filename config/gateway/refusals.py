@@ -10,6 +10,9 @@ class ClientGone(Exception):
 class BodyRefused(Exception):
     """Raised when a body is not read to its end; `message` is the one message of the response."""
 
+    #: Whether it would be read if its sender were signed in.
+    is_of_stranger = False
+
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -35,11 +38,13 @@ def line_too_long(number: int, limit: int) -> BodyRefused:
 
 def unknown_sender(limit: int) -> BodyRefused:
     """Return the rejection of a large body that no one vouches for."""
-    return BodyRefused(
+    refused = BodyRefused(
         413,
         "too_large",
         f"Only a signed-in sender can send more than {in_words(limit)}. Nothing was changed.",
     )
+    refused.is_of_stranger = True
+    return refused
 
 
 def too_slow() -> BodyRefused:

@@ -2,6 +2,7 @@
 
 import html
 import re
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -9,6 +10,9 @@ from django.test import Client
 
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
+from config.gateway.app import REFUSED
+from config.gateway.limits import STRANGER_BYTES
+from config.gateway.refusals import unknown_sender
 from tests.accounts.conftest import HTMX, PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +98,24 @@ def test_htmx_is_told_that_the_session_ended(browser: Client, token_too: bool) -
 
     assert (told.status_code, told["X-Session"]) == (204, "ended")
     assert not Agent.objects.exists()
+
+
+def test_a_large_form_without_a_session_is_explained(browser: Client) -> None:
+    browser.get("/agents/new/")
+    _expire(browser, token_too=False)
+    unread: Any = {REFUSED: unknown_sender(STRANGER_BYTES)}  # as the gateway leaves it
+
+    told = browser.post("/agents/new/", headers=HTMX, **unread)
+    page = browser.post("/agents/new/", headers=OURS, **unread)
+    stranger = Client().post("/agents/new/", headers=HTMX, **unread)
+    program = browser.post("/api/agents", headers=OURS, **unread)
+
+    assert (told.status_code, told["X-Session"]) == (204, "ended")
+    assert page.status_code == 403
+    assert "You were signed out because your session ended" in page.text
+    assert "your browser still has what you typed" in page.text
+    assert (stranger.status_code, program.status_code) == (413, 413)
+    assert "Only a signed-in sender can send more than 64 KiB" in stranger.text
 
 
 def test_the_dialog_signs_in_and_hands_out_the_new_token(browser: Client) -> None:
