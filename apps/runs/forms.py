@@ -18,6 +18,7 @@ from apps.conversations.filters import (
     field_named,
     parse,
 )
+from apps.conversations.filters.groups import split_group
 from apps.conversations.filters.operators import split_name
 
 from .options import InvalidOptions, Options, read_options
@@ -141,7 +142,7 @@ class FilterForm:
         return self._label(parameter) is not None
 
     def _label(self, parameter: str) -> str | None:
-        field = field_named(split_name(parameter)[0], self.channel)
+        field = field_named(split_name(split_group(parameter)[1])[0], self.channel)
         return field.label if field else None
 
 
@@ -168,7 +169,7 @@ def read_filters(channel: str, given: Params, data: QueryDict) -> dict[str, Any]
         "given": given,
         "spec": spec,
         "errors": errors,
-        "row_of": _parameters_by_row(data),
+        "row_of": {str(n): name for n, name in editor.parameters_by_row(data).items()},
         "spare_row": "add" in data,
     }
 
@@ -237,16 +238,3 @@ def read_question(channel: str, data: QueryDict, *, proposed: int | None = None)
     options_form.proposed = proposed if data is not opened else None
     given = filters_in(data, other=BACKFILL_OPTIONS)
     return Question(**read_filters(channel, given, data), options_form=options_form)
-
-
-def _parameters_by_row(data: QueryDict) -> dict[str, str]:
-    """The parameter that each submitted row amounts to, by the row's number."""
-    found: dict[str, str] = {}
-    for name in data:
-        prefix, _, last = name.rpartition("-")
-        if last == "field" and prefix.startswith("row-"):
-            operator = data.get(f"{prefix}-op", "")
-            field = data.get(name, "")
-            parameter = f"{field}__{operator}" if operator else field
-            found[prefix.removeprefix("row-")] = parameter
-    return found

@@ -1,7 +1,7 @@
 """What pages say about a run: its filters, its options, its pace, why it stands still."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from urllib.parse import urlencode
 
@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from apps.agents.models import Agent, Channel
 from apps.analysis.effects import side_effects_of
+from apps.conversations.filters.groups import joined, split_group
 from apps.conversations.filters.operators import operator_label, split_name
 from apps.conversations.filters.registry import static_fields
 from apps.core.display import duration, number, timespan
@@ -49,6 +50,7 @@ class FilterWords:
     label: str
     operator: str = ""
     values: str = ""
+    joined: bool = False
 
 
 def noun(channel: str, count: int) -> str:
@@ -66,14 +68,15 @@ def filter_words(runs: Sequence[Run]) -> dict[int, list[FilterWords]]:
         value
         for run in runs
         for name, values in run.filters.items()
-        if split_name(name)[0] in _AGENT_FIELDS
+        if split_name(split_group(name)[1])[0] in _AGENT_FIELDS
         for value in values
     }
     agents = Agent.objects.filter(public_id__in=ids).order_by() if ids else Agent.objects.none()
     names = dict(agents.values_list("public_id", "name"))
     return {
         run.pk: [
-            _filter_words(run.channel, name, values, names) for name, values in run.filters.items()
+            replace(_filter_words(run.channel, name, run.filters[name], names), joined=follows)
+            for name, follows in joined(run.filters)
         ]
         for run in runs
     }
@@ -86,7 +89,7 @@ def _filter_words(
         return FilterWords(_CHANGE_LABELS[name], "", ", ".join(values))
     if name == "q":
         return FilterWords("Search", "for", values[0])
-    plain, operator = split_name(name)
+    plain, operator = split_name(split_group(name)[1])
     field = static_fields(channel).get(plain)
     label = field.label if field else plain.partition(".")[2] or plain
     word = operator_label(operator, field.kinds if field else ())

@@ -172,10 +172,15 @@ def test_a_rerun_need_not_wait_for_the_backfill_which_then_finds_it_done(
 ) -> None:
     run = run_of(fake_llm, 150)
     wait_until(lambda: done(run) >= 8)
-    at_work = run.items.filter(state="running").select_related("conversation")[0]
+    fake_llm.set(latency=3.0)  # what is claimed from now on is still running at the next line
+    newest = run.items.order_by("-pk").select_related("conversation")
+    before = newest.filter(state="running")[0].pk
+    wait_until(newest.filter(state="running", pk__gt=before).exists)
+    at_work = newest.filter(state="running")[0]
     assert at_work.conversation
     with pytest.raises(AlreadyRunning):
         request_rerun(conversation=at_work.conversation, by=TESTS)
+    fake_llm.set(latency=0.25)
     last = run.items.select_related("conversation").order_by("pk").last()
     assert last is not None
     assert last.conversation

@@ -7,7 +7,8 @@ from .errors import FilterError
 from .filterset import DEFAULT_SORT, Condition, ConversationFilterSet
 from .operators import ValueKind, operator_label, operators
 from .registry import Field, field_named, fields, static_fields
-from .sources import ConversationFields, FieldSource
+from .rules import Rule, params_of_rule, read_rule, rule_in_words, rule_of_params
+from .sources import ConversationFields, FieldSource, RuleFields
 from .spec import FilterSpec, Sort, matching, parse
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "FieldSource",
     "FilterError",
     "FilterSpec",
+    "Rule",
+    "RuleFields",
     "Sort",
     "ValueKind",
     "field_named",
@@ -26,6 +29,10 @@ __all__ = [
     "matching",
     "operator_label",
     "operators",
+    "params_of_rule",
     "parse",
+    "read_rule",
+    "rule_in_words",
+    "rule_of_params",
     "static_fields",
 ]

@@ -1,7 +1,9 @@
 """Filter rows: the add-a-row editor of the history pages and of the backfill modal.
 
 A row of a form is ``row-N-field``, ``row-N-op`` and ``row-N-value`` (repeated for several values;
-``row-N-high`` is the upper end of *between*). `params_of` turns a submitted form into the
+``row-N-high`` is the upper end of *between*, ``row-N-any`` the OR group that it belongs to).
+Where a form has several editors, the names of each begin with a prefix of its own (`part_of`).
+`params_of` turns a submitted form into the
 grammar's parameters, `rows_of` turns parameters back into rows, with the error of each at its row.
 """
 
@@ -9,17 +11,25 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from urllib.parse import quote
 
 from django.http import QueryDict
 
 from .choices import ValueChoice
-from .operators import IS, ValueKind, operator_label, split_name
+from .groups import GROUPS, by_group, parameter_name, split_group
+from .operators import (
+    IS,
+    ValueKind,
+    operator_label,
+    split_name,
+)
 from .registry import Field
 from .sources import FieldSource, Groups
 from .values import read_moment
 
-_NAME = re.compile(r"row-(\d{1,4})-(field|op|value|high|was)")
+_NAME = re.compile(r"row-(\d{1,4})-(field|op|value|high|was|any)")
 _FIRST_OPERATOR = {ValueKind.TEXT: "contains", ValueKind.NUMBER: "gte", ValueKind.TIME: "between"}
+_OFFERED_GROUPS = 3
 _SECONDS = {"duration_ms"}
 """Stored in milliseconds, read and written by people in seconds."""
 
@@ -39,11 +49,25 @@ class EditorRow:
     url: str
     """Where it is drawn again."""
     error: str = ""
+    group: str = ""
+    prefix: str = ""
 
     @property
     def name(self) -> str:
         """Return what the names of its controls begin with."""
-        return f"row-{self.number}"
+        return f"{self.prefix}row-{self.number}"
+
+    @property
+    def row_url(self) -> str:
+        """Return the URL that draws this very row again."""
+        prefix = f"&prefix={quote(self.prefix)}" if self.prefix else ""
+        return f"{self.url}&n={self.number}{prefix}"
+
+    @property
+    def group_options(self) -> list[tuple[str, str]]:
+        """Return the OR groups that a row can be put into: a few, and its own."""
+        shown = [name for name in GROUPS if name in {*GROUPS[:_OFFERED_GROUPS], self.group}]
+        return [("", "And"), *((name, f"Any of {name.removeprefix('any')}") for name in shown)]
 
     @property
     def unit(self) -> str:
@@ -77,15 +101,32 @@ def params_of(data: QueryDict) -> QueryDict:
     params = without_rows(data)
     dropped = set(data.getlist("drop"))
     params.pop("drop", None)
-    for number in _numbers(data):
-        field = data.get(f"row-{number}-field", "")
-        if not field or str(number) in dropped:
+    for number, parameter in parameters_by_row(data).items():
+        if str(number) in dropped:
             continue
-        operator, values = _answer(data, number)
-        parameter = f"{field}__{operator}" if operator else field
+        _, values = _answer(data, number)
         known = params.getlist(parameter)
         params.setlist(parameter, [*known, *(value for value in values if value not in known)])
     return params
+
+
+def parameters_by_row(data: QueryDict) -> dict[int, str]:
+    """Return the parameter that each submitted row with a field amounts to, by its number."""
+    return {
+        number: parameter_name(_group(data, number), field, data.get(f"row-{number}-op", ""))
+        for number in _numbers(data)
+        if (field := data.get(f"row-{number}-field", ""))
+    }
+
+
+def part_of(data: QueryDict, prefix: str) -> QueryDict:
+    """Return the rows of one of several editors of a form, without their prefix."""
+    found = QueryDict(mutable=True)
+    for name, values in data.lists():
+        plain = name.removeprefix(prefix)
+        if name.startswith(prefix) and (_NAME.fullmatch(plain) or plain in {"add", "drop"}):
+            found.setlist(plain, values)
+    return found
 
 
 def without_rows(data: QueryDict) -> QueryDict:
@@ -110,33 +151,44 @@ def rows_of(
     source: FieldSource,
     params: Mapping[str, Sequence[str]],
     errors: Mapping[str, str] | None = None,
+    *,
+    prefix: str = "",
 ) -> list[EditorRow]:
-    """A row for each filter among the parameters, known or not, in their order."""
+    """A row for each filter among the parameters, known or not, in their order.
+
+    Rows of an OR group come one after the other.
+    """
     groups = source.groups()
     rows = []
-    for number, (parameter, values) in enumerate(params.items()):
-        name, operator = split_name(parameter)
+    for number, parameter in enumerate(by_group(params)):
+        group, rest = split_group(parameter)
+        name, operator = split_name(rest)
         error = (errors or {}).get(parameter, "")
-        asked = _Asked(number, name, operator, tuple(values), error)
+        values = tuple(params[parameter])
+        asked = _Asked(number, name, operator, values, error, group=group, prefix=prefix)
         rows.append(_row(source, asked, groups))
     return rows
 
 
-def row_of_form(source: FieldSource, data: QueryDict, number: int) -> EditorRow:
+def row_of_form(
+    source: FieldSource, data: QueryDict, number: int, *, prefix: str = ""
+) -> EditorRow:
     """The row as it should be drawn after its field or operator was changed."""
     name = data.get(f"row-{number}-field", "")
     operator, values = _answer(data, number)
     if name != data.get(f"row-{number}-was", name):
         field = source.named(name)
         operator, values = (first_operator(field) if field else IS), []
-    asked = _Asked(number, name, operator, tuple(value for value in values if value))
+    given = tuple(value for value in values if value)
+    group = _group(data, number)
+    asked = _Asked(number, name, operator, given, group=group, prefix=prefix)
     return _row(source, asked, source.groups())
 
 
-def new_row(source: FieldSource, data: QueryDict) -> EditorRow:
+def new_row(source: FieldSource, data: QueryDict, *, prefix: str = "") -> EditorRow:
     """An empty row, numbered after those of the form."""
     number = max(_numbers(data), default=-1) + 1
-    return _row(source, _Asked(number, "", IS), source.groups())
+    return _row(source, _Asked(number, "", IS, prefix=prefix), source.groups())
 
 
 def first_operator(field: Field) -> str:
@@ -150,6 +202,11 @@ def first_operator(field: Field) -> str:
 def _numbers(data: QueryDict) -> list[int]:
     found = {int(match[1]) for name in data if (match := _NAME.fullmatch(name))}
     return sorted(found)
+
+
+def _group(data: QueryDict, number: int) -> str:
+    """Return the OR group of a row; a name that is none stays, and its parameter is rejected."""
+    return data.get(f"row-{number}-any", "").strip()
 
 
 def _answer(data: QueryDict, number: int) -> tuple[str, list[str]]:
@@ -173,6 +230,8 @@ class _Asked:
     operator: str
     values: tuple[str, ...] = ()
     error: str = ""
+    group: str = ""
+    prefix: str = ""
 
 
 def _row(source: FieldSource, asked: _Asked, groups: Groups) -> EditorRow:
@@ -197,6 +256,8 @@ def _row(source: FieldSource, asked: _Asked, groups: Groups) -> EditorRow:
         control=control,
         url=source.row_url,
         error=asked.error,
+        group=asked.group,
+        prefix=asked.prefix,
     )
 
 

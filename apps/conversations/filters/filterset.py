@@ -20,6 +20,7 @@ from apps.conversations.models import Conversation
 
 from . import values
 from .errors import BadValueError, FilterError
+from .groups import parameter_name, split_group
 from .operators import IS, operator_label, split_name
 from .registry import Field, field_named
 
@@ -28,17 +29,21 @@ DEFAULT_SORT = "-started_at"
 
 @dataclass(frozen=True)
 class Condition:
-    """One parameter, understood: a row of the editor, a chip above the table."""
+    """One parameter, understood: a row of the editor, a chip above the table.
+
+    ``group`` names the OR group that it belongs to; empty for one outside of groups.
+    """
 
     field: Field
     operator: str
     values: tuple[str, ...]
     q: Q
+    group: str = ""
 
     @property
     def parameter(self) -> str:
-        """Return its name in a URL: ``FIELD`` or ``FIELD__OP``."""
-        return f"{self.field.name}__{self.operator}" if self.operator else self.field.name
+        """Return its name in a URL: ``FIELD``, ``FIELD__OP``, or ``any1.FIELD__OP``."""
+        return parameter_name(self.group, self.field.name, self.operator)
 
     @property
     def operator_label(self) -> str:
@@ -59,41 +64,58 @@ class ValuesWidget(forms.Widget):
 class ValuesField(forms.Field):
     """All values of one parameter; cleans to a `Condition`."""
 
-    def __init__(self, field: Field, operator: str, **options: Any) -> None:
+    def __init__(self, field: Field, operator: str, group: str = "", **options: Any) -> None:
         self.definition = field
         self.operator = operator
+        self.group = group
         super().__init__(required=False, label=field.label, widget=ValuesWidget(), **options)
 
     def clean(self, value: Any) -> Condition:
-        given = tuple(dict.fromkeys(cast("Sequence[str]", value)))
-        name = self.definition.name
-        if not given or not all(item.strip() for item in given):
-            raise ValidationError(f"Enter a value for {name}, or remove the filter.")
-        if len(given) > values.MAX_VALUES:
-            raise ValidationError(
-                f"{name} takes at most {values.MAX_VALUES:,} values, not {len(given):,}."
-            )
         try:
-            condition = self.definition.target.condition(self.operator, given)
+            return condition_of(self.definition, self.operator, value, group=self.group)
         except BadValueError as error:
-            raise ValidationError(f"{name} {error}") from None
-        return Condition(self.definition, self.operator, given, condition)
+            raise ValidationError(str(error)) from None
+
+
+def condition_of(
+    field: Field, operator: str, given: Sequence[str], *, group: str = ""
+) -> Condition:
+    """Understand the values of one filter. Raises BadValueError with the message."""
+    found = tuple(dict.fromkeys(given))
+    name = field.name
+    if not found or not all(item.strip() for item in found):
+        raise BadValueError(f"Enter a value for {name}, or remove the filter.")
+    if len(found) > values.MAX_VALUES:
+        raise BadValueError(
+            f"{name} takes at most {values.MAX_VALUES:,} values, not {len(found):,}."
+        )
+    try:
+        return Condition(field, operator, found, field.target.condition(operator, found), group)
+    except BadValueError as error:
+        raise BadValueError(f"{name} {error}") from None
+
+
+def unsupported(field: Field, operator: str) -> str:
+    """Return the message for an operator that a field does not take; empty where it does."""
+    if operator in field.operators:
+        return ""
+    taken = ", ".join(operator_label(o, field.kinds) for o in field.operators)
+    asked = "is" if operator == IS else f"__{operator}"
+    return f"{field.name} doesn't support {asked}. Use one of: {taken}."
 
 
 class ConditionFilter(django_filters.Filter):
     """One field with one operator."""
 
-    def __init__(self, field: Field, operator: str) -> None:
+    def __init__(self, field: Field, operator: str, group: str = "") -> None:
         super().__init__(field.name, lookup_expr=operator or "exact", label=field.label)
         self.definition = field
         self.operator = operator
+        self.group = group
 
     @property
     def field(self) -> ValuesField:
-        return ValuesField(self.definition, self.operator)
-
-    def filter(self, qs: QuerySet[Any], value: Condition) -> QuerySet[Any]:
-        return qs.filter(value.q)
+        return ValuesField(self.definition, self.operator, self.group)
 
 
 class StrictFilterSet(django_filters.FilterSet):
@@ -150,17 +172,27 @@ class StrictFilterSet(django_filters.FilterSet):
             raise FilterError(self.problems)
         return super().qs
 
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows that match every condition, and one of each OR group."""
+        groups: dict[str, Q] = {}
+        for condition in self.form.cleaned_data.values():
+            if condition.group:
+                known = groups.get(condition.group)
+                groups[condition.group] = condition.q if known is None else known | condition.q
+            else:
+                queryset = queryset.filter(condition.q)
+        for found in groups.values():
+            queryset = queryset.filter(found)
+        return queryset
+
     def _filter_of(self, parameter: str) -> ConditionFilter | str:
         """Return the filter of a parameter, or the message that rejects it."""
-        name, operator = split_name(parameter)
+        group, rest = split_group(parameter)
+        name, operator = split_name(rest)
         field = self.named(name)
         if field is None:
-            return self.unknown_name(parameter, name)
-        if operator not in field.operators:
-            taken = ", ".join(operator_label(o, field.kinds) for o in field.operators)
-            asked = "is" if operator == IS else f"__{operator}"
-            return f"{name} doesn't support {asked}. Use one of: {taken}."
-        return ConditionFilter(field, operator)
+            return self.unknown_name(rest, name)
+        return unsupported(field, operator) or ConditionFilter(field, operator, group)
 
 
 class ConversationFilterSet(StrictFilterSet):

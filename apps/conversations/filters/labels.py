@@ -10,6 +10,7 @@ from apps.contacts.models import Contact
 from apps.core import display
 
 from .filterset import Condition
+from .groups import joined, split_group
 from .operators import ValueKind, operator_label, split_name
 from .sources import FieldSource
 
@@ -18,7 +19,10 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One filter, drawn; ``without`` is the query of a URL that leaves it out."""
+    """One filter, drawn; ``without`` is the query of a URL that leaves it out.
+
+    ``joined`` says that it follows another of its OR group.
+    """
 
     parameter: str
     label: str
@@ -26,6 +30,7 @@ class Chip:
     values: tuple[str, ...]
     without: str
     error: str = ""
+    joined: bool = False
 
     @property
     def shown(self) -> str:
@@ -52,6 +57,8 @@ def chips(spec: Filtered) -> list[Chip]:
     """A chip for each condition, in the order asked; the search is not among them."""
     names = {**_agent_names(spec), **_contact_names(spec)}
     params = {**spec.as_params(), **spec.of_the_page()}
+    conditions = {condition.parameter: condition for condition in spec.conditions}
+    drawn = [(conditions[name], follows) for name, follows in joined(conditions)]
     return [
         Chip(
             parameter=condition.parameter,
@@ -61,9 +68,16 @@ def chips(spec: Filtered) -> list[Chip]:
             without=urlencode(
                 {name: v for name, v in params.items() if name != condition.parameter}, doseq=True
             ),
+            joined=follows,
         )
-        for condition in spec.conditions
+        for condition, follows in drawn
     ]
+
+
+def condition_text(condition: Condition) -> str:
+    """Return a condition in words: “Score < 70”."""
+    values = ", ".join(_values(condition, {}))
+    return " ".join(part for part in (_label(condition), condition.operator_label, values) if part)
 
 
 def refused_chips(
@@ -71,10 +85,11 @@ def refused_chips(
 ) -> list[Chip]:
     """Chips of parameters of which some are rejected, each with its message."""
     drawn = []
-    for parameter, given in params.items():
+    for parameter, follows in joined(params):
         if parameter in {"q", "sort", "columns"}:
             continue
-        name, operator = split_name(parameter)
+        given = params[parameter]
+        name, operator = split_name(split_group(parameter)[1])
         field = source.named(name)
         drawn.append(
             Chip(
@@ -84,6 +99,7 @@ def refused_chips(
                 values=tuple(given),
                 without=urlencode({n: v for n, v in params.items() if n != parameter}, doseq=True),
                 error=errors.get(parameter, ""),
+                joined=follows,
             )
         )
     return drawn

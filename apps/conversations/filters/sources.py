@@ -42,13 +42,14 @@ class FieldSource(Protocol):
 class ConversationFields:
     """The fields of the calls or of the chats."""
 
-    channel: str
+    channel: str | None
 
     @property
     def row_url(self) -> str:
-        return f"{reverse('conversations:filter_row')}?channel={self.channel}"
+        return f"{reverse('conversations:filter_row')}?channel={self.channel or ''}"
 
     def named(self, name: str) -> Field | None:
+        """Return the field of this name, or None where there is none."""
         return field_named(name, self.channel)
 
     def groups(self) -> Groups:
@@ -66,6 +67,51 @@ class ConversationFields:
         yield from fields(self.channel)
         for group, keys in attribute_keys(self.channel).items():
             yield from (attribute_field(group, key) for key in keys)
+
+
+#: What rules of alerts and derived fields may be about, beside fields of analyses, metadata, and
+#: variables: facts that are known when a result is recorded, and do not change afterward.
+RULE_FIELDS = frozenset(
+    {
+        "call_successful", "call_summary", "chat_successful", "chat_summary", "user_sentiment",
+        "direction", "disconnection_reason", "duration_ms", "language", "message_count",
+        "source", "status",
+    }
+)  # fmt: skip
+_OF_CONVERSATIONS = ("analysis.", "metadata.", "var.")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFields:
+    """The fields that a rule may be about; a field of an analysis goes by its own name too."""
+
+    channel: str | None
+
+    @property
+    def row_url(self) -> str:
+        return f"{ConversationFields(self.channel).row_url}&rule=1"
+
+    def named(self, name: str) -> Field | None:
+        """Return the field of this name; ``overall_score`` is ``analysis.overall_score``."""
+        if name in RULE_FIELDS or name.startswith(_OF_CONVERSATIONS):
+            return field_named(name, self.channel)
+        return field_named(f"analysis.{name}", self.channel)
+
+    def groups(self) -> Groups:
+        """Return the fields that rules may be about, in the groups of the other filters."""
+        found = []
+        for group, options in ConversationFields(self.channel).groups():
+            kept = tuple(
+                (name, label)
+                for name, label in options
+                if name in RULE_FIELDS or name.startswith(_OF_CONVERSATIONS)
+            )
+            if kept:
+                found.append((group, kept))
+        return tuple(found)
+
+    def choices(self, field: Field) -> Sequence[ValueChoice]:
+        return choices_of(field, self.channel)
 
 
 def grouped(listed: Iterable[Field]) -> Groups:

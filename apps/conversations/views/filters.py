@@ -8,11 +8,11 @@ from django.views.decorators.http import require_GET
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.agents.models import Channel
-from apps.conversations.filters import ConversationFields, editor
+from apps.conversations.filters import ConversationFields, FieldSource, RuleFields, editor
 from apps.core.http import hx_trigger, render_either
 
 PAGES = {Channel.VOICE: "conversations:calls", Channel.CHAT: "conversations:chats"}
-EDITOR = {"channel", "edit", "n", "upright", "remove"}
+EDITOR = {"channel", "edit", "n", "upright", "remove", "rule", "prefix"}
 """Parameters of these two views, not of the filter that is edited."""
 
 
@@ -28,14 +28,22 @@ def channel_of(request: HttpRequest) -> str:
 @role_required(Role.VIEWER)
 def filter_row(request: HttpRequest) -> HttpResponse:
     """One row of the editor, redrawn for its new field or operator; a new one without ``n``."""
-    channel = channel_of(request)
+    source: FieldSource
+    if "rule" in request.GET:  # of both channels where none is named
+        channel = channel_of(request) if request.GET.get("channel") else ""
+        source = RuleFields(channel or None)
+    else:
+        channel = channel_of(request)
+        source = ConversationFields(channel)
     if "remove" in request.GET:
         return hx_trigger(HttpResponse(), **{"filters:changed": None})
+    prefix = request.GET.get("prefix", "")[:40]
+    form = editor.part_of(request.GET, prefix)
     number = request.GET.get("n", "")
     if number.isdecimal() and len(number) < 5:
-        row = editor.row_of_form(ConversationFields(channel), request.GET, int(number))
+        row = editor.row_of_form(source, form, int(number), prefix=prefix)
     else:
-        row = editor.new_row(ConversationFields(channel), request.GET)
+        row = editor.new_row(source, form, prefix=prefix)
     context = {"row": row, "channel": channel, "upright": "upright" in request.GET}
     response = render(request, "conversations/_filter_row.html", context)
     return hx_trigger(response, **{"filters:changed": None})
