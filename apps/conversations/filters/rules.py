@@ -149,7 +149,7 @@ def _read_group(
     items = node[kind]
     problem = ""
     if len(node) > 1:
-        problem = f"{path} takes either any or all, and nothing beside it."
+        problem = f"{path} takes either any or all, and nothing else."
     elif not isinstance(items, list) or not items:
         problem = f"{here} must be a list of at least one condition."
     elif depth > MAX_DEPTH:

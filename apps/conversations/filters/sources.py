@@ -69,7 +69,7 @@ class ConversationFields:
             yield from (attribute_field(group, key) for key in keys)
 
 
-#: What rules of alerts and derived fields may be about, beside fields of analyses, metadata, and
+#: What rules of alerts and derived fields may be about, in addition to fields of analyses, metadata, and
 #: variables: facts that are known when a result is recorded, and do not change afterward.
 RULE_FIELDS = frozenset(
     {
