@@ -212,7 +212,7 @@ def _part_of(condition: Condition) -> _Part:
 
 
 def _given(value: object, operator: str) -> list[str]:
-    """Return the values of a condition as texts. Raises BadValueError for what is none."""
+    """Return the values of a condition as texts. Raises BadValueError for any other type."""
     items = value if isinstance(value, list) else [value]
     if not all(isinstance(item, str | int | float) for item in items):
         raise BadValueError("A value is text, a number, true, false, or a list of those.")
