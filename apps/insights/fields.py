@@ -40,6 +40,8 @@ class InsightField:
 
     ``name`` is that of the API and of the tile; ``filter_name`` that of the filters. ``path`` is
     the key in the result's JSON, or the column. ``choices`` are those of all schemas, in order.
+    Numbers of a column with too many values to count each are rounded down to a multiple of
+    ``step`` for the median and the distribution. Their mean is exact.
     """
 
     name: str
@@ -52,6 +54,7 @@ class InsightField:
     labels: tuple[tuple[str, str], ...] = ()
     description: str = ""
     is_derived: bool = False
+    step: int = 1
 
     @property
     def is_column(self) -> bool:
@@ -86,7 +89,8 @@ _TYPES = {
 YES_NO = (("true", "Yes"), ("false", "No"))
 _SUMMARIES = ("call_summary", "chat_summary")
 _OUTCOMES = ("call_successful", "chat_successful")
-_MEASURES = {"duration_ms": "duration_ms", "message_count": "message_count"}
+_MEASURES = {"duration_ms": 1000, "message_count": 1}
+"""Columns of numbers with the step of their distribution."""
 
 
 def insight_fields(
@@ -120,9 +124,10 @@ def _column(name: str, channel: str | None) -> InsightField:
         _TYPES[field.kind],
         name,
         Source.COLUMN,
-        field.counted or _MEASURES.get(name, name),
+        field.counted or name,
         SENTIMENTS if name == "user_sentiment" else (),
         description=field.description,
+        step=_MEASURES.get(name, 1),
     )
 
 
