@@ -39,7 +39,8 @@ class InsightField:
     """A field with statistics.
 
     ``name`` is that of the API and of the tile; ``filter_name`` that of the filters. ``path`` is
-    the key in the result's JSON, or the column. ``choices`` are those of all schemas, in order.
+    the key in the result's JSON, or the column. ``choices`` are those of all schemas, in order;
+    ``is_closed``: filters take no others.
     Numbers of a column with too many values to count each are rounded down to a multiple of
     ``step`` for the median and the distribution. Their mean is exact.
     """
@@ -53,6 +54,7 @@ class InsightField:
     choices: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     description: str = ""
+    is_closed: bool = False
     is_derived: bool = False
     step: int = 1
 
@@ -142,6 +144,7 @@ def _of_schema(found: SchemaField) -> InsightField:
         found.name,
         found.choices,
         description=found.description,
+        is_closed=bool(field.choices),
     )
 
 

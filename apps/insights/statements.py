@@ -212,7 +212,8 @@ _CHOICE = f"""
 SELECT what, place, sum(n)::bigint, NULL, NULL, NULL FROM k GROUP BY 1, 2 UNION ALL
 SELECT 'listed', place, n, v #>> '{{}}', NULL, NULL FROM k WHERE v IN (SELECT v FROM top)
 UNION ALL
-SELECT 'distinct', NULL, count(DISTINCT v), NULL, NULL, NULL FROM k WHERE what = 'fitting'
+SELECT 'distinct', NULL, count(DISTINCT v), NULL, NULL, NULL FROM k
+WHERE what = 'fitting' AND place::text <> '0'
 """
 _LIST = f"""
 , e AS MATERIALIZED (
@@ -229,6 +230,7 @@ FROM g WHERE v IS NOT NULL GROUP BY 1, 2 UNION ALL
 SELECT 'listed', place, sum(n)::bigint, entry, NULL, NULL
 FROM e WHERE entry IN (SELECT entry FROM top) GROUP BY place, entry UNION ALL
 SELECT 'distinct', NULL, count(DISTINCT entry), NULL, NULL, NULL FROM e
+WHERE place::text <> '0'
 """
 # A number that a double can't hold counts as another type.
 _X = f"""
