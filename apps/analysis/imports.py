@@ -16,6 +16,8 @@ from apps.conversations.models import Conversation, Transfer, Trigger
 from apps.conversations.results import write_result_columns
 from apps.core.errors import Conflict
 from apps.crm.activities import conversations_analyzed
+from apps.follow_ups.results import NewResult as FollowUpResult
+from apps.follow_ups.results import request_follow_ups
 from apps.mappings.contributions import NewResult, contribute
 
 from .current import column_row, lock_conversations, retire_current
@@ -141,7 +143,18 @@ def _make_current(rows: list[Analysis]) -> list[Analysis]:
         first=[pk for pk in logged if pk not in previous],
         again=[pk for pk in logged if pk in previous],
     )
+    request_follow_ups([_follow_up_result(row) for row in stored])
     return stored
+
+
+def _follow_up_result(row: Analysis) -> FollowUpResult:
+    return FollowUpResult(
+        conversation_id=row.conversation_id,
+        agent_id=row.agent_version.agent_id,
+        trigger=row.trigger,
+        values=row.output or {},
+        notifies=row.side_effects.webhooks != "off",
+    )
 
 
 def _contribution(row: Analysis) -> NewResult:

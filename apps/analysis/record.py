@@ -16,6 +16,8 @@ from django.utils import timezone
 
 from apps.conversations.results import mark_failed, write_result_columns
 from apps.crm.activities import conversations_analyzed
+from apps.follow_ups.results import NewResult as FollowUpResult
+from apps.follow_ups.results import request_follow_ups
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
@@ -82,6 +84,7 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         settle(rows)
         emit_events({r.outcome.job.analysis_id: r.changes for r in rows if r.is_told})
         _log_in_crms(good, previous)
+        request_follow_ups([_follow_up_result(o) for o in good], now=now)
 
 
 def _log_in_crms(good: Sequence[AnalysisOutcome], previous: Collection[int]) -> None:
@@ -206,6 +209,16 @@ def _contribution(o: AnalysisOutcome) -> NewResult:
         analysis=o.job.public_id,
         values=o.output or {},
         by=o.job.requested_by,
+    )
+
+
+def _follow_up_result(o: AnalysisOutcome) -> FollowUpResult:
+    return FollowUpResult(
+        conversation_id=o.job.conversation_id,
+        agent_id=o.job.agent_id,
+        trigger=o.job.trigger,
+        values=o.output or {},
+        notifies=o.job.side_effects.webhooks != "off",
     )
 
 

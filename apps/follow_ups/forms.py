@@ -1,7 +1,7 @@
 """Forms of follow-ups: the filters of the queue, and input for one or many."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import date, datetime
 from typing import Any
 
 from django import forms
@@ -10,11 +10,11 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.agents.models import Agent
 
+from .due_times import end_of_day
 from .listing import SORTS, VIEWS
 from .models import NOTE_MAX, REASON_MAX, FollowUp
 from .services import Details, owners
 
-END_OF_DAY = time(23, 59, 59)
 UNASSIGNED = "Unassigned"
 
 
@@ -115,11 +115,6 @@ class AssignForm(forms.Form):
         if data["due"]:
             found["due_at"] = end_of_day(data["due"])
         return found
-
-
-def end_of_day(day: date | None) -> datetime | None:
-    """Return the last second of a day of TIME_ZONE."""
-    return timezone.make_aware(datetime.combine(day, END_OF_DAY)) if day else None
 
 
 def _initial(follow_up: FollowUp | None) -> dict[str, Any] | None:

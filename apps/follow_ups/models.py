@@ -1,4 +1,4 @@
-"""Store conversations that someone has to follow up."""
+"""Store conversations that someone has to follow up, and the rules that add them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +11,16 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from apps.agents.models import Agent
 from apps.conversations.models import Conversation
 from apps.core.ids import public_id
 
 REASON_MAX = 1_000
 NOTE_MAX = 10_000
+
+
+FRESH_DAYS = 7
+"""First analyses of older conversations add nothing: an import of a year would fill the queue."""
 
 
 def follow_up_id() -> str:
@@ -151,3 +156,52 @@ class FollowUp(models.Model):
             for name, before in self.values.items()
             if current.get(name) != before
         ]
+
+
+def rule_id() -> str:
+    """Return a new public ID of a rule."""
+    return public_id("fur")
+
+
+class Applies(models.TextChoices):
+    """The results that a rule looks at."""
+
+    FIRST = "first", f"First analyses of conversations of the last {FRESH_DAYS} days"
+    ALL = "all", "All analyses, including reruns and backfills"
+
+
+class FollowUpRule(models.Model):
+    """Which results add their conversation to the queue.
+
+    ``agent`` is empty for all agents; an agent's own rule takes the place of the general one.
+    ``document`` is a rule of `apps.conversations.filters`, ``reason_field`` the analysis field
+    that says why.
+    """
+
+    public_id = models.CharField(max_length=40, unique=True, default=rule_id, editable=False)
+    agent = models.ForeignKey(
+        Agent, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    document = models.JSONField()
+    reason_field = models.CharField(max_length=200, blank=True)
+    due_days = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Due at the end of this many days; empty: no due date."
+    )
+    applies = models.CharField(max_length=10, choices=Applies.choices, default=Applies.FIRST)
+    enabled = models.BooleanField(default=True)
+    updated_by = models.CharField(max_length=200)
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = [F("agent").asc(nulls_first=True)]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["agent"], nulls_distinct=False, name="follow_up_rule_once_per_agent"
+            ),
+            models.CheckConstraint(
+                condition=Q(applies__in=Applies.values), name="follow_up_rule_applies_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"follow-ups of {self.agent or 'all agents'}"

@@ -20,6 +20,7 @@ from tests.factories import (
     make_contact_field,
     make_conversation,
     make_follow_up,
+    make_follow_up_rule,
     make_mapping,
 )
 from tests.factories.crm import make_connection, make_push
@@ -86,6 +87,7 @@ def things() -> dict[str, str]:
         "import_id": upload(filename="people.csv", data=b"phone\n+15550199\n", by=BY).public_id,
         "field_name": make_contact_field("plan").name,
         "follow_up_id": make_follow_up(conversation).public_id,
+        "rule_id": make_follow_up_rule().public_id,
         "mapping_id": make_mapping("call_summary", "plan").public_id,
         "uid": uid,
         "token": token,

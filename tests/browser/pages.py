@@ -53,6 +53,8 @@ class Places:
             "call-contact": f"{self.call}?tab=contact",
             "follow-ups": "/follow-ups/",
             "follow-ups-done": "/follow-ups/?view=done",
+            "follow-up-rules": "/follow-ups/rules/",
+            "follow-up-rule-new": "/follow-ups/rules/new/",
             "follow-up-new": f"/follow-ups/new/?channel=voice&id={self.call.split('/')[2]}",
             "costs": "/costs/",
             "erase": f"{self.call}erase/",

@@ -20,7 +20,7 @@ from .conversations import (
     make_indexed_conversation,
 )
 from .crm import make_connection, make_push
-from .follow_ups import make_follow_up
+from .follow_ups import make_follow_up, make_follow_up_rule
 from .people import client_as
 from .webhooks import make_delivery, make_endpoint, make_event
 
@@ -41,6 +41,7 @@ __all__ = [
     "make_endpoint",
     "make_event",
     "make_follow_up",
+    "make_follow_up_rule",
     "make_indexed_conversation",
     "make_mapping",
     "make_model",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from apps.conversations.models import Conversation
-from apps.follow_ups.models import FollowUp
+from apps.follow_ups.models import FollowUp, FollowUpRule
 
 from .agents import make_agent
 from .conversations import make_conversation
@@ -16,4 +16,12 @@ def make_follow_up(conversation: Conversation | None = None, **values: Any) -> F
     return FollowUp.objects.create(
         conversation=conversation or make_conversation(make_agent()),
         **{"origin": "person", "created_by": "tests", "reason": "Call back", **values},
+    )
+
+
+def make_follow_up_rule(**values: Any) -> FollowUpRule:
+    """Make a rule for all agents that every result matches."""
+    document = {"field": "status", "value": "ended"}
+    return FollowUpRule.objects.create(
+        **{"document": document, "updated_by": "tests", **values},
     )
