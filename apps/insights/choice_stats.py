@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from .buckets import Bucket
 from .coverage import counts_of
 from .field_stats import ChoiceStats, Group, Share, SharePoint
 from .fields import FieldType, InsightField
 from .groups import SHOWN, by_place, current, groups_of
 from .rates import Rate
-from .scope import Params
 from .statements import Counted
 from .tiles import Tile
 
@@ -81,7 +81,7 @@ def _share(tile: Tile, value: str, counts: Mapping[Any, int]) -> Share:
         value,
         dict(tile.field.labels).get(value, value),
         rate,
-        tile.scope.url(_params(tile.field, value)),
+        _url(tile, value),
         previous,
         rate.since(previous) if previous else None,
     )
@@ -97,16 +97,17 @@ def _point(
         bucket,
         n,
         tuple(rest if s.is_rest else c for s, c in zip(shares, listed, strict=True)),
-        tuple(
-            "" if s.is_rest else tile.scope.url(_params(tile.field, s.value), bucket=bucket)
-            for s in shares
-        ),
+        tuple("" if s.is_rest else _url(tile, s.value, bucket) for s in shares),
     )
 
 
-def _params(field: InsightField, value: str) -> Params:
+def _url(tile: Tile, value: str, bucket: Bucket | None = None) -> str:
+    """Return the link of a value; empty for one that no schema has, which filters reject."""
+    field = tile.field
+    if field.is_closed and value not in field.choices:
+        return ""
     operator = "__contains" if field.type == FieldType.LIST else ""
-    return {f"{field.filter_name}{operator}": [value]}
+    return tile.scope.url({f"{field.filter_name}{operator}": [value]}, bucket=bucket)
 
 
 def _groups(tile: Tile, shown: Sequence[str]) -> tuple[Group, ...]:

@@ -19,7 +19,7 @@ from .statements import Missing, Values
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Conversations that count, by place, and what is left out of the current period."""
+    """Conversations that count, by place, and those that are left out of the current period."""
 
     counted: Mapping[Any, int]
     coverage: Coverage

@@ -1,7 +1,7 @@
 """Statistics of insights: the numbers of a tile, each with the conversations behind it.
 
 ``url`` always opens exactly the conversations that a number counts, in Call History or Chat
-History; it is empty where both channels are asked for at the same time.
+History. It is empty over both channels, and of values that filters reject.
 """
 
 from collections.abc import Mapping
@@ -161,7 +161,7 @@ class ChoiceStats(FieldStats):
     """A choice, text or list field: its values or entries, the most frequent first.
 
     ``any`` is of a list field only: the share of conversations with at least one entry.
-    ``distinct`` counts all values, those that are not listed included.
+    ``distinct`` counts all values of the period, those that are not listed included.
     """
 
     shares: tuple[Share, ...] = ()

@@ -39,7 +39,10 @@ class InsightField:
     """A field with statistics.
 
     ``name`` is that of the API and of the tile; ``filter_name`` that of the filters. ``path`` is
-    the key in the result's JSON, or the column. ``choices`` are those of all schemas, in order.
+    the key in the result's JSON, or the column. ``choices`` are those of all schemas, in order;
+    ``is_closed``: filters take no others.
+    Numbers of a column with too many values to count each are rounded down to a multiple of
+    ``step`` for the median and the distribution. Their mean is exact.
     """
 
     name: str
@@ -51,7 +54,9 @@ class InsightField:
     choices: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     description: str = ""
+    is_closed: bool = False
     is_derived: bool = False
+    step: int = 1
 
     @property
     def is_column(self) -> bool:
@@ -86,7 +91,8 @@ _TYPES = {
 YES_NO = (("true", "Yes"), ("false", "No"))
 _SUMMARIES = ("call_summary", "chat_summary")
 _OUTCOMES = ("call_successful", "chat_successful")
-_MEASURES = {"duration_ms": "duration_ms", "message_count": "message_count"}
+_MEASURES = {"duration_ms": 1000, "message_count": 1}
+"""Columns of numbers with the step of their distribution."""
 
 
 def insight_fields(
@@ -120,9 +126,10 @@ def _column(name: str, channel: str | None) -> InsightField:
         _TYPES[field.kind],
         name,
         Source.COLUMN,
-        field.counted or _MEASURES.get(name, name),
+        field.counted or name,
         SENTIMENTS if name == "user_sentiment" else (),
         description=field.description,
+        step=_MEASURES.get(name, 1),
     )
 
 
@@ -137,6 +144,7 @@ def _of_schema(found: SchemaField) -> InsightField:
         found.name,
         found.choices,
         description=found.description,
+        is_closed=bool(field.choices),
     )
 
 

@@ -6,14 +6,16 @@ Filters are the queryset's own SQL. Keys and values are parameters.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import (
+    Case,
     CharField,
     Count,
     DateTimeField,
@@ -24,13 +26,15 @@ from django.db.models import (
     Sum,
     TextField,
     Value,
+    When,
 )
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, NullIf
+from django.db.models.lookups import IsNull
 
 from apps.conversations.models import OPEN, Conversation, ConversationQuerySet
 
-from .fields import FieldType, Source
+from .fields import FieldType, InsightField, Source
 
 MANY = 60
 """Values or entries that are counted by name, the most frequent first."""
@@ -117,64 +121,84 @@ class Values:
     ascending order with their counts; ``medians`` are of (previous, current).
     """
 
-    missing: list[Missing] = field(default_factory=list)
-    empty: list[Counted] = field(default_factory=list)
-    other: list[Counted] = field(default_factory=list)
-    fitting: list[Counted] = field(default_factory=list)
-    listed: list[Counted] = field(default_factory=list)
+    missing: list[Missing] = dataclass_field(default_factory=list)
+    empty: list[Counted] = dataclass_field(default_factory=list)
+    other: list[Counted] = dataclass_field(default_factory=list)
+    fitting: list[Counted] = dataclass_field(default_factory=list)
+    listed: list[Counted] = dataclass_field(default_factory=list)
     distinct: int = 0
-    summed: list[Summed] = field(default_factory=list)
-    numbers: list[tuple[float, int]] = field(default_factory=list)
+    summed: list[Summed] = dataclass_field(default_factory=list)
+    numbers: list[tuple[float, int]] = dataclass_field(default_factory=list)
     medians: tuple[float | None, float | None] = (None, None)
     range: tuple[float, float] | None = None
 
 
-def read_values(
-    rows: ConversationQuerySet, kind: FieldType, value: Combinable, place: Combinable
-) -> Values:
-    """Return what the rows say of a field, by place. One statement."""
-    columns = {
-        "place": place,
-        "v": value,
-        "state": F("analysis_state"),
-        "reason": F("analysis_reason"),
-        "config": F("analysis_config_id"),
-        "status_of": F("status"),
-    }
+def read_values(rows: ConversationQuerySet, field: InsightField, place: Combinable) -> Values:
+    """Return what the rows hold of a field, by place. One statement."""
+    kind, value = field.type, value_of(field.source, field.path)
+    columns = {"place": place, "v": value, "gap": _gap(value)}
+    grouped = _GROUPED
+    if field.step > 1:
+        columns |= {"exact": F(field.path), "v": _Json(F(field.path) / field.step * field.step)}
+        grouped = _GROUPED_BY_STEP
     inner, params = rows.order_by().annotate(**columns).values(*columns).query.sql_with_params()
     outer = {FieldType.LIST: _LIST, FieldType.NUMBER: _NUMBER}.get(kind, _CHOICE)
     if kind == FieldType.NUMBER and not isinstance(place, Bucket):
         outer = f"{_X} {_SUMS}"
-    statement = f"{_GROUPED.format(rows=inner, open=_OPEN)} {outer}"
+    if kind in _JSON_TYPES:
+        params = (*params, _JSON_TYPES[kind])
     found = Values()
-    with connection.cursor() as cursor:
-        cursor.execute(statement, params if kind in _KEPT else [*params, _JSON_TYPES[kind]])
-        for what, *row in cursor.fetchall():
-            _READERS[what](found, *row)
+    for what, *row in _in_parallel(f"{grouped.format(rows=inner)} {outer}", params):
+        _READERS[what](found, *row)
     found.numbers.sort()
     return found
 
 
-_OPEN = ", ".join(f"'{status}'" for status in OPEN)
-_KEPT = {FieldType.LIST, FieldType.NUMBER}
+def _gap(value: Combinable) -> Combinable:
+    """Return the state of a conversation without a value as one text, so that groups stay few."""
+    known = ("analysis_state", "status", "analysis_reason", "analysis_config_id")
+    parts = [Value("|"), *(F(name) for name in known)]
+    state = Func(*parts, function="concat_ws", output_field=TextField())
+    return Case(When(IsNull(value, True), then=state), output_field=TextField())  # noqa: FBT003
+
+
+def _in_parallel(statement: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Run a statement with parallel workers.
+
+    The planner can't know how few values a key of JSON has. It expects one group per few rows, and
+    that passing those on costs more than a second worker saves.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('parallel_setup_cost', '0', true),"
+            " set_config('parallel_tuple_cost', '0', true)"
+        )
+        cursor.execute(statement, params)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
 _JSON_TYPES = {
     FieldType.BOOLEAN: "boolean",
     FieldType.CHOICE: "string",
     FieldType.TEXT: "string",
 }
 _EMPTY = """('null', '""', '[]', '{}')"""
-# The fence keeps the value from being computed again for each place that names it.
 _GROUPED = """
 WITH g AS MATERIALIZED (
-  SELECT place, v,
-    CASE WHEN v IS NULL THEN state END AS state, CASE WHEN v IS NULL THEN reason END AS reason,
-    CASE WHEN v IS NULL THEN status_of IN ({open}) END AS is_open,
-    CASE WHEN v IS NULL THEN config END AS config, count(*) AS n
-  FROM ({rows} OFFSET 0) AS r GROUP BY 1, 2, 3, 4, 5, 6
+  SELECT place, v, gap, count(*) AS n, NULL::float8 AS total, NULL::float8 AS squares
+  FROM ({rows}) AS r GROUP BY 1, 2, 3
+)
+"""
+_GROUPED_BY_STEP = """
+WITH g AS MATERIALIZED (
+  SELECT place, v, gap, count(*) AS n, sum(exact::float8) AS total,
+    sum(exact::float8 * exact::float8) AS squares
+  FROM ({rows}) AS r GROUP BY 1, 2, 3
 )
 """
 _MISSING = """
-SELECT 'missing', place, n, state, reason, is_open, config FROM g WHERE v IS NULL
+SELECT 'missing', place, n, gap, NULL, NULL::boolean FROM g WHERE v IS NULL
 """
 _CHOICE = f"""
 , k AS MATERIALIZED (
@@ -185,10 +209,11 @@ _CHOICE = f"""
   SELECT v FROM k WHERE what = 'fitting' GROUP BY v ORDER BY sum(n) DESC, v LIMIT {MANY}
 )
 {_MISSING} UNION ALL
-SELECT what, place, sum(n)::bigint, NULL, NULL, NULL, NULL FROM k GROUP BY 1, 2 UNION ALL
-SELECT 'listed', place, n, v #>> '{{}}', NULL, NULL, NULL FROM k WHERE v IN (SELECT v FROM top)
+SELECT what, place, sum(n)::bigint, NULL, NULL, NULL FROM k GROUP BY 1, 2 UNION ALL
+SELECT 'listed', place, n, v #>> '{{}}', NULL, NULL FROM k WHERE v IN (SELECT v FROM top)
 UNION ALL
-SELECT 'distinct', NULL, count(DISTINCT v), NULL, NULL, NULL, NULL FROM k WHERE what = 'fitting'
+SELECT 'distinct', NULL, count(DISTINCT v), NULL, NULL, NULL FROM k
+WHERE what = 'fitting' AND place::text <> '0'
 """
 _LIST = f"""
 , e AS MATERIALIZED (
@@ -200,25 +225,28 @@ _LIST = f"""
 ), top AS (SELECT entry FROM e GROUP BY entry ORDER BY sum(n) DESC, entry LIMIT {MANY})
 {_MISSING} UNION ALL
 SELECT CASE WHEN v IN {_EMPTY} THEN 'empty' WHEN jsonb_typeof(v) = 'array' THEN 'fitting'
-  ELSE 'other' END, place, sum(n)::bigint, NULL, NULL, NULL, NULL
+  ELSE 'other' END, place, sum(n)::bigint, NULL, NULL, NULL
 FROM g WHERE v IS NOT NULL GROUP BY 1, 2 UNION ALL
-SELECT 'listed', place, sum(n)::bigint, entry, NULL, NULL, NULL
+SELECT 'listed', place, sum(n)::bigint, entry, NULL, NULL
 FROM e WHERE entry IN (SELECT entry FROM top) GROUP BY place, entry UNION ALL
-SELECT 'distinct', NULL, count(DISTINCT entry), NULL, NULL, NULL, NULL FROM e
+SELECT 'distinct', NULL, count(DISTINCT entry), NULL, NULL, NULL FROM e
+WHERE place::text <> '0'
 """
 # A number that a double can't hold counts as another type.
 _X = f"""
 , x AS MATERIALIZED (
-  SELECT place, n, v IN {_EMPTY} AS is_empty, CASE WHEN jsonb_typeof(v) = 'number' THEN
-    CASE WHEN abs(v::numeric) < 1e300 THEN v::float8 END END AS x
+  SELECT place, n, total, squares, v IN {_EMPTY} AS is_empty,
+    CASE WHEN jsonb_typeof(v) = 'number' THEN
+      CASE WHEN abs(v::numeric) < 1e300 THEN v::float8 END END AS x
   FROM g WHERE v IS NOT NULL
 )
 """
 _SUMS = f"""
 {_MISSING} UNION ALL
 SELECT CASE WHEN x IS NOT NULL THEN 'fitting' WHEN is_empty THEN 'empty' ELSE 'other' END, place,
-  sum(n)::bigint, NULL, NULL, NULL, NULL FROM x GROUP BY 1, 2 UNION ALL
-SELECT 'summed', place, sum(n)::bigint, sum(x * n)::text, sum(x * x * n)::text, NULL, NULL
+  sum(n)::bigint, NULL, NULL, NULL FROM x GROUP BY 1, 2 UNION ALL
+SELECT 'summed', place, sum(n)::bigint, sum(coalesce(total, x * n))::text,
+  sum(coalesce(squares, x * x * n))::text, NULL
 FROM x WHERE x IS NOT NULL GROUP BY place
 """
 _NUMBER = f"""
@@ -234,13 +262,13 @@ _NUMBER = f"""
 {_SUMS} UNION ALL
 SELECT 'number', NULL, sum(n)::bigint,
   (CASE WHEN size IS NULL THEN x ELSE (floor(x::numeric / size) + 0.5) * size END)::text,
-  NULL, NULL, NULL
+  NULL, NULL
 FROM d CROSS JOIN step WHERE is_current GROUP BY 4 UNION ALL
-SELECT 'median', NULL, NULL, avg(x)::text, NULL, is_current, NULL FROM ranked
+SELECT 'median', NULL, NULL, avg(x)::text, NULL, is_current FROM ranked
 WHERE (upto - n < (total + 1) / 2 AND (total + 1) / 2 <= upto)
   OR (upto - n < total / 2 + 1 AND total / 2 + 1 <= upto)
 GROUP BY is_current UNION ALL
-SELECT 'range', NULL, NULL, min(x)::text, max(x)::text, NULL, NULL FROM d WHERE is_current
+SELECT 'range', NULL, NULL, min(x)::text, max(x)::text, NULL FROM d WHERE is_current
 HAVING count(*) > 0
 """
 
@@ -258,8 +286,13 @@ def _range(found: Values, _: object, __: object, low: str, high: str, *rest: obj
     found.range = (float(low), float(high))
 
 
+def _missing(place: Any, n: int, gap: str) -> Missing:
+    state, status, reason, *config = gap.split("|", 3)
+    return Missing(place, n, state, reason, status in OPEN, int(config[0]) if config else None)
+
+
 _READERS: dict[str, Callable[..., None]] = {
-    "missing": lambda found, place, n, *of: found.missing.append(Missing(place, n, *of)),
+    "missing": lambda found, place, n, gap, *_: found.missing.append(_missing(place, n, gap)),
     "empty": lambda found, place, n, *_: found.empty.append(Counted(place, n)),
     "other": lambda found, place, n, *_: found.other.append(Counted(place, n)),
     "fitting": lambda found, place, n, *_: found.fitting.append(Counted(place, n)),

@@ -31,12 +31,7 @@ class Tile:
         return cached(
             f"insights:{scope.key}:{field.filter_name}:{field.type}",
             FRESH_SECONDS,
-            lambda: read_values(
-                scope.rows(with_previous=scope.compare),
-                field.type,
-                value_of(field.source, field.path),
-                place,
-            ),
+            lambda: read_values(scope.rows(with_previous=scope.compare), field, place),
         )
 
     @cached_property
@@ -47,12 +42,7 @@ class Tile:
         return cached(
             f"insights-by:{scope.key}:{field.filter_name}:{field.type}",
             FRESH_SECONDS,
-            lambda: read_values(
-                scope.rows(),
-                field.type,
-                value_of(field.source, field.path),
-                value_of(by.source, by.path),
-            ),
+            lambda: read_values(scope.rows(), field, value_of(by.source, by.path)),
         )
 
     @cached_property

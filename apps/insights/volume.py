@@ -1,4 +1,4 @@
-"""How many conversations there were, how their analysis went, and what it cost."""
+"""Number of conversations, outcome of their analysis, and cost."""
 
 from collections import Counter
 from collections.abc import Iterable

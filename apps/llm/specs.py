@@ -14,6 +14,8 @@ from types import MappingProxyType
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.machine import MOST_MODEL_THREADS, usable_cores
+
 
 class StructuredMode(models.TextChoices):
     """The way in which a server is asked for a response of a given shape."""
@@ -42,6 +44,9 @@ class ServerTraits:
     seconds_per_answer: float = 2.0
     """What a response is expected to take where none was seen yet."""
 
+    first_answer_is_slow: bool = False
+    """Reads the constant part of a prompt once, which takes longer than all of the rest."""
+
     proposed_sample: int | None = None
     """Conversations that the backfill dialog proposes, where all of them would take long."""
 
@@ -52,7 +57,9 @@ BUNDLED_SERVER = ServerTraits(
     takes_grammar=True,
     least_output_tokens=300,
     tokens_per_field=96,
-    seconds_per_answer=3.5,  # of a demo call on two idle cores (bench/bundled.py)
+    # A demo call took 6 s on two cores (bench/bundled.py).
+    seconds_per_answer=12.0 / min(usable_cores(), MOST_MODEL_THREADS),
+    first_answer_is_slow=True,
     proposed_sample=20,
 )
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Max, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -270,7 +270,7 @@ def expected_seconds(loads: Sequence[tuple[LanguageModel, Estimate]]) -> float:
         if load.sessions:
             before = by_model.get(model.pk, (model, Estimate()))[1]
             by_model[model.pk] = model, before + load
-    speeds = _speeds([model.name for model, _ in by_model.values()])
+    speeds = _speeds([model for model, _ in by_model.values()])
     each, work = 0.0, 0.0
     for model, load in by_model.values():
         unseen = Speed(seconds_per_answer=model.spec().server.seconds_per_answer)
@@ -297,12 +297,20 @@ def _alone(model: LanguageModel, load: Estimate, seconds: float) -> float:
     return expected
 
 
-def _speeds(names: Sequence[str]) -> dict[str, Speed]:
-    """Return what was seen of these models, by recent successes only: a failure is no speed."""
+def _speeds(models: Sequence[LanguageModel]) -> dict[str, Speed]:
+    """Return what was seen of these models, by recent successes only: a failure is no speed.
+
+    Nor is the first response of a model that reads the constant part of a prompt only then.
+    """
     recent = Analysis.objects.order_by("-pk").values("pk")[:_LOOK_BACK]
+    slow = [model.name for model in models if model.spec().server.first_answer_is_slow]
     rows = (
         Analysis.objects.filter(
-            pk__in=recent, model__in=names, state=State.SUCCEEDED, latency_ms__gt=0
+            Q(cached_tokens__gt=0) | ~Q(model__in=slow),
+            pk__in=recent,
+            model__in=[model.name for model in models],
+            state=State.SUCCEEDED,
+            latency_ms__gt=0,
         )
         .order_by()
         .values("model")

@@ -177,7 +177,7 @@ FROM unnest(%s::bigint[], %s::text[]) AS v(id, why) WHERE i.id = v.id
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A locked item of a rollback, with what it goes back to and the state of its conversation."""
+    """A locked item of a rollback, with its previous result and the state of its conversation."""
 
     item_id: int
     conversation_id: int

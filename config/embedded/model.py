@@ -4,7 +4,6 @@ It is there to try the product without a key. Its responses keep to the schema (
 of poor judgment, which the pages say.
 """
 
-import os
 import signal
 import socket
 import sys
@@ -13,11 +12,9 @@ import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 
+from apps.core.machine import MOST_MODEL_THREADS, usable_cores
 from config.embedded import paths
 from config.embedded.program import EmbeddedError, Program
-
-_MOST_THREADS = 8
-"""The model is so small that more threads wait for one another longer than they work."""
 
 
 def program(data_dir: Path, *, name: str, context: int) -> Program:
@@ -46,9 +43,7 @@ def program(data_dir: Path, *, name: str, context: int) -> Program:
 
 def _threads() -> int:
     """Return how many threads work on a request: one per core that we may use, within reason."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(cores, _MOST_THREADS)
+    return min(usable_cores(), MOST_MODEL_THREADS)
 
 
 def _file() -> Path:

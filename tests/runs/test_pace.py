@@ -112,6 +112,17 @@ def test_the_bundled_model_is_known_to_be_slow_before_it_was_seen() -> None:
     assert expected == pytest.approx(74 * BUNDLED_SERVER.seconds_per_answer)
 
 
+def test_the_first_answer_of_the_bundled_model_is_no_speed() -> None:
+    model = bundled_model()
+    model.save()
+    agent = make_agent(model=model)
+    seen(agent, 1, ms=19_000)
+    guessed = expected_seconds([(model, load(10))])
+    assert guessed == pytest.approx(10 * BUNDLED_SERVER.seconds_per_answer)
+    seen(agent, 4, ms=5_000, cached_tokens=600)
+    assert expected_seconds([(model, load(10))]) == pytest.approx(50)
+
+
 def running(seconds: float, *, total: int, expected: float) -> Run:
     """A run that began so many seconds ago."""
     make_conversations(make_agent(), total)

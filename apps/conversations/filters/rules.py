@@ -149,7 +149,7 @@ def _read_group(
     items = node[kind]
     problem = ""
     if len(node) > 1:
-        problem = f"{path} takes either any or all, and nothing beside it."
+        problem = f"{path} takes either any or all, and nothing else."
     elif not isinstance(items, list) or not items:
         problem = f"{here} must be a list of at least one condition."
     elif depth > MAX_DEPTH:
@@ -212,7 +212,7 @@ def _part_of(condition: Condition) -> _Part:
 
 
 def _given(value: object, operator: str) -> list[str]:
-    """Return the values of a condition as texts. Raises BadValueError for what is none."""
+    """Return the values of a condition as texts. Raises BadValueError for any other type."""
     items = value if isinstance(value, list) else [value]
     if not all(isinstance(item, str | int | float) for item in items):
         raise BadValueError("A value is text, a number, true, false, or a list of those.")

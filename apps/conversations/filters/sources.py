@@ -69,8 +69,8 @@ class ConversationFields:
             yield from (attribute_field(group, key) for key in keys)
 
 
-#: What rules of alerts and derived fields may be about, beside fields of analyses, metadata, and
-#: variables: facts that are known when a result is recorded, and do not change afterward.
+#: Fields of rules, in addition to those of analyses, metadata, and variables: facts that are
+#: known when a result is recorded, and do not change afterward.
 RULE_FIELDS = frozenset(
     {
         "call_successful", "call_summary", "chat_successful", "chat_summary", "user_sentiment",

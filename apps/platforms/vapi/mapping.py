@@ -1,4 +1,4 @@
-"""Vapi: calls (docs/platforms.md has the map and its sources)."""
+"""Vapi: calls (docs/platforms.md has the map and its sources). Chats are in `sessions`."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,32 +6,28 @@ from typing import Any
 
 from apps.conversations.inputs import LineRefused
 from apps.core.yes_no import worded_truth
-from apps.intake import content_parts
 from apps.platforms.adapter import Arrived
 from apps.platforms.mapping import (
     Json,
-    answered,
     caller,
     chain,
     filled,
     imported,
     language,
     mapping,
-    message,
     milliseconds,
     needed_id,
     number,
     objects,
-    of_unknown_role,
-    role_of,
-    said,
     seconds,
-    speaker,
     spoke,
     text,
     transcript,
     url,
 )
+
+from . import sessions
+from .items import read_item, structured
 
 _STATUSES = {
     "scheduled": "registered",
@@ -76,6 +72,8 @@ def read(body: Mapping[str, Any]) -> Arrived:
         )
     if event == "end-of-call-report":
         return _report(event, told)
+    if event.startswith(("chat.", "session.")):
+        return sessions.read(event, told)
     call_id = text(mapping(told.get("call")).get("id"), 300)
     if event == "status-update" and text(told.get("status")) in _STATUSES:
         return _update(event, told)
@@ -84,8 +82,6 @@ def read(body: Mapping[str, Any]) -> Arrived:
             "Debrief can’t respond to this request. In Vapi, send tool and assistant requests to a "
             "different server URL."
         )
-    elif event.startswith(("chat.", "session.")):
-        note = "Ignored: Vapi chats aren’t supported, only calls."
     else:
         note = "Ignored: the end-of-call report contains this information."
     return Arrived(event, call_id, note=note)
@@ -292,8 +288,8 @@ def _analysis(told: Json, call: Mapping[str, Any]) -> Json | None:
     artifact = mapping(_one(told, call, "artifact"))
     verdict = analysis.get("successEvaluation")
     truth = worded_truth(verdict)
-    own: Json = dict(_structured(analysis.get("structuredDataMulti")))
-    own |= dict(_structured(artifact.get("structuredOutputs")))
+    own: Json = dict(structured(analysis.get("structuredDataMulti")))
+    own |= dict(structured(artifact.get("structuredOutputs")))
     own |= mapping(analysis.get("structuredData"))
     built_in = {
         "call_summary": text(analysis.get("summary")),
@@ -301,17 +297,6 @@ def _analysis(told: Json, call: Mapping[str, Any]) -> Json | None:
         "success_evaluation": None if truth is not None else text(verdict),
     }
     return filled({**own, **filled(built_in)}) or None
-
-
-def _structured(value: object) -> Iterator[tuple[str, Any]]:
-    """Results by their names; an object of several is one field each."""
-    items = objects(list(value.values()) if isinstance(value, dict) else value)
-    for item in items:
-        result = item.get("result")
-        if name := text(item.get("name")):
-            yield name, result
-        elif isinstance(result, dict):
-            yield from result.items()
 
 
 def _messages(
@@ -329,30 +314,11 @@ def _messages(
     }
     speakers: list[tuple[int, str]] = []
 
-    def read_item(item: Mapping[str, Any], so_far: int) -> Iterator[Json]:
+    def read_one(item: Mapping[str, Any], so_far: int) -> Iterator[Json]:
         if so_far == 0:
             speakers.clear()
         if agent := text(item.get("assistantId")):
             speakers.append((so_far, agent))
-        yield from _items(item, has_start=has_start)
+        yield from read_item(item, has_start=has_start)
 
-    return transcript(sources, read_item), speakers
-
-
-_RESULTS = {"tool_call_result", "tool", "function"}
-_TOOL_CALLS = {"tool_calls", "tool_call"}
-
-
-def _items(item: Mapping[str, Any], *, has_start: bool) -> Iterator[Json]:
-    # Times of day run some seconds ahead of the recording; those since its start do not.
-    role, at = role_of(item), seconds(item.get("secondsFromStart"))
-    at = milliseconds(item.get("time")) if at is None or not has_start else at
-    calls = [*objects(item.get("toolCalls")), *objects(item.get("tool_calls"))]
-    if role in _RESULTS:
-        words = answered(item, "result", "error", "message", "content")
-        yield message("tool_result", words, at)
-    elif (words := said(item)) or not calls:
-        known = "" if role in _TOOL_CALLS else speaker(role)
-        yield message(known, words, at) if known else of_unknown_role(role, words, at)
-    for call in calls:
-        yield message("tool_call", content_parts.tool_call(call).content, at)
+    return transcript(sources, read_one), speakers

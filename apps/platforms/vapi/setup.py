@@ -8,6 +8,6 @@ GUIDE = SetupGuide(
     label=Platform.VAPI.label,
     origin="ours",
     where="Leave blank to generate a strong secret. You’ll see it once.",
-    events="end-of-call-report, status-update",
+    events="end-of-call-report, status-update, session.updated (chats)",
     dashboard="https://dashboard.vapi.ai/",
 )
