@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from apps.accounts.api_auth import session_or_key
 from apps.analysis.models import Analysis, Lane, State
 from apps.conversations.models import Conversation
+from apps.crm.models import CrmConnection, Push, PushState
 from apps.llm.models import Usage
 from apps.runs.models import Run, RunItem
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
@@ -31,6 +32,7 @@ from config.celery import QUEUES
 from config.heartbeat import worker_seen
 
 HOUR = timedelta(hours=1)
+CRM_STATES = (PushState.PENDING, PushState.WAITING, PushState.PARKED, PushState.FAILED)
 
 
 @login_not_required
@@ -57,6 +59,7 @@ class Figures(Collector):
         yield from _intake()
         yield from _backfills()
         yield from _webhooks()
+        yield from _crm()
         yield from _ledger()
 
 
@@ -139,6 +142,21 @@ def _webhooks() -> Iterator[Metric]:
     disabled = _gauge("webhook_endpoints_disabled", "Endpoints that are switched off.")
     disabled.add_metric([], Endpoint.objects.exclude(disabled_at=None).count())
     yield from (pending, retried, oldest, disabled)
+
+
+def _crm() -> Iterator[Metric]:
+    pushes = _gauge("crm_pushes", "Pushes to CRMs that are not sent, by state.", ("state",))
+    waiting = Push.objects.filter(state__in=CRM_STATES).order_by().values_list("state")
+    counts = dict(waiting.annotate(how_many=Count("pk")))
+    for state in CRM_STATES:
+        pushes.add_metric([state.value], counts.get(state.value, 0))
+    oldest = _gauge("crm_oldest_seconds", "Age of the oldest pending push.")
+    pending = Push.objects.filter(state=PushState.PENDING)
+    since = pending.aggregate(since=Min("created_at"))["since"]
+    oldest.add_metric([], (timezone.now() - since).total_seconds() if since else 0.0)
+    disabled = _gauge("crm_connections_disabled", "CRM connections that are switched off.")
+    disabled.add_metric([], CrmConnection.objects.exclude(disabled_at=None).count())
+    yield from (pushes, oldest, disabled)
 
 
 def _ledger() -> Iterator[Metric]:

@@ -174,11 +174,11 @@ def words(value: str) -> str:
 
 
 _STATES = {
-    "ok": "succeeded completed done published active delivered enabled resolved",
+    "ok": "succeeded completed done published active delivered enabled resolved sent",
     "bad": "failed error invalid refused revoked",
-    "warn": "paused cancelling stale draft",
+    "warn": "paused cancelling stale draft parked waiting_for_approval",
     "info live": "running ongoing",
-    "mute": "none pending queued skipped registered not_connected cancelled disabled",
+    "mute": "none pending queued skipped registered not_connected cancelled disabled dropped",
 }
 _KINDS = {word: kind for kind, line in _STATES.items() for word in line.split()}
 

@@ -10,6 +10,7 @@ _ONE = "<str:connection_id>/"
 
 urlpatterns = [
     path("", connections.connection_list, name="list"),
+    path("banner/", connections.banner, name="banner"),
     path("new/<str:kind>/", connections.new, name="new"),
     path(_ONE, pushes.detail, name="detail"),
     path(_ONE + "edit/", connections.edit, name="edit"),

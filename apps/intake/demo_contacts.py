@@ -8,7 +8,8 @@ from apps.contacts.models import Contact, ContactField
 from apps.contacts.services import create_field
 from apps.conversations.models import Conversation
 from apps.mappings.folds import fold_marked
-from apps.mappings.models import Mapping
+from apps.mappings.models import Mapping, Mode
+from apps.mappings.services import save_mapping
 
 _FIELDS = (
     ("last_topic", "Last topic", "text"),
@@ -30,11 +31,15 @@ def create_mappings(agents: dict[str, Agent], *, by: Actor) -> None:
         if name not in known:
             create_field(name=name, label=label, kind=kind, by=by)
     for analysis_field, contact_field, key in _MAPPINGS:
-        Mapping.objects.get_or_create(
-            agent=agents[key] if key else None,
-            contact_field=contact_field,
-            defaults={"analysis_field": analysis_field, "created_by": by.label},
-        )
+        agent = agents[key] if key else None
+        if not Mapping.objects.filter(agent=agent, contact_field=contact_field).exists():
+            save_mapping(
+                agent=agent,
+                analysis_field=analysis_field,
+                contact_field=contact_field,
+                mode=Mode.OVERWRITE,
+                by=by,
+            )
 
 
 def complete_contacts(source: str) -> None:

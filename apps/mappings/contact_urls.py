@@ -23,6 +23,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("<slug:contact_id>/", contact.detail, name="detail"),
     path("<slug:contact_id>/edit/", contact_edit.edit, name="edit"),
     path("<slug:contact_id>/merge/", contact_edit.merge, name="merge"),
+    path(
+        "<slug:contact_id>/aliases/<int:alias_id>/release/",
+        contact_edit.alias_release,
+        name="alias_release",
+    ),
     path("<slug:contact_id>/delete/", contact_edit.delete, name="delete"),
     path("<slug:contact_id>/history/<slug:field_name>/", contact.history, name="history"),
 ]

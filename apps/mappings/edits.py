@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.contacts.identifiers import holders_of
-from apps.contacts.models import Contact
+from apps.contacts.models import Contact, ContactAlias
 from apps.contacts.phone_numbers import normal_number
 from apps.contacts.values import Value, read
 from apps.core.errors import Conflict, Example, UserError
@@ -138,6 +138,20 @@ def _contribution(
     contact_id: int, name: str, value: Value | None, by: Actor, **of: Any
 ) -> Contribution:
     return Contribution(contact_id=contact_id, field=name, value=value, by=by.label, **of)
+
+
+@transaction.atomic
+def release_alias(*, alias: ContactAlias, by: Actor) -> None:
+    """Take a former phone number or email from a contact. Its conversations and values stay.
+
+    A new conversation with it then makes a contact of its own. Releasing twice does nothing.
+    """
+    found = ContactAlias.objects.select_for_update().filter(pk=alias.pk).first()
+    if found is not None:
+        contact = found.contact
+        found.delete()
+        Contact.objects.filter(pk=contact.pk).update(updated_at=timezone.now())
+        audit.record(by=by, verb="contact.alias_released", target=contact.public_id)
 
 
 def import_values(

@@ -124,10 +124,24 @@ def _fields(preview: MappingPreview, by: Actor) -> dict[str, Any]:
         "channel": preview.channel,
         "filters": {name: list(values) for name, values in preview.params.items()},
         "as_of": now,
-        "estimate": free_estimate(preview.conversations),
+        "estimate": _estimate(preview),
         "created_by": by.label,
         "created_at": now,
     }
+
+
+def _estimate(preview: MappingPreview) -> dict[str, Any]:
+    """Return what the run takes, and combining texts after it at most."""
+    found = free_estimate(preview.conversations)
+    if summaries := estimate_summaries(preview):
+        unknown = summaries.cost is None
+        found |= dict.fromkeys(("cost", "cost_high"), None if unknown else str(summaries.cost))
+        found["cost_low"] = None if unknown else "0"
+        found |= {
+            "input_tokens": summaries.input_tokens,
+            "output_tokens": summaries.output_tokens,
+        }
+    return found
 
 
 def _freeze(run: Run) -> int:

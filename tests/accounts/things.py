@@ -7,6 +7,7 @@ from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
 from apps.analysis.models import Analysis
+from apps.contacts.models import ContactAlias
 from apps.mappings.directory.imports import upload
 from apps.platforms.models import IntakePayload
 from apps.platforms.sources import create_source
@@ -62,6 +63,7 @@ def things() -> dict[str, str]:
     )
     (sent,) = send_test(endpoint=endpoint, types=["conversation.ended"], by=BY)
     push = make_push(connection=make_connection("https://8.8.8.8/crm"))
+    contact = make_contact()
     uid, token = services.password_link(person).strip("/").split("/")[1:]
     return {
         "agent_id": agent.public_id,
@@ -75,6 +77,7 @@ def things() -> dict[str, str]:
         "payload_id": str(payload.pk),
         "connection_id": push.connection.public_id,
         "push_id": push.public_id,
+        "alias_id": str(ContactAlias.objects.create(contact=contact, email="old@a.example").pk),
         "kind": "http",
         "endpoint_id": endpoint.public_id,
         "webhook_id": endpoint.public_id,
@@ -83,7 +86,7 @@ def things() -> dict[str, str]:
         "backfill_id": run.public_id,
         "pk": str(person.pk),
         "key_id": key.public_id,
-        "contact_id": make_contact().public_id,
+        "contact_id": contact.public_id,
         "import_id": upload(filename="people.csv", data=b"phone\n+15550199\n", by=BY).public_id,
         "field_name": make_contact_field("plan").name,
         "follow_up_id": make_follow_up(conversation).public_id,

@@ -21,7 +21,7 @@ from tests.factories import make_agent, make_conversations
 
 pytestmark = pytest.mark.django_db
 
-QUERIES = 8
+QUERIES = 11
 BY = Actor.system("tests")
 
 
@@ -52,6 +52,9 @@ def test_an_empty_installation_answers_zeros(watcher: Client) -> None:
     assert found["debrief_analyses_oldest_seconds", "live"] == 0
     assert found["debrief_conversations_due",] == 0
     assert found["debrief_webhook_oldest_seconds",] == 0
+    assert found["debrief_crm_pushes", "parked"] == 0
+    assert found["debrief_crm_oldest_seconds",] == 0
+    assert found["debrief_crm_connections_disabled",] == 0
 
 
 def test_work_and_money_are_counted(watcher: Client) -> None:

@@ -190,3 +190,22 @@ def test_merge_is_previewed_and_confirmed(ada: Contact, call: Conversation) -> N
     assert call.contact == other
     gone = client.post(url(other, "merge/"), {"other": ada.public_id}, headers=HTMX)
     assert "no longer exists" in gone.text
+
+
+def test_releasing_a_former_email_lets_another_contact_have_it() -> None:
+    editor = client_as("editor")
+    contact = make_contact(email="new@example.com")
+    alias = contact.aliases.create(email="old@example.com")
+    url = f"/contacts/{contact.public_id}/aliases/{alias.pk}/release/"
+    assert url in editor.get(f"/contacts/{contact.public_id}/").text
+    assert "old@example.com" in editor.get(url).text
+
+    page = editor.post(url, follow=True).text
+
+    assert "Email released." in page
+    assert "old@example.com" not in page
+    other = make_contact(phone_number="+12025550188")
+    answer = editor.post(f"/contacts/{other.public_id}/edit/", {"email": "old@example.com"})
+    other.refresh_from_db()
+    assert other.email == "old@example.com", answer.text
+    assert editor.post(url).status_code == 404

@@ -1,6 +1,7 @@
 """The dialog that applies mappings to past analyses."""
 
 import re
+from decimal import Decimal
 
 import pytest
 
@@ -8,6 +9,7 @@ from apps.accounts.models import Role
 from apps.analysis.imports import Imported, record_imported
 from apps.conversations.models import Conversation
 from apps.runs import batches
+from apps.runs.mapping_runs import start_mapping_run
 from apps.runs.models import Run
 from tests.factories import (
     make_agent,
@@ -73,3 +75,23 @@ def test_the_dialog_says_what_combining_texts_costs() -> None:
     assert "1 request, about $0.0" in text(editor.get(URL, headers=HTMX))
     type(model).objects.update(input_price=0, output_price=0)
     assert "1 request, no charge" in text(editor.get(URL, headers=HTMX))
+
+
+def test_the_run_keeps_what_combining_texts_may_cost() -> None:
+    model = make_model(input_price=1, output_price=2)
+    agent = make_agent(model=model)
+    make_conversations(agent, 2)
+    config = agent.versions.drafts().get().config
+    Conversation.objects.update(contact=make_contact(), analysis_config=config)
+    found = list(Conversation.objects.order_by("pk"))
+    record_imported([Imported(one, {"note": f"Fact {one.pk}."}) for one in found], by=BY)
+    Conversation.objects.update(analysis_config=config)
+    make_contact_field("note")
+    make_mapping("note", "note", mode="accumulate")
+
+    run = start_mapping_run(channel="voice", params={}, by=BY)
+
+    assert Decimal(run.estimate["cost"]) > 0
+    assert run.estimate["input_tokens"] > 0
+    page = text(as_role(Role.EDITOR).get(f"/backfills/{run.public_id}/"))
+    assert "Combining accumulated texts afterwards: up to" in page

@@ -3,7 +3,7 @@
 from django.contrib import messages
 from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
@@ -25,7 +25,7 @@ from apps.core.http import (
 from apps.crm import services
 from apps.crm.connectors.registry import CONNECTORS
 from apps.crm.forms import ConnectionForm
-from apps.crm.models import CrmConnection
+from apps.crm.models import CrmConnection, DisabledCause, PushKind
 
 CHANGED = "crm:changed"
 """The event after which lists of connections and pushes load again."""
@@ -58,6 +58,16 @@ def connection_list(request: HttpRequest) -> HttpResponse:
         request, page="crm/connection_list.html", fragment="crm/_connection_list.html",
         context=context,
     )  # fmt: skip
+
+
+@require_safe
+@never_cache
+@role_required(Role.ADMIN)
+def banner(request: HttpRequest) -> HttpResponse:
+    """Show admins on every page that a CRM rejects its connection."""
+    stopped = CrmConnection.objects.filter(disabled_cause=DisabledCause.REJECTED)
+    context = {"stopped": list(stopped.order_by("-disabled_at"))}
+    return render(request, "crm/_banner.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -162,5 +172,6 @@ def _confirm(request: HttpRequest, connection: CrmConnection, action: str) -> Ht
         "here": reverse(f"crm:{action}", args=[connection.public_id]),
         "pending": connection.pushes.filter(state="pending").count(),
         "kept": connection.pushes.count(),
+        "logged": connection.pushes.filter(kind=PushKind.ACTIVITY).count(),
     }
     return render_dialog(request, "crm/confirm.html", context)

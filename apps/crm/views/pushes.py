@@ -19,7 +19,7 @@ from apps.crm.values import labels
 from .connections import CHANGED, connection_or_404
 
 PER_PAGE = 50
-APPROVALS = 200
+APPROVALS = 100
 
 
 @require_safe
@@ -115,10 +115,17 @@ def approval(request: HttpRequest, connection_id: str) -> HttpResponse:
         messages.success(request, _decide(request, connection))
         return redirect("crm:approval", connection_id)
     rows = connection.pushes.filter(state=PushState.WAITING).select_related("contact")
-    total = rows.count()
+    try:
+        found = page(rows, order=["pk"], cursor=request.GET.get("cursor"), limit=APPROVALS)
+    except CursorError:
+        return redirect("crm:approval", connection_id)
     names = labels()
-    shown = [(one, _changes(one, names)) for one in rows.order_by("pk")[:APPROVALS]]
-    context = {"connection": connection, "shown": shown, "total": total, "more": total - len(shown)}
+    context = {
+        "connection": connection,
+        "page": found,
+        "shown": [(one, _changes(one, names)) for one in found.items],
+        "total": rows.count(),
+    }
     return render(request, "crm/approval.html", context)
 
 

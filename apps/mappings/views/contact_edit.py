@@ -2,6 +2,7 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
@@ -10,12 +11,12 @@ from apps.accounts.actors import actor_of
 from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
 from apps.accounts.responses import posted
-from apps.contacts.models import Contact, ContactField
+from apps.contacts.models import Contact, ContactAlias, ContactField
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog
 from apps.mappings.directory import merging, people
 from apps.mappings.directory.profile import BUILT_IN_LABELS, counts_of
-from apps.mappings.edits import set_by_hand
+from apps.mappings.edits import release_alias, set_by_hand
 from apps.mappings.forms import ContactForm
 from apps.mappings.merge import merge as merge_contacts
 
@@ -91,6 +92,20 @@ def merge(request: HttpRequest, contact_id: str) -> HttpResponse:
         "nav": "contacts",
     }
     return render_dialog(request, "contacts/merge.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@role_required(Role.EDITOR)
+def alias_release(request: HttpRequest, contact_id: str, alias_id: int) -> HttpResponse:
+    """Confirm, then release a former phone number or email of a contact."""
+    contact = contact_or_404(contact_id)
+    alias = get_object_or_404(ContactAlias, pk=alias_id, contact=contact)
+    if request.method != "POST":
+        context = {"contact": contact, "alias": alias, "nav": "contacts"}
+        return render_dialog(request, "contacts/alias_release.html", context)
+    release_alias(alias=alias, by=actor_of(request))
+    what = "Phone number" if alias.phone_number else "Email"
+    return changed(request, contact, f"{what} released.")
 
 
 @require_http_methods(["GET", "POST"])
