@@ -289,6 +289,7 @@ WEBHOOK_TIMEOUT_SECONDS = 15.0
 CRM_LEASE_SECONDS = 60.0
 #: Asked for a fresh address of a recording.
 RETELL_API_URL = "https://api.retellai.com"
+HUBSPOT_API_URL = "https://api.hubapi.com"
 WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", default=False)
 
 # Time and language

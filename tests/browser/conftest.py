@@ -24,6 +24,7 @@ from tests.browser.pages import Places, find_places
 from tests.browser.product import PATIENCE_MS, Product, Visit
 from tests.config.running import Running, environment
 from tests.fakes.fixtures import FakeLLM, start
+from tests.fakes.hubspot import HubSpotServer
 from tests.install_browser import ARGUMENTS, executable
 
 READY = r"ready at (http://\S+?)/?$"
@@ -38,9 +39,18 @@ def provider() -> Iterator[FakeLLM]:
 
 
 @pytest.fixture(scope="package")
-def product(provider: FakeLLM) -> Iterator[Product]:
+def hubspot() -> Iterator[HubSpotServer]:
+    """The HubSpot account that connections of the product lead to."""
+    server = HubSpotServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="package")
+def product(provider: FakeLLM, hubspot: HubSpotServer) -> Iterator[Product]:
     """Debrief as `make run` starts it with a provider configured, on data of its own."""
-    with running(OPENAI_BASE_URL=provider.url) as found:
+    near = {"DJANGO_SETTINGS_MODULE": "tests.browser.settings", "TEST_HUBSPOT_URL": hubspot.url}
+    with running(OPENAI_BASE_URL=provider.url, **near) as found:
         yield found
 
 

@@ -1,14 +1,16 @@
-"""From a mapping to a CRM: an analyzed call, the contact's value, the push, and sending again.
+"""From a mapping to HubSpot: calls, the contact's values, the pushes, a rerun, and an erasure.
 
-Against a fake provider and a small program that takes changed contacts and verifies them.
+Against a fake provider that answers by the transcript, and a fake HubSpot account.
 """
 
 import json
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -18,93 +20,145 @@ from playwright.sync_api import Locator, expect
 from tests.browser.product import Product, Visit
 from tests.browser.test_accessibility import faults
 from tests.config.running import environment
-from tests.fakes.receiver import Answer, Received, Receiver
+from tests.fakes.fixtures import FakeLLM
+from tests.fakes.hubspot import TOKEN, HubSpotServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 PHONE = "+12025550177"
 #: Seconds on a quiet machine.
 READING_MS = 240_000
+BROKEN, REFUND = "The parcel came broken.", "Refund it to my card now."
+FIRST_READING, NEWER, RERUN = "Broken parcel", "Wants a refund", "Parcel with a broken lid"
+LATEST, FIRST = "Latest summary", "First summary"
+"""Labels of the contact fields: one is overwritten, one filled only where it is empty."""
+
+
+@dataclass
+class Scene:
+    """One window, and the fakes around the product that it shows."""
+
+    window: Visit
+    product: Product
+    provider: FakeLLM
+    hubspot: HubSpotServer
+    record: str
+    """ID of the person's record at HubSpot."""
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The person's record at HubSpot."""
+        return self.hubspot.contacts[self.record]
+
+    def writes(self) -> list[dict[str, Any]]:
+        """What was written to the person's record, oldest first."""
+        return [
+            one["properties"]
+            for body in self.hubspot.bodies("/contacts/batch/update")
+            for one in body["inputs"]
+            if one["id"] == self.record
+        ]
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    server.always(Answer(200, '{"stored": true}'))
-    yield server
-    server.close()
-
-
-def test_a_mapped_value_reaches_the_crm_and_an_older_call_does_not_replace_it(
-    visit: Callable[..., Visit], product: Product, receiver: Receiver
-) -> None:
+def scene(
+    visit: Callable[..., Visit], product: Product, provider: FakeLLM, hubspot: HubSpotServer
+) -> Iterator[Scene]:
     window = visit(state=None)
     window.log_in()
-    agent = _map_the_summary(window)
-    connection = _connect(window, receiver)
-    key = _make_a_key(product)
+    hubspot.add_property("latest_summary")
+    hubspot.add_property("first_summary")
+    record = hubspot.add_contact(firstname="Ada", phone=PHONE)
+    yield Scene(window, product, provider, hubspot, record)
+    provider.set(answers={})
 
-    older = _send_a_call(product, key, agent, "2025-03-01T10:00:00Z", "The parcel came broken.")
-    _read(window, older)
-    newer = _send_a_call(product, key, agent, "2025-03-05T10:00:00Z", "Refund it to my card now.")
-    value = _read(window, newer)
-    contact = _see_the_contact(window, value, newer)
 
-    _see_the_push(window, receiver, connection, value)
-    _send_again(window, receiver, value)
-    _rerun(window, older)
-    _see_the_contact(window, value, newer)
-    last = _received(receiver)[-1].payload
-    assert last["after"] == {"crm_summary": value}
-    assert last["contact"]["id"] == contact.split("/")[2]
-    _delete(window, connection)
+def test_the_newest_call_counts_at_hubspot_through_a_rerun_and_an_erasure(scene: Scene) -> None:
+    agent = _map_the_summary(scene.window)
+    connection = _connect(scene)
+    key = _make_a_key(scene.product)
+    _answer(scene, FIRST_READING)
+
+    older = _send_a_call(scene.product, key, agent, "2025-03-01T10:00:00Z", BROKEN)
+    _see_the_contact(scene, {LATEST: (FIRST_READING, older), FIRST: (FIRST_READING, older)})
+    _see_the_record(scene, latest=FIRST_READING, first=FIRST_READING)
+
+    newer = _send_a_call(scene.product, key, agent, "2025-03-05T10:00:00Z", REFUND)
+    _see_the_contact(scene, {LATEST: (NEWER, newer), FIRST: (FIRST_READING, older)})
+    _see_the_record(scene, latest=NEWER, first=FIRST_READING)
+    assert scene.writes()[-1] == {"latest_summary": NEWER}  # only what changed
+    _see_the_push(scene, connection, {"latest_summary": NEWER})
+    _send_again(scene)
+
+    _answer(scene, RERUN)
+    _rerun(scene.window, older)
+    # The older call still fills the first summary: once that has arrived, the rerun was applied.
+    _see_the_contact(scene, {FIRST: (RERUN, older), LATEST: (NEWER, newer)})
+    _see_the_record(scene, latest=NEWER, first=RERUN)
+    assert scene.writes()[-1] == {"first_summary": RERUN}
+
+    _erase(scene.window, newer)
+    _see_the_contact(scene, {LATEST: (RERUN, older), FIRST: (RERUN, older)})
+    _see_the_record(scene, latest=RERUN, first=RERUN)
+    _see_the_push(scene, connection, {"latest_summary": RERUN})
+    assert scene.properties["phone"] == PHONE
+    assert not [write for write in scene.writes() if "phone" in write]
+    _delete(scene.window, connection)
+
+
+def _answer(scene: Scene, broken: str) -> None:
+    """Let the model say this of the call about the parcel, and always the same of the other."""
+    answers = {BROKEN: {"call_summary": broken}, REFUND: {"call_summary": NEWER}}
+    scene.provider.set(answers=answers)
 
 
 def _map_the_summary(window: Visit) -> str:
-    """A contact field, and a mapping of the Billing line to it; the agent's id."""
+    """Two contact fields, and mappings of the Billing line to them; the agent's ID."""
     page = window.open("/contacts/fields/")
-    page.locator("#new-field").click()
     dialog = window.dialog()
-    dialog.get_by_label("Name").fill("crm_summary")
-    dialog.get_by_label("Label").fill("CRM summary")
-    dialog.get_by_role("button", name=re.compile("field")).click()
-    expect(page.locator("main")).to_contain_text("crm_summary")
+    for label in (LATEST, FIRST):
+        page.locator("#new-field").click()
+        dialog.get_by_label("Name").fill(label.lower().replace(" ", "_"))
+        dialog.get_by_label("Label").fill(label)
+        dialog.get_by_role("button", name=re.compile("field")).click()
+        expect(page.locator("main")).to_contain_text(label)
 
     window.open("/mappings/")
-    page.locator("#new-mapping").click()
-    dialog.get_by_label("Analysis field").fill("call_summary")
-    dialog.get_by_label("Agent").select_option(label="Billing line")
-    agent = dialog.get_by_label("Agent").input_value()
-    dialog.get_by_label("Contact field").select_option(label="CRM summary")
-    dialog.get_by_role("button", name="Create mapping").click()
-    row = page.get_by_role("row").filter(has_text="CRM summary")
-    expect(row).to_contain_text("Billing line")
+    for label, mode in ((LATEST, "overwrite"), (FIRST, "fill_if_empty")):
+        page.locator("#new-mapping").click()
+        dialog.get_by_label("Analysis field").fill("call_summary")
+        dialog.get_by_label("Agent").select_option(label="Billing line")
+        agent = dialog.get_by_label("Agent").input_value()
+        dialog.get_by_label("Contact field").select_option(label=label)
+        dialog.get_by_label("If the contact has a value").select_option(value=mode)
+        dialog.get_by_role("button", name="Create mapping").click()
+        row = page.get_by_role("row").filter(has_text=label)
+        expect(row).to_contain_text("Billing line")
     return agent
 
 
-def _connect(window: Visit, receiver: Receiver) -> str:
-    """An HTTP endpoint, tested; the path of its page."""
+def _connect(scene: Scene) -> str:
+    """A HubSpot account, tested, with its fields mapped; the path of its page."""
+    window = scene.window
     page = window.open("/crm/")
-    page.locator("#new-http").click()
+    page.locator("#new-hubspot").click()
     dialog = window.dialog()
-    dialog.get_by_label("Name").fill("Customer database")
-    dialog.get_by_label("URL").fill(receiver.url)
+    dialog.get_by_label("Name").fill("Our HubSpot")
+    dialog.get_by_label("Access token").fill(TOKEN)
     dialog.get_by_role("button", name="Create connection").click()
-    receiver.secret = dialog.locator("code", has_text="whsec_").first.inner_text()
-    dialog.get_by_role("link", name="Done").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Customer database")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Our HubSpot")
     window.settle()
-    path = "/".join(["", *page.url.split("/")[3:]])
-
-    page.locator("#edit").click()
-    dialog.get_by_label("CRM summary").fill("crm_summary")
-    dialog.get_by_role("button", name="Save").click()
-    expect(dialog).to_be_hidden()
     page.locator("#test").click()
     dialog.get_by_role("button", name="Test", exact=True).click()
-    expect(dialog).to_contain_text("The endpoint accepted an example and returned 200.")
-    assert any(one.verified and one.payload.get("test") for one in receiver.received)
-    return path
+    expect(dialog).to_contain_text("fields read.")
+    dialog.get_by_text("Close", exact=True).click()
+
+    page.locator("#edit").click()
+    dialog.get_by_label(LATEST).select_option(value="latest_summary")
+    dialog.get_by_label(FIRST).select_option(value="first_summary")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    return "/".join(["", *page.url.split("/")[3:]])
 
 
 def _make_a_key(product: Product) -> str:
@@ -115,7 +169,7 @@ def _make_a_key(product: Product) -> str:
 
 
 def _send_a_call(product: Product, key: str, agent: str, at: str, said: str) -> str:
-    """A call of one person that is over; the conversation's id."""
+    """A call of one person that is over; the conversation's ID."""
     body = {
         "agent_id": agent,
         "channel": "voice",
@@ -133,62 +187,66 @@ def _send_a_call(product: Product, key: str, agent: str, at: str, said: str) -> 
     return str(made["id"])
 
 
-def _read(window: Visit, conversation: str) -> str:
-    """Wait for the result; what it set the contact's field to."""
-    page = window.open(f"/conversations/{conversation}/")
-    expect(page.locator("#panel .foot-line")).to_contain_text("Billing line", timeout=READING_MS)
-    page.locator("#tab-contact").click()
-    panel = page.locator("#panel")
-    expect(panel.get_by_role("heading", name="From this conversation")).to_be_visible()
-    return _value(panel).inner_text().strip()
+def _see_the_contact(scene: Scene, values: dict[str, tuple[str, str]]) -> None:
+    """Wait for the values on the contact's page; each names the call that it came from."""
+    page = scene.window.page
+
+    def shows() -> bool:
+        scene.window.open(f"/contacts/?q={PHONE.removeprefix('+')}")
+        link = page.locator(".row-link")
+        if not link.count():
+            return False
+        scene.window.open(link.first.get_attribute("href") or "")
+        return all(value in _line(scene, name).inner_text() for name, (value, _) in values.items())
+
+    _wait(shows, f"{values} on the page of the contact")
+    for name, (value, conversation) in values.items():
+        line = _line(scene, name)
+        expect(line.locator(".as-typed").first).to_have_text(value)
+        link = line.get_by_role("link", name="Call", exact=True)
+        expect(link).to_have_attribute("href", re.compile(f"/{conversation}/$"))
 
 
-def _value(place: Locator) -> Locator:
-    return place.locator(".props > div").filter(has_text="CRM summary").locator(".as-typed").first
+def _line(scene: Scene, label: str) -> Locator:
+    return scene.window.page.locator(".props > div").filter(has_text=label)
 
 
-def _see_the_contact(window: Visit, value: str, conversation: str) -> str:
-    """The value, and the call that it came from; the path of the contact's page."""
-    page = window.open(f"/contacts/?q={PHONE.removeprefix('+')}")
-    page.locator(".row-link").first.click()
-    line = page.locator(".props > div").filter(has_text="CRM summary")
-    expect(line).to_contain_text(value)
-    link = line.get_by_role("link", name="Call", exact=True)
-    expect(link).to_have_attribute("href", re.compile(conversation))
-    return "/".join(["", *page.url.split("/")[3:]])
+def _see_the_record(scene: Scene, *, latest: str, first: str) -> None:
+    """Wait until HubSpot has exactly these values."""
+    wanted = {"latest_summary": latest, "first_summary": first}
+    _wait(lambda: wanted.items() <= scene.properties.items(), f"{wanted} at HubSpot")
 
 
-def _received(receiver: Receiver) -> list[Received]:
-    """What came of the person: calls of the demo may change other contacts meanwhile."""
-    return [one for one in receiver.received if one.payload["contact"]["phone_number"] == PHONE]
+def _wait(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + READING_MS / 1000
+    while not holds():
+        assert time.monotonic() < deadline, f"There was never {what}."
+        time.sleep(0.3)
 
 
-def _see_the_push(window: Visit, receiver: Receiver, connection: str, value: str) -> None:
-    """What was sent and what came back."""
-    page = window.open(connection)
+def _see_the_push(scene: Scene, connection: str, values: dict[str, str]) -> None:
+    """The newest push of the person: what was sent and what came back."""
+    page = scene.window.open(connection)
     row = page.get_by_role("row").filter(has_text="Ada").first
     expect(row).to_contain_text("Sent")
-    received = _received(receiver)[-1]
-    assert received.verified
-    assert received.payload["after"] == {"crm_summary": value}
     found = faults(page, "connection")
     row.get_by_role("link").click()
-    expect(page.locator("pre", has_text="contact.changed")).to_contain_text(value)
-    expect(page.locator("pre", has_text="stored")).to_contain_text('"stored": true')
+    for name, value in values.items():
+        expect(page.locator("pre", has_text=name).first).to_contain_text(value)
+    expect(page.get_by_role("heading", name="Response")).to_be_visible()
+    expect(page.locator("pre", has_text="hs_object_id")).to_contain_text(scene.record)
     found += faults(page, "push")
     assert not found, "\n".join(found)
 
 
-def _send_again(window: Visit, receiver: Receiver, value: str) -> None:
-    page = window.page
-    before = len(_received(receiver))
+def _send_again(scene: Scene) -> None:
+    page = scene.window.page
+    before = len(scene.writes())
     page.locator("#send-again").click()
     expect(page.locator("body")).to_contain_text("Push queued.")
+    _wait(lambda: len(scene.writes()) > before, "a second write")
     expect(page.locator("dl.props").first).to_contain_text("Sent")
-    expect(page.locator("#send-again")).to_be_visible()
-    received = _received(receiver)
-    assert len(received) == before + 1
-    assert received[-1].payload["after"] == {"crm_summary": value}
+    assert scene.writes()[before:] == [{"latest_summary": NEWER}]
 
 
 def _rerun(window: Visit, conversation: str) -> None:
@@ -198,10 +256,18 @@ def _rerun(window: Visit, conversation: str) -> None:
     dialog = window.dialog()
     expect(dialog.get_by_label("Update contacts")).to_have_value("on")
     dialog.get_by_role("button", name=re.compile(r"Rerun · ")).click()
-    ended = page.locator("#panel").get_by_role(
-        "heading", name=re.compile("Changes from this rerun|No changes")
-    )
-    expect(ended).to_be_visible(timeout=READING_MS)
+    heading = page.locator("#panel").get_by_role("heading", name="Changes from this rerun")
+    expect(heading).to_be_visible(timeout=READING_MS)
+    expect(page.locator("#panel")).to_contain_text(RERUN)
+
+
+def _erase(window: Visit, conversation: str) -> None:
+    page = window.open(f"/conversations/{conversation}/?tab=details")
+    page.locator("#erase").click()
+    dialog = window.dialog()
+    dialog.get_by_label("Type “erase” to confirm").fill("erase")
+    dialog.get_by_role("button", name="Erase 1 call").click()
+    page.wait_for_url("**/calls/**")
 
 
 def _delete(window: Visit, connection: str) -> None:

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
 from apps.core.cipher import encrypt
 from apps.crm import services
-from apps.crm.connectors import hubspot, pace
+from apps.crm.connectors import pace
 from apps.crm.models import CrmConnection, Push, RemoteContact
 from apps.crm.outbox import ContactChange, contacts_changed
 from apps.mappings.folds import fold_marked
@@ -63,7 +64,9 @@ class Vendor:
 
 
 @pytest.fixture(params=["hubspot", "salesforce"])
-def vendor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
+def vendor(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> Iterator[Vendor]:
     """Each vendor with a text field that the contact field *plan* is mapped to."""
     clock = Clock()
     monkeypatch.setattr(pace, "Machine", lambda: clock)
@@ -72,7 +75,7 @@ def vendor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         server = HubSpotServer(clock.now)
         server.limit = 100
         server.add_property("plan")
-        monkeypatch.setattr(hubspot, "API", server.url)
+        settings.HUBSPOT_API_URL = server.url
         config, secrets = {}, {"access_token": TOKEN}
     else:
         server = SalesforceServer()

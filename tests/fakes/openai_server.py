@@ -22,6 +22,7 @@ tokens for a beginning that it has seen before.
 ``key``          the only API key it takes
 ``per_second``   requests that it takes per second, by a bucket of one second; 429 for the others
 ``down_for``     seconds from now on in which everything is answered 503
+``answers``      {text: {field: value}}: what the question that contains the text is answered
 ``nulls``        true: one field in eight that may be null is null, by the question
 ``tokenizer``    "o200k" counts tokens as OpenAI's models do, the schema included; unset estimates
 
@@ -68,7 +69,7 @@ SETTINGS: dict[str, Callable[[Any], Any]] = {
         (
             *("latency", "jitter", "always", "probability", "models", "quota_after", "key"),
             "nulls",
-            *("tokenizer", "raw_always", "nulls"),
+            *("tokenizer", "raw_always", "answers"),
         ),
         lambda value: value,
     ),
@@ -115,6 +116,7 @@ class State:
         self.bucket: Bucket | None = None
         self.down_until = 0.0
         self.nulls = False
+        self.answers: dict[str, dict[str, Any]] = {}
         self.random = random.Random(0)
         self.bodies: deque[dict[str, Any]] = deque(maxlen=50)
         self.headers: deque[dict[str, str]] = deque(maxlen=50)
@@ -261,7 +263,7 @@ class Server:
             return _error(*behaviours.ERRORS["429"], headers=headers)
         if kind in behaviours.ERRORS:
             return _error(*behaviours.ERRORS[kind])
-        refusal, made = self.compose(body, last, kind)
+        refusal, made = self.compose(body, asked, last, kind)
         if refusal is not None:
             state.outcomes["refused"] += 1
             return refusal
@@ -290,7 +292,7 @@ class Server:
         return state.always
 
     def compose(
-        self, body: dict[str, Any], last: str, kind: str
+        self, body: dict[str, Any], asked: str, last: str, kind: str
     ) -> tuple[web.StreamResponse | None, bytes]:
         """A refusal, or the bytes of a (spoilt) answer."""
         schema, tool, refusal = self.asked_for(body)
@@ -305,6 +307,9 @@ class Server:
             return _error(400, {"message": why, "param": "response_format", "code": None}), b""
         last = _CHANGING.sub("", last)
         made = maker(Dice(last, last, nulls=self.state.nulls), 0)
+        for part, answer in self.state.answers.items():
+            if part in asked:
+                made |= {name: value for name, value in answer.items() if name in made}
         text = json.dumps(made, ensure_ascii=False)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if tool:

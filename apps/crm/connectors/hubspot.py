@@ -10,6 +10,7 @@ from html import escape
 from typing import Any, ClassVar
 
 import aiohttp
+from django.conf import settings as django_settings
 
 from .activity_text import plain_text
 from .base import (
@@ -35,7 +36,6 @@ from .values import (
     Misfit,
 )
 
-API = "https://api.hubapi.com"
 VERSION = "2026-03"
 _CALL_TO_CONTACT, _COMMUNICATION_TO_CONTACT = 194, 81
 
@@ -79,7 +79,7 @@ class HubSpot(RecordConnector):
 
     def __init__(self, account: Account, session: aiohttp.ClientSession) -> None:
         super().__init__(account, session)
-        self.api = API
+        self.api = django_settings.HUBSPOT_API_URL
         # The smallest limits of any plan, until the headers name the account's own.
         self.pace = Pace(95, 10.0)
         self.search_pace = Pace(4, 1.0)
