@@ -1,10 +1,12 @@
 """What the conversation page shows, gathered in a handful of queries whatever was said in it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from django.db.models import OuterRef, Q, Subquery
+from django.http import QueryDict
 from django.urls import reverse
 
 from apps.agents.diffs import Diff, diff_configs
@@ -17,6 +19,7 @@ from .estimates import Estimate, estimate
 from .models import Analysis, AnalysisQuerySet, State
 from .services import plan_rerun
 
+_RUN = re.compile(r"[A-Za-z0-9_]{1,60}")
 TABS = {
     "analysis": "Analysis",
     "history": "History",
@@ -34,6 +37,12 @@ class Links:
 
     conv_id: str
     origin: str = ""
+
+    @property
+    def run(self) -> str:
+        """Return the public ID of the run that one came from, whose items have the order."""
+        name = QueryDict(self.origin).get("run", "") if self.origin else ""
+        return name if _RUN.fullmatch(name) else ""
 
     def to(self, name: str, *args: str, **params: object) -> str:
         """Return the path of ``analysis:name`` with these parameters and the origin."""

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor, log10
 from statistics import median
 from typing import Any
@@ -15,12 +15,18 @@ Counted = Sequence[tuple[float, int]]
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Numbers of one side. ``histogram`` has (from, to, count) of each bin; None without any."""
+    """Numbers of one side. ``histogram`` has (from, to, count) of each bin; None without any.
+
+    ``whole``: both sides have only whole numbers. ``highest`` is the highest number of both: where
+    it is the end of the last bin, that bin has it.
+    """
 
     n: int = 0
     mean: float | None = None
     median: float | None = None
     histogram: tuple[tuple[float, float, int], ...] = ()
+    whole: bool = False
+    highest: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers as the API shows them."""
@@ -32,8 +38,13 @@ def compared(before: Counted, after: Counted) -> tuple[Numbers, Numbers]:
     """Return the numbers of two sides, in the same bins."""
     values = [value for value, _ in (*before, *after)]
     whole = all(value.is_integer() for value in values)
-    edges = bin_edges(min(values), max(values), whole=whole) if values else []
-    return _numbers(before, edges), _numbers(after, edges)
+    if not values:
+        return Numbers(), Numbers()
+    highest = max(values)
+    edges = bin_edges(min(values), highest, whole=whole)
+    sides = (_numbers(before, edges), _numbers(after, edges))
+    first, second = (replace(side, whole=whole, highest=highest) for side in sides)
+    return first, second
 
 
 def bin_edges(low: float, high: float, *, whole: bool) -> list[float]:

@@ -4,6 +4,7 @@ An empty text and an empty list are the same as no value. Everything else is com
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,9 @@ i.run_id = %s AND i.state = 'done' AND i.conversation_id IS NOT NULL
 
 NAMES = ("changed", "unchanged", "value")
 #: Parameters in an address that select items by what a run changed.
-PARAMETERS = (*NAMES, "from", "to")
+SIDES = ("from", "to")
+BOUNDS = ("gte", "lt", "lte")
+PARAMETERS = (*NAMES, *SIDES, *(f"{side}__{bound}" for side in SIDES for bound in BOUNDS))
 
 
 class InvalidChange(BadRequest):
@@ -45,17 +48,39 @@ def filled(value: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Numbers from ``low`` up to ``high``, which is one of them only where ``closed``."""
+
+    low: float
+    high: float
+    closed: bool = False
+
+    def params(self, side: str) -> dict[str, str]:
+        """Return the span as parameters of an address."""
+        upper = "lte" if self.closed else "lt"
+        return {f"{side}__gte": _number_text(self.low), f"{side}__{upper}": _number_text(self.high)}
+
+
+def _number_text(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+Side = str | Span | None
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeFilter:
     """Items by what a run did to one field.
 
     ``kind`` is changed, unchanged, or value for either. ``before`` and ``after`` are JSON text,
-    ``null`` for no value, and None for any. A value also matches a list that contains it.
+    ``null`` for no value, numbers of a span, and None for any. A value also matches a list that
+    contains it.
     """
 
     kind: str
     field: str
-    before: str | None = None
-    after: str | None = None
+    before: Side = None
+    after: Side = None
 
     def condition(self) -> tuple[str, list[Any]]:
         """Return a condition on the aliases of `PAIRS`, with its parameters."""
@@ -70,6 +95,15 @@ class ChangeFilter:
             if value == "null":
                 parts.append(f"{side} IS NULL")
                 params.append(self.field)
+            elif isinstance(value, Span):
+                # As JSON: a cast would fail on a row that the type would have left out.
+                upper = "<=" if value.closed else "<"
+                parts.append(
+                    f"(jsonb_typeof({side}) = 'number' AND {side} >= %s::jsonb"
+                    f" AND {side} {upper} %s::jsonb)"
+                )
+                low, high = _number_text(value.low), _number_text(value.high)
+                params += [self.field, self.field, low, self.field, high]
             elif value is not None:
                 parts.append(
                     f"({side} = %s::jsonb OR jsonb_typeof({side}) = 'array'"
@@ -80,26 +114,49 @@ class ChangeFilter:
 
     def params(self) -> dict[str, str]:
         """Return the filter as parameters of an address."""
-        sides = {"from": self.before, "to": self.after}
-        return {self.kind: self.field} | {
-            name: short(value) for name, value in sides.items() if value is not None
-        }
+        found = {self.kind: self.field}
+        for name, value in (("from", self.before), ("to", self.after)):
+            if isinstance(value, Span):
+                found |= value.params(name)
+            elif value is not None:
+                found[name] = short(value)
+        return found
 
 
 def read_change(data: Mapping[str, Any]) -> ChangeFilter | None:
     """Return the filter in an address or a body; None for none. Raises InvalidChange."""
     kinds = [name for name in NAMES if data.get(name)]
-    sides = {name: data[name] for name in ("from", "to") if name in data}
     if not kinds:
-        if sides:
+        if any(name in data for name in PARAMETERS if name not in NAMES):
             raise InvalidChange("from and to need one of changed, unchanged, value.")
         return None
     if len(kinds) > 1:
         raise InvalidChange("Use only one of changed, unchanged, value.")
     if not isinstance(data[kinds[0]], str):
         raise InvalidChange(f"{kinds[0]} must be the name of a field.")
-    before, after = (_json_text(sides[n]) if n in sides else None for n in ("from", "to"))
+    before, after = (_side(data, name) for name in SIDES)
     return ChangeFilter(kinds[0], data[kinds[0]].replace("\x00", ""), before, after)
+
+
+def _side(data: Mapping[str, Any], name: str) -> Side:
+    """Return the value or the span of one side. Raises InvalidChange."""
+    bounds = [bound for bound in BOUNDS if f"{name}__{bound}" in data]
+    if not bounds:
+        return _json_text(data[name]) if name in data else None
+    if name in data or len(bounds) != 2 or bounds[0] != "gte":
+        raise InvalidChange(f"Use {name}, or {name}__gte with {name}__lt or {name}__lte.")
+    low, high = (_bound(f"{name}__{bound}", data[f"{name}__{bound}"]) for bound in bounds)
+    return Span(low, high, closed=bounds[1] == "lte")
+
+
+def _bound(name: str, value: object) -> float:
+    try:
+        number = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise InvalidChange(f"{name} must be a number.")
+    return number
 
 
 def short(value: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from urllib.parse import urlencode
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 
@@ -29,6 +29,12 @@ _CHANGE_LABELS = {
     "value": "Field",
     "from": "Before",
     "to": "After",
+    "from__gte": "Before from",
+    "from__lt": "Before under",
+    "from__lte": "Before up to",
+    "to__gte": "After from",
+    "to__lt": "After under",
+    "to__lte": "After up to",
 }
 _NOUNS = {Channel.VOICE: ("call", "calls"), Channel.CHAT: ("chat", "chats")}
 _AGENT_FIELDS = {"agent", "transferred_to"}
@@ -263,6 +269,12 @@ class ItemPage:
         """Return the filter by what the run changed as a query."""
         return urlencode(self.change.params()) if self.change else ""
 
+    def origin(self, run: Run) -> str:
+        """Return the query by which the page of a conversation finds the way back and on."""
+        named = {"run": run.public_id, "state": self.state, "code": self.code}
+        given = {name: value for name, value in named.items() if value}
+        return urlencode(given | (self.change.params() if self.change else {}))
+
     @property
     def code_label(self) -> str:
         return str(ErrorCode(self.code).label) if self.code else ""
@@ -283,10 +295,7 @@ def item_page(run: Run, params: QueryDict) -> ItemPage:
         change = read_change(params.dict())
     except InvalidChange as error:
         return ItemPage([], state, code, None, None, error.message)
-    rows = run.items.select_related("conversation__agent")
-    rows = rows.filter(states[state][1]) if state else rows
-    rows = rows.filter(pk__in=changed_items(run, change)) if change else rows
-    rows = rows.filter(error_code=code) if code else rows
+    rows = _items_of(run, state, code, change)
     found: Page[RunItem] = Page([], None, None)
     problem = ""
     try:
@@ -296,6 +305,31 @@ def item_page(run: Run, params: QueryDict) -> ItemPage:
         problem = error.message
     cursors = found.next_cursor, found.previous_cursor
     return ItemPage(found.items, state, code, *cursors, problem, change)
+
+
+def _items_of(run: Run, state: str, code: str, change: ChangeFilter | None) -> QuerySet[RunItem]:
+    rows = run.items.select_related("conversation__agent")
+    rows = rows.filter(states_of(run)[state][1]) if state else rows
+    rows = rows.filter(pk__in=changed_items(run, change)) if change else rows
+    return rows.filter(error_code=code) if code else rows
+
+
+def items_beside(run: Run, params: QueryDict, conversation_id: str) -> tuple[str, str]:
+    """Return the public IDs of the conversations before and after one under a filter of items.
+
+    Both are empty where the filter is unknown, or the run doesn't have the conversation.
+    """
+    shown = item_page(run, params)
+    here = run.items.filter(conversation__public_id=conversation_id).first()
+    if shown.problem or here is None:
+        return "", ""
+    rows = _items_of(run, shown.state, shown.code, shown.change).exclude(conversation=None)
+    found = (
+        rows.filter(pk__lt=here.pk).order_by("-pk"),
+        rows.filter(pk__gt=here.pk).order_by("pk"),
+    )
+    before, after = (side.values_list("conversation__public_id", flat=True)[:1] for side in found)
+    return next(iter(before), ""), next(iter(after), "")
 
 
 def states_of(run: Run) -> Mapping[str, tuple[str, Q]]:

@@ -16,7 +16,7 @@ from apps.agents.models import AnalysisConfig
 from apps.analysis.presentation import field_schemas
 from apps.core.histogram import Numbers, compared
 
-from .changes import OF_RUN, PAIRS, ChangeFilter, filled, short
+from .changes import OF_RUN, PAIRS, ChangeFilter, Side, filled, short
 from .models import Run
 
 SHOWN_MEMBERS = 30
@@ -61,7 +61,7 @@ class FieldReport:
     def total(self) -> int:
         return self.changed + self.unchanged
 
-    def link(self, kind: str, before: str | None = None, after: str | None = None) -> ChangeFilter:
+    def link(self, kind: str, before: Side = None, after: Side = None) -> ChangeFilter:
         """Return the filter that opens the conversations behind a count."""
         return ChangeFilter(kind, self.name, before, after)
 

@@ -14,6 +14,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("backfills/actions/", asking.actions, name="actions"),
     path("backfills/banner/", banner.banner, name="banner"),
     path("backfills/<str:public_id>/", runs.detail, name="detail"),
+    path(
+        "backfills/<str:public_id>/neighbors/<str:conversation_id>/",
+        runs.neighbors,
+        name="neighbors",
+    ),
     path("backfills/<str:public_id>/progress/", runs.progress, name="progress"),
     path("backfills/<str:public_id>/report/", undoing.report, name="report"),
     path("backfills/<str:public_id>/rollback/", undoing.rollback, name="rollback"),

@@ -151,6 +151,7 @@ ACCESS: dict[str, Needs] = {
     "runs:detail": page(VIEWER),
     "runs:progress": page(VIEWER),
     "runs:banner": page(VIEWER),
+    "runs:neighbors": page(VIEWER),
     "runs:actions": page(VIEWER),
     "runs:new": form(OPERATOR),
     "runs:preview": action(OPERATOR),

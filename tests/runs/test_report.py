@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from django.db import connection
@@ -15,6 +16,7 @@ from apps.conversations.models import Conversation
 from apps.runs.changes import ChangeFilter, InvalidChange, item_ids, read_change
 from apps.runs.models import Run
 from apps.runs.report import report_of
+from apps.runs.report_page import panels
 from tests.factories import make_agent, make_conversations
 from tests.runs.completed import BY, backfill
 
@@ -153,6 +155,28 @@ def test_numbers_lists_and_texts_have_distributions() -> None:
     assert (issues["changed"], issues["emptied"]) == (2, 1)
     assert matches(run, value="issues", to="rude") == 1
     assert (notes["changed"], notes["emptied"], notes["transitions"]) == (2, 1, [])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([1, 2, 40, 40, None, 99], [1, 3, 41, 99, 7, None]),
+        ([0.5, 1.25, 2.0, 2.0, "many"], [0.5, 9.75, 10.0, 3.3, 0.1]),
+    ],
+)
+def test_each_bar_of_a_histogram_opens_its_conversations(
+    before: list[Any], after: list[Any]
+) -> None:
+    run = ended([{"score": n} for n in before], [{"score": n} for n in after])
+    panel = next(one for one in panels(run) if one.report.name == "score")
+
+    assert len(panel.bars) > 1
+    for bar in panel.bars:
+        for count, address in ((bar.before, bar.before_href), (bar.after, bar.after_href)):
+            query = dict(parse_qsl(urlsplit(address).query))
+            assert matches(run, **query) == count, (bar.label, query)
+            if count:
+                assert read_change(query).params() == query  # type: ignore[union-attr]
 
 
 def test_conversations_done_without_a_request_are_not_in_the_report() -> None:

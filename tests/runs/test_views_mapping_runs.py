@@ -94,4 +94,4 @@ def test_the_run_keeps_what_combining_texts_may_cost() -> None:
     assert Decimal(run.estimate["cost"]) > 0
     assert run.estimate["input_tokens"] > 0
     page = text(as_role(Role.EDITOR).get(f"/backfills/{run.public_id}/"))
-    assert "Combining accumulated texts afterwards: up to" in page
+    assert "Then combining accumulated texts: up to" in page

@@ -180,3 +180,33 @@ def test_the_report_costs_a_fixed_number_of_queries(
     client.get(url(run, "report"), headers=HTMX)
     with django_assert_max_num_queries(14):
         client.get(url(run, "report"), headers=HTMX)
+
+
+def test_conversations_of_a_report_lead_to_the_next_under_its_filter(client: Client) -> None:
+    run = ended()
+    report = html(client.get(url(run, "report"), headers=HTMX))
+    example = re.search(r'href="(/conversations/[^"]+\?from=run[^"]+)"', report)
+    assert example
+    items = client.get(f"{url(run, 'detail')}?changed=call_successful&from=true&to=false")
+    shown = [item.conversation.public_id for item in items.context["items"].items]
+    assert len(shown) == 2
+    links = re.findall(r'href="(/conversations/[^"]+\?from=[^"]+)"', html(items))
+
+    page = html(client.get(links[0].replace("&amp;", "&")))
+    asked = re.search(r'hx-get="(/backfills/[^"]+/neighbors/[^"]+)"', page)
+    assert asked
+    assert f'href="{url(run, "detail")}?run=' in page
+    beside = html(client.get(asked[1].replace("&amp;", "&"), headers=HTMX))
+
+    assert re.findall(r'rel="(\w+)"', beside) == ["next"]
+    assert f"/conversations/{shown[1]}/?from=run" in beside
+    assert client.get(f"/conversations/{shown[0]}/?from=run%3D..%2F..").status_code == 200
+
+
+def test_the_report_compares_the_estimate_with_what_was_used(client: Client) -> None:
+    run = ended()
+    lines = {line.label: line for line in client.get(url(run, "report")).context["accuracy"]}
+
+    assert set(lines) == {"Cost", "Tokens in", "Tokens out", "Time"}
+    run.refresh_from_db()
+    assert lines["Tokens in"].estimated == f"{run.estimate['input_tokens']:,}"

@@ -19,7 +19,12 @@ class Neighbors:
 
 
 def neighbors_of(conversation: Conversation, links: Links) -> Neighbors:
-    """Return neighbors by the list's filter and order; none if the query is no longer valid."""
+    """Return neighbors by the list's filter and order; none if the query is no longer valid.
+
+    The page loads those of a run's items from the run.
+    """
+    if links.run:
+        return Neighbors()
     query = QueryDict(links.origin, mutable=True)
     query.pop("cursor", None)
     try:

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -19,6 +20,7 @@ from apps.runs.presenters import (
     filter_words,
     item_page,
     item_tabs,
+    items_beside,
     option_words,
     pace,
     paused_because,
@@ -71,6 +73,7 @@ def detail(request: HttpRequest, public_id: str) -> HttpResponse:
         "run": run,
         "items": items,
         "tabs": item_tabs(run, progress, items),
+        "origin": items.origin(run),
         "progress": progress,
     }
     if not wants_fragment(request):
@@ -85,6 +88,23 @@ def detail(request: HttpRequest, public_id: str) -> HttpResponse:
         fragment="runs/_items.html",
         context=context,
     )
+
+
+@require_safe
+@role_required(Role.VIEWER)
+def neighbors(request: HttpRequest, public_id: str, conversation_id: str) -> HttpResponse:
+    """Show next and previous on the page of a conversation, under the filter of a run's items."""
+    run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
+    if not wants_fragment(request):
+        return redirect("runs:detail", public_id)
+    origin = request.GET.urlencode()
+    beside = items_beside(run, request.GET, conversation_id)
+    previous, following = (
+        one and f"{reverse('analysis:conversation', args=[one])}?{urlencode({'from': origin})}"
+        for one in beside
+    )
+    context = {"neighbors": {"previous": previous, "next": following}}
+    return render(request, "analysis/_neighbors.html", context)
 
 
 @require_safe

@@ -19,7 +19,7 @@ from apps.runs.failures import failure_groups
 from apps.runs.models import Run
 from apps.runs.presenters import filter_words, noun
 from apps.runs.progress import progress_of
-from apps.runs.report_page import panels
+from apps.runs.report_page import accuracy_of, panels
 from apps.runs.rollback import Selection, preview_rollback
 from apps.runs.rollback_services import check_rollback, select, start_rollback, token_for
 
@@ -37,6 +37,7 @@ def report(request: HttpRequest, public_id: str) -> HttpResponse:
     context = {
         "run": run,
         "progress": progress,
+        "accuracy": accuracy_of(run, progress) if progress.done else [],
         "panels": panels(run) if progress.done else [],
         "failures": failure_groups(run) if progress.failed else [],
         "nav": "backfills",
