@@ -177,7 +177,7 @@ def _bins(base: str, one: FieldReport) -> list[Bar]:
     whole = before.whole or after.whole
     bars = []
     for (low, high), b, a in zip(edges, *counts, strict=True):
-        span = Span(low, high, closed=high == before.highest or high == after.highest)
+        span = Span(low, high, closed=high in (before.highest, after.highest))
         links = (one.link("value", before=span), one.link("value", after=span))
         label = _bin_label(span, whole=whole)
         bars.append(Bar(label, b, a, *(href(base, link) for link in links)))

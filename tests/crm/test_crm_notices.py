@@ -1,5 +1,7 @@
 """Stopped connections, changes that wait for approval, and what a deletion names."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -12,7 +14,7 @@ from tests.factories.crm import make_connection, make_push
 pytestmark = pytest.mark.django_db
 
 HTMX = {"HX-Request": "true"}
-STOPPED = {
+STOPPED: dict[str, Any] = {
     "disabled_at": timezone.now(),
     "disabled_cause": DisabledCause.REJECTED,
     "disabled_reason": "HubSpot rejected the access token.",
@@ -87,7 +89,7 @@ def test_changes_that_wait_are_shown_page_by_page(
     assert "Reject all 2 shown" in first.text
     assert "3 contacts wait in all." in first.text
     assert [one.pk for one, _ in second.context["shown"]] == [pushes[2].pk]
-    assert admin.get(url, {"cursor": "nonsense"}).url == url
+    assert admin.get(url, {"cursor": "nonsense"})["Location"] == url
 
 
 def test_deleting_a_connection_names_its_activities(admin: Client) -> None:
