@@ -41,6 +41,10 @@ TAGS: list[Json] = [
         "description": "Rerun the analysis on all conversations that match a filter.",
     },
     {
+        "name": "Insights",
+        "description": "Statistics of conversations and of the fields of their analyses.",
+    },
+    {
         "name": "Contacts",
         "description": "People with their phone number, email, and custom fields, and where each "
         "value comes from.",

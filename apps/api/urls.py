@@ -12,6 +12,7 @@ from . import (
     conversations,
     crm,
     follow_ups,
+    insights,
     intake,
     lifecycle,
     mapping_runs,
@@ -34,6 +35,7 @@ api.add_router("/mappings", mappings.router)
 api.add_router("/follow-ups", follow_ups.router)
 api.add_router("/crm-connections", crm.router)
 api.add_router("/webhooks", webhooks.router)
+api.add_router("/insights", insights.router)
 api.add_router("/intake", intake.router)
 
 patterns, _, _ = api.urls

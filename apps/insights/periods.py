@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
-from apps.core.errors import BadRequest
+from apps.core.errors import BadRequest, Example
 
 DAYS = (7, 30, 90)
 USUAL = 30
@@ -19,6 +19,7 @@ class BadPeriod(BadRequest):
     """The address names no period."""
 
     code = "bad_period"
+    example = Example("“2025-13-01” is not a date such as 2025-01-31.")
 
 
 @dataclass(frozen=True, slots=True)

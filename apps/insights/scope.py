@@ -14,6 +14,8 @@ from django.utils import timezone
 
 from apps.agents.models import Agent, Channel
 from apps.conversations.filters import FilterSpec, parse
+from apps.conversations.filters.groups import GROUPS, split_group
+from apps.conversations.filters.operators import IS, split_name
 from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.core.errors import BadRequest
 
@@ -94,11 +96,19 @@ class Scope:
     def params(self, *more: Params, bucket: Bucket | None = None) -> dict[str, list[str]]:
         """Return the filter parameters of a part of the statistics: the filter, the time, ``more``.
 
-        Where a filter and ``more`` name the same parameter, the narrower one of the mark counts.
+        Where the filter already has such a parameter, that of the part goes to an OR group of its
+        own, so that both apply.
         """
-        found = {**self.spec.as_params(), **self._time(bucket)}
-        for params in more:
-            found |= params
+        found = dict(self.spec.as_params())
+        of_filter = set(found)
+        parts = [*self._time(bucket).items(), *(one for params in more for one in params.items())]
+        for name, values in parts:
+            if name not in of_filter or _is_narrower(name, values, found[name]):
+                found[name] = values
+            else:
+                used = {split_group(parameter)[0] for parameter in found}
+                free = next((group for group in GROUPS if group not in used), GROUPS[-1])
+                found[f"{free}.{name}"] = values
         return found
 
     def url(self, *more: Params, bucket: Bucket | None = None) -> str:
@@ -137,18 +147,21 @@ class Scope:
         return Agent.objects.filter(public_id__in=self.agents) if self.agents else None
 
 
-def read_scope(params: QueryDict, *, now: datetime, channel: str | None = None) -> Scope:
+def read_scope(
+    params: QueryDict, *, now: datetime, channel: str | None = None, compare: str = "previous"
+) -> Scope:
     """Read a scope from the parameters of an address.
 
-    ``channel`` is used where none is named. Raises BadPeriod, BadScope, and FilterError.
+    ``channel`` and ``compare`` are used where none is named. Raises BadPeriod, BadScope, and
+    FilterError.
     """
     rest = params.copy()
     own = {name: rest.pop(name)[-1] for name in OWN_PARAMETERS if name in rest}
     channel = _one_of(own, "channel", Channel.values, channel or "") or None
     clock = Clock(_one_of(own, "clock", list(Clock), Clock.STARTED))
-    compare = _one_of(own, "compare", ["previous", "none"], "previous") == "previous"
+    compares = _one_of(own, "compare", ["previous", "none"], compare) == "previous"
     period = read_period(own, today=timezone.localdate(now))
-    scope = Scope(channel, period, parse(channel, rest), now, clock, compare)
+    scope = Scope(channel, period, parse(channel, rest), now, clock, compares)
     if not own.get("by"):
         return scope
     known = groupings(channel, scope.fields)
@@ -157,7 +170,7 @@ def read_scope(params: QueryDict, *, now: datetime, channel: str | None = None) 
         raise BadScope(
             f"Statistics can’t be broken down by “{own['by'][:80]}”.", {"by": "Unknown."}
         )
-    return Scope(channel, period, scope.spec, now, clock, compare, by)
+    return Scope(channel, period, scope.spec, now, clock, compares, by)
 
 
 def usual_channel(params: QueryDict) -> str:
@@ -179,6 +192,11 @@ def _one_of(own: Mapping[str, str], name: str, allowed: Iterable[str], usual: st
             f"{name} must be one of {expected}, not “{value[:80]}”.", {name: f"One of {expected}."}
         )
     return value
+
+
+def _is_narrower(name: str, values: list[str], given: list[str]) -> bool:
+    """Return whether values of a parameter that means *any of* are among those of the filter."""
+    return split_name(name)[1] in {IS, "contains"} and set(values) <= set(given)
 
 
 def _query(params: Params) -> str:

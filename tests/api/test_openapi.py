@@ -36,6 +36,7 @@ GET /api/agents/{id}
 PATCH /api/agents/{id}/draft
 POST /api/agents/{id}/publish
 GET /api/agents/{id}/versions
+GET /api/insights
 POST /api/backfills/preview
 POST /api/backfills
 GET /api/backfills

@@ -263,6 +263,24 @@ def test_filters_and_agents_narrow_everything() -> None:
     check_left_out(stats, rows)
 
 
+def test_links_keep_filters_on_the_same_field() -> None:
+    make_generated(300)
+    query = "days=30&analysis.overall_score__gte=45&analysis.tags__contains=vip"
+    scope = scope_of(f"{query}&time__between=2025-06-10,2025-06-20&analysis.topic__ne=billing")
+    score = stats_of(scope, scope.fields["overall_score"])
+    assert isinstance(score, NumberStats)
+    assert score.n
+    for one in score.bins:
+        assert opened_by(one.url) == one.n
+    for point in score.series:
+        assert opened_by(point.url) == point.average.n
+    tags = stats_of(scope, scope.fields["tags"])
+    assert isinstance(tags, ChoiceStats)
+    for share in tags.shares:
+        assert opened_by(share.url) == share.rate.yes
+    check_left_out(score, [c for c in within(scope) if c in set(scope.rows())])
+
+
 def test_clock_counts_by_the_time_of_the_analysis() -> None:
     make_generated(300)
     scope = scope_of("days=7&clock=analyzed")
