@@ -121,6 +121,30 @@ class FilterForm:
         """Conversations that were selected on a history page, which no row has room for."""
         return [] if self._has_row("id") else self.given.get("id", [])
 
+    @property
+    def kept(self) -> list[Kept]:
+        """Filters that no row can show."""
+        return [
+            Kept(name, values, self.errors.get(name, ""))
+            for name, values in self.given.items()
+            if name != "q" and not self._has_row(name)
+        ]
+
+    @property
+    def waiting(self) -> list[str]:
+        """Labels of the rows in which a field was chosen and no value yet."""
+        return [self._label(name) or name for name in self._without_value()]
+
+    @property
+    def row_messages(self) -> list[tuple[str, str]]:
+        """A message for each submitted row, empty where it is valid, or not yet filled in."""
+        told = self._without_value()
+        messages = []
+        for number, parameter in self.row_of.items():
+            messages.append((number, "" if parameter in told else self.errors.get(parameter, "")))
+            told.add(parameter)
+        return messages
+
     def rows(self) -> list[editor.EditorRow]:
         """Return the filter rows as the template draws them."""
         filters = {
@@ -134,6 +158,11 @@ class FilterForm:
             taken.update({f"{row.name}-field": "" for row in drawn})
             drawn.append(editor.new_row(ConversationFields(self.channel), taken))
         return drawn
+
+    def _without_value(self) -> set[str]:
+        return {
+            name for name in self.errors if not "".join(self.given.get(name, [])).strip(" ,")
+        } & set(self.row_of.values())
 
     def _has_row(self, parameter: str) -> bool:
         """Return whether a row shows it. A selection on a history page is shown by its number."""
@@ -184,38 +213,9 @@ class Question(FilterForm):
     def options(self) -> Options | None:
         return self.options_form.options
 
-    @property
-    def kept(self) -> list[Kept]:
-        """Filters that no row can show."""
-        return [
-            Kept(name, values, self.errors.get(name, ""))
-            for name, values in self.given.items()
-            if name != "q" and not self._has_row(name)
-        ]
-
-    @property
-    def waiting(self) -> list[str]:
-        """Labels of the rows in which a field was chosen and no value yet."""
-        return [self._label(name) or name for name in self._without_value()]
-
-    @property
-    def row_messages(self) -> list[tuple[str, str]]:
-        """A message for each submitted row, empty where it is valid, or not yet filled in."""
-        told = self._without_value()
-        messages = []
-        for number, parameter in self.row_of.items():
-            messages.append((number, "" if parameter in told else self.errors.get(parameter, "")))
-            told.add(parameter)
-        return messages
-
     def rows(self) -> list[editor.EditorRow]:
         """Return the filter rows, and an empty one where there is no other."""
         return super().rows() or replace(self, spare_row=True).rows()
-
-    def _without_value(self) -> set[str]:
-        return {
-            name for name in self.errors if not "".join(self.given.get(name, [])).strip(" ,")
-        } & set(self.row_of.values())
 
 
 def with_sample(data: QueryDict, sample: int | None) -> QueryDict:

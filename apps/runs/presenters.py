@@ -21,7 +21,7 @@ from apps.llm.errors import ErrorCode
 from .changes import PARAMETERS, ChangeFilter, InvalidChange, changed_items, read_change
 from .models import BY_ITSELF, ItemState, Kind, PauseReason, Run, RunItem, State
 from .progress import Progress, progress_of_each
-from .report_page import value_label
+from .report_page import change_words
 
 _CHANGE_LABELS = {
     "changed": "Changed",
@@ -256,13 +256,7 @@ class ItemPage:
         """Return the filter by what the run changed, in words."""
         if self.change is None:
             return ""
-        sides = [
-            "" if value is None else value_label(value)
-            for value in (self.change.before, self.change.after)
-        ]
-        between = "any → any" if not any(sides) else f"{sides[0] or 'any'} → {sides[1] or 'any'}"
-        kind = {"changed": "changed", "unchanged": "unchanged", "value": "is"}[self.change.kind]
-        return kind if between == "any → any" else f"{kind}: {between}"
+        return change_words(self.change)
 
     @property
     def change_query(self) -> str:

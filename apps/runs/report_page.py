@@ -109,6 +109,15 @@ def value_label(value: str | Span) -> str:
     return one_line(read)[:80]
 
 
+def change_words(change: ChangeFilter) -> str:
+    """Return the filter by what a run changed, in words, without the name of the field."""
+    sides = [
+        "any" if value is None else value_label(value) for value in (change.before, change.after)
+    ]
+    kind = {"changed": "changed", "unchanged": "unchanged", "value": "is"}[change.kind]
+    return kind if sides == ["any", "any"] else f"{kind}: {' → '.join(sides)}"
+
+
 def _panel(base: str, run: Run, one: FieldReport, examples: Mapping[int, str]) -> FieldPanel:
     example = examples.get(one.example or 0, "")
     bars = _bins(base, one) if one.numbers else _values(base, one)

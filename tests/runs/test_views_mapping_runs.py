@@ -36,7 +36,7 @@ def test_the_dialog_shows_counts_and_starts_one_run() -> None:
 
     dialog = editor.get(URL, headers=HTMX)
     assert "2 calls with a result, of 1 contact" in text(dialog)
-    assert "0 chats with a result" in text(dialog)
+    assert "0 chats with a result" in text(editor.get(URL, {"channel": "chat"}, headers=HTMX))
     token = re.search(r'name="token" value="([^"]+)"', dialog.content.decode())
     assert token
     for data, words in (({"token": ""}, "Review the numbers"), ({"token": "x"}, "expired")):
@@ -95,3 +95,29 @@ def test_the_run_keeps_what_combining_texts_may_cost() -> None:
     assert run.estimate["input_tokens"] > 0
     page = text(as_role(Role.EDITOR).get(f"/backfills/{run.public_id}/"))
     assert "Then combining accumulated texts: up to" in page
+
+
+def test_the_dialog_applies_mappings_to_what_its_filters_match() -> None:
+    make_conversations(make_agent(), 3)
+    Conversation.objects.update(contact=make_contact())
+    found = list(Conversation.objects.order_by("pk"))
+    record_imported([Imported(one, {"plan": f"p{one.pk}"}) for one in found], by=BY)
+    editor = as_role(Role.EDITOR)
+    asked = {"channel": "voice", "id": found[0].public_id}
+
+    shown = editor.post(URL, {**asked, "preview": "1"}, headers=HTMX)
+    assert "1 call with a result, of 1 contact" in text(shown)
+    assert "Apply to 1 call" in text(shown)
+    wrong = editor.post(URL, {**asked, "duration_ms__gte": "soon", "preview": "1"}, headers=HTMX)
+    assert "Fix the filter to see the numbers." in text(wrong)
+    assert "disabled" in wrong.content.decode()
+    refused = editor.post(URL, {**asked, "duration_ms__gte": "soon", "token": "x"}, headers=HTMX)
+    assert "Can’t apply the mappings." in text(refused)
+    token = re.search(r'name="token" value="([^"]+)"', shown.content.decode())
+    assert token
+    outside = editor.post(URL, {"channel": "voice", "token": token[1]}, headers=HTMX)
+    assert "The filters changed after this preview." in text(outside)
+    assert not Run.objects.exists()
+
+    editor.post(URL, {**asked, "token": token[1]})
+    assert [item.conversation_id for item in Run.objects.get().items.all()] == [found[0].pk]

@@ -210,3 +210,37 @@ def test_the_report_compares_the_estimate_with_what_was_used(client: Client) -> 
     assert set(lines) == {"Cost", "Tokens in", "Tokens out", "Time"}
     run.refresh_from_db()
     assert lines["Tokens in"].estimated == f"{run.estimate['input_tokens']:,}"
+
+
+def test_the_dialog_counts_and_restores_what_its_filters_match(client: Client) -> None:
+    run = ended(4)
+    here = url(run, "rollback")
+    one = Conversation.objects.earliest("pk")
+    asked = {"id": one.public_id}
+
+    shown = client.post(here, {**asked, "preview": "1"}, headers=HTMX)
+    assert "Roll back 1 call" in text(shown)
+    token = re.search(r'name="token" value="([^"]+)"', html(shown))
+    assert token
+    wrong = client.post(here, {"duration_ms__gte": "soon", "preview": "1"}, headers=HTMX)
+    assert "Fix the filter to see the numbers." in text(wrong)
+    whole = client.post(here, {"token": token[1]}, headers=HTMX)
+    assert "The filters changed after this preview." in text(whole)
+    without_script = client.post(here, {"changed": "call_successful", "remove": "changed"})
+    assert 'name="changed"' not in html(without_script)
+    assert not Run.objects.filter(kind="rollback").exists()
+
+    client.post(here, {**asked, "token": token[1]})
+    undone = Run.objects.get(kind="rollback")
+    assert [item.conversation_id for item in undone.items.all()] == [one.pk]
+
+
+def test_the_dialog_keeps_the_filter_of_a_report(client: Client) -> None:
+    run = ended(4)
+    opened = client.get(
+        f"{url(run, 'rollback')}?changed=call_successful&from=true&to=false", headers=HTMX
+    )
+    assert "call_successful changed: " in text(opened)
+    assert 'name="from" value="true"' in " ".join(html(opened).split())
+    odd = client.get(f"{url(run, 'rollback')}?from=true", headers=HTMX)
+    assert "from and to need one of changed" in text(odd)

@@ -1,8 +1,10 @@
 """Apply mappings to past analyses: counts, and the start."""
 
+from typing import Any
+
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
@@ -13,29 +15,42 @@ from apps.agents.models import Channel
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, wants_fragment
 from apps.runs.batches import start_soon
+from apps.runs.forms import FilterForm, filters_in, read_filters
 from apps.runs.mapping_runs import estimate_summaries, preview_mappings, start_mapping_run
 from apps.runs.presenters import noun
 
-from .asking import channel_of
+from .asking import LOOKS, channel_of
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @role_required(Role.EDITOR)
 def apply_mappings(request: HttpRequest) -> HttpResponse:
-    """Show how many conversations of each channel have a result to apply; on POST start one."""
+    """Show how many conversations have a result to apply; on POST start the run."""
     if request.method != "POST":
-        return _dialog(request)
-    channel = channel_of(request.POST)
+        return _dialog(request, _question(request.GET))
+    question = _question(request.POST)
+    if "preview" in request.POST:
+        context = {**_numbers(question), "question": question, "swaps": True}
+        return render(request, "runs/_apply_preview.html", context)
+    if any(name in request.POST for name in LOOKS):
+        return _dialog(request, question)
+    if question.spec is None:
+        return _dialog(request, question, "Can’t apply the mappings. Fix the errors below.")
     token = request.POST.get("token", "")
     if not token:
-        return _dialog(request, refusal="Review the numbers, then apply the mappings.")
+        return _dialog(request, question, "Review the numbers, then apply the mappings.")
     try:
-        run = start_mapping_run(channel=channel, params={}, by=actor_of(request), token=token)
+        run = start_mapping_run(
+            channel=question.channel,
+            params=question.spec.as_params(),
+            by=actor_of(request),
+            token=token,
+        )
     except UserError as error:
-        return _dialog(request, refusal=error.message)
+        return _dialog(request, question, error.message)
     start_soon()
     url = reverse("runs:detail", args=[run.public_id])
-    text = f"Mapping run of {run.total:,} {noun(channel, run.total)} started."
+    text = f"Mapping run of {run.total:,} {noun(run.channel, run.total)} started."
     if wants_fragment(request):
         response = dialog_done(text, href=url, action="Open")
         return hx_trigger(response, **{"backfills:changed": None})
@@ -43,14 +58,33 @@ def apply_mappings(request: HttpRequest) -> HttpResponse:
     return redirect(url)
 
 
-def _dialog(request: HttpRequest, *, refusal: str = "") -> HttpResponse:
-    previews = [preview_mappings(channel.value, {}) for channel in Channel]
-    summaries = [estimate_summaries(one) for one in previews]
-    nouns = [noun(one.channel, one.conversations) for one in previews]
+def _question(data: QueryDict) -> FilterForm:
+    """Read the dialog, or the address that opens it: with calls, where it names no channel."""
+    channel = channel_of(data) if "channel" in data else Channel.VOICE
+    given = filters_in(data, other={"preview"})
+    return FilterForm(**read_filters(channel, given, data))
+
+
+def _numbers(question: FilterForm) -> dict[str, Any]:
+    """Return what a run would do, and what combining texts costs afterward."""
+    if question.spec is None:
+        return {"preview": None, "summaries": None}
+    preview = preview_mappings(question.channel, question.spec.as_params())
+    return {
+        "preview": preview,
+        "summaries": estimate_summaries(preview),
+        "noun": noun(question.channel, preview.conversations),
+    }
+
+
+def _dialog(request: HttpRequest, question: FilterForm, refusal: str = "") -> HttpResponse:
     context = {
-        "lines": list(zip(previews, nouns, summaries, strict=True)),
-        "accumulates": any(one is not None for one in summaries),
+        "question": question,
+        "channel": question.channel,
+        "channels": [(one, noun(one, 2).capitalize()) for one in Channel],
+        "rows": question.rows(),
         "refusal": refusal,
         "nav": "contacts",
+        **_numbers(question),
     }
     return render_dialog(request, "runs/apply_mappings.html", context)

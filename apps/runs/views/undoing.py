@@ -1,8 +1,10 @@
 """What a run changed, and taking it back."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -17,14 +19,14 @@ from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, render_either, wants_fragment
 from apps.runs.failures import failure_groups
 from apps.runs.models import Run
-from apps.runs.presenters import filter_words, noun
+from apps.runs.presenters import noun
 from apps.runs.progress import progress_of
 from apps.runs.report_page import accuracy_of, panels
-from apps.runs.rollback import Selection, preview_rollback
-from apps.runs.rollback_services import check_rollback, select, start_rollback, token_for
+from apps.runs.rollback import preview_rollback
+from apps.runs.rollback_forms import RollbackQuestion, read_rollback
+from apps.runs.rollback_services import check_rollback, start_rollback, token_for
 
-#: Fields of the dialog that are no filters.
-_OWN = {"csrfmiddlewaretoken", "token", "contacts", "webhooks"}
+from .asking import LOOKS
 
 
 @require_safe
@@ -54,26 +56,31 @@ def rollback(request: HttpRequest, public_id: str) -> HttpResponse:
     run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
     data = request.POST if request.method == "POST" else request.GET
     form = SideEffectsForm(data if request.method == "POST" else None)
+    question = read_rollback(run, data)
     try:
         check_rollback(run)
-        selection = select(run, {n: v for n, v in data.lists() if n not in _OWN})
     except UserError as error:
-        return _dialog(request, run, None, form, refusal=error.message)
-    if request.method != "POST" or not form.is_valid():
-        return _dialog(request, run, selection, form)
+        return _dialog(request, question, form, refusal=error.message, closed=True)
+    if "preview" in request.POST:
+        context = {**_numbers(question), "question": question, "swaps": True}
+        return render(request, "runs/_rollback_preview.html", context)
+    if request.method != "POST" or any(name in data for name in LOOKS):
+        return _dialog(request, question, form)
+    if question.selection is None or not form.is_valid():
+        return _dialog(request, question, form, refusal="Can’t roll back. Fix the errors below.")
     token = request.POST.get("token", "")
     if not token:
-        return _dialog(request, run, selection, form, refusal="Review the numbers, then roll back.")
+        return _dialog(request, question, form, refusal="Review the numbers, then roll back.")
     began = timezone.now()
     try:
         started = start_rollback(
-            selection=selection,
+            selection=question.selection,
             by=actor_of(request),
             token=token,
             side_effects=form.side_effects,
         )
     except UserError as error:
-        return _dialog(request, run, selection, form, refusal=error.message)
+        return _dialog(request, question, form, refusal=error.message)
     return _started(request, started, again=started.created_at < began)
 
 
@@ -91,25 +98,35 @@ def _started(request: HttpRequest, run: Run, *, again: bool) -> HttpResponse:
     return HttpResponseRedirect(url)
 
 
+def _numbers(question: RollbackQuestion) -> dict[str, Any]:
+    """Return what a rollback would do, and the token that agrees to it."""
+    preview = preview_rollback(question.selection) if question.selection else None
+    return {
+        "run": question.run,
+        "preview": preview,
+        "token": token_for(preview) if preview else "",
+        "noun": noun(question.run.channel, preview.restore if preview else 0),
+    }
+
+
 def _dialog(
     request: HttpRequest,
-    run: Run,
-    selection: Selection | None,
+    question: RollbackQuestion,
     form: SideEffectsForm,
     *,
     refusal: str = "",
+    closed: bool = False,
 ) -> HttpResponse:
-    preview = preview_rollback(selection) if selection else None
-    stated = Run(pk=run.pk, channel=run.channel, filters=selection.filters() if selection else {})
+    """Show the dialog. ``closed``: the run can't be rolled back, so nothing is asked."""
     context = {
-        "run": run,
+        "question": question,
+        "channel": question.channel,
+        "rows": question.rows(),
         "refusal": refusal,
+        "closed": closed,
         "form": form,
-        "preview": preview,
-        "token": token_for(preview) if preview else "",
-        "asked": filter_words([stated])[run.pk],
-        "fields": [(n, v) for n, values in stated.filters.items() for v in values],
-        "noun": noun(run.channel, preview.restore if preview else 0),
         "nav": "backfills",
+        "run": question.run,
+        **({} if closed else _numbers(question)),
     }
     return render_dialog(request, "runs/rollback.html", context)
