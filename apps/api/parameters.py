@@ -102,7 +102,8 @@ def filter_parameters() -> list[Json]:
             "explode": True,
             "description": "Fields with an operator, `FIELD__OP=VALUE` (`duration_ms__gt=60000`, "
             "`started_at__between=2025-01-01,2025-01-31`), and those of schemas and "
-            "keys: `analysis.NAME`, `metadata.KEY`, `var.KEY`. All filters must match.",
+            "keys: `analysis.NAME`, `metadata.KEY`, `var.KEY`. All filters must match; of those "
+            "with the same prefix, `any1.` to `any9.`, at least one.",
             "schema": {"type": "object", "additionalProperties": {"type": "string"}},
             "example": {"duration_ms__gt": "60000"},
         },

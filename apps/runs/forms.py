@@ -101,7 +101,8 @@ class FilterForm:
     """The filters of a form that was read. ``spec`` is None where one of them is wrong.
 
     ``given`` are the filters as they were typed, ``errors`` a message by parameter; ``row_of``
-    is the parameter by the number of the submitted row.
+    is the parameter by the number of the submitted row, ``spare_row`` the group in which an empty
+    row is added: `editor.NEW_GROUP` for one of its own, "1" for none, empty for no row.
     """
 
     channel: str
@@ -109,7 +110,7 @@ class FilterForm:
     spec: FilterSpec | None
     errors: dict[str, str]
     row_of: dict[str, str]
-    spare_row: bool
+    spare_row: str
 
     @property
     def search(self) -> str:
@@ -155,8 +156,12 @@ class FilterForm:
         drawn = editor.rows_of(ConversationFields(self.channel), filters, self.errors)
         if self.spare_row:
             taken = QueryDict(mutable=True)
-            taken.update({f"{row.name}-field": "" for row in drawn})
-            drawn.append(editor.new_row(ConversationFields(self.channel), taken))
+            for row in drawn:
+                taken.update({f"{row.name}-field": "", f"{row.name}-any": row.group})
+            taken["add"] = self.spare_row
+            group = editor.added_to(taken)
+            added = editor.new_row(ConversationFields(self.channel), taken, group=group)
+            drawn = editor.together([*drawn, added])
         return drawn
 
     def _without_value(self) -> set[str]:
@@ -199,7 +204,7 @@ def read_filters(channel: str, given: Params, data: QueryDict) -> dict[str, Any]
         "spec": spec,
         "errors": errors,
         "row_of": {str(n): name for n, name in editor.parameters_by_row(data).items()},
-        "spare_row": "add" in data,
+        "spare_row": data.get("add", ""),
     }
 
 
@@ -215,7 +220,7 @@ class Question(FilterForm):
 
     def rows(self) -> list[editor.EditorRow]:
         """Return the filter rows, and an empty one where there is no other."""
-        return super().rows() or replace(self, spare_row=True).rows()
+        return super().rows() or replace(self, spare_row="1").rows()
 
 
 def with_sample(data: QueryDict, sample: int | None) -> QueryDict:

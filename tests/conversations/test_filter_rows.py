@@ -161,3 +161,36 @@ def test_who_and_how(client: Client, viewer: Client) -> None:
         assert viewer.get(f"{url}?channel=fax").status_code == 404
         assert viewer.post(f"{url}?channel=voice").status_code == 405
         assert Client().get(f"{url}?channel=voice").status_code == 302
+
+
+def test_a_group_is_added_and_dropped_as_a_whole(viewer: Client) -> None:
+    taken = "row-0-field=status&row-0-any=any1"
+    html = row(viewer, f"channel=voice&add=any&{taken}")
+    assert 'name="row-1-any"' in html
+    assert 'value="any2"' in html
+    assert "Any of these" in html
+    inside = row(viewer, f"channel=voice&add=any1&{taken}")
+    assert 'value="any1"' in inside
+    assert "Any of these" not in inside
+    assert params_of(f"{taken}&row-0-value=ended&row-1-field=language&drop=any1") == {
+        "language": [""]
+    }
+
+
+def test_a_filter_gets_an_alternative_from_its_chip(viewer: Client) -> None:
+    edit_url = reverse("conversations:filter_edit")
+    edit = viewer.get(f"{edit_url}?channel=voice&edit=status&status=ended&any1.language=en")
+    query = edit.context["chip"].alternative
+    form = viewer.get(f"{edit_url}?channel=voice&{query}").context["chip"]
+    assert form.row.group == "any2"
+    assert form.others == [("any1.language", "en"), ("any2.status", "ended")]
+    again = viewer.get(f"{edit_url}?channel=voice&alternative=any2.status&any2.status=ended")
+    assert again.context["chip"].row.group == "any2"
+    assert again.context["chip"].others == [("any2.status", "ended")]
+
+
+def test_a_row_of_a_group_is_chosen_without_script(viewer: Client) -> None:
+    page = viewer.get(
+        f"{reverse('conversations:calls')}?row-0-field=status&row-0-was=&row-0-any=any1"
+    )
+    assert "edit=any1.status" in page["Location"]

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from django.http import QueryDict
 
 from .choices import ValueChoice
-from .groups import GROUPS, by_group, parameter_name, split_group
+from .groups import by_group, free_group, parameter_name, split_group
 from .operators import (
     IS,
     ValueKind,
@@ -29,7 +29,8 @@ from .values import read_moment
 
 _NAME = re.compile(r"row-(\d{1,4})-(field|op|value|high|was|any)")
 _FIRST_OPERATOR = {ValueKind.TEXT: "contains", ValueKind.NUMBER: "gte", ValueKind.TIME: "between"}
-_OFFERED_GROUPS = 3
+NEW_GROUP = "any"
+"""What the button that adds an OR group asks for."""
 _SECONDS = {"duration_ms"}
 """Stored in milliseconds, read and written by people in seconds."""
 
@@ -64,12 +65,6 @@ class EditorRow:
         return f"{self.url}&n={self.number}{prefix}"
 
     @property
-    def group_options(self) -> list[tuple[str, str]]:
-        """Return the OR groups that a row can be put into: a few, and its own."""
-        shown = [name for name in GROUPS if name in {*GROUPS[:_OFFERED_GROUPS], self.group}]
-        return [("", "And"), *((name, f"Any of {name.removeprefix('any')}") for name in shown)]
-
-    @property
     def unit(self) -> str:
         return "seconds" if self.field and self.field.name in _SECONDS else ""
 
@@ -102,7 +97,7 @@ def params_of(data: QueryDict) -> QueryDict:
     dropped = set(data.getlist("drop"))
     params.pop("drop", None)
     for number, parameter in parameters_by_row(data).items():
-        if str(number) in dropped:
+        if dropped & {str(number), _group(data, number)}:
             continue
         _, values = _answer(data, number)
         known = params.getlist(parameter)
@@ -139,11 +134,11 @@ def without_rows(data: QueryDict) -> QueryDict:
 
 
 def half_chosen(data: QueryDict) -> str:
-    """The field of a row that has not been redrawn for it, as happens without script; or empty."""
+    """The filter of a row that has not been redrawn for it, as happens without script; or empty."""
     for number in _numbers(data):
         name = data.get(f"row-{number}-field", "")
         if name and name != data.get(f"row-{number}-was", name):
-            return name
+            return parameter_name(_group(data, number), name, IS)
     return ""
 
 
@@ -185,10 +180,32 @@ def row_of_form(
     return _row(source, asked, source.groups())
 
 
-def new_row(source: FieldSource, data: QueryDict, *, prefix: str = "") -> EditorRow:
-    """An empty row, numbered after those of the form."""
-    number = max(_numbers(data), default=-1) + 1
-    return _row(source, _Asked(number, "", IS, prefix=prefix), source.groups())
+def added_to(data: QueryDict) -> str:
+    """Return the OR group that a row is to be added to, as `new_row` takes it."""
+    asked = data.get("add", "")
+    return asked if asked.startswith(NEW_GROUP) else ""
+
+
+def new_row(
+    source: FieldSource, data: QueryDict, *, group: str = "", prefix: str = ""
+) -> EditorRow:
+    """An empty row, numbered after those of the form.
+
+    It is the first of a new OR group where ``group`` is `NEW_GROUP`, unless all are taken.
+    """
+    numbers = _numbers(data)
+    number = max(numbers, default=-1) + 1
+    if group == NEW_GROUP:
+        group = free_group(_group(data, taken) for taken in numbers)
+    return _row(source, _Asked(number, "", IS, group=group, prefix=prefix), source.groups())
+
+
+def together(rows: Sequence[EditorRow]) -> list[EditorRow]:
+    """Return the rows in their order, those of an OR group after the first of it."""
+    first: dict[str, int] = {}
+    for place, row in enumerate(rows):
+        first.setdefault(row.group or row.name, place)
+    return sorted(rows, key=lambda row: first[row.group or row.name])
 
 
 def first_operator(field: Field) -> str:

@@ -20,7 +20,7 @@ from apps.conversations.models import Conversation
 
 from . import values
 from .errors import BadValueError, FilterError
-from .groups import parameter_name, split_group
+from .groups import group_problem, parameter_name, split_group
 from .operators import IS, operator_label, split_name
 from .registry import Field, field_named
 
@@ -187,6 +187,8 @@ class StrictFilterSet(django_filters.FilterSet):
 
     def _filter_of(self, parameter: str) -> ConditionFilter | str:
         """Return the filter of a parameter, or the message that rejects it."""
+        if problem := group_problem(parameter):
+            return problem
         group, rest = split_group(parameter)
         name, operator = split_name(rest)
         field = self.named(name)

@@ -1,6 +1,6 @@
 """The pieces of the filter editor: one row, and the form that a chip opens."""
 
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
@@ -9,10 +9,13 @@ from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.agents.models import Channel
 from apps.conversations.filters import ConversationFields, FieldSource, RuleFields, editor
+from apps.conversations.filters.chip_forms import chip_form
 from apps.core.http import hx_trigger, render_either
 
 PAGES = {Channel.VOICE: "conversations:calls", Channel.CHAT: "conversations:chats"}
-EDITOR = {"channel", "edit", "n", "upright", "remove", "rule", "prefix"}
+EDITOR = {
+    *("channel", "edit", "alternative", "n", "upright", "remove", "rule", "prefix", "add"),
+}
 """Parameters of these two views, not of the filter that is edited."""
 
 
@@ -43,10 +46,26 @@ def filter_row(request: HttpRequest) -> HttpResponse:
     if number.isdecimal() and len(number) < 5:
         row = editor.row_of_form(source, form, int(number), prefix=prefix)
     else:
-        row = editor.new_row(source, form, prefix=prefix)
-    context = {"row": row, "channel": channel, "upright": "upright" in request.GET}
-    response = render(request, "conversations/_filter_row.html", context)
+        row = editor.new_row(source, form, group=editor.added_to(form), prefix=prefix)
+    response = _drawn(request, row, channel, alone=form.get("add") != editor.NEW_GROUP)
     return hx_trigger(response, **{"filters:changed": None})
+
+
+def _drawn(
+    request: HttpRequest, row: editor.EditorRow, channel: str, *, alone: bool
+) -> HttpResponse:
+    """Show a row, in a group of its own where a new group was asked for."""
+    context = {
+        "row": row,
+        "channel": channel,
+        "upright": "upright" in request.GET,
+        "rule": "rule" in request.GET,
+        "prefix": row.prefix,
+    }
+    if alone or not row.group:
+        return render(request, "conversations/_filter_row.html", context)
+    context |= {"rows": [row], "group": row.group}
+    return render(request, "conversations/_filter_group.html", context)
 
 
 @require_GET
@@ -54,17 +73,11 @@ def filter_row(request: HttpRequest) -> HttpResponse:
 def filter_edit(request: HttpRequest) -> HttpResponse:
     """Show the form that a chip opens: one filter of the page's query to change, or a new one."""
     channel = channel_of(request)
-    edited = request.GET.get("edit", "")
-    given = {name: values for name, values in request.GET.lists() if name not in EDITOR}
-    if edited in given:
-        row = editor.rows_of(ConversationFields(channel), {edited: given.pop(edited)})[0]
-    else:
-        row = editor.new_row(ConversationFields(channel), QueryDict())
     context = {
-        "row": row,
+        "chip": chip_form(ConversationFields(channel), request.GET, own=EDITOR),
+        "edit_url": f"{reverse('conversations:filter_edit')}?channel={channel}",
         "channel": channel,
         "upright": True,
-        "others": [(name, value) for name, values in given.items() for value in values],
         "action": reverse(PAGES[Channel(channel)]),
         "nav": "calls" if channel == Channel.VOICE else "chats",
     }

@@ -19,6 +19,7 @@ from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.contacts.models import Contact
 from apps.conversations.filters import FilterError, editor
+from apps.conversations.filters.chip_forms import chip_form
 from apps.conversations.filters.labels import chips, refused_chips
 from apps.conversations.filters.query_strings import other_params, plain_query, without
 from apps.conversations.history_list import Count
@@ -28,7 +29,7 @@ from apps.mappings.directory import listing
 from apps.mappings.directory.columns import Talk, all_columns, usual_names
 from apps.mappings.directory.filters import ContactFields, ContactSpec, parse
 
-EDITOR = {"edit", "n", "upright", "remove"}
+EDITOR = {"edit", "alternative", "n", "upright", "remove"}
 """Parameters of the editor's views, not of the filter that is edited."""
 
 
@@ -122,16 +123,10 @@ def filter_row(request: HttpRequest) -> HttpResponse:
 @role_required(Role.VIEWER)
 def filter_edit(request: HttpRequest) -> HttpResponse:
     """Show the form that a chip opens: one filter of the page's query to change, or a new one."""
-    edited = request.GET.get("edit", "")
-    given = {name: values for name, values in request.GET.lists() if name not in EDITOR}
-    if edited in given:
-        row = editor.rows_of(ContactFields(), {edited: given.pop(edited)})[0]
-    else:
-        row = editor.new_row(ContactFields(), QueryDict())
     context = {
-        "row": row,
+        "chip": chip_form(ContactFields(), request.GET, own=EDITOR),
+        "edit_url": f"{reverse('contacts:filter_edit')}?",
         "upright": True,
-        "others": [(name, value) for name, values in given.items() for value in values],
         "action": reverse("contacts:list"),
         "nav": "contacts",
     }
