@@ -65,6 +65,7 @@ app.conf.update(
             "mappings.sweep",
             "webhooks.sweep",
             "crm.sweep",
+            "alerts.sweep",
         )
     }
     | {
@@ -75,6 +76,7 @@ app.conf.update(
         }
         for name in (
             "accounts.purge",
+            "alerts.purge",
             "crm.purge",
             "platforms.purge",
             "intake.release",
@@ -90,7 +92,7 @@ app.conf.update(
             "schedule": 60.0,
             "options": {"queue": "maintenance", "expires": 60.0},
         }
-        for name in ("platforms.replay", "mappings.sweep_imports")
+        for name in ("platforms.replay", "mappings.sweep_imports", "alerts.evaluate")
     },
 )
 app.autodiscover_tasks()

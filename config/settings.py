@@ -113,6 +113,7 @@ INSTALLED_APPS = [
     "apps.webhooks",
     "apps.crm",
     "apps.follow_ups",
+    "apps.alerts",
     "apps.mappings",
     "apps.analysis",
     "apps.runs",

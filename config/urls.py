@@ -21,6 +21,7 @@ urlpatterns = [
     path("", include("apps.runs.urls")),  # backfills/ trials/ agents/<agt_id>/try/
     path("", include("apps.insights.urls")),  # costs/
     path("crm/", include("apps.crm.urls")),
+    path("alerts/", include("apps.alerts.urls")),
     path("webhooks/", include("apps.webhooks.urls")),
     path("api/", include("apps.api.urls")),
     path("admin/", admin.site.urls),

@@ -12,6 +12,7 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import AgentVersion
 from apps.agents.plans import columns_of
+from apps.alerts.checks import results_recorded
 from apps.conversations.models import Conversation, Transfer, Trigger
 from apps.conversations.results import write_result_columns
 from apps.core.errors import Conflict
@@ -144,6 +145,8 @@ def _make_current(rows: list[Analysis]) -> list[Analysis]:
         again=[pk for pk in logged if pk in previous],
     )
     request_follow_ups([_follow_up_result(row) for row in stored])
+    imported = [row.conversation_id for row in stored if row.trigger == Trigger.IMPORTED]
+    results_recorded(first=imported, again=[] if imported else ids)
     return stored
 
 

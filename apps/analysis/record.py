@@ -14,6 +14,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
+from apps.alerts.checks import results_recorded
+from apps.conversations.models import Trigger
 from apps.conversations.results import mark_failed, write_result_columns
 from apps.crm.activities import conversations_analyzed
 from apps.follow_ups.results import NewResult as FollowUpResult
@@ -85,6 +87,7 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         emit_events({r.outcome.job.analysis_id: r.changes for r in rows if r.is_told})
         _log_in_crms(good, previous)
         request_follow_ups([_follow_up_result(o) for o in good], now=now)
+        _look_for_alerts(good)
 
 
 def _log_in_crms(good: Sequence[AnalysisOutcome], previous: Collection[int]) -> None:
@@ -94,6 +97,13 @@ def _log_in_crms(good: Sequence[AnalysisOutcome], previous: Collection[int]) -> 
         first=[pk for pk in ids if pk not in previous],
         again=[pk for pk in ids if pk in previous],
     )
+
+
+def _look_for_alerts(good: Sequence[AnalysisOutcome]) -> None:
+    """Note results for the alert rules, first ones apart: a backfill is to flood no one."""
+    first = [o.job.conversation_id for o in good if o.job.trigger == Trigger.INITIAL]
+    again = [o.job.conversation_id for o in good if o.job.trigger != Trigger.INITIAL]
+    results_recorded(first=first, again=again)
 
 
 _FINISH = """

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
+from apps.alerts.checks import results_recorded
 from apps.conversations.results import (
     clear_result_columns,
     copy_result_columns,
@@ -102,6 +103,7 @@ def restore_many(
     )
     if effects.contacts:
         _contribute(wanted, copies, by)
+    results_recorded(first=[], again=[one.conversation_id for one in wanted])
     _tell(wanted, copies, effects)
     return {
         one.conversation_id: copies[one.analysis_id][0]

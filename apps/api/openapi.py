@@ -50,6 +50,10 @@ TAGS: list[Json] = [
         "value comes from.",
     },
     {
+        "name": "Alerts",
+        "description": "Rules that watch results and rates, and the incidents that they open.",
+    },
+    {
         "name": "Follow-ups",
         "description": "The queue of conversations that someone has to come back to.",
     },

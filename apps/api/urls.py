@@ -6,12 +6,14 @@ from apps.accounts.api_auth import open_to_keys
 
 from . import (
     agents,
+    alerts,
     backfills,
     contact_fields,
     contacts,
     conversations,
     crm,
     follow_ups,
+    incidents,
     insights,
     intake,
     lifecycle,
@@ -34,6 +36,8 @@ api.add_router("/mappings", mapping_runs.router)
 api.add_router("/mappings", mappings.router)
 api.add_router("/follow-ups", follow_ups.router)
 api.add_router("/crm-connections", crm.router)
+api.add_router("/alert-rules", alerts.router)
+api.add_router("/incidents", incidents.router)
 api.add_router("/webhooks", webhooks.router)
 api.add_router("/insights", insights.router)
 api.add_router("/intake", intake.router)

@@ -109,7 +109,22 @@ def _alert(now: str | None) -> dict[str, Any]:
         "timestamp": now,
         "alert": {"id": "al_example", "name": "Success rate below 80%"},
         "agent_id": "agt_example",
+        "state": "open",
+        "cause": "breach",
+        "resolution": None,
+        "condition": "Share of Call successful is yes below 80% over 1d",
+        "value": 0.72,
+        "latest": 0.72,
+        "conversations": {"counted": 50, "matched": 36},
+        "opened_at": "2025-01-18T15:30:00Z",
+        "resolved_at": None,
+        "url": "https://debrief.example.com/alerts/incidents/inc_example/",
     }
+
+
+def _alert_resolved(now: str | None) -> dict[str, Any]:
+    changed = {"state": "resolved", "resolution": "recovered", "latest": 0.84}
+    return {**_alert(now), **changed, "resolved_at": now}
 
 
 def _follow_up(now: str | None) -> dict[str, Any]:
@@ -136,6 +151,6 @@ _BODIES: dict[EventType, Callable[[str | None], dict[str, Any]]] = {
     EventType.CONVERSATION_ENDED: _ended,
     EventType.BACKFILL_COMPLETED: _backfill,
     EventType.ALERT_TRIGGERED: _alert,
-    EventType.ALERT_RESOLVED: _alert,
+    EventType.ALERT_RESOLVED: _alert_resolved,
     EventType.FOLLOW_UP_ADDED: _follow_up,
 }

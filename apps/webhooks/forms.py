@@ -7,7 +7,7 @@ from django import forms
 
 from apps.agents.models import Agent
 
-from .models import RESERVED_EVENTS, DeliveryState, Endpoint, EventType
+from .models import DeliveryState, Endpoint, EventType
 
 SINCE = {
     "hour": ("the last hour", timedelta(hours=1)),
@@ -18,7 +18,7 @@ SINCE = {
 """How far back *Send again* may reach; older deliveries are not stored."""
 
 
-EVENTS = [(event.value, event.label) for event in EventType if event not in RESERVED_EVENTS]
+EVENTS = [(event.value, event.label) for event in EventType]
 
 
 class EndpointForm(forms.Form):

@@ -38,10 +38,6 @@ class EventType(models.TextChoices):
     FOLLOW_UP_ADDED = "follow_up.added", "Follow-up added"
 
 
-RESERVED_EVENTS = frozenset({EventType.ALERT_TRIGGERED, EventType.ALERT_RESOLVED})
-"""Accepted by the API, sent by nothing yet, and offered on no page."""
-
-
 class DeliveryState(models.TextChoices):
     PENDING = "pending", "Queued"
     DELIVERED = "delivered", "Delivered"

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management import get_commands
 
 from apps.accounts.models import Role
+from apps.alerts.models import Cause, IncidentState, NoData, Resolution, RuleState
 from apps.api.instance import api
 from apps.conversations.filters.operators import OPERATORS
 from apps.conversations.filters.registry import static_fields
@@ -112,6 +113,11 @@ def test_filter_fields_and_operators() -> None:
         ("Backfill item", ItemState),
         ("Reason of a skipped item", SkipReason),
         ("Delivery state", DeliveryState),
+        ("Alert rule state", RuleState),
+        ("Without data", NoData),
+        ("Incident state", IncidentState),
+        ("Cause of an incident", Cause),
+        ("Resolution of an incident", Resolution),
         ("Follow-up state", FollowUpState),
         ("Origin of a follow-up", Origin),
         ("Transfer setting", TransferSetting),

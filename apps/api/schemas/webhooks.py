@@ -30,7 +30,6 @@ class WebhookIn(Body):
         str, Field(max_length=URL_LENGTH, examples=["https://example.com/hooks/debrief"])
     ]
     events: Annotated[Events, Field(min_length=1)]
-    """`alert.triggered` and `alert.resolved` aren't sent yet."""
     agent_id: str | None = None
     """Only events of this agent; null for all."""
 

@@ -14,7 +14,7 @@ from apps.core.errors import UserError
 from apps.core.http import hx_trigger, render_dialog, render_either
 from apps.webhooks import examples, overview, services
 from apps.webhooks.forms import EnableForm, EndpointForm
-from apps.webhooks.models import RESERVED_EVENTS, EventType
+from apps.webhooks.models import EventType
 from apps.webhooks.services import missed
 
 from .common import CHANGED, endpoint_or_404, notify, redirect_deleted
@@ -68,9 +68,7 @@ def edit(request: HttpRequest, endpoint_id: str) -> HttpResponse:
     form = EndpointForm.of(endpoint) if data is None else EndpointForm(data)
     if form.is_valid():
         try:
-            reserved = RESERVED_EVENTS.intersection(endpoint.events)  # chosen over the API
-            wanted = {**form.cleaned_data, "events": [*form.cleaned_data["events"], *reserved]}
-            services.change_endpoint(endpoint=endpoint, **wanted, by=actor_of(request))
+            services.change_endpoint(endpoint=endpoint, **form.cleaned_data, by=actor_of(request))
         except UserError as error:
             add_refusal(form, error)
         else:
