@@ -121,8 +121,9 @@ _MAKERS: dict[str, Callable[[random.Random], Any]] = {
 
 
 def scope_of(query: str = "", **options: Any) -> Scope:
-    """Return the scope of an address at `NOW`; calls where it names no channel."""
-    return read_scope(QueryDict(query), now=NOW, channel=options.get("channel", "voice"))
+    """Return the scope of an address; calls at `NOW` where nothing else is named."""
+    now = options.get("now", NOW)
+    return read_scope(QueryDict(query), now=now, channel=options.get("channel", "voice"))
 
 
 def opened_by(url: str) -> int:
