@@ -91,6 +91,8 @@ def _decoded(text: str) -> object:
 
 def _trimmed(text: str) -> str:
     """Return a text without the blanks and special tokens around it."""
+    if text[:1] == "{" and text[-1:] == "}":
+        return text
     start, end = 0, len(text)
     while True:
         while start < end and text[start] in _BLANKS:

@@ -15,6 +15,7 @@ from apps.llm.event_streams import joined_events
 from apps.llm.failed_request import Fault
 from apps.llm.finish_reasons import Finish, finish_of
 from apps.llm.key_masks import mask_keys
+from apps.llm.plain_replies import plain_reply
 from apps.llm.reply_content import carried
 from apps.llm.schema import CompiledSchema
 from apps.llm.specs import ModelSpec, StructuredMode, TokenUsage
@@ -99,6 +100,13 @@ def parse_reply(content: bytes, tool_name: str = "analysis") -> ModelReply | Fau
         value = value[0]
     if not isinstance(value, Mapping):
         return _not_an_answer(content)
+    if (plain := plain_reply(value)) is not None:
+        return ModelReply(plain.text, usage=plain.usage, id=plain.id)
+    return read_reply(content, value, tool_name)
+
+
+def read_reply(content: bytes, value: Mapping[str, object], tool_name: str) -> ModelReply | Fault:
+    """Return the response in the JSON of a body, whatever shape it has, or its fault."""
     found = carried(value, tool_name)
     answered = found is not None and bool(found.text.strip() or found.refusal)
     finish = finish_of(found.reason) if found else Finish.DONE
@@ -146,6 +154,9 @@ def _error_in(value: Mapping[str, object]) -> object | None:
     return None
 
 
+# Tuples: servers send values of any type, and a set takes no list.
+_NO_ERROR = (0, "0", "success", "ok")
+_FINE_CODES = (0, 200, "0", "200", "success")
 _ANSWER_KEYS = frozenset(("choices", "candidates", "output", "content", "data", "response"))
 
 
@@ -153,7 +164,7 @@ def _tells(error: object) -> bool:
     """Return whether an error is one: some servers send an empty one with every success."""
     if isinstance(error, Mapping):
         state = error.get("status_code", error.get("code"))
-        if state in {0, "0", "success", "ok"}:
+        if state in _NO_ERROR:
             return False
         return any(bool(item) for item in error.values())
     return bool(error) and error is not True
@@ -163,11 +174,11 @@ def _is_failure(value: Mapping[str, object]) -> bool:
     """Return whether a reply without an error key says that it is none."""
     if value.get("success") is False or value.get("object") == "error":
         return True
-    if value.get("type") == "error" or value.get("status") in {"error", "failed"}:
+    if value.get("type") == "error" or value.get("status") in ("error", "failed"):
         return True
     code = value.get("code", value.get("status_code"))
     message = value.get("message", value.get("msg"))
-    return bool(code) and code not in {0, 200, "0", "200", "success"} and isinstance(message, str)
+    return bool(code) and code not in _FINE_CODES and isinstance(message, str)
 
 
 def _not_an_answer(content: bytes) -> Fault:

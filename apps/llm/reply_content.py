@@ -163,7 +163,7 @@ class _Parts:
         if not isinstance(part, dict):
             return
         kind = part.get("type")
-        if kind in _THOUGHTS or part.get("thought") is True:
+        if (isinstance(kind, str) and kind in _THOUGHTS) or part.get("thought") is True:
             self.thoughts += _thought(part)
         elif kind == "refusal":
             self.refusal += str(part.get("refusal") or part.get("text") or "")
