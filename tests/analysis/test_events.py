@@ -232,8 +232,8 @@ def claimed(how_many: int) -> list[AnalysisJob]:
     return LaneQueue(Lane.LIVE).claim(how_many)
 
 
-RECORDING = 11
-"""Statements that record a group. One asks for mappings, one for CRMs that log conversations."""
+RECORDING = 13
+"""Statements that record a group: one each asks for mappings, CRMs, follow-ups, and alerts."""
 
 
 def test_with_nobody_listening_a_group_pays_one_query(django_assert_num_queries: Any) -> None:

@@ -358,7 +358,7 @@ def test_a_batch_costs_a_fixed_number_of_statements(
     run = backfill([{"call_summary": "New."}] * 6)
     undone = rollback_services.start_rollback(selection=Selection(run), by=BY)
 
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(16):
         assert batches.do_batch(undone) == 6
 
 
