@@ -19,7 +19,7 @@ from apps.conversations.filters.operators import IS, split_name
 from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.core.errors import BadRequest
 
-from .buckets import Bucket, buckets_of
+from .buckets import Bucket, Size, buckets_of
 from .fields import Grouping, InsightField, groupings, insight_fields
 from .periods import Period, read_period
 
@@ -59,10 +59,11 @@ class Scope:
     clock: Clock = Clock.STARTED
     compare: bool = True
     by: Grouping | None = None
+    size: Size | None = None
 
     @cached_property
     def buckets(self) -> tuple[Bucket, ...]:
-        return buckets_of(self.period, now=self.now)
+        return buckets_of(self.period, now=self.now, size=self.size)
 
     @cached_property
     def agents(self) -> list[str]:

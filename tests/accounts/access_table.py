@@ -121,6 +121,13 @@ ACCESS: dict[str, Needs] = {
     "follow_ups:done": action(OPERATOR),
     "follow_ups:reopen": action(OPERATOR),
     # insights
+    "insights:overview": page(VIEWER),
+    "insights:tile": page(VIEWER),
+    "insights:filter_edit": page(VIEWER),
+    "insights:customer_success": page(VIEWER),
+    "insights:sales": page(VIEWER),
+    "insights:quality": page(VIEWER),
+    "insights:panel": page(VIEWER),
     "insights:costs": page(VIEWER),
     "insights:costs_csv": page(VIEWER),
     "insights:conversations": page(VIEWER),

@@ -30,7 +30,8 @@ LOOKS = {
     "phone-dark": (PHONE, True),
 }
 EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/contacts/",
-         "/contacts/fields/", "/mappings/", "/costs/",
+         "/contacts/fields/", "/mappings/", "/costs/", "/insights/",
+         "/insights/customer-success/", "/insights/quality/",
          "/api-keys/", "/people/", "/audit/", "/intake/", "/webhooks/", "/crm/",
          "/profile/", "/agents/new/",
          "/backfills/new/?channel=voice")  # fmt: skip
@@ -177,6 +178,7 @@ def _ugly(
         "calls-twelve": at(TWELVE_FILTERS),
         "agents": at("/agents/"),
         "costs": at("/costs/"),
+        "insights": at("/insights/?channel=voice&whole=1"),
         "contacts": at("/contacts/?fields.ugly__isset=true"),
         "contact": at(contact),
         "contact-edit": at(f"{contact}edit/"),

@@ -1,4 +1,4 @@
-"""Charts: drawn on the server as SVG, with attributes and no styles, as the page's CSP wants it."""
+"""Numbers of insights in words, and the chart of costs by day."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -7,12 +7,50 @@ from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from apps.core.display import money, share
+from apps.core.display import NOTHING, money, percent, share
 from apps.insights.costs import CostLine
+from apps.insights.drawings import average_words, interval_words, rate_words, value_words
+from apps.insights.field_stats import FieldStats, Group, SharePoint
+from apps.insights.fields import InsightField
 
 register = template.Library()
 
 WIDTH, GAP, HEIGHT = 10, 2, 100
+
+register.filter("interval", interval_words)
+
+
+@register.simple_tag
+def value(field: InsightField, number: float | None) -> str:
+    """Return a number of a field with as many digits as are meaningful."""
+    return NOTHING if number is None else value_words(field, number)
+
+
+@register.simple_tag
+def cost(amount: Decimal, unpriced: int, results: int) -> str:
+    """Return the cost of results; a dash where no price is known."""
+    return NOTHING if results and unpriced == results else money(amount)
+
+
+@register.filter
+def counts(point: SharePoint) -> list[tuple[int, str]]:
+    """Return the counts of a bucket with their addresses."""
+    return list(zip(point.counts, point.urls, strict=True))
+
+
+@register.simple_tag
+def group_value(stats: FieldStats, group: Group) -> str:
+    """Return what a group of the breakdown has: a rate, a mean, or its most frequent value."""
+    if group.rate is not None:
+        return rate_words(group.rate).partition(",")[0]
+    if group.average is not None:
+        return average_words(stats.field, group.average).partition(",")[0]
+    shares = getattr(stats, "shares", ())
+    most = max(range(len(group.counts)), key=lambda n: group.counts[n], default=None)
+    if most is None or not group.counts[most]:
+        return NOTHING
+    label = shares[most].label[:24]
+    return f"{label} {percent(group.counts[most], group.n)}"
 
 
 @register.simple_tag

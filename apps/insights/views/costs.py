@@ -1,4 +1,4 @@
-"""Pages of numbers. So far: what requests cost."""
+"""Pages of costs."""
 
 from typing import Any
 
@@ -11,11 +11,10 @@ from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.agents.models import Agent
 from apps.core.http import render_either, varies_by_htmx
-
-from .costs import conversations_of, costs_of
-from .export import csv_lines
-from .periods import DAYS, BadPeriod, Period, last_days, read_period
-from .savings import savings_of
+from apps.insights.costs import conversations_of, costs_of
+from apps.insights.export import csv_lines
+from apps.insights.periods import DAYS, BadPeriod, Period, last_days, read_period
+from apps.insights.savings import savings_of
 
 DEAREST = 8
 """Agents offered for a comparison; that of any other stands next to its own settings."""
