@@ -114,7 +114,7 @@ def _start_heartbeat(**kwargs: object) -> None:
 
 @worker_ready.connect
 def _leave_code_to_itself(**kwargs: object) -> None:
-    """Keep the garbage collector off what is loaded by now: it stays for good (config/asgi.py)."""
+    """Keep the garbage collector off the loaded code: it stays for good (config/asgi.py)."""
     gc.collect()
     gc.freeze()
 

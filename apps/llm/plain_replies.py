@@ -33,7 +33,7 @@ _MOST = 2**31
 
 @dataclass(frozen=True, slots=True)
 class PlainReply:
-    """The text of a complete response, what it took, and its ID."""
+    """The text of a complete response, its token counts, and its ID."""
 
     text: str
     usage: UsageReport
@@ -53,7 +53,7 @@ def plain_reply(value: Mapping[str, object]) -> PlainReply | None:
 
 
 def _text(choice: object) -> str:
-    """Return the words of a choice that ended by itself and holds nothing else."""
+    """Return the words of a complete choice that holds nothing else."""
     if type(choice) is not dict or not choice.keys() <= _CHOICE:
         return ""
     message = choice.get("message")
