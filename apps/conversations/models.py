@@ -6,8 +6,9 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Left, Now
+from django.db.models.functions import Left, Lower, Now
 
+from apps.accounts.models import User
 from apps.agents.models import Agent, AgentVersion, AnalysisConfig, Channel
 from apps.contacts.models import Contact
 from apps.core.ids import public_id
@@ -342,3 +343,37 @@ class Transfer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.conversation_id} → {self.to_version}"
+
+
+def view_id() -> str:
+    """Return a fresh public id of a saved view."""
+    return public_id("view")
+
+
+class SavedView(models.Model):
+    """A history page as its owner wants to see it again: its filters, columns, and sort.
+
+    ``query`` is that of the page's URL. It is read when the view is opened, so that a filter whose
+    field is gone gets its message there and stays.
+    """
+
+    public_id = models.CharField(max_length=40, unique=True, default=view_id, editable=False)
+    name = models.CharField(max_length=60)
+    channel = models.CharField(max_length=5, choices=Channel.choices)
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_views")
+    shared = models.BooleanField(default=False)
+    query = models.TextField(blank=True)
+    revision = models.PositiveIntegerField(default=1, help_text="Counts the changes.")
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"), "owner", "channel", name="saved_view_name_once_per_owner"
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="saved_view_name_given"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

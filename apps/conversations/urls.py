@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import export, filters, history
+from .views import export, filters, history, saved
 
 app_name = "conversations"
 
@@ -14,5 +14,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("filters/count/", history.count, name="count"),
     path("filters/columns/", history.columns, name="columns"),
     path("filters/row/", filters.filter_row, name="filter_row"),
+    path("views/", saved.saved, name="saved_views"),
+    path("views/new/", saved.new, name="saved_view_new"),
+    path("views/<slug:view_id>/edit/", saved.edit, name="saved_view_edit"),
+    path("views/<slug:view_id>/delete/", saved.delete, name="saved_view_delete"),
     path("filters/edit/", filters.filter_edit, name="filter_edit"),
 ]

@@ -65,6 +65,10 @@ ACCESS: dict[str, Needs] = {
     "conversations:columns": page(VIEWER),
     "conversations:filter_row": page(VIEWER),
     "conversations:filter_edit": page(VIEWER),
+    "conversations:saved_views": page(VIEWER),
+    "conversations:saved_view_new": form(VIEWER),
+    "conversations:saved_view_edit": form(VIEWER),
+    "conversations:saved_view_delete": form(VIEWER),
     # contacts
     "contacts:list": page(VIEWER),
     "contacts:columns": page(VIEWER),

@@ -8,6 +8,7 @@ from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
 from apps.analysis.models import Analysis
 from apps.contacts.models import ContactAlias
+from apps.conversations.models import SavedView
 from apps.mappings.directory.imports import upload
 from apps.platforms.models import IntakePayload
 from apps.platforms.sources import create_source
@@ -63,6 +64,7 @@ def things() -> dict[str, str]:
     )
     (sent,) = send_test(endpoint=endpoint, types=["conversation.ended"], by=BY)
     push = make_push(connection=make_connection("https://8.8.8.8/crm"))
+    view = SavedView.objects.create(name="ended", channel="voice", owner=person)
     contact = make_contact()
     uid, token = services.password_link(person).strip("/").split("/")[1:]
     return {
@@ -82,6 +84,7 @@ def things() -> dict[str, str]:
         "endpoint_id": endpoint.public_id,
         "webhook_id": endpoint.public_id,
         "event_id": sent.event.public_id,
+        "view_id": view.public_id,
         "public_id": run.public_id,
         "backfill_id": run.public_id,
         "pk": str(person.pk),

@@ -5,6 +5,8 @@ import django.contrib.postgres.indexes
 import django.contrib.postgres.search
 import django.db.models.deletion
 import django.db.models.functions.datetime
+import django.db.models.functions.text
+from django.conf import settings
 from django.db import migrations, models
 
 
@@ -13,6 +15,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         ('agents', '0001_initial'),
         ('contacts', '0001_initial'),
     ]
@@ -168,5 +171,23 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='transfer',
             constraint=models.UniqueConstraint(fields=('conversation', 'position'), name='transfer_position_once'),
+        ),
+        migrations.CreateModel(
+            name='SavedView',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.CharField(default=apps.conversations.models.view_id, editable=False, max_length=40, unique=True)),
+                ('name', models.CharField(max_length=60)),
+                ('channel', models.CharField(choices=[('voice', 'Voice'), ('chat', 'Chat')], max_length=5)),
+                ('shared', models.BooleanField(default=False)),
+                ('query', models.TextField(blank=True)),
+                ('revision', models.PositiveIntegerField(default=1, help_text='Counts the changes.')),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='saved_views', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(django.db.models.functions.text.Lower('name'), models.F('owner'), models.F('channel'), name='saved_view_name_once_per_owner'), models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='saved_view_name_given')],
+            },
         ),
     ]
