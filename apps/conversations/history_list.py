@@ -187,6 +187,7 @@ def _outcome(conversation: Conversation) -> Any:
 
 _COMPUTED: dict[str, Callable[[Conversation], Any]] = {
     "id": lambda c: c.public_id,
+    "time": lambda c: c.sort_at,
     "agent": lambda c: c.agent.name,
     "agent_version": lambda c: c.agent_version.number,
     "contact": other_party,
