@@ -29,12 +29,14 @@ _SIGN_IN = Limit(16 * KIB)
 _FORM = Limit(1 * MIB)
 _LARGE_FORM = Limit(8 * MIB)  # a schema of 1,000,000 characters, each of them escaped
 _CHANGE = Limit(8 * MIB, multipart=True)
+_IMPORT = Limit(32 * MIB, multipart=True)  # 200,000 contacts with some fields
 _CONVERSATION = Limit(64 * MIB, multipart=True)
 _PLATFORM = Limit(64 * MIB, multipart=True)
 _BULK = Limit(2048 * MIB, line=LINE_BYTES, streamed=True, multipart=True)
 _EXPORT = Limit(64 * KIB, streamed=True)
 
-#: The first prefix that matches decides. The API answers multipart itself, with a 415 in JSON.
+#: The first prefix that matches decides. Pages without an upload refuse multipart; the API answers
+#: it itself, with a 415 in JSON.
 _BY_PREFIX: tuple[tuple[str, Limit], ...] = (
     ("/api/conversations/bulk", _BULK),
     ("/api/conversations", _CONVERSATION),
@@ -44,6 +46,7 @@ _BY_PREFIX: tuple[tuple[str, Limit], ...] = (
     ("/logout/", _SIGN_IN),
     ("/password/", _SIGN_IN),
     ("/profile/", _SIGN_IN),
+    ("/contacts/import/", _IMPORT),
     ("/agents/", _LARGE_FORM),
     ("/trials/", _LARGE_FORM),
     ("/admin/", _LARGE_FORM),

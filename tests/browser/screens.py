@@ -73,6 +73,8 @@ def _running(scene: str) -> Iterator[Product]:
         with Running(data_dir, *(["--no-demo"] if scene == "empty" else []), **priced) as running:
             url = running.wait_for(r"ready at (http://\S+?)/?$").group(1)
             env = environment(DATA_DIR=str(data_dir))
+            if scene in {"demo", "ugly"}:
+                _python("-m", "tests.browser.changed", env=env)
             if scene == "ugly":
                 _python("-m", "tests.browser.ugly", env=env)
             if scene == "empty":
@@ -119,7 +121,7 @@ def _shown(scene: str, window: Visit) -> dict[str, Callable[[Page], None]]:
         calls = f"/calls/?agent={places.agent_id}&{topics}"
         return {"calls": at(calls), "backfill": opened["dialog-backfill"]}
     shown = {name: at(path) for name, path in places.pages().items()}
-    return shown | _opened(window, places)
+    return shown | _opened(window, places) | _crm(window, at) | _changed(window, at)
 
 
 def _opened(window: Visit, places: Places) -> dict[str, Callable[[Page], None]]:
@@ -148,6 +150,8 @@ def _opened(window: Visit, places: Places) -> dict[str, Callable[[Page], None]]:
         "dialog-mapping": clicked("/mappings/", "#new-mapping"),
         "dialog-mapping-delete": clicked("/mappings/", "[id^=delete-map]"),
         "dialog-apply-mappings": clicked("/mappings/", "#apply-mappings"),
+        "dialog-apply": clicked("/mappings/", "#apply-mappings"),
+        "dialog-apply-filter": clicked("/mappings/", "#apply-mappings", "dialog [name=add]"),
         "dialog-crm": clicked("/crm/", "#new-hubspot"),
         "dialog-publish": clicked(f"{places.agent}prompts/", "text=Publish V"),
         "dialog-start": clicked(f"{places.agent}fields/", "#start"),
@@ -220,6 +224,45 @@ def _crm(
         for form in ("approval", "edit", "test", "disable", "enable", "delete"):
             shown[f"crm-{number}-{form}"] = f"{link}{form}/"
     return {name: at(path) for name, path in shown.items()}
+
+
+def _changed(
+    window: Visit, at: Callable[[str], Callable[[Page], None]]
+) -> dict[str, Callable[[Page], None]]:
+    """A backfill that changed results: its report, and what leads on from it."""
+    page = window.open("/backfills/")
+    run = page.locator(".row-link").first.get_attribute("href") or ""
+    page = window.open(f"{run}report/")
+    change = page.locator("a[href*='changed=']").first.get_attribute("href") or ""
+
+    def rollback(page: Page) -> None:
+        window.open(change)
+        page.locator("#rollback-these").click()
+        window.settle()
+        page.locator("dialog [name=add]").click()
+        window.settle()
+
+    def foot(page: Page) -> None:
+        window.open(f"{run}report/")
+        page.keyboard.press("End")
+
+    def imported(page: Page) -> None:
+        window.open("/contacts/import/")
+        rows = "phone_number,first_name,plan\n+12025550111,Ada,pro\nnonsense,Bob,free\n"
+        upload = {"name": "people.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+        page.locator("input[type=file]").set_input_files(upload)  # type: ignore[arg-type]
+        page.get_by_role("button", name="Upload").click()
+        window.settle()
+
+    return {
+        "run": at(run),
+        "run-report": at(f"{run}report/"),
+        "run-report-foot": foot,
+        "run-changed": at(change),
+        "run-rollback": at(f"{run}rollback/"),
+        "dialog-rollback": rollback,
+        "contact-import-check": imported,
+    }
 
 
 def _intake(

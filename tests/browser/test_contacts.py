@@ -21,6 +21,21 @@ def test_a_value_leads_from_its_call_through_an_edit_to_a_merge(
     _merge(window, contact)
 
 
+def test_a_file_of_contacts_is_checked_and_imported(visit: Callable[..., Visit]) -> None:
+    window = visit()
+    page = window.open("/contacts/import/")
+    rows = b"phone_number,first_name\n+12025550161,Imported Ada\nnonsense,Bob\n"
+    page.locator("input[type=file]").set_input_files(
+        {"name": "people.csv", "mimeType": "text/csv", "buffer": rows}
+    )
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("button", name=re.compile("Check")).click()
+    page.get_by_role("button", name=re.compile("^Import")).click()
+    expect(page.locator("main")).to_contain_text(re.compile("1 (contact|row)"))
+    window.open("/contacts/?q=12025550161")
+    expect(page.locator(".row-link").first).to_contain_text("Imported Ada")
+
+
 def _open_the_contact_of_a_call(window: Visit) -> str:
     """From the contact with a follow-up date to the call that set it, and back by its tab."""
     window.open("/contacts/?fields.follow_up_date__isset=true&sort=name")

@@ -203,6 +203,7 @@ def test_django_reads_the_length_of_what_arrived() -> None:
         ("POST", "/people/new/", 1 * MIB),
         ("POST", "/agents/agt_x/fields/", 8 * MIB),
         ("PATCH", "/api/agents/agt_x/draft", 8 * MIB),
+        ("POST", "/contacts/import/", 32 * MIB),
         ("POST", "/api/conversations", 64 * MIB),
         ("POST", "/api/intake/vapi/isrc_x", 64 * MIB),
         ("GET", "/agents/", 64 * KIB),
@@ -211,6 +212,11 @@ def test_django_reads_the_length_of_what_arrived() -> None:
 )
 def test_a_path_takes_what_it_needs(method: str, path: str, size: int) -> None:
     assert limit_of(method, path).size == size
+
+
+def test_files_are_taken_where_a_page_uploads_them() -> None:
+    assert limit_of("POST", "/contacts/import/").multipart
+    assert not limit_of("POST", "/contacts/new/").multipart
 
 
 def answer_of(gateway: Gateway, scope: Message, receive: Callable[[], Awaitable[Message]]) -> Any:

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
+from apps.core.display import one_line
 from apps.core.http import ToastKind, dialog_done, render_either, wants_fragment
 from apps.core.pagination import CursorError, Page, page
 from apps.crm import services
@@ -67,9 +68,16 @@ def push(request: HttpRequest, connection_id: str, push_id: str) -> HttpResponse
     return render_either(request, page="crm/push.html", fragment="crm/_push.html", context=context)
 
 
-def _changes(found: Push, names: dict[str, str]) -> list[tuple[str, object, object]]:
+def _changes(found: Push, names: dict[str, str]) -> list[tuple[str, str | None, str | None]]:
     """Return label, value before, and wanted value of each field of a push."""
-    return [(names.get(n, n), found.before.get(n), v) for n, v in found.wanted.items()]
+    values = ((name, found.before.get(name), value) for name, value in found.wanted.items())
+    return [
+        (names.get(name, name), _words(before), _words(after)) for name, before, after in values
+    ]
+
+
+def _words(value: object) -> str | None:
+    return None if value is None else one_line(value)
 
 
 @require_POST
