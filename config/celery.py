@@ -92,7 +92,12 @@ app.conf.update(
             "schedule": 60.0,
             "options": {"queue": "maintenance", "expires": 60.0},
         }
-        for name in ("platforms.replay", "mappings.sweep_imports", "alerts.evaluate")
+        for name in (
+            "platforms.replay",
+            "mappings.sweep_imports",
+            "alerts.evaluate",
+            "insights.send_reports",
+        )
     },
 )
 app.autodiscover_tasks()

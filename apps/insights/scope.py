@@ -174,6 +174,14 @@ def read_scope(
     return Scope(channel, period, scope.spec, now, clock, compares, by)
 
 
+def scope_of(channel: str, period: Period, filters: QueryDict, *, now: datetime) -> Scope:
+    """Return the scope of filters over a period, compared with the one before.
+
+    Raises FilterError.
+    """
+    return Scope(channel, period, parse(channel, filters), now)
+
+
 def usual_channel(params: QueryDict) -> str:
     """Return the channel of a page that names none: the agent's, else that of most agents."""
     agents = Agent.objects.filter(public_id__in=params.getlist("agent")).order_by()

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import costs, dashboard, use_cases
+from .views import costs, dashboard, reports, use_cases
 
 app_name = "insights"
 
@@ -13,6 +13,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("insights/customer-success/", use_cases.customer_success, name="customer_success"),
     path("insights/sales/", use_cases.sales, name="sales"),
     path("insights/quality/", use_cases.quality, name="quality"),
+    path("insights/reports/", reports.report_list, name="reports"),
+    path("insights/reports/new/", reports.new, name="report_new"),
+    path("insights/reports/<slug:report_id>/", reports.report, name="report"),
+    path("insights/reports/<slug:report_id>/edit/", reports.edit, name="report_edit"),
+    path("insights/reports/<slug:report_id>/delete/", reports.delete, name="report_delete"),
+    path("insights/reports/<slug:report_id>/test/", reports.test, name="report_test"),
+    path("insights/reports/<slug:report_id>/switch/", reports.subscribe, name="report_subscribe"),
     path("insights/<slug:view>/<slug:name>/", use_cases.panel, name="panel"),
     path("costs/", costs.costs, name="costs"),
     path("costs/export/", costs.costs_csv, name="costs_csv"),

@@ -4,21 +4,16 @@ A panel is a tile of the field in a slot, or a list. Every number is one of the 
 count of a list that its link opens.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from django.http import QueryDict
-from django.urls import reverse
-
 from apps.agents.models import Channel
-from apps.conversations import history_list
-from apps.conversations.filters import Field, parse
-from apps.conversations.models import Conversation
 from apps.follow_ups.models import FollowUp
 
 from .drawings import interval_words, rate_delta, rate_words
 from .field_stats import ChoiceStats, RateStats
 from .fields import FieldType, InsightField, insight_fields
+from .lists import ConversationList, listed
 from .rates import Difference, Rate
 from .scope import Params, Scope
 from .stats import stats_of
@@ -36,9 +31,6 @@ from .use_cases import (
     fill,
     values_of,
 )
-
-LISTED = 6
-"""Conversations of a list in a panel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +81,6 @@ _HEADLINES: Mapping[str, tuple[str, frozenset[str]]] = {
     "resolution": ("resolved", YES_WORDS),
     "lead_quality": ("qualified", QUALIFIED_WORDS),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationList:
-    """A few conversations with some of their columns; ``url`` opens all of them."""
-
-    columns: tuple[Field, ...]
-    conversations: list[Conversation]
-    count: int
-    url: str
-    query: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +187,8 @@ def _queue(panel: Panel, filled: Mapping[str, Filled]) -> Panel:
     stats = stats_of(panel.scope, found)
     assert isinstance(stats, RateStats)
     notes = [n for n in ("follow_up_notes", "next_step") if n in panel.scope.fields]
-    listed = _listed(panel.scope, {found.filter_name: ["true"]}, notes[:1], "-started_at")
-    return replace(panel, template="insights/panels/_queue.html", listed=listed, rate=stats.rate)
+    flagged = listed(panel.scope, {found.filter_name: ["true"]}, notes[:1], "-started_at")
+    return replace(panel, template="insights/panels/_queue.html", listed=flagged, rate=stats.rate)
 
 
 def _hot_leads(panel: Panel, filled: Mapping[str, Filled]) -> Panel:
@@ -221,9 +202,9 @@ def _hot_leads(panel: Panel, filled: Mapping[str, Filled]) -> Panel:
     if not hot:
         return panel
     others = (filled[name].field for name in ("budget_range", "next_step"))
-    names = [found.name for found in others if found]
-    listed = _listed(panel.scope, {slot.field.filter_name: hot}, names, "-started_at")
-    return replace(panel, template="insights/panels/_hot_leads.html", listed=listed)
+    names = [one.name for one in others if one]
+    found = listed(panel.scope, {slot.field.filter_name: hot}, names, "-started_at")
+    return replace(panel, template="insights/panels/_hot_leads.html", listed=found)
 
 
 def _checks(panel: Panel, filled: Mapping[str, Filled]) -> Panel:
@@ -256,28 +237,10 @@ def _worst(panel: Panel, filled: Mapping[str, Filled]) -> Panel:
         return panel
     compliance = filled["compliance"].field
     names = [slot.field.name, *([compliance.name] if compliance else [])]
-    listed = _listed(
+    found = listed(
         panel.scope,
         {f"{slot.field.filter_name}__isset": ["true"]},
         names,
         slot.field.filter_name,
     )
-    return replace(panel, template="insights/panels/_worst.html", listed=listed)
-
-
-def _listed(scope: Scope, more: Params, names: Sequence[str], sort: str) -> ConversationList:
-    """Return the first conversations of a history page, with the page's address."""
-    columns = ["started_at", "agent", "contact", *(scope.fields[n].filter_name for n in names)]
-    params = {**scope.params(more), "sort": [sort], "columns": columns}
-    spec = parse(scope.channel, params)
-    query = QueryDict(mutable=True)
-    for name, values in params.items():
-        query.setlist(name, values)
-    page = "calls" if scope.channel == Channel.VOICE else "chats"
-    return ConversationList(
-        spec.columns,
-        list(history_list.page_of(spec, spec.columns, None).items[:LISTED]),
-        spec.queryset().count(),
-        f"{reverse(f'conversations:{page}')}?{query.urlencode()}",
-        query.urlencode(),
-    )
+    return replace(panel, template="insights/panels/_worst.html", listed=found)

@@ -83,6 +83,12 @@ TRIED = {
     "contacts:edit": Tried("email", ("nope", "still@nope"), {"email": "other@example.com"}),
     "contacts:field_new": Tried("name", ("Not this", "9nor_this"), {"name": "renewal_date"}),
     "contacts:field_edit": Tried("label", LONG, {"label": "Another label"}),
+    "insights:report_new": Tried(
+        "name", LONG, {"name": "Weekly", "weekday": "0", "hour": "8", "channel": "voice"}
+    ),
+    "insights:report_edit": Tried(
+        "name", LONG, {"name": "Weekly", "weekday": "0", "hour": "8", "channel": "voice"}
+    ),
     "mappings:new": Tried(
         "analysis_field", LONG, {"analysis_field": "call_summary", "contact_field": "first_name"}
     ),

@@ -21,6 +21,7 @@ from tests.factories import (
     make_contact,
     make_contact_field,
     make_conversation,
+    make_email_report,
     make_follow_up,
     make_follow_up_rule,
     make_mapping,
@@ -95,6 +96,9 @@ def things() -> dict[str, str]:
         "follow_up_id": make_follow_up(conversation).public_id,
         "rule_id": make_follow_up_rule().public_id,
         "mapping_id": make_mapping("call_summary", "plan").public_id,
+        "report_id": make_email_report().public_id,
+        "view": "quality",
+        "name": "score",
         "uid": uid,
         "token": token,
     }

@@ -68,6 +68,8 @@ class Places:
             "insights-filter": "/insights/filter/?channel=voice",
             "insights-customer-success": "/insights/customer-success/?days=90",
             "insights-sales": "/insights/sales/?days=90",
+            "insights-reports": "/insights/reports/",
+            "insights-report-new": "/insights/reports/new/",
             "insights-quality": "/insights/quality/?days=90",
             "erase": f"{self.call}erase/",
             "agents": "/agents/",

@@ -21,6 +21,7 @@ from .conversations import (
 )
 from .crm import make_connection, make_push
 from .follow_ups import make_follow_up, make_follow_up_rule
+from .insights import make_email_report
 from .people import client_as
 from .webhooks import make_delivery, make_endpoint, make_event
 
@@ -38,6 +39,7 @@ __all__ = [
     "make_conversations",
     "make_delivery",
     "make_draft",
+    "make_email_report",
     "make_endpoint",
     "make_event",
     "make_follow_up",

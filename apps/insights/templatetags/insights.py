@@ -12,12 +12,14 @@ from apps.insights.costs import CostLine
 from apps.insights.drawings import average_words, interval_words, rate_words, value_words
 from apps.insights.field_stats import FieldStats, Group, SharePoint
 from apps.insights.fields import InsightField
+from apps.insights.weekly import title_of
 
 register = template.Library()
 
 WIDTH, GAP, HEIGHT = 10, 2, 100
 
 register.filter("interval", interval_words)
+register.filter("conversation_title", title_of)
 
 
 @register.simple_tag

@@ -55,6 +55,15 @@ class Asked:
     is_whole: bool = False
 
     @property
+    def filters(self) -> QueryDict:
+        """Return the filters alone."""
+        found = QueryDict(mutable=True)
+        for name, values in self.params.lists():
+            if not _is_own(name):
+                found.setlist(name, values)
+        return found
+
+    @property
     def query(self) -> str:
         """Return the whole address, without the parameters of a single tile."""
         return self.with_params()
