@@ -13,6 +13,7 @@ from apps.accounts.actors import Actor
 from apps.agents.models import AgentVersion
 from apps.agents.plans import columns_of
 from apps.alerts.checks import results_recorded
+from apps.conversations.derived.evaluation import ResultFacts
 from apps.conversations.models import Conversation, Transfer, Trigger
 from apps.conversations.results import write_result_columns
 from apps.core.errors import Conflict
@@ -22,6 +23,7 @@ from apps.follow_ups.results import request_follow_ups
 from apps.mappings.contributions import NewResult, contribute
 
 from .current import column_row, lock_conversations, retire_current
+from .derived import NewOutput, add_derived
 from .effects import UNLESS_ASKED, SideEffects
 from .events import emit_events
 from .models import Analysis, State
@@ -137,6 +139,7 @@ def _make_current(rows: list[Analysis]) -> list[Analysis]:
         row.state, row.is_current = State.SUCCEEDED, True
     stored = Analysis.objects.bulk_create(rows)
     write_result_columns([_columns(row) for row in stored])
+    add_derived([_new_output(row) for row in stored if row.trigger == Trigger.IMPORTED])
     contribute([_contribution(row) for row in stored if row.side_effects.contacts])
     emit_events({row.pk: _changes(row, previous) for row in stored})
     logged = [row.conversation_id for row in stored if row.contacts]
@@ -158,6 +161,16 @@ def _follow_up_result(row: Analysis) -> FollowUpResult:
         values=row.output or {},
         notifies=row.side_effects.webhooks != "off",
     )
+
+
+def _new_output(row: Analysis) -> NewOutput:
+    if row.output is None:
+        row.output = {}
+    version = row.agent_version
+    facts = ResultFacts(
+        row.conversation_id, row.conversation.channel, version.agent_id, row.field_order
+    )
+    return NewOutput(row.pk, facts, row.output)
 
 
 def _contribution(row: Analysis) -> NewResult:

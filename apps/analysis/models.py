@@ -197,7 +197,8 @@ class Analysis(models.Model):
                 name="analysis_current_succeeded",
             ),
             models.CheckConstraint(
-                condition=Q(config__isnull=False) | Q(trigger__in=["imported", "restored"]),
+                condition=Q(config__isnull=False)
+                | Q(trigger__in=["imported", "restored", "computed"]),
                 name="analysis_has_config",
             ),
             models.CheckConstraint(

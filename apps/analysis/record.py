@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.alerts.checks import results_recorded
+from apps.conversations.derived.evaluation import ResultFacts
 from apps.conversations.models import Trigger
 from apps.conversations.results import mark_failed, write_result_columns
 from apps.crm.activities import conversations_analyzed
@@ -28,6 +29,7 @@ from apps.work.record import record_group
 
 from .claims import ANALYSES
 from .current import column_row, lock_conversations, retire_current
+from .derived import NewOutput, add_derived
 from .events import emit_events
 from .jobs import AnalysisOutcome, Recorded
 from .models import State
@@ -80,6 +82,7 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         previous = retire_current([o.job.conversation_id for o in good])
         _finish_analyses(kept, now)
         write_result_columns([_column_row(o, now) for o in good])
+        add_derived([_new_output(o) for o in good])
         contribute([_contribution(o) for o in good if o.job.side_effects.contacts])
         mark_failed([(o.job.conversation_id, o.error_code) for o in kept if o.error_code])
         rows = [_recorded(o, previous, states[o.job.conversation_id]) for o in kept]
@@ -210,6 +213,15 @@ def _column_row(o: AnalysisOutcome, now: datetime) -> dict[str, Any]:
         at=now,
         messages=len(o.job.messages),
     )
+
+
+def _new_output(o: AnalysisOutcome) -> NewOutput:
+    if o.output is None:
+        o.output = {}
+    facts = ResultFacts(
+        o.job.conversation_id, o.job.facts.channel, o.job.agent_id, o.job.config.field_names()
+    )
+    return NewOutput(o.job.analysis_id, facts, o.output)
 
 
 def _contribution(o: AnalysisOutcome) -> NewResult:

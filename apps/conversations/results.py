@@ -28,6 +28,33 @@ _GIVEN = """jsonb_to_recordset(%s::jsonb) AS v(
   config_id bigint, trigger text, model text, cost numeric, analyzed_at timestamptz,
   messages int)"""
 
+_ADD = """
+UPDATE conversations_conversation c SET analysis_data = coalesce(c.analysis_data, '{}') || v.added
+FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, added jsonb) WHERE c.id = v.id
+"""
+
+
+def add_values(values: Mapping[int, Mapping[str, Any]]) -> None:
+    """Add values to the current results of conversations."""
+    rows = [{"id": pk, "added": added} for pk, added in values.items()]
+    with connection.cursor() as cursor:
+        cursor.execute(_ADD, [json.dumps(rows, ensure_ascii=False)])
+
+
+_REPLACE = """
+UPDATE conversations_conversation c SET analysis_trigger = 'computed',
+  analysis_data = (coalesce(c.analysis_data, '{}') - %s::text[]) || v.added
+FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, added jsonb) WHERE c.id = v.id
+"""
+
+
+def replace_values(names: Sequence[str], values: Mapping[int, Mapping[str, Any]]) -> None:
+    """Replace the values of these fields in the current results of conversations."""
+    rows = [{"id": pk, "added": added} for pk, added in values.items()]
+    with connection.cursor() as cursor:
+        cursor.execute(_REPLACE, [list(names), json.dumps(rows, ensure_ascii=False)])
+
+
 _SUMMARY_WORDS = """
 UPDATE conversations_searchtext s SET summary_words = v.words::tsvector
 FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, words text)

@@ -18,6 +18,7 @@ from apps.core.tasks import enqueue, send
 from apps.llm.errors import ErrorCode
 
 from .closing import close_finished
+from .derived_runs import recompute_batch
 from .mapping_runs import apply_batch
 from .models import ItemState, Kind, Run, RunItem, State
 from .rollback import restore_batch
@@ -27,7 +28,11 @@ logger = logging.getLogger(__name__)
 Work = Callable[[Run, Sequence[int]], None]
 """Do the locked items of a run, by their ids, and mark each as done or skipped."""
 
-WORK: Mapping[str, Work] = {Kind.ROLLBACK: restore_batch, Kind.MAPPING: apply_batch}
+WORK: Mapping[str, Work] = {
+    Kind.ROLLBACK: restore_batch,
+    Kind.MAPPING: apply_batch,
+    Kind.DERIVED: recompute_batch,
+}
 
 TASK = "runs.run_batches"
 BATCH = 1_000

@@ -24,6 +24,7 @@ from .agreement import question_hash, sign, unsign
 from .estimates import free_estimate
 from .mapping_estimate import SummaryEstimate, expected_summaries
 from .models import Kind, Run
+from .selection import freeze_results
 
 
 class NothingToApply(UserError):
@@ -110,7 +111,7 @@ def start_mapping_run(
             defaults=_fields(preview, by),
         )
         if created:
-            run.total = _freeze(run)
+            run.total = freeze_results(run, _found(run.channel, run.filters))
             run.save(update_fields=["total"])
             detail = {"conversations": run.total, "contacts": preview.contacts}
             audit.record(by=by, verb="mapping.started", target=run.public_id, detail=detail)
@@ -142,21 +143,6 @@ def _estimate(preview: MappingPreview) -> dict[str, Any]:
             "output_tokens": summaries.output_tokens,
         }
     return found
-
-
-def _freeze(run: Run) -> int:
-    sql, values = _found(run.channel, run.filters).values("pk").query.sql_with_params()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO runs_runitem (run_id, conversation_id, config_id, agent_version_id,"
-            " state, error_code, error_message)"
-            " SELECT %s, a.conversation_id, coalesce(a.config_id, v.config_id),"
-            " a.agent_version_id, 'pending', '', ''"
-            " FROM analysis_analysis a JOIN agents_agentversion v ON v.id = a.agent_version_id"
-            f" WHERE a.is_current AND a.conversation_id IN ({sql}) ORDER BY a.conversation_id",
-            [run.pk, *values],
-        )
-        return int(cursor.rowcount)
 
 
 _LOAD = """

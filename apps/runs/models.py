@@ -32,16 +32,18 @@ class Kind(models.TextChoices):
     A backfill records its results on the conversations. A trial, which pages call a test run,
     tries drafts: its results stay on its items and are deleted after some days. A rollback puts
     back the results that were current before another run. A mapping run applies mappings to
-    current results. Both ask no model.
+    current results. A recomputation gives past results the values of a derived field. None of
+    these three asks a model.
     """
 
     BACKFILL = "backfill", "Backfill"
     TRIAL = "trial", "Test run"
     ROLLBACK = "rollback", "Rollback"
     MAPPING = "mapping", "Mapping run"
+    DERIVED = "derived", "Recomputation"
 
 
-WITHOUT_MODEL = (Kind.ROLLBACK, Kind.MAPPING)
+WITHOUT_MODEL = (Kind.ROLLBACK, Kind.MAPPING, Kind.DERIVED)
 """Runs that ask no model: `batches` does their work."""
 
 
@@ -203,7 +205,11 @@ class Run(models.Model):
     @property
     def can_roll_back(self) -> bool:
         """Return whether its results can be taken back: it has ended and changed conversations."""
-        return not self.is_active and self.kind in {Kind.BACKFILL, Kind.ROLLBACK}
+        return not self.is_active and self.kind in {
+            Kind.BACKFILL,
+            Kind.ROLLBACK,
+            Kind.DERIVED,
+        }
 
     @property
     def is_free(self) -> bool:

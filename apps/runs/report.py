@@ -14,6 +14,8 @@ from django.db import connection
 
 from apps.agents.models import AnalysisConfig
 from apps.analysis.presentation import field_schemas
+from apps.conversations.filters import ValueKind
+from apps.conversations.filters.catalog import schema_fields
 from apps.core.histogram import Numbers, compared
 
 from .changes import OF_RUN, PAIRS, ChangeFilter, Side, filled, short
@@ -89,7 +91,7 @@ def _counts_dict(counts: Counter[str]) -> dict[str, int]:
 
 
 def report_of(run: Run) -> list[FieldReport]:
-    """Return the fields of a run's results, the most changed first, in at most six queries."""
+    """Return the fields of a run's results, the most changed first, in at most seven queries."""
     kinds = _kinds(run)
     if not kinds:
         return []
@@ -132,7 +134,18 @@ def _kinds(run: Run) -> dict[str, str]:
         for name, schema in field_schemas(config.parsed()).items():
             kind = _kind(schema)
             kinds[name] = kind if kinds.get(name, kind) == kind else "text"
+    for name, one in schema_fields(run.channel).items():
+        if one.computed:
+            kinds.setdefault(name, _DERIVED.get(one.kinds[0], "text"))
     return kinds | {name: "text" for name in sorted(others) if name not in kinds}
+
+
+_DERIVED = {
+    ValueKind.YES_NO: "boolean",
+    ValueKind.CHOICE: "choice",
+    ValueKind.NUMBER: "number",
+    ValueKind.LIST: "list",
+}
 
 
 def _kind(schema: Any) -> str:

@@ -14,9 +14,10 @@ from apps.agents.plans import Plan
 from apps.analysis.model_call import longest_transcript
 from apps.conversations.analyzable import not_analyzable_case
 from apps.conversations.filters import matching
-from apps.conversations.models import Conversation
+from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.work.sampling import Position, sample_end
 
+from .models import Run
 from .options import Options
 
 #: What stands in `why` where nothing speaks against an analysis.
@@ -155,3 +156,22 @@ def choose(
         sql += " ORDER BY m.position, m.id LIMIT %s"
         params.append(options.sample_count)
     return Chosen(sql, tuple(params))
+
+
+def freeze_results(run: Run, found: ConversationQuerySet) -> int:
+    """Insert an item for the current result of each conversation; how many.
+
+    For runs that ask no model: the config of an item is that of its result.
+    """
+    sql, values = found.values("pk").query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO runs_runitem (run_id, conversation_id, config_id, agent_version_id,"
+            " state, error_code, error_message)"
+            " SELECT %s, a.conversation_id, coalesce(a.config_id, v.config_id),"
+            " a.agent_version_id, 'pending', '', ''"
+            " FROM analysis_analysis a JOIN agents_agentversion v ON v.id = a.agent_version_id"
+            f" WHERE a.is_current AND a.conversation_id IN ({sql}) ORDER BY a.conversation_id",
+            [run.pk, *values],
+        )
+        return int(cursor.rowcount)

@@ -20,6 +20,7 @@ from .conversations import (
     make_indexed_conversation,
 )
 from .crm import make_connection, make_push
+from .derived import make_derived_field
 from .follow_ups import make_follow_up, make_follow_up_rule
 from .insights import make_email_report
 from .people import client_as
@@ -38,6 +39,7 @@ __all__ = [
     "make_conversation",
     "make_conversations",
     "make_delivery",
+    "make_derived_field",
     "make_draft",
     "make_email_report",
     "make_endpoint",

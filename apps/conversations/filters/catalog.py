@@ -4,14 +4,16 @@ A name may have several types (another agent, an earlier version): their union c
 are immutable and named by their hash, so their fields are cached for the process's life.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from apps.agents.models import AgentVersion, AnalysisConfig, ConfigSave
+from apps.conversations.models import DerivedField
 from apps.llm.schema.nodes import resolve
 from apps.llm.schema.roots import OWN_SCHEMA
 
@@ -22,7 +24,7 @@ from .operators import ValueKind
 class SchemaField:
     """A field as the schemas define it; ``choices`` are those of all of them, in order.
 
-    ``agents`` are the names of those whose schemas have it.
+    ``agents`` are the names of those whose schemas have it. ``computed``: by a derived field.
     """
 
     name: str
@@ -30,6 +32,7 @@ class SchemaField:
     choices: tuple[str, ...] = ()
     description: str = ""
     agents: tuple[str, ...] = ()
+    computed: bool = False
 
 
 def schema_fields(
@@ -37,12 +40,13 @@ def schema_fields(
 ) -> dict[str, SchemaField]:
     """Return the fields of every version and save of the channel's agents, by name; newest first.
 
-    Pass ``agents``, a query of their keys, for the fields of those alone.
+    Pass ``agents``, a query of their keys, for the fields of those alone. Derived fields come
+    last.
     """
     found: dict[str, SchemaField] = {}
     for agent, config_fields in _fields_of_configs(channel, agents):
         for field in config_fields:
-            owned = replace(field, agents=(agent,))
+            owned = field if field.computed else replace(field, agents=(agent,))
             found[field.name] = _united(found[field.name], owned) if field.name in found else owned
     return found
 
@@ -50,13 +54,23 @@ def schema_fields(
 def _fields_of_configs(
     channel: str | None, agents: QuerySet[Any, Any] | None
 ) -> list[tuple[str, tuple[SchemaField, ...]]]:
-    """Return one narrow query, and a second only for configs that this process has not met."""
+    """Return one narrow query, and a second only for configs that this process has not met.
+
+    Derived fields are in the same query, with their properties in the place of the hash.
+    """
     versions = AgentVersion.objects.order_by().filter(_of("", channel, agents))
     saves = ConfigSave.objects.order_by().filter(_of("agent_version__", channel, agents))
+    derived = DerivedField.objects.order_by().filter(_derived_of(channel, agents))
     rows = versions.values_list("config_id", "config__sha256", "agent__name").union(
-        saves.values_list("config_id", "config__sha256", "agent_version__agent__name")
+        saves.values_list("config_id", "config__sha256", "agent_version__agent__name"),
+        derived.values_list(-F("pk"), "properties", "label"),
     )
-    used = [(sha256, agent) for _, sha256, agent in sorted(rows, reverse=True)]
+    used = [(name, owner) for _, name, owner in sorted(rows, reverse=True)]
+    for properties in (name for name, _ in used if name not in _read and name.startswith("{")):
+        _read[properties] = tuple(
+            replace(_read_field(name, schema, {}), computed=True)
+            for name, schema in json.loads(properties).items()
+        )
     if unknown := {sha256 for sha256, _ in used if sha256 not in _read}:
         for config in AnalysisConfig.objects.filter(sha256__in=unknown):
             _remember(config)
@@ -66,6 +80,11 @@ def _fields_of_configs(
 def _of(path: str, channel: str | None, agents: QuerySet[Any, Any] | None) -> Q:
     found = Q(**{f"{path}agent__channel": channel}) if channel else Q()
     return found if agents is None else found & Q(**{f"{path}agent__in": agents})
+
+
+def _derived_of(channel: str | None, agents: QuerySet[Any, Any] | None) -> Q:
+    found = Q(channel=channel) if channel else Q()
+    return found if agents is None else found & (Q(agent=None) | Q(agent__in=agents))
 
 
 _read: dict[str, tuple[SchemaField, ...]] = {}
@@ -166,4 +185,5 @@ def _united(first: SchemaField, second: SchemaField) -> SchemaField:
         tuple(dict.fromkeys((*first.choices, *second.choices))),
         first.description or second.description,
         tuple(dict.fromkeys((*first.agents, *second.agents))),
+        first.computed and second.computed,
     )

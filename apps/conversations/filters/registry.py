@@ -274,10 +274,13 @@ def analysis_field(found: SchemaField) -> Field:
 
 OF_ONE = "Fields of "
 SHARED = "Fields of several agents"
+COMPUTED = "Derived fields"
 
 
 def _group_of(found: SchemaField) -> str:
     """Return the group of a field: the one agent that has it, else that several have."""
+    if found.computed:
+        return COMPUTED
     return SHARED if len(found.agents) != 1 else OF_ONE + Truncator(found.agents[0]).chars(60)
 
 

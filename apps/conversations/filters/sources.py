@@ -6,12 +6,25 @@ The editor and the chips work for anything that is filtered: conversations here,
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from django.urls import reverse
 
+from .catalog import schema_fields
 from .choices import ValueChoice, attribute_keys, choices_of
-from .registry import OF_ONE, SHARED, SIDE_LABELS, Field, attribute_field, field_named, fields
+from .registry import (
+    COMPUTED,
+    OF_ONE,
+    SHARED,
+    SIDE_LABELS,
+    Field,
+    analysis_field,
+    attribute_field,
+    field_named,
+    fields,
+    static_fields,
+)
 
 #: Fields to choose from: (group, ((name, label), …)).
 Groups = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
@@ -78,37 +91,48 @@ RULE_FIELDS = frozenset(
         "source", "status",
     }
 )  # fmt: skip
-_OF_CONVERSATIONS = ("analysis.", "metadata.", "var.")
 
 
-@dataclass(frozen=True, slots=True)
 class RuleFields:
-    """The fields that a rule may be about; a field of an analysis goes by its own name too."""
+    """The fields that a rule may be about; a field of an analysis goes by its own name too.
 
-    channel: str | None
+    It asks for the fields of schemas once. ``derived`` False leaves out derived fields.
+    """
+
+    def __init__(self, channel: str | None, *, derived: bool = True) -> None:
+        self.channel = channel
+        self.derived = derived
 
     @property
     def row_url(self) -> str:
-        return f"{ConversationFields(self.channel).row_url}&rule=1"
+        url = f"{ConversationFields(self.channel).row_url}&rule=1"
+        return url if self.derived else f"{url}&derived=0"
+
+    @cached_property
+    def own(self) -> dict[str, Field]:
+        """Return the fields of analyses, by their name in a result."""
+        found = schema_fields(self.channel).values()
+        return {one.name: analysis_field(one) for one in found if self.derived or not one.computed}
 
     def named(self, name: str) -> Field | None:
         """Return the field of this name; ``overall_score`` is ``analysis.overall_score``."""
-        if name in RULE_FIELDS or name.startswith(_OF_CONVERSATIONS):
+        if name in RULE_FIELDS or name.startswith(("metadata.", "var.")):
             return field_named(name, self.channel)
-        return field_named(f"analysis.{name}", self.channel)
+        return self.own.get(name.removeprefix("analysis."))
 
     def groups(self) -> Groups:
         """Return the fields that rules may be about, in the groups of the other filters."""
-        found = []
-        for group, options in ConversationFields(self.channel).groups():
-            kept = tuple(
-                (name, label)
-                for name, label in options
-                if name in RULE_FIELDS or name.startswith(_OF_CONVERSATIONS)
-            )
-            if kept:
-                found.append((group, kept))
-        return tuple(found)
+        listed = [*static_fields(self.channel).values(), *self.own.values()]
+        found = grouped(field for field in listed if self._may_be_about(field.name))
+        sides = grouped(
+            attribute_field(group, key)
+            for group, keys in attribute_keys(self.channel).items()
+            for key in keys
+        )
+        return tuple(sorted((*found, *sides), key=lambda group: _place(group[0])))
+
+    def _may_be_about(self, name: str) -> bool:
+        return name in RULE_FIELDS or name.startswith("analysis.")
 
     def choices(self, field: Field) -> Sequence[ValueChoice]:
         return choices_of(field, self.channel)
@@ -126,6 +150,6 @@ def _place(group: str) -> tuple[int, str]:
     """Return the rank of a group: the fixed fields, those of agents, metadata and variables."""
     if group in SIDE_LABELS:
         return 3, ""
-    if group == SHARED:
-        return 1, ""
+    if group in {SHARED, COMPUTED}:
+        return 1, group
     return (2, group) if group.startswith(OF_ONE) else (0, "")

@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 ('successful', models.BooleanField(blank=True, null=True)),
                 ('sentiment', models.CharField(blank=True, max_length=200)),
                 ('analysis_data', models.JSONField(blank=True, null=True)),
-                ('analysis_trigger', models.CharField(blank=True, choices=[('initial', 'First analysis'), ('rerun', 'Rerun'), ('backfill', 'Backfill'), ('imported', 'Imported'), ('manual', 'Manual'), ('restored', 'Restored')], max_length=10)),
+                ('analysis_trigger', models.CharField(blank=True, choices=[('initial', 'First analysis'), ('rerun', 'Rerun'), ('backfill', 'Backfill'), ('imported', 'Imported'), ('manual', 'Manual'), ('restored', 'Restored'), ('computed', 'Computed again')], max_length=10)),
                 ('analysis_model', models.CharField(blank=True, max_length=200)),
                 ('analysis_cost', models.DecimalField(blank=True, decimal_places=8, max_digits=14, null=True)),
                 ('analyzed_at', models.DateTimeField(blank=True, null=True)),
@@ -188,6 +188,26 @@ class Migration(migrations.Migration):
             ],
             options={
                 'constraints': [models.UniqueConstraint(django.db.models.functions.text.Lower('name'), models.F('owner'), models.F('channel'), name='saved_view_name_once_per_owner'), models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='saved_view_name_given')],
+            },
+        ),
+        migrations.CreateModel(
+            name='DerivedField',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=60, unique=True)),
+                ('label', models.CharField(max_length=100)),
+                ('type', models.CharField(choices=[('boolean', 'Yes/no'), ('choice', 'Choice'), ('number', 'Scorecard')], max_length=10)),
+                ('channel', models.CharField(choices=[('voice', 'Voice'), ('chat', 'Chat')], max_length=10)),
+                ('definition', models.JSONField()),
+                ('properties', models.TextField()),
+                ('created_by', models.CharField(max_length=200)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('agent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='derived_fields', to='agents.agent')),
+            ],
+            options={
+                'ordering': ['name'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('type__in', ['boolean', 'choice', 'number'])), name='derived_type_known')],
             },
         ),
     ]

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             name='Run',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('backfill', 'Backfill'), ('trial', 'Test run'), ('rollback', 'Rollback'), ('mapping', 'Mapping run')], default='backfill', max_length=10)),
+                ('kind', models.CharField(choices=[('backfill', 'Backfill'), ('trial', 'Test run'), ('rollback', 'Rollback'), ('mapping', 'Mapping run'), ('derived', 'Recomputation')], default='backfill', max_length=10)),
                 ('public_id', models.CharField(default=apps.runs.models.run_id, editable=False, max_length=40, unique=True)),
                 ('channel', models.CharField(choices=[('voice', 'Voice'), ('chat', 'Chat')], max_length=10)),
                 ('filters', models.JSONField(default=dict)),

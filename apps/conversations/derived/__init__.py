@@ -1,0 +1,1 @@
+"""Derived fields: fields of results that are computed from other fields, without a model."""
