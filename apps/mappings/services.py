@@ -11,6 +11,7 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent, AgentVersion
 from apps.contacts.values import BUILT_IN_SPECS, FieldType, ValueSpec, read
+from apps.conversations.derived.definitions import derived_properties
 from apps.core.errors import Conflict, Example, UserError
 from apps.core.validation_messages import shown
 
@@ -82,11 +83,16 @@ def delete_mapping(*, mapping: Mapping, by: Actor) -> None:
 
 
 def analysis_fields(agent: Agent | None) -> dict[str, list[Map[str, Any]]]:
-    """Return the analysis fields of an agent's draft, or of all agents, with their schemas."""
+    """Return the analysis fields of an agent's draft, or of all agents, with their schemas.
+
+    Derived fields are among them.
+    """
     fields: dict[str, list[Map[str, Any]]] = {}
     for properties in _drafts(agent):
         for name, schema in properties.items():
             fields.setdefault(name, []).append(schema if isinstance(schema, dict) else {})
+    for name, schema in derived_properties(agent=agent).items():
+        fields.setdefault(name, []).append(schema)
     return fields
 
 

@@ -14,8 +14,7 @@ from django.db import connection
 
 from apps.agents.models import AnalysisConfig
 from apps.analysis.presentation import field_schemas
-from apps.conversations.filters import ValueKind
-from apps.conversations.filters.catalog import schema_fields
+from apps.conversations.derived.definitions import derived_properties
 from apps.core.histogram import Numbers, compared
 
 from .changes import OF_RUN, PAIRS, ChangeFilter, Side, filled, short
@@ -134,18 +133,9 @@ def _kinds(run: Run) -> dict[str, str]:
         for name, schema in field_schemas(config.parsed()).items():
             kind = _kind(schema)
             kinds[name] = kind if kinds.get(name, kind) == kind else "text"
-    for name, one in schema_fields(run.channel).items():
-        if one.computed:
-            kinds.setdefault(name, _DERIVED.get(one.kinds[0], "text"))
+    for name, schema in derived_properties(channel=run.channel).items():
+        kinds.setdefault(name, _kind(schema))
     return kinds | {name: "text" for name in sorted(others) if name not in kinds}
-
-
-_DERIVED = {
-    ValueKind.YES_NO: "boolean",
-    ValueKind.CHOICE: "choice",
-    ValueKind.NUMBER: "number",
-    ValueKind.LIST: "list",
-}
 
 
 def _kind(schema: Any) -> str:

@@ -15,6 +15,7 @@ from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation, DerivedField
 from apps.llm.models import Usage
 from apps.mappings.folds import fold_marked
+from apps.mappings.services import save_mapping
 from apps.runs import batches, rollback_services
 from apps.runs.derived_runs import (
     NothingToRecompute,
@@ -33,7 +34,6 @@ from tests.factories import (
     make_conversations,
     make_derived_field,
     make_draft,
-    make_mapping,
 )
 from tests.factories.derived import PROPERTIES, SCORECARD
 from tests.webhooks.deliveries import endpoint_to
@@ -83,7 +83,9 @@ def test_a_new_result_has_derived_fields_everywhere() -> None:
     contact = make_contact(phone_number="+15550001")
     Conversation.objects.filter(pk=call.pk).update(contact=contact)
     make_contact_field("last_quality", "number")
-    make_mapping("quality", "last_quality")
+    save_mapping(
+        agent=None, analysis_field="quality", contact_field="last_quality", mode="overwrite", by=BY
+    )
     endpoint_to("https://example.com/hook")
     request_rerun(conversation=call, by=BY)
     (job,) = LaneQueue(Lane.INTERACTIVE).claim(1)

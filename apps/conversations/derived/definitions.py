@@ -16,6 +16,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from django.db.models import Q
+
+from apps.agents.models import Agent
 from apps.conversations.filters import FilterError, Rule, RuleFields, read_rule
 from apps.conversations.models import DerivedField, DerivedType
 from apps.core.errors import Example, UserError
@@ -195,6 +198,21 @@ def properties_of(definition: Definition, label: str) -> str:
             },
         ]
     return json.dumps(dict(zip(definition.names, schemas, strict=True)), ensure_ascii=False)
+
+
+def derived_properties(
+    *, channel: str | None = None, agent: Agent | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return the JSON Schema of each derived field of a channel, or of an agent; one query."""
+    rows = DerivedField.objects.all()
+    if channel is not None:
+        rows = rows.filter(channel=channel)
+    if agent is not None:
+        rows = rows.filter(Q(agent=None) | Q(agent=agent), channel=agent.channel)
+    found: dict[str, dict[str, Any]] = {}
+    for properties in rows.values_list("properties", flat=True):
+        found |= json.loads(properties)
+    return found
 
 
 class _Reader:
