@@ -232,7 +232,7 @@ def claimed(how_many: int) -> list[AnalysisJob]:
     return LaneQueue(Lane.LIVE).claim(how_many)
 
 
-RECORDING = 13
+RECORDING = 13 + 1
 """Statements that record a group: one each asks for mappings, CRMs, follow-ups, and alerts."""
 
 

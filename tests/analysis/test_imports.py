@@ -86,7 +86,7 @@ def test_many_at_once_cost_a_handful_of_statements(django_assert_max_num_queries
     results = [Imported(c, {"call_summary": f"Number {n}."}) for n, c in enumerate(made)]
     Conversation.objects.select_related("agent_version").in_bulk()
 
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(14):
         record_imported(results, by=BY)
 
     assert Conversation.objects.filter(analysis_state="succeeded").count() == 50

@@ -207,5 +207,5 @@ def test_a_value_survives_its_address(value: str) -> None:
 
 def test_the_report_costs_a_fixed_number_of_queries(django_assert_num_queries: Any) -> None:
     run = ended([{"score": 1, "issues": ["a"]}] * 5, [{"score": 2, "issues": ["b"]}] * 5)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         report_of(run)
