@@ -15,22 +15,18 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, transaction
 from django.db.models import (
-    Case,
     CharField,
     Count,
     DateTimeField,
     F,
     Func,
     IntegerField,
-    Q,
     Sum,
     TextField,
     Value,
-    When,
 )
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Coalesce, NullIf
-from django.db.models.lookups import IsNull
+from django.db.models.functions import Cast, Coalesce, NullIf
 
 from apps.conversations.models import OPEN, Conversation, ConversationQuerySet
 
@@ -136,10 +132,11 @@ class Values:
 def read_values(rows: ConversationQuerySet, field: InsightField, place: Combinable) -> Values:
     """Return what the rows hold of a field, by place. One statement."""
     kind, value = field.type, value_of(field.source, field.path)
-    columns = {"place": place, "v": value, "gap": _gap(value)}
+    columns = {"place": place, "k": _key_or_gap(value)}
     grouped = _GROUPED
     if field.step > 1:
-        columns |= {"exact": F(field.path), "v": _Json(F(field.path) / field.step * field.step)}
+        rounded = _Json(F(field.path) / field.step * field.step)
+        columns = {"place": place, "k": _key_or_gap(rounded), "exact": F(field.path)}
         grouped = _GROUPED_BY_STEP
     inner, params = rows.order_by().annotate(**columns).values(*columns).query.sql_with_params()
     outer = {FieldType.LIST: _LIST, FieldType.NUMBER: _NUMBER}.get(kind, _CHOICE)
@@ -154,12 +151,16 @@ def read_values(rows: ConversationQuerySet, field: InsightField, place: Combinab
     return found
 
 
-def _gap(value: Combinable) -> Combinable:
-    """Return the state of a conversation without a value as one text, so that groups stay few."""
+def _key_or_gap(value: Combinable) -> Combinable:
+    """Return a value as JSON text, or the state of a conversation without one after a bar.
+
+    One text is the cheapest thing to group by: JSON is hashed slowly, and reading the key twice
+    would cost as much as the rest of the row.
+    """
     known = ("analysis_state", "status", "analysis_reason", "analysis_config_id")
-    parts = [Value("|"), *(F(name) for name in known)]
-    state = Func(*parts, function="concat_ws", output_field=TextField())
-    return Case(When(IsNull(value, True), then=state), output_field=TextField())  # noqa: FBT003
+    parts = [Value(""), *(F(name) for name in known)]
+    state = Func(Value("|"), *parts, function="concat_ws", output_field=TextField())
+    return Coalesce(Cast(value, TextField()), state)
 
 
 def _in_parallel(statement: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -186,15 +187,21 @@ _JSON_TYPES = {
 _EMPTY = """('null', '""', '[]', '{}')"""
 _GROUPED = """
 WITH g AS MATERIALIZED (
-  SELECT place, v, gap, count(*) AS n, NULL::float8 AS total, NULL::float8 AS squares
-  FROM ({rows}) AS r GROUP BY 1, 2, 3
+  SELECT place, CASE WHEN k NOT LIKE '|%%' THEN k::jsonb END AS v,
+    CASE WHEN k LIKE '|%%' THEN substr(k, 2) END AS gap, n, NULL::float8 AS total,
+    NULL::float8 AS squares
+  FROM (SELECT place, k, count(*) AS n FROM ({rows}) AS r GROUP BY 1, 2) AS grouped
 )
 """
 _GROUPED_BY_STEP = """
 WITH g AS MATERIALIZED (
-  SELECT place, v, gap, count(*) AS n, sum(exact::float8) AS total,
-    sum(exact::float8 * exact::float8) AS squares
-  FROM ({rows}) AS r GROUP BY 1, 2, 3
+  SELECT place, CASE WHEN k NOT LIKE '|%%' THEN k::jsonb END AS v,
+    CASE WHEN k LIKE '|%%' THEN substr(k, 2) END AS gap, n, total, squares
+  FROM (
+    SELECT place, k, count(*) AS n, sum(exact::float8) AS total,
+      sum(exact::float8 * exact::float8) AS squares
+    FROM ({rows}) AS r GROUP BY 1, 2
+  ) AS grouped
 )
 """
 _MISSING = """
@@ -324,12 +331,22 @@ def read_totals(rows: ConversationQuerySet, place: Combinable) -> list[Totals]:
     """Return how many conversations there are, by place and state of their analysis."""
     found = (
         rows.order_by()
-        .annotate(place=place, is_open=Q(status__in=OPEN))
-        .values_list("place", "analysis_state", "analysis_reason", "is_open")
-        .annotate(
-            n=Count("*"),
-            cost=Coalesce(Sum("analysis_cost"), Decimal(0)),
-            unpriced=Count("pk", filter=Q(analysis_state="succeeded", analysis_cost=None)),
-        )
+        .annotate(place=place)
+        .values("place", "analysis_state", "analysis_reason", "status")
+        .annotate(n=Count("*"), cost=Sum("analysis_cost"), priced=Count("analysis_cost"))
+        .values_list("place", "analysis_state", "analysis_reason", "status", "n", "cost", "priced")
     )
-    return [Totals(*row) for row in found]
+    return [
+        Totals(
+            place,
+            state,
+            reason,
+            status in OPEN,
+            n,
+            cost or Decimal(0),
+            n - priced if state == "succeeded" else 0,
+        )
+        for place, state, reason, status, n, cost, priced in _in_parallel(
+            *found.query.sql_with_params()
+        )
+    ]
