@@ -96,7 +96,7 @@ def _requests(agent: str, number: int | None) -> list[Any]:
     from apps.analysis.fence import fence_word
     from apps.analysis.model_call import compiled, output_cap
     from apps.analysis.prompts import Facts, build
-    from apps.intake.demo_data import FOLDER
+    from apps.demo.loading import FOLDER
     from apps.llm.services import bundled_model
     from apps.llm.structured import StructuredRequest
 

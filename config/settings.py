@@ -122,6 +122,7 @@ INSTALLED_APPS = [
     "apps.insights",
     "apps.privacy",
     "apps.api",
+    "apps.demo",
     "apps.accounts.admin_app.DebriefAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -20,7 +20,7 @@ from apps.agents.builder import (
     schema_of,
 )
 
-DEMO = json.loads(Path("apps/intake/demo/agents.json").read_text())
+DEMO = json.loads(Path("apps/demo/data/agents.json").read_text())
 
 letters = st.characters(codec="utf-8", exclude_characters="\r")  # a browser sends none alone
 lines = st.characters(codec="utf-8", exclude_characters="\r\n")

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from apps.intake.demo_data import load_demo
+from apps.demo.loading import load_demo
 
 
 def _moment(text: str) -> datetime:

@@ -33,7 +33,7 @@ def price_past_analyses(source: str, *, by: str) -> None:
     )
     ledger = []
     for result in results:
-        usage = _usage(result)
+        usage = usage_of(result)
         conversation = result.conversation
         result.model, result.requests = spec.name, 1
         result.input_tokens, result.output_tokens = usage.input, usage.output
@@ -64,7 +64,8 @@ def price_past_analyses(source: str, *, by: str) -> None:
     Usage.objects.bulk_create(ledger)
 
 
-def _usage(result: Analysis) -> TokenUsage:
+def usage_of(result: Analysis) -> TokenUsage:
+    """Return about the tokens that a result takes, loaded with its conversation."""
     answer = json.dumps(result.output, ensure_ascii=False)
     return TokenUsage(
         input=PROMPT_TOKENS + result.conversation.prompt_tokens_est,

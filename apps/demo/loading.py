@@ -1,6 +1,6 @@
 """The demo: an invented provider's four agents and their conversations of the last 60 days.
 
-The files in `demo/` are written by hand; days are counted back from the moment of loading, so that
+The files in `data/` are written by hand; days are counted back from the moment of loading, so that
 the demo is always fresh; ``{day+5}`` in a text is five days after its conversation.
 """
 
@@ -17,18 +17,21 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
-from apps.accounts.models import AuditEntry, Role
 from apps.agents.models import Agent
 from apps.agents.services import create_agent, publish, save_draft
 from apps.conversations.models import Conversation
+from apps.intake.services import IngestReport, ingest
 
-from .demo_contacts import complete_contacts, create_mappings
-from .demo_costs import price_past_analyses
-from .services import IngestReport, ingest
+from .contacts import complete_contacts, create_mappings
+from .costs import price_past_analyses
+from .deliveries import add_deliveries
+from .follow_ups import add_follow_ups
+from .incidents import add_incident
+from .people import office_time, person
+from .runs import add_runs
 
-FOLDER = Path(__file__).parent / "demo"
+FOLDER = Path(__file__).parent / "data"
 SOURCE = "demo"
-_OFFICE = time(9, 40)
 _RELATIVE_DAY = re.compile(r"\{day([+-]\d+)\}")
 _BY = Actor.system("demo data")
 
@@ -49,13 +52,18 @@ def load_demo(*, now: datetime | None = None) -> tuple[int, IngestReport]:
             create_mappings(agents, by=_BY)
         # A demo asks no model by itself: nobody has agreed to what that would cost.
         report = ingest(lines=_lines(agents, now), by=_BY, source=SOURCE, analyze=False)
+        price_past_analyses(SOURCE, by=_BY.label)
+        if is_first:
+            add_runs(agents, now)
         # They arrived when they ended, not when the demo was loaded.
         Conversation.objects.filter(source=SOURCE, started_at__isnull=False).update(
             created_at=Coalesce(F("ended_at"), F("started_at"))
         )
-        price_past_analyses(SOURCE, by=_BY.label)
         if is_first:
             complete_contacts(SOURCE)
+            add_follow_ups(agents, SOURCE, now)
+            add_deliveries(agents["billing"], now)
+            add_incident(agents["billing"], now)
         return Agent.objects.count() - before, report
 
 
@@ -65,19 +73,19 @@ def _agent(described: Mapping[str, Any], today: date) -> Agent:
         return found
     versions = described["versions"]
     first_day = max(version.get("published_day") or 0 for version in versions)
-    made = _office_time(today, first_day + 2)
+    made = office_time(today, first_day + 2)
     agent = create_agent(
         name=described["name"],
         channel=described["channel"],
-        by=_person(versions[0]["by"]),
+        by=person(versions[0]["by"]),
         external_id=external_id,
         at=made,
     )
     for version in versions:
         day = version.get("published_day")
-        saved = _office_time(today, 1 if day is None else day) - timedelta(minutes=95)
+        saved = office_time(today, 1 if day is None else day) - timedelta(minutes=95)
         parts = {name: version[name] for name in ("analysis", "post_analysis", "columns")}
-        by = _person(version["by"])
+        by = person(version["by"])
         save_draft(agent=agent, changes=parts, by=by, at=max(saved, made))
         if day is not None:
             publish(
@@ -85,17 +93,9 @@ def _agent(described: Mapping[str, Any], today: date) -> Agent:
                 by=by,
                 title=version["title"],
                 note=version["note"],
-                at=_office_time(today, day),
+                at=office_time(today, day),
             )
     return agent
-
-
-def _person(name: str) -> Actor:
-    return Actor(name, Role.EDITOR, None, AuditEntry.Via.SYSTEM)
-
-
-def _office_time(today: date, days_ago: int) -> datetime:
-    return timezone.make_aware(datetime.combine(today - timedelta(days=days_ago), _OFFICE))
 
 
 def _lines(agents: Mapping[str, Agent], now: datetime) -> Iterator[dict[str, Any]]:

@@ -1,22 +1,27 @@
 """The demo loads whole at any moment, once, and opens on what is worth seeing."""
 
 import re
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import call_command
-from django.db.models import Sum, TextField
+from django.db.models import F, Sum, TextField
 from django.db.models.functions import Cast
 from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.agents.models import Agent, AgentVersion
+from apps.alerts.models import Incident
 from apps.analysis.models import Analysis
-from apps.conversations.models import Conversation, Transcript
-from apps.intake.demo_data import load_demo
+from apps.conversations.models import Conversation, Transcript, Trigger
+from apps.demo.loading import load_demo
+from apps.follow_ups.models import FollowUp, FollowUpRule
 from apps.llm.models import Usage
+from apps.runs.models import Run, RunItem
+from apps.webhooks.models import Delivery, Endpoint
 
 pytestmark = pytest.mark.django_db
 
@@ -43,11 +48,20 @@ def test_the_demo_at(moment: str, zone: str) -> None:
         _versions_were_published_before_their_conversations()
         _promised_days_are_dates()
         _past_results_cost_something(now)
+        _two_backfills_ended_and_one_was_rolled_back(now)
+        _follow_ups_are_open_done_and_overdue(now)
+        _nothing_waits_to_be_sent(now)
+        _an_incident_is_open(now)
 
-        stored = list(Conversation.objects.order_by("pk").values())
+        stored, counts = list(Conversation.objects.order_by("pk").values()), _counts()
         load_demo(now=now + timedelta(days=40))
         assert list(Conversation.objects.order_by("pk").values()) == stored
-        assert Usage.objects.count() == Analysis.objects.count()
+        assert _counts() == counts
+
+
+def _counts() -> dict[str, int]:
+    kinds = (Usage, Analysis, Run, RunItem, FollowUp, FollowUpRule, Endpoint, Delivery, Incident)
+    return {kind.__name__: kind._default_manager.count() for kind in kinds}
 
 
 def _days_are_within_the_last_sixty(now: datetime) -> None:
@@ -80,13 +94,53 @@ def _promised_days_are_dates() -> None:
 
 
 def _past_results_cost_something(now: datetime) -> None:
-    current = Analysis.objects.current()
-    assert current.count() >= 240
-    assert set(current.values_list("model", "trigger")) == {("gpt-4.1-mini", "imported")}
+    made = Analysis.objects.exclude(trigger=Trigger.RESTORED)
+    assert made.filter(trigger=Trigger.IMPORTED).count() >= 240
+    assert set(made.values_list("model", flat=True)) == {"gpt-4.1-mini"}
     assert not Usage.objects.filter(at__gt=now).exists()
     spent = Usage.objects.aggregate(spent=Sum("cost"))["spent"]
-    assert spent == current.aggregate(spent=Sum("cost"))["spent"] > 0
-    assert spent == Conversation.objects.aggregate(spent=Sum("analysis_cost"))["spent"]
+    assert spent == made.aggregate(spent=Sum("cost"))["spent"] > 0
+
+
+def _two_backfills_ended_and_one_was_rolled_back(now: datetime) -> None:
+    runs = {run.kind: run for run in Run.objects.order_by("-pk")}
+    assert [run.kind for run in Run.objects.order_by("pk")] == ["backfill", "backfill", "rollback"]
+    assert set(Run.objects.values_list("state", flat=True)) == {"completed"}
+    first, undone = Run.objects.filter(kind="backfill").order_by("pk")
+    assert runs["rollback"].of == undone
+    for run in (first, undone, runs["rollback"]):
+        assert run.created_at <= (run.finished_at or now) <= now
+    counts = Counter(first.items.values_list("state", flat=True))
+    assert counts["failed"] == 2
+    assert counts["done"] == first.total - 2 > 50
+    assert 15 < first.items.filter(changed=True).count() < 40
+    late = RunItem.objects.filter(conversation__ended_at__gt=F("run__created_at"))
+    assert not late.exists()
+    restored = undone.items.filter(changed=True).values("conversation")
+    for conversation in Conversation.objects.filter(pk__in=restored):
+        results = conversation.analyses.order_by("pk")
+        assert [a.trigger for a in results] == ["imported", "backfill", "restored"]
+        assert conversation.analysis_data == results[0].output
+
+
+def _follow_ups_are_open_done_and_overdue(now: datetime) -> None:
+    assert FollowUp.objects.open().count() >= 5
+    assert FollowUp.objects.done().count() >= 10
+    assert FollowUp.objects.overdue(now).exists()
+    assert not FollowUp.objects.filter(created_at__gt=now).exists()
+
+
+def _nothing_waits_to_be_sent(now: datetime) -> None:
+    assert not Endpoint.objects.filter(disabled_at=None).exists()
+    states = Counter(Delivery.objects.values_list("state", flat=True))
+    assert states == {"delivered": 23, "failed": 1}
+    assert not Delivery.objects.filter(created_at__gt=now).exists()
+
+
+def _an_incident_is_open(now: datetime) -> None:
+    incident = Incident.objects.get()
+    assert incident.opened_at <= now
+    assert incident.resolved_at is None
 
 
 @pytest.mark.parametrize("page", ["/calls/", "/chats/"])
