@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from apps.accounts.models import Role, User
 from apps.conversations.models import Conversation
-from apps.intake.demo_data import load_demo
+from apps.demo.loading import load_demo
 
 pytestmark = pytest.mark.django_db
 

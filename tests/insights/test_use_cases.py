@@ -9,10 +9,10 @@ from django.test import Client
 
 from apps.accounts.models import Role, User
 from apps.conversations.models import Conversation, ConversationQuerySet
+from apps.demo.loading import load_demo
 from apps.insights.fields import FieldType, InsightField, Source
 from apps.insights.use_case_pages import USE_CASES
 from apps.insights.use_cases import SALES_SLOTS, checks_of, fill, values_of
-from apps.intake.demo_data import load_demo
 
 pytestmark = pytest.mark.django_db
 
