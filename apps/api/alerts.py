@@ -42,7 +42,7 @@ def many(request: HttpRequest) -> HttpResponse:
     lists.only(request)
     rows = AlertRule.objects.select_related("agent").prefetch_related("standings", "channels")
     return lists.answer(
-        request, rows, order=["-pk"], page=schemas.Rules, show=schemas.Rule.from_rule
+        request, rows, order=["-pk"], page=schemas.Rules, show=schemas.AlertRuleSchema.from_rule
     )
 
 
@@ -52,7 +52,7 @@ def many(request: HttpRequest) -> HttpResponse:
         "createAlertRule",
         "Create a rule",
         takes=schemas.RuleIn,
-        answers={201: Answer(schemas.Rule, "The new rule.")},
+        answers={201: Answer(schemas.AlertRuleSchema, "The new rule.")},
         refuses=["invalid_alert_rule", "invalid_filter", "private_address"],
     ),
 )
@@ -65,7 +65,7 @@ def create(request: HttpRequest) -> HttpResponse:
     )
     site = request.build_absolute_uri("/")
     rule = services.create_rule(wanted=wanted, by=actor_of(request), site_url=site)
-    return respond(schemas.Rule.from_rule(_rule(rule.public_id)), status=201)
+    return respond(schemas.AlertRuleSchema.from_rule(_rule(rule.public_id)), status=201)
 
 
 @router.post(
@@ -74,7 +74,7 @@ def create(request: HttpRequest) -> HttpResponse:
         "previewAlertRule",
         "Preview a rule",
         takes=schemas.PreviewIn,
-        answers={200: Answer(schemas.PreviewSchema, "When it would have fired.")},
+        answers={200: Answer(schemas.AlertPreview, "When it would have fired.")},
         refuses=["invalid_alert_rule", "invalid_filter"],
     ),
 )
@@ -84,7 +84,7 @@ def draw(request: HttpRequest) -> HttpResponse:
     body = read(schemas.PreviewIn, request)
     wanted = Definition(name=body.name, **body.watched(_agent(body.scope.agent_id)))
     drawn = preview(services.unsaved(wanted), timezone.now())
-    return respond(schemas.PreviewSchema.from_preview(drawn))
+    return respond(schemas.AlertPreview.from_preview(drawn))
 
 
 @router.patch(
@@ -93,7 +93,7 @@ def draw(request: HttpRequest) -> HttpResponse:
         "changeAlertRule",
         "Change a rule",
         takes=schemas.RulePatch,
-        answers={200: Answer(schemas.Rule, "The rule.")},
+        answers={200: Answer(schemas.AlertRuleSchema, "The rule.")},
         refuses=["invalid_alert_rule", "invalid_filter", "private_address"],
     ),
 )
@@ -107,7 +107,7 @@ def change(request: HttpRequest, rule_id: str) -> HttpResponse:
         services.change_rule(rule=rule, wanted=_changed(rule, body), by=by, site_url=site)
     if body.paused is not None:
         (services.pause_rule if body.paused else services.resume_rule)(rule=rule, by=by)
-    return respond(schemas.Rule.from_rule(_rule(rule_id)))
+    return respond(schemas.AlertRuleSchema.from_rule(_rule(rule_id)))
 
 
 @router.delete(

@@ -11,6 +11,7 @@ from apps.accounts.models import User
 from apps.alerts.checks import run_checks
 from apps.alerts.evaluate import evaluate
 from apps.alerts.models import AlertRule, Incident
+from apps.alerts.notices import notify_due
 from tests.factories import client_as
 
 from .alerting import NOON, calls, quality_agent, rate_rule, record, result_rule
@@ -130,6 +131,17 @@ def test_preview_of_the_form_counts(editor: Client) -> None:
     page = editor.post("/alerts/rules/preview/", {"channel": "voice"}).content.decode()
     assert "Complete the form" in page
     assert not AlertRule.objects.exists()
+
+
+def test_page_of_a_rule_shows_its_messages(editor: Client) -> None:
+    quality_agent()
+    rule = result_rule(addresses=["lead@example.com"], channels={"slack": "https://1.1.1.1/x"})
+    record(calls(quality_agent(), timezone.now(), [{"overall_score": 1}]))
+    run_checks(timezone.now())
+    notify_due(timezone.now())
+    page = editor.get(f"/alerts/rules/{rule.public_id}/").content.decode()
+    assert "[Debrief] Bad calls: alert" in page
+    assert "Slack (1.1.1.1)" in page
 
 
 def test_rule_is_paused_resumed_and_deleted(editor: Client) -> None:

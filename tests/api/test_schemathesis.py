@@ -14,6 +14,7 @@ import schemathesis
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case as AnyCase
 from schemathesis import GenerationMode
@@ -32,6 +33,9 @@ from schemathesis.specs.openapi.checks import (
 from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role
+from apps.alerts.definitions import Definition
+from apps.alerts.incidents import open_incident
+from apps.alerts.services import create_rule
 from apps.api.instance import api
 from apps.platforms.sources import create_source
 from apps.runs.options import Options
@@ -118,6 +122,21 @@ OPERATIONS: list[APIOperation] = [
 ]
 
 
+def _of_alerts() -> dict[str, str]:
+    """A rule, and an open incident of another one."""
+    found = [
+        create_rule(
+            wanted=Definition(
+                name=name, kind="count", channel="voice", direction="above", threshold=9.0
+            ),
+            by=BY,
+        )
+        for name in ("Busy", "Very busy")
+    ]
+    incident = open_incident(found[1], agent_id=None, at=timezone.now())
+    return {"rule_id": found[0].public_id, "incident_id": incident.public_id}
+
+
 @pytest.fixture
 def things() -> dict[str, str]:
     """Something of each kind, by the names of path parameters."""
@@ -140,6 +159,7 @@ def things() -> dict[str, str]:
         "agent_id": agent.public_id,
         "contact_id": make_contact().public_id,
         "follow_up_id": make_follow_up().public_id,
+        **_of_alerts(),
         "mapping_id": make_mapping("call_summary", "last_name").public_id,
         "backfill_id": run.public_id,
     }

@@ -206,7 +206,8 @@ def _preview_of_form(form: RuleForm) -> dict[str, Any]:
     try:
         return _drawn(services.unsaved(form.definition()))
     except UserError as error:
-        return {"problem": error.message}
+        unfinished = "threshold" in error.fields and not form.data.get("threshold")
+        return {"waits": True} if unfinished else {"problem": error.message}
 
 
 def _drawn(rule: AlertRule) -> dict[str, Any]:

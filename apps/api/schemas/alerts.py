@@ -209,23 +209,23 @@ class RulePatch(_AlertBody):
         )  # fmt: skip
 
 
-class ChannelSchema(Schema):
+class NotificationTarget(Schema):
     """A Slack or Teams channel, without its URL."""
 
     kind: Annotated[ChannelKind, eg("slack")]
     host: Annotated[str, eg("hooks.slack.com")]
 
 
-class Notify(Schema):
+class Notifications(Schema):
     """Who is notified."""
 
     members: Annotated[list[str], eg(["ada@example.com"])]
     emails: Annotated[list[str], eg(["lead@example.com"])]
-    channels: list[ChannelSchema]
+    channels: list[NotificationTarget]
     remind_hours: Count
 
 
-class Scope(Schema):
+class RuleScope(Schema):
     """Which conversations a rule is about."""
 
     agent_id: str | None
@@ -233,21 +233,21 @@ class Scope(Schema):
     per_agent: bool
 
 
-class Rule(Schema):
+class AlertRuleSchema(Schema):
     """A rule. Of `when`, `rate`, `average`, and `count` one isn't null."""
 
     id: Annotated[str, eg(examples.RULE_ID)]
     name: Annotated[str, eg("Success rate")]
     text: Annotated[str, eg("Share of Call successful is yes below 80% over 1d")]
     """When it alerts, in words."""
-    scope: Scope
+    scope: RuleScope
     when: Document | None
     rate: Annotated[Document | None, eg(_RATE)]
     average: Document | None
     count: Document | None
     include_reruns: bool
     close_after_hours: Annotated[Count, eg(24)]
-    notify: Notify
+    notify: Notifications
     state: Annotated[RuleState, eg("normal")]
     """The worst one, where agents have their own."""
     problem: str | None
@@ -270,7 +270,7 @@ class Rule(Schema):
             id=rule.public_id,
             name=rule.name,
             text=condition_text(rule),
-            scope=Scope(
+            scope=RuleScope(
                 agent_id=rule.agent.public_id if rule.agent else None,
                 channel=Channel(rule.channel),
                 per_agent=rule.per_agent,
@@ -310,12 +310,13 @@ def _window(rule: AlertRule) -> Document:
     }
 
 
-def _notify(rule: AlertRule) -> Notify:
-    return Notify(
+def _notify(rule: AlertRule) -> Notifications:
+    return Notifications(
         members=[member.email or member.username for member in rule.members.order_by("pk")],
         emails=list(rule.addresses),
         channels=[
-            ChannelSchema(kind=ChannelKind(one.kind), host=one.host) for one in rule.channels.all()
+            NotificationTarget(kind=ChannelKind(one.kind), host=one.host)
+            for one in rule.channels.all()
         ],
         remind_hours=rule.remind_hours,
     )
@@ -343,7 +344,7 @@ class PastIncidentSchema(Schema):
         )
 
 
-class PreviewSchema(Schema):
+class AlertPreview(Schema):
     """When a rule would have fired, by today's results."""
 
     start: Annotated[Time, eg("2024-12-19T15:30:00Z")]
@@ -438,7 +439,7 @@ class IncidentPatch(Body):
     note: Annotated[str, Field(max_length=5000)] | None = None
 
 
-class Rules(Page[Rule]):
+class Rules(Page[AlertRuleSchema]):
     """One page of rules."""
 
 
