@@ -145,6 +145,7 @@ def _of_schema(found: SchemaField) -> InsightField:
         found.choices,
         description=found.description,
         is_closed=bool(field.choices),
+        is_derived=found.computed,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apps.conversations.models import Conversation
+from apps.conversations.models import Conversation, DerivedField
 from apps.insights.field_stats import ChoiceStats, NumberStats, RateStats
 from apps.insights.scope import Scope
 from apps.insights.stats import stats_of
@@ -389,3 +389,28 @@ def test_tiles_take_a_fixed_number_of_queries(django_assert_num_queries: Queries
         stats_of(scope, fields["resolved"])
     with django_assert_num_queries(4):
         volume_of(scope)
+
+
+def test_derived_fields_count_without_being_in_a_config() -> None:
+    agent = make_agent(schema=SUPPORT)
+    DerivedField.objects.create(
+        name="is_long",
+        label="Long",
+        type="boolean",
+        channel="voice",
+        definition={},
+        properties='{"is_long": {"type": "boolean"}}',
+        created_by="tests",
+    )
+    at = NOW - timedelta(hours=1)
+    config = agent.versions.get().config
+    for data in ({"is_long": True}, {}):
+        make_conversation(
+            agent, started_at=at, sort_at=at, analysis_state="succeeded", analysis_data=data,
+            analysis_config=config,
+        )  # fmt: skip
+    scope = scope_of("days=7")
+    stats = stats_of(scope, scope.fields["is_long"])
+    assert isinstance(stats, RateStats)
+    assert (stats.rate.yes, stats.rate.n) == (1, 1)
+    assert [(o.code, o.n) for o in stats.coverage.left_out] == [("no_value", 1)]
