@@ -193,9 +193,8 @@ class RuleForm(forms.Form):
             return (params, {}, None) if params is not None else (empty, {}, document)
         if "keep" in data and self.rule and self.rule.condition:
             return empty, {}, self.rule.condition
-        own = {*self.base_fields, "csrfmiddlewaretoken", "channel", "add", "show"}
-        params = editor.params_of(data)
-        for name in own & set(params):
+        params = editor.params_of(editor.part_of(data, ""))
+        for name in [name for name in params if name.startswith("add")]:  # buttons, not filters
             del params[name]
         try:
             parse(self.channel, params)

@@ -89,7 +89,7 @@ def test_rule_with_or_group_is_created_and_edited(editor: Client) -> None:
     page = editor.get(url).content.decode()
     assert 'value="70"' in page
     seen = rule.updated_at.isoformat()
-    editor.post(url, RESULT | {"row-0-value": "60", "seen": seen})
+    editor.post(url, RESULT | {"row-0-value": "60", "seen": seen, "rule": rule.public_id})
     rule.refresh_from_db()
     assert rule.condition["any"][0]["value"] == 60
     late = editor.post(url, RESULT | {"seen": seen})
