@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
+from apps.alerts.checks import results_recorded
 from apps.conversations.results import replace_values
 from apps.core.database import key_array
 from apps.mappings.contributions import NewResult, concerns, contribute
@@ -92,6 +93,7 @@ def store_recomputed(
             if effects.notifies(one.changes)
         }
     )
+    results_recorded(first=[], again=list(stored))
     return {pk: key for pk, (key, _, _) in stored.items()}
 
 

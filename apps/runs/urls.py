@@ -2,7 +2,17 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import asking, banner, changing, mapping_runs, runs, trials, try_it, undoing
+from .views import (
+    asking,
+    banner,
+    changing,
+    derived_fields,
+    mapping_runs,
+    runs,
+    trials,
+    try_it,
+    undoing,
+)
 
 app_name = "runs"
 
@@ -28,6 +38,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("backfills/<str:public_id>/retry-failed/", changing.retry_failed, name="retry_failed"),
     path("agents/<slug:agent_id>/try/", try_it.try_it, name="try_it"),
     path("agents/<slug:agent_id>/try/last/", trials.evidence, name="trial_evidence"),
+    path("derived-fields/", derived_fields.field_list, name="derived_fields"),
+    path("derived-fields/new/", derived_fields.new, name="derived_new"),
+    path("derived-fields/<slug:name>/", derived_fields.edit, name="derived_edit"),
+    path("derived-fields/<slug:name>/delete/", derived_fields.delete, name="derived_delete"),
+    path(
+        "derived-fields/<slug:name>/recompute/", derived_fields.recompute, name="derived_recompute"
+    ),
     path("trials/new/", try_it.trial_new, name="trial_new"),
     path("trials/preview/", try_it.preview, name="trial_preview"),
     path("trials/<slug:trial_id>/", trials.trial, name="trial"),

@@ -51,6 +51,8 @@ class Places:
             "contact-fields": "/contacts/fields/",
             "contact-field-new": "/contacts/fields/new/",
             "mappings": "/mappings/",
+            "derived-fields": "/derived-fields/",
+            "derived-new": "/derived-fields/new/?type=number&channel=voice",
             "mapping-new": "/mappings/new/",
             "apply-mappings": "/backfills/mappings/?channel=chat",
             "call-contact": f"{self.call}?tab=contact",

@@ -105,8 +105,8 @@ class RuleFields:
 
     @property
     def row_url(self) -> str:
-        url = f"{ConversationFields(self.channel).row_url}&rule=1"
-        return url if self.derived else f"{url}&derived=0"
+        which = "all" if self.derived else "own"
+        return f"{ConversationFields(self.channel).row_url}&rule={which}"
 
     @cached_property
     def own(self) -> dict[str, Field]:

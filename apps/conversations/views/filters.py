@@ -15,7 +15,6 @@ from apps.core.http import hx_trigger, render_either
 PAGES = {Channel.VOICE: "conversations:calls", Channel.CHAT: "conversations:chats"}
 EDITOR = {
     *("channel", "edit", "alternative", "n", "upright", "remove", "rule", "prefix", "add"),
-    "derived",
 }
 """Parameters of these two views, not of the filter that is edited."""
 
@@ -35,7 +34,7 @@ def filter_row(request: HttpRequest) -> HttpResponse:
     source: FieldSource
     if "rule" in request.GET:  # of both channels where none is named
         channel = channel_of(request) if request.GET.get("channel") else ""
-        source = RuleFields(channel or None, derived="derived" not in request.GET)
+        source = RuleFields(channel or None, derived=request.GET["rule"] != "own")
     else:
         channel = channel_of(request)
         source = ConversationFields(channel)
