@@ -29,6 +29,7 @@ from .follow_ups import add_follow_ups
 from .incidents import add_incident
 from .people import office_time, person
 from .runs import add_runs
+from .scorecards import add_scorecard
 
 FOLDER = Path(__file__).parent / "data"
 SOURCE = "demo"
@@ -50,6 +51,7 @@ def load_demo(*, now: datetime | None = None) -> tuple[int, IngestReport]:
         is_first = not Conversation.objects.filter(source=SOURCE).exists()
         if is_first:
             create_mappings(agents, by=_BY)
+            add_scorecard(agents["billing"])
         # A demo asks no model by itself: nobody has agreed to what that would cost.
         report = ingest(lines=_lines(agents, now), by=_BY, source=SOURCE, analyze=False)
         price_past_analyses(SOURCE, by=_BY.label)

@@ -52,6 +52,7 @@ def test_the_demo_at(moment: str, zone: str) -> None:
         _follow_ups_are_open_done_and_overdue(now)
         _nothing_waits_to_be_sent(now)
         _an_incident_is_open(now)
+        _billing_calls_have_a_score()
 
         stored, counts = list(Conversation.objects.order_by("pk").values()), _counts()
         load_demo(now=now + timedelta(days=40))
@@ -135,6 +136,13 @@ def _nothing_waits_to_be_sent(now: datetime) -> None:
     states = Counter(Delivery.objects.values_list("state", flat=True))
     assert states == {"delivered": 23, "failed": 1}
     assert not Delivery.objects.filter(created_at__gt=now).exists()
+
+
+def _billing_calls_have_a_score() -> None:
+    scores = Analysis.objects.current().filter(output__has_key="call_quality")
+    values = [dict(output or {}) for output in scores.values_list("output", flat=True)]
+    assert len(values) > 50
+    assert {value["call_quality_passed"] for value in values} == {True, False}
 
 
 def _an_incident_is_open(now: datetime) -> None:
