@@ -187,7 +187,7 @@ def _queue(panel: Panel, filled: Mapping[str, Filled]) -> Panel:
     stats = stats_of(panel.scope, found)
     assert isinstance(stats, RateStats)
     notes = [n for n in ("follow_up_notes", "next_step") if n in panel.scope.fields]
-    flagged = listed(panel.scope, {found.filter_name: ["true"]}, notes[:1], "-started_at")
+    flagged = listed(panel.scope, {found.filter_name: ["true"]}, notes[:1])
     return replace(panel, template="insights/panels/_queue.html", listed=flagged, rate=stats.rate)
 
 
@@ -203,7 +203,7 @@ def _hot_leads(panel: Panel, filled: Mapping[str, Filled]) -> Panel:
         return panel
     others = (filled[name].field for name in ("budget_range", "next_step"))
     names = [one.name for one in others if one]
-    found = listed(panel.scope, {slot.field.filter_name: hot}, names, "-started_at")
+    found = listed(panel.scope, {slot.field.filter_name: hot}, names)
     return replace(panel, template="insights/panels/_hot_leads.html", listed=found)
 
 
@@ -241,6 +241,6 @@ def _worst(panel: Panel, filled: Mapping[str, Filled]) -> Panel:
         panel.scope,
         {f"{slot.field.filter_name}__isset": ["true"]},
         names,
-        slot.field.filter_name,
+        lowest=slot.field,
     )
     return replace(panel, template="insights/panels/_worst.html", listed=found)

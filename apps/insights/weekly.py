@@ -142,13 +142,13 @@ def _worst(scope: Scope) -> tuple[ConversationList | None, str]:
     score = fill(QUALITY_SLOTS, scope.fields, {})["score"].field
     if score:
         params = {f"{score.filter_name}__isset": ["true"]}
-        found = listed(scope, params, [score.name], score.filter_name, limit=WORST)
+        found = listed(scope, params, [score.name], lowest=score, limit=WORST)
         return found, f"lowest {score.label}"
     prefix = "chat" if scope.channel == "chat" else "call"
     params = {f"{prefix}_successful": ["false"]}
     if f"{prefix}_successful" not in scope.fields:
         return None, ""
-    return listed(scope, params, [], "-started_at", limit=WORST), "latest unsuccessful"
+    return listed(scope, params, [], limit=WORST), "latest unsuccessful"
 
 
 def title_of(conversation: Conversation) -> str:

@@ -1,0 +1,107 @@
+"""The quality view and unusual fields: numbers are counts of rows, and every tile is drawn."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apps.accounts.models import Role, User
+from apps.agents.models import Agent
+from apps.agents.templates import QUALITY_ASSURANCE
+from apps.conversations.models import Conversation
+from tests.factories import make_agent, make_conversations
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 3, 20, 10, tzinfo=UTC)
+PERIOD = "channel=voice&from=2026-03-01&to=2026-03-20"
+HTMX = {"HX-Request": "true"}
+LONG = "a very long name of a choice " * 12
+
+
+@pytest.fixture
+def viewer_client(client: Client) -> Client:
+    client.force_login(User.objects.create_user("vi", role=Role.VIEWER))
+    return client
+
+
+def _analyzed(agent: Agent, results: list[dict[str, Any]]) -> None:
+    made = make_conversations(agent, len(results), started_at=NOW - timedelta(days=3))
+    for conversation, result in zip(made, results, strict=True):
+        conversation.analysis_data = result
+        conversation.analysis_state = "succeeded"
+        conversation.sort_at = NOW - timedelta(days=3)
+    fields = ["analysis_data", "analysis_state", "sort_at"]
+    Conversation.objects.bulk_update(made, fields)
+
+
+def test_scores_checks_and_issues_equal_counts(viewer_client: Client) -> None:
+    agent = make_agent(schema=QUALITY_ASSURANCE.schema())
+    _analyzed(
+        agent,
+        [
+            {
+                "overall_score": n % 101,
+                "greeting_proper": n % 4 > 0,
+                "closing_proper": n % 3 > 0,
+                **({"compliance_issues": [f"issue {n % 5}"]} if n % 6 == 0 else {}),
+            }
+            for n in range(120)
+        ],
+    )
+    rows = Conversation.objects.filter(agent=agent)
+
+    def panel(name: str) -> Any:
+        response = viewer_client.get(f"/insights/quality/{name}/?{PERIOD}", headers=HTMX)
+        assert response.status_code == 200
+        return response.context["panel"]
+
+    score = panel("score").tile.stats
+    assert (score.n, score.lowest, score.highest) == (120, 0, 100)
+    assert sum(bin_.n for bin_ in score.bins) == rows.count()
+    checks = {check.field.name: check for check in panel("checks").checks}
+    for name in ("greeting_proper", "closing_proper"):
+        failed = rows.filter(**{f"analysis_data__{name}": False}).count()
+        assert (checks[name].failed.yes, checks[name].failed.n) == (failed, 120)
+        assert viewer_client.get(checks[name].url).context["matching"].number == failed
+    issues = panel("compliance").tile.stats
+    assert issues.any.yes == rows.filter(analysis_data__has_key="compliance_issues").count() == 20
+    worst = panel("worst").listed
+    scores = [one.analysis_data["overall_score"] for one in worst.conversations]
+    assert scores == sorted(scores)
+    assert scores[0] == 0
+    assert worst.count == 120
+
+
+UNUSUAL = {
+    "many_choices": {"type": "string", "enum": [f"{LONG}{n}" for n in range(60)]},
+    "one_value": {"type": "string", "enum": ["only"]},
+    "never_filled": {"type": "boolean"},
+    "once_yes": {"type": "boolean"},
+    "same_number": {"type": "number"},
+    "<b>name</b> & more": {"type": "string", "enum": ["<i>x</i>", "y"]},
+}
+
+
+def test_tiles_of_unusual_fields_are_drawn(viewer_client: Client) -> None:
+    agent = make_agent(schema={"type": "object", "properties": UNUSUAL, "required": []})
+    results: list[dict[str, Any]] = [
+        {
+            "many_choices": f"{LONG}{n}",
+            "one_value": "only",
+            "same_number": 7,
+            "<b>name</b> & more": "<i>x</i>",
+        }
+        for n in range(60)
+    ]
+    results[0]["once_yes"] = True
+    _analyzed(agent, results)
+    body = viewer_client.get(f"/insights/?{PERIOD}&whole=1").content.decode()
+    assert body.count('class="tile"') >= len(UNUSUAL)
+    assert "<i>x</i>" not in body
+    assert "<b>name</b>" not in body
+    for name in ("never_filled", "once_yes"):
+        tile = viewer_client.get(f"/insights/tile/?{PERIOD}&field={name}", headers=HTMX)
+        text = tile.content.decode()
+        assert ("No values" if name == "never_filled" else "too few for a rate") in text
