@@ -95,6 +95,7 @@ app.conf.update(
         for name in (
             "platforms.replay",
             "mappings.sweep_imports",
+            "conversations.sweep_exports",
             "alerts.evaluate",
             "insights.send_reports",
         )

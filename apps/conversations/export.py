@@ -1,6 +1,6 @@
 """Export conversations as CSV: the columns that a history page shows, or everything."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,14 +40,62 @@ def everything_lines(spec: FilterSpec) -> Iterator[str]:
     that a result holds without them, as imported ones can.
     """
     rows = spec.queryset()
-    static = list(static_fields(spec.channel).values())
-    columns = [_column(field) for field in static if field.name != "id"]
-    columns += _keys("analysis", rows, "analysis_data", tuple(_defined(spec, rows)))
-    columns += _keys("metadata", rows, "attributes__metadata")
-    columns += _keys("var", rows, "attributes__dynamic_variables")
-    read = with_columns(rows, static).select_related("attributes", "analysis_config")
+    return _lines(spec, _everything(spec, rows), with_every_column(rows, spec.channel))
+
+
+def names_of(spec: FilterSpec, fields: Sequence[Field] | None) -> list[str]:
+    """Return the names of the columns of an export: of these fields, or of everything."""
+    if fields is not None:
+        return [field.name for field in fields if field.name != "id"]
+    return [column.name for column in _everything(spec, spec.queryset())]
+
+
+def columns_named(channel: str, names: Sequence[str]) -> list[ExportColumn]:
+    """Return the columns of these names, as `names_of` gave them."""
+    static = static_fields(channel)
+    return [_named(name, static) for name in names]
+
+
+def with_every_column(rows: ConversationQuerySet, channel: str | None) -> ConversationQuerySet:
+    """Return the rows with all that a column may read."""
+    read = with_columns(rows, list(static_fields(channel).values()))
     unread = ("analysis_config__document", "agent_version__editor_document")
-    return _lines(spec, columns, read.defer(None).defer(*unread))
+    return read.select_related("attributes", "analysis_config").defer(None).defer(*unread)
+
+
+def lines_of(columns: Sequence[ExportColumn], rows: Iterable[Conversation]) -> Iterator[str]:
+    """Yield the head, and a line for each conversation."""
+    cells = (
+        [conversation.public_id, *(column.read(conversation) for column in columns)]
+        for conversation in rows
+    )
+    return csv_lines(["id", *(column.name for column in columns)], cells)
+
+
+_PATHS = {
+    "analysis": "analysis_data",
+    "metadata": "attributes__metadata",
+    "var": "attributes__dynamic_variables",
+}
+
+
+def _named(name: str, static: Mapping[str, Field]) -> ExportColumn:
+    if name in static:
+        return _column(static[name])
+    group, dot, key = name.partition(".")
+    path = _PATHS[group]
+    if not dot:  # all keys together, where they are too many
+        return ExportColumn(name, lambda conversation: _values(conversation, path))
+    return _key_column(group, path, key)
+
+
+def _everything(spec: FilterSpec, rows: ConversationQuerySet) -> list[ExportColumn]:
+    static = static_fields(spec.channel).values()
+    columns = [_column(field) for field in static if field.name != "id"]
+    for group, path in _PATHS.items():
+        defined = _defined(spec, rows) if group == "analysis" else ()
+        columns += _keys(group, rows, path, defined)
+    return columns
 
 
 def _lines(
@@ -56,11 +104,7 @@ def _lines(
     """Yield the lines in the list's order."""
     first = OrderBy(F(spec.sort.field.sort), descending=spec.sort.descending, nulls_last=True)
     ordered = rows.order_by(first, "-pk" if spec.sort.descending else "pk")
-    cells = (
-        [conversation.public_id, *(column.read(conversation) for column in columns)]
-        for conversation in ordered.iterator(chunk_size=CHUNK)
-    )
-    return csv_lines(["id", *(column.name for column in columns)], cells)
+    return lines_of(columns, ordered.iterator(chunk_size=CHUNK))
 
 
 def _column(field: Field) -> ExportColumn:

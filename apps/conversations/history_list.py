@@ -92,7 +92,7 @@ def page_of(spec: FilterSpec, columns: Sequence[Field], cursor: str | None) -> P
     The order is found over keys alone, and only the page's own rows are then read whole: a sort
     by a column without an index would else carry every column of every row.
     """
-    keys = page(_keys(spec), order=spec.sort.order, cursor=cursor, limit=PAGE)
+    keys = page(keys_of(spec), order=spec.sort.order, cursor=cursor, limit=PAGE)
     wanted = [row.pk for row in keys.items]
     rows = with_columns(Conversation.objects.filter(pk__in=wanted), columns).with_excerpt()
     found = rows.in_bulk()
@@ -100,7 +100,7 @@ def page_of(spec: FilterSpec, columns: Sequence[Field], cursor: str | None) -> P
     return Page(items, keys.next_cursor, keys.previous_cursor)
 
 
-def _keys(spec: FilterSpec) -> ConversationQuerySet:
+def keys_of(spec: FilterSpec) -> ConversationQuerySet:
     """Return what matches, with no more than its place in the order."""
     rows = spec.queryset()
     relation, follows, _ = spec.sort.field.sort.rpartition("__")
@@ -139,7 +139,7 @@ def _beside(
     names = (*order, "-id" if order[-1].startswith("-") else "id")
     values = tuple(_path(conversation, name.removeprefix("-")) for name in names)
     cursor = Cursor(names, values, back).encode()
-    found = page(_keys(spec), order=order, cursor=cursor, limit=1)
+    found = page(keys_of(spec), order=order, cursor=cursor, limit=1)
     return found.items[0].public_id if found.items else ""
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import export, filters, history, saved
+from .views import export, exports, filters, history, saved
 
 app_name = "conversations"
 
@@ -11,6 +11,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("chats/", history.chats, name="chats"),
     path("conversations-export/", export.export, name="export"),
     path("conversations-selected/", export.selected, name="selected"),
+    path("exports/", exports.export_list, name="exports"),
+    path("exports/new/", exports.new, name="export_new"),
+    path("exports/<slug:export_id>/file/", exports.file, name="export_file"),
+    path("exports/<slug:export_id>/cancel/", exports.cancel, name="export_cancel"),
     path("filters/count/", history.count, name="count"),
     path("filters/columns/", history.columns, name="columns"),
     path("filters/row/", filters.filter_row, name="filter_row"),

@@ -14,6 +14,7 @@ from django.db import OperationalError, connection, transaction
 from apps.accounts import audit, idempotency
 from apps.accounts.actors import Actor
 from apps.analysis import erasure as analyses
+from apps.conversations import exports
 from apps.conversations.contacts import delete_orphans
 from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.core.database import is_passing
@@ -79,6 +80,7 @@ def _erase_group(pks: Sequence[int], by: Actor, why: str, *, wait: bool, each: b
         if not rows:
             return set()
         ids = [row.pk for row in rows]
+        exports.forget_files()
         run_items.forget(ids)
         payloads_of(rows).delete()
         idempotency.forget_about([row.public_id for row in rows])

@@ -86,6 +86,7 @@ def things() -> dict[str, str]:
         "webhook_id": endpoint.public_id,
         "event_id": sent.event.public_id,
         "view_id": view.public_id,
+        "export_id": "exp_none",
         "public_id": run.public_id,
         "backfill_id": run.public_id,
         "pk": str(person.pk),

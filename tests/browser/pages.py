@@ -28,6 +28,8 @@ class Places:
             "calls-none": "/calls/?q=xyzzyplugh",
             "chats": "/chats/",
             "filter": "/filters/edit/?channel=voice",
+            "exports": "/exports/",
+            "export-new": "/exports/new/?channel=voice",
             "views": "/views/?channel=voice",
             "view-new": "/views/new/?channel=voice&query=status%3Dended",
             "columns": "/filters/columns/?channel=voice",

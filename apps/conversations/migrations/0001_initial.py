@@ -210,4 +210,38 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('type__in', ['boolean', 'choice', 'number'])), name='derived_type_known')],
             },
         ),
+        migrations.CreateModel(
+            name='Export',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.CharField(default=apps.conversations.models.export_id, editable=False, max_length=40, unique=True)),
+                ('channel', models.CharField(choices=[('voice', 'Voice'), ('chat', 'Chat')], max_length=5)),
+                ('query', models.TextField(blank=True, help_text='Filters, columns, and sort of the page.')),
+                ('everything', models.BooleanField(help_text='All fields instead of the visible columns.')),
+                ('as_of', models.DateTimeField(help_text='Conversations that arrived later are left out.')),
+                ('columns', models.JSONField(default=list, help_text='Names of the columns, in order.')),
+                ('state', models.CharField(choices=[('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('canceled', 'Canceled'), ('erased', 'Deleted by an erasure')], default='running', max_length=10)),
+                ('message', models.TextField(blank=True, help_text='Why it failed.')),
+                ('cursor', models.TextField(blank=True, help_text='Where the next part begins.')),
+                ('parts_done', models.PositiveIntegerField(default=0)),
+                ('rows_done', models.PositiveIntegerField(default=0)),
+                ('rows_total', models.PositiveIntegerField(help_text='Matching rows when it was started.')),
+                ('attempts', models.PositiveIntegerField(default=0, help_text='Starts since the last part.')),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('touched_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+        ),
+        migrations.CreateModel(
+            name='ExportPart',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.PositiveIntegerField()),
+                ('data', models.BinaryField()),
+                ('export', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='conversations.export')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('export', 'number'), name='export_part_once')],
+            },
+        ),
     ]

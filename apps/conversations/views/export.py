@@ -15,10 +15,10 @@ from django.views.decorators.http import require_safe
 
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
-from apps.agents.models import Channel
+from apps.conversations import exports
 from apps.conversations.export import everything_lines, visible_lines
 from apps.conversations.filters import FilterError, parse
-from apps.conversations.history_list import columns_of
+from apps.conversations.history_list import columns_of, count
 
 from .filters import channel_of
 
@@ -26,26 +26,28 @@ from .filters import channel_of
 @require_safe
 @role_required(Role.OPERATOR)
 def export(request: HttpRequest) -> HttpResponseBase:
-    """Stream all that match as CSV: the visible columns, or everything (``content``)."""
+    """Stream all that match as CSV: the visible columns, or everything (``content``).
+
+    Many are exported in the background.
+    """
     channel = channel_of(request)
     params = request.GET.copy()
-    everything = params.get("content") == EVERYTHING
+    everything = params.get("content") == exports.EVERYTHING
     for name in ("channel", "cursor", "content"):
         params.pop(name, None)
     try:
         spec = parse(channel, params)
     except FilterError as error:
         return HttpResponse(error.message, status=error.status, content_type="text/plain")
+    if not count(spec.queryset(), limit=exports.DIRECT_ROWS).exact:
+        return HttpResponseRedirect(
+            f"{reverse('conversations:export_new')}?{request.GET.urlencode()}"
+        )
     lines = everything_lines(spec) if everything else visible_lines(spec, columns_of(spec))
     response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-    what = "calls" if channel == Channel.VOICE else "chats"
-    held = "all-fields" if everything else "visible-columns"
-    name = f"{what}-{held}-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
+    name = exports.file_name(channel, timezone.now(), everything=everything)
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
-
-
-EVERYTHING = "everything"
 
 
 @require_safe
@@ -68,7 +70,7 @@ def selected(request: HttpRequest) -> HttpResponse:
                 if name in page:
                     chosen.setlist(name, page.getlist(name))
     if to == "export_everything":
-        chosen["content"] = EVERYTHING
+        chosen["content"] = exports.EVERYTHING
     page_name = _ACTIONS.get(to, "runs:new")
     return HttpResponseRedirect(f"{reverse(page_name)}?channel={channel}&{chosen.urlencode()}")
 
