@@ -248,6 +248,12 @@ class Analysis(models.Model):
         """A failure in words: what its code means, then what the provider or we said of it."""
         return failure_sentence(self.error_code, self.error_message)
 
+    @property
+    def own_output(self) -> dict[str, object]:
+        """Return the values that a model or a platform gave, without derived fields."""
+        output = self.output or {}
+        return {name: output[name] for name in self.field_order if name in output}
+
     def ordered_output(self) -> dict[str, object]:
         """Return the values in the order of the config's fields, without empty ones."""
         output = self.output or {}

@@ -50,6 +50,10 @@ TAGS: list[Json] = [
         "value comes from.",
     },
     {
+        "name": "Derived fields",
+        "description": "Scorecards and other fields computed from fields of results.",
+    },
+    {
         "name": "Alerts",
         "description": "Rules that watch results and rates, and the incidents that they open.",
     },

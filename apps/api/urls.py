@@ -12,6 +12,7 @@ from . import (
     contacts,
     conversations,
     crm,
+    derived_fields,
     follow_ups,
     incidents,
     insights,
@@ -34,6 +35,7 @@ api.add_router("/contacts", contacts.router)
 api.add_router("/contact-fields", contact_fields.router)
 api.add_router("/mappings", mapping_runs.router)
 api.add_router("/mappings", mappings.router)
+api.add_router("/derived-fields", derived_fields.router)
 api.add_router("/follow-ups", follow_ups.router)
 api.add_router("/crm-connections", crm.router)
 api.add_router("/alert-rules", alerts.router)

@@ -285,7 +285,16 @@ def _current(conversations: Sequence[int]) -> dict[int, tuple[str, Any]]:
     if not conversations:
         return {}
     rows = Analysis.objects.current().filter(conversation__in=conversations)
-    return {pk: (t, o) for pk, t, o in rows.values_list("conversation", "trigger", "output")}
+    return {row.conversation_id: _as_imported(row) for row in rows}
+
+
+def _as_imported(current: Analysis) -> tuple[str, dict[str, Any]]:
+    """Return the trigger and the values of a result as they came in, without derived fields.
+
+    An imported result whose derived fields were recomputed is still an imported one.
+    """
+    imported = current.trigger == Trigger.COMPUTED and current.config_id is None
+    return Trigger.IMPORTED.value if imported else current.trigger, current.own_output
 
 
 def _is_news(current: tuple[str, Any] | None, analysis: Mapping[str, Any]) -> bool:

@@ -46,6 +46,7 @@ from tests.factories import (
     make_contact,
     make_conversation,
     make_conversations,
+    make_derived_field,
     make_follow_up,
     make_mapping,
 )
@@ -117,6 +118,7 @@ def _document() -> dict[str, Any]:
 
 SCHEMA: BaseSchema = schemathesis.openapi.from_dict(_document())
 SCHEMA.app = WSGIHandler()
+LOW = {"rule": {"field": "duration_ms", "op": "lt", "value": 60_000}}
 OPERATIONS: list[APIOperation] = [
     found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)
 ]
@@ -160,6 +162,7 @@ def things() -> dict[str, str]:
         "contact_id": make_contact().public_id,
         "follow_up_id": make_follow_up().public_id,
         **_of_alerts(),
+        "field_name": make_derived_field("low", kind="boolean", definition=LOW).name,
         "mapping_id": make_mapping("call_summary", "last_name").public_id,
         "backfill_id": run.public_id,
     }

@@ -13,6 +13,7 @@ from apps.analysis.models import Analysis, Lane
 from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation, DerivedField
+from apps.intake.services import ingest_one
 from apps.llm.models import Usage
 from apps.mappings.folds import fold_marked
 from apps.mappings.services import save_mapping
@@ -220,3 +221,28 @@ def test_webhooks_hear_of_a_recomputation_only_if_asked() -> None:
     assert sorted(p["changed"] == ["low"] for p in payloads) == [True, True]
     assert {p["trigger"] for p in payloads} == {"computed"}
     assert run.total == 2
+
+
+def test_the_same_import_again_changes_nothing() -> None:
+    (call,) = results([None])
+    field = make_derived_field("low", kind="boolean", definition=LOW)
+    line = {
+        "external_id": call.external_id,
+        "messages": [],
+        "agent_id": call.agent.public_id,
+        "channel": "voice",
+        "status": "ended",
+        "analysis": {"score": 10},
+    }
+    for _ in range(2):
+        ingest_one(line=line, by=BY, source=call.source)
+    assert Analysis.objects.count() == 1
+    changed = {"rule": {"field": "score", "op": "gt", "value": 70}}
+    field = make_derived_field("low", kind="boolean", definition=changed)
+    recompute(field)
+    assert values("low") == [False]
+    ingest_one(line=line, by=BY, source=call.source)
+    assert Analysis.objects.count() == 2, "the import and its recomputation"
+    ingest_one(line={**line, "analysis": {"score": 90}}, by=BY, source=call.source)
+    assert values("score") == [90]
+    assert values("low") == [True]
