@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from apps.llm.tokens import estimate_tokens
 
-#: Tokens kept for the marks that say what is omitted.
+#: Tokens kept for the marks of omissions.
 _MARKS = 40
 #: A side of the excerpt that whole messages fill to this share is not filled further.
 _FULL_ENOUGH = 0.9
@@ -31,7 +31,7 @@ def beginning_and_end(lines: Sequence[str], room: int) -> Excerpt:
     """Return both ends of a transcript that is longer than ``room`` tokens, half of the room each.
 
     ``lines`` are messages as a prompt shows them. Whole messages are stored where they fill the
-    room; a longer one is cut inside, with a mark that counts what is omitted.
+    room; a longer one is cut inside, with a mark that counts the omitted tokens.
     """
     half = max(room - _MARKS, 0) // 2
     first = _whole(lines, half)

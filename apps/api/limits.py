@@ -2,7 +2,7 @@
 
 A door belongs to a class, because a platform that hands in a call a second must not use up what
 an operator's script needs to read. The minute is that of the clock: one round trip to the broker
-counts a request and says what is left. While the broker is away nobody is refused: a limit
+counts a request and returns the rest. While the broker is away nobody is refused: a limit
 protects from mistakes, and is not worth an outage.
 """
 
@@ -57,7 +57,7 @@ class Allowance:
 
 
 def count(kind: str, who: str, *, now: float | None = None) -> tuple[Allowance | None, bool]:
-    """Count one request of this class by this caller; what is left, and whether it may pass.
+    """Count one request of this class by this caller; return the rest and whether it may pass.
 
     None where the class has no limit or the broker is away. ``now`` is seconds since 1970.
     """

@@ -152,7 +152,7 @@ def _fail(pk: int, message: str) -> None:
 
 
 def forget_files() -> None:
-    """Delete the files of all exports, which may hold what is being erased.
+    """Delete the files of all exports, which may hold erased data.
 
     Called in the transaction of an erasure. A part that is being written is waited for; running
     exports begin again.

@@ -22,7 +22,7 @@ OPEN_DAYS = 16
 def add_follow_ups(agents: Mapping[str, Agent], source: str, now: datetime) -> None:
     """Add the follow-ups of the last weeks as their results added them then.
 
-    Those that the load itself added are replaced: what is recent by the clock may not be recent
+    Those that the load itself added are replaced: a time that is recent by the clock may not be
     by the demo's moment.
     """
     sales = agents["sales_chat"]
@@ -63,7 +63,7 @@ def add_follow_ups(agents: Mapping[str, Agent], source: str, now: datetime) -> N
 
 
 def _work_off(rows: FollowUpQuerySet, now: datetime) -> None:
-    """Finish the old ones, a day after they were added, and note what was done with some."""
+    """Finish the old ones, a day after they were added, with a note on some."""
     old = rows.filter(created_at__lt=now - timedelta(days=OPEN_DAYS))
     services.finish(rows=old, by=person("Dario Whitcombe"))
     done = list(rows.done().order_by("created_at", "pk"))

@@ -38,7 +38,7 @@ _GUESSES = ("wifi", "router_setup", "no_connection", "slow_speed")
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """One backfill: of which agent, by whom, when it ended, and what it changed."""
+    """One backfill: of which agent, by whom, when it ended, and its changes."""
 
     agent: Agent
     by: str

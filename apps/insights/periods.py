@@ -44,7 +44,7 @@ class Period:
         return midnight(self.last + timedelta(days=1))
 
     def before(self, now: datetime) -> tuple[datetime, datetime]:
-        """What it is compared with: as much time just before it, as much of it as has passed."""
+        """Return the period before it, as long as the part of it that has passed."""
         passed = min(self.end, now) - self.start
         start = midnight(self.first - timedelta(days=self.length))
         return start, min(start + passed, self.start)
