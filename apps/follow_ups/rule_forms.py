@@ -13,7 +13,6 @@ from apps.conversations.filters.rules import Document, params_of_rule, rule_of_p
 from .models import Applies, FollowUpRule
 from .rules import NOTES, understood
 
-_FIELDS = RuleFields(None)
 MOST_DAYS = 365
 
 
@@ -71,12 +70,13 @@ class ConditionRows:
 
     def __init__(self, params: QueryDict, *, spare: bool = False, checked: bool = True) -> None:
         self._params, self._spare = params, spare
-        self.errors = _errors_of(params) if checked else {}
+        self._fields = RuleFields(None)
+        self.errors = _errors_of(params, self._fields) if checked else {}
         self.error = "" if params or not checked else "Add at least one condition."
         self.document: Document | None = None
         if params and not self.errors:
             try:
-                self.document = understood(rule_of_params(params, source=_FIELDS)).document
+                self.document = understood(rule_of_params(params, source=self._fields)).document
             except FilterError as error:
                 self.error = error.message
 
@@ -104,11 +104,11 @@ class ConditionRows:
     def rows(self) -> list[editor.EditorRow]:
         """Return the rows, and an empty one where there is no other."""
         params: Mapping[str, list[str]] = dict(self._params.lists())
-        drawn = editor.rows_of(_FIELDS, params, self.errors)
+        drawn = editor.rows_of(self._fields, params, self.errors)
         if self._spare or not drawn:
             taken = QueryDict(mutable=True)
             taken.update({f"{row.name}-field": "" for row in drawn})
-            drawn.append(editor.new_row(_FIELDS, taken))
+            drawn.append(editor.new_row(self._fields, taken))
         return drawn
 
 
@@ -117,12 +117,12 @@ def is_redrawn(data: QueryDict) -> bool:
     return "add" in data or "drop" in data or bool(editor.half_chosen(data))
 
 
-def _errors_of(params: QueryDict) -> dict[str, str]:
+def _errors_of(params: QueryDict, fields: RuleFields) -> dict[str, str]:
     """Return the message for each condition that is wrong, by its parameter."""
     errors = {}
     for parameter, values in params.lists():
         try:
-            understood(rule_of_params({parameter: values}, source=_FIELDS))
+            understood(rule_of_params({parameter: values}, source=fields))
         except FilterError as error:
             errors[parameter] = error.message
     return errors

@@ -31,11 +31,18 @@ QUERIES = {
     "erasing:selected": {"channel": "voice", "id": "{conv_id}"},
     "runs:trial_new": {"channel": "voice", "agent": "{agent_id}"},
     "runs:new": {"channel": "voice", "agent": "{agent_id}"},
+    "conversations:export_new": {"channel": "voice"},
+    "conversations:saved_view_new": {"channel": "voice"},
+    "follow_ups:new": {"channel": "voice", "id": "{conv_id}"},
+    "follow_ups:assign": {"id": "{follow_up_id}"},
 }
+SAME_NAME = {"alerts": {"rule_id": "alert_rule_id"}, "runs": {"name": "derived_name"}}
+"""Path parameters of an app that another app has too."""
 PAGES_OF_THEIR_OWN = {
     "home", "accounts:login", "accounts:profile", "accounts:choose_password", "runs:try_it",
     "agents:prompts", "agents:fields", "agents:post_analysis", "contacts:import",
-    "contacts:import_check", "crm:approval",
+    "contacts:import_check", "crm:approval", "conversations:export_new", "alerts:new",
+    "alerts:edit", "runs:derived_new", "runs:derived_edit", "runs:derived_recompute",
 }  # fmt: skip
 """They answer a POST, and never open as a dialog."""
 
@@ -105,6 +112,16 @@ TRIED = {
     "intake:source_agent": Tried(
         "external_id", LONG, {"external_id": "theirs-1", "agent": "{agent_id}"}
     ),
+    "conversations:saved_view_new": Tried("name", LONG, {"name": "Long calls"}),
+    "conversations:saved_view_edit": Tried("name", LONG, {"name": "Ended calls"}),
+    "follow_ups:rule_new": Tried(
+        "due_days", ("-3", "-4"),
+        {"agent": "{agent_id}", "due_days": "5", "row-0-field": "duration_ms",
+         "row-0-was": "duration_ms", "row-0-op": "gte", "row-0-value": "60"},
+    ),
+    "follow_ups:rule_edit": Tried("due_days", ("-3", "-4"), {"due_days": "5"}),
+    "follow_ups:edit": Tried("reason", ("x" * 2_500, "y" * 2_500), {"reason": "Call back"}),
+    "alerts:note": Tried("note", ("x" * 20_000, "y" * 20_000), {"note": "Looking at it"}),
     "webhooks:new": Tried(
         "url", ("nope", "ftp://8.8.8.8/"),
         {"url": "https://8.8.8.8/a", "events": ["conversation.ended"]},
@@ -135,7 +152,9 @@ def address(url: Url, there: dict[str, str]) -> str:
     query = "&".join(
         f"{name}={value.format(**there)}" for name, value in QUERIES.get(url.name, {}).items()
     )
-    return url.path(there) + (f"?{query}" if query else "")
+    names = SAME_NAME.get(url.name.partition(":")[0], {})
+    named = {**there, **{name: there[own] for name, own in names.items()}}
+    return url.path(named) + (f"?{query}" if query else "")
 
 
 def walk(node: Any, *above: Element) -> Iterator[tuple[Element, tuple[Element, ...]]]:

@@ -6,6 +6,9 @@ from apps.accounts import services
 from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
+from apps.alerts.definitions import Definition
+from apps.alerts.incidents import open_incident
+from apps.alerts.services import create_rule
 from apps.analysis.models import Analysis
 from apps.contacts.models import ContactAlias
 from apps.conversations.models import SavedView
@@ -21,6 +24,7 @@ from tests.factories import (
     make_contact,
     make_contact_field,
     make_conversation,
+    make_derived_field,
     make_email_report,
     make_follow_up,
     make_follow_up_rule,
@@ -65,7 +69,8 @@ def things() -> dict[str, str]:
     )
     (sent,) = send_test(endpoint=endpoint, types=["conversation.ended"], by=BY)
     push = make_push(connection=make_connection("https://8.8.8.8/crm"))
-    view = SavedView.objects.create(name="ended", channel="voice", owner=person)
+    view = SavedView.objects.create(name="ended", channel="voice", owner=person, shared=True)
+    alert_rule, incident_id = _alerts()
     contact = make_contact()
     uid, token = services.password_link(person).strip("/").split("/")[1:]
     return {
@@ -96,6 +101,9 @@ def things() -> dict[str, str]:
         "field_name": make_contact_field("plan").name,
         "follow_up_id": make_follow_up(conversation).public_id,
         "rule_id": make_follow_up_rule().public_id,
+        "alert_rule_id": alert_rule,
+        "incident_id": incident_id,
+        "derived_name": make_derived_field("low", kind="boolean", definition=LOW).name,
         "mapping_id": make_mapping("call_summary", "plan").public_id,
         "report_id": make_email_report().public_id,
         "view": "quality",
@@ -103,3 +111,13 @@ def things() -> dict[str, str]:
         "uid": uid,
         "token": token,
     }
+
+
+LOW = {"rule": {"field": "duration_ms", "op": "lt", "value": 60_000}}
+
+
+def _alerts() -> tuple[str, str]:
+    """Return the IDs of an alert rule and of its open incident."""
+    wanted = Definition(name="Busy", kind="count", channel="voice", direction="above", threshold=9)
+    rule = create_rule(wanted=wanted, by=BY)
+    return rule.public_id, open_incident(rule, agent_id=None, at=timezone.now()).public_id

@@ -122,7 +122,7 @@ def test_paused_rule_looks_at_nothing_of_the_pause() -> None:
 def test_checks_are_taken_in_batches_of_few_statements(django_assert_num_queries: Any) -> None:
     agent, rule, now = quality_agent(), result_rule(), timezone.now()
     record(calls(agent, now, [{"overall_score": n} for n in range(100)]))
-    with django_assert_num_queries(20):
+    with django_assert_num_queries(18):
         assert check_batch(now) == 100
     assert [one.matched for one in open_incidents(rule)] == [70]
 

@@ -106,7 +106,7 @@ def _publish(window: Visit, agent: str) -> None:
 
 def _add_an_endpoint(window: Visit, receiver: Receiver) -> None:
     page = window.open("/webhooks/")
-    page.get_by_role("link", name="Create endpoint").click()
+    page.get_by_role("link", name="New endpoint").click()
     page.get_by_label("URL").fill(receiver.url)
     page.get_by_label("conversation.analyzed").check()
     page.get_by_role("button", name="Create endpoint").click()

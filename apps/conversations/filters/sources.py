@@ -96,7 +96,8 @@ RULE_FIELDS = frozenset(
 class RuleFields:
     """The fields that a rule may be about; a field of an analysis goes by its own name too.
 
-    It asks for the fields of schemas once. ``derived`` False leaves out derived fields.
+    It asks for the fields of schemas once, so make a new one for each request or group of
+    results. ``derived`` False leaves out derived fields.
     """
 
     def __init__(self, channel: str | None, *, derived: bool = True) -> None:
