@@ -1,6 +1,6 @@
 """Derived fields: list, save, delete, and recompute them."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Router
 
@@ -8,7 +8,11 @@ from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.agents.models import Agent
 from apps.conversations.derived.definitions import InvalidDerivedField
-from apps.conversations.derived.services import delete_derived_field, save_derived_field
+from apps.conversations.derived.services import (
+    NAME,
+    delete_derived_field,
+    save_derived_field,
+)
 from apps.conversations.models import DerivedField
 from apps.runs.batches import start_soon
 from apps.runs.derived_runs import preview_recompute, start_recompute
@@ -60,6 +64,8 @@ def many(request: HttpRequest) -> HttpResponse:
 def save(request: HttpRequest, field_name: str) -> HttpResponse:
     """Creates the field, or replaces the one of this name. New results have it from now on, past
     ones after a recomputation. A scorecard also adds `NAME_passed` and `NAME_failed`."""
+    if not NAME.fullmatch(field_name):
+        raise Http404
     body = read(schemas.DerivedFieldIn, request)
     field = save_derived_field(
         name=field_name,

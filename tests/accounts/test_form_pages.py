@@ -36,8 +36,12 @@ QUERIES = {
     "follow_ups:new": {"channel": "voice", "id": "{conv_id}"},
     "follow_ups:assign": {"id": "{follow_up_id}"},
 }
-SAME_NAME = {"alerts": {"rule_id": "alert_rule_id"}, "runs": {"name": "derived_name"}}
-"""Path parameters of an app that another app has too."""
+SAME_NAME = {
+    "alerts": {"rule_id": "alert_rule_id"},
+    "conversations": {"view_id": "shared_view_id"},
+    "runs": {"name": "derived_name"},
+}
+"""Path parameters of an app that stand for another thing here."""
 PAGES_OF_THEIR_OWN = {
     "home", "accounts:login", "accounts:profile", "accounts:choose_password", "runs:try_it",
     "agents:prompts", "agents:fields", "agents:post_analysis", "contacts:import",

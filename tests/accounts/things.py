@@ -69,7 +69,8 @@ def things() -> dict[str, str]:
     )
     (sent,) = send_test(endpoint=endpoint, types=["conversation.ended"], by=BY)
     push = make_push(connection=make_connection("https://8.8.8.8/crm"))
-    view = SavedView.objects.create(name="ended", channel="voice", owner=person, shared=True)
+    view = SavedView.objects.create(name="ended", channel="voice", owner=person)
+    shared = SavedView.objects.create(name="all", channel="voice", owner=person, shared=True)
     alert_rule, incident_id = _alerts()
     contact = make_contact()
     uid, token = services.password_link(person).strip("/").split("/")[1:]
@@ -91,6 +92,7 @@ def things() -> dict[str, str]:
         "webhook_id": endpoint.public_id,
         "event_id": sent.event.public_id,
         "view_id": view.public_id,
+        "shared_view_id": shared.public_id,
         "export_id": "exp_none",
         "public_id": run.public_id,
         "backfill_id": run.public_id,

@@ -14,17 +14,17 @@ from apps.runs.derived_runs import RecomputePreview
 from .common import Page
 
 Document = dict[str, Any]
-_RULE = {"field": "overall_score", "op": "gte", "value": 70}
+_RULE = {"field": "duration_ms", "op": "lt", "value": 600000}
 _SCORECARD = {
     "points": [
-        {"label": "Greeting", "when": {"field": "greeting_proper", "value": True}, "points": 10},
-        {"label": "Score", "when": _RULE, "points": 20},
+        {"label": "Inbound", "when": {"field": "direction", "value": "inbound"}, "points": 10},
+        {"label": "Short", "when": _RULE, "points": 20},
     ],
     "pass_mark": 70,
     "knock_outs": [
         {
-            "label": "Compliance",
-            "when": {"field": "compliance_issues", "op": "isset", "value": True},
+            "label": "Lost",
+            "when": {"field": "disconnection_reason", "value": "inactivity"},
         }
     ],
 }

@@ -23,7 +23,7 @@ from .definitions import (
     read_definition,
 )
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 
 
 class DerivedFieldChanged(Conflict):
@@ -110,7 +110,7 @@ def _problems(
     name: str, label: str, kind: str, channel: str, agent: Agent | None
 ) -> dict[str, str]:
     found: dict[str, str] = {}
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         found["name"] = (
             f"name must be 1 to 50 lowercase letters, digits, and underscores, and begin with a "
             f"letter, not {shown(name)}."
