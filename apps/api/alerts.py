@@ -17,7 +17,7 @@ from apps.alerts.models import AlertRule
 from apps.alerts.preview import preview
 
 from . import lists
-from .bodies import read, respond
+from .bodies import agent_named, read, respond
 from .openapi import Answer, operation
 from .parameters import PAGE
 from .schemas import alerts as schemas
@@ -61,7 +61,9 @@ def create(request: HttpRequest) -> HttpResponse:
     """Only what happens from now on counts. See docs/alerts.md for how rules behave."""
     body = read(schemas.RuleIn, request)
     wanted = Definition(
-        name=body.name, **body.watched(_agent(body.scope.agent_id)), **_recipients(body.notify)
+        name=body.name,
+        **body.watched(_agent(body.scope)),
+        **_recipients(body.notify),
     )
     site = request.build_absolute_uri("/")
     rule = services.create_rule(wanted=wanted, by=actor_of(request), site_url=site)
@@ -82,7 +84,10 @@ def draw(request: HttpRequest) -> HttpResponse:
     """Of the last 30 days, by the code that evaluates rules. Nothing is saved. For editors."""
     require(request, Role.EDITOR)
     body = read(schemas.PreviewIn, request)
-    wanted = Definition(name=body.name, **body.watched(_agent(body.scope.agent_id)))
+    wanted = Definition(
+        name=body.name,
+        **body.watched(_agent(body.scope)),
+    )
     drawn = preview(services.unsaved(wanted), timezone.now())
     return respond(schemas.AlertPreview.from_preview(drawn))
 
@@ -138,7 +143,7 @@ def _changed(rule: AlertRule, body: schemas.RulePatch) -> Definition:
     watched: dict[str, Any] = {name: getattr(rule, name) for name in names}
     watched["agent"] = rule.agent
     if (replaced := body.replaced()) is not None:
-        agent = _agent(replaced.scope.agent_id)
+        agent = _agent(replaced.scope)
         watched = replaced.watched(agent)
     kept = {
         "members": list(rule.members.all()),
@@ -167,12 +172,5 @@ def member(email: str, field: str) -> User:
     return found
 
 
-def _agent(agent_id: str | None) -> Agent | None:
-    public_id = (agent_id or "").replace("\0", "")
-    if not public_id:
-        return None
-    agent = Agent.objects.filter(public_id=public_id).first()
-    if agent is None:
-        message = f"scope.agent_id: no agent with ID “{public_id[:60]}”."
-        raise InvalidRule(message, {"scope.agent_id": message})
-    return agent
+def _agent(scope: schemas.ScopeIn) -> Agent | None:
+    return agent_named(scope.agent_id, error=InvalidRule, field="scope.agent_id")

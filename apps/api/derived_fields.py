@@ -6,7 +6,6 @@ from ninja import Router
 
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
-from apps.agents.models import Agent
 from apps.conversations.derived.definitions import InvalidDerivedField
 from apps.conversations.derived.services import (
     NAME,
@@ -19,7 +18,7 @@ from apps.runs.derived_runs import preview_recompute, start_recompute
 from apps.runs.schemas import BackfillSchema
 
 from . import lists
-from .bodies import read, respond
+from .bodies import agent_named, read, respond
 from .openapi import Answer, operation
 from .parameters import PAGE
 from .schemas import derived_fields as schemas
@@ -72,7 +71,7 @@ def save(request: HttpRequest, field_name: str) -> HttpResponse:
         label=body.label.strip(),
         kind=body.type,
         channel=body.channel,
-        agent=_agent(body.agent_id),
+        agent=agent_named(body.agent_id, error=InvalidDerivedField),
         definition=body.definition(),
         by=actor_of(request),
     )
@@ -127,14 +126,3 @@ def _field(name: str) -> DerivedField:
     return get_object_or_404(
         DerivedField.objects.select_related("agent"), name=name.replace("\0", "")
     )
-
-
-def _agent(agent_id: str | None) -> Agent | None:
-    public_id = (agent_id or "").replace("\0", "")
-    if not public_id:
-        return None
-    agent = Agent.objects.filter(public_id=public_id).first()
-    if agent is None:
-        message = f"agent_id: no agent with ID “{public_id[:60]}”."
-        raise InvalidDerivedField(message, {"agent_id": message})
-    return agent

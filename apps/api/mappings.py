@@ -6,12 +6,11 @@ from ninja import Router
 
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
-from apps.agents.models import Agent
 from apps.mappings.models import Mapping
 from apps.mappings.services import InvalidMapping, delete_mapping, save_mapping
 
 from . import lists
-from .bodies import read, respond
+from .bodies import agent_named, read, respond
 from .openapi import Answer, operation
 from .parameters import PAGE
 from .schemas import mappings as schemas
@@ -58,7 +57,7 @@ def create(request: HttpRequest) -> HttpResponse:
     mapping for all agents."""
     body = read(schemas.MappingIn, request)
     mapping = save_mapping(
-        agent=_agent(body.agent_id),
+        agent=agent_named(body.agent_id, error=InvalidMapping),
         analysis_field=body.analysis_field,
         contact_field=body.contact_field,
         mode=body.mode,
@@ -82,14 +81,3 @@ def delete(request: HttpRequest, mapping_id: str) -> HttpResponse:
     mapping = get_object_or_404(Mapping.objects.select_related("agent"), public_id=public_id)
     delete_mapping(mapping=mapping, by=actor_of(request))
     return HttpResponse(status=204)
-
-
-def _agent(agent_id: str | None) -> Agent | None:
-    public_id = (agent_id or "").replace("\0", "")
-    if not public_id:
-        return None
-    agent = Agent.objects.filter(public_id=public_id).first()
-    if agent is None:
-        message = f"agent_id: no agent with ID “{public_id[:60]}”."
-        raise InvalidMapping(message, {"agent_id": message})
-    return agent

@@ -7,13 +7,12 @@ from ninja import Router
 from apps.accounts.actors import actor_of
 from apps.accounts.api_auth import require
 from apps.accounts.models import Role
-from apps.agents.models import Agent
 from apps.core.errors import UserError
 from apps.webhooks import services
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
 
 from . import lists
-from .bodies import read, respond
+from .bodies import agent_named, read, respond
 from .openapi import Answer, operation
 from .parameters import PAGE, chosen, parameter
 from .schemas import webhooks as schemas
@@ -67,7 +66,10 @@ def create(request: HttpRequest) -> HttpResponse:
     """Requests to it are signed by Standard Webhooks with the `secret` in the response."""
     body = read(schemas.WebhookIn, request)
     endpoint, secret = services.create_endpoint(
-        url=body.url, events=body.events, agent=_agent(body.agent_id), by=actor_of(request)
+        url=body.url,
+        events=body.events,
+        agent=agent_named(body.agent_id, error=UnknownAgent),
+        by=actor_of(request),
     )
     return respond(schemas.NewWebhook.from_endpoint(endpoint, secret=secret), status=201)
 
@@ -136,14 +138,3 @@ def deliveries(request: HttpRequest, webhook_id: str) -> HttpResponse:
 
 def _endpoint(webhook_id: str) -> Endpoint:
     return get_object_or_404(Endpoint.objects.select_related("agent"), public_id=webhook_id)
-
-
-def _agent(agent_id: str | None) -> Agent | None:
-    public_id = (agent_id or "").replace("\0", "")
-    if not public_id:
-        return None
-    agent = Agent.objects.filter(public_id=public_id).first()
-    if agent is None:
-        message = f"agent_id: no agent with ID “{public_id[:60]}”."
-        raise UnknownAgent(message, {"agent_id": message})
-    return agent
