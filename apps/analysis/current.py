@@ -29,16 +29,19 @@ def lock_conversations(ids: Iterable[int]) -> dict[int, tuple[str, str]]:
     return {pk: (state, reason) for pk, state, reason in found}
 
 
+_RETIRE = """
+UPDATE analysis_analysis SET is_current = false
+WHERE conversation_id = ANY(%s::bigint[]) AND is_current
+"""
+
+
 def retire_current(conversation_ids: Sequence[int]) -> dict[int, tuple[int, dict[str, Any]]]:
     """Retire the current results and return them: conversation → (analysis, output)."""
     if not conversation_ids:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE analysis_analysis SET is_current = false"
-            " WHERE conversation_id = ANY(%s::bigint[]) AND is_current"
-            " RETURNING conversation_id, id, output::text",
-            [key_array(conversation_ids)],
+            f"{_RETIRE} RETURNING conversation_id, id, output::text", [key_array(conversation_ids)]
         )
         return {row[0]: (row[1], json.loads(row[2] or "{}")) for row in cursor.fetchall()}
 
@@ -46,11 +49,7 @@ def retire_current(conversation_ids: Sequence[int]) -> dict[int, tuple[int, dict
 def retire(conversation_ids: Sequence[int]) -> None:
     """Retire the current results of conversations."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE analysis_analysis SET is_current = false"
-            " WHERE conversation_id = ANY(%s::bigint[]) AND is_current",
-            [key_array(conversation_ids)],
-        )
+        cursor.execute(_RETIRE, [key_array(conversation_ids)])
 
 
 def column_row(

@@ -12,14 +12,15 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.alerts.checks import results_recorded
+from apps.conversations.models import Trigger
 from apps.conversations.results import replace_values
 from apps.core.database import key_array
 from apps.mappings.contributions import NewResult, concerns, contribute
 
+from .copies import Copy, copy_results, outputs_of
 from .current import retire
 from .effects import SideEffects
 from .events import emit_events
-from .models import analysis_id
 from .results import changed_fields
 
 
@@ -38,22 +39,6 @@ class Recomputed:
         return changed_fields(self.before, self.after)
 
 
-_INSERT = """
-INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
-  trigger, lane, state, is_current, requested_by, backfill_public_id, restored_from_id, output,
-  field_order, missing_required, truncated, messages_read, model, contacts, webhooks, raw_output,
-  error_code, error_message, request_id, requests, attempts, finished_at)
-SELECT v.public_id, a.conversation_id, a.config_id, a.agent_version_id, a.columns, 'computed',
-  'backfill', 'succeeded', true, %(by)s, %(run)s, a.id,
-  (coalesce(a.output, '{}') - %(names)s::text[]) || v.added, a.field_order,
-  a.missing_required, a.truncated, a.messages_read, a.model, %(contacts)s, %(webhooks)s, '', '',
-  '', '', 0, 0, %(at)s
-FROM jsonb_to_recordset(%(rows)s::jsonb) AS v(id bigint, public_id text, added jsonb)
-JOIN analysis_analysis a ON a.id = v.id
-RETURNING conversation_id, id, public_id, output::text
-"""
-
-
 def store_recomputed(
     results: Sequence[Recomputed],
     *,
@@ -69,44 +54,39 @@ def store_recomputed(
     if not results:
         return {}
     retire([one.conversation_id for one in results])
-    rows = [
-        {"id": one.analysis_id, "public_id": analysis_id(), "added": one.after} for one in results
-    ]
-    values = {
-        **effects.as_dict(),
-        "rows": json.dumps(rows, ensure_ascii=False),
-        "names": list(names),
-        "run": run,
-        "by": by,
-        "at": timezone.now(),
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, values)
-        stored = {pk: (key, name, output) for pk, key, name, output in cursor.fetchall()}
+    copies = copy_results(
+        [one.analysis_id for one in results],
+        trigger=Trigger.COMPUTED,
+        run=run,
+        by=by,
+        effects=effects,
+        at=timezone.now(),
+        names=names,
+        added={one.analysis_id: one.after for one in results},
+    )
     replace_values(names, {one.conversation_id: one.after for one in results})
     if effects.contacts:
-        _contribute(results, {pk: (name, out) for pk, (_, name, out) in stored.items()}, by)
+        _contribute(results, copies, by)
     emit_events(
         {
-            stored[one.conversation_id][0]: one.changes
+            copies[one.analysis_id].key: one.changes
             for one in results
             if effects.notifies(one.changes)
         }
     )
-    results_recorded(first=[], again=list(stored))
-    return {pk: key for pk, (key, _, _) in stored.items()}
+    results_recorded(first=[], again=[one.conversation_id for one in results])
+    return {one.conversation_id: copies[one.analysis_id].key for one in results}
 
 
-def _contribute(
-    results: Sequence[Recomputed], stored: Mapping[int, tuple[str, str]], by: str
-) -> None:
+def _contribute(results: Sequence[Recomputed], copies: Mapping[int, Copy], by: str) -> None:
     if not concerns([one.conversation_id for one in results]):
         return
+    outputs = outputs_of([copies[one.analysis_id].key for one in results])
     contribute(
         [
-            NewResult(one.conversation_id, one.agent_id, name, json.loads(output), by)
+            NewResult(one.conversation_id, one.agent_id, copy.public_id, outputs[copy.key][0], by)
             for one in results
-            for name, output in [stored[one.conversation_id]]
+            for copy in [copies[one.analysis_id]]
         ]
     )
 

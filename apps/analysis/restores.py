@@ -9,12 +9,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db import connection
 from django.utils import timezone
 
 from apps.alerts.checks import results_recorded
+from apps.conversations.models import Trigger
 from apps.conversations.results import (
     clear_result_columns,
     copy_result_columns,
@@ -25,10 +25,10 @@ from apps.mappings.contributions import NewResult, concerns, contribute
 from apps.webhooks import outbox
 from apps.webhooks.models import EventType
 
+from .copies import Copy, copy_results, outputs_of
 from .current import retire
 from .effects import SideEffects
 from .events import emit_events
-from .models import analysis_id
 from .results import HistoryColumns, changed_fields, history_columns
 
 
@@ -68,20 +68,6 @@ FROM analysis_analysis a JOIN conversations_conversation c ON c.id = a.conversat
 WHERE a.id = ANY(%s::bigint[])
 """
 
-_INSERT = """
-INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
-  trigger, lane, state, is_current, requested_by, backfill_public_id, restored_from_id, output,
-  field_order, missing_required, truncated, messages_read, model, contacts, webhooks, raw_output,
-  error_code, error_message, request_id, requests, attempts, finished_at)
-SELECT v.public_id, a.conversation_id, a.config_id, a.agent_version_id, a.columns, 'restored',
-  'backfill', 'succeeded', true, %(by)s, %(run)s, a.id, a.output, a.field_order,
-  a.missing_required, a.truncated, a.messages_read, a.model, %(contacts)s, %(webhooks)s, '', '',
-  '', '', 0, 0, %(at)s
-FROM jsonb_to_recordset(%(copies)s::jsonb) AS v(id bigint, public_id text)
-JOIN analysis_analysis a ON a.id = v.id
-RETURNING restored_from_id, id, public_id
-"""
-
 
 def restore_many(
     wanted: Sequence[Earlier], *, run: str, by: str, effects: SideEffects
@@ -96,7 +82,7 @@ def restore_many(
     now = timezone.now()
     retire([one.conversation_id for one in wanted])
     ids = [one.analysis_id for one in wanted if one.analysis_id is not None]
-    copies = _copy(ids, run=run, by=by, effects=effects, at=now)
+    copies = copy_results(ids, trigger=Trigger.RESTORED, run=run, by=by, effects=effects, at=now)
     _show(ids, now)
     clear_result_columns(
         [(one.conversation_id, one.state, one.reason) for one in wanted if one.analysis_id is None]
@@ -106,28 +92,10 @@ def restore_many(
     results_recorded(first=[], again=[one.conversation_id for one in wanted])
     _tell(wanted, copies, effects)
     return {
-        one.conversation_id: copies[one.analysis_id][0]
+        one.conversation_id: copies[one.analysis_id].key
         for one in wanted
         if one.analysis_id is not None
     }
-
-
-def _copy(
-    ids: Sequence[int], *, run: str, by: str, effects: SideEffects, at: datetime
-) -> dict[int, tuple[int, str]]:
-    """Insert a current copy of each result; original → key and public ID of the copy."""
-    if not ids:
-        return {}
-    values: dict[str, Any] = {
-        **effects.as_dict(),
-        "copies": json.dumps([{"id": pk, "public_id": analysis_id()} for pk in ids]),
-        "run": run,
-        "by": by,
-        "at": at,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, values)
-        return {original: (pk, name) for original, pk, name in cursor.fetchall()}
 
 
 def _show(ids: Sequence[int], at: datetime) -> None:
@@ -168,36 +136,20 @@ def _columns(
     return history_columns(values, _NAMES, missing)
 
 
-_OUTPUTS = """
-SELECT a.id, a.output::text, v.agent_id FROM analysis_analysis a
-JOIN agents_agentversion v ON v.id = a.agent_version_id WHERE a.id = ANY(%s::bigint[])
-"""
-
-
-def _outputs(ids: Sequence[int | None]) -> dict[int | None, tuple[dict[str, Any], int]]:
-    """Return the values and the agent of each result; those of no result are none."""
-    with connection.cursor() as cursor:
-        cursor.execute(_OUTPUTS, [key_array(pk for pk in ids if pk is not None)])
-        found = {pk: (json.loads(text or "{}"), agent) for pk, text, agent in cursor.fetchall()}
-    return {None: ({}, 0), **found}
-
-
-def _contribute(wanted: Sequence[Earlier], copies: Mapping[int, tuple[int, str]], by: str) -> None:
+def _contribute(wanted: Sequence[Earlier], copies: Mapping[int, Copy], by: str) -> None:
     """Replace what the conversations say to their contacts; nothing where they have no result."""
     if not concerns([one.conversation_id for one in wanted]):
         return
-    outputs = _outputs([one.analysis_id for one in wanted])
+    outputs = outputs_of([one.analysis_id for one in wanted])
     results = []
     for one in wanted:
         values, agent = outputs[one.analysis_id]
-        name = "" if one.analysis_id is None else copies[one.analysis_id][1]
+        name = "" if one.analysis_id is None else copies[one.analysis_id].public_id
         results.append(NewResult(one.conversation_id, agent, name, values, by))
     contribute(results)
 
 
-def _tell(
-    wanted: Sequence[Earlier], copies: Mapping[int, tuple[int, str]], effects: SideEffects
-) -> None:
+def _tell(wanted: Sequence[Earlier], copies: Mapping[int, Copy], effects: SideEffects) -> None:
     """Write the events of the copies that the side effects ask for."""
     told = [one for one in wanted if one.analysis_id is not None]
     if effects.webhooks == "changed":
@@ -206,10 +158,10 @@ def _tell(
         return
     if not outbox.has_subscribers(EventType.CONVERSATION_ANALYZED):
         return
-    outputs = _outputs([pk for one in told for pk in (one.analysis_id, one.replaces)])
+    outputs = outputs_of([pk for one in told for pk in (one.analysis_id, one.replaces)])
     emit_events(
         {
-            copies[one.analysis_id][0]: changed_fields(
+            copies[one.analysis_id].key: changed_fields(
                 outputs[one.replaces][0], outputs[one.analysis_id][0]
             )
             for one in told
