@@ -10,7 +10,7 @@ from apps.conversations.filters import Field, FilterError, RuleFields, ValueKind
 from apps.conversations.filters.conditions import JsonKey, NumberColumn
 from apps.conversations.filters.errors import BadValueError
 from apps.conversations.filters.operators import IS
-from apps.conversations.filters.rules import read_rule, rule_in_words
+from apps.conversations.filters.rules import Rule, read_rule
 
 from .models import AlertRule, Kind
 
@@ -53,10 +53,17 @@ def watched(rule: AlertRule) -> Watched:
         field, value = field_of(rule), text_of(rule.field_value)
         return Watched(scope, condition(field, "isset", "true"), condition(field, IS, value))
     matches = EVERYTHING
-    if rule.condition is not None:
-        matches = read_rule(rule.condition, source=RuleFields(rule.channel)).q
+    if found := rule_of(rule):
+        matches = found.q
     counted = EVERYTHING if rule.kind == Kind.COUNT else Q(analyzed_at__isnull=False)
     return Watched(scope, counted, matches)
+
+
+def rule_of(rule: AlertRule) -> Rule | None:
+    """Return the conditions of a rule, if it has any. Raise FilterError if a field is gone."""
+    if rule.condition is None:
+        return None
+    return read_rule(rule.condition, source=RuleFields(rule.channel))
 
 
 def field_of(rule: AlertRule) -> Field:
@@ -97,13 +104,11 @@ def text_of(value: Any) -> str:
 
 def normal_condition(rule: AlertRule) -> dict[str, Any] | None:
     """Return the rule document with full names and typed values, as it is stored."""
-    if rule.condition is None:
-        return None
-    return read_rule(rule.condition, source=RuleFields(rule.channel)).document
+    found = rule_of(rule)
+    return found.document if found else None
 
 
 def condition_words(rule: AlertRule) -> str:
     """Return the rule document for people; empty where there is none."""
-    if rule.condition is None:
-        return ""
-    return rule_in_words(read_rule(rule.condition, source=RuleFields(rule.channel)))
+    found = rule_of(rule)
+    return found.text if found else ""

@@ -8,7 +8,7 @@ from django.http import QueryDict
 
 from apps.agents.models import Agent
 from apps.conversations.filters import FilterError, RuleFields, editor
-from apps.conversations.filters.rules import Document, params_of_rule, rule_of_params
+from apps.conversations.filters.rules import Document, params_of_rule, read_rule, rule_of_params
 
 from .models import Applies, FollowUpRule
 from .rules import NOTES, understood
@@ -76,7 +76,8 @@ class ConditionRows:
         self.document: Document | None = None
         if params and not self.errors:
             try:
-                self.document = understood(rule_of_params(params, source=self._fields)).document
+                document = rule_of_params(params, source=self._fields)
+                self.document = read_rule(document, source=self._fields).document
             except FilterError as error:
                 self.error = error.message
 
@@ -122,7 +123,7 @@ def _errors_of(params: QueryDict, fields: RuleFields) -> dict[str, str]:
     errors = {}
     for parameter, values in params.lists():
         try:
-            understood(rule_of_params({parameter: values}, source=fields))
+            read_rule(rule_of_params({parameter: values}, source=fields), source=fields)
         except FilterError as error:
             errors[parameter] = error.message
     return errors

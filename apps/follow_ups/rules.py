@@ -11,7 +11,7 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.conversations.filters import FilterError, RuleFields
-from apps.conversations.filters.rules import Document, Rule, read_rule, rule_in_words
+from apps.conversations.filters.rules import Document, Rule, read_rule
 from apps.core.errors import Conflict
 
 from .models import Applies, FollowUpRule
@@ -54,7 +54,7 @@ def rule_lines() -> list[RuleLine]:
 
 def _line(rule: FollowUpRule) -> RuleLine:
     try:
-        text, problem = rule_in_words(understood(rule.document)), ""
+        text, problem = understood(rule.document).text, ""
     except FilterError as error:
         text, problem = "", error.message
     return RuleLine(rule, text, rule.reason_field, problem)

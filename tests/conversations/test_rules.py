@@ -22,7 +22,6 @@ from apps.conversations.filters import (
     params_of_rule,
     parse,
     read_rule,
-    rule_in_words,
     rule_of_params,
 )
 from apps.conversations.models import Conversation
@@ -176,7 +175,7 @@ def test_a_rule_is_evaluated_by_the_database(facts: dict[int, Facts]) -> None:
         ),
     )
     assert rule.fields == {"analysis.score", "analysis.issues", "analysis.topic", "duration_ms"}
-    assert rule_in_words(rule) == (
+    assert rule.text == (
         "score < 70 or issues is set or (topic is any of sales, billing and Duration > 1:00)"
     )
 

@@ -1,7 +1,6 @@
 """Save and delete derived fields."""
 
 import re
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -143,15 +142,3 @@ def _taken(name: str, kind: str) -> dict[str, str]:
             agents = ", ".join(known[own].agents[:3])
             return {"name": f"The schema of {agents} has a field “{own}”. Choose another name."}
     return {}
-
-
-def as_document(field: DerivedField) -> dict[str, Any]:
-    """Return a derived field as the API has it."""
-    return {
-        "name": field.name,
-        "label": field.label,
-        "type": field.type,
-        "channel": field.channel,
-        "agent_id": field.agent.public_id if field.agent else None,
-        **field.definition,
-    }

@@ -7,7 +7,7 @@ from .errors import FilterError
 from .filterset import DEFAULT_SORT, Condition, ConversationFilterSet
 from .operators import ValueKind, operator_label, operators
 from .registry import Field, field_named, fields, static_fields
-from .rules import Rule, params_of_rule, read_rule, rule_in_words, rule_of_params
+from .rules import Rule, params_of_rule, read_rule, rule_of_params
 from .sources import ConversationFields, FieldSource, RuleFields
 from .spec import FilterSpec, Sort, matching, parse
 
@@ -32,7 +32,6 @@ __all__ = [
     "params_of_rule",
     "parse",
     "read_rule",
-    "rule_in_words",
     "rule_of_params",
     "static_fields",
 ]

@@ -37,7 +37,7 @@ class Rule:
     """A rule that was understood in full.
 
     ``document`` is its normal form, ``q`` the condition on conversations, ``conditions`` are its
-    parts in order.
+    parts in order, and ``text`` is the rule in words: “Score < 70 or (Topic is billing and …)”.
     """
 
     document: Document
@@ -71,11 +71,6 @@ def read_rule(document: object, *, source: FieldSource, path: str = "when") -> R
     if errors or part is None:
         raise FilterError(errors)
     return Rule(part.document, part.q, part.conditions, part.text)
-
-
-def rule_in_words(rule: Rule) -> str:
-    """Return the rule in words: “Score < 70 or (Topic is billing and …)”."""
-    return rule.text
 
 
 def rule_of_params(params: Mapping[str, Sequence[str]], *, source: FieldSource) -> Document:
