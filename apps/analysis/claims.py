@@ -65,6 +65,7 @@ def fail_abandoned(analysis_ids: Sequence[int]) -> None:
             error_code=ErrorCode.INTERNAL,
             error_message=WORN_OUT,
             lease_until=None,
+            reserved=None,
             finished_at=timezone.now(),
         )
         Conversation.objects.filter(pk__in=conversations).exclude(

@@ -148,6 +148,14 @@ class Analysis(models.Model):
     prices = models.JSONField(null=True, blank=True, help_text="Per million tokens, at that time.")
     cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True)
     latency_ms = models.PositiveIntegerField(null=True, blank=True)
+    reserved = models.DecimalField(
+        max_digits=18,
+        decimal_places=9,
+        null=True,
+        blank=True,
+        help_text="What its request may cost at most, set aside until its cost is recorded. Only "
+        "where a budget or a cap is set.",
+    )
 
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -202,6 +210,10 @@ class Analysis(models.Model):
                 name="analysis_has_config",
             ),
             models.CheckConstraint(
+                condition=Q(reserved__isnull=True) | Q(state__in=[State.PENDING, State.RUNNING]),
+                name="analysis_reserved_is_open",
+            ),
+            models.CheckConstraint(
                 condition=~Q(state=State.FAILED) | ~Q(error_code=""),
                 name="analysis_failure_has_code",
             ),
@@ -211,7 +223,12 @@ class Analysis(models.Model):
                 fields=["lane", "id"],
                 condition=Q(state__in=["pending", "running"]),
                 name="analysis_work",
-            )
+            ),
+            models.Index(
+                fields=["backfill_public_id"],
+                condition=Q(reserved__isnull=False),
+                name="analysis_reserved",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ from apps.conversations.results import mark_failed, write_result_columns
 from apps.crm.activities import conversations_analyzed
 from apps.follow_ups.results import NewResult as FollowUpResult
 from apps.follow_ups.results import request_follow_ups
+from apps.llm import ledger
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
@@ -65,7 +66,9 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         # One of ours that is final was recorded by a transaction whose confirmation was lost.
         recorded = {pk for pk, state in held.items() if state != State.RUNNING}
         kept = [o for o in outcomes if held.get(o.job.analysis_id) == State.RUNNING]
-        Usage.objects.bulk_create(
+        if kept:
+            _record_kept(kept, states, settle, now)
+        ledger.write(
             ledger_row(
                 o,
                 Purpose.ANALYSIS,
@@ -76,21 +79,28 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
             for o in outcomes
             if o.requests and o.job.analysis_id not in recorded
         )
-        if not kept:
-            return
-        good = [o for o in kept if not o.error_code]
-        previous = retire_current([o.job.conversation_id for o in good])
-        _finish_analyses(kept, now)
-        write_result_columns([_column_row(o, now) for o in good])
-        add_derived([_new_output(o) for o in good])
-        contribute([_contribution(o) for o in good if o.job.side_effects.contacts])
-        mark_failed([(o.job.conversation_id, o.error_code) for o in kept if o.error_code])
-        rows = [_recorded(o, previous, states[o.job.conversation_id]) for o in kept]
-        settle(rows)
-        emit_events({r.outcome.job.analysis_id: r.changes for r in rows if r.is_told})
-        _log_in_crms(good, previous)
-        request_follow_ups([_follow_up_result(o) for o in good], now=now)
-        _look_for_alerts(good)
+
+
+def _record_kept(
+    kept: Sequence[AnalysisOutcome],
+    states: Mapping[int, tuple[str, str]],
+    settle: Settle,
+    now: datetime,
+) -> None:
+    """Write the outcomes of jobs that still hold their leases, and all that follows from them."""
+    good = [o for o in kept if not o.error_code]
+    previous = retire_current([o.job.conversation_id for o in good])
+    _finish_analyses(kept, now)
+    write_result_columns([_column_row(o, now) for o in good])
+    add_derived([_new_output(o) for o in good])
+    contribute([_contribution(o) for o in good if o.job.side_effects.contacts])
+    mark_failed([(o.job.conversation_id, o.error_code) for o in kept if o.error_code])
+    rows = [_recorded(o, previous, states[o.job.conversation_id]) for o in kept]
+    settle(rows)
+    emit_events({r.outcome.job.analysis_id: r.changes for r in rows if r.is_told})
+    _log_in_crms(good, previous)
+    request_follow_ups([_follow_up_result(o) for o in good], now=now)
+    _look_for_alerts(good)
 
 
 def _log_in_crms(good: Sequence[AnalysisOutcome], previous: Collection[int]) -> None:
@@ -118,7 +128,8 @@ UPDATE analysis_analysis a SET
   output_tokens = v.output_tokens, usage_estimated = v.usage_estimated,
   usage_note = v.usage_note, prices = v.prices, cost = v.cost, latency_ms = v.latency_ms,
   messages_read = v.messages_read, truncated = v.truncated, model = v.model,
-  started_at = coalesce(v.started_at, a.started_at), finished_at = %s, lease_until = NULL
+  started_at = coalesce(v.started_at, a.started_at), finished_at = %s, lease_until = NULL,
+  reserved = NULL
 FROM jsonb_to_recordset(%s::jsonb) AS v(
   id bigint, state text, is_current boolean, output jsonb, field_order jsonb,
   missing_required jsonb, raw_output text, error_code text, error_message text,

@@ -97,7 +97,7 @@ def give_way(conversation_ids: Sequence[int]) -> None:
     if not waiting:
         return
     Analysis.objects.filter(pk__in=waiting.values()).update(
-        state=State.FAILED, not_before=None, finished_at=timezone.now()
+        state=State.FAILED, not_before=None, reserved=None, finished_at=timezone.now()
     )
     Conversation.objects.filter(pk__in=waiting, analysis_state=AnalysisState.PENDING).update(
         analysis_state=AnalysisState.FAILED,

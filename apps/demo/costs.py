@@ -8,7 +8,8 @@ import json
 
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation, Trigger
-from apps.llm.models import LanguageModel, Purpose, Usage
+from apps.llm import ledger
+from apps.llm.models import LanguageModel, Purpose
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import ensure_catalogue, usage_row
 from apps.llm.specs import TokenUsage
@@ -31,7 +32,7 @@ def price_past_analyses(source: str, *, by: str) -> None:
         .filter(conversation__source=source, trigger=Trigger.IMPORTED, model="")
         .select_related("conversation__agent")
     )
-    ledger = []
+    rows = []
     for result in results:
         usage = usage_of(result)
         conversation = result.conversation
@@ -41,7 +42,7 @@ def price_past_analyses(source: str, *, by: str) -> None:
         result.prices = stored
         result.cost = cost(usage, prices)
         conversation.analysis_model, conversation.analysis_cost = spec.name, result.cost
-        ledger.append(
+        rows.append(
             usage_row(
                 spec=spec,
                 purpose=Purpose.ANALYSIS,
@@ -61,7 +62,7 @@ def price_past_analyses(source: str, *, by: str) -> None:
     Conversation.objects.bulk_update(
         [result.conversation for result in results], ["analysis_model", "analysis_cost"]
     )
-    Usage.objects.bulk_create(ledger)
+    ledger.write(rows)
 
 
 def usage_of(result: Analysis) -> TokenUsage:

@@ -1,4 +1,7 @@
-"""``LanguageModel``: the models and their prices. ``Usage``: the ledger of requests."""
+"""``LanguageModel``: the models and their prices. ``Usage``: the ledger of requests.
+
+``Spending``: the ledger, summed by day, agent, and run.
+"""
 
 from __future__ import annotations
 
@@ -262,3 +265,29 @@ class Usage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model_name}: {self.input_tokens} + {self.output_tokens} tokens"
+
+
+class Spending(models.Model):
+    """What was paid on one day for one agent in one run: the ledger, summed as it is written.
+
+    Budgets and caps read it before each claim, where the ledger itself would take too long. It is
+    written only by `apps.llm.ledger`, in the transaction that writes the ledger.
+    """
+
+    day = models.DateField(help_text="Of TIME_ZONE.")
+    agent_id = models.CharField(max_length=40, help_text="Public ID. Empty: no agent.")
+    run_id = models.CharField(max_length=40, help_text="Public ID. Empty: not part of a run.")
+    cost = models.DecimalField(max_digits=18, decimal_places=9)
+
+    class Meta:
+        ordering = ("day", "agent_id", "run_id")
+        constraints = (
+            models.UniqueConstraint(fields=("day", "agent_id", "run_id"), name="llm_spending_once"),
+            models.CheckConstraint(condition=Q(cost__gte=0), name="llm_spending_not_negative"),
+        )
+        indexes = (
+            models.Index(fields=("run_id",), condition=~Q(run_id=""), name="llm_spending_run"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.agent_id or '–'} {self.run_id or '–'}: {self.cost}"

@@ -18,10 +18,11 @@ from django.utils import timezone
 from apps.contacts.models import Contact
 from apps.contacts.values import TEXT_LIMIT
 from apps.conversations.models import Conversation
+from apps.llm import ledger
 from apps.llm.client import LlmClient
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.llm.limits import Lane
-from apps.llm.models import Purpose, Usage
+from apps.llm.models import Purpose
 from apps.llm.schema import compile_strict
 from apps.llm.services import default_model, usage_row
 from apps.llm.specs import ModelSpec
@@ -206,7 +207,11 @@ def _record_group(outcomes: Sequence[SummaryOutcome]) -> None:
         held = SUMMARIES.lock([o.job for o in outcomes])
         # A final row of this lease was recorded by a transaction whose confirmation was lost.
         recorded = {pk for pk, state in held.items() if state != Summary.State.RUNNING}
-        Usage.objects.bulk_create(
+        kept = [o for o in outcomes if held.get(o.job.key) == Summary.State.RUNNING]
+        for outcome in kept:
+            Summary.objects.filter(pk=outcome.job.key).update(**_columns(outcome))
+        marks.mark(o.job.contact_id for o in kept if not o.error_code)
+        ledger.write(
             usage_row(
                 spec=o.job.spec,
                 purpose=Purpose.ACCUMULATE,
@@ -218,10 +223,6 @@ def _record_group(outcomes: Sequence[SummaryOutcome]) -> None:
             for o in outcomes
             if o.answer.requests and o.job.key not in recorded
         )
-        kept = [o for o in outcomes if held.get(o.job.key) == Summary.State.RUNNING]
-        for outcome in kept:
-            Summary.objects.filter(pk=outcome.job.key).update(**_columns(outcome))
-        marks.mark(o.job.contact_id for o in kept if not o.error_code)
 
 
 def _columns(outcome: SummaryOutcome) -> dict[str, object]:

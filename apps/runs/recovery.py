@@ -19,6 +19,7 @@ from apps.analysis import recovery
 from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.recovery import pause_before
 from apps.core.tasks import enqueue
+from apps.llm import ledger
 from apps.llm.models import LanguageModel, Purpose
 from apps.llm.probes import Probe, probe
 from apps.llm.services import usage_row
@@ -123,16 +124,18 @@ def _models(run: Run) -> Sequence[LanguageModel]:
 
 def _charge(run: Run, answers: Sequence[Probe]) -> None:
     """Write what the questions cost into the ledger, as a part of the run."""
-    for one in answers:
-        if one.answer.usage.total:
-            usage_row(
-                spec=one.spec,
-                purpose=Purpose.ANALYSIS,
-                usage=one.answer.usage,
-                requests=one.answer.requests,
-                who="system: probe",
-                backfill_id=run.public_id,
-            ).save()
+    ledger.write(
+        usage_row(
+            spec=one.spec,
+            purpose=Purpose.ANALYSIS,
+            usage=one.answer.usage,
+            requests=one.answer.requests,
+            who="system: probe",
+            backfill_id=run.public_id,
+        )
+        for one in answers
+        if one.answer.usage.total
+    )
 
 
 def resume_by_itself(run: Run) -> bool:

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.record import RAW_LIMIT, charged_cost, ledger_row
-from apps.llm.models import Purpose, Usage
+from apps.llm import ledger
+from apps.llm.models import Purpose
 from apps.work.leases import LeasedTable
 from apps.work.record import record_group
 
@@ -47,14 +48,14 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
         mine = {o.job.key: o for o in outcomes if states.get(o.job.key) == ItemState.RUNNING}
         # Already final: the commit succeeded but its confirmation was lost.
         done = {pk for pk, state in states.items() if state != ItemState.RUNNING}
-        Usage.objects.bulk_create(
+        items = RunItem.objects.in_bulk(mine)
+        rows = [_settled(items[pk], o, now) for pk, o in mine.items()]
+        RunItem.objects.bulk_update(rows, _RECORDED)
+        ledger.write(
             ledger_row(o, Purpose.TRY_IT, now)
             for o in outcomes
             if o.requests and o.job.analysis_id not in done
         )
-        items = RunItem.objects.in_bulk(mine)
-        rows = [_settled(items[pk], o, now) for pk, o in mine.items()]
-        RunItem.objects.bulk_update(rows, _RECORDED)
 
 
 def _settled(item: RunItem, o: AnalysisOutcome, now: datetime) -> RunItem:

@@ -68,4 +68,17 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('public_id',), name='analysis_public_id_once'), models.UniqueConstraint(fields=('conversation', 'id'), name='analysis_of_conversation'), models.UniqueConstraint(condition=models.Q(('is_current', True)), fields=('conversation',), name='analysis_one_current'), models.UniqueConstraint(condition=models.Q(('state__in', ['pending', 'running'])), fields=('conversation',), name='analysis_one_open'), models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'running', 'succeeded', 'failed'])), name='analysis_state_known'), models.CheckConstraint(condition=models.Q(('webhooks__in', ['off', 'changed', 'all'])), name='analysis_webhooks_known'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'running'), _negated=True), ('lease_token__isnull', False), _connector='OR'), name='analysis_running_is_leased'), models.CheckConstraint(condition=models.Q(('is_current', False), ('state', 'succeeded'), _connector='OR'), name='analysis_current_succeeded'), models.CheckConstraint(condition=models.Q(('config__isnull', False), ('trigger__in', ['imported', 'restored', 'computed']), _connector='OR'), name='analysis_has_config'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'failed'), _negated=True), models.Q(('error_code', ''), _negated=True), _connector='OR'), name='analysis_failure_has_code')],
             },
         ),
+        migrations.AddField(
+            model_name='analysis',
+            name='reserved',
+            field=models.DecimalField(blank=True, decimal_places=9, help_text='What its request may cost at most, set aside until its cost is recorded. Only where a budget or a cap is set.', max_digits=18, null=True),
+        ),
+        migrations.AddIndex(
+            model_name='analysis',
+            index=models.Index(condition=models.Q(('reserved__isnull', False)), fields=['backfill_public_id'], name='analysis_reserved'),
+        ),
+        migrations.AddConstraint(
+            model_name='analysis',
+            constraint=models.CheckConstraint(condition=models.Q(('reserved__isnull', True), ('state__in', ['pending', 'running']), _connector='OR'), name='analysis_reserved_is_open'),
+        ),
     ]

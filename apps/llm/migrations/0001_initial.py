@@ -75,4 +75,19 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('purpose__in', ['analysis', 'try_it', 'accumulate'])), name='llm_usage_purpose_known'), models.CheckConstraint(condition=models.Q(('cached_tokens__lte', models.F('input_tokens'))), name='llm_usage_cached_within_input'), models.CheckConstraint(condition=models.Q(('cost__isnull', True), ('cost__gte', 0), _connector='OR'), name='llm_usage_cost_not_negative')],
             },
         ),
+        migrations.CreateModel(
+            name='Spending',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('day', models.DateField(help_text='Of TIME_ZONE.')),
+                ('agent_id', models.CharField(help_text='Public ID. Empty: no agent.', max_length=40)),
+                ('run_id', models.CharField(help_text='Public ID. Empty: not part of a run.', max_length=40)),
+                ('cost', models.DecimalField(decimal_places=9, max_digits=18)),
+            ],
+            options={
+                'ordering': ('day', 'agent_id', 'run_id'),
+                'indexes': [models.Index(condition=models.Q(('run_id', ''), _negated=True), fields=['run_id'], name='llm_spending_run')],
+                'constraints': [models.UniqueConstraint(fields=('day', 'agent_id', 'run_id'), name='llm_spending_once'), models.CheckConstraint(condition=models.Q(('cost__gte', 0)), name='llm_spending_not_negative')],
+            },
+        ),
     ]
