@@ -6,7 +6,7 @@ from importlib import import_module
 
 from bench.ground import machine
 
-ALL = ("throughput", "intake", "money", "report", "insights", "bundled")
+ALL = ("throughput", "intake", "money", "report", "scorecards", "insights", "bundled")
 HEAD = ("", "work", "ours", "yardstick", "ratio", "CPU", "goal")
 
 

@@ -84,6 +84,13 @@ def until(condition: Callable[[], bool], *, timeout: float, every: float = 0.05)
         time.sleep(every)
 
 
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long the work takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
 def cpu_seconds(process: psutil.Process) -> float:
     """CPU of a process, its living children and those it has waited for."""
     total = 0.0

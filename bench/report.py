@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from bench.ground import services, until, workers
+from bench.ground import seconds, services, until, workers
 
 ITEMS = 100_000
 GOAL_REPORT, GOAL_ROLLBACK = 2.0, 20.0
@@ -41,13 +41,13 @@ def _measure(items: int) -> list[tuple[str, ...]]:
     from apps.runs.rollback import Selection
     from apps.runs.rollback_services import start_rollback
 
-    run = _ended(items)
+    run = ended_backfill(items)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-        bare_report = _seconds(lambda: cursor.execute(_TRANSITIONS, [run.pk]))
-        report = min(_seconds(lambda: report_of(run)) for _ in range(3))
+        bare_report = seconds(lambda: cursor.execute(_TRANSITIONS, [run.pk]))
+        report = min(seconds(lambda: report_of(run)) for _ in range(3))
         with transaction.atomic():
-            bare_back = _seconds(lambda: cursor.execute(_BACK, [run.pk]))
+            bare_back = seconds(lambda: cursor.execute(_BACK, [run.pk]))
             transaction.set_rollback(True)
     with workers(1, concurrency=8):
         time.sleep(5)
@@ -76,13 +76,7 @@ def _row(name: str, work: str, ours: float, bare: float, goal: float) -> tuple[s
     return name, work, f"{ours:.2f} s", f"{bare:.2f} s", ratio, "", f"≤ {goal:.0f} s"
 
 
-def _seconds(work: Any) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def _ended(items: int) -> Any:
+def ended_backfill(items: int) -> Any:
     """Return a completed backfill over so many conversations, written straight into its tables."""
     from django.db import connection
 

@@ -5,7 +5,7 @@ and says in one message which value was rejected and how to fix it.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -44,11 +44,14 @@ class Fault:
         return f"{at}{self.message}"
 
 
-def merge(content: Content, changes: object) -> tuple[Content, list[Fault]]:
+def merge(
+    content: Content, changes: object, *, derived: Collection[str] = ()
+) -> tuple[Content, list[Fault]]:
     """Return the content with the changes in it, and the problems with the result.
 
     ``changes`` is any part of the API's draft. A built-in's prompt of ``None`` or ``""`` goes back
     to the default. ``analysis.schema`` may be JSON text: faults then have line and column.
+    ``derived`` are the names of derived fields, which no schema may use.
     Where there are faults, the content that is returned must not be stored.
     """
     draft, faults = _read(content.channel, changes)
@@ -68,7 +71,7 @@ def merge(content: Content, changes: object) -> tuple[Content, list[Fault]]:
         post_analysis={**content.post_analysis, **_post_analysis(given.get("post_analysis") or {})},
     )
     merged = replace(merged, columns=_columns(content, merged, chosen))
-    return merged, _located(_whole_faults(merged, chosen), schema_sent)
+    return merged, _located(_whole_faults(merged, chosen, derived), schema_sent)
 
 
 def _read(channel: str, changes: object) -> tuple[DraftIn, list[Fault]]:
@@ -162,9 +165,11 @@ def _columns(before: Content, after: Content, chosen: Mapping[str, str]) -> Colu
     return Columns(**{**result, **chosen})
 
 
-def _whole_faults(content: Content, chosen: Mapping[str, str]) -> list[Fault]:
+def _whole_faults(
+    content: Content, chosen: Mapping[str, str], derived: Collection[str]
+) -> list[Fault]:
     """Yield problems that show only when all parts are checked together."""
-    faults = list(_name_faults(content))
+    faults = list(_name_faults(content, derived))
     names = content.document().field_names()
     if not names:
         faults.append(
@@ -196,13 +201,16 @@ def _located(faults: list[Fault], schema: object) -> list[Fault]:
     ]
 
 
-def _name_faults(content: Content) -> Iterator[Fault]:
+def _name_faults(content: Content, derived: Collection[str]) -> Iterator[Fault]:
     taken = {c.name for c in categories(content.channel)}
     document = content.document()
     fields = document.own_fields()
     for name in fields:
         pointer = "/properties/" + name.replace("~", "~0").replace("/", "~1")
-        if fault := name_fault(name, taken):
+        fault = name_fault(name, taken)
+        if not fault and name in derived:
+            fault = f"{shown(name)} is the name of a derived field. Choose another name."
+        if fault:
             yield Fault("analysis.schema", fault, pointer)
     for name in document.schema.get("required") or ():
         if name not in fields:

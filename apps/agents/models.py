@@ -273,3 +273,41 @@ class ConfigSave(models.Model):
 
     def __str__(self) -> str:
         return f"{self.agent_version} saved by {self.by}"
+
+
+class DerivedType(models.TextChoices):
+    BOOLEAN = "boolean", "Yes/no"
+    CHOICE = "choice", "Choice"
+    NUMBER = "number", "Scorecard"
+
+
+class DerivedField(models.Model):
+    """A field of results that is computed from other fields, without a model.
+
+    ``definition`` is read by `apps/conversations/derived`. ``properties`` is the JSON Schema of
+    each field that it adds to a result, as text that keeps the order.
+    """
+
+    name = models.CharField(max_length=60, unique=True)
+    label = models.CharField(max_length=100)
+    type = models.CharField(max_length=10, choices=DerivedType.choices)
+    channel = models.CharField(max_length=10, choices=Channel.choices)
+    agent = models.ForeignKey(
+        Agent, on_delete=models.CASCADE, null=True, blank=True, related_name="derived_fields"
+    )
+    definition = models.JSONField()
+    properties = models.TextField()
+    created_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(type__in=DerivedType.values), name="derived_type_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -6,13 +6,13 @@ from ninja import Router
 
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
+from apps.agents.models import DerivedField
 from apps.conversations.derived.definitions import InvalidDerivedField
 from apps.conversations.derived.services import (
     NAME,
     delete_derived_field,
     save_derived_field,
 )
-from apps.conversations.models import DerivedField
 from apps.runs.batches import start_soon
 from apps.runs.derived_runs import preview_recompute, start_recompute
 from apps.runs.schemas import BackfillSchema

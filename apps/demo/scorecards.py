@@ -1,8 +1,7 @@
 """A scorecard of the demo: how good a billing call was, computed without a model."""
 
-from apps.agents.models import Agent
+from apps.agents.models import Agent, DerivedField
 from apps.conversations.derived.services import save_derived_field
-from apps.conversations.models import DerivedField
 
 from .people import person
 

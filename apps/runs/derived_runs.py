@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
+from apps.agents.models import DerivedField, DerivedType
 from apps.analysis.effects import UNLESS_ASKED, SideEffects, side_effects_of
 from apps.analysis.models import Analysis
 from apps.analysis.recomputed import Recomputed, current_results, store_recomputed
@@ -30,8 +31,6 @@ from apps.conversations.models import (
     AnalysisState,
     Conversation,
     ConversationQuerySet,
-    DerivedField,
-    DerivedType,
 )
 from apps.core.errors import Conflict, Example, UserError
 

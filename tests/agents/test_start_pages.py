@@ -205,10 +205,10 @@ def test_the_pages_take_few_queries(
 ) -> None:
     for number in range(5):
         agent(f"Another {number}")
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         editor.get(url(made, "start"))
     typed = fields(made, {"type": "object"})
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         editor.post(url(made, "fields/advice"), typed)
 
 

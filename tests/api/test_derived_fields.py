@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from apps.agents.models import DerivedField
 from apps.analysis.imports import Imported, record_imported
-from apps.conversations.models import Conversation, DerivedField
+from apps.conversations.models import Conversation
 from apps.runs import batches
 from tests.factories import make_conversations, make_draft
 from tests.factories.derived import PROPERTIES, SCORECARD

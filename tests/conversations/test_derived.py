@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from apps.accounts.models import AuditEntry
+from apps.agents.models import DerivedField
 from apps.conversations.derived.definitions import InvalidDerivedField, definition_of, document_of
 from apps.conversations.derived.evaluation import ResultFacts, definitions, derive
 from apps.conversations.derived.services import (
@@ -15,7 +16,6 @@ from apps.conversations.derived.services import (
     save_derived_field,
 )
 from apps.conversations.filters import ConversationFields, RuleFields, matching
-from apps.conversations.models import DerivedField
 from tests.factories import make_derived_field, make_draft, make_indexed_conversation
 from tests.factories.derived import PROPERTIES, SCORECARD
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from apps.accounts.actors import Actor
+from apps.agents.models import DerivedField
 from apps.conversations.derived.services import save_derived_field
-from apps.conversations.models import DerivedField
 
 SCORECARD: dict[str, Any] = {
     "scorecard": {

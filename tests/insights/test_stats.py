@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from apps.conversations.models import Conversation, DerivedField
+from apps.agents.models import DerivedField
+from apps.conversations.models import Conversation
 from apps.insights.field_stats import ChoiceStats, NumberStats, RateStats
 from apps.insights.scope import Scope
 from apps.insights.stats import stats_of

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from apps.accounts.actors import Actor
+from apps.agents.models import DerivedField
 from apps.analysis import record
 from apps.analysis.imports import Imported, record_imported
 from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.models import Analysis, Lane
 from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
-from apps.conversations.models import Conversation, DerivedField
+from apps.conversations.models import Conversation
 from apps.intake.services import ingest_one
 from apps.llm.models import Usage
 from apps.mappings.folds import fold_marked

@@ -5,8 +5,9 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.actors import Actor
+from apps.agents.models import DerivedField
 from apps.analysis.imports import Imported, record_imported
-from apps.conversations.models import Conversation, DerivedField
+from apps.conversations.models import Conversation
 from apps.runs import batches
 from apps.runs.models import Run
 from tests.factories import client_as, make_conversations, make_derived_field, make_draft

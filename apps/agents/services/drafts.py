@@ -12,6 +12,7 @@ from apps.accounts.models import Role
 from apps.agents.builtins import categories
 from apps.agents.changes import Fault, merge
 from apps.agents.content import Content, Json, canonical_editor, content_of, content_of_save
+from apps.agents.derived_names import derived_names, hold_names
 from apps.agents.diffs import Diff, diff_contents
 from apps.agents.documents import default_columns
 from apps.agents.draft_start import Source, plan_start
@@ -208,7 +209,8 @@ def _base(agent: Agent, stamp: Stamp) -> Content:
 
 def _merged(before: Content, changes: Json, by: Actor) -> tuple[Content, LanguageModel]:
     """Return the content with the changes in it, and its model. Raises InvalidDraft."""
-    after, faults = merge(before, changes)
+    hold_names(for_schemas=True)
+    after, faults = merge(before, changes, derived=derived_names())
     faults += _retention_faults(before, after, by)
     model = None if faults else _model_of(after, before, faults)
     if faults or model is None:
@@ -255,7 +257,9 @@ def _first_content(channel: str, model: LanguageModel, start: Source | None) -> 
     content = Content(channel, editor, columns=default_columns(channel, bare.document()))
     if start is None:
         return content
-    content, faults = merge(content, plan_start(content, start, how="replace").changes)
+    hold_names(for_schemas=True)
+    changes = plan_start(content, start, how="replace").changes
+    content, faults = merge(content, changes, derived=derived_names())
     if faults:
         raise InvalidDraft(faults)
     return content

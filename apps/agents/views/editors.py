@@ -16,6 +16,7 @@ from apps.agents.builtins import categories
 from apps.agents.changes import merge, read_schema
 from apps.agents.content import Content, Json, content_of, plain_number
 from apps.agents.costs import Costs, cost_with, shares
+from apps.agents.derived_names import derived_names
 from apps.agents.edit_merge import same_schema
 from apps.agents.forms import (
     FieldsInput,
@@ -133,7 +134,8 @@ def _mend(request: HttpRequest, agent: Agent, sent: FieldsInput, key: str) -> Ht
     """
     standing = standing_of(agent)
     saved = content_of(standing.draft)
-    content, faults = merge(saved, {"analysis": {"schema": sent.schema}})
+    changes = {"analysis": {"schema": sent.schema}}
+    content, faults = merge(saved, changes, derived=derived_names())
     pointer = ""
     for hint in lint(content) if not faults else ():
         if hint.key == key and hint.mend:

@@ -14,6 +14,7 @@ from apps.accounts.models import Role
 from apps.agents import services
 from apps.agents.changes import merge
 from apps.agents.content import content_of
+from apps.agents.derived_names import derived_names
 from apps.agents.diffs import diff_contents
 from apps.agents.draft_start import plan_start
 from apps.agents.forms import StartForm, start_choices
@@ -96,7 +97,7 @@ def _plan_context(request: HttpRequest, standing: DraftStatus) -> dict[str, Any]
         context["choices"].append(("Agent", [(source.key, source.title)]))
     plan = plan_start(content, source, how="replace" if how == "replace" else "merge",
                       with_prompt=with_prompt)  # fmt: skip
-    after, faults = merge(content, plan.changes)
+    after, faults = merge(content, plan.changes, derived=derived_names())
     diff = diff_contents(content, after)
     return context | {"start": plan, "diff": diff, "faults": faults, "source": source}
 

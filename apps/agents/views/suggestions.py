@@ -14,6 +14,7 @@ from apps.accounts.models import Role
 from apps.agents.changes import merge
 from apps.agents.content import Content, content_of
 from apps.agents.costs import costs, shares, typical_transcript
+from apps.agents.derived_names import derived_names
 from apps.agents.forms import FieldsInput, fields_input, prompts_changes
 from apps.agents.lint import MAX_HINTS, Suggestion, lint
 from apps.agents.models import Agent, AgentVersion
@@ -72,7 +73,8 @@ def fields_advice(draft: AgentVersion, sent: FieldsInput) -> dict[str, Any]:
     saved = content_of(draft)
     content, faults = saved, list(sent.faults)
     if not faults:
-        content, faults = merge(saved, {"analysis": {"schema": sent.schema}})
+        changes = {"analysis": {"schema": sent.schema}}
+        content, faults = merge(saved, changes, derived=derived_names())
     if faults:
         return {"blocked": faults}
     text = sent.text if sent.mode == "json" else ""

@@ -4,9 +4,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, SkipValidation
 
-from apps.agents.models import Channel
+from apps.agents.models import Channel, DerivedField, DerivedType
 from apps.conversations.derived.definitions import InvalidDerivedField
-from apps.conversations.models import DerivedField, DerivedType
 from apps.core.errors import BadRequest
 from apps.core.schemas import Body, Choice, Count, Schema, eg
 from apps.runs.derived_runs import RecomputePreview

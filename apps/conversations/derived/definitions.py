@@ -18,9 +18,8 @@ from typing import Any, cast
 
 from django.db.models import Q
 
-from apps.agents.models import Agent
+from apps.agents.models import Agent, DerivedField, DerivedType
 from apps.conversations.filters import FilterError, Rule, RuleFields, read_rule
-from apps.conversations.models import DerivedField, DerivedType
 from apps.core.errors import Example, UserError
 from apps.core.validation_messages import shown
 

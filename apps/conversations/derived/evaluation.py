@@ -7,8 +7,9 @@ from typing import Any
 
 from django.db.models import BooleanField, Case, Value, When
 
+from apps.agents.models import DerivedField
 from apps.conversations.filters import RuleFields
-from apps.conversations.models import Conversation, ConversationQuerySet, DerivedField
+from apps.conversations.models import Conversation, ConversationQuerySet
 
 from .definitions import Definition, InvalidDerivedField, definition_of
 

@@ -7,10 +7,11 @@ from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
-from apps.agents.models import Agent, Channel
+from apps.agents.builtins import categories
+from apps.agents.derived_names import hold_names
+from apps.agents.models import Agent, Channel, DerivedField, DerivedType
 from apps.conversations.filters import RuleFields
 from apps.conversations.filters.catalog import schema_fields
-from apps.conversations.models import DerivedField, DerivedType
 from apps.core.errors import Conflict, Example
 from apps.core.validation_messages import shown
 
@@ -32,6 +33,7 @@ class DerivedFieldChanged(Conflict):
     example = Example("Someone else changed “quality” in the meantime. Reload, then edit again.")
 
 
+@transaction.atomic
 def save_derived_field(
     *,
     name: str,
@@ -48,8 +50,8 @@ def save_derived_field(
     ``seen`` is the `revision_of` the field that was edited: DerivedFieldChanged where another is
     stored by now. New results have it from now on, past ones after a run.
     """
-    problems = _problems(name, label, kind, channel, agent)
-    if problems:
+    hold_names(for_schemas=False)
+    if problems := _problems(name, label, kind, channel, agent):
         raise InvalidDerivedField(" ".join(problems.values()), problems)
     found = read_definition(
         definition,
@@ -68,18 +70,17 @@ def save_derived_field(
         "properties": properties_of(found, label),
         "updated_at": timezone.now(),
     }
-    with transaction.atomic():
-        stored = DerivedField.objects.select_for_update().filter(name=name).first()
-        if seen and (stored is None or revision_of(stored) != seen):
-            raise DerivedFieldChanged(
-                f"Someone else changed “{name}” in the meantime. Reload, then edit again."
-            )
-        saved = stored or DerivedField(name=name, created_by=by.label)
-        for key, value in values.items():
-            setattr(saved, key, value)
-        _store(saved)
-        verb = "derived_field.changed" if stored else "derived_field.created"
-        audit.record(by=by, verb=verb, target=name, detail={"type": kind, "channel": channel})
+    stored = DerivedField.objects.select_for_update().filter(name=name).first()
+    if seen and (stored is None or revision_of(stored) != seen):
+        raise DerivedFieldChanged(
+            f"Someone else changed “{name}” in the meantime. Reload, then edit again."
+        )
+    saved = stored or DerivedField(name=name, created_by=by.label)
+    for key, value in values.items():
+        setattr(saved, key, value)
+    _store(saved)
+    verb = "derived_field.changed" if stored else "derived_field.created"
+    audit.record(by=by, verb=verb, target=name, detail={"type": kind, "channel": channel})
     return saved
 
 
@@ -129,6 +130,7 @@ def _problems(
 
 def _taken(name: str, kind: str) -> dict[str, str]:
     """Return a message where a field of a schema, or of another derived field, has the name."""
+    built_in = {one.name for each in Channel.values for one in categories(each)}
     known = schema_fields(None)
     others = {
         taken: row.name
@@ -138,6 +140,8 @@ def _taken(name: str, kind: str) -> dict[str, str]:
     for own in names_of(name, kind):
         if own in others:
             return {"name": f"The derived field “{others[own]}” already has a field “{own}”."}
+        if own in built_in:
+            return {"name": f"“{own}” is reserved for a built-in field. Choose another name."}
         if own in known and not known[own].computed:
             agents = ", ".join(known[own].agents[:3])
             return {"name": f"The schema of {agents} has a field “{own}”. Choose another name."}

@@ -12,8 +12,7 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
-from apps.agents.models import AgentVersion, AnalysisConfig, ConfigSave
-from apps.conversations.models import DerivedField
+from apps.agents.models import AgentVersion, AnalysisConfig, ConfigSave, DerivedField
 from apps.llm.schema.nodes import resolve
 from apps.llm.schema.roots import OWN_SCHEMA
 

@@ -193,26 +193,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='DerivedField',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=60, unique=True)),
-                ('label', models.CharField(max_length=100)),
-                ('type', models.CharField(choices=[('boolean', 'Yes/no'), ('choice', 'Choice'), ('number', 'Scorecard')], max_length=10)),
-                ('channel', models.CharField(choices=[('voice', 'Voice'), ('chat', 'Chat')], max_length=10)),
-                ('definition', models.JSONField()),
-                ('properties', models.TextField()),
-                ('created_by', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('agent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='derived_fields', to='agents.agent')),
-            ],
-            options={
-                'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('type__in', ['boolean', 'choice', 'number'])), name='derived_type_known')],
-            },
-        ),
-        migrations.CreateModel(
             name='Export',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

@@ -12,7 +12,7 @@ from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.accounts.responses import done, posted
-from apps.agents.models import Channel
+from apps.agents.models import Channel, DerivedField, DerivedType
 from apps.conversations.derived.definitions import (
     InvalidDerivedField,
     document_of,
@@ -20,7 +20,6 @@ from apps.conversations.derived.definitions import (
 )
 from apps.conversations.derived.services import delete_derived_field, save_derived_field
 from apps.conversations.filters import RuleFields
-from apps.conversations.models import DerivedField, DerivedType
 from apps.core.errors import UserError
 from apps.core.http import render_dialog, render_either
 from apps.runs.batches import start_soon
