@@ -12,18 +12,14 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import AgentVersion
 from apps.agents.plans import columns_of
-from apps.alerts.checks import results_recorded
 from apps.conversations.derived.evaluation import ResultFacts
 from apps.conversations.models import Conversation, Transfer, Trigger
-from apps.conversations.results import write_result_columns
+from apps.conversations.results import NewResult, write_result_columns
 from apps.core.errors import Conflict
-from apps.crm.activities import conversations_analyzed
-from apps.follow_ups.results import NewResult as FollowUpResult
-from apps.follow_ups.results import request_follow_ups
-from apps.mappings.contributions import NewResult, contribute
 
 from .current import column_row, lock_conversations, retire_current
 from .derived import NewOutput, add_derived
+from .distribution import distribute
 from .effects import UNLESS_ASKED, SideEffects
 from .events import emit_events
 from .models import Analysis, State
@@ -140,27 +136,9 @@ def _make_current(rows: list[Analysis]) -> list[Analysis]:
     stored = Analysis.objects.bulk_create(rows)
     write_result_columns([_columns(row) for row in stored])
     add_derived([_new_output(row) for row in stored if row.trigger == Trigger.IMPORTED])
-    contribute([_contribution(row) for row in stored if row.side_effects.contacts])
     emit_events({row.pk: _changes(row, previous) for row in stored})
-    logged = [row.conversation_id for row in stored if row.contacts]
-    conversations_analyzed(
-        first=[pk for pk in logged if pk not in previous],
-        again=[pk for pk in logged if pk in previous],
-    )
-    request_follow_ups([_follow_up_result(row) for row in stored])
-    imported = [row.conversation_id for row in stored if row.trigger == Trigger.IMPORTED]
-    results_recorded(first=imported, again=[] if imported else ids)
+    distribute([_new_result(row, row.conversation_id in previous) for row in stored])
     return stored
-
-
-def _follow_up_result(row: Analysis) -> FollowUpResult:
-    return FollowUpResult(
-        conversation_id=row.conversation_id,
-        agent_id=row.agent_version.agent_id,
-        trigger=row.trigger,
-        values=row.output or {},
-        notifies=row.side_effects.webhooks != "off",
-    )
 
 
 def _new_output(row: Analysis) -> NewOutput:
@@ -173,13 +151,17 @@ def _new_output(row: Analysis) -> NewOutput:
     return NewOutput(row.pk, facts, row.output)
 
 
-def _contribution(row: Analysis) -> NewResult:
+def _new_result(row: Analysis, replaces: bool) -> NewResult:  # noqa: FBT001
     return NewResult(
         conversation_id=row.conversation_id,
         agent_id=row.agent_version.agent_id,
         analysis=row.public_id,
         values=row.output or {},
+        trigger=row.trigger,
         by=row.requested_by,
+        contacts=row.side_effects.contacts,
+        notifies=row.side_effects.webhooks != "off",
+        replaces=replaces,
     )
 
 

@@ -11,14 +11,14 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from apps.alerts.checks import results_recorded
 from apps.conversations.models import Trigger
-from apps.conversations.results import replace_values
+from apps.conversations.results import NewResult, replace_values
 from apps.core.database import key_array
-from apps.mappings.contributions import NewResult, concerns, contribute
+from apps.mappings.contributions import concerns
 
 from .copies import Copy, copy_results, outputs_of
 from .current import retire
+from .distribution import distribute
 from .effects import SideEffects
 from .events import emit_events
 from .results import changed_fields
@@ -65,8 +65,6 @@ def store_recomputed(
         added={one.analysis_id: one.after for one in results},
     )
     replace_values(names, {one.conversation_id: one.after for one in results})
-    if effects.contacts:
-        _contribute(results, copies, by)
     emit_events(
         {
             copies[one.analysis_id].key: one.changes
@@ -74,21 +72,30 @@ def store_recomputed(
             if effects.notifies(one.changes)
         }
     )
-    results_recorded(first=[], again=[one.conversation_id for one in results])
+    distribute(_new_results(results, copies, by, effects))
     return {one.conversation_id: copies[one.analysis_id].key for one in results}
 
 
-def _contribute(results: Sequence[Recomputed], copies: Mapping[int, Copy], by: str) -> None:
-    if not concerns([one.conversation_id for one in results]):
-        return
-    outputs = outputs_of([copies[one.analysis_id].key for one in results])
-    contribute(
-        [
-            NewResult(one.conversation_id, one.agent_id, copy.public_id, outputs[copy.key][0], by)
-            for one in results
-            for copy in [copies[one.analysis_id]]
-        ]
-    )
+def _new_results(
+    results: Sequence[Recomputed], copies: Mapping[int, Copy], by: str, effects: SideEffects
+) -> list[NewResult]:
+    """Return what is current now. Values are read only where a mapping wants them."""
+    read = effects.contacts and concerns([one.conversation_id for one in results])
+    outputs = outputs_of([copy.key for copy in copies.values()]) if read else {}
+    return [
+        NewResult(
+            conversation_id=one.conversation_id,
+            agent_id=one.agent_id,
+            analysis=copy.public_id,
+            values=outputs[copy.key][0] if read else {},
+            trigger=Trigger.COMPUTED,
+            by=by,
+            contacts=effects.contacts,
+            replaces=True,
+        )
+        for one in results
+        for copy in [copies[one.analysis_id]]
+    ]
 
 
 _CURRENT = """

@@ -6,7 +6,7 @@ slow is inside: no model, no network.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,23 +14,18 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.alerts.checks import results_recorded
 from apps.conversations.derived.evaluation import ResultFacts
-from apps.conversations.models import Trigger
-from apps.conversations.results import mark_failed, write_result_columns
-from apps.crm.activities import conversations_analyzed
-from apps.follow_ups.results import NewResult as FollowUpResult
-from apps.follow_ups.results import request_follow_ups
+from apps.conversations.results import NewResult, mark_failed, write_result_columns
 from apps.llm import ledger
 from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.services import usage_row
-from apps.mappings.contributions import NewResult, contribute
 from apps.work.record import record_group
 
 from .claims import ANALYSES
 from .current import column_row, lock_conversations, retire_current
 from .derived import NewOutput, add_derived
+from .distribution import distribute
 from .events import emit_events
 from .jobs import AnalysisOutcome, Recorded
 from .models import State
@@ -93,30 +88,11 @@ def _record_kept(
     _finish_analyses(kept, now)
     write_result_columns([_column_row(o, now) for o in good])
     add_derived([_new_output(o) for o in good])
-    contribute([_contribution(o) for o in good if o.job.side_effects.contacts])
     mark_failed([(o.job.conversation_id, o.error_code) for o in kept if o.error_code])
     rows = [_recorded(o, previous, states[o.job.conversation_id]) for o in kept]
     settle(rows)
     emit_events({r.outcome.job.analysis_id: r.changes for r in rows if r.is_told})
-    _log_in_crms(good, previous)
-    request_follow_ups([_follow_up_result(o) for o in good], now=now)
-    _look_for_alerts(good)
-
-
-def _log_in_crms(good: Sequence[AnalysisOutcome], previous: Collection[int]) -> None:
-    """Log conversations in CRMs, where the job's side effects include contacts."""
-    ids = [o.job.conversation_id for o in good if o.job.side_effects.contacts]
-    conversations_analyzed(
-        first=[pk for pk in ids if pk not in previous],
-        again=[pk for pk in ids if pk in previous],
-    )
-
-
-def _look_for_alerts(good: Sequence[AnalysisOutcome]) -> None:
-    """Note results for the alert rules, first ones apart: a backfill is to flood no one."""
-    first = [o.job.conversation_id for o in good if o.job.trigger == Trigger.INITIAL]
-    again = [o.job.conversation_id for o in good if o.job.trigger != Trigger.INITIAL]
-    results_recorded(first=first, again=again)
+    distribute([_new_result(o, o.job.conversation_id in previous) for o in good], now=now)
 
 
 _FINISH = """
@@ -235,23 +211,17 @@ def _new_output(o: AnalysisOutcome) -> NewOutput:
     return NewOutput(o.job.analysis_id, facts, o.output)
 
 
-def _contribution(o: AnalysisOutcome) -> NewResult:
+def _new_result(o: AnalysisOutcome, replaces: bool) -> NewResult:  # noqa: FBT001
     return NewResult(
         conversation_id=o.job.conversation_id,
         agent_id=o.job.agent_id,
         analysis=o.job.public_id,
         values=o.output or {},
-        by=o.job.requested_by,
-    )
-
-
-def _follow_up_result(o: AnalysisOutcome) -> FollowUpResult:
-    return FollowUpResult(
-        conversation_id=o.job.conversation_id,
-        agent_id=o.job.agent_id,
         trigger=o.job.trigger,
-        values=o.output or {},
+        by=o.job.requested_by,
+        contacts=o.job.side_effects.contacts,
         notifies=o.job.side_effects.webhooks != "off",
+        replaces=replaces,
     )
 
 

@@ -13,20 +13,21 @@ from datetime import datetime
 from django.db import connection
 from django.utils import timezone
 
-from apps.alerts.checks import results_recorded
 from apps.conversations.models import Trigger
 from apps.conversations.results import (
+    NewResult,
     clear_result_columns,
     copy_result_columns,
     write_summary_words,
 )
 from apps.core.database import key_array
-from apps.mappings.contributions import NewResult, concerns, contribute
+from apps.mappings.contributions import concerns
 from apps.webhooks import outbox
 from apps.webhooks.models import EventType
 
 from .copies import Copy, copy_results, outputs_of
 from .current import retire
+from .distribution import distribute
 from .effects import SideEffects
 from .events import emit_events
 from .results import HistoryColumns, changed_fields, history_columns
@@ -87,9 +88,7 @@ def restore_many(
     clear_result_columns(
         [(one.conversation_id, one.state, one.reason) for one in wanted if one.analysis_id is None]
     )
-    if effects.contacts:
-        _contribute(wanted, copies, by)
-    results_recorded(first=[], again=[one.conversation_id for one in wanted])
+    distribute(_new_results(wanted, copies, by, effects))
     _tell(wanted, copies, effects)
     return {
         one.conversation_id: copies[one.analysis_id].key
@@ -136,17 +135,31 @@ def _columns(
     return history_columns(values, _NAMES, missing)
 
 
-def _contribute(wanted: Sequence[Earlier], copies: Mapping[int, Copy], by: str) -> None:
-    """Replace what the conversations say to their contacts; nothing where they have no result."""
-    if not concerns([one.conversation_id for one in wanted]):
-        return
-    outputs = outputs_of([one.analysis_id for one in wanted])
+def _new_results(
+    wanted: Sequence[Earlier], copies: Mapping[int, Copy], by: str, effects: SideEffects
+) -> list[NewResult]:
+    """Return what is current now; a conversation without a result says nothing.
+
+    Values are read only where a mapping wants them.
+    """
+    read = effects.contacts and concerns([one.conversation_id for one in wanted])
+    outputs = outputs_of([one.analysis_id for one in wanted]) if read else {}
     results = []
     for one in wanted:
-        values, agent = outputs[one.analysis_id]
-        name = "" if one.analysis_id is None else copies[one.analysis_id].public_id
-        results.append(NewResult(one.conversation_id, agent, name, values, by))
-    contribute(results)
+        values, agent = outputs.get(one.analysis_id, ({}, 0))
+        results.append(
+            NewResult(
+                conversation_id=one.conversation_id,
+                agent_id=agent,
+                analysis="" if one.analysis_id is None else copies[one.analysis_id].public_id,
+                values=values,
+                trigger=Trigger.RESTORED,
+                by=by,
+                contacts=effects.contacts,
+                replaces=True,
+            )
+        )
+    return results
 
 
 def _tell(wanted: Sequence[Earlier], copies: Mapping[int, Copy], effects: SideEffects) -> None:

@@ -1,16 +1,53 @@
-"""Write the result and the analysis state of conversations: their only writer.
+"""Results of conversations: what a new one is, and the columns, of which this is the only writer.
 
 Apps above decide the values, in transactions of their own that hold the conversations' locks.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
+from .models import Trigger
 from .search import summary_words_text
+
+_FIRST = {Trigger.INITIAL, Trigger.IMPORTED}
+_COPIED = {Trigger.RESTORED, Trigger.COMPUTED}
+
+
+@dataclass(frozen=True, slots=True)
+class NewResult:
+    """A result of a conversation; rules and mappings of its agent apply to it.
+
+    ``agent_id`` is the agent whose prompts made it, ``analysis`` its public ID, ``values`` its
+    values by analysis field. ``contacts`` and ``notifies`` are its side effects: whether it
+    updates contacts and CRMs, and whether it may send webhooks.
+    """
+
+    conversation_id: int
+    agent_id: int
+    analysis: str
+    values: Mapping[str, Any]
+    trigger: str = Trigger.RERUN
+    by: str = ""
+    contacts: bool = True
+    notifies: bool = True
+    replaces: bool = False
+    """Whether the conversation had a result before."""
+
+    @property
+    def is_first_analysis(self) -> bool:
+        """Return whether a new conversation was analyzed, rather than a known one again."""
+        return self.trigger in _FIRST
+
+    @property
+    def is_copy(self) -> bool:
+        """Return whether no one read the conversation for it: it was restored or recomputed."""
+        return self.trigger in _COPIED
+
 
 _COLUMNS = """
 UPDATE conversations_conversation c SET

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from apps.agents.models import Agent
 from apps.analysis.models import Analysis
 from apps.conversations.models import Trigger
+from apps.conversations.results import NewResult
 from apps.follow_ups import services
 from apps.follow_ups.models import Applies, FollowUp, FollowUpQuerySet
-from apps.follow_ups.results import NewResult, request_follow_ups
+from apps.follow_ups.results import request_follow_ups
 from apps.follow_ups.rules import save_rule
 
 from .people import person
@@ -52,8 +53,9 @@ def add_follow_ups(agents: Mapping[str, Agent], source: str, now: datetime) -> N
                 NewResult(
                     conversation_id=result.conversation_id,
                     agent_id=result.agent_version.agent_id,
-                    trigger=result.trigger,
+                    analysis=result.public_id,
                     values=result.output or {},
+                    trigger=result.trigger,
                     notifies=False,
                 )
             ],

@@ -8,10 +8,9 @@ conversation, unless it got new messages since.
 
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
@@ -19,6 +18,7 @@ from django.utils import timezone
 from apps.conversations.filters import FilterError, ValueKind
 from apps.conversations.filters.conditions import JsonKey
 from apps.conversations.models import Conversation, Trigger
+from apps.conversations.results import NewResult
 from apps.core import display
 
 from .due_times import end_of_days
@@ -29,21 +29,6 @@ from .rules import NEEDED, NOTES, understood
 log = logging.getLogger(__name__)
 
 ADDED_BY = "Analysis"
-_FIRST = {Trigger.INITIAL, Trigger.IMPORTED}
-
-
-@dataclass(frozen=True, slots=True)
-class NewResult:
-    """A result that became current, of the agent whose prompts made it.
-
-    ``notifies``: whether it may send webhooks.
-    """
-
-    conversation_id: int
-    agent_id: int
-    trigger: str
-    values: Mapping[str, Any]
-    notifies: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +45,9 @@ class _Asking:
     needs: str = ""
 
     def takes(self, result: NewResult) -> bool:
-        if self.applies == Applies.FIRST and result.trigger not in _FIRST:
+        if self.applies == Applies.FIRST and not result.is_first_analysis:
             return False
-        return result.trigger != Trigger.RESTORED and (
-            not self.needs or self.needs in result.values
-        )
+        return not result.is_copy and (not self.needs or self.needs in result.values)
 
     def condition(self) -> tuple[Q, Collection[str]]:
         """Return the condition on conversations and the fields that it reads.

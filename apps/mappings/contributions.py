@@ -6,31 +6,17 @@ results locks no contact, and ten conversations of one contact cost one write of
 
 import json
 from collections.abc import Iterator, Sequence
-from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
 
 from apps.contacts.values import BUILT_IN_SPECS, FieldType, ValueSpec, read
+from apps.conversations.results import NewResult
 from apps.core.database import key_array
 
 from . import marks, summary_requests
 from .models import Contribution
-
-
-@dataclass(frozen=True, slots=True)
-class NewResult:
-    """A result that became current, with its values by analysis field.
-
-    The mappings of the agent apply: the one whose prompts made the result.
-    """
-
-    conversation_id: int
-    agent_id: int
-    analysis: str
-    values: Map[str, Any]
-    by: str = ""
 
 
 def concerns(conversation_ids: Sequence[int]) -> bool:

@@ -17,8 +17,9 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.conversations.filters import matching
 from apps.conversations.models import AnalysisState, ConversationQuerySet
+from apps.conversations.results import NewResult
 from apps.core.errors import Conflict, Example, UserError
-from apps.mappings.contributions import NewResult, contribute
+from apps.mappings.contributions import contribute
 
 from .agreement import question_hash, sign, unsign
 from .estimates import free_estimate
@@ -169,7 +170,7 @@ def apply_batch(run: Run, item_ids: Sequence[int]) -> None:
         rows = cursor.fetchall()
     contribute(
         [
-            NewResult(conversation, agent, name, json.loads(output or "{}"), run.created_by)
+            NewResult(conversation, agent, name, json.loads(output or "{}"), by=run.created_by)
             for _, conversation, analysis, name, agent, output in rows
             if analysis is not None
         ]

@@ -118,7 +118,10 @@ def find_places(window: Visit) -> Places:
     link = page.get_by_role("link", name="Billing line").first.get_attribute("href") or ""
     agent = "/".join(link.split("/")[:3]) + "/"
     agent_id = agent.rstrip("/").rsplit("/", 1)[1]
-    window.open(f"/calls/?agent={agent_id}&analysis_trigger=imported&call_successful=true")
+    window.open(
+        f"/calls/?agent={agent_id}&analysis_trigger=imported"
+        "&analysis_trigger=backfill&call_successful=true"
+    )
     links = page.locator(".row-link")
     call, other = (links.nth(n).get_attribute("href") or "" for n in (0, 1))
     window.open("/contacts/?fields.last_topic__isset=true&sort=name")

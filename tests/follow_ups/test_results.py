@@ -15,8 +15,9 @@ from apps.agents.models import Agent
 from apps.analysis.imports import Imported, record_imported, restore
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation, Trigger
+from apps.conversations.results import NewResult
 from apps.follow_ups.models import FollowUp
-from apps.follow_ups.results import NewResult, request_follow_ups
+from apps.follow_ups.results import request_follow_ups
 from apps.webhooks.models import Event
 from tests.factories import (
     edit_draft,
@@ -59,7 +60,7 @@ def now_has(
 ) -> None:
     """Make a result current, as recording does."""
     Conversation.objects.filter(pk=conversation.pk).update(analysis_data=values)
-    result = NewResult(conversation.pk, conversation.agent_id, trigger, values, **options)
+    result = NewResult(conversation.pk, conversation.agent_id, "an_1", values, trigger, **options)
     request_follow_ups([result])
 
 
@@ -189,7 +190,7 @@ def test_without_the_field_it_is_one_query(
     agent: Agent, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     results = [
-        NewResult(c.pk, agent.pk, Trigger.INITIAL, {"topic": "billing"})
+        NewResult(c.pk, agent.pk, "an_1", {"topic": "billing"}, Trigger.INITIAL)
         for c in make_conversations(agent, 5)
     ]
     with django_assert_num_queries(1):
@@ -209,7 +210,9 @@ def test_the_number_of_queries_does_not_grow(agent: Agent) -> None:
         with CaptureQueriesContext(
             connection,
         ) as captured:
-            request_follow_ups([NewResult(pk, agent.pk, Trigger.INITIAL, hot) for pk in ids])
+            request_follow_ups(
+                [NewResult(pk, agent.pk, "an_1", hot, Trigger.INITIAL) for pk in ids]
+            )
         return len(captured)
 
     queries(1)  # reads the fields of the schemas, which are then cached

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from apps.accounts.actors import Actor
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
-from apps.mappings.contributions import NewResult, contribute
+from apps.conversations.results import NewResult
+from apps.mappings.contributions import contribute
 from apps.mappings.edits import set_by_hand
 from apps.mappings.fold import Part, fold
 from apps.mappings.folds import fold_marked

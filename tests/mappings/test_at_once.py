@@ -8,8 +8,9 @@ from django.db import transaction
 from apps.contacts.models import Contact
 from apps.conversations.contacts import contacts_for
 from apps.conversations.inputs import ContactInput
+from apps.conversations.results import NewResult
 from apps.mappings import marks
-from apps.mappings.contributions import NewResult, contribute
+from apps.mappings.contributions import contribute
 from apps.mappings.folds import fold_marked, refold
 from apps.mappings.models import PendingFold
 from tests.factories import (

@@ -11,7 +11,8 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
-from apps.mappings.contributions import NewResult, contribute
+from apps.conversations.results import NewResult
+from apps.mappings.contributions import contribute
 from apps.mappings.edits import InvalidContactValues, import_values, set_by_hand
 from apps.mappings.folds import EMAIL_TAKEN, fold_marked, values_of
 from apps.mappings.models import Contribution, Mapping, PendingFold

@@ -10,8 +10,9 @@ from apps.contacts.models import Contact
 from apps.conversations.contacts import contacts_for
 from apps.conversations.inputs import ContactInput
 from apps.conversations.models import Conversation
+from apps.conversations.results import NewResult
 from apps.crm.models import Push, RemoteContact
-from apps.mappings.contributions import NewResult, contribute
+from apps.mappings.contributions import contribute
 from apps.mappings.edits import set_by_hand
 from apps.mappings.folds import refold
 from apps.mappings.merge import UnableToMerge, merge

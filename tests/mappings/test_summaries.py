@@ -10,10 +10,11 @@ import pytest
 from apps.accounts.actors import Actor
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
+from apps.conversations.results import NewResult
 from apps.llm.client import LlmClient
 from apps.llm.failed_request import RetryPolicy
 from apps.llm.models import Purpose, Usage
-from apps.mappings.contributions import NewResult, contribute
+from apps.mappings.contributions import contribute
 from apps.mappings.folds import fold_marked, values_of
 from apps.mappings.models import Summary
 from apps.mappings.summaries import SummaryOutcome, SummaryQueue, work_waits

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry
@@ -16,6 +17,7 @@ from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
+from apps.crm.models import Push
 from apps.mappings.folds import fold_marked
 from apps.mappings.models import Contribution
 from apps.privacy.erasure import erase
@@ -28,6 +30,7 @@ from apps.runs.source import BackfillSource
 from apps.webhooks.models import Event
 from tests.factories import (
     make_agent,
+    make_connection,
     make_contact,
     make_contact_field,
     make_conversations,
@@ -111,6 +114,29 @@ def test_every_result_is_restored_exactly() -> None:
     }
     verbs = list(AuditEntry.objects.order_by("pk").values_list("verb", flat=True))
     assert verbs[-2:] == ["rollback.started", "rollback.completed"]
+
+
+def test_logged_conversations_get_the_earlier_text_again() -> None:
+    make_connection(log_conversations=True)
+    contact = make_contact()
+    make_conversations(make_agent(), 3)
+    Conversation.objects.update(contact=contact)
+    found = list(Conversation.objects.order_by("pk"))
+    record_imported([Imported(one, {"call_summary": "First."}) for one in found[:2]], by=BY)
+    run = backfill([{"call_summary": "New."}] * 3)
+    Push.objects.update(state="sent", finished_at=timezone.now())
+
+    rollback_services.start_rollback(
+        selection=rollback_services.select(run, {"id": [found[0].public_id]}),
+        by=BY,
+        side_effects=SideEffects(contacts=False),
+    )
+    batches.run_batches(seconds=600)
+    assert not Push.objects.filter(state="pending").exists()
+
+    roll_back(run)
+    pending = Push.objects.filter(state="pending").values_list("conversation", flat=True)
+    assert set(pending) == {one.pk for one in found[1:]}
 
 
 def test_rolling_back_a_rollback_brings_the_results_of_the_run_again() -> None:
@@ -358,7 +384,7 @@ def test_a_batch_costs_a_fixed_number_of_statements(
     run = backfill([{"call_summary": "New."}] * 6)
     undone = rollback_services.start_rollback(selection=Selection(run), by=BY)
 
-    with django_assert_num_queries(16):
+    with django_assert_num_queries(18):
         assert batches.do_batch(undone) == 6
 
 

@@ -8,7 +8,7 @@ from .filterset import DEFAULT_SORT, Condition, ConversationFilterSet
 from .operators import ValueKind, operator_label, operators
 from .registry import Field, field_named, fields, static_fields
 from .rules import Rule, params_of_rule, read_rule, rule_of_params
-from .sources import ConversationFields, FieldSource, RuleFields
+from .sources import ConversationFields, FieldSource, RuleFields, source_of
 from .spec import FilterSpec, Sort, matching, parse
 
 __all__ = [
@@ -33,5 +33,6 @@ __all__ = [
     "parse",
     "read_rule",
     "rule_of_params",
+    "source_of",
     "static_fields",
 ]

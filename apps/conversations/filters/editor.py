@@ -48,7 +48,7 @@ class EditorRow:
     choices: tuple[ValueChoice, ...]
     control: str
     url: str
-    """Where it is drawn again."""
+    """Where a new row of the same editor is drawn."""
     error: str = ""
     group: str = ""
     prefix: str = ""
@@ -61,8 +61,7 @@ class EditorRow:
     @property
     def row_url(self) -> str:
         """Return the URL that draws this very row again."""
-        prefix = f"&prefix={quote(self.prefix)}" if self.prefix else ""
-        return f"{self.url}&n={self.number}{prefix}"
+        return f"{self.url}&n={self.number}"
 
     @property
     def unit(self) -> str:
@@ -80,6 +79,11 @@ class EditorRow:
     def inputs(self) -> tuple[str, ...]:
         """Values to type: those there are, and room for one more where several may be."""
         return (*self.values, "") if self.values and self.operator in {IS, "ne"} else self.values
+
+
+def new_row_url(source: FieldSource, prefix: str = "") -> str:
+    """Return the URL that draws a new row; ``prefix`` begins the names of its controls."""
+    return f"{source.row_url}&prefix={quote(prefix)}" if prefix else source.row_url
 
 
 def is_form(data: QueryDict) -> bool:
@@ -271,7 +275,7 @@ def _row(source: FieldSource, asked: _Asked, groups: Groups) -> EditorRow:
         groups=groups,
         choices=_choices(field, source, values) if control in {"choices", "text"} else (),
         control=control,
-        url=source.row_url,
+        url=new_row_url(source, asked.prefix),
         error=asked.error,
         group=asked.group,
         prefix=asked.prefix,

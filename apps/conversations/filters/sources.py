@@ -93,6 +93,13 @@ RULE_FIELDS = frozenset(
 )  # fmt: skip
 
 
+def source_of(channel: str, rule: str) -> FieldSource:
+    """Return the fields of a channel, or of rules: ``all``, or ``own`` without derived fields."""
+    if rule:
+        return RuleFields(channel or None, derived=rule != "own")
+    return ConversationFields(channel)
+
+
 class RuleFields:
     """The fields that a rule may be about; a field of an analysis goes by its own name too.
 

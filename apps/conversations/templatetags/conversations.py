@@ -9,7 +9,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from apps.conversations.filters import Field, ValueKind
+from apps.conversations.filters import Field, ValueKind, source_of
+from apps.conversations.filters.editor import new_row_url
 from apps.conversations.history_list import head_of, is_figure, value_of
 from apps.conversations.models import EXCERPT, AnalysisState, Conversation, Reason
 from apps.core import display
@@ -26,6 +27,12 @@ _SILENT = timedelta(hours=1)
 _SUMMARIES = {"call_summary", "chat_summary"}
 _OUTCOMES = {"call_successful", "chat_successful"}
 _FITTING = {"started_at", "contact", "user_sentiment", "status", "language", *_OUTCOMES}
+
+
+@register.simple_tag
+def filter_row_url(channel: str, rule: str, prefix: str) -> str:
+    """Return the URL that draws a new row of conversations/_filter_rows.html."""
+    return new_row_url(source_of(channel, rule), prefix)
 
 
 @register.filter

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.agents.models import Channel
-from apps.conversations.filters import ConversationFields, FieldSource, RuleFields, editor
+from apps.conversations.filters import ConversationFields, editor, source_of
 from apps.conversations.filters.chip_forms import chip_form
 from apps.core.http import hx_trigger, render_either
 
@@ -31,13 +31,11 @@ def channel_of(request: HttpRequest) -> str:
 @role_required(Role.VIEWER)
 def filter_row(request: HttpRequest) -> HttpResponse:
     """One row of the editor, redrawn for its new field or operator; a new one without ``n``."""
-    source: FieldSource
-    if "rule" in request.GET:  # of both channels where none is named
-        channel = channel_of(request) if request.GET.get("channel") else ""
-        source = RuleFields(channel or None, derived=request.GET["rule"] != "own")
-    else:
-        channel = channel_of(request)
-        source = ConversationFields(channel)
+    rule = request.GET.get("rule", "")
+    # Rules may be about both channels.
+    either = rule and not request.GET.get("channel")
+    channel = "" if either else channel_of(request)
+    source = source_of(channel, rule)
     if "remove" in request.GET:
         return hx_trigger(HttpResponse(), **{"filters:changed": None})
     prefix = request.GET.get("prefix", "")[:40]
@@ -59,7 +57,7 @@ def _drawn(
         "row": row,
         "channel": channel,
         "upright": "upright" in request.GET,
-        "rule": "rule" in request.GET,
+        "rule": request.GET.get("rule", ""),
         "prefix": row.prefix,
     }
     if alone or not row.group:

@@ -4,7 +4,7 @@ Formatting lives in apps/core/display.py, as functions that services and exports
 here is only what turns it into markup. Everything that comes from data is escaped.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -172,6 +172,37 @@ def nav_link(  # noqa: PLR0917 (each is an attribute of the link)
 
 
 _COUNT = '<span class="count" hx-get="{}" hx-trigger="load" hx-swap="outerHTML"></span>'
+
+
+@register.inclusion_tag("components/_pagination.html", takes_context=True)
+def pagination(
+    context: RequestContext,
+    previous: str | None,
+    following: str | None,
+    *,
+    rows: Sequence[object] | None = None,
+    of: object = "",
+    hx: str = "",
+    path: str = "",
+) -> dict[str, object]:
+    """Return links to the pages at two cursors; nothing for a list of one page without numbers.
+
+    With ``rows``, the page also says how many of all (``of``) are shown. ``hx`` is the target
+    that htmx swaps, ``path`` the page, where a fragment is drawn under another address.
+    """
+    shown = ""
+    if rows is not None:
+        all_of_them = not (previous or following)
+        shown = f"Showing all {len(rows):,}" if all_of_them else f"Showing {len(rows):,} of {of}"
+
+    def url(cursor: str | None) -> str:
+        if not cursor:
+            return ""
+        params = context["request"].GET.copy()
+        params["cursor"] = cursor
+        return f"{path}?{params.urlencode()}"
+
+    return {"shown": shown, "previous_url": url(previous), "next_url": url(following), "hx": hx}
 
 
 @register.inclusion_tag("components/_sort_th.html", takes_context=True)

@@ -1,6 +1,5 @@
 """Cells of the contact list and values of contacts, as a person reads them."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django import template
@@ -10,7 +9,6 @@ from django.utils.text import Truncator
 
 from apps.contacts.models import Contact, Origin
 from apps.contacts.values import FieldType, show
-from apps.conversations.history_list import Count
 from apps.core import display
 from apps.core.templatetags.debrief import ago
 from apps.mappings.directory.columns import Column, Talk
@@ -64,19 +62,3 @@ def _text(value: Any) -> str | SafeString:
     if value in (None, "", display.NOTHING):
         return display.NOTHING
     return format_html('<bdi dir="auto">{}</bdi>', Truncator(str(value)[: _CUT + 1]).chars(_CUT))
-
-
-@register.simple_tag
-def contacts_shown(
-    lines: Sequence[object], matching: Count, previous: str | None, following: str | None
-) -> str:
-    """How many of the contacts are on this page."""
-    if previous or following:
-        return f"Showing {len(lines):,} of {matching}"
-    return f"Showing all {len(lines):,}"
-
-
-@register.filter
-def then(cursor: str | None, url: str) -> str:
-    """The URL of a page, where there is one."""
-    return url if cursor else ""
