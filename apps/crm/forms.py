@@ -4,6 +4,8 @@ from typing import Any
 
 from django import forms
 
+from apps.contacts.models import Contact
+
 from .connectors.base import Connector, Setting
 from .connectors.registry import CONNECTORS
 from .mapping import as_read
@@ -118,3 +120,9 @@ class PushFilterForm(forms.Form):
         choices=[("", "All"), *PushState.choices],
         error_messages={"invalid_choice": "Unknown state “%(value)s”."},
     )
+    contact = forms.CharField(required=False, max_length=60)
+
+    def contact_or_none(self) -> Contact | None:
+        """Return the contact that the filter names, if there is one."""
+        named = self.data.get("contact")
+        return Contact.objects.filter(public_id=named).first() if named else None

@@ -239,7 +239,7 @@ def _changed(
         window.open(change)
         page.locator("#rollback-these").click()
         window.settle()
-        page.locator("dialog [name=add]").click()
+        page.locator("dialog [name=add]").first.click()
         window.settle()
 
     def foot(page: Page) -> None:

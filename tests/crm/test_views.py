@@ -6,7 +6,7 @@ from django.test import Client
 from apps.accounts.models import Role, User
 from apps.crm.connectors.registry import CONNECTORS
 from apps.crm.models import CrmConnection, Push, PushState
-from tests.factories import make_contact
+from tests.factories import make_contact, make_contact_field
 from tests.factories.crm import make_connection, make_push
 
 pytestmark = pytest.mark.django_db
@@ -121,3 +121,62 @@ def test_some_changes_are_decided_and_others_wait(
 
     states = dict(Push.objects.values_list("pk", "state"))
     assert states == {pushes[0].pk: state, pushes[1].pk: PushState.WAITING}
+
+
+def test_connection_without_mapped_fields_says_that_nothing_is_sent(admin: Client) -> None:
+    crm = make_connection(kind="hubspot", field_map={})
+    place = f"/crm/{crm.public_id}/"
+
+    assert "Test the connection to read its fields" in admin.get(place).text
+
+    crm.field_map = {"first_name": "firstname"}
+    crm.save()
+    page = admin.get(place).text
+    assert "Nothing is sent yet." not in page
+    assert "First name" in page
+    assert "<code>firstname</code>" in page
+
+
+def test_pushes_of_one_contact_are_reached_from_its_page(admin: Client) -> None:
+    ada, grace = make_contact(first_name="Ada"), make_contact(first_name="Grace")
+    crm = make_connection()
+    mine, other = (
+        make_push(connection=crm, contact=contact, wanted={"first_name": "X"})
+        for contact in (ada, grace)
+    )
+    place = f"/crm/{crm.public_id}/?contact={ada.public_id}"
+
+    assert f'href="{place}"' in admin.get(f"/contacts/{ada.public_id}/").text
+    page = admin.get(place).text
+    assert mine.public_id in page
+    assert other.public_id not in page
+    assert "No matching pushes" in admin.get(f"/crm/{crm.public_id}/?contact=ct_gone").text
+
+    admin.force_login(User.objects.create_user("reader", role=Role.VIEWER))
+    assert "/crm/" not in admin.get(f"/contacts/{ada.public_id}/").text.split('id="main"')[-1]
+
+
+def test_values_of_pushes_are_shown_as_on_the_contact(admin: Client) -> None:
+    make_contact_field("vip", "boolean")
+    make_contact_field("since", "date")
+    push = make_push(
+        contact=make_contact(),
+        wanted={"vip": True, "since": "2026-03-01", "gone": 3},
+        before={"since": "not a date"},
+    )
+
+    page = admin.get(f"/crm/{push.connection.public_id}/{push.public_id}/").text
+
+    assert "<ins>Yes</ins>" in page
+    assert "<del>not a date</del>" in page
+    assert "<ins>Mar 1, 2026</ins>" in page
+    assert "<ins>3</ins>" in page
+
+
+def test_one_parked_push_is_counted_in_words(admin: Client) -> None:
+    push = make_push(
+        wanted={"first_name": "A"}, state=PushState.PARKED, finished_at="2026-01-01T00:00Z"
+    )
+    place = f"/crm/{push.connection.public_id}/again/"
+
+    assert "1 push queued." in admin.post(place, follow=True).text

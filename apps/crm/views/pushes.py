@@ -1,5 +1,8 @@
 """The pushes of a connection: requests and responses, approval, and sending again."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -8,19 +11,26 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
+from apps.contacts.values import ValueSpec, read, show
 from apps.core.display import one_line
 from apps.core.http import ToastKind, dialog_done, render_either, wants_fragment
 from apps.core.pagination import CursorError, Page, page
 from apps.crm import services
+from apps.crm.connectors.registry import CONNECTORS
 from apps.crm.forms import PushFilterForm
 from apps.crm.models import CrmConnection, Push, PushState
 from apps.crm.services import UnableToSend
-from apps.crm.values import labels
+from apps.crm.values import labels, specs
 
 from .connections import CHANGED, connection_or_404
 
 PER_PAGE = 50
 APPROVALS = 100
+_SWITCHES = (
+    ("create_missing", "Creates missing contacts"),
+    ("log_conversations", "Logs conversations"),
+    ("approval", "Holds changes for approval"),
+)
 
 
 @require_safe
@@ -31,10 +41,16 @@ def detail(request: HttpRequest, connection_id: str) -> HttpResponse:
     form = PushFilterForm(request.GET)
     found, problem = _found(request, connection, form)
     parked = connection.pushes.filter(state__in=[PushState.PARKED, PushState.FAILED])
+    names = labels()
     context = {
         "connection": connection,
+        "needs_map": CONNECTORS[connection.kind].has_field_list and not connection.field_map,
+        "mapped": [(names.get(n, n), target) for n, target in connection.field_map.items()],
+        "switches": [text for switch, text in _SWITCHES if getattr(connection, switch)],
         "form": form,
+        "contact": form.contact_or_none(),
         "page": found,
+        "lines": [(one, [names.get(n, n) for n in one.wanted]) for one in found.items],
         "problem": problem,
         "waits": any(push.state == PushState.PENDING for push in found.items),
         "waiting": connection.pushes.filter(state=PushState.WAITING).count(),
@@ -53,6 +69,8 @@ def _found(
     rows = connection.pushes.select_related("contact").defer("request", "response")
     if state := form.cleaned_data["state"]:
         rows = rows.filter(state=state)
+    if contact := form.cleaned_data["contact"]:
+        rows = rows.filter(contact__public_id=contact)
     try:
         return page(rows, order=["-pk"], cursor=request.GET.get("cursor"), limit=PER_PAGE), ""
     except CursorError as error:
@@ -64,20 +82,27 @@ def _found(
 def push(request: HttpRequest, connection_id: str, push_id: str) -> HttpResponse:
     """Show a push: the values, the request, and the response."""
     found = _push_or_404(connection_id, push_id)
-    context = {"push": found, "connection": found.connection, "changes": _changes(found, labels())}
+    changes = _changes(found, labels(), specs())
+    context = {"push": found, "connection": found.connection, "changes": changes}
     return render_either(request, page="crm/push.html", fragment="crm/_push.html", context=context)
 
 
-def _changes(found: Push, names: dict[str, str]) -> list[tuple[str, str | None, str | None]]:
+def _changes(
+    found: Push, names: Mapping[str, str], kinds: Mapping[str, ValueSpec]
+) -> list[tuple[str, str | None, str | None]]:
     """Return label, value before, and wanted value of each field of a push."""
-    values = ((name, found.before.get(name), value) for name, value in found.wanted.items())
+
+    def words(name: str, value: Any) -> str | None:
+        if value is None:
+            return None
+        # A field of this name may have another type by now.
+        stored = read(kinds[name], value).value if name in kinds else None
+        return one_line(value) if stored is None else show(kinds[name], stored)
+
     return [
-        (names.get(name, name), _words(before), _words(after)) for name, before, after in values
+        (names.get(name, name), words(name, found.before.get(name)), words(name, value))
+        for name, value in found.wanted.items()
     ]
-
-
-def _words(value: object) -> str | None:
-    return None if value is None else one_line(value)
 
 
 @require_POST
@@ -105,7 +130,7 @@ def parked_again(request: HttpRequest, connection_id: str) -> HttpResponse:
     kind: ToastKind = "ok"
     try:
         count = services.send_parked_again(connection=connection, by=actor_of(request))
-        text = f"{count:,} pushes queued."
+        text = f"{count:,} {'push' if count == 1 else 'pushes'} queued."
     except UnableToSend as error:
         kind, text = "warn", error.message
     if wants_fragment(request):
@@ -127,11 +152,11 @@ def approval(request: HttpRequest, connection_id: str) -> HttpResponse:
         found = page(rows, order=["pk"], cursor=request.GET.get("cursor"), limit=APPROVALS)
     except CursorError:
         return redirect("crm:approval", connection_id)
-    names = labels()
+    names, kinds = labels(), specs()
     context = {
         "connection": connection,
         "page": found,
-        "shown": [(one, _changes(one, names)) for one in found.items],
+        "shown": [(one, _changes(one, names, kinds)) for one in found.items],
         "total": rows.count(),
     }
     return render(request, "crm/approval.html", context)

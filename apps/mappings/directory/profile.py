@@ -12,6 +12,7 @@ from apps.conversations.filters import Field, field_named
 from apps.conversations.history_list import with_columns
 from apps.conversations.models import Conversation
 from apps.core.pagination import Page, page
+from apps.crm.models import Push, PushKind
 from apps.mappings.fold import FoldedValue
 from apps.mappings.folds import values_of, values_of_many
 from apps.mappings.models import Contribution
@@ -61,6 +62,14 @@ class HistoryLine:
     contribution: Contribution
     shown: str
     is_current: bool
+
+
+def pushes_of(contact: Contact) -> list[Push]:
+    """Return the newest push of fields to each CRM connection."""
+    rows = Push.objects.filter(contact=contact, kind=PushKind.FIELDS).select_related("connection")
+    return list(
+        rows.defer("request", "response").order_by("connection_id", "-pk").distinct("connection_id")
+    )
 
 
 def spec_of(name: str, custom: Iterable[ContactField]) -> tuple[str, ValueSpec] | None:

@@ -6,7 +6,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from apps.accounts.access import role_required
+from apps.accounts.access import role_required, user_of
 from apps.accounts.models import Role
 from apps.contacts.models import ContactField
 from apps.core.http import render_dialog, render_either
@@ -33,6 +33,7 @@ def detail(request: HttpRequest, contact_id: str) -> HttpResponse:
         "lines": profile.lines_of(contact, custom),
         "has_fields": bool(custom),
         "aliases": list(contact.aliases.all()),
+        "pushes": profile.pushes_of(contact) if _is_admin(request) else [],
         "page": page,
         "columns": profile.columns(),
         "counts": counts,
@@ -47,6 +48,11 @@ def detail(request: HttpRequest, contact_id: str) -> HttpResponse:
         fragment="contacts/_contact.html",
         context=context,
     )
+
+
+def _is_admin(request: HttpRequest) -> bool:
+    """Return whether the pages of CRM connections are open to the user."""
+    return user_of(request).effective_role.allows(Role.ADMIN)
 
 
 @require_safe
