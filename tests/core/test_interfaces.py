@@ -45,8 +45,8 @@ def assert_same(listed: Iterable[str], known: Iterable[str]) -> None:
 
 
 def test_management_commands() -> None:
-    ours = {config.name for config in apps.get_app_configs() if config.name.startswith("apps.")}
-    known = [name for name, app in get_commands().items() if app in ours] + ["up"]
+    ours = {one.name for one in apps.get_app_configs() if one.name.startswith(("apps.", "config"))}
+    known = [name for name, app in get_commands().items() if app in ours]
     assert_same(re.findall(r"`manage\.py (\w+)", section("Commands")), known)
 
 
