@@ -23,8 +23,11 @@ for _name in ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
 
 
 @contextmanager
-def services() -> Iterator[psutil.Process]:
-    """PostgreSQL and Valkey, migrated and empty; yields PostgreSQL's process."""
+def services(stopped: Callable[[], None] = lambda: None) -> Iterator[psutil.Process]:
+    """PostgreSQL and Valkey, migrated and empty; yields PostgreSQL's process.
+
+    ``stopped`` is called between their end and that of their folder.
+    """
     import django
 
     django.setup()
@@ -47,6 +50,8 @@ def services() -> Iterator[psutil.Process]:
         for program, process in reversed(started):
             process.send_signal(program.stop_signal)
             process.wait(timeout=60)
+        if sys.exception() is None:
+            stopped()
         shutil.rmtree(DATA_DIR, ignore_errors=True)
 
 
