@@ -110,8 +110,8 @@ def make_data(rows: int = ROWS, *, days: int = DAYS, until: datetime | None = No
         # Foreign keys are not checked: each copy refers to what its original refers to.
         cursor.execute("SET session_replication_role = replica")
         indexes = _drop_indexes(cursor)
-        for statement in _multiply(rows, seeds, until, days):
-            cursor.execute(*statement)
+        for statement, values in _multiply(rows, seeds, until, days):
+            cursor.execute(statement, values)
         for definition in indexes:
             cursor.execute(definition)
         cursor.execute("SET session_replication_role = DEFAULT")
@@ -141,9 +141,7 @@ def _drop_indexes(cursor: Any) -> list[str]:
     return [definition for _, definition in found]
 
 
-def _multiply(
-    rows: int, seeds: int, until: datetime, days: int
-) -> list[tuple[str, Sequence[object]]]:
+def _multiply(rows: int, seeds: int, until: datetime, days: int) -> list[tuple[str, list[Any]]]:
     """Return the statements that copy the seeds with their side rows, oldest first."""
     from apps.analysis.models import Analysis
     from apps.conversations.models import Conversation
@@ -174,13 +172,15 @@ def _multiply(
             (
                 f"INSERT INTO conversations_conversation {copy} FROM generate_series(1, %s) AS k"
                 " CROSS JOIN conversations_conversation c CROSS JOIN LATERAL (SELECT %s - random()"
-                " * %s * interval '1 day' + c.id * interval '0 s' AS at) AS t ORDER BY t.at LIMIT %s"
+                " * %s * interval '1 day' + c.id * interval '0 s' AS at) AS t"
+                " ORDER BY t.at LIMIT %s"
             ),
             [-(-rows // seeds), until, days, rows - seeds],
         ),
         (
             (
-                "INSERT INTO conversations_attributes (conversation_id, metadata, dynamic_variables)"
+                "INSERT INTO conversations_attributes"
+                " (conversation_id, metadata, dynamic_variables)"
                 " SELECT c.id, s.metadata, s.dynamic_variables"
                 f" FROM conversations_attributes s JOIN {of_seed} ORDER BY c.id"
             ),

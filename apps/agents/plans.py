@@ -31,6 +31,11 @@ class Plan:
     versions: tuple[AgentVersion, ...]
     problems: tuple[str, ...] = ()
 
+    @property
+    def label(self) -> str:
+        """For example “Billing line V5 draft + Technical line V3 draft”."""
+        return " + ".join(f"{version.agent.name} {version}" for version in self.versions)
+
 
 def store_config(document: ConfigDocument) -> AnalysisConfig:
     """Return the row of a config document, made where it is new. Equal documents are one row."""

@@ -17,8 +17,8 @@ from apps.llm.errors import ErrorCode
 from apps.runs import rollback_services, services
 from apps.runs.agreement import PreviewOutdated, token_for
 from apps.runs.changes import PARAMETERS, changed_items, read_change
-from apps.runs.models import ItemState, Run, RunItem
-from apps.runs.preview import make_preview
+from apps.runs.models import ItemState, Run
+from apps.runs.preview import PREVIEW_SECONDS, make_preview
 from apps.runs.rollback import preview_rollback
 from apps.runs.schemas import BackfillSchema
 
@@ -32,7 +32,7 @@ from .writes import write
 
 router = Router(tags=["Backfills"])
 
-_OF_BODY = ("invalid_filter", "not_available")
+_OF_BODY = ("invalid_filter", "not_available", "preview_too_slow")
 
 
 @router.post(
@@ -50,7 +50,12 @@ def preview(request: HttpRequest) -> HttpResponse:
     """Starts nothing. Send its `token` with `POST /api/backfills` to start only with these numbers:
     if count, cost or prompts have changed, the start is rejected (409 `preview_outdated`)."""
     body = read(schemas.BackfillIn, request)
-    made = make_preview(channel=body.channel, params=_filters(body), options=body.options())
+    made = make_preview(
+        channel=body.channel,
+        params=_filters(body),
+        options=body.options(),
+        seconds=PREVIEW_SECONDS,
+    )
     return respond(schemas.PreviewSchema.from_preview(made, token=token_for(made)))
 
 
@@ -83,10 +88,11 @@ def start(request: HttpRequest) -> HttpResponse:
             token=body.token,
         )
     except PreviewOutdated as outdated:
-        made, token = outdated.preview, token_for(outdated.preview)
-        now = schemas.PreviewSchema.from_preview(made, token=token)
+        made, now = outdated.preview, None
+        if made is not None:
+            now = schemas.PreviewSchema.from_preview(made, token=token_for(made)).as_dict()
         error = {"code": outdated.code, "message": outdated.message, "fields": {}}
-        return JsonResponse({"error": error, "preview": now.as_dict()}, status=outdated.status)
+        return JsonResponse({"error": error, "preview": now}, status=outdated.status)
     return respond(BackfillSchema.from_run(run), 201 if run.pk > newest else 200)
 
 
@@ -164,13 +170,14 @@ def items(request: HttpRequest, backfill_id: str) -> HttpResponse:
     in a field."""
     lists.only(request, "state", "error_code", *PARAMETERS)
     run = _run(backfill_id)
-    rows = RunItem.objects.filter(run=run)
+    rows = run.items.all()
     if change := read_change(request.GET.dict()):
         rows = rows.filter(pk__in=changed_items(run, change))
     rows = rows.select_related("conversation", "analysis")
-    for name, closed in {"state": ItemState.values, "error_code": ErrorCode.values}.items():
-        if value := chosen(request, name, closed):
-            rows = rows.filter(**{name: value})
+    if state := chosen(request, "state", ItemState.values):
+        rows = rows.filter(state__in=run.stored_states(state))
+    if code := chosen(request, "error_code", ErrorCode.values):
+        rows = rows.filter(error_code=code)
     return lists.answer(
         request, rows, order=["pk"], page=schemas.Items, show=schemas.Item.from_item
     )

@@ -2,10 +2,11 @@
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Field, JSONField, Model
 from django.db.models.expressions import DatabaseDefault
 
@@ -24,6 +25,29 @@ def is_passing(error: BaseException) -> bool:
     state = getattr(error.__cause__, "sqlstate", None)
     return state is None or state[:2] in _PASSING
 
+
+class TooSlow(Exception):
+    """Raised where a statement took longer than it was given."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Limit the time of each statement of a block. Raises TooSlow, with the block undone."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('statement_timeout')")
+            before = cursor.fetchone()[0]
+            cursor.execute(_LIMIT, [f"{max(1, round(seconds * 1000))}ms"])
+            yield
+            cursor.execute(_LIMIT, [before])
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) == _CANCELED:
+            raise TooSlow from error
+        raise
+
+
+_CANCELED = "57014"
+_LIMIT = "SELECT set_config('statement_timeout', %s, true)"
 
 _TOO_LARGE = "54"
 _NUMBER_OUT_OF_RANGE = "22003"

@@ -24,6 +24,7 @@ from .preview import Preview
 
 #: An estimate is valid for this many seconds.
 MAX_AGE_SECONDS = 24 * 3600
+DRAFT_CHANGED = "A draft changed after this estimate. Review the new one."
 
 
 class InvalidToken(BadRequest):
@@ -34,12 +35,15 @@ class InvalidToken(BadRequest):
 
 
 class PreviewOutdated(Conflict):
-    """What Save would do is no longer what was shown; ``preview`` has the new figures."""
+    """What Save would do is no longer what was shown.
+
+    ``preview`` has the new figures, None where counting them took too long.
+    """
 
     code = "preview_outdated"
-    example = Example("A draft changed after this estimate. Review the new one.")
+    example = Example(DRAFT_CHANGED)
 
-    def __init__(self, message: str, preview: Preview) -> None:
+    def __init__(self, message: str, preview: Preview | None) -> None:
         super().__init__(message)
         self.preview = preview
 
@@ -48,7 +52,8 @@ class PreviewOutdated(Conflict):
 class Agreement:
     """The figures of a token, read back. ``nonce`` is the same for each Save of one form.
 
-    ``configs`` is the hash of the config by route, of the routes that were to analyze.
+    ``configs`` is the hash of the config by route, of the routes that were to analyze, and
+    ``sessions`` how many of each. ``estimate`` is `Preview.estimate_json`.
     """
 
     nonce: str
@@ -57,6 +62,8 @@ class Agreement:
     to_analyze: int
     cost: Decimal | None
     configs: Mapping[str, str]
+    sessions: Mapping[str, int]
+    estimate: Mapping[str, Any]
 
 
 def sign(data: Mapping[str, Any], *, kind: Kind) -> str:
@@ -93,6 +100,8 @@ def token_for(preview: Preview) -> str:
             "to_analyze": preview.to_analyze,
             "cost": None if preview.estimate.cost is None else str(preview.estimate.cost),
             "configs": _configs(preview),
+            "sessions": {g.route: g.to_analyze for g in preview.groups if g.to_analyze},
+            "estimate": preview.estimate_json(),
         },
         kind=Kind.BACKFILL,
     )
@@ -121,7 +130,7 @@ def check(agreement: Agreement, preview: Preview) -> None:
             preview,
         )
     if _edited(agreement.configs, _configs(preview)):
-        raise PreviewOutdated("A draft changed after this estimate. Review the new one.", preview)
+        raise PreviewOutdated(DRAFT_CHANGED, preview)
     if preview.to_analyze > agreement.to_analyze:
         raise PreviewOutdated(
             f"Now {preview.to_analyze:,} conversations match (was {agreement.to_analyze:,}). "

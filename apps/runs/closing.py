@@ -67,21 +67,34 @@ def _close(run: Run) -> bool:
         if now is None:
             return False
         cancelled = now.state == State.CANCELLING
-        if cancelled:
-            now.items.filter(state="pending").update(
-                state="skipped", skip_reason=SkipReason.CANCELED, finished_at=timezone.now()
-            )
-        if now.items.unfinished().exists():
+        if _has_work(now, cancelled=cancelled):
             return False
         now.state = State.CANCELLED if cancelled else State.COMPLETED
         now.reason, now.reason_detail, now.finished_at = "", "", timezone.now()
-        now.save(update_fields=["state", "reason", "reason_detail", "finished_at"])
+        now.freezing = False
+        now.save(update_fields=["state", "reason", "reason_detail", "finished_at", "freezing"])
         if now.kind != Kind.TRIAL:
             audit.record(
                 by=Actor.system("backfill"), verb=f"{now.kind}.{now.state}", target=now.public_id
             )
             _announce_completed(now)
     return True
+
+
+def _has_work(run: Run, *, cancelled: bool) -> bool:
+    """Return whether a locked run has anything left to do.
+
+    Of a canceled run, only items in progress are waited for. A million that wait are not written
+    again: the state of their run decides (`Run.skips_pending`). Those of a test run, at most
+    fifty, are, because its page reads nothing but items.
+    """
+    if not cancelled:
+        return run.freezing or run.items.has_unfinished()
+    if run.kind == Kind.TRIAL:
+        run.items.filter(state="pending").update(
+            state="skipped", skip_reason=SkipReason.CANCELED, finished_at=timezone.now()
+        )
+    return run.items.filter(state="running").exists()
 
 
 _ORPHANS = """

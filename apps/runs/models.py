@@ -110,13 +110,21 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(state__in=["queued", "running", "paused", "cancelling"])
 
     def claimable(self) -> "RunQuerySet":
-        """Runs from which workers take items."""
-        return self.filter(state__in=["queued", "running"])
+        """Runs from which workers take items: their lists are frozen."""
+        return self.filter(state__in=["queued", "running"], freezing=False)
+
+    def freezing(self) -> "RunQuerySet":
+        """Runs whose lists workers still write: paused ones too, as of the agreed moment."""
+        return self.filter(state__in=["queued", "paused"], freezing=True)
 
 
 class RunItemQuerySet(models.QuerySet["RunItem"]):
     def unfinished(self) -> "RunItemQuerySet":
         return self.filter(state__in=["pending", "running"])
+
+    def has_unfinished(self) -> bool:
+        """Return whether any is unfinished, by two looks into an index however many there are."""
+        return any(self.filter(state=state).exists() for state in ("running", "pending"))
 
     def failed(self) -> "RunItemQuerySet":
         return self.filter(state="failed")
@@ -155,7 +163,18 @@ class Run(models.Model):
         help_text="Conversations that a trial could not read: their ids, and why.",
     )
     save_token = models.CharField(max_length=64, unique=True)
-    total = models.PositiveIntegerField(default=0, help_text="Items frozen at Save.")
+    total = models.PositiveIntegerField(
+        default=0, help_text="Items: while the list is being frozen, the agreed number."
+    )
+    freezing = models.BooleanField(
+        default=False, db_default=False, help_text="Its list of items is not complete yet."
+    )
+    frozen = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Items written so far, while it is freezing."
+    )
+    frozen_from = models.BigIntegerField(
+        null=True, blank=True, help_text="Conversations from this key on were looked at."
+    )
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     reason = models.CharField(max_length=20, blank=True)
@@ -199,6 +218,17 @@ class Run(models.Model):
         return self.state in ACTIVE
 
     @property
+    def skips_pending(self) -> bool:
+        """Return whether its pending items count as skipped, without being written again."""
+        return self.state == State.CANCELLED and self.kind != Kind.TRIAL
+
+    def stored_states(self, shown: str) -> list[str]:
+        """Return the states of the items that count as being in one."""
+        if not self.skips_pending:
+            return [shown]
+        return {"skipped": ["skipped", "pending"], "pending": []}.get(shown, [shown])
+
+    @property
     def asks_model(self) -> bool:
         return self.kind not in WITHOUT_MODEL
 
@@ -221,23 +251,43 @@ class Run(models.Model):
 class RunItem(models.Model):
     """One conversation of a run, with the config that it is read with.
 
+    Four foreign keys are not checked by the database for each of a million items (decision 0052):
+    `freezing` takes a lock that keeps erasures out, and configs and versions are never deleted.
+    A pending item of a canceled run is skipped (`Run.skips_pending`).
+
     The conversation is empty once it was erased: the item then is what was counted and paid, and
     has no words (decision 0017). That its analyses are of its own conversation is a foreign key
     of two columns, made by a migration: an index less than two of one column would need.
     """
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="items", db_index=False)
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="items", db_index=False, db_constraint=False
+    )
     position = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text="Of a trial's item: its place on the page."
     )
     conversation = models.ForeignKey(
-        Conversation, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+        Conversation,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     config = models.ForeignKey(
-        AnalysisConfig, on_delete=models.PROTECT, related_name="+", db_index=False
+        AnalysisConfig,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     agent_version = models.ForeignKey(
-        AgentVersion, on_delete=models.PROTECT, related_name="+", db_index=False
+        AgentVersion,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     state = models.CharField(max_length=10, choices=ItemState.choices, default=ItemState.PENDING)
     not_before = models.DateTimeField(
@@ -310,8 +360,9 @@ class RunItem(models.Model):
     class Meta:
         ordering = ["pk"]
         constraints = [
+            # Finds the items of a conversation too, which an erasure detaches.
             models.UniqueConstraint(
-                fields=["run", "conversation"], name="run_item_conversation_once"
+                fields=["conversation", "run"], name="run_item_conversation_once"
             ),
             models.CheckConstraint(
                 condition=Q(state__in=ItemState.values), name="run_item_state_known"
@@ -345,12 +396,11 @@ class RunItem(models.Model):
             ),
         ]
         indexes = [
-            models.Index(
-                F("run"),
-                F("id"),
-                condition=Q(state__in=["pending", "running"]),
-                name="run_item_work",
-            )
+            models.Index(F("run"), F("id"), name="run_item_of_run"),
+            # A claim finds the next items however many are done, the sweep those in progress
+            # however many wait.
+            models.Index(F("run"), F("id"), condition=Q(state="pending"), name="run_item_pending"),
+            models.Index(F("run"), condition=Q(state="running"), name="run_item_running"),
         ]
 
     def __str__(self) -> str:
@@ -359,6 +409,20 @@ class RunItem(models.Model):
     @property
     def is_final(self) -> bool:
         return self.state not in {ItemState.PENDING, ItemState.RUNNING}
+
+    @property
+    def shown_state(self) -> ItemState:
+        """The state for people and programs."""
+        if self.state == ItemState.PENDING and self.run.skips_pending:
+            return ItemState.SKIPPED
+        return ItemState(self.state)
+
+    @property
+    def shown_skip_reason(self) -> SkipReason | None:
+        """Why it was skipped, None where it was not."""
+        if self.state != ItemState.SKIPPED and self.shown_state == ItemState.SKIPPED:
+            return SkipReason.CANCELED
+        return SkipReason(self.skip_reason) if self.skip_reason else None
 
     @property
     def sentence(self) -> str:

@@ -172,6 +172,8 @@ def state_label(run: Run, failed: int) -> tuple[str, str]:
     """The kind of a run's state, by which it is colored, and its label."""
     if run.state == State.COMPLETED and failed:
         return "paused", f"Completed with {failed:,} failed"
+    if run.freezing and run.state == State.QUEUED:
+        return run.state, "Preparing"
     return run.state, str(run.get_state_display())
 
 
@@ -328,7 +330,15 @@ def items_beside(run: Run, params: QueryDict, conversation_id: str) -> tuple[str
 
 def states_of(run: Run) -> Mapping[str, tuple[str, Q]]:
     """Return the filters of a run's items by their names in the address."""
-    return {Kind.ROLLBACK: _RESTORES, Kind.MAPPING: _APPLIED}.get(Kind(run.kind), _STATES)
+    states = {Kind.ROLLBACK: _RESTORES, Kind.MAPPING: _APPLIED}.get(Kind(run.kind), _STATES)
+    if not run.skips_pending:
+        return states
+    skipped = Q(state__in=run.stored_states(ItemState.SKIPPED))
+    return {
+        name: (label, skipped if name in {"skipped", "left_alone"} else rows)
+        for name, (label, rows) in states.items()
+        if name != "left"
+    }
 
 
 def item_tabs(run: Run, progress: Progress, shown: ItemPage) -> list[Tab]:

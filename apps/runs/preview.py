@@ -18,13 +18,15 @@ from django.utils import timezone
 from apps.agents.plans import Plan, plans_for_routes
 from apps.analysis.estimates import Estimate, estimate
 from apps.analysis.models import Analysis, State
+from apps.core.database import TooSlow, time_limit
+from apps.core.errors import Example, UserError
 from apps.llm.errors import ErrorCode
 from apps.llm.limits import backfill_share
 from apps.llm.models import LanguageModel
 from apps.llm.specs import ANY_SERVER
 
 from .options import Options
-from .selection import ANALYZABLE, Chosen, candidates, choose, longest_by_route, too_long
+from .selection import ANALYZABLE, Chosen, Reading, candidates, choose, readings, too_long
 
 #: Why an engine would refuse a transcript without asking a model.
 TOO_LONG = str(ErrorCode.TRANSCRIPT_TOO_LONG)
@@ -51,8 +53,7 @@ class RouteGroup:
 
     @property
     def label(self) -> str:
-        """For example “Billing line V5 draft + Technical line V3 draft”."""
-        return " + ".join(f"{v.agent.name} {v}" for v in self.plan.versions)
+        return self.plan.label
 
     @property
     def estimate(self) -> Estimate:
@@ -79,6 +80,7 @@ class Preview:
     to_analyze: int
     estimate: Estimate
     seconds: float
+    reading: Mapping[str, Reading]
     chosen: Chosen
 
     @property
@@ -125,18 +127,46 @@ class Preview:
         return f"None of the {self.matching:,} matching conversations can be analyzed."
 
 
+PREVIEW_SECONDS = 20.0
+"""What a statement of a preview may take before it is given up."""
+
+
+class PreviewTooSlow(UserError):
+    """Raised where counting takes longer than anyone would wait."""
+
+    code = "preview_too_slow"
+    example = Example("Counting these conversations takes too long. Narrow the filters.")
+
+    def __init__(self) -> None:
+        super().__init__(self.example.message)
+
+
 def make_preview(
     *,
     channel: str,
     params: Mapping[str, Sequence[str]],
     options: Options,
     as_of: datetime | None = None,
+    seconds: float | None = None,
 ) -> Preview:
     """Count and price what matches now, or what had come in by ``as_of``.
 
-    Raises `apps.conversations.filters.FilterError` for a filter that is unknown or invalid.
+    Raises `apps.conversations.filters.FilterError` for a filter that is unknown or invalid, and
+    PreviewTooSlow where a statement takes longer than ``seconds``.
     """
     as_of = as_of or timezone.now()
+    if seconds is None:
+        return _make_preview(channel, params, options, as_of)
+    try:
+        with time_limit(seconds):
+            return _make_preview(channel, params, options, as_of)
+    except TooSlow:
+        raise PreviewTooSlow from None
+
+
+def _make_preview(
+    channel: str, params: Mapping[str, Sequence[str]], options: Options, as_of: datetime
+) -> Preview:
     found = candidates(channel, params, as_of)
     rows: list[dict[str, Any]] = list(
         found.values("route", "why", "present").annotate(
@@ -146,11 +176,12 @@ def make_preview(
         )
     )
     plans = plans_for_routes({row["route"] for row in rows})
-    longest = longest_by_route(plans)
-    rows = _without_too_long(rows, found, longest)
+    reading = readings(plans)
+    rows = _without_too_long(rows, found, {route: r.longest for route, r in reading.items()})
     groups, skipped, left_out = _sort_out(rows, plans, options)
     # Only routes that were counted: what ends a moment later by another one has no frozen plan.
-    chosen = choose(found, {group.route: group.plan for group in groups}, options, longest)
+    reading = {group.route: reading[group.route] for group in groups}
+    chosen = choose(found, reading, options)
     if options.sampled:
         groups = _sampled(groups, chosen)
     total = sum((group.estimate for group in groups), Estimate())
@@ -167,6 +198,7 @@ def make_preview(
         to_analyze=total.sessions,
         estimate=total,
         seconds=expected_seconds([(g.plan.config.model, g.estimate) for g in groups]),
+        reading=reading,
         chosen=chosen,
     )
 

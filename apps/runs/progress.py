@@ -140,13 +140,19 @@ _SUMS: dict[str, Any] = {
 def _progress(run: Run, row: Mapping[str, Any]) -> Progress:
     # Items of a trial are deleted with their conversations. Those of a backfill stay counted.
     left = sum(row[state] for state in ItemState.values)
+    pending, skipped = row["pending"], row["skipped"]
+    # Some items are not written yet, or never will be.
+    if run.skips_pending:
+        pending, skipped = 0, run.total - row["running"] - row["done"] - row["failed"]
+    elif run.freezing:
+        pending = run.total
     return Progress(
         total=left if run.kind == Kind.TRIAL else run.total,
-        pending=row["pending"],
+        pending=pending,
         running=row["running"],
         done=row["done"],
         changed=row["changed_ones"],
-        skipped=row["skipped"],
+        skipped=skipped,
         failed=row["failed"],
         cost=None if row["unpriced"] else (row["paid"] or Decimal(0)),
         input_tokens=row["input"],

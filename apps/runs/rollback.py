@@ -19,6 +19,7 @@ from apps.conversations.filters import matching
 from apps.core.database import key_array
 
 from .changes import ChangeFilter, item_ids
+from .erasure import keep_erasures_out
 from .models import Kind, Run, SkipReason
 
 _WHY_LEFT = """
@@ -134,6 +135,7 @@ def preview_rollback(selection: Selection) -> RollbackPreview:
 def freeze(selection: Selection, rollback_id: int) -> int:
     """Insert the items of a rollback; how many. Those left alone already are skipped."""
     sql, values = selection.sql()
+    keep_erasures_out()
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO runs_runitem (run_id, conversation_id, config_id, agent_version_id,"

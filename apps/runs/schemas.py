@@ -39,6 +39,13 @@ class Counts(Schema):
     """Of a rollback: conversations that were not changed. Their items say why."""
 
 
+class Preparing(Schema):
+    """How much of the list of a large run is written. No request is sent before all is."""
+
+    done: Annotated[Count, eg(350000)]
+    total: Annotated[Count, eg(1000000)]
+
+
 class RunUsage(Schema):
     """What a run has used so far."""
 
@@ -68,6 +75,8 @@ class BackfillSchema(Schema):
         eg({"started_at__gte": ["2025-01-01"]}),
     ]
     options: Annotated[Json, eg({"sample": None, "include_analyzed": False, "lane": "standard"})]
+    preparing: Preparing | None
+    """Of a run whose list of conversations is still being written; null once it is complete."""
     counts: Counts
     failures: Annotated[dict[str, Count], eg({"timeout": 2})]
     """Failed items by error code."""
@@ -104,6 +113,7 @@ class BackfillSchema(Schema):
             attempts=run.probes,
             filters=run.filters,
             options=run.options,
+            preparing=Preparing(done=run.frozen, total=run.total) if run.freezing else None,
             counts=Counts(
                 **progress.counts(),
                 restored=progress.done if undoes else None,

@@ -17,6 +17,7 @@ from apps.conversations.filters import matching
 from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.work.sampling import Position, sample_end
 
+from .erasure import keep_erasures_out
 from .models import Run
 from .options import Options
 
@@ -69,15 +70,15 @@ class Chosen:
             )
             return bool(cursor.fetchone()[0])
 
-    def freeze(self, run_id: int) -> int:
-        """Insert the items of a run, newest conversation first; how many there are."""
+    def freeze(self, run_id: int, *, limit: int) -> int:
+        """Insert up to ``limit`` items of a run, newest conversation first; how many."""
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO runs_runitem (run_id, conversation_id, config_id,"
                 " agent_version_id, state, error_code, error_message)"
                 " SELECT %s, id, config_id, version_id, 'pending', '', ''"
-                f" FROM ({self.sql}) AS chosen ORDER BY sort_at DESC, id DESC",
-                (run_id, *self.params),
+                f" FROM ({self.sql}) AS chosen ORDER BY sort_at DESC, id DESC LIMIT %s",
+                (run_id, *self.params, limit),
             )
             return int(cursor.rowcount)
 
@@ -90,10 +91,26 @@ NOTHING = Chosen(
 )
 
 
-def longest_by_route(plans: Mapping[str, Plan]) -> dict[str, int | None]:
-    """Return for each route the tokens above which a transcript is refused; None for no limit."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the conversations of a route are read, by the keys of config and version.
+
+    Transcripts of more than ``longest`` tokens are refused; None for no limit.
+    """
+
+    config_id: int
+    version_id: int
+    longest: int | None
+
+
+def readings(plans: Mapping[str, Plan]) -> dict[str, Reading]:
+    """Return how each route is read that can be."""
     return {
-        route: longest_transcript(plan.config.sha256, plan.document, plan.config.model.spec())
+        route: Reading(
+            plan.config.pk,
+            plan.version.pk,
+            longest_transcript(plan.config.sha256, plan.document, plan.config.model.spec()),
+        )
         for route, plan in plans.items()
         if not plan.problems
     }
@@ -115,14 +132,10 @@ def too_long(found: QuerySet[Any], longest: Mapping[str, int | None]) -> list[di
 
 
 def choose(
-    found: QuerySet[Conversation],
-    plans: Mapping[str, Plan],
-    options: Options,
-    longest: Mapping[str, int | None],
+    found: QuerySet[Conversation], reading: Mapping[str, Reading], options: Options
 ) -> Chosen:
-    """What of the candidates is analysed with these plans and options.
+    """What of the candidates is analyzed when their routes are read in this way.
 
-    ``longest`` has the longest transcript of each route that is not refused.
     All values travel as parameters; the text is the FilterSet's own SQL and the constants here.
     """
     columns = found.annotate(position=Position(F("public_id"))).values_list(
@@ -132,7 +145,6 @@ def choose(
         base, base_params = columns.query.sql_with_params()
     except EmptyResultSet:  # a search without a hit, say: Django knows without asking
         return NOTHING
-    usable = {route: plan for route, plan in plans.items() if not plan.problems}
     sql = (
         "SELECT m.id, m.route, p.config_id, p.version_id, m.tokens, m.sort_at"
         f" FROM ({base}) AS m(id, route, why, present, position, tokens, sort_at)"
@@ -143,10 +155,10 @@ def choose(
     )
     params: list[Any] = [
         *base_params,
-        list(usable),
-        [plan.config.pk for plan in usable.values()],
-        [plan.version.pk for plan in usable.values()],
-        [longest.get(route) for route in usable],
+        list(reading),
+        [one.config_id for one in reading.values()],
+        [one.version_id for one in reading.values()],
+        [one.longest for one in reading.values()],
         options.include_analyzed,
     ]
     if options.sample_percent is not None:
@@ -164,6 +176,7 @@ def freeze_results(run: Run, found: ConversationQuerySet) -> int:
     For runs that ask no model: the config of an item is that of its result.
     """
     sql, values = found.values("pk").query.sql_with_params()
+    keep_erasures_out()
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO runs_runitem (run_id, conversation_id, config_id, agent_version_id,"

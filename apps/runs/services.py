@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
@@ -9,16 +10,23 @@ from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
+from apps.agents.plans import Plan, plans_for_routes
+from apps.core.database import TooSlow, time_limit
 from apps.core.errors import Conflict, Example, UserError
 from apps.core.tasks import enqueue
 from apps.llm.errors import ErrorCode
 
-from . import agreement, batches
+from . import agreement, batches, freezing
+from .agreement import Agreement
 from .closing import close_finished
 from .failures import can_change
 from .models import PauseReason, Run, State
 from .options import Options, read_options
-from .preview import Preview, RouteGroup, make_preview
+from .preview import PREVIEW_SECONDS, Preview, PreviewTooSlow, make_preview
+from .selection import readings
+
+RECOUNT_SECONDS = 0.5
+"""What counting again may take of the time of a click."""
 
 
 class NothingToAnalyze(UserError):
@@ -43,11 +51,12 @@ def start(
     by: Actor,
     token: str | None = None,
 ) -> Run:
-    """Freeze what matches and queue it; the same run for a second Save of the same form.
+    """Queue a run of what matches; the same run for a second Save of the same form.
 
     With a ``token`` of a preview, the set is what matched then, and PreviewOutdated is raised
-    where count, cost or prompts are no longer what was shown. Raises FilterError for an unknown
-    or invalid filter and NothingToAnalyze for an empty set.
+    where count, cost or prompts are no longer what was shown. A short list is frozen here, a long
+    one by a worker. Raises FilterError for an unknown or invalid filter, NothingToAnalyze for an
+    empty set, and PreviewTooSlow where nothing was agreed to and counting takes too long.
     """
     agreed = agreement.read_token(token) if token else None
     question = agreement.asked(channel, params, options)
@@ -55,35 +64,61 @@ def start(
         same = Run.objects.filter(save_token=agreed.nonce).first()
         if same:
             return same
-    now = make_preview(
-        channel=channel, params=params, options=options, as_of=agreed.as_of if agreed else None
-    )
-    if agreed:
+    now = _recount(channel, params, options, agreed)
+    if now and agreed:
         agreement.check(agreed, now)
-    if not now.to_analyze:
+    if now and not now.to_analyze:
         raise NothingToAnalyze(now.why_nothing)
     nonce = agreed.nonce if agreed else secrets.token_hex(16)
+    if now:
+        fields = _fields(now)
+    else:
+        assert agreed is not None
+        fields = _agreed_fields(agreed, channel, params, options)
     with transaction.atomic():
-        if agreed and (twin := _twin(question, now)):
+        if agreed and now and (twin := _twin(question, now)):
             return twin
-        run, created = Run.objects.get_or_create(save_token=nonce, defaults=_fields(now, by))
-        if not created:
-            return run
-        run.total = now.chosen.freeze(run.pk)
-        if agreed and run.total > agreed.to_analyze:
-            raise agreement.PreviewOutdated(
-                "More conversations match than in this estimate. Review the new one.",
-                now,
-            )
-        run.save(update_fields=["total"])
-        audit.record(
-            by=by,
-            verb="backfill.started",
-            target=run.public_id,
-            detail={"conversations": run.total, "cost": run.estimate["cost"]},
-        )
-        _kick(run)
+        fields |= {"freezing": True, "created_by": by.label, "created_at": timezone.now()}
+        run, created = Run.objects.get_or_create(save_token=nonce, defaults=fields)
+        if created:
+            _begin(run, now, by)
     return run
+
+
+def _recount(
+    channel: str,
+    params: Mapping[str, Sequence[str]],
+    options: Options,
+    agreed: Agreement | None,
+) -> Preview | None:
+    """Count again as of the agreed moment; None where that takes longer than a click may.
+
+    The run, a long one, then does at most what was agreed to.
+    """
+    ask = partial(make_preview, channel=channel, params=params, options=options)
+    if agreed is None or agreed.to_analyze <= freezing.AT_ONCE:
+        return ask(seconds=PREVIEW_SECONDS, as_of=agreed.as_of if agreed else None)
+    try:
+        return ask(seconds=RECOUNT_SECONDS, as_of=agreed.as_of)
+    except PreviewTooSlow:
+        if agreed.asked != agreement.asked(channel, params, options):
+            raise
+        return None
+
+
+def _begin(run: Run, now: Preview | None, by: Actor) -> None:
+    """Freeze a new run, or let a worker do it, and record who started it."""
+    if now and run.total <= freezing.AT_ONCE:
+        freezing.freeze_now(run, now.chosen)
+        _kick(run)
+    else:
+        freezing.freeze_soon()
+    audit.record(
+        by=by,
+        verb="backfill.started",
+        target=run.public_id,
+        detail={"conversations": run.total, "cost": run.estimate["cost"]},
+    )
 
 
 def _twin(question: str, now: Preview) -> Run | None:
@@ -98,9 +133,26 @@ def _twin(question: str, now: Preview) -> Run | None:
     for run in backfills.order_by("pk"):
         frozen = {entry["config"] for entry in run.plan if entry["sessions"]}
         same = agreement.asked(run.channel, run.filters, read_options(run.options)) == question
-        if same and configs <= frozen and now.chosen.all_in(run.pk):
+        if same and configs <= frozen and _holds_all(run, now):
             return run
     return None
+
+
+def _holds_all(run: Run, now: Preview) -> bool:
+    """Return whether every conversation of a preview is, or will be, an item of a run.
+
+    While it is being frozen: whether none came in since its own moment.
+    """
+    try:
+        with time_limit(RECOUNT_SECONDS):
+            if not run.freezing:
+                return now.chosen.all_in(run.pk)
+            then = make_preview(
+                channel=now.channel, params=now.filters, options=now.options, as_of=run.as_of
+            )
+            return then.to_analyze == now.to_analyze
+    except TooSlow:
+        return False  # what both hold is analyzed once
 
 
 def cancel(*, run: Run, by: Actor) -> None:
@@ -112,7 +164,10 @@ def cancel(*, run: Run, by: Actor) -> None:
         to=State.CANCELLING,
         allowed=(State.QUEUED, State.RUNNING, State.PAUSED),
     )
-    close_finished()
+    if run.total <= freezing.AT_ONCE:
+        close_finished()
+    else:
+        enqueue("runs.sweep")  # counts the items for the event
 
 
 def pause(*, run: Run, by: Actor) -> None:
@@ -211,30 +266,50 @@ def _kick(run: Run) -> None:
         batches.start_soon()
 
 
-def _fields(now: Preview, by: Actor) -> dict[str, Any]:
+def _fields(now: Preview) -> dict[str, Any]:
     return {
         "channel": now.channel,
         "filters": {name: list(values) for name, values in now.filters.items()},
         "options": now.options.as_dict(),
         # Routes with nothing to do as well: a conversation may become stale before the freeze.
-        "plan": [_plan_entry(group) for group in now.groups],
+        "plan": [_plan_entry(g.route, g.plan, g.to_analyze) for g in now.groups],
         "as_of": now.as_of,
         "estimate": now.estimate_json(),
-        "created_by": by.label,
-        "created_at": timezone.now(),
+        "total": now.to_analyze,
     }
 
 
-def _plan_entry(group: RouteGroup) -> dict[str, Any]:
-    plan = group.plan
+def _agreed_fields(
+    agreed: Agreement, channel: str, params: Mapping[str, Sequence[str]], options: Options
+) -> dict[str, Any]:
+    """Return the fields of a run as agreed to. Raises PreviewOutdated where a draft changed."""
+    plans = plans_for_routes(agreed.configs)
+    if any(
+        plan.problems or plan.config.sha256 != agreed.configs[route]
+        for route, plan in plans.items()
+    ):
+        raise agreement.PreviewOutdated(agreement.DRAFT_CHANGED, None)
     return {
-        "route": group.route,
-        "label": group.label,
+        "channel": channel,
+        "filters": {name: list(values) for name, values in params.items()},
+        "options": options.as_dict(),
+        "plan": [_plan_entry(r, plan, agreed.sessions[r]) for r, plan in plans.items()],
+        "as_of": agreed.as_of,
+        "estimate": dict(agreed.estimate),
+        "total": agreed.to_analyze,
+    }
+
+
+def _plan_entry(route: str, plan: Plan, sessions: int) -> dict[str, Any]:
+    return {
+        "route": route,
+        "label": plan.label,
         "agent": plan.version.agent.public_id,
         "agent_version": plan.version.pk,
         "version": plan.version.number,
         "config": plan.config.sha256,
         "model": plan.config.model.name,
         "columns": plan.columns.as_dict(),
-        "sessions": group.to_analyze,
+        "longest": readings({route: plan})[route].longest,
+        "sessions": sessions,
     }

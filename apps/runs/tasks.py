@@ -6,7 +6,7 @@ from django.utils import timezone
 from apps.core.tasks import send
 from apps.work.host import host
 
-from . import batches, recovery, trial_services
+from . import batches, freezing, recovery, trial_services
 from .closing import close_finished
 from .models import Run
 from .source import BackfillSource
@@ -31,12 +31,20 @@ def run_batches() -> None:
     batches.run_batches()
 
 
+@shared_task(name=freezing.TASK)
+def freeze() -> None:
+    """Write the next items of runs whose lists are being frozen."""
+    freezing.run_freezing()
+
+
 @shared_task(name="runs.sweep")
 def sweep() -> None:
     """Close finished runs and wake the runners while anything is left to do."""
     close_finished()
     if Run.objects.backfills().claimable().exists():
         send("runs.run_engine", queue=None, kwargs={})
+    if Run.objects.freezing().exists():
+        send(freezing.TASK, queue=None, kwargs={})
     if batches.work_waits():
         batches.start_soon()
     if trial_services.work_waits():

@@ -19,10 +19,12 @@ from apps.core.ids import public_id
 from apps.core.tasks import enqueue
 
 from .agreement import sign, unsign
+from .erasure import keep_erasures_out
 from .models import TRIAL_RETENTION, Kind, Run, RunItem
 from .trial_selection import Choice, Readers, Taken
 
 RUN_ENGINE = "runs.run_trials"
+_ERASED = "One of these conversations was erased. Review the new estimate."
 
 
 class TrialOutdated(Conflict):
@@ -90,6 +92,7 @@ def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Acto
             },
         )
         if created:
+            keep_erasures_out()
             _add_items(trial, taken)
             audit.record(
                 by=by,
@@ -109,7 +112,7 @@ def _as_agreed(agreed: Agreed, agent: Agent | None) -> list[Taken]:
     """The conversations of a token with what reads them now, which must be what was shown."""
     rows = Conversation.objects.in_bulk(agreed.conversations)
     if len(rows) < len(agreed.conversations):
-        raise TrialOutdated("One of these conversations was erased. Review the new estimate.")
+        raise TrialOutdated(_ERASED)
     found = [rows[pk] for pk in agreed.conversations]
     readers = Readers(agent)
     plans = readers.plans([conversation.route for conversation in found])
@@ -123,9 +126,10 @@ def _as_agreed(agreed: Agreed, agent: Agent | None) -> list[Taken]:
 
 
 def _add_items(trial: Run, taken: Sequence[Taken]) -> None:
-    current = Analysis.objects.current().filter(
-        conversation__in=[item.conversation.pk for item in taken]
-    )
+    keys = [item.conversation.pk for item in taken]
+    if Conversation.objects.filter(pk__in=keys).count() < len(keys):
+        raise TrialOutdated(_ERASED)
+    current = Analysis.objects.current().filter(conversation__in=keys)
     before = dict(current.values_list("conversation_id", "pk"))
     RunItem.objects.bulk_create(
         RunItem(

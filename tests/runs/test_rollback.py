@@ -89,7 +89,7 @@ def roll_back(run: Run, **filters: Any) -> Run:
 
 def left(run: Run) -> dict[str, int]:
     """Skip reasons of a run's items and how many have each."""
-    reasons = list(run.items.values_list("skip_reason", flat=True))
+    reasons = [str(item.shown_skip_reason or "") for item in run.items.all()]
     return {why: reasons.count(why) for why in set(reasons) - {""}}
 
 

@@ -13,7 +13,7 @@ from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.models import Conversation
 from apps.runs.models import Run
 from apps.runs.options import Options
-from apps.runs.selection import Chosen, candidates, choose, longest_by_route
+from apps.runs.selection import Chosen, candidates, choose, readings
 from tests.factories import make_agent, make_conversation, make_conversations
 
 pytestmark = pytest.mark.django_db
@@ -27,8 +27,7 @@ def agent() -> Agent:
 def chosen(options: Options | None = None, **params: list[str]) -> Chosen:
     found = candidates("voice", params, timezone.now())
     routes = set(found.values_list("route", flat=True))
-    plans = plans_for_routes(routes)
-    return choose(found, plans, options or Options(), longest_by_route(plans))
+    return choose(found, readings(plans_for_routes(routes)), options or Options())
 
 
 def ids(chosen: Chosen) -> set[int]:
@@ -36,7 +35,7 @@ def ids(chosen: Chosen) -> set[int]:
     run = Run.objects.create(
         channel="voice", as_of=timezone.now(), created_by="tests", save_token=uuid4().hex
     )
-    chosen.freeze(run.pk)
+    chosen.freeze(run.pk, limit=10_000)
     assert chosen.all_in(run.pk)
     return set(run.items.values_list("conversation", flat=True))
 
@@ -68,7 +67,7 @@ def test_the_newest_comes_first(agent: Agent) -> None:
     for days in (2, 0, 1):
         make_conversation(agent, sort_at=now - timedelta(days=days))
     run = Run.objects.create(channel="voice", as_of=now, created_by="t", save_token="t")
-    chosen().freeze(run.pk)
+    chosen().freeze(run.pk, limit=10_000)
     times = list(run.items.values_list("conversation__sort_at", flat=True))
     assert times == sorted(times, reverse=True)
 
@@ -118,7 +117,7 @@ def test_a_hostile_value_stays_a_value(agent: Agent) -> None:
 def test_all_in_sees_what_came_later(agent: Agent) -> None:
     make_conversations(agent, 2)
     run = Run.objects.create(channel="voice", as_of=timezone.now(), created_by="t", save_token="t")
-    assert chosen().freeze(run.pk) == 2
+    assert chosen().freeze(run.pk, limit=10_000) == 2
     make_conversation(agent)
     assert not chosen().all_in(run.pk)
 

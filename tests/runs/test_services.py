@@ -79,6 +79,7 @@ def test_save_refuses_when_more_match_than_was_shown(agent: Agent) -> None:
     Conversation.objects.filter(pk=waiting.pk).update(status="ended")
     with pytest.raises(agreement.PreviewOutdated) as refused:
         start(token=token)
+    assert refused.value.preview is not None
     assert refused.value.preview.to_analyze == 3
     assert not Run.objects.exists()
 
@@ -113,7 +114,8 @@ def test_cancel_skips_what_waits(agent: Agent) -> None:
     services.cancel(run=run, by=BY)
     run.refresh_from_db()
     assert run.state == State.CANCELLED
-    assert set(run.items.values_list("state", flat=True)) == {"skipped"}
+    assert {item.shown_state for item in run.items.all()} == {"skipped"}
+    assert {item.shown_skip_reason for item in run.items.all()} == {"canceled"}
     with pytest.raises(services.UnableToChange, match="is canceled"):
         services.cancel(run=run, by=BY)
 

@@ -160,11 +160,11 @@ class Item(Schema):
         """Return an item, loaded with its conversation and analysis."""
         return cls(
             conversation_id=item.conversation.public_id if item.conversation else None,
-            state=ItemState(item.state),
+            state=item.shown_state,
             error_code=item.error_code or None,
             error_message=item.error_message or None,
             analysis_id=item.analysis.public_id if item.analysis else None,
-            reason=SkipReason(item.skip_reason) if item.skip_reason else None,
+            reason=item.shown_skip_reason,
         )
 
 

@@ -161,6 +161,11 @@ class Command(BaseCommand):
         """One line that is drawn over itself in a terminal; nothing where there is none."""
         if not self.stdout.isatty():
             return
+        if run.freezing:
+            text = f"\rPreparing the list: {run.frozen:,} of {run.total:,}\033[K"
+            self.stdout.write(text, ending="")
+            self.stdout.flush()
+            return
         full = round(progress.share * _BAR)
         left = timespan(progress.seconds_left) if progress.seconds_left is not None else "?"
         line = (
