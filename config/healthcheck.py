@@ -16,9 +16,7 @@ def problem(port: int) -> str:
     host = hosts[0].strip().lstrip(".").strip("*") or "localhost"
     request = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
     try:
-        request.request(
-            "GET", "/healthz", headers={"Host": host}
-        )
+        request.request("GET", "/healthz", headers={"Host": host})
         status = request.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         return f"no response on port {port}: {error}"

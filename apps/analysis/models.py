@@ -229,6 +229,9 @@ class Analysis(models.Model):
                 condition=Q(reserved__isnull=False),
                 name="analysis_reserved",
             ),
+            models.Index(
+                fields=["finished_at"], condition=Q(state="failed"), name="analysis_failed_at"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -15,13 +15,15 @@ from apps.accounts.models import Role, User
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.llm.models import Purpose, Usage
+from apps.runs.models import Run
 from apps.runs.options import Options
 from apps.runs.services import start
+from config.disk import probe
 from tests.factories import make_agent, make_conversations
 
 pytestmark = pytest.mark.django_db
 
-QUERIES = 11
+QUERIES = 13
 BY = Actor.system("tests")
 
 
@@ -79,13 +81,41 @@ def test_work_and_money_are_counted(watcher: Client) -> None:
     assert found["debrief_analyses_waiting", "live"] == 1
     assert found["debrief_analyses_running", "live"] == 0
     assert 300 <= found["debrief_analyses_oldest_seconds", "live"] < 330
+    assert found["debrief_analyses_postponed", "live"] == 0
     assert found["debrief_conversations_due",] == 1
+    assert 0 <= found["debrief_conversations_due_oldest_seconds",] < 30
     assert found["debrief_backfills", "queued"] == 1
     assert found["debrief_backfill_items_left",] == 3
     spent = ('m "1"', "analysis", "rerun")  # the older line is not of this hour
     assert found["debrief_requests_last_hour", *spent] == 2
+    assert found["debrief_requests_last_minute", *spent] == 2
     assert found["debrief_input_tokens_last_hour", *spent] == 100
     assert found["debrief_cost_last_hour", *spent] == 0.25
+
+
+def test_failures_and_pauses_are_counted_by_cause(watcher: Client) -> None:
+    agent = make_agent()
+    draft = agent.versions.get()
+    for conversation, ago in zip(make_conversations(agent, 3), (1, 2, 90), strict=True):
+        Analysis.objects.create(
+            conversation=conversation, agent_version=draft, config=draft.config, trigger="initial",
+            state="failed", error_code="timeout",
+            finished_at=timezone.now() - timedelta(minutes=ago),
+        )  # fmt: skip
+    run = start(channel=agent.channel, params={}, options=Options(), by=BY)
+    Run.objects.filter(pk=run.pk).update(state="paused", reason="quota")
+
+    found = figures(watcher)
+
+    assert found["debrief_analysis_failures_last_hour", "timeout"] == 2
+    assert found["debrief_analysis_failures_last_hour", "auth"] == 0
+    assert found["debrief_backfills_paused", "quota"] == 1
+    assert found["debrief_backfills_paused", "auth"] == 0
+    assert found["debrief_backfills", "paused"] == 1
+    assert found["debrief_up", "disk"] == 1
+    assert 0 < found["debrief_database_connections",] <= found["debrief_database_max_connections",]
+    assert found["debrief_database_bytes",] > 1_000_000
+    assert found["debrief_broker_memory_bytes",] > 0
 
 
 def test_it_is_not_public_and_open_to_people_who_are_logged_in(client: Client) -> None:
@@ -100,5 +130,6 @@ def test_its_queries_do_not_grow(
 ) -> None:
     client.force_login(User.objects.create_user("reader", role=Role.VIEWER))
     make_conversations(make_agent(), 5)
+    probe.reason()  # asked at most once in ten seconds
     with django_assert_num_queries(QUERIES + 2):  # and the session's
         client.get("/metrics")

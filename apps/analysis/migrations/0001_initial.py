@@ -77,6 +77,10 @@ class Migration(migrations.Migration):
             model_name='analysis',
             index=models.Index(condition=models.Q(('reserved__isnull', False)), fields=['backfill_public_id'], name='analysis_reserved'),
         ),
+        migrations.AddIndex(
+            model_name='analysis',
+            index=models.Index(condition=models.Q(('state', 'failed')), fields=['finished_at'], name='analysis_failed_at'),
+        ),
         migrations.AddConstraint(
             model_name='analysis',
             constraint=models.CheckConstraint(condition=models.Q(('reserved__isnull', True), ('state__in', ['pending', 'running']), _connector='OR'), name='analysis_reserved_is_open'),
