@@ -1,14 +1,17 @@
 """Request the first analysis when a conversation has ended, or store the reason why not."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from apps.agents.models import AgentVersion
 from apps.agents.plans import Plan, plan_for_steps
+from apps.conversations.agent_lookup import Route
 from apps.conversations.analyzable import not_analyzable_reason
+from apps.conversations.inputs import ConversationInput
 from apps.conversations.models import (
     AnalysisState,
     Conversation,
@@ -24,6 +27,8 @@ from apps.llm.errors import ErrorCode
 from apps.work.sampling import is_sampled
 
 from .models import Analysis, Lane
+
+logger = logging.getLogger(__name__)
 
 BUSY = timedelta(seconds=5)
 """After this long a conversation that another analysis reads is looked at again."""
@@ -73,6 +78,55 @@ def request_first_of(
     if made:
         enqueue("analysis.run_engine", lane=Lane.LIVE.value)
     return len(made)
+
+
+class FirstOfNew:
+    """The first analyses of conversations that are being stored: decided before, queued after.
+
+    So a new conversation is written once, with its state, in the transaction that stores it.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self._plans: dict[Route, Plan] = {}
+        self._wanted: dict[str, Plan] = {}
+
+    def decide(self, new: Conversation, line: ConversationInput, route: Route) -> None:
+        """Set state, reason and due time of a conversation that is due and not yet written.
+
+        One with a result of its own stays due; so does one whose plan breaks, for
+        `request_first_of`, where it fails alone.
+        """
+        if line.analysis or new.analyze_at is None or new.analyze_at > self.now:
+            return
+        try:
+            plan = self._plan(route)
+        except DatabaseError:
+            raise  # the transaction is over
+        except Exception:
+            logger.exception("Planning the first analysis of a new conversation failed")
+            return
+        if reason := _why_not_first(new, plan):
+            new.analysis_state, new.analysis_reason = _state_of(reason), reason
+        else:
+            new.analysis_state = AnalysisState.PENDING
+            self._wanted[new.public_id] = plan
+        new.analyze_at = None
+
+    def queue(self, stored: Iterable[Conversation]) -> int:
+        """Queue the analyses of those that were stored, in their transaction. Return how many."""
+        wanted = [(c, self._wanted.pop(c.public_id, None)) for c in stored]
+        made = _queue([_first(conversation, plan) for conversation, plan in wanted if plan])
+        if made:
+            enqueue("analysis.run_engine", lane=Lane.LIVE.value)
+        return len(made)
+
+    def _plan(self, route: Route) -> Plan:
+        if route not in self._plans:
+            self._plans[route] = plan_for_steps(
+                [("", route.version), *((step.setting, step.version) for step in route.steps)]
+            )
+        return self._plans[route]
 
 
 def defer_to_platform(*, conversation_ids: Sequence[int], never_comes: bool = False) -> None:

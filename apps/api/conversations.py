@@ -67,12 +67,14 @@ def create(request: HttpRequest) -> HttpResponse:
     exist, returns 200 and merges any new data."""
     by = actor_of(request)
     with storing_rejected_request(request.body, by=by):
-        stored = ingest_one(line=read_object(request), by=by)
+        line = read_object(request)
+        stored = ingest_one(line=line, by=by)
     if stored.outcome != StoreOutcome.ACCEPTED:
         return respond(ConversationSchema.whole(_whole(stored.conversation.public_id)))
-    # A new one is in memory as it was stored. Only its result may have changed since.
+    # A new one is in memory as it was stored, but for a result of its own.
     new = stored.conversation
-    new.refresh_from_db(fields=_RESULT)
+    if line.get("analysis"):
+        new.refresh_from_db(fields=_RESULT)
     transfers = transfers_of(new, stored.route)
     return respond(ConversationSchema.whole(new, transfers), status=201)
 

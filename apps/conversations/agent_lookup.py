@@ -1,11 +1,11 @@
 """Find the agent and version of lines that name agents by ID."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q
-
-from apps.agents.models import Agent, AgentVersion
+from apps.agents.models import Agent, AgentVersion, AnalysisConfig
+from apps.core.database import columns_of, read_models, some_columns
+from apps.llm.models import LanguageModel
 
 from .inputs import ConversationInput, LineRefused
 from .models import TransferSetting
@@ -44,7 +44,7 @@ class Route:
 
 
 class AgentBook:
-    """The agents that some lines name, with their versions, read in two queries."""
+    """The agents that some lines name, with the versions that may have handled them: one query."""
 
     def __init__(
         self, lines: Sequence[ConversationInput], defaults: Mapping[str, Agent] | None = None
@@ -53,32 +53,16 @@ class AgentBook:
         names = {line.agent for line in lines} | {
             transfer.to_agent for line in lines for transfer in line.transfers
         }
+        numbers = {line.agent_version for line in lines if line.agent_version is not None}
         self.agents: dict[str, list[Agent]] = {}
-        agents = {agent.pk: agent for agent in self.defaults.values()}
-        for agent in Agent.objects.filter(Q(public_id__in=names) | Q(external_id__in=names - {""})):
-            agents[agent.pk] = agent
-            for name in {agent.public_id, agent.external_id} & names:
-                self.agents.setdefault(name, []).append(agent)
         self.versions: dict[int, list[AgentVersion]] = {}
-        self._load(agents)
-
-    def _load(self, agents: Mapping[int, Agent]) -> None:
-        versions = (
-            AgentVersion.objects.filter(agent__in=agents)
-            .only(
-                "agent",
-                "number",
-                "published_at",
-                "chat_idle_seconds",
-                "summary_field",
-                "outcome_field",
-                "sentiment_field",
-            )
-            .order_by("-number")
-        )
-        for version in versions:
-            version.agent = agents[version.agent_id]
-            self.versions.setdefault(version.agent_id, []).append(version)
+        known: dict[int, Agent] = {}
+        for version in _versions(names, self.defaults.values(), numbers):
+            agent = version.agent = known.setdefault(version.agent_id, version.agent)
+            if agent.pk not in self.versions:
+                for name in {agent.public_id, agent.external_id} & names:
+                    self.agents.setdefault(name, []).append(agent)
+            self.versions.setdefault(agent.pk, []).append(version)
 
     def route(self, line: ConversationInput) -> Route:
         """Who handled this line. Raises LineRefused for an agent or version that is unknown."""
@@ -136,6 +120,47 @@ class AgentBook:
         """Return the newest published version, else the draft."""
         versions = self.versions[agent.pk]
         return _first_published(versions) or versions[0]
+
+
+_PARTS = (
+    some_columns(
+        AgentVersion,
+        {"id", "agent_id", "number", "config_id", "published_at", "chat_idle_seconds"}
+        | {"post_analysis_enabled", "sample_percent", "min_seconds", "min_messages"}
+        | {"summary_field", "outcome_field", "sentiment_field"},
+    ),
+    some_columns(
+        Agent,
+        {"id", "public_id", "external_id", "name", "channel", "unconfigured", "deactivated_at"},
+    ),
+    some_columns(AnalysisConfig, {"id", "sha256", "document", "model_id"}),
+    some_columns(LanguageModel, {"id", "name", "enabled"}),
+)
+_VERSIONS = f"""
+SELECT {columns_of(*_PARTS)}
+FROM agents_agentversion
+JOIN agents_agent ON agents_agent.id = agents_agentversion.agent_id
+JOIN agents_analysisconfig ON agents_analysisconfig.id = agents_agentversion.config_id
+JOIN llm_languagemodel ON llm_languagemodel.id = agents_analysisconfig.model_id
+WHERE (agents_agent.public_id = ANY(%s) OR agents_agent.external_id = ANY(%s)
+       OR agents_agent.id = ANY(%s::bigint[]))
+  AND (agents_agentversion.number = ANY(%s::int[]) OR agents_agentversion.number >= (
+       SELECT coalesce(max(p.number), 0) FROM agents_agentversion p
+       WHERE p.agent_id = agents_agent.id AND p.published_at IS NOT NULL))
+ORDER BY agents_agentversion.number DESC, agents_agent.id
+"""  # noqa: S608 (columns named above)
+
+
+def _versions(
+    names: set[str], agents: Iterable[Agent], numbers: set[int]
+) -> Iterator[AgentVersion]:
+    """Yield versions of agents by ID, the newest first: the newest published one, the draft,
+    and those with these numbers. Each comes with what a first analysis needs of it."""
+    keys = [list(names), list(names - {""}), [agent.pk for agent in agents], list(numbers)]
+    for version, agent, config, model in read_models(_VERSIONS, keys, *_PARTS):
+        config.model = model
+        version.agent, version.config = agent, config
+        yield version
 
 
 def _first_published(versions: Iterable[AgentVersion]) -> AgentVersion | None:

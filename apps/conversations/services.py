@@ -1,13 +1,12 @@
 """Store conversations: the one function under the API, files, and platforms."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import Q
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from apps.agents.models import Agent, AgentVersion, Channel
@@ -56,6 +55,8 @@ class Stored:
 
 
 Result = Stored | LineRefused
+OnNew = Callable[[Conversation, ConversationInput, Route], None]
+"""Called for each new conversation before it is written; may set its columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,12 @@ def store_conversations(
     lines: Sequence[ConversationInput],
     default_agents: Mapping[str, Agent] | None = None,
     clock: StoreTimes | None = None,
+    on_new: OnNew | None = None,
 ) -> list[Result]:
     """Store many, in order; a rejected one never spoils its neighbors.
 
     Without a ``clock`` they arrive now, and no analysis of what ends is due automatically.
+    ``on_new`` may be called for a conversation that is then rejected, or twice for a line.
     """
     clock = clock or StoreTimes(timezone.now(), None)
     results: list[Result] = []
@@ -83,22 +86,25 @@ def store_conversations(
         group = lines[start : start + GROUP]
         try:
             with transaction.atomic():
-                results += _store_group(group, default_agents, clock)
+                results += _store_group(group, default_agents, clock, on_new)
         except DatabaseError as error:
             if _is_lost(error):
                 raise
-            results += [_store_alone(line, default_agents, clock) for line in group]
+            results += [_store_alone(line, default_agents, clock, on_new) for line in group]
     return results
 
 
 def _store_alone(
-    line: ConversationInput, defaults: Mapping[str, Agent] | None, clock: StoreTimes
+    line: ConversationInput,
+    defaults: Mapping[str, Agent] | None,
+    clock: StoreTimes,
+    on_new: OnNew | None,
 ) -> Result:
     """One line in a savepoint of its own; twice, where someone stores the same in the meantime."""
     for last in (False, True):
         try:
             with transaction.atomic():
-                return _store_group([line], defaults, clock)[0]
+                return _store_group([line], defaults, clock, on_new)[0]
         except DatabaseError as error:
             if _is_lost(error) or (last and is_passing(error)):
                 raise
@@ -115,7 +121,10 @@ def _is_lost(error: DatabaseError) -> bool:
 
 
 def _store_group(
-    lines: Sequence[ConversationInput], defaults: Mapping[str, Agent] | None, clock: StoreTimes
+    lines: Sequence[ConversationInput],
+    defaults: Mapping[str, Agent] | None,
+    clock: StoreTimes,
+    on_new: OnNew | None,
 ) -> list[Result]:
     book = AgentBook(lines, defaults)
     people = contacts_for([line.contact for line in lines if line.contact])
@@ -138,25 +147,28 @@ def _store_group(
                 fresh[at] = (line, route)
         except LineRefused as refusal:
             results[at] = refusal
-    results |= zip(fresh, _insert(list(fresh.values()), people, clock), strict=True)
+    results |= zip(fresh, _insert(list(fresh.values()), people, clock, on_new), strict=True)
     for at in repeated:  # the same conversation again within the group: merged after the first
-        results[at] = _store_group([lines[at]], defaults, clock)[0]
+        results[at] = _store_group([lines[at]], defaults, clock, on_new)[0]
     return [results[at] for at in range(len(lines))]
+
+
+_LOCKED = """
+SELECT c.id FROM unnest(%s::text[], %s::text[]) AS given(source, external_id)
+JOIN conversations_conversation c
+  ON c.source = given.source AND c.external_id = given.external_id
+ORDER BY c.id FOR NO KEY UPDATE OF c
+"""
 
 
 def _existing(lines: Sequence[ConversationInput]) -> dict[tuple[str, str], Conversation]:
     """Return the conversations that some lines speak of, locked, with what a merge compares."""
-    by_source: dict[str, list[str]] = {}
-    for line in lines:
-        if line.external_id:
-            by_source.setdefault(line.source, []).append(line.external_id)
-    if not by_source:
+    keys = [(line.source, line.external_id) for line in lines if line.external_id]
+    if not keys:
         return {}
-    asked = Q()
-    for source, ids in by_source.items():
-        asked |= Q(source=source, external_id__in=ids)
-    locked = Conversation.objects.filter(asked).select_for_update(no_key=True).order_by("pk")
-    pks = list(locked.values_list("pk", flat=True))
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCKED, [[source for source, _ in keys], [named for _, named in keys]])
+        pks = [pk for (pk,) in cursor.fetchall()]
     if not pks:  # all are new, as nearly always
         return {}
     found = Conversation.objects.filter(pk__in=pks).select_related(
@@ -169,6 +181,7 @@ def _insert(
     fresh: Sequence[tuple[ConversationInput, Route]],
     people: Mapping[ContactInput, Contact],
     clock: StoreTimes,
+    on_new: OnNew | None,
 ) -> Iterator[Stored]:
     made = [
         rows.new_conversation(
@@ -180,9 +193,12 @@ def _insert(
         )
         for line, route in fresh
     ]
+    both = list(zip(made, fresh, strict=True))
+    if on_new:
+        for conversation, (line, route) in both:
+            on_new(conversation, line, route)
     give_keys(made)
     copy_in(made)
-    both = list(zip(made, fresh, strict=True))
     copy_in([rows.attributes_of(c, line) for c, (line, _) in both])
     copy_in([rows.transcript_of(c, line) for c, (line, _) in both])
     copy_in([rows.search_text_of(c, line.messages) for c, (line, _) in both])

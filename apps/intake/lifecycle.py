@@ -1,8 +1,8 @@
 """From the end of a conversation to its analysis.
 
-The end is one transaction: status, ``analyze_at`` and the event ``conversation.ended``. Asking for
-the analysis is another one, made at once by anyone who ended it, and by the sweep where that
-process died in between. Open conversations of which nothing more is heard are ended by the sweep.
+The end is one transaction: status, ``analyze_at``, the event ``conversation.ended``, and the
+request for the analysis where it is due at once. The sweep asks for those that are due later, or
+whose request failed. Open conversations of which nothing more is heard are ended by the sweep.
 """
 
 import logging
@@ -70,6 +70,15 @@ def request_due(
         found = sorted(locked.order_by("analyze_at", "pk")[:limit], key=attrgetter("pk"))
         queued = _request(found, now) if found else 0
     return Requested(len(found), queued)
+
+
+def request_loaded(*, conversations: Sequence[Conversation], now: datetime) -> int:
+    """Ask for the analyses of those that are due, in the transaction that wrote or locked them.
+
+    Return for how many a model is asked. The rows must be as the database has them.
+    """
+    due = [c for c in conversations if c.analyze_at is not None and c.analyze_at <= now]
+    return _request(sorted(due, key=attrgetter("pk")), now) if due else 0
 
 
 def _request(found: Sequence[Conversation], now: datetime) -> int:

@@ -16,12 +16,19 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent, Channel
 from apps.agents.services import create_agent
-from apps.analysis.auto_analysis import defer_to_platform, request_first
+from apps.analysis.auto_analysis import FirstOfNew, defer_to_platform, request_first
 from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import AnalysisState, Trigger
-from apps.conversations.services import GROUP, Stored, StoreOutcome, StoreTimes, store_conversations
+from apps.conversations.services import (
+    GROUP,
+    Stored,
+    StoreOutcome,
+    StoreTimes,
+    store_conversations,
+    stored_of,
+)
 from apps.core.database import is_passing, reason_to_reject
 
 from . import lifecycle
@@ -106,9 +113,6 @@ def ingest(
     numbered = ((n, line) for n, line in enumerate(lines, 1) if not _is_blank(line))
     while group := list(islice(numbered, GROUP)):
         results = _store_lines([line for _, line in group], options, report)
-        # Until they are asked for, the rows say that they are due: where the process dies here,
-        # the sweep asks in its place.
-        report.to_analyze += _request(results, options)
         for (number, line), result in zip(group, results, strict=True):
             if isinstance(result, LineRefused):
                 refusal = RejectedLine(number, result.code, result.message)
@@ -136,7 +140,6 @@ def ingest_one(
         (result,) = _store_lines([line], options, IngestReport())
         if isinstance(result, LineRefused):
             raise result
-    _request([result], options)
     return result
 
 
@@ -186,14 +189,18 @@ def _count_refusal(report: IngestReport, refusal: RejectedLine) -> None:
 def _store_lines(
     lines: Sequence[RawLine], options: IngestOptions, report: IngestReport
 ) -> list[IngestResult]:
-    """Store lines in one transaction, with the results of other platforms. Add to the report."""
+    """Store lines in one transaction, with the results of other platforms and the requests for
+    analyses that are due. Add to the report."""
     read = refuse_erased([_read(line, options.source) for line in lines])
     rule, clock = options.platform_analysis, options.clock()
     good = [line for line in read if isinstance(line, ConversationInput)]
     ruled = [rule.applied(line) for line in good] if rule else good
     with transaction.atomic(savepoint=False):  # whoever calls in a transaction ends it then
         defaults = _needed(ruled, options)
-        stored = store_conversations(lines=ruled, default_agents=defaults, clock=clock)
+        first = FirstOfNew(clock.now)
+        stored = store_conversations(
+            lines=ruled, default_agents=defaults, clock=clock, on_new=first.decide
+        )
         results = undo_reingested(stored)
         pairs = list(zip(ruled, results, strict=True))
         imported = _import_results(pairs, options)
@@ -203,6 +210,7 @@ def _store_lines(
         if options.analyze:
             ended = [r.conversation.pk for r in results if isinstance(r, Stored) and r.ended]
             lifecycle.announce_ended(ended, now=clock.now)
+            report.to_analyze += _request(stored_of(results), imported, first)
     for result in outcomes:
         if isinstance(result, Stored):
             setattr(report, result.outcome, getattr(report, result.outcome) + 1)
@@ -210,14 +218,18 @@ def _store_lines(
     return [line if isinstance(line, LineRefused) else next(following) for line in read]
 
 
-def _request(results: Iterable[IngestResult], options: IngestOptions) -> int:
-    """Ask for the analyses that are due with these lines; how many were queued."""
-    due = [
-        result.conversation.pk
-        for result in results
-        if isinstance(result, Stored) and result.conversation.analyze_at is not None
-    ]
-    return lifecycle.request_due(among=due, now=options.now).queued if due else 0
+def _request(
+    stored: Sequence[Stored], imported: Mapping[int, LineRefused | None], first: FirstOfNew
+) -> int:
+    """Ask for the analyses that are due with these lines. Return how many were queued."""
+    rows = [one.conversation for one in stored]
+    queued = first.queue(rows)
+    queued += lifecycle.request_loaded(
+        conversations=[row for row in rows if row.pk not in imported], now=first.now
+    )
+    # What an imported result changed is only in the database.
+    again = [row.pk for row in rows if row.pk in imported and row.analyze_at is not None]
+    return queued + (lifecycle.request_due(among=again, now=first.now).queued if again else 0)
 
 
 def _read(line: RawLine, source: str) -> ConversationInput | LineRefused:

@@ -41,17 +41,32 @@ def keep(
     refusal: UserError,
     arrived: Arrived | None = None,
 ) -> IntakePayload:
-    """A payload that is signed, whole, as rejected for now; the same one from before goes."""
+    """Store a rejected payload that is signed, whole; an equal one from before is deleted."""
     payload = _row(source, body)
     payload.state, payload.code = PayloadState.REFUSED, refusal.code[:50]
     payload.reason = sanitise(refusal.message)
+    return _kept(payload, arrived)
+
+
+def keep_taken(
+    *, source: IntakeSource, body: bytes, arrived: Arrived, conversation: Conversation
+) -> IntakePayload:
+    """Store an accepted payload in the transaction that stored its conversation; an equal one
+    from before is deleted."""
+    payload = _row(source, body)
+    payload.state, payload.conversation = PayloadState.TAKEN, conversation
+    payload.note = arrived.note
+    return _kept(payload, arrived)
+
+
+def _kept(payload: IntakePayload, arrived: Arrived | None) -> IntakePayload:
     if arrived is not None:
         payload.external_id, payload.event = _ids(arrived)
     payload.save()
     if payload.external_id and payload.body is not None:
-        # Not those that somebody is at work on at this moment.
+        # Not those that a replay is at work on at this moment.
         same = _alike(payload).filter(body=payload.body, replay_asked_by="")
-        same.filter(pk__lt=payload.pk).exclude(code=UNFINISHED).delete()
+        same.filter(pk__lt=payload.pk).delete()
     return payload
 
 

@@ -1,7 +1,8 @@
 """Receive a webhook of a platform: verify, store, read, match the agent, ingest.
 
-The payload is stored before anything is made of it, so that a process that dies in between has lost
-nothing. Whatever comes twice, late, or at the same instant, is one conversation.
+A payload and its conversation are stored in one transaction, before the platform gets its
+response: what a dying process did not store, the platform sends again. Whatever comes twice, late,
+or at the same instant, is one conversation.
 """
 
 import logging
@@ -18,6 +19,7 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.agents.services import create_agent
 from apps.conversations.inputs import ConversationInput, LineRefused
+from apps.conversations.services import Stored
 from apps.core.cipher import Unreadable, decrypt
 from apps.core.errors import UserError
 from apps.intake.erased import ERASED, is_erased
@@ -64,16 +66,31 @@ def receive(
         arrived = PLATFORMS[source.kind].read(read_json(body))
     except LineRefused as error:
         return payloads.keep(source=source, body=body, refusal=error)
-    if is_erased(source=source.kind, external_id=arrived.external_id):
-        return _erased(source)
     if arrived.conversation is None:
+        if is_erased(source=source.kind, external_id=arrived.external_id):
+            return _erased(source)
         return payloads.keep_ignored(source=source, body=body, arrived=arrived)
-    unfinished = LineRefused(
-        payloads.UNFINISHED, "Processing was interrupted. Replay this payload."
-    )
-    payload = payloads.keep(source=source, body=body, arrived=arrived, refusal=unfinished)
-    payload.source = source
-    return _take(payload, arrived, _actor(source))
+    return _accept(source, body, arrived)
+
+
+def _accept(source: IntakeSource, body: bytes, arrived: Arrived) -> IntakePayload:
+    """Ingest a payload and store it, in one transaction. One that fails is stored alone."""
+    try:
+        with transaction.atomic():
+            stored = _ingest(source, arrived, _actor(source))
+            return payloads.keep_taken(
+                source=source, body=body, arrived=arrived, conversation=stored.conversation
+            )
+    except LineRefused as error:
+        if error.code == ERASED:
+            return _erased(source)
+        return payloads.keep(source=source, body=body, refusal=error, arrived=arrived)
+    except BaseException:  # also the signal by which a web process is stopped
+        unfinished = LineRefused(
+            payloads.UNFINISHED, "Processing was interrupted. Replay this payload."
+        )
+        payloads.keep(source=source, body=body, refusal=unfinished, arrived=arrived)
+        raise
 
 
 @transaction.atomic
@@ -133,24 +150,28 @@ def _erased(source: IntakeSource) -> IntakePayload:
 
 
 def _take(payload: IntakePayload, arrived: Arrived, by: Actor) -> IntakePayload:
-    source = payload.source
-    assert source is not None, "an uploaded line is parsed elsewhere"
+    assert payload.source is not None, "an uploaded line is parsed elsewhere"
     try:
-        line = _line(source, arrived)
-        stored = ingest_one(
-            line=_with_our_agents(source, line, arrived.agent_names, by),
-            by=by,
-            source=source.kind,
-            platform_analysis=replace(
-                rule_named(source.platform_analysis, source.wait_minutes), final=arrived.final
-            ),
-        )
+        stored = _ingest(payload.source, arrived, by)
     except LineRefused as error:
         if error.code == ERASED:
+            source = payload.source
             payload.delete()
             return _erased(source)
         return payloads.refuse(payload, error)
     return payloads.take(payload, stored.conversation, arrived.note)
+
+
+def _ingest(source: IntakeSource, arrived: Arrived, by: Actor) -> Stored:
+    """Store the conversation of a payload. Raises LineRefused."""
+    rule = rule_named(source.platform_analysis, source.wait_minutes)
+    line = _line(source, arrived)
+    return ingest_one(
+        line=_with_our_agents(source, line, arrived.agent_names, by),
+        by=by,
+        source=source.kind,
+        platform_analysis=replace(rule, final=arrived.final),
+    )
 
 
 def _line(source: IntakeSource, arrived: Arrived) -> ConversationInput:

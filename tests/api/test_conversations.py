@@ -46,10 +46,10 @@ def test_create_and_again(operator: Caller) -> None:
 def test_one_conversation_costs_a_fixed_number_of_statements(
     operator: Caller, django_assert_num_queries: Any
 ) -> None:
-    """Two transactions: stored, then its first analysis queued (docs/benchmarks.md, S6)."""
+    """One transaction stores it and queues its first analysis (docs/benchmarks.md, S6)."""
     agent = make_agent()
     operator.post("/conversations", body_of(agent.public_id, external_id="before"))
-    with django_assert_num_queries(27):
+    with django_assert_num_queries(16):
         answer = operator.post("/conversations", body_of(agent.public_id, external_id="this"))
     assert answer.status_code == 201
     assert json.loads(answer.content)["analysis_state"] == "pending"

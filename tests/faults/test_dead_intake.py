@@ -1,4 +1,4 @@
-"""A process that dies between the end of conversations and the request for their analyses."""
+"""A process that dies between storing conversations and requesting their analyses."""
 
 import os
 import subprocess
@@ -18,27 +18,28 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 
 ROOT = Path(__file__).parents[2]
 
-#: Takes conversations in, in groups of twenty, and stands still after so many requests: the ends
-#: of the group that follows are committed by then, and nobody has asked for their analyses.
+#: Takes conversations in, in groups of twenty, and stands still in the transaction of a group,
+#: between its conversations and their analyses, after so many whole groups.
 TAKES_IN = """
 import sys, time
 import django
 django.setup()
 from apps.accounts.actors import Actor
-from apps.intake import lifecycle, services
+from apps.analysis.auto_analysis import FirstOfNew
+from apps.intake import services
 
 agent, groups = sys.argv[1], int(sys.argv[2])
-asked, ask = 0, lifecycle.request_due
+whole, queue = 0, FirstOfNew.queue
 
-def stand_still(**kwargs):
-    global asked
-    if asked == groups:
+def stand_still(self, stored):
+    global whole
+    if whole == groups:
         print("between", flush=True)
         time.sleep(600)
-    asked += 1
-    return ask(**kwargs)
+    whole += 1
+    return queue(self, stored)
 
-lifecycle.request_due = stand_still
+FirstOfNew.queue = stand_still
 services.GROUP = 20
 said = [{"role": "user", "content": "I was charged twice."}]
 lines = (
@@ -46,10 +47,11 @@ lines = (
     for n in range(200)
 )
 services.ingest(lines=lines, by=Actor.system("tests"), source="torn")
+print("done", flush=True)
 """
 
 
-def test_the_sweep_asks_in_its_place_and_for_none_twice() -> None:
+def test_groups_are_stored_with_their_analyses_and_none_twice() -> None:
     agent = make_agent()
     with _start("-c", TAKES_IN, agent.public_id, "3") as uploading:
         try:
@@ -57,16 +59,21 @@ def test_the_sweep_asks_in_its_place_and_for_none_twice() -> None:
             assert uploading.stdout.readline().strip() == "between"
         finally:
             uploading.kill()
+    assert _stored() == (60, 60)
 
-    assert Conversation.objects.count() == 80
-    assert Conversation.objects.filter(analyze_at__isnull=False).count() == 20
-    assert Analysis.objects.count() == 60
-
-    assert lifecycle.sweep() == lifecycle.Requested(seen=20, queued=20)
+    with _start("-c", TAKES_IN, agent.public_id, "100") as again:
+        assert again.stdout is not None
+        assert again.stdout.readline().strip() == "done"
+    assert _stored() == (200, 200)
     assert lifecycle.sweep().seen == 0
-    assert Conversation.objects.filter(analysis_state="pending", analyze_at=None).count() == 80
     per_conversation = Conversation.objects.annotate(asked=Count("analyses"))
     assert set(per_conversation.values_list("asked", flat=True)) == {1}
+
+
+def _stored() -> tuple[int, int]:
+    """Return how many conversations wait for their analysis, of those stored, and analyses."""
+    assert not Conversation.objects.exclude(analysis_state="pending").exists()
+    return Conversation.objects.count(), Analysis.objects.count()
 
 
 def _start(*argv: str) -> "subprocess.Popen[str]":

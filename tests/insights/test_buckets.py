@@ -1,5 +1,6 @@
 """Parts of a period in TIME_ZONE, also on the days on which clocks change."""
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
@@ -16,6 +17,12 @@ from tests.factories import make_agent
 from .generated import opened_by, scope_of
 
 LATER = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def utc() -> Iterator[None]:
+    with timezone.override("UTC"):
+        yield
 
 
 def buckets(first: date, last: date, now: datetime = LATER) -> tuple[Bucket, ...]:

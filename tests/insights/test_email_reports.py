@@ -1,6 +1,7 @@
 """Weekly reports: when they are due, that they are sent once, and their content."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,12 @@ from tests.factories import make_agent, make_conversations, make_email_report
 pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 3, 23, 8, 0, 30, tzinfo=UTC)  # a Monday
+
+
+@pytest.fixture(autouse=True)
+def utc() -> Iterator[None]:
+    with timezone.override("UTC"):
+        yield
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from django.db import IntegrityError, connection, transaction
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
+from apps.agents.plans import plan_for_steps
 from apps.agents.services import publish
+from apps.analysis import auto_analysis
 from apps.analysis.auto_analysis import request_first_of
 from apps.analysis.current import column_row, retire_current
-from apps.analysis.missing_reason import missing_result_reason
 from apps.analysis.models import Analysis, Lane
 from apps.conversations.filters import matching
 from apps.conversations.inputs import LineRefused
@@ -135,17 +136,33 @@ class TestTheEnd:
         take(agent, status="ended")
         assert Analysis.objects.count() == 1
 
-    def test_who_dies_between_the_end_and_the_request_is_stood_in_for(
+    def test_who_dies_at_the_request_has_stored_nothing(
         self, agent: Agent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as dead:
-            dead.setattr(lifecycle, "request_first_of", _die)
+            dead.setattr(auto_analysis, "insert_new", _die)
             with pytest.raises(KeyboardInterrupt):
                 take(agent)
-        assert only().analyze_at == NOON
-        assert "will start shortly" in missing_result_reason(only()).sentence
-        assert (sweep(now=NOON).seen, sweep(now=NOON).seen) == (1, 0)
+        assert not Conversation.objects.exists()
+        take(agent)
         assert standing() == ("ended", "pending", "")
+
+    @pytest.mark.parametrize(("times", "state"), [(1, "pending"), (2, "failed")])
+    def test_a_plan_that_breaks_leaves_the_conversation_stored(
+        self, agent: Agent, monkeypatch: pytest.MonkeyPatch, times: int, state: str
+    ) -> None:
+        broken = iter([True] * times)
+
+        def plan(steps: Any) -> Any:
+            if next(broken, False):
+                raise ValueError("a fault of ours")
+            return plan_for_steps(steps)
+
+        monkeypatch.setattr(auto_analysis, "plan_for_steps", plan)
+        take(agent)
+        assert standing() == ("ended", state, "internal" if state == "failed" else "")
+        assert only().analyze_at is None
+        assert Analysis.objects.count() == (state == "pending")
 
     def test_one_that_cannot_be_asked_for_spoils_no_other(
         self, agent: Agent, monkeypatch: pytest.MonkeyPatch
@@ -190,7 +207,7 @@ class TestTheEnd:
                 Conversation.objects.filter(pk=one.pk).update(**wrong)
 
 
-def _die(**kwargs: object) -> int:
+def _die(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 

@@ -167,14 +167,14 @@ def test_a_database_that_is_away_does_not_undo_the_asking(
     assert IntakePayload.objects.to_replay().count() == 1
 
 
-def test_what_a_dead_process_left_unfinished_is_taken_in_by_the_schedule(
+def test_what_a_stopped_process_left_unfinished_is_taken_in_by_the_schedule(
     source: IntakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(*_: object, **__: object) -> None:
         raise SystemExit
 
     with monkeypatch.context() as patched:
-        patched.setattr(receiver, "_take", dies)
+        patched.setattr(receiver, "_ingest", dies)
         with pytest.raises(SystemExit):
             send(source)
     (left,) = IntakePayload.objects.all()
@@ -195,7 +195,7 @@ def test_what_cannot_be_finished_is_tried_by_itself_once(
     def breaks(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(receiver, "_take", breaks)
+    monkeypatch.setattr(receiver, "_ingest", breaks)
     with pytest.raises(ZeroDivisionError):
         send(source)
     IntakePayload.objects.update(received_at=timezone.now() - UNFINISHED_FOR)
