@@ -24,7 +24,7 @@ from config.embedded.program import Program
 
 pytest_plugins = ["tests.fakes.fixtures"]
 # Their asserts tell what they compared, whichever folder of tests imports them first.
-pytest.register_assert_rewrite("tests.faults.runs")
+pytest.register_assert_rewrite("tests.faults.runs", "tests.insights.plain_counts")
 
 # The same examples on every machine and day, however slow it is.
 hypothesis.settings.register_profile(

@@ -44,12 +44,14 @@ def _with_any(tile: Tile, stats: ChoiceStats) -> ChoiceStats:
     filled = by_place(tile.values.fitting)
     some = Rate(current(filled), stats.n)
     before = Rate(filled.get(0, 0), tile.counts.previous) if tile.scope.compare else None
+    # The filter also finds values of another type, which no list of entries is.
+    is_exact = not current(by_place(tile.values.other))
     return replace(
         stats,
         any=some,
         any_previous=before,
         any_change=some.since(before) if before else None,
-        any_url=tile.scope.url({f"{tile.field.filter_name}__isset": ["true"]}),
+        any_url=tile.scope.url({f"{tile.field.filter_name}__isset": ["true"]}) if is_exact else "",
     )
 
 

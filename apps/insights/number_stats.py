@@ -5,8 +5,9 @@ from typing import Any
 from apps.core.histogram import bin_edges, counts_in
 
 from .field_stats import Bin, Group, NumberPoint, NumberStats
-from .groups import by_place, groups_of
+from .groups import by_place, current, groups_of
 from .rates import Average, sum_of
+from .scope import Params
 from .statements import Values
 from .tiles import Tile
 
@@ -31,7 +32,7 @@ def number_stats(tile: Tile) -> NumberStats:
             NumberPoint(
                 bucket,
                 averages.get(place, Average()),
-                scope.url({f"{tile.field.filter_name}__isset": ["true"]}, bucket=bucket),
+                scope.url(_has_number(tile), bucket=bucket),
             )
             for place, bucket in enumerate(scope.buckets, start=1)
         ),
@@ -43,6 +44,14 @@ def number_stats(tile: Tile) -> NumberStats:
 
 def _averages(values: Values) -> dict[Any, Average]:
     return {one.place: Average(one.n, one.total, one.squares) for one in values.summed}
+
+
+def _has_number(tile: Tile) -> Params:
+    """Return the filter of conversations with a number, not with a value of another type."""
+    name, values = tile.field.filter_name, tile.values
+    if values.range is None or not current(by_place(values.other)):
+        return {f"{name}__isset": ["true"]}
+    return {f"{name}__gte": [_number(values.range[0])]}
 
 
 def _bins(tile: Tile) -> tuple[Bin, ...]:

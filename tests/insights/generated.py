@@ -4,11 +4,15 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
+from django.db import connection
 from django.http import QueryDict
 
-from apps.agents.models import Agent, AgentVersion
+from apps.agents.models import Agent, AgentVersion, AnalysisConfig
+from apps.agents.templates import QUALITY_ASSURANCE, SUPPORT_SHORT
+from apps.agents.templates import SALES as SALES_QUALIFICATION
 from apps.conversations import filters
 from apps.conversations.models import Conversation
 from apps.insights.scope import Scope, read_scope
@@ -51,6 +55,19 @@ def make_generated(how_many: int, *, days: int = 60, seed: int = 1) -> tuple[Age
     return support, sales
 
 
+def make_use_cases(how_many: int, *, days: int = 180, seed: int = 2) -> None:
+    """Store conversations with the fields of the templates of the three ready views."""
+    rng = random.Random(seed)
+    templates = (SUPPORT_SHORT, SALES_QUALIFICATION, QUALITY_ASSURANCE)
+    versions = [make_agent(schema=one.schema()).versions.get() for one in templates]
+    Conversation.objects.bulk_create(
+        (_conversation(rng, rng.choice(versions), n, days) for n in range(how_many)),
+        batch_size=2000,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE conversations_conversation")
+
+
 def _conversation(rng: random.Random, version: AgentVersion, n: int, days: int) -> Conversation:
     at = NOW - timedelta(seconds=rng.randrange(days * 86_400))
     common: dict[str, Any] = {
@@ -81,8 +98,11 @@ def _conversation(rng: random.Random, version: AgentVersion, n: int, days: int) 
 
 
 def _result(rng: random.Random, version: AgentVersion, at: datetime) -> dict[str, Any]:
-    names = version.config.parsed().field_names()
-    data: dict[str, Any] = {name: _value(rng, name) for name in names if rng.random() < 0.9}
+    data: dict[str, Any] = {
+        name: _value(rng, name, schema)
+        for name, schema in _properties(version.config_id).items()
+        if rng.random() < 0.9
+    }
     data["call_summary"] = "They called."
     successful = data.get("call_successful")
     sentiment = rng.choice(["Positive", "positive", "Neutral", "Negative", ""])
@@ -100,12 +120,32 @@ def _result(rng: random.Random, version: AgentVersion, at: datetime) -> dict[str
     }
 
 
-def _value(rng: random.Random, name: str) -> Any:
+@cache
+def _properties(config_id: int) -> dict[str, Any]:
+    """Return the fields of a config with their schemas, parsed once for thousands of results."""
+    properties: dict[str, Any] = (
+        AnalysisConfig.objects.get(pk=config_id).parsed().answer_schema()["properties"]
+    )
+    return properties
+
+
+def _value(rng: random.Random, name: str, schema: dict[str, Any]) -> Any:
     if rng.random() < 0.1:
         return rng.choice(_ODD)
-    return _MAKERS[name](rng)
+    if name in _MAKERS:
+        return _MAKERS[name](rng)
+    if "enum" in schema:
+        return rng.choice(schema["enum"])
+    return _TYPES[schema["type"]](rng)
 
 
+_TEXTS = [f"text {n}" for n in range(80)]
+_TYPES: dict[str, Callable[[random.Random], Any]] = {
+    "boolean": lambda rng: rng.random() < 0.7,
+    "integer": lambda rng: rng.randint(0, 100),
+    "array": lambda rng: rng.sample(["a", "b", "c, d", "e"], k=rng.randint(0, 3)),
+    "string": lambda rng: _TEXTS[min(int(rng.expovariate(0.05)), 79)],
+}
 _MAKERS: dict[str, Callable[[random.Random], Any]] = {
     "call_summary": lambda rng: "They called.",
     "call_successful": lambda rng: rng.random() < 0.8,
