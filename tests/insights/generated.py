@@ -52,6 +52,7 @@ def make_generated(how_many: int, *, days: int = 60, seed: int = 1) -> tuple[Age
         (_conversation(rng, rng.choices(versions, [3, 1])[0], n, days) for n in range(how_many)),
         batch_size=2000,
     )
+    _analyze()
     return support, sales
 
 
@@ -64,6 +65,11 @@ def make_use_cases(how_many: int, *, days: int = 180, seed: int = 2) -> None:
         (_conversation(rng, rng.choice(versions), n, days) for n in range(how_many)),
         batch_size=2000,
     )
+    _analyze()
+
+
+def _analyze() -> None:
+    """Let the planner know the rows, as the server does a minute after they were stored."""
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE conversations_conversation")
 

@@ -128,7 +128,7 @@ def _check_left_out(plain: Plain, field: PlainField, coverage: Coverage) -> None
             ]
         )
     )
-    expected = dict(
+    expected: dict[str, int] = dict(
         plain.rows(f"{_UNANALYZED}, count(*)", tail=f"AND {field.unanalyzed} GROUP BY 1")
     )
     expected |= {"other_type": other, "no_value": none, "not_asked": not_asked}
