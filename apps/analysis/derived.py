@@ -1,14 +1,16 @@
-"""Add derived fields to results, in the transaction that records them."""
+"""Derived fields of results: added when they are recorded, and of results that never are."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from apps.conversations.derived.evaluation import ResultFacts, definitions, derive
-from apps.conversations.results import add_values
+from apps.conversations.results import add_values, write_result_columns
+
+from .current import lock_conversations
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +49,22 @@ def add_derived(results: Sequence[NewOutput]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_ADD, [json.dumps(rows, ensure_ascii=False)])
     add_values({pk: values for pk, values in derived.items() if values})
+
+
+def values_if_recorded(
+    rows: Sequence[Mapping[str, Any]], facts: Sequence[ResultFacts]
+) -> dict[int, dict[str, Any]]:
+    """Return the derived fields that results would have, by conversation, and store nothing.
+
+    ``rows`` are the results as `write_result_columns` takes them, one per conversation: they are
+    written for the rules to read, and rolled back.
+    """
+    wanted = definitions() if facts else []
+    if not wanted:
+        return {}
+    with transaction.atomic():
+        lock_conversations(one.conversation_id for one in facts)
+        write_result_columns(rows)
+        found = derive(facts, wanted)
+        transaction.set_rollback(True)
+    return found

@@ -99,11 +99,14 @@ def items_of(trial: Run) -> list[RunItem]:
     return list(rows.defer("conversation__analysis_data", "previous_analysis__raw_output"))
 
 
-def compared(items: Iterable[RunItem]) -> list[Compared]:
-    """Each item beside the result that stood there, with how its transcript begins."""
+def compared(items: Iterable[RunItem], derived: Mapping[str, Any]) -> list[Compared]:
+    """Return each item and the result before, with the first messages of its transcript.
+
+    ``derived`` are the schemas of derived fields.
+    """
     rows = list(items)
     begun = _beginnings([conversation_of(item).pk for item in rows])
-    return [_compared(item, begun.get(conversation_of(item).pk, [])) for item in rows]
+    return [_compared(item, begun.get(conversation_of(item).pk, []), derived) for item in rows]
 
 
 def conversation_of(item: RunItem) -> Conversation:
@@ -112,8 +115,10 @@ def conversation_of(item: RunItem) -> Conversation:
     return item.conversation
 
 
-def _compared(item: RunItem, messages: list[transcript.Message]) -> Compared:
-    changes = changes_of(item) if item.state == "done" else []
+def _compared(
+    item: RunItem, messages: list[transcript.Message], derived: Mapping[str, Any]
+) -> Compared:
+    changes = changes_of(item, derived) if item.state == "done" else []
     conversation = conversation_of(item)
     scene = transcript.Scene(channel=conversation.channel, started_at=conversation.started_at)
     shown = transcript.window(messages, scene).lines
@@ -127,12 +132,13 @@ def _compared(item: RunItem, messages: list[transcript.Message]) -> Compared:
     )
 
 
-def changes_of(item: RunItem) -> list[Change]:
-    """Every field of the draft and of the result before, the changed ones first."""
+def changes_of(item: RunItem, derived: Mapping[str, Any]) -> list[Change]:
+    """Return every field of the draft and of the result before, the changed ones first."""
     old, new = _before(item), item.output or {}
-    schemas = _schemas(item)
+    asked = _schemas(item)
+    schemas = {**derived, **asked}
     differing = set(changed_fields(old, new))
-    names = [*schemas, *(name for name in [*new, *old] if name not in schemas)]
+    names = [*asked, *(name for name in [*new, *old] if name not in asked)]
     rows = [
         Change(
             name,
@@ -156,7 +162,7 @@ def failures(items: Iterable[RunItem]) -> list[Failure]:
     ]
 
 
-def summaries(items: Iterable[RunItem]) -> list[FieldSummary]:
+def summaries(items: Iterable[RunItem], derived: Mapping[str, Any]) -> list[FieldSummary]:
     """Return each field over the finished conversations: filled how often, with what, changed.
 
     Both sides count the same conversations. One without a result, or whose result never asked for
@@ -167,11 +173,11 @@ def summaries(items: Iterable[RunItem]) -> list[FieldSummary]:
     for item in rows:
         if item.state == "done":
             names |= dict.fromkeys([*_asked(item), *(item.output or {}), *_before(item)])
-    return [_summary(name, rows) for name in names]
+    return [_summary(name, rows, derived) for name in names]
 
 
-def _summary(name: str, rows: Sequence[RunItem]) -> FieldSummary:
-    schemas: dict[str, Any] = {}
+def _summary(name: str, rows: Sequence[RunItem], derived: Mapping[str, Any]) -> FieldSummary:
+    schemas: Mapping[str, Any] = derived
     for item in rows:
         schemas = {**_schemas(item), **schemas}
     told_apart = _has_few_values(schemas.get(name))

@@ -5,13 +5,20 @@ No analysis is made, nothing becomes current, nobody is told.
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from apps.agents.models import AgentVersion
+from apps.agents.plans import columns_of
+from apps.analysis.current import column_row
+from apps.analysis.derived import values_if_recorded
 from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.record import RAW_LIMIT, charged_cost, ledger_row
+from apps.conversations.derived.evaluation import ResultFacts
+from apps.conversations.models import Trigger
 from apps.llm import ledger
 from apps.llm.models import Purpose
 from apps.work.leases import LeasedTable
@@ -43,6 +50,7 @@ def record(outcomes: Sequence[AnalysisOutcome], *, now: datetime | None = None) 
 
 
 def _record_group(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
+    _add_derived(outcomes, now)
     with transaction.atomic():
         states = ITEMS.lock([o.job for o in outcomes])
         mine = {o.job.key: o for o in outcomes if states.get(o.job.key) == ItemState.RUNNING}
@@ -56,6 +64,52 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
             for o in outcomes
             if o.requests and o.job.analysis_id not in done
         )
+
+
+def _add_derived(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
+    """Add the derived fields that the outputs would have as results.
+
+    Before the items are locked: an erasure locks conversations first. And one test run after the
+    other: a conversation may be in several.
+    """
+    good = [o for o in outcomes if not o.error_code and o.output is not None]
+    versions = _versions(good)
+    by_run: dict[str, list[AnalysisOutcome]] = {}
+    for o in good:
+        if o.job.key in versions:
+            by_run.setdefault(o.job.public_id, []).append(o)
+    for group in by_run.values():
+        derived = values_if_recorded(
+            [_columns(o, versions[o.job.key], now) for o in group], [_facts(o) for o in group]
+        )
+        for o in group:
+            o.output = {**(o.output or {}), **derived.get(o.job.conversation_id, {})}
+
+
+def _versions(outcomes: Sequence[AnalysisOutcome]) -> dict[int, AgentVersion]:
+    """Return the version that read each item."""
+    items = RunItem.objects.filter(pk__in=[o.job.key for o in outcomes])
+    return {item.pk: item.agent_version for item in items.select_related("agent_version")}
+
+
+def _columns(o: AnalysisOutcome, version: AgentVersion, now: datetime) -> dict[str, Any]:
+    return column_row(
+        conversation_id=o.job.conversation_id,
+        output=o.output or {},
+        columns=columns_of(version).as_dict(),
+        missing_required=o.missing_required,
+        config_id=o.job.config_id,
+        trigger=Trigger.RERUN,
+        model=o.job.spec.name,
+        cost=charged_cost(o),
+        at=now,
+    )
+
+
+def _facts(o: AnalysisOutcome) -> ResultFacts:
+    return ResultFacts(
+        o.job.conversation_id, o.job.facts.channel, o.job.agent_id, o.job.config.field_names()
+    )
 
 
 def _settled(item: RunItem, o: AnalysisOutcome, now: datetime) -> RunItem:

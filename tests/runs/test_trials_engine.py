@@ -23,7 +23,13 @@ from apps.webhooks.models import Event
 from apps.work.host import Host
 from apps.work.leases import MAX_ATTEMPTS
 from apps.work.runner import Runner
-from tests.factories import edit_prompt, make_agent, make_conversations, make_model
+from tests.factories import (
+    edit_prompt,
+    make_agent,
+    make_conversations,
+    make_derived_field,
+    make_model,
+)
 from tests.fakes.fixtures import FakeLLM
 from tests.runners import run_lane, run_source
 
@@ -62,6 +68,33 @@ def test_a_trial_shows_what_the_draft_finds_and_leaves_all_as_it_was(fake_llm: F
     assert "Only one word." in str(fake_llm.bodies[-1])
     assert everything_else() == before
     assert not trial_services.work_waits()
+
+
+def test_a_trial_computes_derived_fields_and_stores_them_nowhere_else(fake_llm: FakeLLM) -> None:
+    answer = {"call_summary": "Short.", "call_successful": True, "user_sentiment": "Negative"}
+    fake_llm.set(answers={"": answer})
+    rows = some(fake_llm)
+    points = [
+        {"label": "Solved", "points": 3, "when": {"field": "call_successful", "value": True}},
+        {"label": "Calm", "points": 1,
+         "when": {"field": "user_sentiment", "op": "ne", "value": "Negative"}},
+        {"label": "Summary", "points": 1, "when": {"field": "summary", "value": "Short."}},
+    ]  # fmt: skip
+    make_derived_field(definition={"scorecard": {"points": points, "pass_mark": 70}})
+    before = everything_else()
+    twins = [start_trial(rows[0].agent), start_trial(rows[0].agent)]
+    run_source(SOURCE)
+    computed = {"quality": 80, "quality_passed": True, "quality_failed": ["Calm"]}
+    for trial in twins:
+        for item in trial.items.all():
+            assert item.output is not None
+            assert {name: item.output.get(name) for name in computed} == computed
+    assert everything_else() == before
+    request_rerun(conversation=rows[0], by=ADA)
+    run_lane(Lane.INTERACTIVE)
+    recorded = Analysis.objects.get().output
+    item = twins[0].items.get(conversation=rows[0])
+    assert recorded == item.output, "as in recording"
 
 
 def test_the_ledger_says_what_it_was_for_and_who_asked(fake_llm: FakeLLM) -> None:

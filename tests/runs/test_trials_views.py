@@ -325,7 +325,7 @@ def test_both_sides_count_the_same_conversations(editor: Client) -> None:
     lost.save()
     verdict = next(
         row
-        for row in trial_comparison.summaries(trial_comparison.items_of(trial))
+        for row in trial_comparison.summaries(trial_comparison.items_of(trial), {})
         if row.name == "call_successful"
     )
     assert (verdict.before.filled, verdict.before.of) == (1, 5)
@@ -431,7 +431,7 @@ def test_pages_cost_the_same_whatever_was_tried(
         trial = start_trial(agent, count=50)
         finish(trial)
         operator.get(page_of(trial))  # parses the configs, which is cached by hash
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             operator.get(page_of(trial))
         with django_assert_num_queries(15):
             operator.get(tab(agent), {"agent": agent.public_id, "how_many": "50"})

@@ -16,6 +16,7 @@ from apps.agents.services import draft_of
 from apps.agents.views.common import agent_or_404, page_context
 from apps.analysis import pages
 from apps.analysis.transcript import window as transcript_window
+from apps.conversations.derived.definitions import derived_properties
 from apps.core.http import hx_trigger, stop_polling, varies_by_htmx, wants_fragment
 from apps.runs import services, trial_comparison
 from apps.runs.models import Run, State
@@ -34,7 +35,7 @@ def trial(request: HttpRequest, trial_id: str) -> HttpResponse:
     """The page of a trial: of an agent among its tabs, of a backfill by itself."""
     found = _trial_or_404(trial_id)
     context = _context(request, found)
-    context["compared"] = trial_comparison.compared(context["items"])
+    context["compared"] = trial_comparison.compared(context["items"], context["derived"])
     if found.agent is not None:
         context |= page_context(request, standing_of(found.agent), "try_it")
         return render(request, "trials/trial_of_agent.html", context)
@@ -52,7 +53,7 @@ def progress(request: HttpRequest, trial_id: str) -> HttpResponse:
     context = _context(request, found)
     shown = set(request.GET.get("shown", "").split("."))
     fresh = [i for i in context["items"] if i.is_final and str(i.position) not in shown]
-    context |= {"compared": trial_comparison.compared(fresh), "swaps": True}
+    context |= {"compared": trial_comparison.compared(fresh, context["derived"]), "swaps": True}
     response = render(request, "trials/_progress.html", context)
     return stop_polling(response) if context["progress"].is_over else response
 
@@ -111,6 +112,7 @@ def transcript(request: HttpRequest, trial_id: str, position: int) -> HttpRespon
 
 def _context(request: HttpRequest, found: Run) -> dict[str, Any]:
     items = trial_comparison.items_of(found)
+    derived = derived_properties(channel=found.channel)
     ended = [item.finished_at for item in items if item.finished_at]
     back = request.GET.get("back", "").replace("\x00", "")
     back = back if len(back) <= BACK_MAX else ""
@@ -119,8 +121,9 @@ def _context(request: HttpRequest, found: Run) -> dict[str, Any]:
     return {
         "trial": found,
         "items": items,
+        "derived": derived,
         "progress": progress_of_items(found, items),
-        "summaries": trial_comparison.summaries(items),
+        "summaries": trial_comparison.summaries(items, derived),
         "failures": trial_comparison.failures(items),
         "shown": ".".join(str(item.position) for item in items if item.is_final),
         "drafts": _drafts(items),
