@@ -45,7 +45,7 @@ def values() -> list[tuple[Any, ...]]:
     """All values of all conversations, as they and their current results have them."""
     with connection.cursor() as cursor:
         cursor.execute(_VALUES)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def finish(run: Run, workers: Workers, *, kill_at: list[int]) -> None:

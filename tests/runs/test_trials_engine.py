@@ -78,7 +78,7 @@ def test_a_trial_computes_derived_fields_and_stores_them_nowhere_else(fake_llm: 
         {"label": "Solved", "points": 3, "when": {"field": "call_successful", "value": True}},
         {"label": "Calm", "points": 1,
          "when": {"field": "user_sentiment", "op": "ne", "value": "Negative"}},
-        {"label": "Summary", "points": 1, "when": {"field": "summary", "value": "Short."}},
+        {"label": "Summary", "points": 1, "when": {"field": "call_summary", "value": "Short."}},
     ]  # fmt: skip
     make_derived_field(definition={"scorecard": {"points": points, "pass_mark": 70}})
     before = everything_else()
