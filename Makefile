@@ -54,8 +54,8 @@ SCREENS ?= /tmp/debrief-screens
 screens: setup-dev browser  ## a picture of every page, to be looked at (SCREENS=folder)
 	@$(py) -m tests.browser.screens $(SCREENS)
 
-bench: setup-dev  ## the benchmarks, a table with ratios
-	@$(py) -m bench
+bench: setup-dev  ## the benchmarks, a table with ratios; BENCH=S8 for one
+	@$(py) -m bench $(BENCH)
 
 format: setup-dev  ## format and mend what can be mended
 	@$(py) -m ruff format .

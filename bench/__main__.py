@@ -1,4 +1,4 @@
-"""`make bench`: run the benchmarks and print a table; `python -m bench throughput` runs one."""
+"""`make bench`: run the benchmarks and print a table; `make bench BENCH=S8` runs one."""
 
 import sys
 from datetime import UTC, datetime
@@ -6,13 +6,37 @@ from importlib import import_module
 
 from bench.ground import machine
 
-ALL = ("throughput", "intake", "money", "report", "scorecards", "insights", "bundled")
+ALL = (
+    "throughput",
+    "intake",
+    "money",
+    "report",
+    "scorecards",
+    "insights",
+    "latency",
+    "soak",
+    "fleet",
+    "bundled",
+)
+#: By the number of its goal in docs/benchmarks.md.
+BY_GOAL = {
+    "S1": "throughput",
+    "S2": "throughput",
+    "S6": "intake",
+    "S7": "insights",
+    "S8": "report",
+    "S9": "latency",
+    "S10": "soak",
+    "S11": "money",
+    "S12": "fleet",
+}
 HEAD = ("", "work", "ours", "yardstick", "ratio", "CPU", "goal")
 
 
 def main() -> None:
     """Each benchmark answers rows; the table is Markdown, as docs/benchmarks.md keeps it."""
-    rows = [row for name in sys.argv[1:] or ALL for row in import_module(f"bench.{name}").main()]
+    names = [BY_GOAL.get(name.upper(), name) for name in sys.argv[1:]] or ALL
+    rows = [row for name in names for row in import_module(f"bench.{name}").main()]
     print(f"\n{datetime.now(UTC):%Y-%m-%d} on {machine()}\n")
     for row in (HEAD, ("---",) * len(HEAD), *rows):
         print("| " + " | ".join(row) + " |")

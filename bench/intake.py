@@ -60,7 +60,7 @@ def main() -> list[tuple[str, ...]]:
     """Run both and answer the rows of the results table."""
     with services() as postgres:
         headers, agent_id, path = _prepare()
-        with _web() as web:
+        with web_process() as web:
             _bulk(headers, _lines(agent_id, "warm", 200))
             found = [_round(n, headers, agent_id, path, (web, postgres)) for n in range(ROUNDS)]
     of = {name: statistics.median(getattr(r, name) for r in found) for name in Round.__slots__}
@@ -143,7 +143,7 @@ def _spent(*processes: psutil.Process) -> float:
 
 
 @contextmanager
-def _web() -> Iterator[psutil.Process]:
+def web_process() -> Iterator[psutil.Process]:
     """The web process, as `manage.py up` starts it, without a limit of requests."""
     from config import programs
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import psutil
 
-from bench.ground import DATA_DIR, cpu_seconds, services, until, workers
+from bench.backfills import agent_with_calls, fake_model, rate_of, start_backfill
+from bench.ground import DATA_DIR, cpu_seconds, services, workers
 
 SESSIONS = 3_000
 IN_FLIGHT = 64
@@ -63,14 +64,8 @@ def _row(name: str, what: str, latency: float, postgres: psutil.Process) -> tupl
 
 
 def _rounds(latency: float, postgres: psutil.Process) -> list[Round]:
-    from tests.factories import make_agent, make_conversations, make_model
-    from tests.fakes.fixtures import start
-
-    fake = start(latency)
-    try:
-        model = make_model(base_url=fake.url, api_key_env="FAKE_API_KEY")
-        agent = make_agent(model=model, schema=_SCHEMA)
-        make_conversations(agent, SESSIONS, messages=_MESSAGES)
+    with fake_model(latency) as (fake, model):
+        agent = agent_with_calls(model, SESSIONS)
         found = []
         with workers(1, concurrency=IN_FLIGHT) as processes:
             _ours(agent, min(SESSIONS, 300), processes[0], postgres)  # warm, as a worker is
@@ -80,46 +75,17 @@ def _rounds(latency: float, postgres: psutil.Process) -> list[Round]:
                 rate, cpu_worker, cpu_database = _ours(agent, SESSIONS, processes[0], postgres)
                 found.append(Round(rate, bare["rate"], cpu_worker, cpu_database, bare["cpu_ms"]))
         return found
-    finally:
-        fake.stop()
 
 
 def _ours(
     agent: Any, how_many: int, worker: psutil.Process, postgres: psutil.Process
 ) -> tuple[float, float, float]:
     """Backfill so many; sessions a second and CPU milliseconds a session of both sides."""
-    from django.db.models import Max
-
-    from apps.accounts.actors import Actor
-    from apps.runs.models import Run
-    from apps.runs.options import Options
-    from apps.runs.services import start
-    from apps.runs.tasks import sweep
-
     before = cpu_seconds(worker), cpu_seconds(postgres)
-    run = start(
-        channel="voice",
-        params={"agent": [agent.public_id]},
-        options=Options(sample_count=how_many, include_analyzed=True),
-        by=Actor.system("bench"),
-    )
-    until(lambda: _beat(run.pk, Run, sweep, worker), timeout=300, every=0.25)
-    run.refresh_from_db()
-    last = run.items.aggregate(last=Max("finished_at"))["last"]
-    assert run.started_at is not None
-    assert run.items.filter(state="done").count() == how_many
-    seconds = (last - run.started_at).total_seconds()
+    rate = rate_of(start_backfill(agent, how_many), [worker])
     after = cpu_seconds(worker), cpu_seconds(postgres)
     each = [(b - a) / how_many * 1000 for a, b in zip(before, after, strict=True)]
-    return how_many / seconds, each[0], each[1]
-
-
-def _beat(pk: int, model: Any, sweep: Any, worker: psutil.Process) -> bool:
-    """Whether the run has ended; kicks the engines as the scheduler would."""
-    if worker.status() == psutil.STATUS_ZOMBIE:
-        sys.exit((DATA_DIR / "workers.log").read_text())
-    sweep()
-    return bool(model.objects.get(pk=pk).state == "completed")
+    return rate, each[0], each[1]
 
 
 def _bare(url: str, bodies: list[dict[str, Any]]) -> dict[str, float]:
@@ -129,25 +95,3 @@ def _bare(url: str, bodies: list[dict[str, Any]]) -> dict[str, float]:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     answer: dict[str, float] = json.loads(done.stdout)
     return answer
-
-
-_MESSAGES = [
-    {"role": role, "content": text}
-    for _ in range(4)
-    for role, text in (
-        ("agent", "Thank you for calling, this is the billing line. How can I help you today?"),
-        ("user", "Hi, yes, I was charged twice for March and I would like one of them back."),
-        ("tool_call", '{"name": "list_charges", "arguments": {"account": "A-1093"}}'),
-        ("agent", "I can see both charges. I have refunded the second one, it takes three days."),
-    )
-]
-_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "topic": {"type": "string", "enum": ["billing", "technical", "sales", "other"]},
-        "resolved": {"type": "boolean", "description": "Whether the matter was settled."},
-        "amount": {"type": "number", "minimum": 0, "description": "The amount in question."},
-        "notes": {"type": "string", "description": "What matters for the next call."},
-    },
-    "required": ["topic", "resolved"],
-}
