@@ -160,6 +160,15 @@ def report(request: HttpRequest, backfill_id: str) -> HttpResponse:
             parameter("value", "Only items with a result, for `from` and `to` of this field."),
             parameter("from", "The value of the field before, `null` for none."),
             parameter("to", "The value of the field after, `null` for none."),
+            *(
+                parameter(f"{side}__{bound}", f"A number {word}: {limit} bound of a range.")
+                for side, word in (("from", "before"), ("to", "after"))
+                for bound, limit in (
+                    ("gte", "the lower"),
+                    ("lt", "the upper, exclusive"),
+                    ("lte", "the upper, inclusive"),
+                )
+            ),
         ],
         answers={200: Answer(schemas.Items, "One page of items.")},
         refuses=[*lists.CODES, "invalid_filter"],
@@ -167,7 +176,8 @@ def report(request: HttpRequest, backfill_id: str) -> HttpResponse:
 )
 def items(request: HttpRequest, backfill_id: str) -> HttpResponse:
     """In the order of work. Filter them with `state` and `error_code`, and by what the run changed
-    in a field."""
+    in a field. `from` and `to`, or a range of them, need one of `changed`, `unchanged`, and
+    `value`. A range has `__gte` and one of `__lt` and `__lte`."""
     lists.only(request, "state", "error_code", *PARAMETERS)
     run = _run(backfill_id)
     rows = run.items.all()

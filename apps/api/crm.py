@@ -122,7 +122,11 @@ def test(request: HttpRequest, connection_id: str) -> HttpResponse:
     **operation(
         "listCrmPushes",
         "List pushes of a connection",
-        query=[*PAGE, parameter("state", "Only pushes in this state.", PushState.values)],
+        query=[
+            *PAGE,
+            parameter("state", "Only pushes in this state.", PushState.values),
+            parameter("contact", "Only pushes of the contact with this ID."),
+        ],
         answers={200: Answer(schemas.Pushes, "One page of pushes.")},
         refuses=[*lists.CODES, "forbidden"],
     ),
@@ -130,10 +134,12 @@ def test(request: HttpRequest, connection_id: str) -> HttpResponse:
 def pushes(request: HttpRequest, connection_id: str) -> HttpResponse:
     """The newest first, each with its last request and response. For admins."""
     require(request, Role.ADMIN)
-    lists.only(request, "state")
+    lists.only(request, "state", "contact")
     rows = Push.objects.filter(connection=_connection(connection_id))
     if state := chosen(request, "state", PushState.values):
         rows = rows.filter(state=state)
+    if contact := request.GET.get("contact", "").replace("\x00", ""):
+        rows = rows.filter(contact__public_id=contact)
     rows = rows.select_related("contact", "conversation")
     show = schemas.PushSchema.from_push
     return lists.answer(request, rows, order=["-pk"], page=schemas.Pushes, show=show)

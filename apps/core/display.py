@@ -117,6 +117,11 @@ def exact(value: datetime | None) -> str:
     return _local(value).strftime("%a, %b %-d, %Y, %-I:%M:%S %p %Z")
 
 
+def clock(value: datetime) -> str:
+    """Return the time of day: `2:03:22 PM`."""
+    return _local(value).strftime("%-I:%M:%S %p")
+
+
 def ago(value: datetime, now: datetime | None = None) -> str:
     """Return how long ago or how soon, `3h ago`; from a week on, the date. See js/live.js."""
     now = now or timezone.now()

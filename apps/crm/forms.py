@@ -124,5 +124,5 @@ class PushFilterForm(forms.Form):
 
     def contact_or_none(self) -> Contact | None:
         """Return the contact that the filter names, if there is one."""
-        named = self.data.get("contact")
+        named = self.cleaned_data.get("contact") if self.is_valid() else ""
         return Contact.objects.filter(public_id=named).first() if named else None

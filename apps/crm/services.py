@@ -1,6 +1,7 @@
 """Connections: created, changed, tested, disabled, deleted; pushes: approved and sent again."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ from .connectors.base import Account, Connector, ConnectorError, Findings
 from .connectors.registry import CONNECTORS
 from .models import CrmConnection, DisabledCause, Kind, Push, PushState
 from .outbox import kick
+
+logger = logging.getLogger(__name__)
 
 NAME_LENGTH = 100
 _SETTING_LENGTH = 2000
@@ -167,8 +170,10 @@ def run_test(connection: CrmConnection, by: Actor) -> Findings:
         findings = async_to_sync(_test)(connection.kind, account, mapped)
     except ConnectorError as error:
         raise ConnectionFailed(error.message) from error
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ConnectionFailed(f"The test failed ({type(error).__name__}).") from error
+    except Exception as error:  # a vendor may return anything
+        logger.exception("The test of a connection failed: %s", connection.kind)
+        text = f"The response couldn’t be read ({type(error).__name__})."
+        raise ConnectionFailed(text) from error
     if CONNECTORS[connection.kind].has_field_list:
         CrmConnection.objects.filter(pk=connection.pk).update(
             remote_fields=mapping.as_stored(findings.fields), fields_read_at=timezone.now()

@@ -85,6 +85,46 @@ def test_axe_finds_nothing_serious_in_dialogs_and_menus(
     assert not found, "\n".join(found)
 
 
+def test_axe_finds_nothing_serious_on_what_a_run_changed(visit: Callable[..., Visit]) -> None:
+    window = visit()
+    page = window.open("/backfills/")
+    runs = [link.get_attribute("href") or "" for link in page.locator(".row-link").all()]
+    assert len(runs) > 1  # of the demo: backfills that changed results, and a rollback
+    found: list[str] = []
+    for run in runs:
+        for path in (run, f"{run}report/", f"{run}rollback/"):
+            found += faults(window.open(path), path)
+    page = window.open(f"{runs[-1]}report/")
+    page.locator("a[href*='changed=']").first.click()
+    window.settle()
+    found += faults(page, "items of a change")
+    page.locator("#rollback-these").click()
+    expect(window.dialog()).to_contain_text("previous result")
+    found += faults(page, "rollback dialog")
+    assert not found, "\n".join(found)
+
+
+def test_axe_finds_nothing_serious_while_contacts_are_imported(
+    visit: Callable[..., Visit],
+) -> None:
+    window = visit()
+    page = window.open("/contacts/import/")
+    rows = "phone_number,first_name\n+12025550111,Ada\nnonsense,Bob\n"
+    page.locator("input[type=file]").set_input_files(
+        {"name": "people.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+    )
+    page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_role("button", name="Check rows")).to_be_visible()
+    found = faults(page, "columns of an import")
+    page.get_by_role("button", name="Check rows").click()
+    expect(page.get_by_role("button", name="Import 1 contact")).to_be_visible()
+    found += faults(page, "checked import")
+    page.get_by_role("button", name="Import 1 contact").click()
+    expect(page.get_by_text("Imported 1 contact.")).to_be_visible()
+    found += faults(page, "finished import")
+    assert not found, "\n".join(found)
+
+
 def test_calls_by_keyboard_alone(visit: Callable[..., Visit]) -> None:
     window = visit()
     page = window.open("/calls/")

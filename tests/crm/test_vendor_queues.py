@@ -29,6 +29,7 @@ from tests.factories import (
 )
 from tests.fakes.hubspot import TOKEN, HubSpotServer
 from tests.fakes.salesforce import CLIENT_ID, CLIENT_SECRET, SalesforceServer
+from tests.fakes.vendor_server import Reply
 from tests.runs.completed import backfill
 from tests.webhooks.deliveries import new_clock
 
@@ -199,6 +200,60 @@ def test_wrong_secret_disables_the_connection_and_keeps_the_pushes(vendor: Vendo
     stored = json.dumps([*Push.objects.values("message", "request", "response")])
     assert "0000" not in stored + vendor.crm.last_error
     assert not vendor.server.writes
+
+
+ODD = {
+    "204": Reply(204),
+    "empty": Reply(200),
+    "page": Reply(200, "<html>Maintenance</html>"),
+    "large page": Reply(503, "<p>Sorry</p>" * 50_000),
+    "large text": Reply(200, "x" * 500_000),
+    "list": Reply(200, []),
+    "number": Reply(200, 5),
+    "error": Reply(200, {"status": "error", "message": "Something went wrong"}),
+    "words": Reply(200, {"results": "x", "fields": "x", "records": "x"}),
+    "numbers": Reply(200, {"results": [1], "fields": [1], "records": [1]}),
+    "nothing": Reply(200, {"results": [None], "fields": [{}], "records": [{"properties": 1}]}),
+}
+
+
+@pytest.mark.parametrize("reply", ODD.values(), ids=ODD)
+def test_odd_responses_lose_no_push(vendor: Vendor, reply: Reply) -> None:
+    contacts = people(3)
+    vendor.add(contacts)
+    now = new_clock()
+    change(contacts, plan="pro")
+    vendor.server.decide = lambda call: None if "token" in call.path else reply
+    push(now)
+    assert len(vendor.server.calls) < 20
+    assert Push.objects.exclude(state="sent").count() == 3
+    assert all(len(text) < 20_000 for text in Push.objects.values_list("response", flat=True))
+
+    vendor.server.decide = lambda call: None
+    services.enable_connection(connection=vendor.crm, by=Actor.system("tests"))
+    Push.objects.filter(state="parked").update(state="pending", finished_at=None)
+    now.move(hours=1)
+    push(now)
+    now.move(hours=1)
+    push(now)
+    assert states() == {"sent": 3}
+    assert vendor.held() == {"pro": 3}
+
+
+@pytest.mark.parametrize("reply", ODD.values(), ids=ODD)
+def test_odd_responses_end_a_test_with_a_sentence(vendor: Vendor, reply: Reply) -> None:
+    by = Actor.system("tests")
+    vendor.server.decide = lambda call: None if "token" in call.path else reply
+    try:
+        fields = services.run_test(vendor.crm, by).fields
+    except services.ConnectionFailed:
+        fields = ()
+    assert not fields
+
+    vendor.server.decide = lambda call: reply
+    if vendor.kind == "salesforce":
+        with pytest.raises(services.ConnectionFailed, match=r"^.{10,900}$"):
+            services.run_test(vendor.crm, by)
 
 
 def test_erased_contact_is_not_written(vendor: Vendor) -> None:

@@ -47,6 +47,17 @@ def ago(value: datetime | None) -> str | SafeString:
 
 
 @register.filter
+def clock(value: datetime) -> SafeString:
+    """`2:03:22 PM`, with the day and the zone on hover: for a moment ago that stays a moment."""
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        value.isoformat(),
+        display.exact(value),
+        display.clock(value),
+    )
+
+
+@register.filter
 def dir_auto(value: object) -> SafeString:
     """Text of unknown language, each in its own direction: an Arabic name in an English line."""
     return format_html('<bdi dir="auto">{}</bdi>', "" if value is None else value)
