@@ -156,6 +156,7 @@ def test_ago(before: timedelta, shown: str) -> None:
 @pytest.mark.usefixtures("_in_utc")
 def test_exact_time_names_its_zone() -> None:
     assert display.exact(NOON) == "Sat, Nov 21, 2026, 12:00:00 PM UTC"
+    assert display.clock(NOON) == "12:00:00 PM"
 
 
 @pytest.mark.parametrize(

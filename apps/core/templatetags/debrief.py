@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from django import template
+from django.forms import BoundField
 from django.http import HttpRequest
 from django.template.context import RequestContext
 from django.urls import NoReverseMatch, reverse
@@ -61,6 +62,12 @@ def clock(value: datetime) -> SafeString:
 def dir_auto(value: object) -> SafeString:
     """Text of unknown language, each in its own direction: an Arabic name in an English line."""
     return format_html('<bdi dir="auto">{}</bdi>', "" if value is None else value)
+
+
+@register.filter
+def is_optional(field: BoundField) -> bool:
+    """Return whether a form field may stay empty."""
+    return not field.field.required
 
 
 @register.filter
