@@ -2,8 +2,9 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -231,6 +232,7 @@ UPDATE crm_remotecontact r SET last_sent = '{}'
 FROM crm_push p WHERE p.id = ANY(%(ids)s)
   AND r.connection_id = p.connection_id AND r.contact_id = p.contact_id
 """
+_LOCK = "SELECT FROM crm_push WHERE id = ANY(%(ids)s) ORDER BY contact_id, id FOR UPDATE"
 # A contact that has a pending push already gets the fields of the other one with it.
 _MERGE = """
 WITH again AS (
@@ -262,8 +264,8 @@ def _requeue(crm: CrmConnection, ids: list[int], *, approved_by: str = "") -> in
     values: dict[str, Any] = {
         "ids": ids, "now": now, "by": approved_by, "first": None if approved_by else now,
     }  # fmt: skip
-    list(crm.pushes.filter(pk__in=ids).order_by("contact_id", "pk").select_for_update())
     with database.cursor() as cursor:
+        cursor.execute(_LOCK, values)
         cursor.execute(_MERGE, values)
         merged = {row[0] for row in cursor.fetchall()}
         ended = {"state": PushState.DROPPED, "finished_at": now}
@@ -306,16 +308,38 @@ def _parked(crm: CrmConnection) -> Any:
     return crm.pushes.filter(state__in=[PushState.PARKED, PushState.FAILED])
 
 
-@transaction.atomic
-def approve(
-    *, connection: CrmConnection, push_ids: list[str] | None, by: Actor, revisions: dict[str, int]
-) -> int:
-    """Approve waiting pushes as they were shown; None: all of those in ``revisions``.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The waiting pushes that an admin decides on, as they were shown.
 
-    A push that changed since stays on the page. Return how many are approved.
+    ``revisions`` are those of the pushes on the page, and ``push_ids`` the selected ones of them,
+    None for all. With ``until``, it is every push that last changed by then, on any page.
+    """
+
+    revisions: Mapping[str, int] = field(default_factory=dict)
+    push_ids: Sequence[str] | None = None
+    until: datetime | None = None
+
+    def keys(self, crm: CrmConnection) -> list[int]:
+        """Lock those that haven't changed since, and return their keys."""
+        rows = crm.pushes.filter(state=PushState.WAITING).order_by("contact_id")
+        if self.until is not None:
+            rows = rows.filter(changed_at__lte=self.until)
+            return list(rows.select_for_update().values_list("pk", flat=True))
+        chosen = self.revisions if self.push_ids is None else self.push_ids
+        wanted = {name: self.revisions[name] for name in chosen if name in self.revisions}
+        rows = rows.filter(public_id__in=wanted).select_for_update()
+        return [row.pk for row in rows if row.revision == wanted[row.public_id]]
+
+
+@transaction.atomic
+def approve(*, connection: CrmConnection, shown: Shown, by: Actor) -> int:
+    """Approve waiting pushes as they were shown; one that changed since waits again.
+
+    Return how many are approved.
     """
     crm = _locked(connection)
-    ids = _shown(crm, push_ids, revisions)
+    ids = shown.keys(crm)
     count = _requeue(crm, ids, approved_by=by.label) if ids else 0
     _note(by, "approved", crm, pushes=count)
     kick()
@@ -323,29 +347,16 @@ def approve(
 
 
 @transaction.atomic
-def reject(
-    *, connection: CrmConnection, push_ids: list[str] | None, by: Actor, revisions: dict[str, int]
-) -> int:
+def reject(*, connection: CrmConnection, shown: Shown, by: Actor) -> int:
     """Drop waiting pushes as they were shown; return how many."""
     crm = _locked(connection)
     now = timezone.now()
-    count = crm.pushes.filter(pk__in=_shown(crm, push_ids, revisions)).update(
+    count = crm.pushes.filter(pk__in=shown.keys(crm)).update(
         state=PushState.DROPPED, finished_at=now, decided_at=now, decided_by=by.label,
         message=f"Rejected by {by.label}.",
     )  # fmt: skip
     _note(by, "rejected", crm, pushes=count)
     return count
-
-
-def _shown(
-    crm: CrmConnection, push_ids: list[str] | None, revisions: Mapping[str, int]
-) -> list[int]:
-    """Return the waiting pushes among these whose changes are still those that were shown."""
-    wanted = (
-        revisions if push_ids is None else {i: revisions[i] for i in push_ids if i in revisions}
-    )
-    rows = crm.pushes.filter(state=PushState.WAITING, public_id__in=wanted).order_by("contact_id")
-    return [row.pk for row in rows.select_for_update() if row.revision == wanted[row.public_id]]
 
 
 def _enabled(connection: CrmConnection) -> CrmConnection:

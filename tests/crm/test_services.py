@@ -121,7 +121,7 @@ def test_only_the_values_that_were_shown_are_approved(receiver: Receiver) -> Non
     shown = dict(Push.objects.values_list("public_id", "revision"))
     change([two], plan="team")  # while an admin looks at the page
     by_contact = dict(Push.objects.values_list("contact_id", "public_id"))
-    assert services.approve(connection=crm, push_ids=None, by=BY, revisions=shown) == 2
+    assert services.approve(connection=crm, shown=services.Shown(shown), by=BY) == 2
     change([one], plan="max")  # approved as pro, and not sent yet
     push()
     assert [r.payload["contact"]["id"] for r in receiver.received] == [three.public_id]
@@ -129,8 +129,8 @@ def test_only_the_values_that_were_shown_are_approved(receiver: Receiver) -> Non
     assert set(waiting.values_list("contact_id", flat=True)) == {one.pk, two.pk}
     again = dict(waiting.values_list("public_id", "revision"))
     ids = [by_contact[two.pk]]
-    assert services.reject(connection=crm, push_ids=ids, by=BY, revisions=again) == 1
-    assert services.approve(connection=crm, push_ids=None, by=BY, revisions=again) == 1
+    assert services.reject(connection=crm, shown=services.Shown(again, ids), by=BY) == 1
+    assert services.approve(connection=crm, shown=services.Shown(again), by=BY) == 1
     push()
     assert receiver.received[-1].payload["after"] == {"plan": "max"}
 

@@ -1,11 +1,13 @@
 """The pushes of a connection: requests and responses, approval, and sending again."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.accounts.access import role_required
@@ -158,6 +160,7 @@ def approval(request: HttpRequest, connection_id: str) -> HttpResponse:
         "page": found,
         "shown": [(one, _changes(one, names, kinds)) for one in found.items],
         "total": rows.count(),
+        "as_of": timezone.now().isoformat(),
     }
     return render(request, "crm/approval.html", context)
 
@@ -171,14 +174,27 @@ def _decide(request: HttpRequest, connection: CrmConnection) -> str:
         if revision.isdecimal() and len(revision) < 10
     }
     chosen = None if action.endswith("_all") else request.POST.getlist("push")
+    shown = services.Shown(revisions, chosen)
+    if action.endswith("_every"):
+        until = _moment(request.POST.get("as_of", ""))
+        if until is None:
+            return "Nothing was changed."
+        shown = services.Shown(until=until)
     decide = services.reject if action.startswith("reject") else services.approve
     if not action.startswith(("reject", "approve")):
         return "Nothing was changed."
-    count = decide(
-        connection=connection, push_ids=chosen, by=actor_of(request), revisions=revisions
-    )
+    count = decide(connection=connection, shown=shown, by=actor_of(request))
     word = "rejected" if decide is services.reject else "approved"
     return f"{count:,} {'contact' if count == 1 else 'contacts'} {word}."
+
+
+def _moment(text: str) -> datetime | None:
+    """Return the moment that the page was opened; None for anything else."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
 
 
 def _push_or_404(connection_id: str, push_id: str) -> Push:
