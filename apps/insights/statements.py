@@ -33,7 +33,7 @@ from apps.conversations.models import OPEN, Conversation, ConversationQuerySet
 from .fields import FieldType, InsightField, Source
 
 MANY = 60
-"""Values or entries that are counted by name, the most frequent first."""
+"""Values or entries that are counted by name, the most frequent of the current period first."""
 FEW_NUMBERS = 5_000
 """Up to this many different numbers are read one by one; more are rounded down to a fine step."""
 
@@ -142,6 +142,7 @@ def read_values(rows: ConversationQuerySet, field: InsightField, place: Combinab
     outer = {FieldType.LIST: _LIST, FieldType.NUMBER: _NUMBER}.get(kind, _CHOICE)
     if kind == FieldType.NUMBER and not isinstance(place, Bucket):
         outer = f"{_X} {_SUMS}"
+    outer = outer.replace("[is_current]", "place > 0" if isinstance(place, Bucket) else "true")
     if kind in _JSON_TYPES:
         params = (*params, _JSON_TYPES[kind])
     found = Values()
@@ -213,14 +214,15 @@ _CHOICE = f"""
     ELSE 'other' END AS what
   FROM g WHERE v IS NOT NULL
 ), top AS (
-  SELECT v FROM k WHERE what = 'fitting' GROUP BY v ORDER BY sum(n) DESC, v LIMIT {MANY}
+  SELECT v FROM k WHERE what = 'fitting' GROUP BY v
+  ORDER BY sum(n) FILTER (WHERE [is_current]) DESC NULLS LAST, v LIMIT {MANY}
 )
 {_MISSING} UNION ALL
 SELECT what, place, sum(n)::bigint, NULL, NULL, NULL FROM k GROUP BY 1, 2 UNION ALL
 SELECT 'listed', place, n, v #>> '{{}}', NULL, NULL FROM k WHERE v IN (SELECT v FROM top)
 UNION ALL
 SELECT 'distinct', NULL, count(DISTINCT v), NULL, NULL, NULL FROM k
-WHERE what = 'fitting' AND place::text <> '0'
+WHERE what = 'fitting' AND [is_current]
 """
 _LIST = f"""
 , e AS MATERIALIZED (
@@ -229,7 +231,10 @@ _LIST = f"""
     FROM jsonb_array_elements(CASE WHEN jsonb_typeof(v) = 'array' THEN v ELSE '[]' END) AS x
     WHERE jsonb_typeof(x) IN ('string', 'number', 'boolean')
   ) AS entries WHERE v IS NOT NULL
-), top AS (SELECT entry FROM e GROUP BY entry ORDER BY sum(n) DESC, entry LIMIT {MANY})
+), top AS (
+  SELECT entry FROM e GROUP BY entry
+  ORDER BY sum(n) FILTER (WHERE [is_current]) DESC NULLS LAST, entry LIMIT {MANY}
+)
 {_MISSING} UNION ALL
 SELECT CASE WHEN v IN {_EMPTY} THEN 'empty' WHEN jsonb_typeof(v) = 'array' THEN 'fitting'
   ELSE 'other' END, place, sum(n)::bigint, NULL, NULL, NULL
@@ -237,7 +242,7 @@ FROM g WHERE v IS NOT NULL GROUP BY 1, 2 UNION ALL
 SELECT 'listed', place, sum(n)::bigint, entry, NULL, NULL
 FROM e WHERE entry IN (SELECT entry FROM top) GROUP BY place, entry UNION ALL
 SELECT 'distinct', NULL, count(DISTINCT entry), NULL, NULL, NULL FROM e
-WHERE place::text <> '0'
+WHERE [is_current]
 """
 # A number that a double can't hold counts as another type.
 _X = f"""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from statistics import fmean, median
@@ -11,6 +12,7 @@ import pytest
 
 from apps.agents.models import DerivedField
 from apps.conversations.models import Conversation
+from apps.insights.buckets import Size
 from apps.insights.field_stats import ChoiceStats, NumberStats, RateStats
 from apps.insights.scope import Scope
 from apps.insights.stats import stats_of
@@ -180,7 +182,7 @@ def check_everything(scope: Scope) -> None:
 
 def test_every_number_equals_a_count_and_opens_its_conversations() -> None:
     make_generated(300)
-    check_everything(scope_of("days=30"))
+    check_everything(replace(scope_of("days=30"), size=Size.WEEK))
 
 
 @pytest.mark.slow
@@ -329,6 +331,25 @@ def test_one_conversation_is_a_small_sample() -> None:
     assert isinstance(number, NumberStats)
     assert (number.average.value, number.average.low, number.median) == (80.0, None, 80.0)
     assert [(b.low, b.high, b.n) for b in number.bins] == [(80, 81, 1)]
+
+
+@pytest.mark.parametrize("name", ["next_step", "tags"])
+def test_values_of_the_previous_period_hide_none_of_this_one(name: str) -> None:
+    agent = make_agent(schema=SUPPORT)
+    common: dict[str, Any] = {"analysis_state": "succeeded"}
+    as_value = (lambda text: [text]) if name == "tags" else str
+    for number in range(130):
+        at = NOW - timedelta(days=10)
+        data = {name: as_value(f"earlier {number % 65}")}
+        make_conversation(agent, started_at=at, sort_at=at, analysis_data=data, **common)
+    at = NOW - timedelta(days=1)
+    data = {name: as_value("new")}
+    make_conversation(agent, started_at=at, sort_at=at, analysis_data=data, **common)
+    scope = scope_of("days=7")
+    stats = stats_of(scope, scope.fields[name])
+    assert isinstance(stats, ChoiceStats)
+    assert [(s.value, s.rate.yes) for s in stats.shares if s.rate.yes] == [("new", 1)]
+    assert stats.distinct == 1
 
 
 def test_values_of_an_earlier_type_are_left_out() -> None:
