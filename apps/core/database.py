@@ -36,9 +36,8 @@ def time_limit(seconds: float) -> Iterator[None]:
     """Limit the time of each statement of a block. Raises TooSlow, with the block undone."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT current_setting('statement_timeout')")
-            before = cursor.fetchone()[0]
             cursor.execute(_LIMIT, [f"{max(1, round(seconds * 1000))}ms"])
+            before = cursor.fetchone()[0]
             yield
             cursor.execute(_LIMIT, [before])
     except OperationalError as error:
@@ -48,7 +47,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 _CANCELED = "57014"
-_LIMIT = "SELECT set_config('statement_timeout', %s, true)"
+_LIMIT = "SELECT current_setting('statement_timeout'), set_config('statement_timeout', %s, true)"
 
 
 Columns = tuple[type[Model], Sequence[str]]

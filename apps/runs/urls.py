@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("backfills/", runs.run_list, name="list"),
     path("backfills/new/", asking.new, name="new"),
     path("backfills/preview/", asking.preview, name="preview"),
+    path("backfills/preview/count/", asking.preview_count, name="preview_count"),
     path("backfills/mappings/", mapping_runs.apply_mappings, name="apply_mappings"),
     path("backfills/actions/", asking.actions, name="actions"),
     path("backfills/banner/", banner.banner, name="banner"),

@@ -194,6 +194,7 @@ ACCESS: dict[str, Needs] = {
     "runs:actions": page(VIEWER),
     "runs:new": form(OPERATOR),
     "runs:preview": action(OPERATOR),
+    "runs:preview_count": action(OPERATOR),
     "runs:pause": action(OPERATOR),
     "runs:resume": action(OPERATOR),
     "runs:cancel": form(OPERATOR),

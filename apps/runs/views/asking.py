@@ -1,5 +1,6 @@
 """The form that starts a backfill, its live figures, and the menu that leads to it."""
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import messages
@@ -18,11 +19,16 @@ from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, varies_by_htmx, wants_fragment
 from apps.llm.services import proposed_sample
 from apps.runs import services
-from apps.runs.estimate_panel import EstimatePanel, estimate_panel
+from apps.runs.estimate_panel import estimate_panel
 from apps.runs.forms import Question, read_question
 from apps.runs.models import Run
 from apps.runs.presenters import noun
-from apps.runs.preview import make_preview
+from apps.runs.preview import (
+    PREVIEW_SECONDS,
+    PreviewTooSlow,
+    count_matching,
+    make_preview,
+)
 
 PAGES = {Channel.VOICE: "conversations:calls", Channel.CHAT: "conversations:chats"}
 #: Submit buttons of the form that only ask to be shown something, when there is no script.
@@ -76,13 +82,24 @@ def new(request: HttpRequest) -> HttpResponse:
 def preview(request: HttpRequest) -> HttpResponse:
     """The figures for the form as it stands, while it is being edited. Nothing is written."""
     question = read_question(channel_of(request.POST), request.POST)
-    context = {
-        "question": question,
-        "figures": _figures(question),
-        "channel": question.channel,
-        "swaps": True,
-    }
-    return render(request, "runs/_figures.html", context)
+    context = {"question": question, "channel": question.channel, "swaps": True}
+    return render(request, "runs/_figures.html", context | _figures(question))
+
+
+@require_POST
+@role_required(Role.OPERATOR)
+def preview_count(request: HttpRequest) -> HttpResponse:
+    """How many match the form as it is, which is known before the estimate."""
+    question = read_question(channel_of(request.POST), request.POST)
+    context: dict[str, Any] = {"channel": question.channel, "matching": None}
+    if question.spec is not None:
+        params = question.spec.as_params()
+        try:
+            context["matching"] = count_matching(channel=question.channel, params=params)
+        except PreviewTooSlow as error:
+            context["problem"] = error.message
+        context["everything"] = not params
+    return render(request, "runs/_matching.html", context)
 
 
 def _save(request: HttpRequest, question: Question) -> HttpResponse:
@@ -130,24 +147,30 @@ def _form(request: HttpRequest, question: Question, *, refusal: str = "") -> Htt
         "rows": question.rows(),
         "refusal": refusal,
         "opening": opening,
-        "figures": None if opening else _figures(question),
+        **({"figures": None} if opening else _figures(question)),
         "back": _back(question),
         "nav": "backfills",
     }
     return render_dialog(request, "runs/backfill_new.html", context)
 
 
-def _figures(question: Question) -> EstimatePanel | None:
-    """The figures, or None where the form cannot be understood: never those of all rows."""
+def _figures(question: Question) -> dict[str, Any]:
+    """Return the estimate, or None where the form is invalid: never that of all rows.
+
+    ``problem`` says why a valid form has none.
+    """
     if question.spec is None or question.options is None:
-        return None
-    return estimate_panel(
-        make_preview(
+        return {"figures": None}
+    try:
+        made = make_preview(
             channel=question.channel,
             params=question.spec.as_params(),
             options=question.options,
+            seconds=PREVIEW_SECONDS,
         )
-    )
+    except PreviewTooSlow as error:
+        return {"figures": None, "problem": error.message}
+    return {"figures": estimate_panel(made)}
 
 
 def _back(question: Question) -> str:
