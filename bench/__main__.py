@@ -12,6 +12,8 @@ ALL = (
     "money",
     "report",
     "scorecards",
+    "previews",
+    "large_runs",
     "insights",
     "latency",
     "soak",
@@ -22,6 +24,8 @@ ALL = (
 BY_GOAL = {
     "S1": "throughput",
     "S2": "throughput",
+    "S3": "previews",
+    "S4": "large_runs",
     "S6": "intake",
     "S7": "insights",
     "S8": "report",

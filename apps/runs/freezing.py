@@ -30,7 +30,7 @@ AT_ONCE = 5_000
 """Items that the request that saves writes itself: in some 100 ms."""
 BATCH = 50_000
 """Conversations that a transaction looks at, and the longest list that is written in one."""
-SECONDS = 2.0
+SECONDS = 5.0
 """A task ends after this time and sends itself again, so that a worker can stop soon."""
 
 
