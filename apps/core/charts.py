@@ -224,18 +224,6 @@ def bar_chart(
     )
 
 
-def sparkline(values: Sequence[float | None]) -> tuple[str, ...]:
-    """Return the paths of a small line without axes, stretched over its own range."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return ()
-    scale = Scale(min(known), max(known), ())
-    points = [Point("", "", value) for value in values]
-    last = max(len(values) - 1, 1)
-    xs = [round(100 * n / last, 2) for n in range(len(values))]
-    return tuple(_path([(xs[n], _value_y(points[n], scale)) for n in run]) for run in _runs(points))
-
-
 def x_ticks(labels: Sequence[str]) -> tuple[Tick, ...]:
     """Return labels of the horizontal axis, at most a few, the first and last column included."""
     count = len(labels)

@@ -1,6 +1,6 @@
 """Turn statistics into charts: their order, colors, and titles."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from apps.core.charts import (
@@ -15,7 +15,6 @@ from apps.core.charts import (
     line_chart,
     scale_of,
     share_scale,
-    sparkline,
 )
 from apps.core.display import compact, duration, number, percent
 
@@ -157,11 +156,6 @@ def volume_chart(volume: Volume, changes: Iterable[Change] = ()) -> BarChart:
     highest = max((point.conversations for point in volume.series), default=0)
     scale = scale_of([highest], from_zero=True, whole=True)
     return bar_chart(columns, scale, compact, events=events_of(changes))
-
-
-def spark_of(series: Sequence[Rate | Average]) -> tuple[str, ...]:
-    """Return a small line of rates or averages; buckets with few conversations are gaps."""
-    return sparkline([None if one.is_small else one.value for one in series])
 
 
 def series_of(place: int) -> int:

@@ -11,7 +11,6 @@ from apps.core.charts import (
     line_chart,
     scale_of,
     share_scale,
-    sparkline,
     x_ticks,
 )
 from apps.core.display import percent
@@ -89,8 +88,3 @@ def test_labels_of_time_fit_next_to_each_other(count: int) -> None:
     assert len(ticks) <= 6
     assert count < 7 or [ticks[0].anchor, ticks[-1].anchor] == ["start", "end"]
     assert [tick.label for tick in ticks][:1] == ["0"][:count]
-
-
-def test_sparkline_spans_its_own_range() -> None:
-    assert sparkline([1, None, 3, 2]) == ("M0.0 1000.0", "M666.7 0.0L1000.0 500.0")
-    assert sparkline([None]) == ()
