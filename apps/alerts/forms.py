@@ -131,7 +131,7 @@ class RuleForm(forms.Form):
         data = self.cleaned_data
         kind, scope = data["kind"], data["scope"]
         agent = None if scope in {"", EACH} else Agent.objects.get(public_id=scope)
-        scale = 100 if kind == Kind.RATE else 1
+        scale = _scale(kind, data["field"])
         document = self.kept
         if document is None and self.conditions:
             document = rule_of_params(self.conditions, source=self.source)
@@ -227,7 +227,7 @@ class RuleForm(forms.Form):
 
 
 def _initial(rule: AlertRule) -> dict[str, Any]:
-    scale = 100 if rule.kind == Kind.RATE else 1
+    scale = _scale(rule.kind, rule.field)
     plain = ("name", "kind", "field", "direction", "no_data", "include_reruns", *MOST)
     value = {True: "yes", False: "no", None: ""}.get(rule.field_value, rule.field_value)
     return {
@@ -242,11 +242,18 @@ def _initial(rule: AlertRule) -> dict[str, Any]:
     }
 
 
-def _shown(value: float | None, scale: int) -> float | None:
+def _scale(kind: str, field: str) -> float:
+    """Return what a stored number is multiplied by in the form: to percent, or to seconds."""
+    if kind == Kind.RATE:
+        return 100
+    return 0.001 if kind == Kind.AVERAGE and field == "duration_ms" else 1
+
+
+def _shown(value: float | None, scale: float) -> float | None:
     return None if value is None else round(value * scale, 10)
 
 
-def _scaled(value: float | None, scale: int) -> float | None:
+def _scaled(value: float | None, scale: float) -> float | None:
     return None if value is None else round(value / scale, 12)
 
 

@@ -82,7 +82,7 @@ def open_incident(
         opened_at=at,
         matched_at=at,
     )
-    detail = value_text(rule.kind, incident.value) if reading and reading.value is not None else ""
+    detail = value_text(rule, incident.value) if reading and reading.value is not None else ""
     add_event(incident, EventKind.OPENED, at, detail=detail, notify=True)
     return incident
 

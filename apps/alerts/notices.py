@@ -122,7 +122,7 @@ def _opened(rule: AlertRule, incident: Incident, event: IncidentEvent) -> str:
         return f"No data: {_conversations(incident.counted)} in the window."
     if incident.value is None:
         return f"{_conversations(event.count)} matched."
-    return f"{value_text(rule.kind, incident.value)} of {_conversations(incident.counted)}."
+    return f"{value_text(rule, incident.value)} of {_conversations(incident.counted)}."
 
 
 def _conversations(count: int, more: str = "") -> str:

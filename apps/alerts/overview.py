@@ -42,7 +42,7 @@ def rule_lines() -> list[RuleLine]:
     found = []
     for rule in rows.annotate(open=Count("incidents", filter=is_open)).order_by("name"):
         values = [s.value for s in rule.standings.all()]
-        value = value_text(rule.kind, values[0]) if len(values) == 1 else "—"
+        value = value_text(rule, values[0]) if len(values) == 1 else "—"
         found.append(RuleLine(rule, state_of(rule), condition_text(rule), value, rule.open))
     return found
 
@@ -146,7 +146,7 @@ def draw(rule: AlertRule, drawn: Preview, limits: Limits | None) -> Drawing:
 
     chart.lines = _lines([(x(at), None if v is None else y(v)) for at, v in drawn.points])
     chart.threshold = y(limits.threshold)
-    chart.high, chart.low = value_text(rule.kind, high), value_text(rule.kind, low)
+    chart.high, chart.low = value_text(rule, high), value_text(rule, low)
     return chart
 
 

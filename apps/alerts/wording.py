@@ -1,19 +1,26 @@
 """Rules and incidents in words: the same on pages, in mails, and in webhooks."""
 
 from apps.conversations.filters import FilterError
-from apps.core.display import number, timespan
+from apps.core.display import duration, number, timespan
 
 from .conditions import condition_words, field_of, text_of
 from .models import AlertRule, Direction, Kind
 
 
-def value_text(kind: str, value: float | None) -> str:
-    """Return a value as people read it: `76.5%` for a rate."""
+def value_text(rule: AlertRule, value: float | None) -> str:
+    """Return a value as people read it: `76.5%` for a rate, `3:41` for an average duration."""
     if value is None:
         return "—"
-    if kind == Kind.RATE:
+    if is_duration(rule):
+        return duration(value)
+    if rule.kind == Kind.RATE:
         return f"{value * 100:.1f}".removesuffix(".0") + "%"
     return number(round(value, 2))
+
+
+def is_duration(rule: AlertRule) -> bool:
+    """Return whether the rule's values are milliseconds, which people read and write as time."""
+    return rule.kind == Kind.AVERAGE and rule.field == "duration_ms"
 
 
 def condition_text(rule: AlertRule) -> str:
@@ -34,7 +41,7 @@ def _text(rule: AlertRule) -> str:
         Kind.COUNT: lambda: f"Conversations{f' with {words}' if words else ''}",
     }[Kind(rule.kind)]()
     side = Direction(rule.direction).label.lower()
-    limit = value_text(rule.kind, rule.threshold)
+    limit = value_text(rule, rule.threshold)
     return f"{subject} {side} {limit} over {timespan(rule.window)}"
 
 

@@ -12,6 +12,7 @@ from apps.alerts.checks import run_checks
 from apps.alerts.evaluate import evaluate
 from apps.alerts.models import AlertRule, Incident
 from apps.alerts.notices import notify_due
+from apps.conversations.models import Conversation
 from tests.factories import client_as
 
 from .alerting import NOON, calls, quality_agent, rate_rule, record, result_rule
@@ -61,6 +62,23 @@ def incident() -> Incident:
     record(calls(quality_agent(), now, [{"overall_score": 1}] * 2))
     run_checks(now)
     return rule.incidents.get()
+
+
+def test_durations_are_entered_in_seconds_and_shown_as_time(editor: Client) -> None:
+    agent = quality_agent()
+    calls(agent, timezone.now() - timedelta(days=2), [{"resolved": True}] * 20)
+    Conversation.objects.update(duration_ms=301_500)
+    form = RATE | {"kind": "average", "field": "duration_ms", "direction": "above"}
+    form |= {"threshold": "225.5", "recovery": "", "name": "Long calls"}
+    preview = editor.post("/alerts/rules/preview/", form).content.decode()
+    assert ">5:01<" in preview
+    editor.post("/alerts/rules/new/", form)
+    rule = AlertRule.objects.get()
+    assert rule.threshold == 225_500
+    page = editor.get(f"/alerts/rules/{rule.public_id}/").content.decode()
+    assert "above 3:45" in page
+    assert "225500" not in page
+    assert 'value="225.5"' in editor.get(f"/alerts/rules/{rule.public_id}/edit/").content.decode()
 
 
 def test_rate_rule_is_created_as_entered(editor: Client) -> None:

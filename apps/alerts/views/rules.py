@@ -213,4 +213,4 @@ def _preview_of_form(form: RuleForm) -> dict[str, Any]:
 def _drawn(rule: AlertRule) -> dict[str, Any]:
     found = preview(rule, timezone.now())
     limits = None if rule.kind == Kind.RESULT else limits_of(rule)
-    return {"drawn": found, "chart": overview.draw(rule, found, limits), "kind": rule.kind}
+    return {"drawn": found, "chart": overview.draw(rule, found, limits), "rule": rule}
