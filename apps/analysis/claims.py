@@ -78,7 +78,7 @@ _LOAD = """
 SELECT a.id, a.public_id, a.lease_token, c.id, c.public_id, g.public_id, a.trigger,
   a.requested_by, a.columns, a.config_id, c.channel, c.started_at, c.duration_ms, c.direction,
   coalesce(t.messages, '[]'), a.backfill_public_id, a.lane, a.webhooks, a.tries,
-  c.prompt_tokens_est, a.contacts, g.id
+  c.prompt_tokens_est, a.contacts, g.id, a.reserved
 FROM analysis_analysis a
 JOIN conversations_conversation c ON c.id = a.conversation_id
 JOIN agents_agentversion v ON v.id = a.agent_version_id
@@ -143,4 +143,5 @@ def _job(row: Sequence[Any], config: LoadedConfig) -> AnalysisJob:
         side_effects=SideEffects(contacts=row[20], webhooks=row[17]),
         tries=row[18],
         transcript_tokens=row[19],
+        reserved=row[22],
     )

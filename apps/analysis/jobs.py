@@ -16,7 +16,10 @@ from .prompts import Facts
 
 @dataclass(slots=True)
 class AnalysisJob:
-    """A claimed analysis with everything that a request needs; held by ``token``."""
+    """A claimed analysis with everything that a request needs; held by ``token``.
+
+    ``reserved`` is the money set aside for its request, where a budget or a cap is set.
+    """
 
     analysis_id: int
     public_id: str
@@ -41,6 +44,7 @@ class AnalysisJob:
     item_id: int | None = None
     tries: int = 0
     transcript_tokens: int | None = None
+    reserved: Decimal | None = None
 
     @property
     def key(self) -> int:
@@ -53,9 +57,9 @@ class AnalysisOutcome:
     """How a job ended. ``error_code`` is empty for a success.
 
     ``requests`` counts what was really sent: it is paid for, also where the result is lost.
-    ``pause`` (auth, quota, provider_down, rate_limited) asks the queue to pause the run; the job
-    itself is handed back and nothing is recorded but the ledger. ``transient``: the same request
-    may fare better later. ``retry_after``: in this many seconds, as the provider says.
+    ``pause`` (a `PauseReason`) asks the queue to pause the run; the job itself is handed back and
+    nothing is recorded but the ledger. ``transient``: the same request may fare better later.
+    ``retry_after``: in this many seconds, as the provider says.
     """
 
     job: AnalysisJob

@@ -1,7 +1,7 @@
 """Ask a model about one claimed analysis and return the outcome."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from apps.llm.client import LlmClient
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.llm.limits import Lane
 from apps.llm.schema import CompiledSchema, compile_strict
-from apps.llm.specs import ModelSpec
+from apps.llm.specs import ModelSpec, TokenUsage
 from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.tokens import estimate_tokens
 
@@ -23,17 +23,25 @@ from .jobs import AnalysisJob, AnalysisOutcome
 logger = logging.getLogger(__name__)
 
 
+MayRepeat = Callable[[TokenUsage], Awaitable[bool]]
+
+
 async def perform(
-    job: AnalysisJob, client: LlmClient, *, on_send: Callable[[], None] | None = None
+    job: AnalysisJob,
+    client: LlmClient,
+    *,
+    on_send: Callable[[], None] | None = None,
+    may_repeat: MayRepeat | None = None,
 ) -> AnalysisOutcome:
     """Ask the model about the job's conversation. Never raise: an error of Debrief is `internal`.
 
     ``on_send`` is called when the request leaves, after its wait for the model's limits; until
-    then the caller may cancel it, and nothing was paid for.
+    then the caller may cancel it, and nothing was paid for. ``may_repeat`` is asked before a
+    further request about the same conversation, with the tokens that it takes at most.
     """
     started = timezone.now()
     try:
-        outcome = await _ask(job, client, on_send)
+        outcome = await _ask(job, client, on_send, may_repeat)
     except prompts.TranscriptTooLong as error:
         outcome = AnalysisOutcome(
             job, error_code=ErrorCode.TRANSCRIPT_TOO_LONG, error_message=str(error)
@@ -48,7 +56,10 @@ async def perform(
 
 
 async def _ask(
-    job: AnalysisJob, client: LlmClient, on_send: Callable[[], None] | None
+    job: AnalysisJob,
+    client: LlmClient,
+    on_send: Callable[[], None] | None,
+    may_repeat: MayRepeat | None,
 ) -> AnalysisOutcome:
     cap = output_cap(job.config, job.spec)
     shape = compiled(job.config_sha256, job.config)
@@ -76,6 +87,7 @@ async def _ask(
             lane=Lane(job.lane),
             input_tokens=prompt.input_tokens,
             on_send=on_send,
+            may_repeat=may_repeat,
         )
     )
     return _outcome(job, prompt, answer)

@@ -13,7 +13,7 @@ from apps.work.queue import Queue, Verdict
 
 from . import claims, record, recovery
 from .jobs import AnalysisJob, AnalysisOutcome, Recorded
-from .model_call import perform
+from .model_call import MayRepeat, perform
 from .models import Lane
 
 #: This many failures of the provider in a row, over this many seconds, and the run is paused.
@@ -56,10 +56,14 @@ class AnalysisQueue(Queue[AnalysisJob, AnalysisOutcome]):
     async def perform(
         self, job: AnalysisJob, client: LlmClient, on_send: Callable[[], None]
     ) -> AnalysisOutcome:
-        outcome = await perform(job, client, on_send=on_send)
+        outcome = await perform(job, client, on_send=on_send, may_repeat=self.may_repeat(job))
         if self._health.note(outcome) and not outcome.pause:
             outcome.pause = PauseReason.PROVIDER_DOWN.value
         return outcome
+
+    def may_repeat(self, job: AnalysisJob) -> MayRepeat | None:
+        """Return the question before a further request of a job; None: it is allowed."""
+        return None
 
     def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
         record.record(outcomes, settle=self.settle)

@@ -5,6 +5,7 @@ Each function is one statement in the caller's transaction, which writes the ite
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -17,26 +18,30 @@ from .models import analysis_id
 
 @dataclass(frozen=True, slots=True)
 class NewRunAnalysis:
-    """What one analysis of a run reads, and with what; ``columns`` as JSON text."""
+    """What one analysis of a run reads, and with what; ``columns`` as JSON text.
+
+    ``reserved`` is what its request may cost at most, where that is to be set aside.
+    """
 
     conversation_id: int
     config_id: int
     version_id: int
     columns: str
+    reserved: Decimal | None = None
 
 
 _START = """
 INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
   trigger, lane, state, requested_by, backfill_public_id, lease_token, lease_until, attempts,
   is_current, field_order, missing_required, truncated, raw_output, error_code, error_message,
-  model, request_id, requests, contacts, webhooks)
+  model, request_id, requests, contacts, webhooks, reserved)
 SELECT v.public_id, v.conversation_id, v.config_id, v.version_id, v.columns::jsonb, 'backfill',
   'backfill', 'running', %(by)s, %(run)s, %(token)s,
   clock_timestamp() + make_interval(secs => %(lease)s), 1, false, '[]', '[]', false, '', '', '',
-  '', '', 0, %(contacts)s, %(webhooks)s
+  '', '', 0, %(contacts)s, %(webhooks)s, v.reserved
 FROM unnest(%(ids)s::text[], %(conversations)s::bigint[], %(configs)s::bigint[],
-  %(versions)s::bigint[], %(columns)s::text[])
-  AS v(public_id, conversation_id, config_id, version_id, columns)
+  %(versions)s::bigint[], %(columns)s::text[], %(reserved)s::numeric[])
+  AS v(public_id, conversation_id, config_id, version_id, columns, reserved)
 ON CONFLICT DO NOTHING
 RETURNING conversation_id, id
 """
@@ -60,6 +65,7 @@ def start_for_run(
         "configs": [one.config_id for one in analyses],
         "versions": [one.version_id for one in analyses],
         "columns": [one.columns for one in analyses],
+        "reserved": [one.reserved for one in analyses],
     }
     with connection.cursor() as cursor:
         cursor.execute(_START, values)

@@ -1,6 +1,7 @@
 """Backfills: preview, start, watch, stop."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Max
@@ -16,6 +17,7 @@ from apps.core.errors import BadRequest
 from apps.llm.errors import ErrorCode
 from apps.runs import rollback_services, services
 from apps.runs.agreement import PreviewOutdated, token_for
+from apps.runs.budgets import check_priced
 from apps.runs.changes import PARAMETERS, changed_items, read_change
 from apps.runs.models import ItemState, Run
 from apps.runs.preview import PREVIEW_SECONDS, make_preview
@@ -32,7 +34,7 @@ from .writes import write
 
 router = Router(tags=["Backfills"])
 
-_OF_BODY = ("invalid_filter", "not_available", "preview_too_slow")
+_OF_BODY = ("invalid_filter", "not_available", "preview_too_slow", "price_unknown")
 
 
 @router.post(
@@ -56,6 +58,8 @@ def preview(request: HttpRequest) -> HttpResponse:
         options=body.options(),
         seconds=PREVIEW_SECONDS,
     )
+    if made.options.budget is not None:
+        check_priced(made.models)
     return respond(schemas.PreviewSchema.from_preview(made, token=token_for(made)))
 
 
@@ -193,12 +197,12 @@ def items(request: HttpRequest, backfill_id: str) -> HttpResponse:
     )
 
 
-def _change_of(operation_id: str, summary: str) -> dict[str, Any]:
+def _change_of(operation_id: str, summary: str, *refuses: str) -> dict[str, Any]:
     return operation(
         operation_id,
         summary,
         answers={200: Answer(BackfillSchema, "The updated run.")},
-        refuses=["wrong_state"],
+        refuses=["wrong_state", *refuses],
         takes=NothingIn,
     )
 
@@ -210,10 +214,12 @@ def pause(request: HttpRequest, backfill_id: str) -> HttpResponse:
     return _change(request, backfill_id, services.pause)
 
 
-@router.post("/{backfill_id}/resume", **_change_of("resumeBackfill", "Resume a backfill"))
+@router.post(
+    "/{backfill_id}/resume", **_change_of("resumeBackfill", "Resume a backfill", "budget_reached")
+)
 @write(Role.OPERATOR)
 def resume(request: HttpRequest, backfill_id: str) -> HttpResponse:
-    """Resumes a paused backfill."""
+    """Resumes a paused backfill. Where its budget is spent, change that first."""
     return _change(request, backfill_id, services.resume)
 
 
@@ -229,6 +235,26 @@ def cancel(request: HttpRequest, backfill_id: str) -> HttpResponse:
 def retry_failed(request: HttpRequest, backfill_id: str) -> HttpResponse:
     """Queues the failed items again, with the prompts from the start of the backfill."""
     return _change(request, backfill_id, services.retry_failed)
+
+
+@router.post(
+    "/{backfill_id}/budget",
+    **operation(
+        "changeBackfillBudget",
+        "Change the budget of a backfill",
+        takes=schemas.BudgetIn,
+        answers={200: Answer(BackfillSchema, "The updated run.")},
+        refuses=["price_unknown", "wrong_state"],
+    ),
+)
+@write(Role.OPERATOR)
+def budget(request: HttpRequest, backfill_id: str) -> HttpResponse:
+    """Sets the limit, or removes it with `null`. A backfill that is paused for its budget resumes
+    if the new one allows it."""
+    body = read(schemas.BudgetIn, request)
+    amount = None if body.budget is None else Decimal(body.budget)
+    services.change_budget(run=_run(backfill_id), budget=amount, by=actor_of(request))
+    return respond(BackfillSchema.from_run(_run(backfill_id)))
 
 
 @router.post(

@@ -5,6 +5,7 @@ path of the field. What goes out is a `Schema` with a `from_…` method. The doc
 their descriptions in the OpenAPI document, `example` is shown there too.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -227,6 +228,41 @@ class Percentage:
         if number != round(number, self.decimals):
             raise rejected(f"must have at most {self.decimals} decimal places, not {shown(value)}")
         return float(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Dollars:
+    """An amount of US dollars above 0, sent as text to be exact."""
+
+    most: int = 1_000_000
+    decimals: int = 4
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        text = core_schema.str_schema(pattern=rf"^[0-9]{{1,7}}(\.[0-9]{{1,{self.decimals}}})?$")
+        return core_schema.no_info_before_validator_function(
+            self._checked, core_schema.nullable_schema(text)
+        )
+
+    def _checked(self, value: object) -> str | None:
+        if value is None:
+            return None
+        amount = Decimal("NaN")
+        if isinstance(value, Decimal):
+            amount = value
+        elif isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,20})?", value):
+            amount = Decimal(value)
+        if not amount.is_finite() or not 0 < amount <= self.most:
+            rule = f"must be US dollars as text, more than 0 and at most {self.most:,}"
+            raise rejected(f"{rule}, not {shown(value)}")
+        if amount != round(amount, self.decimals):
+            raise rejected(f"must have at most {self.decimals} decimal places, not {shown(value)}")
+        return f"{max(amount.normalize(), amount.quantize(Decimal('0.01')), key=_places):f}"
+
+
+def _places(amount: Decimal) -> int:
+    return -int(amount.as_tuple().exponent)
 
 
 @dataclass(frozen=True, slots=True)

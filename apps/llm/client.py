@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from apps.llm.answer_text import is_refusal, only_object, parse_output, unwrapped
-from apps.llm.errors import ErrorCode
+from apps.llm.errors import ErrorCode, PauseReason
 from apps.llm.failed_request import Fault, RetryPolicy
 from apps.llm.finish_reasons import Finish
 from apps.llm.key_masks import mask_keys
@@ -27,6 +27,8 @@ from apps.llm.tokens import estimate_messages
 
 _IGNORED_AFTER = 3
 _QUOTED = 4_000
+# What asking again adds to the response that it quotes: the rule that was missed.
+_REPLY_TOKENS = 500
 _MESSAGE_LENGTH = 2_000
 _OPEN_KEYWORDS = ("additionalProperties", "patternProperties", "unevaluatedProperties")
 
@@ -80,6 +82,8 @@ class _Attempt:
     async def run(self) -> StructuredAnswer:
         said, answer = await self.ask()
         if said is not None and answer.error is ErrorCode.INVALID_OUTPUT:
+            if not await self.may_repeat(self.cap, more_input=self.cap + _REPLY_TOKENS):
+                return replace(answer, pause=PauseReason.BUDGET)
             answer = await self.ask_again(said, answer)
         if answer.error is ErrorCode.INVALID_OUTPUT and is_refusal(answer.raw_text):
             message = shorten(mask_keys(answer.raw_text), _MESSAGE_LENGTH)
@@ -102,8 +106,11 @@ class _Attempt:
                     return cut
                 return outcome.failed_text if outcome.asks_again else None, self.failed(outcome)
             answer = self.judge(outcome)
-            if answer.error is ErrorCode.LENGTH and not grown and self.grow():
-                grown, cut = True, (outcome.text, answer)
+            larger = self.request.model.max_output_tokens
+            if answer.error is ErrorCode.LENGTH and not grown and larger > self.cap:
+                if not await self.may_repeat(larger):
+                    return None, replace(answer, pause=PauseReason.BUDGET)
+                self.cap, grown, cut = larger, True, (outcome.text, answer)
                 continue
             if answer.output is not None and self.rung is self.known.rung:
                 self.known.ignored = 0
@@ -188,13 +195,14 @@ class _Attempt:
         known.rung = max(known.rung, self.rung) if self.request.schema.closed else known.rung
         return True
 
-    def grow(self) -> bool:
-        """Return the model's own limit for a truncated response, if the cap was below it."""
-        larger = self.request.model.max_output_tokens
-        if larger <= self.cap:
-            return False
-        self.cap = larger
-        return True
+    async def may_repeat(self, output: int, *, more_input: int = 0) -> bool:
+        """Return whether a further paid request is allowed, of up to ``output`` tokens."""
+        if self.request.may_repeat is None:
+            return True
+        sent = self.request.input_tokens or estimate_messages(
+            *(m["content"] for m in self.messages)
+        )
+        return await self.request.may_repeat(TokenUsage(sent + more_input, 0, output))
 
     def judge(self, reply: ModelReply) -> StructuredAnswer:
         """Validate a reply against the request. Nothing is ever repaired."""

@@ -33,3 +33,4 @@ class PauseReason(models.TextChoices):
     QUOTA = "quota", "The provider account is out of credit or quota"
     PROVIDER_DOWN = "provider_down", "The provider isn't responding"
     RATE_LIMITED = "rate_limited", "The provider limits the rate of requests"
+    BUDGET = "budget", "The budget is reached"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from apps.llm.errors import ErrorCode, PauseReason
@@ -28,6 +28,9 @@ class StructuredRequest:
     """As estimated by the caller; for the limit of tokens per minute only."""
     on_send: Callable[[], None] | None = None
     """Called right before anything is sent, when the model's limits let it through."""
+    may_repeat: Callable[[TokenUsage], Awaitable[bool]] | None = None
+    """Asked before a further paid request about the same question, with the most that it takes.
+    Where the result is False, the question ends with what there is and pauses for the budget."""
 
 
 @dataclass(frozen=True, slots=True)

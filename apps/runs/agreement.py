@@ -8,7 +8,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -118,8 +118,8 @@ def read_token(token: str) -> Agreement:
 
 
 def asked(channel: str, filters: Mapping[str, Sequence[str]], options: Options) -> str:
-    """Return the `question_hash` of a backfill."""
-    return question_hash(channel, filters, options.as_dict())
+    """Return the `question_hash` of a backfill. A budget asks for nothing more."""
+    return question_hash(channel, filters, replace(options, budget=None).as_dict())
 
 
 def check(agreement: Agreement, preview: Preview) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django import forms
@@ -21,7 +21,8 @@ from apps.conversations.filters import (
 from apps.conversations.filters.groups import split_group
 from apps.conversations.filters.operators import split_name
 
-from .options import InvalidOptions, Options, read_options
+from .budgets import Seen
+from .options import InvalidOptions, Options, OptionsIn, read_options
 
 #: Names in the forms of all runs that are not filters.
 _NOT_FILTERS = {
@@ -29,7 +30,9 @@ _NOT_FILTERS = {
     *("sort", "columns", "cursor", "all_matching"),
 }
 #: The options of a backfill.
-BACKFILL_OPTIONS = {"sample", "sample_unit", "include_analyzed", "contacts", "webhooks"}
+BACKFILL_OPTIONS = {"sample", "sample_unit", "include_analyzed", "contacts", "webhooks", "budget"}
+
+BUDGET_RULE = "The budget must be more than $0 and at most $1,000,000, with up to 4 decimal places."
 
 Params = dict[str, list[str]]
 
@@ -48,6 +51,12 @@ class OptionsForm(SideEffectsForm):
         choices=[("count", "conversations"), ("percent", "percent")],
         widget=forms.Select(attrs={"aria-label": "Unit of the sample"}),
     )
+    budget = forms.DecimalField(
+        required=False,
+        label="Budget in US dollars",
+        widget=forms.NumberInput(attrs={"min": "0", "step": "any", "placeholder": "no limit"}),
+        error_messages={"invalid": BUDGET_RULE},
+    )
     include_analyzed = forms.BooleanField(required=False, label="Include up-to-date results")
     options: Options | None = None
     proposed: int | None = None
@@ -63,10 +72,14 @@ class OptionsForm(SideEffectsForm):
                     "include_analyzed": data["include_analyzed"],
                     "sample": _sample(data),
                     "side_effects": self.side_effects.as_dict(),
+                    "budget": data["budget"],
                 }
             )
         except InvalidOptions as error:
-            self.add_error("sample", re.sub(r"^sample\.\w+", "The sample", error.message))
+            if "budget" in error.fields:
+                self.add_error("budget", BUDGET_RULE)
+            else:
+                self.add_error("sample", re.sub(r"^sample\.\w+", "The sample", error.message))
         return data
 
     @property
@@ -82,6 +95,36 @@ def _sample(data: dict[str, Any]) -> dict[str, Any] | None:
     if data["sample_unit"] == "percent":
         return {"percent": amount}
     return {"count": int(amount) if amount == int(amount) else float(amount)}
+
+
+class BudgetForm(forms.Form):
+    """The new budget of a backfill, and the one that was shown, empty for none."""
+
+    budget = forms.CharField(
+        required=False,
+        label="Budget in US dollars",
+        max_length=20,
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "placeholder": "no limit"}),
+        help_text="Empty removes the limit.",
+    )
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def clean_budget(self) -> Decimal | None:
+        """Return the amount, None for no limit."""
+        text = self.cleaned_data["budget"].strip().removeprefix("$").replace(",", "")
+        try:
+            budget = OptionsIn.parse({"budget": text}).budget
+        except InvalidOptions:
+            raise forms.ValidationError(BUDGET_RULE) from None
+        return None if budget is None else Decimal(budget)
+
+    @property
+    def seen_budget(self) -> Seen:
+        """Return the budget that the form was opened with."""
+        try:
+            return Seen(Decimal(self.cleaned_data["seen"]) if self.cleaned_data["seen"] else None)
+        except InvalidOperation:
+            return Seen(Decimal(-1))
 
 
 @dataclass(frozen=True)

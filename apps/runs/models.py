@@ -67,6 +67,7 @@ class PauseReason(models.TextChoices):
     QUOTA = "quota", "The provider account is out of credit or quota"
     PROVIDER_DOWN = "provider_down", "The provider isn’t responding"
     RATE_LIMITED = "rate_limited", "The provider limits the rate of requests"
+    BUDGET = "budget", "The budget is reached"
 
 
 BY_ITSELF = frozenset({PauseReason.PROVIDER_DOWN, PauseReason.RATE_LIMITED})

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator
 
 from apps.analysis.effects import UNLESS_ASKED, SideEffects
 from apps.core.errors import Example, UserError
-from apps.core.schemas import Body, Percentage, WholeNumber
+from apps.core.schemas import Body, Dollars, Percentage, WholeNumber
 
 
 class InvalidOptions(UserError):
@@ -27,8 +27,7 @@ class NotAvailable(InvalidOptions):
 
     code = "not_available"
     example = Example(
-        "Budgets aren't supported yet. Remove budget and check the preview's cost_high.",
-        {"budget": "Not available yet."},
+        "The economy lane isn't supported yet. Remove lane.", {"lane": "Not available yet."}
     )
 
 
@@ -44,6 +43,7 @@ class Options:
     sample_percent: Decimal | None = None
     include_analyzed: bool = False
     side_effects: SideEffects = UNLESS_ASKED
+    budget: Decimal | None = None
 
     @property
     def sampled(self) -> bool:
@@ -61,6 +61,7 @@ class Options:
             "include_analyzed": self.include_analyzed,
             "side_effects": self.side_effects.as_dict(),
             "lane": "standard",
+            "budget": None if self.budget is None else f"{self.budget:f}",
         }
 
 
@@ -102,8 +103,9 @@ class OptionsIn(Body):
     side_effects: SideEffects | None = None
     lane: Annotated[Literal["standard", "economy"] | None, BeforeValidator(_none_if_empty)] = None
     """`economy` is not available yet."""
-    budget: str | None = None
-    """A limit in US dollars. Not available yet: leave it out."""
+    budget: Annotated[str | None, Dollars(), BeforeValidator(_none_if_empty)] = None
+    """A limit in US dollars as text. The backfill pauses when this much is spent. Requires a price
+    for each model."""
 
     def options(self) -> Options:
         """Return the options. Raises NotAvailable for what this version can't do."""
@@ -112,18 +114,14 @@ class OptionsIn(Body):
                 "The economy lane isn't supported yet. Remove lane.",
                 {"lane": "Not available yet."},
             )
-        if self.budget:
-            raise NotAvailable(
-                "Budgets aren't supported yet. Remove budget and check the preview's cost_high.",
-                {"budget": "Not available yet."},
-            )
         count, percent = None, None
         if isinstance(self.sample, SampleByCount):
             count = self.sample.count
         elif self.sample:
             percent = Decimal(str(self.sample.percent))
         effects = self.side_effects or UNLESS_ASKED
-        return Options(count, percent, self.include_analyzed, effects)
+        budget = None if self.budget is None else Decimal(self.budget)
+        return Options(count, percent, self.include_analyzed, effects, budget)
 
 
 def read_options(data: Mapping[str, Any]) -> Options:

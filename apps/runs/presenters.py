@@ -14,10 +14,11 @@ from apps.analysis.effects import side_effects_of
 from apps.conversations.filters.groups import joined, split_group
 from apps.conversations.filters.operators import operator_label, split_name
 from apps.conversations.filters.registry import static_fields
-from apps.core.display import duration, number, timespan
+from apps.core.display import duration, money, number, timespan
 from apps.core.pagination import CursorError, Page, page
 from apps.llm.errors import ErrorCode
 
+from .budgets import budget_of
 from .changes import PARAMETERS, ChangeFilter, InvalidChange, changed_items, read_change
 from .models import BY_ITSELF, ItemState, Kind, PauseReason, Run, RunItem, State
 from .progress import Progress, progress_of_each
@@ -46,6 +47,7 @@ _WAY_OUT = {
     PauseReason.QUOTA: "Top up the account or raise its limit, then resume. Nothing was lost.",
     PauseReason.PROVIDER_DOWN: "Nothing was lost.",
     PauseReason.RATE_LIMITED: "Nothing was lost.",
+    PauseReason.BUDGET: "Change the budget to continue. Nothing was lost.",
 }
 
 
@@ -128,6 +130,8 @@ def option_words(run: Run) -> str:
     if run.kind == Kind.BACKFILL:
         again = bool(run.options.get("include_analyzed"))
         parts.append("including up-to-date results" if again else "skipping up-to-date results")
+    if budget := budget_of(run.options):
+        parts.append(f"budget {money(budget)}")
     effects = side_effects_of(run.options)
     if not effects.contacts:
         parts.append("contacts not updated")

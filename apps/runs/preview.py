@@ -88,6 +88,19 @@ class Preview:
     def not_analyzable_total(self) -> int:
         return sum(self.not_analyzable.values()) + sum(n for _, n in self.left_out)
 
+    @property
+    def models(self) -> list[LanguageModel]:
+        """Return the models of the conversations to analyze."""
+        return [group.plan.config.model for group in self.groups if group.to_analyze]
+
+    @property
+    def stops_after(self) -> int | None:
+        """Return after about how many conversations the budget is spent; None: it covers all."""
+        budget, cost = self.options.budget, self.estimate.cost
+        if budget is None or not cost or cost <= budget:
+            return None
+        return int(self.to_analyze * budget / cost)
+
     def estimate_json(self) -> dict[str, Any]:
         """Return the estimate as the API shows it and the run stores it, with money as text."""
         estimate = self.estimate

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from apps.agents.models import Channel
+from apps.analysis.reservations import Balance
 from apps.core.schemas import Count, Json, Money, Schema, Time, eg
 
+from .budgets import balances_of
 from .failures import failures_of_each
 from .models import Kind, PauseReason, Run, State
 from .progress import Progress, progress_of_each
@@ -54,6 +56,22 @@ class RunUsage(Schema):
     cost: Annotated[Money | None, eg("0.18728000")]
 
 
+class BudgetSchema(Schema):
+    """The budget of a backfill, with the amounts spent, reserved, and left."""
+
+    limit: Annotated[Money, eg("12.50")]
+    spent: Annotated[Money, eg("4.182734400")]
+    reserved: Annotated[Money, eg("0.204800000")]
+    """The most that the requests in progress may cost."""
+    left: Annotated[Money, eg("8.112465600")]
+
+    @classmethod
+    def from_balance(cls, balance: Balance) -> Self:
+        """Return a balance."""
+        names = ("limit", "spent", "reserved", "left")
+        return cls(**{name: f"{getattr(balance, name):f}" for name in names})
+
+
 class BackfillSchema(Schema):
     """One run."""
 
@@ -82,6 +100,8 @@ class BackfillSchema(Schema):
     """Failed items by error code."""
     estimate: Estimate
     usage: RunUsage
+    budget: Annotated[BudgetSchema | None, eg(None)]
+    """Null where no budget is set."""
     created_by: Annotated[str, eg("API key nightly (dbk_a1B2c3D4)")]
     created_at: Annotated[Time, eg("2025-01-18T16:00:09Z")]
     started_at: Annotated[Time | None, eg("2025-01-18T16:00:09.412Z")]
@@ -94,12 +114,18 @@ class BackfillSchema(Schema):
 
     @classmethod
     def from_runs(cls, runs: Sequence[Run]) -> list[Self]:
-        """Return some runs, in two queries however many there are."""
+        """Return some runs, in at most three queries however many there are."""
         progress, failures = progress_of_each(runs), failures_of_each(runs)
-        return [cls._of(run, progress[run.pk], failures[run.pk]) for run in runs]
+        balances = balances_of(runs)
+        return [
+            cls._of(run, progress[run.pk], failures[run.pk], balances.get(run.public_id))
+            for run in runs
+        ]
 
     @classmethod
-    def _of(cls, run: Run, progress: Progress, failures: dict[str, int]) -> Self:
+    def _of(
+        cls, run: Run, progress: Progress, failures: dict[str, int], balance: Balance | None
+    ) -> Self:
         undoes = run.kind == Kind.ROLLBACK
         return cls(
             id=run.public_id,
@@ -126,6 +152,7 @@ class BackfillSchema(Schema):
                 output_tokens=progress.output_tokens,
                 cost=None if progress.cost is None else f"{progress.cost:f}",
             ),
+            budget=BudgetSchema.from_balance(balance) if balance else None,
             created_by=run.created_by,
             created_at=run.created_at,
             started_at=run.started_at,

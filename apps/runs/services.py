@@ -2,6 +2,8 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -16,7 +18,7 @@ from apps.core.errors import Conflict, Example, UserError
 from apps.core.tasks import enqueue
 from apps.llm.errors import ErrorCode
 
-from . import agreement, batches, freezing
+from . import agreement, batches, budgets, freezing
 from .agreement import Agreement
 from .closing import close_finished
 from .failures import can_change
@@ -75,6 +77,8 @@ def start(
     else:
         assert agreed is not None
         fields = _agreed_fields(agreed, channel, params, options)
+    if options.budget is not None:
+        budgets.check_plan(fields["plan"])
     with transaction.atomic():
         if agreed and now and (twin := _twin(question, now)):
             return twin
@@ -183,11 +187,29 @@ def pause(*, run: Run, by: Actor) -> None:
 
 
 def resume(*, run: Run, by: Actor) -> None:
-    """Go on with a paused run; one that was paused before it began is queued again."""
+    """Go on with a paused run; one that was paused before it began is queued again.
+
+    Raises BudgetReached where its budget is spent.
+    """
+    if run.state == State.PAUSED:
+        budgets.check_budget(run)
     to = State.RUNNING if run.started_at else State.QUEUED
     _move(run, by, "resumed", to=to, allowed=(State.PAUSED,), resumed_at=timezone.now())
     run.items.filter(state="pending").update(not_before=None)
     _kick(run)
+
+
+def change_budget(
+    *, run: Run, budget: Decimal | None, by: Actor, seen: budgets.Seen | None = None
+) -> None:
+    """Set or remove the budget of a backfill, and resume it if it waited for that.
+
+    Raises what `budgets.change_budget` raises.
+    """
+    budgets.change_budget(run=run, budget=budget, by=by, seen=seen)
+    if run.state == State.PAUSED and run.reason == PauseReason.BUDGET:
+        with suppress(budgets.BudgetReached, UnableToChange):
+            resume(run=run, by=by)
 
 
 def retry_failed(*, run: Run, by: Actor, only_hopeful: bool = False) -> int:

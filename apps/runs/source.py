@@ -3,6 +3,8 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,12 +14,13 @@ from django.utils import timezone
 from apps.analysis import claims
 from apps.analysis.effects import side_effects_of
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome, Recorded
+from apps.analysis.model_call import MayRepeat
 from apps.analysis.models import Lane
 from apps.analysis.queues import AnalysisQueue
 from apps.analysis.recovery import give_way
 from apps.analysis.run_claims import NewRunAnalysis, start_for_run
 
-from . import recovery
+from . import budgets, recovery
 from .closing import close_finished, give_back
 from .models import ItemState, PauseReason, Run, RunItem, State
 
@@ -31,6 +34,7 @@ class _Picked:
     conversation_id: int
     config_id: int
     version_id: int
+    tokens: int
     done: bool
 
 
@@ -61,9 +65,11 @@ class BackfillSource(AnalysisQueue):
             picked = _pick(run, limit)
             fresh = [p for p in picked if not p.done]
             _finish_without_request([p.item_id for p in picked if p.done])
+            afforded = budgets.afford(run, fresh)
+            fresh = fresh[: afforded.count]
             token = uuid4()
             give_way([p.conversation_id for p in fresh])
-            made = _insert_analyses(run, fresh, token)
+            made = _insert_analyses(run, fresh, token, afforded.reserved)
             _attach(made, [p for p in fresh if p.conversation_id not in made])
         return list(made.values())
 
@@ -80,6 +86,10 @@ class BackfillSource(AnalysisQueue):
         for job in jobs:
             job.item_id, job.backfill_id = found.get(job.analysis_id, (None, None))
         return jobs
+
+    def may_repeat(self, job: AnalysisJob) -> MayRepeat | None:
+        """Let a further request of a job count against the budget, where its run has one."""
+        return None if job.reserved is None else partial(budgets.may_repeat, job)
 
     def settle(self, recorded: Sequence[Recorded]) -> None:
         """Write how the items ended, in the transaction that records their analyses."""
@@ -104,6 +114,9 @@ class BackfillSource(AnalysisQueue):
         job = outcome.job
         if job.backfill_id is None:
             return False
+        if outcome.pause == PauseReason.BUDGET:
+            budgets.pause_for_job(job)
+            return True
         # What cannot wait any longer fails by itself: its provider answers others.
         is_down = outcome.transient and outcome.pause == PauseReason.PROVIDER_DOWN
         if is_down and not recovery.put_off(outcome):
@@ -137,7 +150,7 @@ def _start(run: Run) -> None:
 
 
 _PICK = """
-SELECT i.id, i.conversation_id, i.config_id, i.agent_version_id,
+SELECT i.id, i.conversation_id, i.config_id, i.agent_version_id, c.prompt_tokens_est,
   c.analysis_state = 'succeeded' AND NOT c.stale AND c.analysis_config_id = i.config_id
     AND (NOT %(include)s OR c.analyzed_at >= %(created)s)
 FROM runs_runitem i JOIN conversations_conversation c ON c.id = i.conversation_id
@@ -155,9 +168,11 @@ def _pick(run: Run, limit: int) -> list[_Picked]:
     that no such result comes between this look and the claim; one that is just being written
     is left for the next claim.
     """
-    still = Run.objects.claimable().filter(pk=run.pk)
-    if not still.select_for_update(of=("self",), no_key=True, skip_locked=False).exists():
+    still = Run.objects.claimable().filter(pk=run.pk).select_for_update(no_key=True)
+    options = still.values_list("options", flat=True).first()
+    if options is None:
         return []
+    run.options = options  # the budget may have been changed since the run was loaded
     values: dict[str, Any] = {
         "run": run.pk,
         "limit": limit,
@@ -183,15 +198,19 @@ def _finish_without_request(item_ids: Sequence[int]) -> None:
         )
 
 
-def _insert_analyses(run: Run, picked: Sequence[_Picked], token: UUID) -> dict[int, int]:
+def _insert_analyses(
+    run: Run, picked: Sequence[_Picked], token: UUID, reserved: Sequence[Decimal | None]
+) -> dict[int, int]:
     """Begin an analysis for each item whose conversation has none at work: conversation → id."""
     if not picked:
         return {}
     columns = run.columns_by_version()
     return start_for_run(
         [
-            NewRunAnalysis(p.conversation_id, p.config_id, p.version_id, columns[p.version_id])
-            for p in picked
+            NewRunAnalysis(
+                p.conversation_id, p.config_id, p.version_id, columns[p.version_id], highest
+            )
+            for p, highest in zip(picked, reserved, strict=True)
         ],
         run=run.public_id,
         by=run.created_by,

@@ -36,6 +36,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("backfills/<str:public_id>/pause/", changing.pause, name="pause"),
     path("backfills/<str:public_id>/resume/", changing.resume, name="resume"),
     path("backfills/<str:public_id>/cancel/", changing.cancel, name="cancel"),
+    path("backfills/<str:public_id>/budget/", changing.budget, name="budget"),
     path("backfills/<str:public_id>/retry-failed/", changing.retry_failed, name="retry_failed"),
     path("agents/<slug:agent_id>/try/", try_it.try_it, name="try_it"),
     path("agents/<slug:agent_id>/try/last/", trials.evidence, name="trial_evidence"),

@@ -88,6 +88,7 @@ TRIED = {
     "analysis:restore": Tried(
         "webhooks", ("nope", "none"), {"webhooks": "off"}, shown_again=False
     ),
+    "runs:budget": Tried("budget", ("many", "-4"), {"budget": "12.50"}),
     "runs:new": Tried("sample", ("-3", "-4"), {"sample": "1"}),
     "runs:trial_new": Tried("how_many", ("0", "101"), {}, shown_again=False),
     "contacts:new": Tried("phone_number", ("nope", "12"), {"phone_number": "+12025550155"}),

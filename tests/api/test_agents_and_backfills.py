@@ -104,7 +104,7 @@ def test_an_outdated_preview_is_refused_with_the_new_figures(operator: Caller) -
         {"channel": "voice", "sample": {"percent": 101}},
         {"channel": "voice", "includeanalyzed": True},
         {"channel": "voice", "include_analyzed": "yes"},
-        {"channel": "voice", "budget": "1.00"},
+        {"channel": "voice", "budget": "-1.00"},
         {"channel": "voice", "token": "made up"},
     ],
 )

@@ -56,7 +56,13 @@ def test_what_is_no_sample_is_refused_by_name(sample: object) -> None:
     [
         ("include_analyzed", "yes"),
         ("lane", "economy"),
-        ("budget", "12.50"),
+        ("budget", "0"),
+        ("budget", "-1"),
+        ("budget", "1e3"),
+        ("budget", "0.00001"),
+        ("budget", "1000001"),
+        ("budget", 12.5),
+        ("budget", "many"),
         ("side_effects", {"webhooks": "some"}),
         ("side_effects", {"webhooks": ["all"]}),
         ("side_effects", {"contacts": "yes"}),
@@ -76,6 +82,7 @@ def test_what_is_kept_reads_back_the_same() -> None:
         Options(),
         Options(sample_count=7, include_analyzed=True),
         Options(sample_percent=Decimal("0.1")),
+        Options(budget=Decimal("12.50")),
     ):
         assert read_options(options.as_dict()).as_dict() == options.as_dict()
 

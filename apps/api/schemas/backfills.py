@@ -8,7 +8,7 @@ from apps.agents.models import Channel
 from apps.analysis.effects import InvalidSideEffects, SideEffects
 from apps.conversations.models import Reason
 from apps.core.errors import BadRequest
-from apps.core.schemas import Body, Choice, Count, Json, Schema, Time, eg
+from apps.core.schemas import Body, Choice, Count, Dollars, Json, Schema, Time, eg
 from apps.llm.errors import ErrorCode
 from apps.runs.models import ItemState, Run, RunItem, SkipReason
 from apps.runs.options import OptionsIn
@@ -44,6 +44,15 @@ class StartIn(BackfillIn):
 
     token: str | None = None
     """The token of the preview. The backfill starts only with the previewed numbers, and once."""
+
+
+class BudgetIn(Body):
+    """The new budget of a backfill."""
+
+    example = {"budget": "20.00"}
+
+    budget: Annotated[str | None, Dollars()]
+    """US dollars as text, null for no limit."""
 
 
 class RollbackIn(Body):

@@ -1,4 +1,4 @@
-"""What a person may do to a run: pause, resume, cancel, retry what failed."""
+"""What a person may do to a run: pause, resume, cancel, retry failures, change the budget."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,15 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
+from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
+from apps.core.display import money
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, wants_fragment
 from apps.runs import services
-from apps.runs.models import Run
+from apps.runs.budgets import BudgetChanged, balance_of, budget_of
+from apps.runs.forms import BudgetForm
+from apps.runs.models import PauseReason, Run
 from apps.runs.presenters import noun
 from apps.runs.progress import progress_of
 
@@ -74,6 +78,50 @@ def cancel(request: HttpRequest, public_id: str) -> HttpResponse:
         return f"{_said(run, 'canceled')} Completed results are kept."
 
     return _answer(request, run, change)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@role_required(Role.OPERATOR)
+def budget(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Change or remove the budget of a backfill, which continues if it waited for that."""
+    run = get_object_or_404(Run.objects.backfills(), public_id=public_id)
+    now = budget_of(run.options)
+    shown = "" if now is None else f"{now:f}"
+    form = BudgetForm(request.POST or None, initial={"budget": shown, "seen": shown})
+    if form.is_valid():
+        try:
+            services.change_budget(
+                run=run,
+                budget=form.cleaned_data["budget"],
+                by=actor_of(request),
+                seen=form.seen_budget,
+            )
+        except BudgetChanged as error:
+            # The next save is one that has seen the other person's budget.
+            form.data = {**request.POST.dict(), "seen": _budget_now(run)}
+            add_refusal(form, error)
+        except UserError as error:
+            add_refusal(form, error)
+        else:
+            return _answer(request, run, lambda: _budget_said(run))
+    context = {"run": run, "form": form, "balance": balance_of(run), "nav": "backfills"}
+    context |= {"expected": run.estimate.get("cost"), "progress": progress_of(run)}
+    return render_dialog(request, "runs/backfill_budget.html", context)
+
+
+def _budget_now(run: Run) -> str:
+    run.refresh_from_db()
+    now = budget_of(run.options)
+    return "" if now is None else f"{now:f}"
+
+
+def _budget_said(run: Run) -> str:
+    """Return a message after a change of the budget."""
+    now = budget_of(run.options)
+    changed = "Budget removed." if now is None else f"Budget set to {money(now)}."
+    if run.reason == PauseReason.BUDGET:
+        return f"{changed} It is already spent, so the backfill stays paused."
+    return changed
 
 
 def _said(run: Run, done: str, more: str = "") -> str:

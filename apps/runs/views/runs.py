@@ -14,6 +14,7 @@ from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.core.http import hx_trigger, render_either, stop_polling, wants_fragment
 from apps.core.pagination import CursorError, page
+from apps.runs.budgets import balance_of
 from apps.runs.failures import failed_again, failure_groups
 from apps.runs.models import Run
 from apps.runs.presenters import (
@@ -142,6 +143,7 @@ def _run_context(run: Run, progress: Progress) -> dict[str, Any]:
         "failures": failures,
         "hopeful": hopeful,
         "failed_again": failed_again(run) if failures else 0,
+        "balance": balance_of(run),
         "retry_cost": expected * hopeful / run.total if expected and run.total else None,
         "because": paused_because(run),
         "way_out": way_out(run),

@@ -55,6 +55,9 @@ class Command(BaseCommand):
             "--webhooks", choices=Webhooks.values, default=Webhooks.OFF.value,
             help="Which results to send to webhook endpoints. Default: off.",
         )  # fmt: skip
+        parser.add_argument(
+            "--budget", metavar="USD", help="Pause the backfill when this many dollars are spent."
+        )
         parser.add_argument("--dry-run", action="store_true", help="Only show the estimate.")
         parser.add_argument("--wait", action="store_true", help="Wait until the backfill finishes.")
         parser.add_argument("--yes", action="store_true", help="Start without confirmation.")
@@ -76,6 +79,7 @@ class Command(BaseCommand):
                     "contacts": given["contacts"] == "on",
                     "webhooks": given["webhooks"],
                 },
+                "budget": given["budget"],
             }
         )
         figures = self._show(spec, options)
@@ -123,6 +127,8 @@ class Command(BaseCommand):
                 f"{compact(estimate.input_tokens)} tokens in, {compact(estimate.output_tokens)} out"
                 f", {figures.cost}{between}, about {timespan(preview.seconds)}"
             )
+        if preview.stops_after is not None:
+            say(f"Stops after about {preview.stops_after:,}: budget {money(options.budget)}")
         return figures
 
     def _agrees(self, figures: EstimatePanel) -> bool:

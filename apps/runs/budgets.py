@@ -1,0 +1,246 @@
+"""Keep backfills within their budgets.
+
+A budget is in the run's options. Before a worker claims items, the most that their requests may
+cost is set aside (`apps.analysis.reservations`), under the lock of the run; a run whose budget is
+spent pauses until a person changes it.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import F
+
+from apps.accounts import audit
+from apps.accounts.actors import Actor
+from apps.analysis.claims import load_configs
+from apps.analysis.jobs import AnalysisJob
+from apps.analysis.models import Analysis
+from apps.analysis.models import State as AnalysisState
+from apps.analysis.reservations import Balance, HighestCost, balances_of_runs
+from apps.conversations.models import Trigger
+from apps.core.display import money
+from apps.core.errors import Conflict, Example, UserError
+from apps.llm.models import LanguageModel
+from apps.llm.pricing import charged_prices, cost
+from apps.llm.specs import TokenUsage
+
+from .models import Kind, PauseReason, Run, RunQuerySet, State
+
+#: How often a request waits a second for the database before it gives up its reservation.
+_PATIENCE = 30
+
+
+class PriceUnknown(UserError):
+    """Raised for a budget where a model has no price."""
+
+    code = "price_unknown"
+    example = Example(
+        "A budget needs the price of each model. Set the prices of gpt-5-pro under Models.",
+        {"budget": "Set the prices of gpt-5-pro under Models."},
+    )
+
+
+class BudgetReached(Conflict):
+    """Raised where nothing more may be spent."""
+
+    code = "budget_reached"
+    example = Example("The budget of $12.50 is spent. Change it to continue.")
+
+
+class BudgetChanged(Conflict):
+    """Raised where another person changed the budget in the meantime."""
+
+    code = "budget_changed"
+    example = Example("The budget was changed to $20.00 in the meantime. Check it, then try again.")
+
+
+class Claimable(Protocol):
+    """An item that is about to be claimed."""
+
+    @property
+    def config_id(self) -> int: ...
+
+    @property
+    def tokens(self) -> int: ...
+
+
+def budget_of(options: Mapping[str, Any]) -> Decimal | None:
+    """Return the budget in the stored options of a run; None where it has none."""
+    budget = options.get("budget")
+    return None if budget is None else Decimal(budget)
+
+
+def balances_of(runs: Iterable[Run]) -> dict[str, Balance]:
+    """Return what the runs that have a budget have left of it, by public ID, in one query."""
+    budgets = {run.public_id: budget_of(run.options) for run in runs}
+    return balances_of_runs({pk: limit for pk, limit in budgets.items() if limit is not None})
+
+
+def balance_of(run: Run) -> Balance | None:
+    """Return what a run has left of its budget; None where it has none."""
+    return balances_of([run]).get(run.public_id)
+
+
+def check_priced(models: Iterable[LanguageModel]) -> None:
+    """Raise PriceUnknown with the names of the models that have no price."""
+    names = sorted({model.name for model in models if not model.price_known})
+    if names:
+        way_out = f"Set the prices of {', '.join(names)} under Models."
+        message = f"A budget needs the price of each model. {way_out}"
+        raise PriceUnknown(message, {"budget": way_out})
+
+
+def check_plan(plan: Sequence[Mapping[str, Any]]) -> None:
+    """Raise PriceUnknown where a model of a run's plan has no price."""
+    names = {entry["model"] for entry in plan if entry["sessions"]}
+    check_priced(LanguageModel.objects.filter(name__in=names))
+
+
+@dataclass(frozen=True, slots=True)
+class Afforded:
+    """How many items may be claimed, from the first one on, and what to set aside for each."""
+
+    count: int
+    reserved: Sequence[Decimal | None]
+
+
+def afford(run: Run, items: Sequence[Claimable]) -> Afforded:
+    """Return which of these items the budget of a run covers, and pause the run if it is spent.
+
+    Call it in a transaction that holds the run's lock, and claim what it returns there. Where all
+    that is left is set aside for requests in flight, nothing is claimed until they are recorded.
+    """
+    balance = balance_of(run) if items else None
+    if balance is None:
+        return Afforded(len(items), [None] * len(items))
+    if balance.is_spent:
+        pause_for_budget(run, balance)
+        return Afforded(0, [])
+    highest = {
+        pk: HighestCost(config, trigger=Trigger.BACKFILL)
+        for pk, config in load_configs({item.config_id for item in items}).items()
+    }
+    costs = [highest[item.config_id].of(item.tokens) for item in items]
+    count = balance.covers(costs)
+    if not count and costs[0] is None:
+        _pause(run, "A model of this backfill no longer has a price, which a budget needs.")
+    return Afforded(count, costs[:count])
+
+
+def pause_for_budget(run: Run, balance: Balance) -> None:
+    """Pause a run whose budget is spent, with the numbers."""
+    _pause(run, f"{money(balance.spent)} of {money(balance.limit)} is spent.")
+
+
+def _run_of(job: AnalysisJob, runs: RunQuerySet) -> Run | None:
+    return runs.filter(pk=job.backfill_id).first() if job.backfill_id else None
+
+
+def pause_for_job(job: AnalysisJob) -> None:
+    """Pause the run of a job that may send no further request."""
+    run = _run_of(job, Run.objects.all())
+    if run and (balance := balance_of(run)):
+        left = "the rest is set aside for requests in progress"
+        detail = f"{money(balance.spent)} of {money(balance.limit)} is spent, {left}."
+        _pause(run, detail)
+
+
+def _pause(run: Run, detail: str) -> None:
+    Run.objects.filter(pk=run.pk, state__in=[State.QUEUED, State.RUNNING]).update(
+        state=State.PAUSED, reason=PauseReason.BUDGET, reason_detail=detail, resume_at=None
+    )
+
+
+async def may_repeat(job: AnalysisJob, usage: TokenUsage) -> bool:
+    """Set money aside for a further request of a job; return whether the budget allows it."""
+    more = cost(usage, charged_prices(job.spec, trigger=job.trigger))
+    for _ in range(_PATIENCE):
+        try:
+            return more is not None and await asyncio.to_thread(_reserve_more, job, more)
+        except (OperationalError, InterfaceError):
+            await asyncio.sleep(1)
+    return False
+
+
+def _reserve_more(job: AnalysisJob, more: Decimal) -> bool:
+    """Add to the reservation of a job, in a thread with a connection of its own."""
+    try:
+        with transaction.atomic():
+            run = _run_of(job, Run.objects.select_for_update(no_key=True))
+            balance = balance_of(run) if run else None
+            if balance is not None and balance.left <= 0:
+                return False
+            held = Analysis.objects.filter(pk=job.analysis_id, lease_token=job.token)
+            held.update(reserved=F("reserved") + more)
+            return True
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The budget that a person saw before changing it."""
+
+    budget: Decimal | None
+
+
+def change_budget(*, run: Run, budget: Decimal | None, by: Actor, seen: Seen | None = None) -> None:
+    """Set or remove the budget of an active backfill; one that waited for it resumes.
+
+    ``seen`` is the budget that the person saw, None where that doesn't matter. Raises
+    BudgetChanged where it is another one by now, PriceUnknown, and BudgetFixed.
+    """
+    with transaction.atomic():
+        locked = Run.objects.select_for_update(no_key=True).get(pk=run.pk)
+        before = budget_of(locked.options)
+        if locked.kind != Kind.BACKFILL or locked.state not in _CHANGEABLE:
+            kind, state = locked.get_kind_display(), locked.get_state_display().lower()
+            raise BudgetFixed(f"This {kind.lower()} is {state}: its budget can’t be changed.")
+        if seen is not None and seen.budget != before:
+            now = "removed" if before is None else f"changed to {money(before)}"
+            raise BudgetChanged(f"The budget was {now} in the meantime. Check it, then try again.")
+        if budget is not None:
+            check_plan(locked.plan)
+        locked.options = {**locked.options, "budget": None if budget is None else f"{budget:f}"}
+        locked.save(update_fields=["options"])
+        if budget is not None:
+            _reserve_in_flight(locked)
+        detail = {"from": before and f"{before:f}", "to": budget and f"{budget:f}"}
+        audit.record(by=by, verb="backfill.budget_changed", target=run.public_id, detail=detail)
+    run.refresh_from_db()
+
+
+_CHANGEABLE = (State.QUEUED, State.RUNNING, State.PAUSED)
+
+
+class BudgetFixed(Conflict):
+    """Raised for the budget of a run that has ended."""
+
+    code = "wrong_state"
+    example = Example("This backfill is completed: its budget can’t be changed.")
+
+
+def check_budget(run: Run) -> None:
+    """Raise BudgetReached where a run has nothing left of its budget."""
+    balance = balance_of(run)
+    if balance is not None and balance.is_spent:
+        raise BudgetReached(
+            f"The budget of {money(balance.limit)} is spent. Change it to continue."
+        )
+
+
+def _reserve_in_flight(run: Run) -> None:
+    """Set money aside for requests that were claimed while the run had no budget."""
+    rows = Analysis.objects.filter(
+        backfill_public_id=run.public_id, state=AnalysisState.RUNNING, reserved=None
+    )
+    found = list(rows.values_list("pk", "config_id", "conversation__prompt_tokens_est"))
+    configs = load_configs({config for _, config, _ in found if config})
+    highest = {pk: HighestCost(config, trigger=Trigger.BACKFILL) for pk, config in configs.items()}
+    for pk, config, tokens in found:
+        if config is not None:
+            rows.filter(pk=pk).update(reserved=highest[config].of(tokens))

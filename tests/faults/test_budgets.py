@@ -1,0 +1,66 @@
+"""Budgets with real workers, one of which is killed on the way."""
+
+import random
+from decimal import Decimal
+
+import pytest
+from django.db.models import Max, Sum
+
+from apps.analysis.models import Analysis
+from apps.llm.models import LanguageModel, Usage
+from apps.runs import services
+from apps.runs.models import Run, State
+from apps.runs.options import Options
+from apps.runs.preview import make_preview
+from tests.factories import make_conversations
+from tests.fakes.fixtures import FakeLLM
+
+from .harness import Workers, wait_until
+from .runs import TESTS, agent_of, assert_whole, done, is_over
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+ITEMS = 600
+
+
+def three_dollar_run(fake: FakeLLM) -> Run:
+    """Start a backfill whose estimate is $3.00, with a budget of $1.00."""
+    make_conversations(agent_of(fake), ITEMS)
+    expected = make_preview(channel="voice", params={}, options=Options()).estimate.cost
+    assert expected
+    model = LanguageModel.objects.get()
+    assert model.input_price is not None
+    assert model.output_price is not None
+    model.input_price *= 3 / expected
+    model.output_price *= 3 / expected
+    model.save()
+    options = Options(budget=Decimal("1.00"))
+    return services.start(channel="voice", params={}, options=options, by=TESTS)
+
+
+def is_paused(run: Run) -> bool:
+    """the run has paused"""
+    run.refresh_from_db()
+    return run.state == State.PAUSED
+
+
+@pytest.mark.slow
+def test_two_workers_and_a_kill_keep_a_budget(fake_llm: FakeLLM, workers: Workers) -> None:
+    workers.concurrency = 64
+    fake_llm.set(latency=0.2)
+    workers.start()
+    workers.start()
+    run = three_dollar_run(fake_llm)
+
+    wait_until(lambda: done(run) >= 40, timeout=90, every=0.02)
+    workers.kill_one(random.Random(1))
+    wait_until(lambda: is_paused(run), timeout=180)
+    wait_until(lambda: not Analysis.objects.open().exists(), timeout=60)
+
+    assert run.reason == "budget"
+    sums = Usage.objects.aggregate(spent=Sum("cost"), dearest=Max("cost"))
+    assert 1 <= sums["spent"] <= 1 + sums["dearest"]
+
+    services.change_budget(run=run, budget=Decimal(10), by=TESTS)
+    wait_until(lambda: is_over(run), timeout=120)
+    assert_whole(run, fake_llm, items=ITEMS, repeated=2 * workers.concurrency)
