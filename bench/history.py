@@ -12,6 +12,7 @@ import random
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ import psutil
 from bench.ground import DATA_DIR, services
 
 ROWS, DAYS, SEEDS = 1_000_000, 90, 4_000
+UNUSED_SECONDS = 24 * 3600
 HISTORY = Path(
     os.environ.get("BENCH_HISTORY") or Path(tempfile.gettempdir()) / "debrief-bench-history"
 )
@@ -57,13 +59,20 @@ def history(rows: int = 0) -> Iterator[psutil.Process]:
     kept = HISTORY / f"{rows}-{_version()}"
     if not kept.is_dir():
         HISTORY.mkdir(parents=True, exist_ok=True)
-        for old in HISTORY.glob(f"{rows}-*"):
-            shutil.rmtree(old)
+        _drop_unused()
         with services(stopped=lambda: _keep(kept)):
             make_data(rows)
+    kept.touch()
     _copy(kept, DATA_DIR / "postgres")
     with services() as postgres:
         yield postgres
+
+
+def _drop_unused() -> None:
+    """Delete histories that no benchmark has used for a day, of older migrations mostly."""
+    for old in HISTORY.iterdir():
+        if time.time() - old.stat().st_mtime > UNUSED_SECONDS:
+            shutil.rmtree(old)
 
 
 def _version() -> str:

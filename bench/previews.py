@@ -44,7 +44,7 @@ CASES: tuple[tuple[str, dict[str, list[str]], str], ...] = (
     ),
     (
         "a list",
-        {"analysis.compliance_issues": ["rude"]},
+        {"analysis.compliance_issues__contains": ["rude"]},
         """c.analysis_data @> '{{"compliance_issues": ["rude"]}}'""",
     ),
     (
