@@ -8,11 +8,22 @@ the schedule restart whatever no one holds.
 import gc
 import os
 import threading
+from contextlib import AbstractContextManager
+from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_ready, worker_shutdown
+from celery.signals import (
+    before_task_publish,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_ready,
+    worker_shutdown,
+)
 from kombu import Exchange, Queue
 from kombu.common import Broadcast
+
+from apps.core.log_context import ids_in, log_context, log_ids
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -104,11 +115,33 @@ app.conf.update(
 app.autodiscover_tasks()
 
 _stopped = threading.Event()
+_contexts: dict[str, AbstractContextManager[None]] = {}
+"""What names the tasks in progress in the log, by their ids; each is of its thread."""
 
 
 @setup_logging.connect
 def _keep_django_logging(**kwargs: object) -> None:
     """Being connected is all it takes: Celery then leaves the LOGGING of the settings alone."""
+
+
+@before_task_publish.connect
+def _send_ids(headers: dict[str, Any], **kwargs: object) -> None:
+    """Take the IDs of the log along: the worker's lines name the request that asked."""
+    headers["log_ids"] = log_ids()
+
+
+@task_prerun.connect
+def _name_task(task: Any, task_id: str, kwargs: dict[str, object], **rest: object) -> None:
+    ids = getattr(task.request, "log_ids", None) or {}
+    context = log_context({**ids, "task_id": task_id, **ids_in(kwargs)}, alone=True)
+    context.__enter__()
+    _contexts[task_id] = context
+
+
+@task_postrun.connect
+def _end_task(task_id: str, **kwargs: object) -> None:
+    if context := _contexts.pop(task_id, None):
+        context.__exit__(None, None, None)
 
 
 @worker_ready.connect

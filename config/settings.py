@@ -139,6 +139,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "apps.core.log_context.RequestIds",
     "django.middleware.security.SecurityMiddleware",
     # Pads its answers at random, so that a page's length does not give away its CSRF token.
     "django.middleware.gzip.GZipMiddleware",

@@ -51,6 +51,12 @@ class AnalysisJob:
         """Return the key of the leased row."""
         return self.analysis_id
 
+    @property
+    def log_ids(self) -> dict[str, str]:
+        """Return the IDs that log lines about the job carry."""
+        ids = {"conversation_id": self.conversation_public_id, "analysis_id": self.public_id}
+        return ids | ({"run_id": self.backfill_public_id} if self.backfill_public_id else {})
+
 
 @dataclass(slots=True)
 class AnalysisOutcome:

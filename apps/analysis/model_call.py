@@ -52,6 +52,9 @@ async def perform(
             job, error_code=ErrorCode.INTERNAL, error_message=INTERNAL_MESSAGE
         )
     outcome.started_at = started
+    if outcome.error_code and not outcome.transient and not outcome.pause:
+        provider = {"provider_request_id": outcome.request_id}
+        logger.info("Analysis failed: %s", outcome.error_code, extra=provider)
     return outcome
 
 

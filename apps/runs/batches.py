@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.core.database import is_passing
+from apps.core.log_context import log_context
 from apps.core.tasks import enqueue, send
 from apps.llm.errors import ErrorCode
 
@@ -59,13 +60,18 @@ def run_batches(*, seconds: float = SECONDS) -> None:
     until = time.monotonic() + seconds
     while True:
         runs = list(Run.objects.without_model().claimable().order_by("pk"))
-        done = [do_batch(run) for run in runs]
+        done = [_do_named(run) for run in runs]
         if not any(done):
             close_finished()
             return
         if time.monotonic() >= until:
             send(TASK, queue=None, kwargs={})
             return
+
+
+def _do_named(run: Run) -> int:
+    with log_context({"run_id": run.public_id}):
+        return do_batch(run)
 
 
 def do_batch(run: Run) -> int:

@@ -18,6 +18,7 @@ from apps.agents.models import Agent
 from apps.analysis import run_claims
 from apps.analysis.estimates import learn_from
 from apps.analysis.models import Analysis
+from apps.core.log_context import log_context
 from apps.core.payloads import moment
 from apps.webhooks import outbox
 from apps.webhooks.models import EventType
@@ -52,7 +53,8 @@ def close_finished() -> None:
             if _close(run) and run.kind == Kind.BACKFILL:
                 learn_from(Analysis.objects.filter(pk__in=run.items.values("analysis")))
         except DatabaseError:
-            logger.exception("%s cannot be closed now", run.public_id)
+            with log_context({"run_id": run.public_id}):
+                logger.exception("%s cannot be closed now", run.public_id)
 
 
 def _close(run: Run) -> bool:

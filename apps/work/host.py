@@ -12,6 +12,8 @@ from typing import Any
 from celery.signals import worker_shutdown, worker_shutting_down
 from django.conf import settings
 
+from apps.core.log_context import log_context
+
 from .queue import J, O, Queue
 from .runner import Runner
 
@@ -65,7 +67,9 @@ class Host:
         with self._lock:
             # Made on the loop, which some clients need.
             client = self._clients.get(make) or self._clients.setdefault(make, make())
-        return await runner.run(client)
+        # A runner does the work of many requests, not only of the one that woke it.
+        with log_context({"queue": runner.queue.name}, alone=True):
+            return await runner.run(client)
 
     def stop(self) -> None:
         """Take no more work. Runners finish what is in flight and hand back the rest."""

@@ -1,7 +1,7 @@
 """What a runner works on: jobs that are claimed, performed and recorded."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -21,6 +21,12 @@ class Client(Protocol):
 
     async def aclose(self) -> None:
         """Close the connections."""
+
+
+def log_ids_of(job: Lease) -> Mapping[str, str]:
+    """Return the IDs that log lines about a job carry: its `log_ids`, where it has some."""
+    ids: Mapping[str, str] = getattr(job, "log_ids", {})
+    return ids
 
 
 J = TypeVar("J", bound=Lease)

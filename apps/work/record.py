@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable, Sequence
 
 from apps.core.database import is_passing
+from apps.core.log_context import log_context
 
-from .queue import O
+from .queue import O, log_ids_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ def record_group(
             raise
         logger.warning("Recording %d jobs failed, trying one by one", len(outcomes))
         for outcome in outcomes:
-            _record_one(outcome, write, without_answer)
+            with log_context(log_ids_of(outcome.job)):
+                _record_one(outcome, write, without_answer)
 
 
 def _record_one(

@@ -18,8 +18,9 @@ from typing import Any, Generic, TypeVar
 from django.db import InterfaceError, OperationalError, connection
 
 from apps.core.database import is_passing
+from apps.core.log_context import log_context
 
-from .queue import J, O, Queue, Verdict
+from .queue import J, O, Queue, Verdict, log_ids_of
 
 logger = logging.getLogger(__name__)
 
@@ -265,7 +266,8 @@ class Runner(Generic[J, O]):
                 raise asyncio.CancelledError
             self._unsent.pop(job.key, None)
 
-        task = asyncio.create_task(self.queue.perform(job, self._client, sent))
+        with log_context(log_ids_of(job)):
+            task = asyncio.create_task(self.queue.perform(job, self._client, sent))
         self._performing[job.key] = task
         try:
             await asyncio.wait([task])

@@ -1,5 +1,6 @@
 """A worker's application for test_celery.py: the real one, with an engine that only waits."""
 
+import logging
 import os
 import threading
 import time
@@ -27,3 +28,9 @@ def run_engine(folder: str) -> None:
     told = _stop.wait(timeout=60)
     time.sleep(0.5)
     mine.write_text("handed back" if told else "never told")
+
+
+@app.task(name="tests.log")
+def log(analysis_id: str) -> None:
+    """Write a line that names nothing."""
+    logging.getLogger(__name__).warning("a line of a task")
