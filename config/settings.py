@@ -17,6 +17,7 @@ import sentry_sdk
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from config import sign_on
 from config.embedded import paths
 from config.logs import logging_config
 from config.secret import kept_secret
@@ -68,7 +69,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 
-CONTENT_SECURITY_POLICY = {
+CONTENT_SECURITY_POLICY: dict[str, dict[str, list[str]]] = {
     "DIRECTIVES": {
         "default-src": [SELF],
         "script-src": [SELF],
@@ -203,6 +204,21 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+# Single sign-on by OpenID Connect. Roles come from groups: "debrief-admins=admin,*=viewer".
+
+OIDC_ISSUER = env.str("OIDC_ISSUER", default="")
+OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", default="")
+OIDC_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", default="")
+OIDC_SCOPES = env.str("OIDC_SCOPES", default="") or "openid email profile"
+OIDC_GROUPS_CLAIM = env.str("OIDC_GROUPS_CLAIM", default="") or "groups"
+OIDC_LABEL = env.str("OIDC_LABEL", default="") or "single sign-on"
+OIDC_SESSION_HOURS = _whole_number("OIDC_SESSION_HOURS", default=12)
+OIDC_ONLY = env.bool("OIDC_ONLY", default=False)
+OIDC_ROLES = sign_on.roles(env.list("OIDC_ROLES", default=[]))
+sign_on.check(OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, roles=OIDC_ROLES, only=OIDC_ONLY)
+# Signing out continues at the provider, which a form may lead to only where this names it.
+CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"] += sign_on.origins(OIDC_ISSUER)
 
 # PostgreSQL: the embedded one over its socket, or yours
 

@@ -53,6 +53,20 @@ class User(AbstractUser):
         help_text="Changes with each deactivation: no session from before is ever valid again.",
     )
 
+    sso_subject = models.CharField(
+        max_length=600,
+        null=True,
+        blank=True,
+        unique=True,
+        editable=False,
+        help_text="Issuer and subject, for members who sign in by single sign-on.",
+    )
+    deactivated_by_sso = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Groups no longer granted access. Groups that do activate the member again.",
+    )
+
     class Meta:
         constraints = [
             models.CheckConstraint(name="user_role_known", condition=Q(role__in=Role.values)),

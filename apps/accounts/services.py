@@ -106,8 +106,8 @@ def set_active(*, user: User, active: bool, by: Actor) -> None:
         return
     if not active:
         keep_an_admin(user)
-    user.is_active = active
-    user.save(update_fields=["is_active"])
+    user.is_active, user.deactivated_by_sso = active, False
+    user.save(update_fields=["is_active", "deactivated_by_sso"])
     verb = "person.activated" if active else "person.deactivated"
     audit.record(by=by, verb=verb, target=user_target(user), detail={"username": user.username})
 

@@ -36,6 +36,8 @@ class Backend(ModelBackend):
         password: str | None = None,
         **kwargs: object,
     ) -> User | None:
+        if settings.OIDC_ONLY:
+            return None
         known = User.objects.filter(username__iexact=username or "").values_list(
             "username", flat=True
         )
@@ -102,6 +104,8 @@ def sign_in(*, request: HttpRequest, username: str, password: str, now: datetime
 
 
 def _reason(request: HttpRequest, username: str) -> str:
+    if settings.OIDC_ONLY:
+        return "Passwords are switched off here. Use single sign-on."
     if not admits_demo(request) and User.objects.filter(username__iexact=username, is_demo=True):
         return (
             "The demo login works only on the machine running Debrief. To sign in from here, "

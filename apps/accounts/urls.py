@@ -2,12 +2,15 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from apps.accounts.views import audit, keys, people, session
+from apps.accounts.views import audit, keys, people, session, sso
 
 app_name = "accounts"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("login/", session.login, name="login"),
+    path("login/sso/", sso.start, name="sso_start"),
+    path("login/sso/callback/", sso.callback, name="sso_callback"),
+    path("login/link/<str:token>/", sso.sign_in_link, name="sign_in_link"),
     path("logout/", session.logout, name="logout"),
     path("profile/", session.profile, name="profile"),
     path("password/<slug:uid>/<slug:token>/", session.choose_password, name="choose_password"),

@@ -1,4 +1,4 @@
-"""The IDs that every log line carries: of the request, and of what it works on.
+"""The IDs that every log line carries: of the request and of its objects.
 
 A web process sets them for a request, a message to a worker takes them along, and a job of a
 runner has its own. Nothing has to be passed to the function that logs.
@@ -65,7 +65,7 @@ class AddIds(logging.Filter):
 class RequestIds:
     """Name each request in the log and in its response.
 
-    A proxy's own `X-Request-ID` is kept where it is short and plain, so that both logs agree.
+    The `X-Request-ID` of a proxy is used if it is short and plain, so that both logs agree.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

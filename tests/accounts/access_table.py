@@ -43,6 +43,9 @@ ACCESS: dict[str, Needs] = {
     "metrics": page(VIEWER),
     # accounts
     "accounts:login": form(PUBLIC),
+    "accounts:sso_start": page(PUBLIC),  # 404 unless single sign-on is configured
+    "accounts:sso_callback": page(PUBLIC),
+    "accounts:sign_in_link": form(PUBLIC),  # by a signed token
     "accounts:logout": action(VIEWER),
     "accounts:profile": form(VIEWER),
     "accounts:choose_password": form(PUBLIC),  # by a signed link

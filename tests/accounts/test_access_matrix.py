@@ -37,6 +37,9 @@ PUBLIC_URLS = {
     "/api/intake/<kind>/<source_id>",  # by the platform's signature
     "accounts:choose_password",
     "accounts:login",
+    "accounts:sign_in_link",
+    "accounts:sso_callback",
+    "accounts:sso_start",
     "healthz",
     "readyz",
 }

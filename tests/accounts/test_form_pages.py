@@ -43,7 +43,9 @@ SAME_NAME = {
 }
 """Path parameters of an app that stand for another thing here."""
 PAGES_OF_THEIR_OWN = {
-    "home", "accounts:login", "accounts:profile", "accounts:choose_password", "runs:try_it",
+    "home", "accounts:login", "accounts:sign_in_link", "accounts:profile",
+    "accounts:choose_password",
+    "runs:try_it",
     "agents:prompts", "agents:fields", "agents:post_analysis", "contacts:import",
     "contacts:import_check", "crm:approval", "conversations:export_new", "alerts:new",
     "alerts:edit", "runs:derived_new", "runs:derived_edit", "runs:derived_recompute",

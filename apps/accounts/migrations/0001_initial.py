@@ -45,6 +45,8 @@ class Migration(migrations.Migration):
                 ('role', models.CharField(choices=[('viewer', 'Viewer'), ('operator', 'Operator'), ('editor', 'Editor'), ('admin', 'Admin')], default='viewer', max_length=10)),
                 ('is_demo', models.BooleanField(default=False, editable=False, help_text='The login of the demo data: it works on this machine only.')),
                 ('session_salt', models.CharField(blank=True, default='', editable=False, help_text='Changes with each deactivation: no session from before is ever valid again.', max_length=16)),
+                ('sso_subject', models.CharField(blank=True, editable=False, help_text='Issuer and subject, for members who sign in by single sign-on.', max_length=600, null=True, unique=True)),
+                ('deactivated_by_sso', models.BooleanField(default=False, editable=False, help_text='Groups no longer granted access. Groups that do activate the member again.')),
                 ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
                 ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
             ],

@@ -9,17 +9,17 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render, resolve_url
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from apps.accounts import expiry, services
+from apps.accounts import expiry, oidc, services
 from apps.accounts.access import user_of, wants_json
 from apps.accounts.actors import Actor
 from apps.accounts.devices import remember_device
 from apps.accounts.forms import ChangePasswordForm, LoginForm, NewPasswordForm, add_refusal
-from apps.accounts.responses import posted
+from apps.accounts.responses import posted, safe_next
 from apps.accounts.signin import sign_in
 from apps.core.errors import UserError
 from apps.core.http import hx_trigger, render_either, wants_fragment
@@ -34,7 +34,7 @@ def login(request: HttpRequest) -> HttpResponse:
 
     Over a page whose session ended it is a dialog, and the page continues automatically.
     """
-    target = _safe_next(request)
+    target = safe_next(request)
     if request.method == "GET" and request.user.is_authenticated:
         return _signed_in(request, target)
     form = LoginForm(posted(request))
@@ -72,7 +72,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         return expiry.ended_for_htmx()
     if expiry.is_from_our_page(request):
         if request.path == resolve_url(settings.LOGIN_URL):  # a password is not sent by itself
-            return redirect(f"{request.path}?{urlencode({'next': _safe_next(request)})}")
+            return redirect(f"{request.path}?{urlencode({'next': safe_next(request)})}")
         if expiry.has_typed(request):
             return expiry.send_again(request)
     return render(request, "403_csrf.html", status=403)
@@ -81,8 +81,10 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 @require_POST
 def logout(request: HttpRequest) -> HttpResponse:
     """End the session. By POST only, so that no link or image can do it."""
+    id_token = request.session.get(oidc.ID_TOKEN)
+    back = request.build_absolute_uri(resolve_url(settings.LOGOUT_REDIRECT_URL))
     end_session(request)
-    response = redirect(settings.LOGOUT_REDIRECT_URL)
+    response = redirect(oidc.sign_out_url(id_token, back) or settings.LOGOUT_REDIRECT_URL)
     response.delete_cookie(expiry.MARK, samesite="Lax")
     # Whatever a browser stored in spite of no-store. Not its storage: the theme is kept there.
     response.headers["Clear-Site-Data"] = '"cache"'
@@ -130,12 +132,3 @@ def choose_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
             messages.success(request, "Password saved. Sign in to continue.")
             return redirect("accounts:login")
     return render(request, "accounts/choose_password.html", {"form": form, "person": user})
-
-
-def _safe_next(request: HttpRequest) -> str:
-    """Return where to go after signing in; never to another site."""
-    target = request.POST.get("next") or request.GET.get("next") or ""
-    hosts = {request.get_host()}
-    if url_has_allowed_host_and_scheme(target, hosts, require_https=request.is_secure()):
-        return target
-    return resolve_url(settings.LOGIN_REDIRECT_URL)
