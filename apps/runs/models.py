@@ -86,8 +86,8 @@ class SkipReason(models.TextChoices):
     """Why an item was skipped."""
 
     RERUN_SINCE = "rerun_since", "Analyzed again since"
-    RESTORED_SINCE = "restored_since", "Another result was restored since"
-    NO_RESULT = "no_result", "This run made no result for it"
+    RESTORED_SINCE = "restored_since", "Rolled back or restored since"
+    NO_RESULT = "no_result", "No result"
     ERASED = "erased", "Erased"
     CANCELED = "canceled", "The run was canceled"
 

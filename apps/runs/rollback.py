@@ -28,7 +28,7 @@ CASE
   WHEN o.state <> 'done'
     OR coalesce(a.backfill_public_id, %(none)s) <> %(public_id)s THEN 'no_result'
   WHEN cur.id IS NOT DISTINCT FROM o.analysis_id THEN ''
-  WHEN cur.trigger = 'restored' THEN 'restored_since'
+  WHEN cur.id IS NULL OR cur.trigger = 'restored' THEN 'restored_since'
   ELSE 'rerun_since'
 END
 """

@@ -9,29 +9,33 @@ from apps.analysis.jobs import AnalysisOutcome
 from apps.llm.specs import TokenUsage
 from apps.runs import services
 from apps.runs.closing import close_finished
+from apps.runs.freezing import run_freezing
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.source import BackfillSource
 
 BY = Actor.system("tests")
 SOURCE = BackfillSource()
+_AT_ONCE = 1_000
 
 
 def backfill(outputs: Sequence[dict[str, Any] | str]) -> Run:
     """A completed backfill that gets these values, or error codes, newest conversation first."""
     run = services.start(channel="voice", params={}, options=Options(include_analyzed=True), by=BY)
+    run_freezing(seconds=600)
     by_conversation = dict(
         zip(run.items.order_by("pk").values_list("conversation", flat=True), outputs, strict=True)
     )
-    outcomes = []
-    for job in SOURCE.claim(len(outputs)):
-        usage = TokenUsage(1_000, 0, 10)
-        output = by_conversation[job.conversation_id]
-        ending: dict[str, Any] = {"error_code": output}
-        if isinstance(output, dict):
-            ending = {"output": output, "messages_read": len(job.messages)}
-        outcomes.append(AnalysisOutcome(job, usage=usage, requests=1, **ending))
-    record.record(outcomes, settle=SOURCE.settle)
+    while jobs := SOURCE.claim(_AT_ONCE):
+        outcomes = []
+        for job in jobs:
+            usage = TokenUsage(1_000, 0, 10)
+            output = by_conversation[job.conversation_id]
+            ending: dict[str, Any] = {"error_code": output}
+            if isinstance(output, dict):
+                ending = {"output": output, "messages_read": len(job.messages)}
+            outcomes.append(AnalysisOutcome(job, usage=usage, requests=1, **ending))
+        record.record(outcomes, settle=SOURCE.settle)
     close_finished()
     run.refresh_from_db()
     assert run.state == State.COMPLETED

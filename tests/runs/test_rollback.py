@@ -116,6 +116,15 @@ def test_every_result_is_restored_exactly() -> None:
     assert verbs[-2:] == ["rollback.started", "rollback.completed"]
 
 
+def test_results_that_were_rolled_back_to_none_are_not_called_analyzed_again() -> None:
+    results(3)
+    run = backfill([{"call_summary": "New."}] * 3)
+    roll_back(run)
+    assert not Conversation.objects.latest("pk").analysis_data
+
+    assert preview_rollback(Selection(run)).left == {"restored_since": 3}
+
+
 def test_logged_conversations_get_the_earlier_text_again() -> None:
     make_connection(log_conversations=True)
     contact = make_contact()

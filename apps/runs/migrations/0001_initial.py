@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
                 ('previous_reason', models.CharField(blank=True, db_default='', max_length=30)),
                 ('changed', models.BooleanField(blank=True, help_text='Whether any value differs from the previous analysis.', null=True)),
                 ('tries', models.PositiveIntegerField(db_default=0, default=0, help_text='How often its provider could not be asked while it answered others.')),
-                ('skip_reason', models.CharField(blank=True, choices=[('rerun_since', 'Analyzed again since'), ('restored_since', 'Another result was restored since'), ('no_result', 'This run made no result for it'), ('erased', 'Erased'), ('canceled', 'The run was canceled')], db_default='', help_text='Why it was skipped.', max_length=20)),
+                ('skip_reason', models.CharField(blank=True, choices=[('rerun_since', 'Analyzed again since'), ('restored_since', 'Rolled back or restored since'), ('no_result', 'No result'), ('erased', 'Erased'), ('canceled', 'The run was canceled')], db_default='', help_text='Why it was skipped.', max_length=20)),
                 ('output', models.JSONField(blank=True, help_text='Of a trial only.', null=True)),
                 ('missing_required', models.JSONField(db_default=models.Value([], models.JSONField()), default=list)),
                 ('truncated', models.BooleanField(db_default=False, default=False)),

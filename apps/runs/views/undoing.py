@@ -86,7 +86,7 @@ def rollback(request: HttpRequest, public_id: str) -> HttpResponse:
 
 def _started(request: HttpRequest, run: Run, *, again: bool) -> HttpResponse:
     url = reverse("runs:detail", args=[run.public_id])
-    text = f"Rollback of {run.total:,} {noun(run.channel, run.total)} started."
+    text = "Rollback started."
     if again:
         text = (
             f"This rollback was already started {ago(run.created_at)}. No second one was started."
