@@ -251,9 +251,10 @@ def retry_failed(request: HttpRequest, backfill_id: str) -> HttpResponse:
 def budget(request: HttpRequest, backfill_id: str) -> HttpResponse:
     """Sets the limit, or removes it with `null`. A backfill that is paused for its budget resumes
     if the new one allows it."""
+    run = _run(backfill_id)
     body = read(schemas.BudgetIn, request)
     amount = None if body.budget is None else Decimal(body.budget)
-    services.change_budget(run=_run(backfill_id), budget=amount, by=actor_of(request))
+    services.change_budget(run=run, budget=amount, by=actor_of(request))
     return respond(BackfillSchema.from_run(_run(backfill_id)))
 
 
