@@ -130,6 +130,10 @@ class RunItemQuerySet(models.QuerySet["RunItem"]):
     def failed(self) -> "RunItemQuerySet":
         return self.filter(state="failed")
 
+    def stop_waiting(self) -> None:
+        """Let items that were put off be claimed now, without writing any other item."""
+        self.filter(state="pending", not_before__isnull=False).update(not_before=None)
+
 
 class Run(models.Model):
     """What was asked, by whom, and how far it is. Counts are read from the items.

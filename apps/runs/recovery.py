@@ -149,7 +149,7 @@ def resume_by_itself(run: Run) -> bool:
             resumed_at=timezone.now(),
         )
         if moved:
-            run.items.filter(state=ItemState.PENDING).update(not_before=None)
+            run.items.stop_waiting()
             audit.record(by=Actor.system("backfill"), verb="backfill.resumed", target=run.public_id)
             enqueue("runs.run_engine")
             configs = AnalysisConfig.objects.filter(model__in=_models(run))

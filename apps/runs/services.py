@@ -195,7 +195,7 @@ def resume(*, run: Run, by: Actor) -> None:
         budgets.check_budget(run)
     to = State.RUNNING if run.started_at else State.QUEUED
     _move(run, by, "resumed", to=to, allowed=(State.PAUSED,), resumed_at=timezone.now())
-    run.items.filter(state="pending").update(not_before=None)
+    run.items.stop_waiting()
     _kick(run)
 
 

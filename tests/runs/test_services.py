@@ -1,6 +1,7 @@
 """Starting, stopping and continuing a backfill, without a model."""
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
@@ -127,6 +128,26 @@ def test_a_paused_run_gives_out_nothing_until_it_is_resumed(agent: Agent) -> Non
     assert BackfillSource().claim(10) == []
     services.resume(run=run, by=BY)
     assert len(BackfillSource().claim(10)) == 3
+
+
+def test_resume_writes_only_the_items_that_were_put_off(agent: Agent) -> None:
+    make_conversations(agent, 3)
+    run = start()
+    put_off = run.items.earliest("pk")
+    run.items.filter(pk=put_off.pk).update(not_before="2999-01-01T00:00Z")
+    services.pause(run=run, by=BY)
+    before = versions_of(run)
+    services.resume(run=run, by=BY)
+    after = versions_of(run)
+    assert [pk for pk in after if after[pk] != before[pk]] == [put_off.pk]
+    assert len(BackfillSource().claim(10)) == 3
+
+
+def versions_of(run: Run) -> dict[int, str]:
+    """Where each item is stored, which changes when it is written."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, ctid::text FROM runs_runitem WHERE run_id = %s", [run.pk])
+        return dict(cursor.fetchall())
 
 
 def test_retry_failed_opens_a_completed_run_again(agent: Agent) -> None:
