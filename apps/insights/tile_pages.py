@@ -74,6 +74,17 @@ class TilePage:
         return f"{self.stats.field.label if self.stats else 'Conversations'} over time"
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the heads of the table over time, after that of the time."""
+        if self.volume:
+            return ("Conversations", "Analyzed", "Failed", "Cost")
+        if isinstance(self.stats, RateStats):
+            return ("Yes", "of", "Rate", "95% interval")
+        if isinstance(self.stats, NumberStats):
+            return ("Conversations", "Mean")
+        return (*(share.label for share in self.stats.shares), "Conversations")
+
+    @property
     def distribution(self) -> str:
         """Name the chart of a distribution."""
         return f"{self.stats.field.label}, distribution"
