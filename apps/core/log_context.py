@@ -42,7 +42,7 @@ def log_context(ids: Mapping[str, str], *, alone: bool = False) -> Iterator[None
 
 
 def ids_in(values: Mapping[str, object]) -> dict[str, str]:
-    """Return the public IDs among arguments of a view or a task, by what they are of."""
+    """Return the public IDs among arguments of a view or a task, by the kind of object."""
     found = {}
     for value in values.values():
         if isinstance(value, str) and (name := _PREFIXES.get(value.partition("_")[0])):
