@@ -301,6 +301,8 @@ STOP_GRACE_SECONDS = 3 if BUNDLED_MODEL else 45
 ANALYSIS_LEASE_SECONDS = 20.0
 # For how long a provider may answer every request with 429 before runs pause.
 LIMIT_PATIENCE_SECONDS = 60.0
+# For how long a provider may have no capacity for flex before runs pause, or pay the full price.
+FLEX_PATIENCE_SECONDS = 120.0
 # What waits for a provider is tried again after this, then after twice as long each time.
 RECOVERY_SECONDS = 15.0
 WEBHOOK_TIMEOUT_SECONDS = 15.0

@@ -14,6 +14,17 @@ from .effects import SideEffects
 from .prompts import Facts
 
 
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """At which service tier of its provider a job asks: ``name`` is empty for the standard one.
+
+    ``falls_back``: the standard tier is asked where the other one has no capacity for long.
+    """
+
+    name: str = ""
+    falls_back: bool = False
+
+
 @dataclass(slots=True)
 class AnalysisJob:
     """A claimed analysis with everything that a request needs; held by ``token``.
@@ -45,6 +56,7 @@ class AnalysisJob:
     tries: int = 0
     transcript_tokens: int | None = None
     reserved: Decimal | None = None
+    tier: Tier = Tier()
 
     @property
     def key(self) -> int:
@@ -66,6 +78,8 @@ class AnalysisOutcome:
     ``pause`` (a `PauseReason`) asks the queue to pause the run; the job itself is handed back and
     nothing is recorded but the ledger. ``transient``: the same request may fare better later.
     ``retry_after``: in this many seconds, as the provider says.
+    ``flex_usage`` is the part of ``usage`` that the provider reports for its flex tier; ``tier`` is
+    the one it reported last.
     """
 
     job: AnalysisJob
@@ -75,6 +89,8 @@ class AnalysisOutcome:
     error_message: str = ""
     raw_output: str = ""
     usage: TokenUsage = field(default_factory=TokenUsage)
+    flex_usage: TokenUsage = field(default_factory=TokenUsage)
+    tier: str = ""
     usage_estimated: bool = False
     usage_note: str = ""
     requests: int = 0

@@ -89,6 +89,8 @@ async def _ask(
             cache_key=job.config_sha256[:16],
             lane=Lane(job.lane),
             input_tokens=prompt.input_tokens,
+            service_tier=job.tier.name if job.spec.flex_factor is not None else "",
+            tier_fallback=job.tier.falls_back,
             on_send=on_send,
             may_repeat=may_repeat,
         )
@@ -105,6 +107,8 @@ def _outcome(job: AnalysisJob, prompt: prompts.Prompt, answer: StructuredAnswer)
         error_message=answer.error_message,
         raw_output=answer.raw_text if answer.error else "",
         usage=answer.usage,
+        flex_usage=answer.flex_usage,
+        tier=answer.service_tier,
         usage_estimated=answer.usage_estimated,
         usage_note=answer.usage_note,
         requests=answer.requests,

@@ -18,8 +18,9 @@ from apps.conversations.derived.evaluation import ResultFacts
 from apps.conversations.results import NewResult, mark_failed, write_result_columns
 from apps.llm import ledger
 from apps.llm.models import Purpose, Usage
-from apps.llm.pricing import charged_prices, cost
+from apps.llm.pricing import FLEX, charged_prices, charged_tiers
 from apps.llm.services import usage_row
+from apps.llm.specs import TokenUsage
 from apps.work.record import record_group
 
 from .claims import ANALYSES
@@ -64,15 +65,16 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         if kept:
             _record_kept(kept, states, settle, now)
         ledger.write(
-            ledger_row(
+            row
+            for o in outcomes
+            if o.requests and o.job.analysis_id not in recorded
+            for row in ledger_rows(
                 o,
                 Purpose.ANALYSIS,
                 now,
                 analysis_id=o.job.public_id,
                 backfill_id=o.job.backfill_public_id,
             )
-            for o in outcomes
-            if o.requests and o.job.analysis_id not in recorded
         )
 
 
@@ -153,11 +155,17 @@ def _analysis_row(o: AnalysisOutcome) -> dict[str, Any]:
 
 
 def _prices(o: AnalysisOutcome) -> dict[str, str | None]:
-    prices = charged_prices(o.job.spec, trigger=o.job.trigger)
+    """Return the prices of an analysis, those of the standard tier where it was asked, too.
+
+    Another tier is named.
+    """
+    [(tier, _, _), *_] = _by_tier(o)
+    prices = charged_prices(o.job.spec, trigger=o.job.trigger, tier=tier)
     return {
         "input": _decimal(prices.input),
         "cached": _decimal(prices.cached),
         "output": _decimal(prices.output),
+        **({"tier": FLEX} if tier == FLEX else {}),
     }
 
 
@@ -167,24 +175,41 @@ def _decimal(value: object) -> str | None:
 
 def charged_cost(o: AnalysisOutcome) -> Decimal | None:
     """Return what an outcome cost; None where the model has no price."""
-    return cost(o.usage, charged_prices(o.job.spec, trigger=o.job.trigger))
+    return charged_tiers(o.job.spec, o.usage, o.flex_usage, trigger=o.job.trigger)
 
 
-def ledger_row(o: AnalysisOutcome, purpose: Purpose, now: datetime, **ids: str) -> Usage:
-    """Return the row of the ledger for what an outcome cost; ``ids`` are of its analysis or run."""
-    return usage_row(
-        spec=o.job.spec,
-        purpose=purpose,
-        usage=o.usage,
-        estimated=o.usage_estimated,
-        requests=o.requests,
-        trigger=o.job.trigger,
-        who=o.job.requested_by,
-        agent_id=o.job.agent_public_id,
-        conversation_id=o.job.conversation_public_id,
-        at=now,
-        **ids,
-    )
+def ledger_rows(o: AnalysisOutcome, purpose: Purpose, now: datetime, **ids: str) -> list[Usage]:
+    """Return the rows of the ledger for what an outcome cost, one for each service tier.
+
+    ``ids`` are of its analysis or run.
+    """
+    return [
+        usage_row(
+            spec=o.job.spec,
+            purpose=purpose,
+            usage=usage,
+            tier=tier,
+            estimated=o.usage_estimated,
+            requests=requests,
+            trigger=o.job.trigger,
+            who=o.job.requested_by,
+            agent_id=o.job.agent_public_id,
+            conversation_id=o.job.conversation_public_id,
+            at=now,
+            **ids,
+        )
+        for tier, usage, requests in _by_tier(o)
+    ]
+
+
+def _by_tier(o: AnalysisOutcome) -> list[tuple[str, TokenUsage, int]]:
+    """Split the tokens and requests of an outcome by tier, the standard one first."""
+    standard = o.usage - o.flex_usage
+    if not o.flex_usage.total:
+        return [(o.tier, o.usage, o.requests)]
+    if not standard.total:
+        return [(FLEX, o.usage, o.requests)]
+    return [("", standard, o.requests - 1), (FLEX, o.flex_usage, 1)]
 
 
 def _column_row(o: AnalysisOutcome, now: datetime) -> dict[str, Any]:

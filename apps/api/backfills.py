@@ -19,6 +19,7 @@ from apps.runs import rollback_services, services
 from apps.runs.agreement import PreviewOutdated, token_for
 from apps.runs.budgets import check_priced
 from apps.runs.changes import PARAMETERS, changed_items, read_change
+from apps.runs.lanes import check_lane
 from apps.runs.models import ItemState, Run
 from apps.runs.preview import PREVIEW_SECONDS, make_preview
 from apps.runs.rollback import preview_rollback
@@ -60,6 +61,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     )
     if made.options.budget is not None:
         check_priced(made.models)
+    check_lane(made.options.lane, made.models)
     return respond(schemas.PreviewSchema.from_preview(made, token=token_for(made)))
 
 

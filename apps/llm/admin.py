@@ -30,7 +30,8 @@ class LanguageModelAdmin(AuditedAdmin):
                 "description": "US dollars per million tokens. Check your provider's price list; "
                 "where a price is empty, pages say that it is unknown.",
                 "fields": (
-                    *("input_price", "cached_price", "output_price", "free_first_run"),
+                    *("input_price", "cached_price", "output_price", "flex_factor"),
+                    *("free_first_run",),
                     "typical_cost",
                 ),
             },
@@ -83,7 +84,7 @@ class LanguageModelAdmin(AuditedAdmin):
 class UsageAdmin(ReadOnlyAdmin):
     list_display = (
         *("at", "purpose", "model_name", "trigger", "who", "input_tokens", "cached_tokens"),
-        *("output_tokens", "cost", "analysis_id"),
+        *("output_tokens", "cost", "tier", "analysis_id"),
     )
     list_filter = ("purpose", "trigger", "model_name")
     date_hierarchy = "at"

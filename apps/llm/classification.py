@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import openai
 
@@ -62,8 +63,16 @@ def fault_of(
     kind = _by_code(body) or _by_words(body, decided) or _by_broad_code(body)
     delay = _delay(body, headers or {})
     if kind is not None:
-        return _by_kind(kind, body, message, decided, delay)
-    return _by_status(decided, body, message, delay)
+        fault = _by_kind(kind, body, message, decided, delay)
+    else:
+        fault = _by_status(decided, body, message, delay)
+    if fault.code is ErrorCode.RATE_LIMITED and _lacks_capacity(body):
+        return replace(fault, no_capacity=True)
+    return fault
+
+
+def _lacks_capacity(body: ErrorBody) -> bool:
+    return rules.NO_CAPACITY_CODE in body.codes or bool(rules.NO_CAPACITY.search(body.words))
 
 
 def _effective(statuses: Iterable[int]) -> int:

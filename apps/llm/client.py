@@ -17,10 +17,11 @@ from apps.llm.failed_request import Fault, RetryPolicy
 from apps.llm.finish_reasons import Finish
 from apps.llm.key_masks import mask_keys
 from apps.llm.limits import Limits
+from apps.llm.pricing import FLEX
 from apps.llm.replies import Message, ModelReply, Rung, estimated_usage, request_body
 from apps.llm.schema import Verdict, checker
 from apps.llm.sender import Outcome, Sender
-from apps.llm.specs import TokenUsage
+from apps.llm.specs import ModelSpec, TokenUsage
 from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.text import shorten
 from apps.llm.tokens import estimate_messages
@@ -60,8 +61,10 @@ class _Attempt:
 
     def __init__(self, sender: Sender, request: StructuredRequest) -> None:
         self.sender = sender
-        self.request = request
         self.known = sender.state(request.model)
+        if request.tier_fallback and not self.known.has_flex:
+            request = replace(request, service_tier="")
+        self.request = request
         self.rung = self.known.rung
         if self.rung is Rung.STRICT and not request.schema.closed:
             self.rung = Rung.TOOL
@@ -69,6 +72,8 @@ class _Attempt:
         self.cap = request.max_output_tokens
         self.messages: tuple[Message, ...] = tuple(request.messages)
         self.usage = TokenUsage()
+        self.flex_usage = TokenUsage()
+        self.tier = ""
         self.estimated = False
         self.usage_note = ""
         self.requests = 0
@@ -147,6 +152,21 @@ class _Attempt:
         return answer
 
     async def send(self) -> Outcome:
+        """Send the question; at the standard tier where flex isn't to be had and that may be."""
+        outcome = await self.send_once()
+        if not self.request.service_tier or not isinstance(outcome, Fault):
+            return outcome
+        if _rejects_tier(outcome):
+            self.known.has_flex = False
+            outcome = _without_flex(self.request.model, outcome)
+        elif not (outcome.no_capacity and outcome.pause):
+            return outcome
+        if not self.request.tier_fallback:
+            return outcome
+        self.request = replace(self.request, service_tier="")
+        return await self.send_once()
+
+    async def send_once(self) -> Outcome:
         known = self.known
         body = request_body(
             self.request.model,
@@ -156,6 +176,7 @@ class _Attempt:
             self.cap,
             known.cap_name,
             self.request.cache_key if known.cache_key else "",
+            self.request.service_tier,
         )
         sent = await self.sender.patiently(self.request, body, self.tokens)
         outcome = sent.outcome
@@ -176,7 +197,11 @@ class _Attempt:
         if not report.is_complete:
             text = reply.text or reply.reasoning
             estimate = estimated_usage(self.request.model, self.messages, text)
-        self.usage += report.filled(estimate)
+        used = report.filled(estimate)
+        self.usage += used
+        self.tier = reply.tier
+        if reply.tier == FLEX:
+            self.flex_usage += used
 
     def adapt(self, fault: Fault) -> bool:
         """Learn from a rejection. Return whether to ask again in another way."""
@@ -287,12 +312,25 @@ class _Attempt:
         return replace(
             answer,
             usage=self.usage,
+            flex_usage=self.flex_usage,
+            service_tier=self.tier,
             usage_estimated=self.estimated,
             usage_note=self.usage_note,
             requests=self.requests,
             latency_ms=round(self.seconds * 1_000),
             provider_request_id=self.request_id,
         )
+
+
+def _rejects_tier(fault: Fault) -> bool:
+    """Return whether a server takes no request at the flex tier for this model."""
+    return fault.status in {400, 422} and "service_tier" in f"{fault.parameter} {fault.message}"
+
+
+def _without_flex(model: ModelSpec, fault: Fault) -> Fault:
+    """Return the fault of a model that has no flex tier: a request for it can't succeed."""
+    message = f"The provider doesn't offer flex for {model.name}. It says: {fault.message}"
+    return replace(fault, message=message, pause=PauseReason.PROVIDER_DOWN, refuses_mode=False)
 
 
 def _fields(request: StructuredRequest) -> frozenset[str] | None:

@@ -110,6 +110,10 @@ CODES: tuple[tuple[ErrorKind, frozenset[str]], ...] = (
     ),
 )
 
+# A 429 of OpenAI's flex tier, which isn't a limit of the account.
+NO_CAPACITY_CODE = normalized("resource_unavailable")
+NO_CAPACITY = re.compile(r"resources?[ _]unavailable")
+
 # Codes that several providers use for more than one thing: words come first.
 BROAD_CODES: tuple[tuple[ErrorKind, frozenset[str]], ...] = (
     (

@@ -18,6 +18,8 @@ class Fault:
     ``refuses_mode``: the server does not know this way of asking for JSON. ``asks_again``: the
     model's response, ``failed_text``, was rejected by the provider itself, so that it is asked for
     once more in the same way. ``usage`` is what a failed request cost, where the server said so.
+    ``no_capacity``: a 429 that says that the service tier is full at present; it isn't charged, and
+    says nothing about the rate of other requests.
     """
 
     code: ErrorCode
@@ -31,13 +33,15 @@ class Fault:
     asks_again: bool = False
     failed_text: str = ""
     usage: TokenUsage | None = None
+    no_capacity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How long to continue after transient faults. Times are in seconds.
 
-    ``limit_patience``: for how long a provider may reject everything by 429.
+    ``limit_patience``: for how long a provider may reject everything by 429. ``flex_patience``:
+    for how long it may have no capacity for the flex tier.
     """
 
     attempts: int = 6
@@ -45,6 +49,7 @@ class RetryPolicy:
     first_delay: float = 0.5
     longest_delay: float = 20.0
     limit_patience: float = settings.LIMIT_PATIENCE_SECONDS
+    flex_patience: float = settings.FLEX_PATIENCE_SECONDS
 
     def delay(self, attempt: int, fault: Fault) -> float:
         """The pause before try number ``attempt + 1``: as asked, else doubling with jitter."""

@@ -6,17 +6,21 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from django.db import connection, transaction
+from django.db.models import Sum
 from django.utils import timezone
 
-from apps.llm.models import Usage
+from apps.llm.models import Spending, Usage
+from apps.llm.pricing import FLEX
 
 # Sorted, so that two writers lock the rows in the same order.
 _ADD = """
-INSERT INTO llm_spending AS s (day, agent_id, run_id, cost)
-SELECT v.day, v.agent, v.run, v.cost
-FROM unnest(%s::date[], %s::text[], %s::text[], %s::numeric[]) AS v(day, agent, run, cost)
-ORDER BY 1, 2, 3
-ON CONFLICT (day, agent_id, run_id) DO UPDATE SET cost = s.cost + excluded.cost
+INSERT INTO llm_spending AS s (day, agent_id, run_id, tier, responses, cost)
+SELECT v.day, v.agent, v.run, v.tier, v.responses, v.cost
+FROM unnest(%s::date[], %s::text[], %s::text[], %s::text[], %s::int[], %s::numeric[])
+  AS v(day, agent, run, tier, responses, cost)
+ORDER BY 1, 2, 3, 4
+ON CONFLICT (day, agent_id, run_id, tier) DO UPDATE
+SET cost = s.cost + excluded.cost, responses = s.responses + excluded.responses
 """
 
 
@@ -29,15 +33,22 @@ def write(rows: Iterable[Usage]) -> None:
     usage = list(rows)
     if not usage:
         return
-    sums: dict[tuple[object, str, str], Decimal] = {}
+    sums: dict[tuple[object, str, str, str], list[Decimal]] = {}
     for row in usage:
         if row.cost:
-            key = timezone.localtime(row.at).date(), row.agent_id, row.backfill_id
-            sums[key] = sums.get(key, Decimal(0)) + row.cost
+            day, tier = timezone.localtime(row.at).date(), FLEX if row.tier == FLEX else ""
+            sums.setdefault((day, row.agent_id, row.backfill_id, tier), []).append(row.cost)
     with transaction.atomic(savepoint=False):
         Usage.objects.bulk_create(usage)
         if sums:
-            days, agents, runs = zip(*sums, strict=True)
-            columns = [list(days), list(agents), list(runs), list(sums.values())]
+            keys = [list(column) for column in zip(*sums, strict=True)]
+            costs = sums.values()
+            columns = [*keys, [len(paid) for paid in costs], [sum(paid) for paid in costs]]
             with connection.cursor() as cursor:
                 cursor.execute(_ADD, columns)
+
+
+def tiers_of_run(run_id: str) -> dict[str, int]:
+    """Return how many paid responses a run got at each service tier; empty for the standard one."""
+    rows = Spending.objects.filter(run_id=run_id).order_by("tier").values_list("tier")
+    return dict(rows.annotate(Sum("responses")))

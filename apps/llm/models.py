@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from apps.llm.specs import ModelSpec, Prices, StructuredMode
+from apps.llm.specs import TIER_LENGTH, ModelSpec, Prices, StructuredMode
 from apps.llm.validators import (
     KEY_ENV_PATTERN,
     validate_base_url,
@@ -61,6 +61,15 @@ class LanguageModel(models.Model):
         "Empty: the price of input."
     )
     output_price = _price("US dollars per million output tokens. Empty: unknown.")
+    flex_factor = models.DecimalField(
+        "flex price factor",
+        max_digits=4,
+        decimal_places=3,
+        null=True,
+        blank=True,
+        help_text="Price of the provider's flex service tier as a share of these prices, for "
+        "example 0.5 for half. Empty: flex isn't offered for backfills.",
+    )
     free_first_run = models.BooleanField(
         default=False,
         help_text="A conversation's first analysis costs nothing. Reruns and backfills always do.",
@@ -133,6 +142,14 @@ class LanguageModel(models.Model):
                 violation_error_message="Set both input and output prices, or leave both blank.",
             ),
             models.CheckConstraint(
+                condition=Q(flex_factor__isnull=True)
+                | Q(flex_factor__gt=0, flex_factor__lte=1, input_price__isnull=False)
+                & Q(is_local=False),
+                name="llm_model_flex_factor_of_a_price",
+                violation_error_message="The flex price factor must be above 0 and at most 1, and "
+                "needs the model's prices. The bundled model has no flex.",
+            ),
+            models.CheckConstraint(
                 condition=Q(max_output_tokens__gte=1)
                 & Q(context_tokens__gt=F("max_output_tokens")),
                 name="llm_model_answer_fits_context",
@@ -188,6 +205,7 @@ class LanguageModel(models.Model):
             is_local=self.is_local,
             free_first_run=self.free_first_run,
             prices=self.prices,
+            flex_factor=self.flex_factor,
         )
 
 
@@ -230,6 +248,9 @@ class Usage(models.Model):
     conversation_id = models.CharField(max_length=40, blank=True)
     analysis_id = models.CharField(max_length=40, blank=True)
     backfill_id = models.CharField(max_length=40, blank=True)
+    tier = models.CharField(
+        max_length=TIER_LENGTH, blank=True, help_text="Service tier that the provider reported."
+    )
     requests = models.PositiveSmallIntegerField(default=1)
     input_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0)
@@ -268,7 +289,8 @@ class Usage(models.Model):
 
 
 class Spending(models.Model):
-    """What was paid on one day for one agent in one run: the ledger, summed as it is written.
+    """What was paid on one day for one agent in one run at one service tier: the ledger, summed as
+    it is written.
 
     Budgets and caps read it before each claim, where the ledger itself would take too long. It is
     written only by `apps.llm.ledger`, in the transaction that writes the ledger.
@@ -277,12 +299,18 @@ class Spending(models.Model):
     day = models.DateField(help_text="Of TIME_ZONE.")
     agent_id = models.CharField(max_length=40, help_text="Public ID. Empty: no agent.")
     run_id = models.CharField(max_length=40, help_text="Public ID. Empty: not part of a run.")
+    tier = models.CharField(
+        max_length=TIER_LENGTH, help_text="The service tier at whose price. Empty: standard."
+    )
+    responses = models.PositiveIntegerField(help_text="Rows of the ledger that were paid for.")
     cost = models.DecimalField(max_digits=18, decimal_places=9)
 
     class Meta:
-        ordering = ("day", "agent_id", "run_id")
+        ordering = ("day", "agent_id", "run_id", "tier")
         constraints = (
-            models.UniqueConstraint(fields=("day", "agent_id", "run_id"), name="llm_spending_once"),
+            models.UniqueConstraint(
+                fields=("day", "agent_id", "run_id", "tier"), name="llm_spending_once"
+            ),
             models.CheckConstraint(condition=Q(cost__gte=0), name="llm_spending_not_negative"),
         )
         indexes = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from apps.llm.specs import TIER_LENGTH
 from apps.llm.usage_reports import UsageReport
 
 _REPLY = frozenset(
@@ -33,11 +34,12 @@ _MOST = 2**31
 
 @dataclass(frozen=True, slots=True)
 class PlainReply:
-    """The text of a complete response, its token counts, and its ID."""
+    """The text of a complete response, its token counts, its ID, and its service tier."""
 
     text: str
     usage: UsageReport
     id: str
+    tier: str = ""
 
 
 def plain_reply(value: Mapping[str, object]) -> PlainReply | None:
@@ -49,7 +51,15 @@ def plain_reply(value: Mapping[str, object]) -> PlainReply | None:
         return None
     text = _text(choices[0])
     usage = _usage(value.get("usage")) if text else None
-    return PlainReply(text, usage, name) if usage else None
+    return PlainReply(text, usage, name, tier_of(value)) if usage else None
+
+
+def tier_of(value: Mapping[str, object]) -> str:
+    """Return the service tier that a reply reports; empty where it reports none."""
+    tier = value.get("service_tier")
+    return (
+        tier if isinstance(tier, str) and tier.isidentifier() and len(tier) <= TIER_LENGTH else ""
+    )
 
 
 def _text(choice: object) -> str:

@@ -11,6 +11,9 @@ COST_QUANTUM = Decimal("0.000000001")
 _MILLION = Decimal(1_000_000)
 _FREE = Prices(Decimal(0), Decimal(0), Decimal(0))
 
+FLEX = "flex"
+"""The service tier with slower responses at a lower price, as OpenAI's protocol names it."""
+
 PREFIX_CACHE_MINIMUM = 1_024
 """Shorter common beginnings are not cached by providers."""
 
@@ -33,15 +36,29 @@ def cost(usage: TokenUsage, prices: Prices) -> Decimal | None:
     return total.quantize(COST_QUANTUM, ROUND_HALF_UP)
 
 
-def charged_prices(spec: ModelSpec, *, trigger: str) -> Prices:
-    """Return the prices that apply to a request of this trigger.
+def charged_prices(spec: ModelSpec, *, trigger: str, tier: str = "") -> Prices:
+    """Return the prices that apply to a request of this trigger, at a reported service tier.
 
-    Zero for a first analysis by a model that is *free on first run*; reruns and backfills are
-    charged for all models. The bundled local model is always free.
+    Any tier but a priced `FLEX` has the standard price. Zero for a first analysis by a model that
+    is *free on first run*; reruns and backfills are charged for all models. The bundled local
+    model is always free.
     """
     if spec.is_local or (spec.free_first_run and trigger == "initial"):
         return _FREE
+    if tier == FLEX and spec.flex_factor is not None:
+        return spec.prices.times(spec.flex_factor)
     return spec.prices
+
+
+def charged_tiers(
+    spec: ModelSpec, usage: TokenUsage, flex: TokenUsage, *, trigger: str
+) -> Decimal | None:
+    """Return what ``usage`` costs, of which ``flex`` is of the flex tier; None where
+    the price is unknown.
+    """
+    standard = cost(usage - flex, charged_prices(spec, trigger=trigger))
+    reduced = cost(flex, charged_prices(spec, trigger=trigger, tier=FLEX))
+    return None if standard is None or reduced is None else standard + reduced
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,13 +29,13 @@ class Probe:
         return self.answer.pause is None and not self.answer.transient
 
 
-def probe(spec: ModelSpec) -> Probe:
+def probe(spec: ModelSpec, *, tier: str = "") -> Probe:
     """Ask the model's provider once, without patience; from a thread without an event loop."""
-    return Probe(spec, asyncio.run(_ask(spec)))
+    return Probe(spec, asyncio.run(_ask(spec, tier)))
 
 
-async def _ask(spec: ModelSpec) -> StructuredAnswer:
-    client = LlmClient(retry=RetryPolicy(attempts=1, limit_patience=0.0))
+async def _ask(spec: ModelSpec, tier: str) -> StructuredAnswer:
+    client = LlmClient(retry=RetryPolicy(attempts=1, limit_patience=0.0, flex_patience=0.0))
     try:
         return await client.complete(
             StructuredRequest(
@@ -45,6 +45,7 @@ async def _ask(spec: ModelSpec) -> StructuredAnswer:
                 original_schema=_SCHEMA,
                 max_output_tokens=min(64, spec.max_output_tokens),
                 timeout=PROBE_SECONDS,
+                service_tier=tier,
                 lane=Lane.INTERACTIVE,
             )
         )

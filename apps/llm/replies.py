@@ -15,7 +15,7 @@ from apps.llm.event_streams import joined_events
 from apps.llm.failed_request import Fault
 from apps.llm.finish_reasons import Finish, finish_of
 from apps.llm.key_masks import mask_keys
-from apps.llm.plain_replies import plain_reply
+from apps.llm.plain_replies import plain_reply, tier_of
 from apps.llm.reply_content import carried
 from apps.llm.schema import CompiledSchema
 from apps.llm.specs import ModelSpec, StructuredMode, TokenUsage
@@ -57,6 +57,8 @@ class ModelReply:
     reasoning: str = ""
     usage: UsageReport = field(default_factory=UsageReport)
     id: str = ""
+    tier: str = ""
+    """The service tier that the server reports to have used."""
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
@@ -74,6 +76,7 @@ def request_body(  # noqa: PLR0917  # one call site; all are parts of one body
     cap: int,
     cap_name: str,
     cache_key: str,
+    tier: str = "",
 ) -> bytes:
     """The JSON of a request. The parts that are constant for a config are encoded only once."""
     listed = [{"role": m["role"], "content": sanitise(m["content"])} for m in messages]
@@ -90,6 +93,8 @@ def request_body(  # noqa: PLR0917  # one call site; all are parts of one body
     head = {"model": model.name, **model.parameters, cap_name: cap}
     if cache_key:
         head["prompt_cache_key"] = cache_key
+    if tier:
+        head["service_tier"] = tier
     return b'%s,%s,"messages":%s}' % (_encode(head)[:-1], shape, _encode(listed))
 
 
@@ -101,7 +106,7 @@ def parse_reply(content: bytes, tool_name: str = "analysis") -> ModelReply | Fau
     if not isinstance(value, Mapping):
         return _not_an_answer(content)
     if (plain := plain_reply(value)) is not None:
-        return ModelReply(plain.text, usage=plain.usage, id=plain.id)
+        return ModelReply(plain.text, usage=plain.usage, id=plain.id, tier=plain.tier)
     return read_reply(content, value, tool_name)
 
 
@@ -125,6 +130,7 @@ def read_reply(content: bytes, value: Mapping[str, object], tool_name: str) -> M
         reasoning=found.reasoning,
         usage=report,
         id=str(value.get("id") or value.get("responseId") or ""),
+        tier=tier_of(value),
     )
 
 

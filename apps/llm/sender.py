@@ -25,7 +25,32 @@ from apps.llm.transport import AnswerTooLongError
 DOWN_AFTER = 3
 """Requests in a row that gave up on a server, after which it counts as down and runs pause."""
 
+FLEX_SECONDS = 900.0
+"""The time-out of a request at the flex tier, as OpenAI advises."""
+
 _JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+
+
+@dataclass(slots=True)
+class Scarcity:
+    """For how long a model's flex tier has had no capacity, for all requests of the process."""
+
+    since: float | None = None
+    at: float = -math.inf
+
+    def met(self, now: float, patience: float) -> bool:
+        """Note that a request found no capacity; return whether that has lasted too long.
+
+        Requests of more than ``patience`` seconds ago don't count.
+        """
+        if self.since is None or now - self.at > patience:
+            self.since = now
+        self.at = now
+        return now - self.since >= patience
+
+    def over(self) -> None:
+        """Note a response."""
+        self.since = None
 
 
 @dataclass(slots=True)
@@ -40,6 +65,8 @@ class ServerState:
     refused_since: float | None = None
     refusal: Fault | None = None
     gave_up_at: float = -math.inf
+    has_flex: bool = True
+    flex: Scarcity = field(default_factory=Scarcity)
 
     def answered(self) -> None:
         """Note a reply: the server is there and takes requests."""
@@ -126,20 +153,30 @@ class Sender:
         """Send, and again after transient faults, within the bounds of the retry policy.
 
         A rate limit isn't the request's fault: it waits for its turn at the model's throttle
-        and is sent again, until the provider has rejected every request for too long.
+        and is sent again, until the provider has rejected every request for too long. Nor is a
+        flex tier without capacity: it is asked again, ever more slowly, in the same way.
         """
         policy, known, series = self._retry, self.state(request.model), Series(self._now())
         waited = 0.0
-        tries = 0
+        tries = without_capacity = 0
         while True:
             await self._limits.reserve(request.model, request.lane, tokens)
             fault = await self._gated(request, body, series)
             if isinstance(fault, ModelReply):
                 known.answered()
+                if request.service_tier:
+                    known.flex.over()
                 break
             series.usage += fault.usage or TokenUsage()
             if not fault.transient or fault.pause is not None:
                 break
+            if _lacks_capacity(request, fault):
+                if known.flex.met(self._now(), policy.flex_patience):
+                    fault = _scarce(request.model, fault)
+                    break
+                without_capacity += 1
+                await self._sleep(policy.delay(without_capacity, fault))
+                continue
             if fault.code is ErrorCode.RATE_LIMITED:
                 continue
             tries += 1
@@ -181,7 +218,9 @@ class Sender:
         series.add(sent, time.monotonic() - started)
         if isinstance(sent.outcome, ModelReply):
             self._limits.answered(model)
-        elif sent.outcome.code is ErrorCode.RATE_LIMITED:
+        elif sent.outcome.code is ErrorCode.RATE_LIMITED and not _lacks_capacity(
+            request, sent.outcome
+        ):
             known.refused(sent.outcome, self._now())
             await self._limits.refused(
                 model,
@@ -212,7 +251,7 @@ class Sender:
                 "/chat/completions",
                 cast_to=httpx2.Response,
                 content=body,
-                options={"headers": _JSON_HEADERS, "timeout": request.timeout},
+                options={"headers": _JSON_HEADERS, "timeout": _timeout(request)},
             )
             outcome = parse_reply(response.content, request.schema.name)
         except MissingKeyError as error:
@@ -224,3 +263,18 @@ class Sender:
             return Sent(classify(error))
         request_id = response.headers.get("x-request-id", "")
         return Sent(outcome, request_id or (outcome.id if isinstance(outcome, ModelReply) else ""))
+
+
+def _timeout(request: StructuredRequest) -> float:
+    return max(request.timeout, FLEX_SECONDS) if request.service_tier else request.timeout
+
+
+def _lacks_capacity(request: StructuredRequest, fault: Fault) -> bool:
+    """Return whether a request was rejected for its service tier alone."""
+    return fault.no_capacity and bool(request.service_tier)
+
+
+def _scarce(model: ModelSpec, fault: Fault) -> Fault:
+    """Return the fault of a flex tier without capacity for long: its run is to wait."""
+    message = f"{model.name} has no flex capacity now. The provider says: {fault.message}"
+    return replace(fault, message=message, pause=PauseReason.RATE_LIMITED)

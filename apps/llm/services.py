@@ -90,6 +90,7 @@ def usage_row(
     spec: ModelSpec,
     purpose: str,
     usage: TokenUsage,
+    tier: str = "",
     estimated: bool = False,
     requests: int = 1,
     trigger: str = "",
@@ -102,10 +103,11 @@ def usage_row(
 ) -> Usage:
     """Return an unsaved line of the ledger at the prices of this moment, for ``bulk_create``.
 
+    ``tier`` is the service tier that the provider reported, by whose price it is charged.
     A first analysis by a model that is free on first run is a line with a cost of zero: tokens
     were used all the same.
     """
-    prices = charged_prices(spec, trigger=trigger)
+    prices = charged_prices(spec, trigger=trigger, tier=tier)
     return Usage(
         at=at or timezone.now(),
         purpose=purpose,
@@ -117,6 +119,7 @@ def usage_row(
         conversation_id=conversation_id,
         analysis_id=analysis_id,
         backfill_id=backfill_id,
+        tier=tier,
         requests=requests,
         input_tokens=usage.input,
         cached_tokens=usage.cached,

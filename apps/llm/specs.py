@@ -16,6 +16,9 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.machine import MOST_MODEL_THREADS, usable_cores
 
+TIER_LENGTH = 20
+"""The longest name of a service tier, in characters."""
+
 
 class StructuredMode(models.TextChoices):
     """The way in which a server is asked for a response of a given shape."""
@@ -76,6 +79,10 @@ class Prices:
     def known(self) -> bool:
         return self.input is not None and self.output is not None
 
+    def times(self, factor: Decimal) -> Prices:
+        """Return a share of each price; an unknown one stays unknown."""
+        return Prices(*(p and p * factor for p in (self.input, self.cached, self.output)))
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
@@ -100,6 +107,8 @@ class ModelSpec:
     is_local: bool = False
     free_first_run: bool = False
     prices: Prices = field(default_factory=Prices)
+    flex_factor: Decimal | None = None
+    """What the flex tier costs of the standard price, above 0 to 1; None without that tier."""
 
     @property
     def server(self) -> ServerTraits:
@@ -126,4 +135,9 @@ class TokenUsage:
     def __add__(self, other: TokenUsage) -> TokenUsage:
         return TokenUsage(
             self.input + other.input, self.cached + other.cached, self.output + other.output
+        )
+
+    def __sub__(self, other: TokenUsage) -> TokenUsage:
+        return TokenUsage(
+            self.input - other.input, self.cached - other.cached, self.output - other.output
         )

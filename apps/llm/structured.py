@@ -23,6 +23,10 @@ class StructuredRequest:
     max_output_tokens: int = 1_024
     cache_key: str = ""
     timeout: float = 120.0
+    service_tier: str = ""
+    """`flex`, or empty for the standard tier."""
+    tier_fallback: bool = False
+    """Whether the standard tier is asked where the other one has no capacity for long."""
     lane: Lane = Lane.LIVE
     input_tokens: int | None = None
     """As estimated by the caller; for the limit of tokens per minute only."""
@@ -49,6 +53,10 @@ class StructuredAnswer:
     error: ErrorCode | None = None
     error_message: str = ""
     usage: TokenUsage = field(default_factory=TokenUsage)
+    flex_usage: TokenUsage = field(default_factory=TokenUsage)
+    """The part of ``usage`` that the server reports for the flex tier."""
+    service_tier: str = ""
+    """The tier that the server reported last; empty where it reports none."""
     usage_estimated: bool = False
     usage_note: str = ""
     """How counts of the server that contradict themselves were read."""

@@ -216,6 +216,7 @@ def _record_group(outcomes: Sequence[SummaryOutcome]) -> None:
                 spec=o.job.spec,
                 purpose=Purpose.ACCUMULATE,
                 usage=o.answer.usage,
+                tier=o.answer.service_tier,
                 estimated=o.answer.usage_estimated,
                 requests=o.answer.requests,
                 at=now,

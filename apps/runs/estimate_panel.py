@@ -9,10 +9,12 @@ from apps.agents.diffs import diff_configs
 from apps.agents.models import AgentVersion
 from apps.conversations.models import Reason
 from apps.core.display import money
+from apps.llm.pricing import FLEX
 
 from . import agreement
+from .lanes import LaneEstimate, without_flex
 from .models import Run, State
-from .options import read_options
+from .options import STANDARD, read_options
 from .presenters import noun, pace
 from .preview import TOO_LONG, Preview, RouteGroup
 
@@ -99,6 +101,35 @@ class EstimatePanel:
     def unpriced(self) -> list[str]:
         """Models whose price nobody has set."""
         return sorted({line.model for line in self.drafts if not line.price_known})
+
+    @property
+    def lanes(self) -> list[tuple[str, bool, LaneEstimate | None]]:
+        """Lanes to choose from: name, whether it is chosen, estimate; none for a lack of choice.
+
+        One that was asked for stays, without an estimate where it isn't offered.
+        """
+        offered = {one.lane: one for one in self.preview.lanes}
+        chosen = self.preview.options.lane
+        names = list(dict.fromkeys([*offered, chosen]))
+        if names == [STANDARD]:
+            return []
+        return [(name, name == chosen, offered.get(name)) for name in names]
+
+    @property
+    def is_flex(self) -> bool:
+        """Whether it is to have the flex tier, as far as that is offered."""
+        return self.preview.chosen_lane.lane == FLEX
+
+    @property
+    def wants_flex(self) -> bool:
+        """Whether a tier was asked for that isn't offered."""
+        return self.preview.options.lane != self.preview.chosen_lane.lane
+
+    @property
+    def without_flex(self) -> list[str]:
+        """Names of the models that have a price, and none for flex."""
+        priced = [m for m in self.preview.models if m.price_known and not m.is_local]
+        return without_flex(priced)
 
     @property
     def pace(self) -> str:

@@ -20,9 +20,10 @@ from apps.conversations.filters import (
 )
 from apps.conversations.filters.groups import split_group
 from apps.conversations.filters.operators import split_name
+from apps.llm.pricing import FLEX
 
 from .budgets import Seen
-from .options import InvalidOptions, Options, OptionsIn, read_options
+from .options import STANDARD, WAIT, InvalidOptions, Options, OptionsIn, read_options
 
 #: Names in the forms of all runs that are not filters.
 _NOT_FILTERS = {
@@ -30,7 +31,10 @@ _NOT_FILTERS = {
     *("sort", "columns", "cursor", "all_matching"),
 }
 #: The options of a backfill.
-BACKFILL_OPTIONS = {"sample", "sample_unit", "include_analyzed", "contacts", "webhooks", "budget"}
+BACKFILL_OPTIONS = {
+    *("sample", "sample_unit", "include_analyzed", "contacts", "webhooks"),
+    *("lane", "flex_unavailable", "budget"),
+}
 
 BUDGET_RULE = "The budget must be more than $0 and at most $1,000,000, with up to 4 decimal places."
 
@@ -58,6 +62,18 @@ class OptionsForm(SideEffectsForm):
         error_messages={"invalid": BUDGET_RULE},
     )
     include_analyzed = forms.BooleanField(required=False, label="Include up-to-date results")
+    lane = forms.ChoiceField(
+        required=False,
+        label="Service tier",
+        choices=[(STANDARD, "Standard"), (FLEX, "Flex")],
+        error_messages={"invalid_choice": "The service tier must be standard or flex."},
+    )
+    flex_unavailable = forms.ChoiceField(
+        required=False,
+        label="Without flex capacity",
+        choices=[(WAIT, "wait"), (STANDARD, "pay the standard price")],
+        error_messages={"invalid_choice": "Without flex capacity, wait or use standard."},
+    )
     options: Options | None = None
     proposed: int | None = None
     """The sample that nobody asked for: it is explained beside its field."""
@@ -73,6 +89,8 @@ class OptionsForm(SideEffectsForm):
                     "sample": _sample(data),
                     "side_effects": self.side_effects.as_dict(),
                     "budget": data["budget"],
+                    "lane": data["lane"],
+                    "flex_unavailable": data["flex_unavailable"] if data["lane"] == FLEX else "",
                 }
             )
         except InvalidOptions as error:
@@ -84,8 +102,12 @@ class OptionsForm(SideEffectsForm):
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is chosen, so that the options may stay folded."""
-        return not self.errors and self.options == Options()
+        """Whether nothing is chosen that is folded, so that it may stay so."""
+        return not self.errors and self._folded == Options()
+
+    @property
+    def _folded(self) -> Options | None:
+        return self.options and replace(self.options, lane=STANDARD, flex_unavailable=WAIT)
 
 
 def _sample(data: dict[str, Any]) -> dict[str, Any] | None:

@@ -10,6 +10,10 @@ from pydantic import BeforeValidator
 from apps.analysis.effects import UNLESS_ASKED, SideEffects
 from apps.core.errors import Example, UserError
 from apps.core.schemas import Body, Dollars, Percentage, WholeNumber
+from apps.llm.pricing import FLEX
+
+STANDARD, WAIT = "standard", "wait"
+"""The usual lane, and what a flex backfill does without capacity unless asked otherwise."""
 
 
 class InvalidOptions(UserError):
@@ -44,6 +48,8 @@ class Options:
     include_analyzed: bool = False
     side_effects: SideEffects = UNLESS_ASKED
     budget: Decimal | None = None
+    lane: str = STANDARD
+    flex_unavailable: str = WAIT
 
     @property
     def sampled(self) -> bool:
@@ -60,7 +66,8 @@ class Options:
             "sample": sample,
             "include_analyzed": self.include_analyzed,
             "side_effects": self.side_effects.as_dict(),
-            "lane": "standard",
+            "lane": self.lane,
+            "flex_unavailable": self.flex_unavailable if self.lane == FLEX else None,
             "budget": None if self.budget is None else f"{self.budget:f}",
         }
 
@@ -101,8 +108,16 @@ class OptionsIn(Body):
     include_analyzed: bool = False
     """Also reanalyze conversations that already have a result for these prompts."""
     side_effects: SideEffects | None = None
-    lane: Annotated[Literal["standard", "economy"] | None, BeforeValidator(_none_if_empty)] = None
-    """`economy` is not available yet."""
+    lane: Annotated[
+        Literal["standard", "flex", "economy"] | None, BeforeValidator(_none_if_empty)
+    ] = None
+    """`flex`: slower responses at a lower price, where each model has a flex price factor.
+    `economy` isn't available yet."""
+    flex_unavailable: Annotated[
+        Literal["wait", "standard"] | None, BeforeValidator(_none_if_empty)
+    ] = None
+    """In the lane `flex`, what happens after two minutes without flex capacity: `wait` (the
+    default) pauses the backfill until there is some, `standard` pays the standard price."""
     budget: Annotated[str | None, Dollars(), BeforeValidator(_none_if_empty)] = None
     """A limit in US dollars as text. The backfill pauses when this much is spent. Requires a price
     for each model."""
@@ -114,6 +129,9 @@ class OptionsIn(Body):
                 "The economy lane isn't supported yet. Remove lane.",
                 {"lane": "Not available yet."},
             )
+        if self.flex_unavailable and self.lane != FLEX:
+            message = "flex_unavailable needs the lane flex. Set lane to flex, or remove it."
+            raise InvalidOptions(message, {"flex_unavailable": message})
         count, percent = None, None
         if isinstance(self.sample, SampleByCount):
             count = self.sample.count
@@ -121,7 +139,15 @@ class OptionsIn(Body):
             percent = Decimal(str(self.sample.percent))
         effects = self.side_effects or UNLESS_ASKED
         budget = None if self.budget is None else Decimal(self.budget)
-        return Options(count, percent, self.include_analyzed, effects, budget)
+        return Options(
+            count,
+            percent,
+            self.include_analyzed,
+            effects,
+            budget,
+            lane=self.lane or STANDARD,
+            flex_unavailable=self.flex_unavailable or WAIT,
+        )
 
 
 def read_options(data: Mapping[str, Any]) -> Options:

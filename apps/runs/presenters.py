@@ -20,6 +20,7 @@ from apps.llm.errors import ErrorCode
 
 from .budgets import budget_of
 from .changes import PARAMETERS, ChangeFilter, InvalidChange, changed_items, read_change
+from .lanes import tier_of
 from .models import BY_ITSELF, ItemState, Kind, PauseReason, Run, RunItem, State
 from .progress import Progress, progress_of_each
 from .report_page import change_words
@@ -132,6 +133,9 @@ def option_words(run: Run) -> str:
         parts.append("including up-to-date results" if again else "skipping up-to-date results")
     if budget := budget_of(run.options):
         parts.append(f"budget {money(budget)}")
+    if (tier := tier_of(run.options)).name:
+        without = "else at the standard price" if tier.falls_back else "waits for capacity"
+        parts.append(f"flex, {without}")
     effects = side_effects_of(run.options)
     if not effects.contacts:
         parts.append("contacts not updated")

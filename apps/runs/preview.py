@@ -10,23 +10,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models import Count, Max, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from apps.agents.plans import Plan, plans_for_routes
 from apps.analysis.estimates import Estimate, estimate
-from apps.analysis.models import Analysis, State
 from apps.conversations.filters import matching
 from apps.core.database import TooSlow, time_limit
 from apps.core.errors import Example, UserError
 from apps.llm.errors import ErrorCode
-from apps.llm.limits import backfill_share
 from apps.llm.models import LanguageModel
-from apps.llm.specs import ANY_SERVER
+from apps.llm.pricing import FLEX
 
-from .options import Options
+from .expected_time import expected_seconds
+from .lanes import LaneEstimate, Load, at_flex, without_flex
+from .options import STANDARD, Options
 from .selection import ANALYZABLE, Chosen, Reading, candidates, choose, readings, too_long
 
 #: Why an engine would refuse a transcript without asking a model.
@@ -66,7 +65,7 @@ class Preview:
     """The figures of a backfill at a moment. ``to_analyze`` is what Save would freeze.
 
     ``not_analyzable`` counts by reason, ``left_out`` by the sentence that names the agent whose
-    draft has errors.
+    draft has errors. ``lanes`` are those that are offered, the standard one first.
     """
 
     channel: str
@@ -79,8 +78,7 @@ class Preview:
     left_out: Sequence[tuple[str, int]]
     groups: Sequence[RouteGroup]
     to_analyze: int
-    estimate: Estimate
-    seconds: float
+    lanes: Sequence[LaneEstimate]
     reading: Mapping[str, Reading]
     chosen: Chosen
 
@@ -101,17 +99,22 @@ class Preview:
             return None
         return int(self.to_analyze * budget / cost)
 
+    @property
+    def chosen_lane(self) -> LaneEstimate:
+        """Return the estimate of the lane that was asked for; standard where it isn't offered."""
+        return next((one for one in self.lanes if one.lane == self.options.lane), self.lanes[0])
+
+    @property
+    def estimate(self) -> Estimate:
+        return self.chosen_lane.estimate
+
+    @property
+    def seconds(self) -> float:
+        return self.chosen_lane.seconds
+
     def estimate_json(self) -> dict[str, Any]:
         """Return the estimate as the API shows it and the run stores it, with money as text."""
-        estimate = self.estimate
-        return {
-            "input_tokens": estimate.input_tokens,
-            "output_tokens": estimate.output_tokens,
-            "cost": None if estimate.cost is None else str(estimate.cost),
-            "cost_low": None if estimate.low is None else str(estimate.low),
-            "cost_high": None if estimate.high is None else str(estimate.high),
-            "seconds": round(self.seconds, 1),
-        }
+        return self.chosen_lane.as_dict()
 
     @property
     def why_nothing(self) -> str:
@@ -210,7 +213,7 @@ def _make_preview(
     chosen = choose(found, reading, options)
     if options.sampled:
         groups = _sampled(groups, chosen)
-    total = sum((group.estimate for group in groups), Estimate())
+    lanes = _lanes([(g.plan.config.model, g.estimate) for g in groups])
     return Preview(
         channel=channel,
         filters=params,
@@ -221,9 +224,8 @@ def _make_preview(
         not_analyzable=skipped,
         left_out=left_out,
         groups=sorted(groups, key=lambda group: (-group.to_analyze, group.route)),
-        to_analyze=total.sessions,
-        estimate=total,
-        seconds=expected_seconds([(g.plan.config.model, g.estimate) for g in groups]),
+        to_analyze=lanes[0].estimate.sessions,
+        lanes=lanes,
         reading=reading,
         chosen=chosen,
     )
@@ -304,85 +306,15 @@ def _sampled(groups: Sequence[RouteGroup], chosen: Chosen) -> list[RouteGroup]:
     ]
 
 
-_LOOK_BACK = 500
+def _lanes(loads: Sequence[Load]) -> list[LaneEstimate]:
+    """Return the estimate of each lane that all these models have."""
+    lanes = [LaneEstimate(STANDARD, _sum(loads), expected_seconds(loads))]
+    used = [model for model, load in loads if load.sessions]
+    if used and not without_flex(used):
+        seconds = expected_seconds(loads, tier=FLEX)
+        lanes.append(LaneEstimate(FLEX, _sum(at_flex(loads)), seconds))
+    return lanes
 
 
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """What a model was seen to do: tokens per second within one request; 0 where nothing was."""
-
-    tokens_per_second: float = 0.0
-    seconds_per_answer: float = ANY_SERVER.seconds_per_answer
-
-    def seconds(self, load: Estimate) -> float:
-        """Return the seconds of all the requests of a load, one after the other."""
-        if not self.tokens_per_second:
-            return load.sessions * self.seconds_per_answer
-        return (load.input_tokens + load.output_tokens) / self.tokens_per_second
-
-
-def expected_seconds(loads: Sequence[tuple[LanguageModel, Estimate]]) -> float:
-    """Return the seconds that these loads will take in one worker process."""
-    by_model: dict[int, tuple[LanguageModel, Estimate]] = {}
-    for model, load in loads:
-        if load.sessions:
-            before = by_model.get(model.pk, (model, Estimate()))[1]
-            by_model[model.pk] = model, before + load
-    speeds = _speeds([model for model, _ in by_model.values()])
-    each, work = 0.0, 0.0
-    for model, load in by_model.values():
-        unseen = Speed(seconds_per_answer=model.spec().server.seconds_per_answer)
-        seconds = speeds.get(model.name, unseen).seconds(load)
-        work += seconds
-        each = max(each, _alone(model, load, seconds))
-    return max(each, work / settings.ANALYSIS_CONCURRENCY)
-
-
-def _alone(model: LanguageModel, load: Estimate, seconds: float) -> float:
-    """Return what a load takes if nothing but its model is slow: by the share of the model's
-    requests in flight and of its limits per minute that a backfill really gets."""
-    slots = min(settings.ANALYSIS_CONCURRENCY, load.sessions)
-    if model.max_concurrency:
-        slots = min(slots, backfill_share(model.max_concurrency))
-    expected = max(seconds / slots, seconds / load.sessions)
-    if model.requests_per_minute:
-        per_minute = backfill_share(model.requests_per_minute)
-        expected = max(expected, 60 * (load.sessions / per_minute - 1))
-    if model.tokens_per_minute:
-        tokens = load.input_tokens + load.output_tokens
-        per_minute = backfill_share(model.tokens_per_minute)
-        expected = max(expected, 60 * (tokens / per_minute - 1))
-    return expected
-
-
-def _speeds(models: Sequence[LanguageModel]) -> dict[str, Speed]:
-    """Return what was seen of these models, by recent successes only: a failure is no speed.
-
-    Nor is the first response of a model that reads the constant part of a prompt only then.
-    """
-    recent = Analysis.objects.order_by("-pk").values("pk")[:_LOOK_BACK]
-    slow = [model.name for model in models if model.spec().server.first_answer_is_slow]
-    rows = (
-        Analysis.objects.filter(
-            Q(cached_tokens__gt=0) | ~Q(model__in=slow),
-            pk__in=recent,
-            model__in=[model.name for model in models],
-            state=State.SUCCEEDED,
-            latency_ms__gt=0,
-        )
-        .order_by()
-        .values("model")
-        .annotate(
-            n=Count("pk"),
-            milliseconds=Sum("latency_ms"),
-            sent=Sum("input_tokens"),
-            received=Sum("output_tokens"),
-        )
-    )
-    return {row["model"]: _speed(row) for row in rows}
-
-
-def _speed(row: Mapping[str, Any]) -> Speed:
-    seconds = (row["milliseconds"] or 0) / 1_000
-    tokens = (row["sent"] or 0) + (row["received"] or 0)
-    return Speed(tokens / seconds, seconds / (row["n"] or 1))
+def _sum(loads: Sequence[Load]) -> Estimate:
+    return sum((load for _, load in loads), Estimate())

@@ -24,6 +24,7 @@ from apps.llm.models import LanguageModel, Purpose
 from apps.llm.probes import Probe, probe
 from apps.llm.services import usage_row
 
+from .lanes import tier_of
 from .models import BY_ITSELF, ItemState, PauseReason, Run, RunItem, State
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def probe_due(now: datetime | None = None) -> int:
     now = now or timezone.now()
     resumed = 0
     while (run := _next(now)) is not None:
-        answers = [probe(model.spec()) for model in _models(run)]
+        answers = [probe(model.spec(), tier=_tier(run, model)) for model in _models(run)]
         _charge(run, answers)
         failed = next((one for one in answers if not one.is_back), None)
         if failed is None:
@@ -122,6 +123,12 @@ def _models(run: Run) -> Sequence[LanguageModel]:
     return list(LanguageModel.objects.filter(Exists(left)).order_by("pk"))
 
 
+def _tier(run: Run, model: LanguageModel) -> str:
+    """Return the service tier that the rest of a run waits for; empty for the standard one."""
+    tier = tier_of(run.options)
+    return "" if tier.falls_back or model.flex_factor is None else tier.name
+
+
 def _charge(run: Run, answers: Sequence[Probe]) -> None:
     """Write what the questions cost into the ledger, as a part of the run."""
     ledger.write(
@@ -129,6 +136,7 @@ def _charge(run: Run, answers: Sequence[Probe]) -> None:
             spec=one.spec,
             purpose=Purpose.ANALYSIS,
             usage=one.answer.usage,
+            tier=one.answer.service_tier,
             requests=one.answer.requests,
             who="system: probe",
             backfill_id=run.public_id,

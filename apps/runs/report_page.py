@@ -10,8 +10,11 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from apps.core.display import compact, money, number, one_line, timespan
+from apps.llm.ledger import tiers_of_run
+from apps.llm.pricing import FLEX
 
 from .changes import ChangeFilter, Span
+from .lanes import tier_of
 from .models import Run, RunItem
 from .progress import Progress
 from .report import FieldReport, Transition, report_of
@@ -224,6 +227,14 @@ def accuracy_of(run: Run, progress: Progress) -> list[Accuracy]:
         ("Time", estimate.get("seconds"), took, timespan),
     ]
     return [_accuracy(label, expected, actual, show) for label, expected, actual, show in rows]
+
+
+def tiers_used(run: Run) -> list[tuple[str, int]]:
+    """Return how many responses of a flex run each service tier gave, as the provider reports."""
+    if not tier_of(run.options).name:
+        return []
+    used = tiers_of_run(run.public_id)
+    return [("flex", used.get(FLEX, 0)), ("standard", used.get("", 0))]
 
 
 def _accuracy(label: str, expected: Any, actual: Any, show: Callable[[Any], str]) -> Accuracy:

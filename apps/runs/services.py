@@ -22,6 +22,7 @@ from . import agreement, batches, budgets, freezing
 from .agreement import Agreement
 from .closing import close_finished
 from .failures import can_change
+from .lanes import check_lane
 from .models import PauseReason, Run, State
 from .options import Options, read_options
 from .preview import PREVIEW_SECONDS, Preview, PreviewTooSlow, make_preview
@@ -71,6 +72,8 @@ def start(
         agreement.check(agreed, now)
     if now and not now.to_analyze:
         raise NothingToAnalyze(now.why_nothing)
+    if now:
+        check_lane(options.lane, now.models)
     nonce = agreed.nonce if agreed else secrets.token_hex(16)
     if now:
         fields = _fields(now)

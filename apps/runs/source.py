@@ -1,7 +1,7 @@
 """The queue of backfills: items of all active runs, taken in turn."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -22,6 +22,7 @@ from apps.analysis.run_claims import NewRunAnalysis, start_for_run
 
 from . import budgets, recovery
 from .closing import close_finished, give_back
+from .lanes import tier_of
 from .models import ItemState, PauseReason, Run, RunItem, State
 
 #: How long an item is left alone while another analysis of its conversation is at work.
@@ -55,7 +56,7 @@ class BackfillSource(AnalysisQueue):
                 break
             share = -(-wanted // (len(runs) - position))
             ids += self._claim_from(run, share)
-        return self._with_items(claims.load_jobs(ids))
+        return self._with_items(claims.load_jobs(ids), {run.pk: run for run in runs})
 
     def _claim_from(self, run: Run, limit: int) -> list[int]:
         """Claim items of one run, settling without a request those that meanwhile are done."""
@@ -73,8 +74,8 @@ class BackfillSource(AnalysisQueue):
             _attach(made, [p for p in fresh if p.conversation_id not in made])
         return list(made.values())
 
-    def _with_items(self, jobs: list[AnalysisJob]) -> list[AnalysisJob]:
-        """Name each job's item, by which its run is settled and paused."""
+    def _with_items(self, jobs: list[AnalysisJob], runs: Mapping[int, Run]) -> list[AnalysisJob]:
+        """Name each job's item, by which its run is settled and paused, and the run's tier."""
         found = {
             analysis: (item, backfill)
             for analysis, item, backfill in RunItem.objects.filter(
@@ -85,6 +86,8 @@ class BackfillSource(AnalysisQueue):
         }
         for job in jobs:
             job.item_id, job.backfill_id = found.get(job.analysis_id, (None, None))
+            if run := runs.get(job.backfill_id or 0):
+                job.tier = tier_of(run.options)
         return jobs
 
     def may_repeat(self, job: AnalysisJob) -> MayRepeat | None:

@@ -16,7 +16,7 @@ from apps.agents.plans import columns_of
 from apps.analysis.current import column_row
 from apps.analysis.derived import values_if_recorded
 from apps.analysis.jobs import AnalysisOutcome
-from apps.analysis.record import RAW_LIMIT, charged_cost, ledger_row
+from apps.analysis.record import RAW_LIMIT, charged_cost, ledger_rows
 from apps.conversations.derived.evaluation import ResultFacts
 from apps.conversations.models import Trigger
 from apps.llm import ledger
@@ -60,9 +60,10 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
         rows = [_settled(items[pk], o, now) for pk, o in mine.items()]
         RunItem.objects.bulk_update(rows, _RECORDED)
         ledger.write(
-            ledger_row(o, Purpose.TRY_IT, now)
+            row
             for o in outcomes
             if o.requests and o.job.analysis_id not in done
+            for row in ledger_rows(o, Purpose.TRY_IT, now)
         )
 
 

@@ -4,7 +4,7 @@ Run it as ``python -m tests.fakes.openai_server --port 0 --latency 0.2``; its fi
 is its base URL. It answers ``POST /v1/chat/completions`` with an instance of the schema that the
 request carries (strict ``json_schema``, tool parameters, or the schema found in the prompt of JSON
 mode), refuses with 400 what a real strict mode refuses, and reports honest usage with cached
-tokens for a beginning that it has seen before.
+tokens for a beginning that it has seen before, and the service tier that it used.
 
 ``POST /control`` sets how it behaves, ``GET /control`` says what it has seen:
 
@@ -24,6 +24,9 @@ tokens for a beginning that it has seen before.
 ``down_for``     seconds from now on in which everything is answered 503
 ``answers``      {text: {field: value}}: what the question that contains the text is answered
 ``nulls``        true: one field in eight that may be null is null, by the question
+``flex``         what a request at the flex tier meets: "ok"; "busy": 429 resource_unavailable;
+                 "standard": an answer by the default tier; "unknown": 400
+``flex_busy``    how many of the next requests at the flex tier are refused as busy
 ``tokenizer``    "o200k" counts tokens as OpenAI's models do, the schema included; unset estimates
 
 A transcript can carry its own fate: ``[[fake:refusal]]``, ``[[fake:late:3]]``, or, for the first
@@ -68,7 +71,7 @@ SETTINGS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(
         (
             *("latency", "jitter", "always", "probability", "models", "quota_after", "key"),
-            "nulls",
+            *("nulls", "flex", "flex_busy"),
             *("tokenizer", "raw_always", "answers"),
         ),
         lambda value: value,
@@ -116,6 +119,9 @@ class State:
         self.bucket: Bucket | None = None
         self.down_until = 0.0
         self.nulls = False
+        self.flex = "ok"
+        self.flex_busy = 0
+        self.tiers: Counter[str] = Counter()
         self.answers: dict[str, dict[str, Any]] = {}
         self.random = random.Random(0)
         self.bodies: deque[dict[str, Any]] = deque(maxlen=50)
@@ -167,6 +173,7 @@ class State:
             "peak": self.peak,
             "outcomes": self.outcomes,
             "conversations": self.conversations,
+            "tiers": self.tiers,
             "usage": {
                 "input": self.input_tokens,
                 "cached": self.cached_tokens,
@@ -263,11 +270,24 @@ class Server:
             return _error(*behaviours.ERRORS["429"], headers=headers)
         if kind in behaviours.ERRORS:
             return _error(*behaviours.ERRORS[kind])
+        if (refused := self.refused_tier(body)) is not None:
+            state.outcomes[refused] += 1
+            return _error(*behaviours.ERRORS[refused])
         refusal, made = self.compose(body, asked, last, kind)
         if refusal is not None:
             state.outcomes["refused"] += 1
             return refusal
         return await self.deliver(request, kind, argument, made)
+
+    def refused_tier(self, body: dict[str, Any]) -> str | None:
+        """Which error meets a request for its service tier."""
+        state = self.state
+        if body.get("service_tier") != "flex":
+            return None
+        if state.flex_busy:
+            state.flex_busy -= 1
+            return "no_capacity"
+        return {"busy": "no_capacity", "unknown": "400_tier"}.get(state.flex)
 
     def fate(self, body: dict[str, Any], asked: str) -> str:
         """Which behaviour this request meets: the marker, the script, the model, chance."""
@@ -319,6 +339,9 @@ class Server:
                 "tool_calls": [{"id": "call_1", "type": "function", "function": call}],
             }
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        is_flex = body.get("service_tier") == "flex" and self.state.flex == "ok"
+        tier = "flex" if is_flex else "default"
+        self.state.tiers[tier] += 1
         answer = {
             "id": f"chatcmpl-{self.state.total}",
             "object": "chat.completion",
@@ -326,6 +349,7 @@ class Server:
             "model": body["model"],
             "choices": [choice],
             "usage": self.usage(body, text),
+            "service_tier": tier,
         }
         if kind != "ok":
             changed = behaviours.spoil(kind, made, message)

@@ -15,10 +15,10 @@ from apps.llm.models import LanguageModel
 from apps.llm.services import bundled_model
 from apps.llm.specs import ANY_SERVER, BUNDLED_SERVER
 from apps.runs import services
+from apps.runs.expected_time import expected_seconds
 from apps.runs.models import Run
 from apps.runs.models import State as RunState
 from apps.runs.options import Options
-from apps.runs.preview import expected_seconds
 from apps.runs.progress import progress_of
 from tests.factories import make_agent, make_conversation, make_conversations, make_model
 

@@ -10,8 +10,9 @@ from apps.conversations.models import Reason
 from apps.core.errors import BadRequest
 from apps.core.schemas import Body, Choice, Count, Dollars, Json, Schema, Time, eg
 from apps.llm.errors import ErrorCode
+from apps.llm.ledger import tiers_of_run
 from apps.runs.models import ItemState, Run, RunItem, SkipReason
-from apps.runs.options import OptionsIn
+from apps.runs.options import STANDARD, OptionsIn
 from apps.runs.preview import Preview, RouteGroup
 from apps.runs.report import report_of
 from apps.runs.rollback import RollbackPreview
@@ -121,6 +122,23 @@ class Group(Schema):
         )
 
 
+_ESTIMATE: Json = {
+    "input_tokens": 1656000,
+    "output_tokens": 82000,
+    "cost": "0.57800000",
+    "cost_low": "0.49130000",
+    "cost_high": "0.66470000",
+    "seconds": 42.0,
+}
+_AT_FLEX: Json = {
+    **_ESTIMATE,
+    "cost": "0.28900000",
+    "cost_low": "0.24565000",
+    "cost_high": "0.33235000",
+    "seconds": 126.0,
+}
+
+
 class PreviewSchema(Schema):
     """The count and cost of a backfill before it starts."""
 
@@ -132,6 +150,9 @@ class PreviewSchema(Schema):
     to_analyze: Annotated[Count, eg(1284)]
     agents: list[Group]
     estimate: Estimate
+    """In the lane of the request."""
+    lanes: Annotated[dict[str, Estimate], eg({"standard": _ESTIMATE, "flex": _AT_FLEX})]
+    """The estimate of each lane that this backfill can have."""
     as_of: Annotated[Time, eg("2025-01-18T16:00:00Z")]
     token: Annotated[str, eg("eyJub25jZSI6…")]
 
@@ -147,6 +168,7 @@ class PreviewSchema(Schema):
             to_analyze=preview.to_analyze,
             agents=[Group.from_group(group) for group in preview.groups],
             estimate=Estimate(**preview.estimate_json()),
+            lanes={one.lane: Estimate(**one.as_dict()) for one in preview.lanes},
             as_of=preview.as_of,
             token=token,
         )
@@ -199,6 +221,8 @@ class Report(Schema):
     another, and `before` and `after`."""
     estimate: Estimate
     usage: RunUsage
+    tiers: Annotated[dict[str, Count], eg({"standard": 12, "flex": 1270})]
+    """Paid responses by the service tier that the provider reported: `standard` and `flex`."""
     failures: Annotated[dict[str, Count], eg({"timeout": 2})]
     """Failed items by error code."""
 
@@ -210,6 +234,7 @@ class Report(Schema):
             fields={one.name: one.as_dict() for one in report_of(run)},
             estimate=shown.estimate,
             usage=shown.usage,
+            tiers={tier or STANDARD: n for tier, n in tiers_of_run(run.public_id).items()},
             failures=shown.failures,
         )
 

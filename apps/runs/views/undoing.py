@@ -21,7 +21,7 @@ from apps.runs.failures import failure_groups
 from apps.runs.models import Run
 from apps.runs.presenters import noun
 from apps.runs.progress import progress_of
-from apps.runs.report_page import accuracy_of, panels
+from apps.runs.report_page import accuracy_of, panels, tiers_used
 from apps.runs.rollback import preview_rollback
 from apps.runs.rollback_forms import RollbackQuestion, read_rollback
 from apps.runs.rollback_services import check_rollback, start_rollback, token_for
@@ -41,6 +41,7 @@ def report(request: HttpRequest, public_id: str) -> HttpResponse:
         "progress": progress,
         "accuracy": accuracy_of(run, progress) if progress.done else [],
         "panels": panels(run) if progress.done else [],
+        "tiers": tiers_used(run),
         "failures": failure_groups(run) if progress.failed else [],
         "nav": "backfills",
     }

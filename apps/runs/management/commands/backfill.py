@@ -16,11 +16,13 @@ from apps.conversations.filters import FilterSpec, parse
 from apps.conversations.filters.arguments import from_arguments
 from apps.core.display import compact, money, timespan
 from apps.core.errors import UserError
+from apps.llm.pricing import FLEX
 from apps.runs import services
 from apps.runs.estimate_panel import EstimatePanel, estimate_panel
 from apps.runs.failures import failures_of
+from apps.runs.lanes import check_lane
 from apps.runs.models import Run, State
-from apps.runs.options import Options, read_options
+from apps.runs.options import STANDARD, WAIT, Options, read_options
 from apps.runs.presenters import noun, pace, paused_because, way_out
 from apps.runs.preview import make_preview
 from apps.runs.progress import Progress, progress_of
@@ -58,6 +60,14 @@ class Command(BaseCommand):
         parser.add_argument(
             "--budget", metavar="USD", help="Pause the backfill when this many dollars are spent."
         )
+        parser.add_argument(
+            "--lane", choices=[STANDARD, FLEX], default=STANDARD,
+            help="Service tier of the requests: flex is slower at a lower price.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--flex-unavailable", choices=[WAIT, STANDARD],
+            help="Without flex capacity for two minutes: wait, or pay the standard price.",
+        )  # fmt: skip
         parser.add_argument("--dry-run", action="store_true", help="Only show the estimate.")
         parser.add_argument("--wait", action="store_true", help="Wait until the backfill finishes.")
         parser.add_argument("--yes", action="store_true", help="Start without confirmation.")
@@ -80,9 +90,12 @@ class Command(BaseCommand):
                     "webhooks": given["webhooks"],
                 },
                 "budget": given["budget"],
+                "lane": given["lane"],
+                "flex_unavailable": given["flex_unavailable"],
             }
         )
         figures = self._show(spec, options)
+        check_lane(options.lane, figures.preview.models)
         if figures.preview.why_nothing:
             self.stdout.write(figures.preview.why_nothing)
             return
@@ -127,6 +140,10 @@ class Command(BaseCommand):
                 f"{compact(estimate.input_tokens)} tokens in, {compact(estimate.output_tokens)} out"
                 f", {figures.cost}{between}, about {timespan(preview.seconds)}"
             )
+            for other in preview.lanes:
+                if other.lane != options.lane:
+                    cost = money(other.estimate.cost)
+                    say(f"  {other.lane}: {cost}, about {timespan(other.seconds)}")
         if preview.stops_after is not None:
             say(f"Stops after about {preview.stops_after:,}: budget {money(options.budget)}")
         return figures
