@@ -28,6 +28,7 @@ from .deliveries import add_deliveries
 from .follow_ups import add_follow_ups
 from .incidents import add_incident
 from .people import office_time, person
+from .reports import add_report
 from .runs import add_runs
 from .scorecards import add_scorecard
 
@@ -66,6 +67,7 @@ def load_demo(*, now: datetime | None = None) -> tuple[int, IngestReport]:
             add_follow_ups(agents, SOURCE, now)
             add_deliveries(agents["billing"], now)
             add_incident(agents["billing"], now)
+            add_report(agents["billing"], now)
         return Agent.objects.count() - before, report
 
 

@@ -28,6 +28,7 @@ from .use_cases import (
     Filled,
     Slot,
     checks_of,
+    failed_checks_of,
     fill,
     values_of,
 )
@@ -85,8 +86,9 @@ _HEADLINES: Mapping[str, tuple[str, frozenset[str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A yes/no field as a check: how often it failed."""
+    """A yes/no field, or a check of a scorecard: how often it failed."""
 
+    label: str
     field: InsightField
     failed: Rate
     url: str
@@ -209,10 +211,12 @@ def _hot_leads(panel: Panel, filled: Mapping[str, Filled]) -> Panel:
 
 def _checks(panel: Panel, filled: Mapping[str, Filled]) -> Panel:
     found = [_check(panel.scope, field) for field in checks_of(panel.scope.fields)]
+    if failed := failed_checks_of(filled["score"].field, panel.scope.fields):
+        found += _scorecard_checks(panel.scope, failed)
     if not found:
         slot = Slot("checks", "Yes/no fields that check the agent", (FieldType.BOOLEAN,), (), _QA)
         return replace(panel, filled=Filled(slot, None))
-    checks = sorted(found, key=lambda c: (-(c.failed.value or 0), c.field.label))
+    checks = sorted(found, key=lambda c: (-(c.failed.value or 0), c.label))
     return replace(panel, template="insights/panels/_checks.html", checks=checks)
 
 
@@ -227,7 +231,26 @@ def _check(scope: Scope, field: InsightField) -> Check:
     before = Rate(previous.n - previous.yes, previous.n) if previous else None
     change = failed.since(before) if before else None
     words = rate_words(before) if before and before.n else ""
-    return Check(field, failed, stats.no_url, words, change, rate_delta(change))
+    return Check(field.label, field, failed, stats.no_url, words, change, rate_delta(change))
+
+
+def _scorecard_checks(scope: Scope, field: InsightField) -> list[Check]:
+    """Return the checks of a scorecard that failed, by the list that has them."""
+    stats = stats_of(scope, field)
+    assert isinstance(stats, ChoiceStats)
+    return [
+        Check(
+            share.label,
+            field,
+            share.rate,
+            share.url,
+            rate_words(share.previous) if share.previous and share.previous.n else "",
+            share.change,
+            rate_delta(share.change),
+        )
+        for share in stats.shares
+        if not share.is_rest
+    ]
 
 
 def _worst(panel: Panel, filled: Mapping[str, Filled]) -> Panel:
@@ -236,7 +259,8 @@ def _worst(panel: Panel, filled: Mapping[str, Filled]) -> Panel:
     if slot.field is None:
         return panel
     compliance = filled["compliance"].field
-    names = [slot.field.name, *([compliance.name] if compliance else [])]
+    failed = failed_checks_of(slot.field, panel.scope.fields)
+    names = [one.name for one in (slot.field, failed, compliance) if one]
     found = listed(
         panel.scope,
         {f"{slot.field.filter_name}__isset": ["true"]},

@@ -19,7 +19,8 @@ NUMBER = (FieldType.NUMBER,)
 class Slot:
     """A place for a field. ``template`` is the key of the field template that has one.
 
-    ``contains`` are parts of names, for fields that no name of the list fits.
+    ``contains`` are parts of names, for fields that no name of the list fits. With
+    ``takes_scorecards``, a scorecard comes before these.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Slot:
     names: tuple[str, ...]
     template: str
     contains: tuple[str, ...] = ()
+    takes_scorecards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ QUALITY_SLOTS = (
         ("overall_score", "quality_score", "score", "qa_score"),
         QUALITY,
         ("score", "rating"),
+        takes_scorecards=True,
     ),
     Slot(
         "compliance",
@@ -182,6 +185,13 @@ def checks_of(fields: Mapping[str, InsightField]) -> list[InsightField]:
     return named or [f for f in yes_no if any(part in f.name.casefold() for part in CHECK_PARTS)]
 
 
+def failed_checks_of(
+    score: InsightField | None, fields: Mapping[str, InsightField]
+) -> InsightField | None:
+    """Return the list of failed checks of a score that is a scorecard."""
+    return fields.get(f"{score.name}_failed") if score and score.is_derived else None
+
+
 def values_of(field: InsightField, known: Iterable[str], words: frozenset[str]) -> list[str]:
     """Return the values of a field that are one of the words, in any spelling of upper and lower.
 
@@ -199,6 +209,8 @@ def _filled(slot: Slot, fields: Mapping[str, InsightField], chosen: str) -> Fill
     for name in slot.names:
         if name in by_name:
             return Filled(slot, by_name[name], fitting)
+    if slot.takes_scorecards and (cards := [f for f in fitting if f.is_derived]):
+        return Filled(slot, cards[0], fitting)
     for part in slot.contains:
         for field in fitting:
             if part in field.name.casefold():

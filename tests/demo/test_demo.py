@@ -19,6 +19,8 @@ from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation, Transcript, Trigger
 from apps.demo.loading import load_demo
 from apps.follow_ups.models import FollowUp, FollowUpRule
+from apps.insights.models import EmailReport
+from apps.insights.weekly import weekly_report
 from apps.llm.models import Usage
 from apps.runs.models import Run, RunItem
 from apps.webhooks.models import Delivery, Endpoint
@@ -53,6 +55,7 @@ def test_the_demo_at(moment: str, zone: str) -> None:
         _nothing_waits_to_be_sent(now)
         _an_incident_is_open(now)
         _billing_calls_have_a_score()
+        _a_weekly_report_is_set_up(now)
 
         stored, counts = list(Conversation.objects.order_by("pk").values()), _counts()
         load_demo(now=now + timedelta(days=40))
@@ -61,7 +64,8 @@ def test_the_demo_at(moment: str, zone: str) -> None:
 
 
 def _counts() -> dict[str, int]:
-    kinds = (Usage, Analysis, Run, RunItem, FollowUp, FollowUpRule, Endpoint, Delivery, Incident)
+    kinds = (Usage, Analysis, Run, RunItem, FollowUp, FollowUpRule, Endpoint, Delivery, Incident,
+             EmailReport)  # fmt: skip
     return {kind.__name__: kind._default_manager.count() for kind in kinds}
 
 
@@ -143,6 +147,13 @@ def _billing_calls_have_a_score() -> None:
     values = [dict(output or {}) for output in scores.values_list("output", flat=True)]
     assert len(values) > 50
     assert {value["call_quality_passed"] for value in values} == {True, False}
+
+
+def _a_weekly_report_is_set_up(now: datetime) -> None:
+    report = EmailReport.objects.get()
+    assert now < report.due_at <= now + timedelta(days=8)
+    weekly = weekly_report(report, now=now)
+    assert weekly.worst
 
 
 def _an_incident_is_open(now: datetime) -> None:

@@ -10,7 +10,7 @@ from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.agents.templates import QUALITY_ASSURANCE
 from apps.conversations.models import Conversation
-from tests.factories import make_agent, make_conversations
+from tests.factories import make_agent, make_conversations, make_derived_field
 
 pytestmark = pytest.mark.django_db
 
@@ -105,3 +105,43 @@ def test_tiles_of_unusual_fields_are_drawn(viewer_client: Client) -> None:
         tile = viewer_client.get(f"/insights/tile/?{PERIOD}&field={name}", headers=HTMX)
         text = tile.content.decode()
         assert ("No values" if name == "never_filled" else "too few for a rate") in text
+
+
+def test_a_scorecard_fills_the_score_and_its_failed_checks(viewer_client: Client) -> None:
+    properties = {"greeting": {"type": "boolean"}, "marks": {"type": "integer"}}
+    agent = make_agent(schema={"type": "object", "properties": properties})
+    points = [
+        {"label": "Greeting", "points": 1, "when": {"field": "greeting", "value": True}},
+        {"label": "Score", "points": 1, "when": {"field": "marks", "op": "gte", "value": 5}},
+    ]
+    card = {"points": points, "pass_mark": 50, "knock_outs": []}
+    make_derived_field(definition={"scorecard": card})
+    failed = [["Greeting"], ["Greeting", "Score"], [], ["Score"]]
+    _analyzed(
+        agent,
+        [
+            {"quality": 25 * n, "quality_passed": n > 1, "quality_failed": failed[n]}
+            for n in (0, 1, 2, 3)
+            for _ in range(10)
+        ],
+    )
+
+    def panel(name: str) -> Any:
+        response = viewer_client.get(f"/insights/quality/{name}/?{PERIOD}", headers=HTMX)
+        assert response.status_code == 200
+        return response.context["panel"]
+
+    score = panel("score")
+    assert score.filled.field.name == "quality"
+    stats = score.tile.stats
+    assert (stats.n, stats.lowest, stats.highest) == (40, 0, 75)
+    rows = Conversation.objects.filter(agent=agent)
+    checks = {check.label: check for check in panel("checks").checks}
+    for label in ("Greeting", "Score"):
+        count = rows.filter(analysis_data__quality_failed__contains=[label]).count()
+        assert (checks[label].failed.yes, checks[label].failed.n) == (count, 40)
+        assert viewer_client.get(checks[label].url).context["matching"].number == count
+    (passed,) = [one for one in checks.values() if one.field.name == "quality_passed"]
+    assert (passed.failed.yes, passed.failed.n) == (20, 40)
+    worst = panel("worst").listed.conversations
+    assert [one.analysis_data["quality"] for one in worst] == [0] * len(worst)
