@@ -19,3 +19,7 @@ WEBHOOK_ALLOW_PRIVATE_ADDRESSES = True
 # Nor for a web process to give up on a client that sends nothing.
 bodies.SILENCE_SECONDS = float(os.environ.get("TEST_SILENCE_SECONDS", bodies.SILENCE_SECONDS))
 responses.STALL_SECONDS = float(os.environ.get("TEST_STALL_SECONDS", responses.STALL_SECONDS))
+# Mails of workers leave the process only where a test has a server for them.
+if port := os.environ.get("TEST_SMTP_PORT"):
+    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    EMAIL_HOST, EMAIL_PORT = "127.0.0.1", int(port)

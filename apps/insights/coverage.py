@@ -72,9 +72,10 @@ class _Asked:
             return NO_VALUE
         if gap.state != "succeeded":
             return "unanalyzed"
-        if self.field.is_column or gap.config is None:
+        # A derived list is stored where it applies, also an empty one.
+        if self.field.is_column or self.field.is_derived or gap.config is None:
             return NO_VALUE
-        if not self.field.is_derived and self.field.name not in self.names.get(gap.config, ()):
+        if self.field.name not in self.names.get(gap.config, ()):
             return NOT_ASKED
         return "" if self.field.type == FieldType.LIST else NO_VALUE
 

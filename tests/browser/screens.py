@@ -31,7 +31,9 @@ LOOKS = {
 }
 EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/contacts/",
          "/contacts/fields/", "/mappings/", "/costs/", "/insights/",
-         "/insights/customer-success/", "/insights/quality/",
+         "/insights/customer-success/", "/insights/sales/", "/insights/quality/",
+         "/insights/reports/", "/alerts/", "/alerts/rules/", "/follow-ups/", "/follow-ups/rules/",
+         "/derived-fields/", "/exports/", "/views/?channel=voice",
          "/api-keys/", "/people/", "/audit/", "/intake/", "/webhooks/", "/crm/",
          "/profile/", "/agents/new/",
          "/backfills/new/?channel=voice")  # fmt: skip
@@ -119,7 +121,12 @@ def _shown(scene: str, window: Visit) -> dict[str, Callable[[Page], None]]:
         opened = _opened(window, places)
         topics = "&".join(f"analysis.topic={name}" for name in README_TOPICS)
         calls = f"/calls/?agent={places.agent_id}&{topics}"
-        return {"calls": at(calls), "backfill": opened["dialog-backfill"]}
+        views = ("customer-success", "sales", "quality")
+        return {
+            "calls": at(calls),
+            "backfill": opened["dialog-backfill"],
+            **{name: at(f"/insights/{name}/?days=90") for name in views},
+        }
     shown = {name: at(path) for name, path in places.pages().items()}
     return shown | _opened(window, places) | _crm(window, at) | _changed(window, at)
 
