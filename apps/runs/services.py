@@ -100,7 +100,7 @@ def _recount(
 ) -> Preview | None:
     """Count again as of the agreed moment; None where that takes longer than a click may.
 
-    The run, a long one, then does at most what was agreed to.
+    The run, a long one, then keeps to the agreement.
     """
     ask = partial(make_preview, channel=channel, params=params, options=options)
     if agreed is None or agreed.to_analyze <= freezing.AT_ONCE:
