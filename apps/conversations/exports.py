@@ -89,12 +89,6 @@ def cancel(*, export: Export, by: Actor) -> bool:
 
 def write(pk: int) -> None:
     """Write some parts of an export, and ask for the next ones."""
-    running = Export.objects.filter(pk=pk, state=State.RUNNING)
-    if not running.update(attempts=F("attempts") + 1):
-        return
-    if running.filter(attempts__gt=MAX_ATTEMPTS).exists():
-        _fail(pk, "The export stopped several times. Start it again.")
-        return
     for _ in range(PARTS_PER_TASK):
         try:
             written = _write_part(pk)
@@ -170,11 +164,17 @@ def forget_files() -> None:
 
 
 def sweep() -> None:
-    """Resume interrupted exports, and delete old ones."""
+    """Resume interrupted exports, fail those that stop each time, and delete old ones.
+
+    Attempts are counted here, not in the task, which may come several times for one attempt.
+    """
     now = timezone.now()
     stalled = Export.objects.filter(state=State.RUNNING, touched_at__lt=now - STALLED)
-    for pk in stalled.values_list("pk", flat=True):
-        enqueue(TASK, pk=pk)
+    for pk, attempts in stalled.values_list("pk", "attempts"):
+        if attempts >= MAX_ATTEMPTS:
+            _fail(pk, "The export stopped several times. Start it again.")
+        elif stalled.filter(pk=pk).update(attempts=F("attempts") + 1, touched_at=now):
+            enqueue(TASK, pk=pk)
     Export.objects.filter(created_at__lt=now - KEPT).delete()
 
 

@@ -115,10 +115,27 @@ def test_an_interrupted_export_resumes(
 
 def test_an_export_that_stops_each_time_fails(calls: list[Conversation], start: Start) -> None:
     export = start()
-    Export.objects.update(attempts=exports.MAX_ATTEMPTS)
-    exports.write(export.pk)
+    for _ in range(exports.MAX_ATTEMPTS):
+        Export.objects.update(touched_at=timezone.now() - exports.STALLED)
+        exports.sweep()
+        exports.sweep()  # of a second scheduler: still the same attempt
+    export.refresh_from_db()
+    assert (export.state, export.attempts) == ("running", exports.MAX_ATTEMPTS)
+    Export.objects.update(touched_at=timezone.now() - exports.STALLED)
+    exports.sweep()
     export.refresh_from_db()
     assert (export.state, bool(export.message)) == ("failed", True)
+
+
+def test_a_wake_up_that_comes_often_is_no_attempt(
+    calls: list[Conversation], start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = start()
+    monkeypatch.setattr(exports, "PARTS_PER_TASK", 0)  # workers that have not come to a part yet
+    for _ in range(3 * exports.MAX_ATTEMPTS):
+        exports.write(export.pk)
+    export.refresh_from_db()
+    assert (export.state, export.attempts) == ("running", 0)
 
 
 def test_a_filter_that_is_gone_fails_the_export_with_its_message(
