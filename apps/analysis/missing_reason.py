@@ -92,6 +92,12 @@ def missing_result_reason(
         agent = conversation.agent
         return MissingReason(Reason.WAITING_FOR_PROVIDER, sentence, "rerun", agent, shared=True)
     code = missing_code(conversation.analysis_state, reason, is_open=not conversation.has_ended)
+    if code == AnalysisState.PENDING and reason == Reason.BUDGET:
+        sentence = (
+            f"{kind.capitalize()} not analyzed yet: a spending cap is reached. The analysis starts "
+            "automatically when the cap resets or an admin raises it."
+        )
+        return MissingReason(Reason.BUDGET, sentence, agent=conversation.agent, shared=True)
     if code in {AnalysisState.PENDING, AnalysisState.RUNNING}:
         return MissingReason(code, f"Analyzing this {kind}…")
     if code in ErrorCode.values:

@@ -11,7 +11,7 @@ from apps.llm.client import LlmClient
 from apps.llm.errors import PauseReason
 from apps.work.queue import Queue, Verdict
 
-from . import claims, record, recovery
+from . import claims, record, recovery, reservations
 from .jobs import AnalysisJob, AnalysisOutcome, Recorded
 from .model_call import MayRepeat, perform
 from .models import Lane
@@ -106,7 +106,14 @@ class LaneQueue(AnalysisQueue):
         self._waiting: set[int] = set()
 
     def claim(self, limit: int) -> list[AnalysisJob]:
+        if self.name == Lane.LIVE:
+            return claims.load_jobs(reservations.take_first(limit=limit))
         return claims.load_jobs(claims.take(lane=self.name, limit=limit))
+
+    def hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
+        """Give up jobs; what was set aside for a first analysis is free again."""
+        setting = "reserved = NULL" if self.name == Lane.LIVE else ""
+        self.table.release(jobs, setting=setting)
 
     def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
         """Record, and release what waits for a model that has answered again."""

@@ -46,7 +46,7 @@ def pause_before(tries: int, *, first: float | None = None, longest: float) -> f
 
 
 _WAIT = (
-    "tries = %(tries)s, error_code = %(code)s, error_message = %(message)s,"
+    "reserved = NULL, tries = %(tries)s, error_code = %(code)s, error_message = %(message)s,"
     " not_before = clock_timestamp() + make_interval(secs => %(pause)s)"
 )
 

@@ -17,6 +17,7 @@ from .current import lock_conversations
 from .effects import UNLESS_ASKED, SideEffects
 from .models import Analysis, Lane, State
 from .recovery import give_way
+from .reservations import reserve_rerun
 
 
 class UnableToRerun(Conflict):
@@ -78,7 +79,7 @@ def request_rerun(
     """Queue a rerun on the interactive lane and wake the runners. Webhooks hear of its result
     only where ``side_effects`` say so.
 
-    Raises AlreadyRunning, DraftInvalid or UnableToRerun with a message that says why.
+    Raises AlreadyRunning, DraftInvalid, BudgetReached or UnableToRerun, and says why.
     """
     if sentence := not_analyzable_sentence(conversation):
         raise UnableToRerun(sentence)
@@ -98,6 +99,7 @@ def request_rerun(
     with transaction.atomic():
         lock_conversations([conversation.pk])
         give_way([conversation.pk])
+        reserve_rerun(analysis)
         stored = _stored(analysis)
         audit.record(
             by=by,

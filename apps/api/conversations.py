@@ -211,7 +211,7 @@ def history(request: HttpRequest, conversation_id: str) -> HttpResponse:
         "Rerun",
         takes=schemas.RerunIn,
         answers={202: Answer(AnalysisSchema, "The requested analysis.")},
-        refuses=["already_running", "draft_invalid", "not_analyzable"],
+        refuses=["already_running", "draft_invalid", "not_analyzable", "budget_reached"],
     ),
 )
 @write(Role.OPERATOR)

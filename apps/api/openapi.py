@@ -58,6 +58,10 @@ TAGS: list[Json] = [
         "description": "Rules that watch results and rates, and the incidents that they open.",
     },
     {
+        "name": "Budgets",
+        "description": "Caps on spending per day and month, for all work and for single agents.",
+    },
+    {
         "name": "Follow-ups",
         "description": "The queue of conversations that someone has to come back to.",
     },

@@ -8,6 +8,7 @@ from . import (
     agents,
     alerts,
     backfills,
+    budgets,
     contact_fields,
     contacts,
     conversations,
@@ -36,6 +37,7 @@ api.add_router("/contact-fields", contact_fields.router)
 api.add_router("/mappings", mapping_runs.router)
 api.add_router("/mappings", mappings.router)
 api.add_router("/derived-fields", derived_fields.router)
+api.add_router("/budgets", budgets.router)
 api.add_router("/follow-ups", follow_ups.router)
 api.add_router("/crm-connections", crm.router)
 api.add_router("/alert-rules", alerts.router)

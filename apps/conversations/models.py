@@ -77,6 +77,7 @@ class Reason(models.TextChoices):
     WAITING_FOR_PROVIDER = "waiting_for_provider", "waiting for the model's provider"
     NO_PLATFORM_ANALYSIS = "no_platform_analysis", "the platform sent no analysis of its own"
     UNCONFIGURED = "unconfigured", "the agent needs setup"
+    BUDGET = "budget", "waiting because a spending cap is reached"
 
 
 class TransferSetting(models.TextChoices):

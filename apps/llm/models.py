@@ -1,6 +1,6 @@
 """``LanguageModel``: the models and their prices. ``Usage``: the ledger of requests.
 
-``Spending``: the ledger, summed by day, agent, and run.
+``Spending``: the ledger, summed by day, agent, and run. ``SpendingCap``: its limits.
 """
 
 from __future__ import annotations
@@ -289,8 +289,7 @@ class Usage(models.Model):
 
 
 class Spending(models.Model):
-    """What was paid on one day for one agent in one run at one service tier: the ledger, summed as
-    it is written.
+    """Sum the ledger by day, agent, run, and service tier, as it is written.
 
     Budgets and caps read it before each claim, where the ledger itself would take too long. It is
     written only by `apps.llm.ledger`, in the transaction that writes the ledger.
@@ -319,3 +318,29 @@ class Spending(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day} {self.agent_id or '–'} {self.run_id or '–'}: {self.cost}"
+
+
+class SpendingCap(models.Model):
+    """How much may be spent per day and per month, for all work or for the work of one agent."""
+
+    agent_id = models.CharField(
+        max_length=40, unique=True, blank=True, help_text="Public ID. Empty: the installation."
+    )
+    day = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
+    month = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
+
+    class Meta:
+        ordering = ("agent_id",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(day__isnull=False) | Q(month__isnull=False), name="llm_cap_limits"
+            ),
+            models.CheckConstraint(
+                condition=(Q(day__isnull=True) | Q(day__gt=0))
+                & (Q(month__isnull=True) | Q(month__gt=0)),
+                name="llm_cap_positive",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.agent_id or 'installation'}: {self.day} per day, {self.month} per month"

@@ -19,6 +19,7 @@ from apps.contacts.models import Contact
 from apps.contacts.values import TEXT_LIMIT
 from apps.conversations.models import Conversation
 from apps.llm import ledger
+from apps.llm.caps import cap_states
 from apps.llm.client import LlmClient
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.llm.limits import Lane
@@ -105,6 +106,8 @@ class SummaryQueue(Queue[SummaryJob, SummaryOutcome]):
     concurrency = 8
 
     def claim(self, limit: int) -> list[SummaryJob]:
+        if any(cap.is_reached and not cap.agent_id for cap in cap_states()):
+            return []  # until the cap of the installation allows it
         taken = SUMMARIES.take(limit=limit)
         Summary.objects.filter(pk__in=taken.worn_out, state=Summary.State.RUNNING).update(
             state=Summary.State.FAILED,

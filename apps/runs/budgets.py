@@ -8,22 +8,33 @@ spent pauses until a person changes it.
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
+from apps.agents.models import AgentVersion
 from apps.analysis.claims import load_configs
 from apps.analysis.jobs import AnalysisJob
 from apps.analysis.models import Analysis
 from apps.analysis.models import State as AnalysisState
-from apps.analysis.reservations import Balance, HighestCost, balances_of_runs
+from apps.analysis.reservations import (
+    Balance,
+    CapBalance,
+    HighestCost,
+    allowed,
+    balances_of_runs,
+    cap_balances,
+)
 from apps.conversations.models import Trigger
 from apps.core.display import money
 from apps.core.errors import Conflict, Example, UserError
+from apps.llm.caps import BudgetReached, cap_states
 from apps.llm.models import LanguageModel
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.specs import TokenUsage
@@ -32,6 +43,8 @@ from .models import Kind, PauseReason, Run, RunQuerySet, State
 
 #: How often a request waits a second for the database before it gives up its reservation.
 _PATIENCE = 30
+CAP_SECONDS = 15
+"""A run that waits for a cap looks again after this many seconds."""
 
 
 class PriceUnknown(UserError):
@@ -42,13 +55,6 @@ class PriceUnknown(UserError):
         "A budget needs the price of each model. Set the prices of gpt-5-pro under Models.",
         {"budget": "Set the prices of gpt-5-pro under Models."},
     )
-
-
-class BudgetReached(Conflict):
-    """Raised where nothing more may be spent."""
-
-    code = "budget_reached"
-    example = Example("The budget of $12.50 is spent. Change it to continue.")
 
 
 class BudgetChanged(Conflict):
@@ -63,6 +69,9 @@ class Claimable(Protocol):
 
     @property
     def config_id(self) -> int: ...
+
+    @property
+    def version_id(self) -> int: ...
 
     @property
     def tokens(self) -> int: ...
@@ -111,13 +120,14 @@ class Afforded:
 def afford(run: Run, items: Sequence[Claimable]) -> Afforded:
     """Return which of these items the budget of a run covers, and pause the run if it is spent.
 
-    Call it in a transaction that holds the run's lock, and claim what it returns there. Where all
+    Call it in a transaction that holds the run's lock, and claim those items there. Where all
     that is left is set aside for requests in flight, nothing is claimed until they are recorded.
     """
     balance = balance_of(run) if items else None
-    if balance is None:
+    balances = cap_balances() if items else []
+    if balance is None and not balances:
         return Afforded(len(items), [None] * len(items))
-    if balance.is_spent:
+    if balance is not None and balance.is_spent:
         pause_for_budget(run, balance)
         return Afforded(0, [])
     highest = {
@@ -125,10 +135,40 @@ def afford(run: Run, items: Sequence[Claimable]) -> Afforded:
         for pk, config in load_configs({item.config_id for item in items}).items()
     }
     costs = [highest[item.config_id].of(item.tokens) for item in items]
-    count = balance.covers(costs)
+    count = len(items) if balance is None else balance.covers(costs)
+    if count and balances:
+        count = min(count, _within_caps(run, items, costs, balances))
     if not count and costs[0] is None:
         _pause(run, "A model of this backfill no longer has a price, which a budget needs.")
     return Afforded(count, costs[:count])
+
+
+def _within_caps(
+    run: Run,
+    items: Sequence[Claimable],
+    costs: Sequence[Decimal | None],
+    balances: Sequence[CapBalance],
+) -> int:
+    """Return how many items the caps cover, from the first one on; pause at a reached cap."""
+    versions = AgentVersion.objects.filter(pk__in={item.version_id for item in items})
+    agents = dict(versions.values_list("pk", "agent__public_id"))
+    requests = [(agents[i.version_id], cost) for i, cost in zip(items, costs, strict=True)]
+    fits = [*allowed(balances, requests), False]
+    count = fits.index(False)
+    mine = [b.cap for b in balances if b.cap.agent_id in {"", requests[0][0]}]
+    full = next((cap for cap in mine if cap.is_reached), None)
+    if not count and full:
+        _pause(run, full.sentence, again=timedelta(seconds=CAP_SECONDS))
+    return count
+
+
+def why_capped(run: Run, now: datetime | None = None) -> str:
+    """Return why a cap holds a run back; empty where none does."""
+    agents = {entry["agent"] for entry in run.plan if entry["sessions"]}
+    for cap in cap_states(now):
+        if cap.is_reached and cap.agent_id in {"", *agents}:
+            return cap.sentence
+    return ""
 
 
 def pause_for_budget(run: Run, balance: Balance) -> None:
@@ -149,9 +189,13 @@ def pause_for_job(job: AnalysisJob) -> None:
         _pause(run, detail)
 
 
-def _pause(run: Run, detail: str) -> None:
+def _pause(run: Run, detail: str, *, again: timedelta | None = None) -> None:
+    """Pause a run. One that waits for a cap looks ``again`` after this time."""
     Run.objects.filter(pk=run.pk, state__in=[State.QUEUED, State.RUNNING]).update(
-        state=State.PAUSED, reason=PauseReason.BUDGET, reason_detail=detail, resume_at=None
+        state=State.PAUSED,
+        reason=PauseReason.BUDGET,
+        reason_detail=detail,
+        resume_at=timezone.now() + again if again else None,
     )
 
 
@@ -225,12 +269,14 @@ class BudgetFixed(Conflict):
 
 
 def check_budget(run: Run) -> None:
-    """Raise BudgetReached where a run has nothing left of its budget."""
+    """Raise BudgetReached where a run has nothing left of its budget, or of a cap."""
     balance = balance_of(run)
     if balance is not None and balance.is_spent:
         raise BudgetReached(
             f"The budget of {money(balance.limit)} is spent. Change it to continue."
         )
+    if run.kind == Kind.BACKFILL and (sentence := why_capped(run)):
+        raise BudgetReached(sentence)
 
 
 def _reserve_in_flight(run: Run) -> None:

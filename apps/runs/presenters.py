@@ -164,6 +164,8 @@ def way_out(run: Run) -> str:
     if run.reason not in PauseReason.values:
         return ""
     help_ = _WAY_OUT[PauseReason(run.reason)]
+    if run.reason == PauseReason.BUDGET and run.resume_at:
+        return "Debrief resumes automatically when the cap allows it. Nothing was lost."
     if PauseReason(run.reason) not in BY_ITSELF:
         return help_
     if run.resume_at is None:

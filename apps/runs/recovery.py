@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from apps.accounts import audit
@@ -24,6 +24,7 @@ from apps.llm.models import LanguageModel, Purpose
 from apps.llm.probes import Probe, probe
 from apps.llm.services import usage_row
 
+from .budgets import CAP_SECONDS, why_capped
 from .lanes import tier_of
 from .models import BY_ITSELF, ItemState, PauseReason, Run, RunItem, State
 
@@ -91,6 +92,9 @@ def probe_due(now: datetime | None = None) -> int:
     now = now or timezone.now()
     resumed = 0
     while (run := _next(now)) is not None:
+        if run.reason == PauseReason.BUDGET:
+            resumed += 0 if why_capped(run, now) else resume_by_itself(run)
+            continue
         answers = [probe(model.spec(), tier=_tier(run, model)) for model in _models(run)]
         _charge(run, answers)
         failed = next((one for one in answers if not one.is_back), None)
@@ -109,6 +113,10 @@ def _next(now: datetime) -> Run | None:
         run = locked.order_by("resume_at").first()
         if run is None:
             return None
+        if run.reason == PauseReason.BUDGET:
+            run.resume_at = now + timedelta(seconds=CAP_SECONDS)
+            run.save(update_fields=["resume_at"])
+            return run
         run.probes += 1
         more = run.probes < MOST_PROBES
         wait = timedelta(seconds=_interval(run.probes))
@@ -149,7 +157,9 @@ def _charge(run: Run, answers: Sequence[Probe]) -> None:
 def resume_by_itself(run: Run) -> bool:
     """Go on with a run whose provider answers; whether it was still paused for it."""
     with transaction.atomic():
-        moved = Run.objects.filter(pk=run.pk, state=State.PAUSED, reason__in=BY_ITSELF).update(
+        capped = Q(reason=PauseReason.BUDGET, resume_at__isnull=False)
+        waits = Run.objects.filter(Q(reason__in=BY_ITSELF) | capped, pk=run.pk, state=State.PAUSED)
+        moved = waits.update(
             state=State.RUNNING if run.started_at else State.QUEUED,
             reason="",
             reason_detail="",

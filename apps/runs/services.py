@@ -16,6 +16,7 @@ from apps.agents.plans import Plan, plans_for_routes
 from apps.core.database import TooSlow, time_limit
 from apps.core.errors import Conflict, Example, UserError
 from apps.core.tasks import enqueue
+from apps.llm.caps import BudgetReached
 from apps.llm.errors import ErrorCode
 
 from . import agreement, batches, budgets, freezing
@@ -211,7 +212,7 @@ def change_budget(
     """
     budgets.change_budget(run=run, budget=budget, by=by, seen=seen)
     if run.state == State.PAUSED and run.reason == PauseReason.BUDGET:
-        with suppress(budgets.BudgetReached, UnableToChange):
+        with suppress(BudgetReached, UnableToChange):
             resume(run=run, by=by)
 
 

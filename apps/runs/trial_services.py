@@ -17,6 +17,7 @@ from apps.conversations.models import Conversation
 from apps.core.errors import Conflict
 from apps.core.ids import public_id
 from apps.core.tasks import enqueue
+from apps.llm.caps import BudgetReached, cap_states
 
 from .agreement import sign, unsign
 from .erasure import keep_erasures_out
@@ -75,6 +76,10 @@ def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Acto
     if same is not None:
         return same
     taken = _as_agreed(agreed, agent)
+    for capped in cap_states():
+        agents = {item.plan.version.agent.public_id for item in taken}
+        if capped.is_reached and capped.agent_id in {"", *agents}:
+            raise BudgetReached(capped.sentence)
     with transaction.atomic():
         trial, created = Run.objects.get_or_create(
             save_token=agreed.nonce,

@@ -276,6 +276,7 @@ ACCESS: dict[str, Needs] = {
     "/api/agents/<agent_id>/publish": action(EDITOR),
     "/api/agents/<agent_id>/versions": page(VIEWER),
     "/api/insights": page(VIEWER),
+    "/api/budgets": {"GET": VIEWER, "PUT": ADMIN},
     "/api/backfills": {"GET": VIEWER, "POST": OPERATOR},
     "/api/backfills/preview": action(OPERATOR),
     "/api/backfills/<backfill_id>": page(VIEWER),

@@ -13,6 +13,7 @@ from apps.agents.models import Agent
 from apps.analysis import record
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.models import Analysis, Lane
+from apps.llm.caps import BudgetReached
 from apps.llm.models import LanguageModel, Usage
 from apps.llm.specs import TokenUsage
 from apps.runs import budgets, services
@@ -163,7 +164,7 @@ def test_resuming_needs_a_larger_budget(agent: Agent, source: BackfillSource) ->
     assert source.claim(10) == []
     run.refresh_from_db()
 
-    with pytest.raises(budgets.BudgetReached, match=r"The budget of \$0.001 is spent"):
+    with pytest.raises(BudgetReached, match=r"The budget of \$0.001 is spent"):
         services.resume(run=run, by=BY)
     services.change_budget(run=run, budget=Decimal("0.0015"), by=BY)
     assert (run.state, run.reason) == (State.PAUSED, "budget")  # still spent

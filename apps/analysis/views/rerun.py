@@ -14,6 +14,7 @@ from apps.analysis.forms import RerunForm
 from apps.analysis.services import UnableToRerun, check_rerun, plan_rerun, request_rerun
 from apps.conversations.models import Conversation
 from apps.core.http import dialog_done, render_dialog, varies_by_htmx, wants_fragment
+from apps.llm.caps import BudgetReached
 
 from .common import conversation_or_404, links_of
 
@@ -42,7 +43,7 @@ def rerun(request: HttpRequest, conv_id: str) -> HttpResponse:
         analysis = request_rerun(
             conversation=found, by=actor_of(request), side_effects=form.side_effects
         )
-    except UnableToRerun as error:
+    except (UnableToRerun, BudgetReached) as error:
         return _dialog(request, found, error=error.message)
     if wants_fragment(request):
         return dialog_done("", "analysis:changed")

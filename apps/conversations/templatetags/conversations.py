@@ -148,6 +148,8 @@ def _summary(conversation: Conversation) -> str | SafeString:
         return format_html('<span class="faint">{}</span>', display.NOTHING)
     if conversation.analysis_reason == Reason.WAITING_FOR_PROVIDER:
         return format_html('<span class="faint">{}</span>', "Waiting for the provider")
+    if conversation.analysis_reason == Reason.BUDGET:
+        return format_html('<span class="faint">{}</span>', "Waiting for a spending cap")
     if conversation.analysis_state == AnalysisState.PENDING:
         return format_html('<span class="faint">{}</span>', "Waiting for its analysis")
     if conversation.analysis_state == AnalysisState.RUNNING:

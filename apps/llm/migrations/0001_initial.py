@@ -94,4 +94,17 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('purpose__in', ['analysis', 'try_it', 'accumulate'])), name='llm_usage_purpose_known'), models.CheckConstraint(condition=models.Q(('cached_tokens__lte', models.F('input_tokens'))), name='llm_usage_cached_within_input'), models.CheckConstraint(condition=models.Q(('cost__isnull', True), ('cost__gte', 0), _connector='OR'), name='llm_usage_cost_not_negative')],
             },
         ),
+        migrations.CreateModel(
+            name='SpendingCap',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('agent_id', models.CharField(blank=True, help_text='Public ID. Empty: the installation.', max_length=40, unique=True)),
+                ('day', models.DecimalField(blank=True, decimal_places=4, max_digits=12, null=True)),
+                ('month', models.DecimalField(blank=True, decimal_places=4, max_digits=12, null=True)),
+            ],
+            options={
+                'ordering': ('agent_id',),
+                'constraints': [models.CheckConstraint(condition=models.Q(('day__isnull', False), ('month__isnull', False), _connector='OR'), name='llm_cap_limits'), models.CheckConstraint(condition=models.Q(models.Q(('day__isnull', True), ('day__gt', 0), _connector='OR'), models.Q(('month__isnull', True), ('month__gt', 0), _connector='OR')), name='llm_cap_positive')],
+            },
+        ),
     ]
