@@ -242,11 +242,18 @@ def _name_what_exists(case: Case, things: dict[str, str]) -> None:
         body |= {name: things[name] for name in ("conversation_id",) if name in body}
         if "url" in body:
             body["url"] = "https://1.1.1.1/hook"
-        for name in (*UNKNOWABLE, "started_at", "ended_at"):
+        for name in {*UNKNOWABLE, "started_at", "ended_at"} - set(_required(case)):
             body.pop(name, None)
         for message in body.get("messages") or ():
             message.pop("at", None)
     _name_what_is_asked(case)
+
+
+def _required(case: Case) -> list[str]:
+    """Return the names that the body of an operation must have."""
+    (body,) = case.operation.body or (None,)
+    found = body.optimized_schema.get("required", []) if body else []
+    return list(found)
 
 
 def _name_what_is_asked(case: Case) -> None:
