@@ -71,7 +71,6 @@ CHECKS: list[CheckFunction] = [
 REFUSED_HERE = {
     "getAnalysis",  # there is none
     "receivePlatformWebhook",  # nobody signed it
-    "changeBackfillBudget",  # its model has no price
     "resumeBackfill",  # it is not paused
     "retryFailed",  # nothing failed
     "rollBackBackfill",  # not in this version

@@ -248,7 +248,10 @@ def _check_headline(plain: Plain, panel: Panel) -> None:
 
 def _check_failed(plain: Plain, check: Any) -> None:
     field = PlainField(check.field)
-    failed, n = plain.one(f"{_n(f'''{field.value} = 'false' ''')}, {_n(field.filled)}")
+    failing, counts = f"{field.value} = 'false'", field.filled
+    if check.field.type == FieldType.LIST:  # of the checks of a scorecard that failed
+        failing, counts = f"{field.value} @> to_jsonb(ARRAY['{check.label}'])", field.counts
+    failed, n = plain.one(f"{_n(failing)}, {_n(counts)}")
     assert (check.failed.yes, check.failed.n) == (failed, n)
     assert opened_by(check.url) == failed
 

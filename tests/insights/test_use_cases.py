@@ -144,11 +144,12 @@ def test_leads_equal_counts_and_their_links(viewer_client: Client) -> None:
 
 def test_panel_without_a_field_leads_editors_to_its_template(client: Client) -> None:
     client.force_login(User.objects.create_user("ed", role=Role.EDITOR))
-    url = "/insights/quality/score/?channel=voice"
+    url = "/insights/quality/compliance/?channel=voice"
     body = client.get(url, headers=HTMX).content.decode()
-    assert "overall_score" in body
+    assert "compliance_issues" in body
     start = unescape(re.findall(r'href="(/agents/[^"]+/start/\?[^"]+)"', body)[0])
     assert "Quality assurance" in client.get(start).content.decode()
+    url = "/insights/quality/score/?channel=voice"
     chosen = client.get(f"{url}&slot.score=amount_disputed", headers=HTMX)
     assert chosen.context["panel"].tile.stats.field.name == "amount_disputed"
 

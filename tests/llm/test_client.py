@@ -474,7 +474,7 @@ async def test_sixty_four_at_once_through_one_client(client: LlmClient, fake_llm
 async def test_a_model_with_a_limit_never_has_more_in_flight(
     client: LlmClient, fake_llm: FakeLLM
 ) -> None:
-    fake_llm.set(latency=0.02)
+    fake_llm.set(latency=0.2)
     asked = request(fake_llm, model={"max_concurrency": 5})
     assert all(map(valid, await asyncio.gather(*(client.complete(asked) for _ in range(30)))))
     assert fake_llm.stats()["peak"] == 5
