@@ -33,14 +33,21 @@ def sign_in_with(request: HttpRequest, claims: Mapping[str, Any]) -> User:
     """
     id_token = request.session.get(ID_TOKEN)
     user = _admitted(claims)
-    login(request, user, backend="apps.accounts.signin.Backend")
+    open_session(request, user, by="single sign-on", role=user.role)
     request.session[ID_TOKEN] = id_token
     request.session.set_expiry(settings.OIDC_SESSION_HOURS * 3600)
-    detail = {"username": user.username, "role": user.role, "by": "single sign-on"}
-    audit.record(
-        by=Actor.of_user(user), verb="person.signed_in", target=f"user_{user.pk}", detail=detail
-    )
     return user
+
+
+def open_session(request: HttpRequest, user: User, *, by: str, **detail: object) -> None:
+    """Open a session for a person who showed something else than a password, and record it."""
+    login(request, user, backend="apps.accounts.signin.Backend")
+    audit.record(
+        by=Actor.of_user(user),
+        verb="person.signed_in",
+        target=f"user_{user.pk}",
+        detail={"username": user.username, **detail, "by": by},
+    )
 
 
 def _admitted(claims: Mapping[str, Any]) -> User:

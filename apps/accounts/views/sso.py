@@ -1,6 +1,5 @@
 """Pages of single sign-on, and of links that open a session once."""
 
-from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -8,8 +7,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from apps.accounts import audit, oidc, sign_in_links, sso
-from apps.accounts.actors import Actor
+from apps.accounts import oidc, sign_in_links, sso
 from apps.accounts.devices import remember_device
 from apps.accounts.forms import LoginForm
 from apps.accounts.oidc import SignOnFailed
@@ -65,9 +63,5 @@ def sign_in_link(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "accounts/sign_in_link.html", {"person": None}, status=404)
     if request.method == "GET":
         return render(request, "accounts/sign_in_link.html", {"person": user})
-    login(request, user, backend="apps.accounts.signin.Backend")
-    detail = {"username": user.username, "by": "sign-in link"}
-    audit.record(
-        by=Actor.of_user(user), verb="person.signed_in", target=f"user_{user.pk}", detail=detail
-    )
+    sso.open_session(request, user, by="sign-in link")
     return redirect("home")
