@@ -75,8 +75,6 @@ def request_first_of(
         busy = {a.conversation_id for a in queued} - set(made)
         set_due([c.pk for c in conversations if c.pk not in busy], None)
         set_due(list(busy), (now or timezone.now()) + BUSY)
-    if made:
-        enqueue("analysis.run_engine", lane=Lane.LIVE.value)
     return len(made)
 
 
@@ -117,8 +115,6 @@ class FirstOfNew:
         """Queue the analyses of those that were stored, in their transaction. Return how many."""
         wanted = [(c, self._wanted.pop(c.public_id, None)) for c in stored]
         made = _queue([_first(conversation, plan) for conversation, plan in wanted if plan])
-        if made:
-            enqueue("analysis.run_engine", lane=Lane.LIVE.value)
         return len(made)
 
     def _plan(self, route: Route) -> Plan:
@@ -179,12 +175,16 @@ def _sorted_out(
 
 
 def _queue(analyses: Sequence[Analysis]) -> list[int]:
-    """Store those whose conversations have none running; the conversations that really wait now.
+    """Store those whose conversations have none running, and wake the runners; the conversations
+    that really wait now.
 
     One that another analysis reads already is left as it is: that of a backfill may be handed
     back, and no one would end a wait that was only written down.
     """
-    return insert_new(analyses, returning="conversation")
+    made = insert_new(analyses, returning="conversation")
+    if made:
+        enqueue("analysis.run_engine", lane=Lane.LIVE.value)
+    return made
 
 
 def _plans_first(conversations: Sequence[Conversation]) -> dict[int, Plan]:

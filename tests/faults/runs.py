@@ -1,5 +1,6 @@
 """Backfills over the fake provider, and what must be true of them whatever happened."""
 
+import random
 from collections import Counter
 
 from django.db.models import Count
@@ -14,6 +15,8 @@ from apps.runs.options import Options
 from apps.runs.services import start
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
+
+from .harness import Workers, wait_until
 
 TESTS = Actor.system("tests")
 
@@ -49,6 +52,19 @@ def is_over(run: Run) -> bool:
 def states(run: Run) -> dict[str, int]:
     """Items by the state that is shown: what waited in a canceled run is skipped."""
     return dict(Counter(item.shown_state.value for item in run.items.select_related("run")))
+
+
+def finish(run: Run, workers: Workers, *, kill_at: list[int]) -> None:
+    """Wait for the end of a run, whose worker is killed after so many items."""
+    chance = random.Random(1)
+
+    def kill_now_and_then() -> None:
+        if kill_at and done(run) >= kill_at[0]:
+            kill_at.pop(0)
+            workers.kill_one(chance)
+
+    wait_until(lambda: is_over(run), timeout=120, every=0.01, between=kill_now_and_then)
+    assert not kill_at
 
 
 def assert_consistent(*, current: int) -> None:

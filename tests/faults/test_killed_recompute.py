@@ -1,6 +1,5 @@
 """A recomputation whose worker is killed resumes, asks no model, and can be rolled back whole."""
 
-import random
 from typing import Any
 
 import pytest
@@ -13,14 +12,13 @@ from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
 from apps.runs.derived_runs import preview_recompute, start_recompute
-from apps.runs.models import Run
 from apps.runs.rollback import Selection
 from apps.runs.rollback_services import start_rollback
 from tests.factories import make_conversations, make_derived_field, make_draft
 from tests.factories.derived import PROPERTIES, SCORECARD
 
-from .harness import Workers, wait_until
-from .runs import done, is_over, states
+from .harness import Workers
+from .runs import finish, states
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -46,19 +44,6 @@ def values() -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(_VALUES)
         return list(cursor.fetchall())
-
-
-def finish(run: Run, workers: Workers, *, kill_at: list[int]) -> None:
-    """Wait for the end of a run, whose worker is killed after so many items."""
-    chance = random.Random(1)
-
-    def kill_now_and_then() -> None:
-        if kill_at and done(run) >= kill_at[0]:
-            kill_at.pop(0)
-            workers.kill_one(chance)
-
-    wait_until(lambda: is_over(run), timeout=120, every=0.01, between=kill_now_and_then)
-    assert not kill_at
 
 
 def test_a_killed_recompute_resumes_and_its_rollback_restores_each_value(workers: Workers) -> None:

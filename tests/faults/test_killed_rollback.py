@@ -1,7 +1,5 @@
 """A rollback whose worker is killed in the middle resumes and restores each result once."""
 
-import random
-
 import pytest
 from django.db.models import Count
 
@@ -14,8 +12,8 @@ from apps.runs.rollback_services import start_rollback
 from tests.factories import make_agent, make_conversations
 from tests.runs.completed import backfill
 
-from .harness import Workers, wait_until
-from .runs import done, is_over, states
+from .harness import Workers
+from .runs import finish, states
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -32,17 +30,7 @@ def test_a_killed_rollback_resumes(workers: Workers) -> None:
     run = backfill([{"call_summary": "New."}] * ITEMS)
     workers.start()
     undone = start_rollback(selection=Selection(run), by=TESTS)
-    chance = random.Random(1)
-    moments = [500, 3_000]
-
-    def kill_now_and_then() -> None:
-        if moments and done(undone) >= moments[0]:
-            moments.pop(0)
-            workers.kill_one(chance)
-
-    wait_until(lambda: is_over(undone), timeout=120, every=0.01, between=kill_now_and_then)
-
-    assert not moments
+    finish(undone, workers, kill_at=[500, 3_000])
     assert states(undone) == {"done": ITEMS}
     restored = Analysis.objects.filter(backfill_public_id=undone.public_id)
     assert restored.count() == restored.filter(is_current=True).count() == ITEMS

@@ -3,19 +3,12 @@
 import pytest
 from django.test import Client
 
-from apps.accounts.models import Role, User
 from apps.insights.use_case_pages import USE_CASES
 
 pytestmark = pytest.mark.django_db
 
 HTMX = {"HX-Request": "true"}
 VIEWS = {"customer_success": "customer-success", "sales": "sales", "quality": "quality"}
-
-
-@pytest.fixture
-def viewer_client(client: Client) -> Client:
-    client.force_login(User.objects.create_user("vi", role=Role.VIEWER))
-    return client
 
 
 def test_empty_installation_says_what_will_be_here(viewer_client: Client) -> None:

@@ -9,7 +9,6 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from apps.accounts.models import Role, User
 from apps.conversations.models import Conversation
 
 # One worker loads the demo data once per module.
@@ -22,12 +21,6 @@ pytestmark = [
 NOW = datetime(2026, 3, 20, 10, tzinfo=UTC)
 PERIOD = "from=2026-02-10&to=2026-03-20"
 HTMX = {"HX-Request": "true"}
-
-
-@pytest.fixture
-def viewer_client(client: Client) -> Client:
-    client.force_login(User.objects.create_user("vi", role=Role.VIEWER))
-    return client
 
 
 def _tiles(body: str) -> list[str]:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.agents.templates import QUALITY_ASSURANCE
 from apps.conversations.models import Conversation
@@ -18,12 +17,6 @@ NOW = datetime(2026, 3, 20, 10, tzinfo=UTC)
 PERIOD = "channel=voice&from=2026-03-01&to=2026-03-20"
 HTMX = {"HX-Request": "true"}
 LONG = "a very long name of a choice " * 12
-
-
-@pytest.fixture
-def viewer_client(client: Client) -> Client:
-    client.force_login(User.objects.create_user("vi", role=Role.VIEWER))
-    return client
 
 
 def _analyzed(agent: Agent, results: list[dict[str, Any]]) -> None:

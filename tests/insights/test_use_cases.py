@@ -32,12 +32,6 @@ HTMX = {"HX-Request": "true"}
 VIEWS = {"customer_success": "customer-success", "sales": "sales", "quality": "quality"}
 
 
-@pytest.fixture
-def viewer_client(client: Client) -> Client:
-    client.force_login(User.objects.create_user("vi", role=Role.VIEWER))
-    return client
-
-
 def _rows(channel: str) -> ConversationQuerySet:
     start, end = datetime(2026, 1, 25, tzinfo=UTC), datetime(2026, 3, 21, tzinfo=UTC)
     return Conversation.objects.filter(channel=channel, sort_at__gte=start, sort_at__lt=end)
