@@ -19,10 +19,12 @@ import pytest_django
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
+from django.test import TransactionTestCase
 from django.utils import timezone
 
 from config.embedded import postgres, valkey
 from config.embedded.program import Program
+from tests.flush import empty_tables
 
 pytest_plugins = ["tests.fakes.fixtures"]
 # Their asserts tell what they compared, whichever folder of tests imports them first.
@@ -55,6 +57,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_STARTED] = processes
     for program, process in zip(programs, processes, strict=True):
         _wait_until_ready(program, process)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_flush() -> Iterator[None]:
+    """After a test that commits, empty only the tables that it wrote to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: empty_tables())
+        yield
 
 
 @pytest.fixture(autouse=True)
