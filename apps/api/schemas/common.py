@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from apps.core.schemas import Body, Schema
 
@@ -37,8 +37,15 @@ class NothingIn(Body):
 class Page(Schema, Generic[T]):
     """One page of a list."""
 
+    # Pydantic looks for the source of each `Page[X]` in the whole stack of imports, and there is
+    # none: 2 seconds at the start of every process. So the fields here carry their descriptions.
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
     items: list[T]
-    next_cursor: str | None
-    """Give it as `cursor` to get the next page; null on the last one."""
-    total: Annotated[int, Field(ge=0)] = 0
-    """How many in all; only with `include_total=true`."""
+    next_cursor: Annotated[
+        str | None,
+        Field(description="Give it as `cursor` to get the next page; null on the last one."),
+    ]
+    total: Annotated[
+        int, Field(ge=0, description="How many in all; only with `include_total=true`.")
+    ] = 0

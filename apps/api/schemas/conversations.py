@@ -6,7 +6,7 @@ schemas of it document what `apps.intake.parser` reads.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SkipValidation
+from pydantic import ConfigDict, Field, SkipValidation
 
 from apps.agents.models import Channel
 from apps.analysis.effects import InvalidSideEffects, SideEffects
@@ -244,6 +244,8 @@ class NotAnalyzed(Schema):
 
 class Conversations(Page[ConversationRow]):
     """One page of conversations."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     stable_order: Annotated[bool, eg(value=True)]
     """Whether each row keeps its place while analyses run: the order is by start or id."""
