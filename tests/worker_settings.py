@@ -10,6 +10,8 @@ DATABASES["default"]["NAME"] = os.environ["TEST_DATABASE_NAME"]
 # So that a test of dead workers need not wait for the lease that real ones are given.
 ANALYSIS_LEASE_SECONDS = float(os.environ["TEST_LEASE_SECONDS"])
 CRM_LEASE_SECONDS = ANALYSIS_LEASE_SECONDS
+# Nor for the time that a deploy gives to responses.
+STOP_GRACE_SECONDS = int(os.environ.get("TEST_STOP_GRACE_SECONDS", "45"))
 # So that a test of a provider's outage need not wait for as long as a person would.
 RECOVERY_SECONDS = float(os.environ.get("TEST_RECOVERY_SECONDS", "1"))
 LIMIT_PATIENCE_SECONDS = float(os.environ.get("TEST_LIMIT_PATIENCE_SECONDS", "60"))

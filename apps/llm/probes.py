@@ -12,6 +12,9 @@ from apps.llm.specs import ModelSpec
 from apps.llm.structured import StructuredAnswer, StructuredRequest
 
 PROBE_SECONDS = 30.0
+FLEX_PROBE_SECONDS = 60.0
+"""The time-out at the flex tier. A request of a backfill may take far longer, but a probe holds a
+thread of a worker, and the next one may be due before it ends."""
 _SCHEMA: dict[str, object] = {"type": "object", "properties": {"ok": {"type": "boolean"}}}
 _QUESTION = Message(role="user", content='Answer with {"ok": true}.')
 
@@ -44,7 +47,7 @@ async def _ask(spec: ModelSpec, tier: str) -> StructuredAnswer:
                 schema=compile_strict(_SCHEMA),
                 original_schema=_SCHEMA,
                 max_output_tokens=min(64, spec.max_output_tokens),
-                timeout=PROBE_SECONDS,
+                timeout=FLEX_PROBE_SECONDS if tier else PROBE_SECONDS,
                 service_tier=tier,
                 lane=Lane.INTERACTIVE,
             )

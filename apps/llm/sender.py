@@ -25,6 +25,9 @@ from apps.llm.transport import AnswerTooLongError
 DOWN_AFTER = 3
 """Requests in a row that gave up on a server, after which it counts as down and runs pause."""
 
+STANDARD_SECONDS = 120.0
+"""The time-out of a request at the standard tier."""
+
 FLEX_SECONDS = 900.0
 """The time-out of a request at the flex tier, as OpenAI advises."""
 
@@ -251,7 +254,7 @@ class Sender:
                 "/chat/completions",
                 cast_to=httpx2.Response,
                 content=body,
-                options={"headers": _JSON_HEADERS, "timeout": _timeout(request)},
+                options={"headers": _JSON_HEADERS, "timeout": timeout_of(request)},
             )
             outcome = parse_reply(response.content, request.schema.name)
         except MissingKeyError as error:
@@ -265,8 +268,11 @@ class Sender:
         return Sent(outcome, request_id or (outcome.id if isinstance(outcome, ModelReply) else ""))
 
 
-def _timeout(request: StructuredRequest) -> float:
-    return max(request.timeout, FLEX_SECONDS) if request.service_tier else request.timeout
+def timeout_of(request: StructuredRequest) -> float:
+    """Return the time-out of each HTTP request, in seconds."""
+    if request.timeout is not None:
+        return request.timeout
+    return FLEX_SECONDS if request.service_tier else STANDARD_SECONDS
 
 
 def _lacks_capacity(request: StructuredRequest, fault: Fault) -> bool:

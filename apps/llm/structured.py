@@ -22,7 +22,8 @@ class StructuredRequest:
     original_schema: Mapping[str, object]
     max_output_tokens: int = 1_024
     cache_key: str = ""
-    timeout: float = 120.0
+    timeout: float | None = None
+    """Of each HTTP request, in seconds; by default that of its service tier."""
     service_tier: str = ""
     """`flex`, or empty for the standard tier."""
     tier_fallback: bool = False

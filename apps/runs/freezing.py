@@ -19,6 +19,7 @@ from apps.core.tasks import enqueue, send
 
 from .closing import close_finished
 from .erasure import keep_erasures_out
+from .lanes import wake_runners
 from .models import Run, State
 from .options import read_options
 from .selection import Chosen, Reading, candidates, choose
@@ -82,7 +83,7 @@ def _freeze_batch(run: Run) -> bool:
     run.frozen_from = reached
     if reached is None or written >= run.total:
         _complete(run, written)
-        enqueue("runs.run_engine")
+        wake_runners(run.options)
     else:
         run.frozen = written
     names = ("frozen", "frozen_from", "total", "freezing")

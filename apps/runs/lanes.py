@@ -11,12 +11,16 @@ from typing import Any
 from apps.analysis.estimates import Estimate
 from apps.analysis.jobs import Tier
 from apps.core.errors import Example
+from apps.core.tasks import enqueue
 from apps.llm.models import LanguageModel
 from apps.llm.pricing import FLEX
 
 from .options import STANDARD, NotAvailable
 
 Load = tuple[LanguageModel, Estimate]
+
+ENGINE = "runs.run_engine"
+"""The task that runs the queue of backfills of one service tier."""
 
 
 class FlexUnavailable(NotAvailable):
@@ -56,6 +60,11 @@ def tier_of(options: Mapping[str, Any]) -> Tier:
     if options.get("lane") != FLEX:
         return Tier()
     return Tier(FLEX, falls_back=options.get("flex_unavailable") == STANDARD)
+
+
+def wake_runners(options: Mapping[str, Any]) -> None:
+    """Wake the runners of the tier of a run once the current transaction commits."""
+    enqueue(ENGINE, tier=tier_of(options).name)
 
 
 def without_flex(models: Iterable[LanguageModel]) -> list[str]:

@@ -18,14 +18,13 @@ from apps.agents.models import AnalysisConfig
 from apps.analysis import recovery
 from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.recovery import pause_before
-from apps.core.tasks import enqueue
 from apps.llm import ledger
 from apps.llm.models import LanguageModel, Purpose
 from apps.llm.probes import Probe, probe
 from apps.llm.services import usage_row
 
 from .budgets import CAP_SECONDS, why_capped
-from .lanes import tier_of
+from .lanes import tier_of, wake_runners
 from .models import BY_ITSELF, ItemState, PauseReason, Run, RunItem, State
 
 logger = logging.getLogger(__name__)
@@ -169,7 +168,7 @@ def resume_by_itself(run: Run) -> bool:
         if moved:
             run.items.stop_waiting()
             audit.record(by=Actor.system("backfill"), verb="backfill.resumed", target=run.public_id)
-            enqueue("runs.run_engine")
+            wake_runners(run.options)
             configs = AnalysisConfig.objects.filter(model__in=_models(run))
             recovery.release(configs.values_list("pk", flat=True))
     return bool(moved)

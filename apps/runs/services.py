@@ -23,7 +23,7 @@ from . import agreement, batches, budgets, freezing
 from .agreement import Agreement
 from .closing import close_finished
 from .failures import can_change
-from .lanes import check_lane
+from .lanes import check_lane, wake_runners
 from .models import PauseReason, Run, State
 from .options import Options, read_options
 from .preview import PREVIEW_SECONDS, Preview, PreviewTooSlow, make_preview
@@ -287,7 +287,7 @@ def _move(
 
 def _kick(run: Run) -> None:
     if run.asks_model:
-        enqueue("runs.run_engine")
+        wake_runners(run.options)
     else:
         batches.start_soon()
 

@@ -40,16 +40,29 @@ class _Picked:
 
 
 class BackfillSource(AnalysisQueue):
-    """Items of all queued and running backfills; each run gets its share of every claim."""
+    """Items of queued and running backfills; each run gets its share of every claim.
 
-    name = Lane.BACKFILL.value
+    ``tier`` limits it to the runs of one service tier; None takes all. Each tier has a runner of
+    its own: a slow tier's requests would hold nearly all places, because every free place is
+    shared evenly between runs.
+    """
+
+    def __init__(self, *, tier: str | None = None) -> None:
+        super().__init__()
+        self._tier = tier
+        self.name = f"{Lane.BACKFILL.value}-{tier}" if tier else Lane.BACKFILL.value
 
     def claim(self, limit: int) -> list[AnalysisJob]:
         """Take abandoned analyses first, then pending items of the active runs in turn."""
-        runs = list(Run.objects.backfills().claimable().order_by("pk"))
+        runs = [
+            run
+            for run in Run.objects.backfills().claimable().order_by("pk")
+            if self._tier in {None, tier_of(run.options).name}
+        ]
         if not runs:
             return []
-        ids = claims.take(lane=self.name, limit=limit, runs=[run.public_id for run in runs])
+        public_ids = [run.public_id for run in runs]
+        ids = claims.take(lane=Lane.BACKFILL.value, limit=limit, runs=public_ids)
         for position, run in enumerate(runs):
             wanted = limit - len(ids)
             if wanted <= 0:

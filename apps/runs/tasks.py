@@ -8,15 +8,16 @@ from apps.work.host import host
 
 from . import batches, freezing, recovery, trial_services
 from .closing import close_finished
+from .lanes import ENGINE, tier_of
 from .models import Run
 from .source import BackfillSource
 from .trial_source import TrialSource
 
 
-@shared_task(name="runs.run_engine")
-def run_engine() -> None:
-    """Run the queue of backfills in this process, unless it runs already."""
-    host.run(BackfillSource())
+@shared_task(name=ENGINE)
+def run_engine(*, tier: str = "") -> None:
+    """Run the queue of backfills of a service tier in this process, unless it runs already."""
+    host.run(BackfillSource(tier=tier))
 
 
 @shared_task(name=trial_services.RUN_ENGINE)
@@ -41,8 +42,9 @@ def freeze() -> None:
 def sweep() -> None:
     """Close finished runs and wake the runners while anything is left to do."""
     close_finished()
-    if Run.objects.backfills().claimable().exists():
-        send("runs.run_engine", queue=None, kwargs={})
+    waiting = Run.objects.backfills().claimable().values_list("options", flat=True)
+    for tier in sorted({tier_of(options).name for options in waiting}):
+        send(ENGINE, queue=None, kwargs={"tier": tier})
     if Run.objects.freezing().exists():
         send(freezing.TASK, queue=None, kwargs={})
     if batches.work_waits():

@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Longest that a runner runs before it makes room for a fresh one, in seconds.
-LIFETIME_SECONDS = 600.0
 #: How long a runner without work stays, so that the next job finds it there.
 IDLE_SECONDS = 3.0
 #: How long it waits for jobs in flight once it is to stop.
@@ -49,15 +47,17 @@ ABANDON_SECONDS = 5.0
 class Runner(Generic[J, O]):
     """One run of a queue. ``stopping`` is checked all the time: True ends it in good order.
 
-    ``lifetime``, ``idle`` and ``grace`` are seconds: the longest it runs, how long it stays
-    without work, and how long it waits for jobs in flight once it is to stop. ``concurrency``
-    and ``pool``, which does the database work, are the queue's and the runner's own by default.
+    ``idle`` and ``grace`` are seconds: how long it stays without work, and how long it waits for
+    jobs in flight once it is to stop. ``concurrency`` and ``pool``, which does the database work,
+    are the queue's and the runner's own by default.
+
+    Nothing else ends it. A runner with a limited life would claim nothing from then on until its
+    last response, which takes up to 15 minutes at a slow service tier.
     """
 
     queue: Queue[J, O]
     concurrency: int = 0
     stopping: Callable[[], bool] = lambda: False
-    lifetime: float = LIFETIME_SECONDS
     idle: float = IDLE_SECONDS
     grace: float = GRACE_SECONDS
     pool: Executor | None = None
@@ -81,8 +81,10 @@ class Runner(Generic[J, O]):
         self._beat_at = time.monotonic()
 
     async def run(self, client: Any) -> int:
-        """Work until there is none, the lifetime is over or a stop is asked; return how many jobs
-        were done. ``client`` is what the queue performs jobs with."""
+        """Work until there is none or a stop is asked; return how many jobs were done.
+
+        ``client`` is what the queue performs jobs with.
+        """
         self._client, self._loop = client, asyncio.get_running_loop()
         if self.pool is not None:
             await self._run()
@@ -139,6 +141,12 @@ class Runner(Generic[J, O]):
             if give_up_at is not None and time.monotonic() >= give_up_at:
                 break
             _, waiting = await asyncio.wait(waiting, timeout=0.25)
+        if given_up := [key for key in self._performing if key not in self._unsent]:
+            logger.warning(
+                "Gave up %d requests of %s without a response after %.0f s. They are sent again"
+                " and may be charged twice",
+                *(len(given_up), self.queue.name, self.grace),
+            )
         for slot in waiting:
             slot.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -172,9 +180,8 @@ class Runner(Generic[J, O]):
 
     async def _feed(self) -> None:
         """Keep a small stock of claimed jobs, so that a freed slot never waits for a claim."""
-        deadline = time.monotonic() + self.lifetime
         idle_since: float | None = None
-        while not self._must_end() and time.monotonic() < deadline:
+        while not self._must_end():
             wanted = min(self._stock - self._ready.qsize(), self._max_held - len(self._held))
             self.woken = False
             jobs = await self._in_thread(self._claim, wanted) if wanted > 0 else []

@@ -26,6 +26,7 @@ tokens for a beginning that it has seen before, and the service tier that it use
 ``nulls``        true: one field in eight that may be null is null, by the question
 ``flex``         what a request at the flex tier meets: "ok"; "busy": 429 resource_unavailable;
                  "standard": an answer by the default tier; "unknown": 400
+``flex_latency`` seconds before each answer at the flex tier, instead of ``latency``
 ``flex_busy``    how many of the next requests at the flex tier are refused as busy
 ``tokenizer``    "o200k" counts tokens as OpenAI's models do, the schema included; unset estimates
 
@@ -71,7 +72,7 @@ SETTINGS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(
         (
             *("latency", "jitter", "always", "probability", "models", "quota_after", "key"),
-            *("nulls", "flex", "flex_busy"),
+            *("nulls", "flex", "flex_busy", "flex_latency"),
             *("tokenizer", "raw_always", "answers"),
         ),
         lambda value: value,
@@ -121,6 +122,7 @@ class State:
         self.nulls = False
         self.flex = "ok"
         self.flex_busy = 0
+        self.flex_latency: float | None = None
         self.tiers: Counter[str] = Counter()
         self.answers: dict[str, dict[str, Any]] = {}
         self.random = random.Random(0)
@@ -259,8 +261,9 @@ class Server:
         state.conversations[named[1] if named else f"{zlib.crc32(asked.encode()):08x}"] += 1
         kind, _, argument = self.fate(body, asked).partition(":")
         state.outcomes[kind] += 1
-        if state.latency:
-            await asyncio.sleep(state.latency * (1 + state.jitter * state.random.random()))
+        is_slow = body.get("service_tier") == "flex" and state.flex_latency is not None
+        if latency := state.flex_latency if is_slow else state.latency:
+            await asyncio.sleep(latency * (1 + state.jitter * state.random.random()))
         if state.key and request.headers.get("Authorization") != f"Bearer {state.key}":
             return _error(*behaviours.ERRORS["401"])
         if raw := state.raw.popleft() if state.raw else state.raw_always:

@@ -17,8 +17,9 @@ from apps.llm.errors import ErrorCode, PauseReason
 from apps.llm.failed_request import RetryPolicy
 from apps.llm.models import LanguageModel
 from apps.llm.pricing import charged_prices, charged_tiers
+from apps.llm.probes import FLEX_PROBE_SECONDS
 from apps.llm.replies import parse_reply
-from apps.llm.sender import FLEX_SECONDS, Scarcity
+from apps.llm.sender import FLEX_SECONDS, STANDARD_SECONDS, Scarcity, timeout_of
 from apps.llm.services import usage_row
 from apps.llm.specs import ModelSpec, Prices, TokenUsage
 from tests.fakes.fixtures import FakeLLM
@@ -229,3 +230,10 @@ def test_a_factor_needs_a_price_and_a_provider(values: dict[str, Any], message: 
 def test_the_catalog_offers_flex_for_the_models_that_have_it() -> None:
     offered = {known.name for known in KNOWN_MODELS if known.fields()["flex_factor"]}
     assert offered == {"gpt-5", "gpt-5-mini", "gpt-5-nano"}
+
+
+async def test_a_request_without_a_time_out_gets_that_of_its_tier(fake_llm: FakeLLM) -> None:
+    standard, slow = request(fake_llm), flex(fake_llm)
+    assert (timeout_of(standard), timeout_of(slow)) == (STANDARD_SECONDS, FLEX_SECONDS)
+    probe = flex(fake_llm, timeout=FLEX_PROBE_SECONDS)
+    assert timeout_of(probe) == FLEX_PROBE_SECONDS
