@@ -193,3 +193,14 @@ def test_refusal_says_why() -> None:
 def test_messages_are_toasts(level: int, kind: str) -> None:
     page = render_to_string("base.html", {"messages": [Message(level, "Saved <b>")]})
     assert f'<span class="dot {kind}">Saved &lt;b&gt;</span>' in page
+
+
+def test_markup_of_an_empty_state_is_drawn_and_data_in_it_is_not() -> None:
+    source = (
+        "{% load components %}{% empty_state 'None' %} <code>{{ x }}</code> {% endempty_state %}"
+    )
+    page = draw(source, {"x": EVIL})
+    assert "<code>&quot;" in page
+    assert "<script>" not in page
+    empty = draw("{% load components %}{% empty_state 'None' %} {% endempty_state %}")
+    assert "<p>" not in empty

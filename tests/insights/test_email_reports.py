@@ -162,6 +162,14 @@ def test_editor_creates_a_report_of_the_filters_of_a_page(client: Client, ada: U
     assert EmailReport.objects.count() == 1
 
 
+def test_without_addresses_the_form_says_where_to_add_them(client: Client, ada: User) -> None:
+    User.objects.update(email="")
+    client.force_login(ada)
+    page = client.get("/insights/reports/new/").text
+    assert "sent to no one" in page
+    assert 'name="recipients"' not in page
+
+
 def test_member_switches_own_subscription_and_sends_a_test(client: Client, ada: User) -> None:
     client.force_login(ada)
     report = make_email_report()

@@ -33,7 +33,7 @@ def empty_state(
     """Return what a list shows while it is empty: a title, one message, and one button."""
     context = {
         "title": title,
-        "text": content.strip(),
+        "text": content,
         "icon_name": icon,
         "href": href,
         "action": action,
