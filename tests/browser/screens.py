@@ -182,6 +182,9 @@ def _ugly(
     base = "/".join(agent.split("/")[:3])
     page = window.open("/contacts/?fields.ugly__isset=true")
     contact = page.locator(".row-link").first.get_attribute("href") or ""
+    page = window.open("/alerts/")
+    row = page.locator("tr", has_text="الفواتير").locator(".row-link")
+    incident = row.first.get_attribute("href") or ""
     shown = {f"call-{n:02}": at(link) for n, link in enumerate(links)}
     shown |= {f"call-{n:02}-details": at(f"{links[n]}&tab=details") for n in (0, 20)}
     return shown | {
@@ -193,6 +196,13 @@ def _ugly(
         "contacts": at("/contacts/?fields.ugly__isset=true"),
         "contact": at(contact),
         "contact-edit": at(f"{contact}edit/"),
+        "alerts": at("/alerts/"),
+        "alert-rules": at("/alerts/rules/"),
+        "incident": at(incident),
+        "derived-fields": at("/derived-fields/"),
+        "follow-ups": at("/follow-ups/"),
+        "follow-up-rules": at("/follow-ups/rules/"),
+        "insights-quality": at("/insights/quality/?channel=voice&whole=1"),
         **_intake(window, at),
         **_webhooks(window, at),
         **_crm(window, at),

@@ -39,6 +39,7 @@ def main() -> None:
     _pay(agent.public_id)
     _meet()
     connect()
+    _react()
 
 
 def _meet() -> None:
@@ -115,6 +116,46 @@ def connect() -> None:
             request="POST /contacts\n\n" + '{"long": "' + "y" * 2_000 + '"}',
             response=f"409 Conflict\n\n{HTML}",
             finished_at=None if state == PushState.WAITING else timezone.now(),
+        )
+
+
+def _react() -> None:
+    """Add what comes after an analysis, named at length: scorecard, rules, incident, follow-ups."""
+    from django.utils import timezone
+
+    from apps.accounts.actors import Actor
+    from apps.alerts.demo import create_demo_incident, create_demo_rule
+    from apps.conversations.derived.services import save_derived_field
+    from apps.conversations.models import Conversation
+    from apps.follow_ups.models import FollowUp, FollowUpRule
+
+    by = Actor.system("ugly data")
+    when: dict[str, object] = {"field": "call_summary", "op": "contains", "value": "W" * 150}
+    points = [{"label": f"{n} {LONG_NAME[:90]}", "points": 10, "when": when} for n in range(20)]
+    save_derived_field(
+        name=f"ugly_{'x' * 40}",
+        label=LONG_NAME[:100].strip(),
+        kind="number",
+        channel="voice",
+        agent=None,
+        definition={"scorecard": {"points": points, "pass_mark": 60, "knock_outs": []}},
+        by=by,
+    )
+    calls = list(Conversation.objects.filter(source="ugly"))
+    for name in (LONG_NAME[:100].strip(), HTML[:90].replace("\u202e", "").strip()):
+        rule = create_demo_rule(name=name, channel="voice", condition=when, by=by)
+        create_demo_incident(rule=rule, conversations=calls, at=timezone.now())
+    FollowUpRule.objects.create(document=when, reason_field="call_summary", updated_by=LONG_NAME)
+    now = timezone.now()
+    for number, call in enumerate(calls):
+        FollowUp.objects.create(
+            conversation=call,
+            origin="person",
+            reason=("W" * 400, LONG_NAME, HTML, EMOJI)[number % 4],
+            note=("", "w" * 400)[number % 2],
+            values={"call_summary": HTML, "list_of_things": ["W" * 400]},
+            due_at=now + timedelta(days=(number - 5) * 40),
+            created_by=LONG_NAME,
         )
 
 
