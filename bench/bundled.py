@@ -93,9 +93,8 @@ async def _one(client: Any, process: psutil.Process, request: Any) -> Call:
 def _requests(agent: str, number: int | None) -> list[Any]:
     """Return the requests that a backfill of the agent's conversations would send."""
     from apps.agents.documents import resolve
-    from apps.analysis.fence import fence_word
     from apps.analysis.model_call import compiled, output_cap
-    from apps.analysis.prompts import Facts, build
+    from apps.analysis.prompts import Facts, build, fence_word
     from apps.demo.loading import FOLDER
     from apps.llm.services import bundled_model
     from apps.llm.structured import StructuredRequest

@@ -14,9 +14,9 @@ from apps.llm.schema import flat_root
 from apps.llm.schema.nodes import escape
 
 from .builtins import Category, categories
-from .config_merge import rewrite_refs
 from .content import Content, Json
 from .documents import Schema
+from .plans import rewrite_refs
 from .templates import Template
 
 How = Literal["merge", "replace"]

@@ -21,8 +21,7 @@ from apps.core import cipher
 from apps.core.guarded_client import GuardedClient, beginning, failure_text, retry_after
 from apps.work import backoff
 from apps.work.leases import EXPIRED, SET_LEASE, LeasedTable
-from apps.work.queue import Queue
-from apps.work.record import record_group
+from apps.work.queue import Queue, record_group
 
 from .chat_bodies import chat_body
 from .models import Message, MessageKind, MessageState

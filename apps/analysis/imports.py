@@ -17,9 +17,8 @@ from apps.conversations.models import Conversation, Transfer, Trigger
 from apps.conversations.results import NewResult, write_result_columns
 from apps.core.errors import Conflict
 
-from .current import column_row, lock_conversations, retire_current
+from .current import column_row, distribute, lock_conversations, retire_current
 from .derived import NewOutput, add_derived
-from .distribution import distribute
 from .effects import UNLESS_ASKED, SideEffects
 from .events import emit_events
 from .models import Analysis, State

@@ -17,8 +17,8 @@ from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.tokens import estimate_tokens
 
 from . import prompts
-from .fence import fence_word
 from .jobs import AnalysisJob, AnalysisOutcome
+from .prompts import fence_word
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,7 @@ from apps.core.database import key_array
 from apps.mappings.contributions import concerns
 
 from .copies import Copy, copy_results, outputs_of
-from .current import retire
-from .distribution import distribute
+from .current import distribute, retire
 from .effects import SideEffects
 from .events import emit_events
 from .results import changed_fields

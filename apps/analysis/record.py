@@ -21,12 +21,11 @@ from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import FLEX, charged_prices, charged_tiers
 from apps.llm.services import usage_row
 from apps.llm.specs import TokenUsage
-from apps.work.record import record_group
+from apps.work.queue import record_group
 
 from .claims import ANALYSES
-from .current import column_row, lock_conversations, retire_current
+from .current import column_row, distribute, lock_conversations, retire_current
 from .derived import NewOutput, add_derived
-from .distribution import distribute
 from .events import emit_events
 from .jobs import AnalysisOutcome, Recorded
 from .models import State

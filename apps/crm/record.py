@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.work import backoff
-from apps.work.record import record_group
+from apps.work.queue import record_group
 
 from .claims import Batch, Item
 from .connectors.base import ConnectorError, ItemResult, Verdict

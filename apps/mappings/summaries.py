@@ -30,8 +30,7 @@ from apps.llm.specs import ModelSpec
 from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.tokens import estimate_tokens
 from apps.work.leases import EXPIRED, WORN_OUT, LeasedTable
-from apps.work.queue import Queue
-from apps.work.record import record_group
+from apps.work.queue import Queue, record_group
 
 from . import marks
 from .folds import values_of

@@ -22,7 +22,7 @@ from apps.conversations.models import Trigger
 from apps.llm import ledger
 from apps.llm.models import Purpose
 from apps.work.leases import LeasedTable
-from apps.work.record import record_group
+from apps.work.queue import record_group
 
 from .models import ItemState, RunItem
 

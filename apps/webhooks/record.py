@@ -17,7 +17,7 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.core.signed_requests import Reply
 from apps.work import backoff
-from apps.work.record import record_group
+from apps.work.queue import record_group
 
 from .claims import ClaimedDelivery
 from .models import DeliveryState, DisabledCause, Endpoint

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.agents.config_merge import Link, fold
 from apps.agents.documents import BuiltIn, ConfigDocument
+from apps.agents.plans import Link, fold
 from apps.llm.schema import problems
 
 ONLY, BOTH = "only_destination_agent", "both_agents"

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from apps.analysis.fence import neutralize_fences
+from apps.analysis.prompts import neutralize_fences
 
 INVISIBLE = [
     "\u200b",

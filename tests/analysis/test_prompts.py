@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from apps.agents.documents import ConfigDocument, resolve
 from apps.analysis import prompts
-from apps.analysis.fence import fence_word
-from apps.analysis.prompts import Facts, TranscriptTooLong
+from apps.analysis.prompts import Facts, TranscriptTooLong, fence_word
 from apps.llm.tokens import estimate_tokens
 
 VOICE = Facts("voice", datetime(2025, 3, 4, 9, 30, tzinfo=UTC), 221_000, "inbound")

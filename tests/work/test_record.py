@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import DataError, OperationalError
 
-from apps.work.record import record_group
+from apps.work.queue import record_group
 
 
 @dataclass(frozen=True)
