@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import pytest_django
 import schemathesis
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
@@ -140,9 +141,20 @@ def _of_alerts() -> dict[str, str]:
     return {"rule_id": found[0].public_id, "incident_id": incident.public_id}
 
 
-@pytest.fixture
-def things() -> dict[str, str]:
-    """Something of each kind, by the names of path parameters."""
+@pytest.fixture(scope="module")
+def things(
+    django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker
+) -> Iterator[dict[str, str]]:
+    """Something of each kind, by the names of path parameters, made once.
+
+    In one transaction around all tests of this module, each of which rolls back its own.
+    """
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield _make_things()
+        transaction.set_rollback(True)
+
+
+def _make_things() -> dict[str, str]:
     agent = make_agent()
     conversation = make_conversation(agent)
     make_conversations(agent, 2)
