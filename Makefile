@@ -4,6 +4,8 @@
 PYTHON ?= python3
 PORT ?= 8000
 TESTS ?=
+# More than cores: tests of killed workers, outages, and browsers wait most of their time.
+WORKERS ?= 4
 
 venv := .venv
 py := $(venv)/bin/python
@@ -31,10 +33,10 @@ setup: $(venv)/.run .static/.collected  ## environment, dependencies, static fil
 setup-dev: setup $(venv)/.dev
 
 test: setup-dev browser  ## all tests but the slow ones (TESTS="tests/agents -k diff" for some)
-	@$(py) -m pytest -n 2 --dist loadgroup $(TESTS)
+	@$(py) -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 coverage: setup-dev browser  ## the tests, slower, with the lines that none of them runs
-	@$(py) -m pytest -n 2 --dist loadgroup --cov --cov-report=term $(TESTS)
+	@$(py) -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(TESTS)
 
 MOMENTS ?=
 test-slow: setup-dev browser  ## what takes longer than a developer waits, and all on another day
