@@ -453,7 +453,13 @@ class Message(models.Model):
 
     public_id = models.CharField(max_length=40, unique=True, default=message_id, editable=False)
     rule = models.ForeignKey(
-        AlertRule, on_delete=models.CASCADE, related_name="messages", db_index=False
+        AlertRule,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="messages",
+        db_index=False,
+        help_text="Empty: about a spending cap.",
     )
     kind = models.CharField(max_length=10, choices=MessageKind.choices)
     address = models.EmailField(blank=True, db_default="")
@@ -505,3 +511,35 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return self.public_id
+
+
+class CapNotice(models.Model):
+    """A spending cap that was announced in a period: once at 80%, once where it is reached.
+
+    The row is written in the transaction of its event and its mails. A changed limit is another
+    cap, which is announced anew.
+    """
+
+    agent_id = models.CharField(
+        max_length=40, blank=True, help_text="Public ID. Empty: the installation."
+    )
+    period = models.CharField(max_length=10)
+    first_day = models.DateField(help_text="Of the period, in TIME_ZONE.")
+    limit = models.DecimalField(max_digits=12, decimal_places=4)
+    level = models.PositiveSmallIntegerField(help_text="In percent: 80, or 100 where reached.")
+    spent = models.DecimalField(max_digits=18, decimal_places=9)
+    mails = models.PositiveIntegerField(default=0, help_text="Admins who were mailed.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["agent_id", "period", "first_day", "limit", "level"],
+                name="cap_notice_once",
+            ),
+            models.CheckConstraint(condition=Q(level__in=[80, 100]), name="cap_notice_level_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.agent_id or 'installation'}: {self.level}% of {self.limit}"

@@ -1,14 +1,19 @@
-"""How long evaluations and messages are stored. Incidents live as long as their rule."""
+"""How long evaluations, messages, and notices of caps are stored.
+
+Incidents live as long as their rule.
+"""
 
 from datetime import datetime, timedelta
 
-from .models import Evaluation, Message, MessageState
+from .models import CapNotice, Evaluation, Message, MessageState
 
 KEPT = timedelta(days=30)
+CAP_NOTICES_KEPT = timedelta(days=92)
+"""Longer than a month: while its period goes on, a notice keeps the cap from being announced."""
 
 
 def forget_old(now: datetime) -> int:
-    """Delete evaluations and messages that ended more than `KEPT` ago; return how many."""
+    """Delete what is older than it is kept; return how many rows."""
     before = now - KEPT
     evaluations, _ = Evaluation.objects.filter(window_end__lt=before).delete()
     messages, _ = (
@@ -16,4 +21,6 @@ def forget_old(now: datetime) -> int:
         .filter(created_at__lt=before, finished_at__lt=before)
         .delete()
     )
-    return evaluations + messages
+    before = now - CAP_NOTICES_KEPT
+    notices, _ = CapNotice.objects.filter(created_at__lt=before).delete()
+    return evaluations + messages + notices

@@ -11,6 +11,7 @@ from .evaluate import close_quiet, evaluate_due, remind
 from .messages import MessageQueue, work_waits
 from .notices import notify_due
 from .retention import forget_old
+from .spending import check_caps
 
 
 @shared_task(name="alerts.check")
@@ -43,8 +44,9 @@ def send_messages() -> None:
 
 @shared_task(name="alerts.sweep")
 def sweep() -> None:
-    """Pick up what no one has: results, messages to write, and messages to send."""
+    """Pick up what no one has: results, caps, messages to write, and messages to send."""
     now = timezone.now()
+    check_caps(now)
     if checks_wait():
         run_checks(now)
     notify_due(now)

@@ -17,7 +17,7 @@ from apps.llm.errors import ErrorCode
 from .failures import failure_sentence
 from .models import Analysis
 
-WayOut = Literal["", "rerun", "settings", "prompts", "agent", "models", "close"]
+WayOut = Literal["", "rerun", "settings", "prompts", "agent", "models", "budgets", "close"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class MissingReason:
     """Why a conversation has no result: a code for programs, a message for people.
 
     ``way_out`` is what would solve it: a rerun, the agent's post analysis settings, its prompts,
-    the agent itself, the models, closing the conversation, or nothing. ``agent`` is whose settings
+    the agent itself, the models, the budgets, closing the conversation, or nothing. ``agent`` is whose settings
     decided. ``shared``: others were left out for the same reason, and a backfill takes them all.
     """
 
@@ -97,7 +97,8 @@ def missing_result_reason(
             f"{kind.capitalize()} not analyzed yet: a spending cap is reached. The analysis starts "
             "automatically when the cap resets or an admin raises it."
         )
-        return MissingReason(Reason.BUDGET, sentence, agent=conversation.agent, shared=True)
+        agent = conversation.agent
+        return MissingReason(Reason.BUDGET, sentence, "budgets", agent, shared=True)
     if code in {AnalysisState.PENDING, AnalysisState.RUNNING}:
         return MissingReason(code, f"Analyzing this {kind}…")
     if code in ErrorCode.values:

@@ -103,18 +103,23 @@ def cap_balances(now: datetime | None = None) -> list[CapBalance]:
     if not caps.cap_states(now):
         return []
     caps.lock_caps()
-    with connection.cursor() as cursor:
-        cursor.execute(_RESERVED)
-        reserved: dict[str, Decimal] = dict(cursor.fetchall())
-    everything = sum(reserved.values(), Decimal(0))
+    reserved = reserved_by_agent()
     return [
-        CapBalance(cap, Balance(cap.limit, cap.spent, _of(cap, reserved, everything)))
+        CapBalance(cap, Balance(cap.limit, cap.spent, reserved_for(cap.agent_id, reserved)))
         for cap in caps.cap_states(now)
     ]
 
 
-def _of(cap: CapState, reserved: Mapping[str, Decimal], everything: Decimal) -> Decimal:
-    return reserved.get(cap.agent_id, Decimal(0)) if cap.agent_id else everything
+def reserved_by_agent() -> dict[str, Decimal]:
+    """Return the money that is set aside for requests in progress, by the agent's public ID."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RESERVED)
+        return dict(cursor.fetchall())
+
+
+def reserved_for(agent_id: str, reserved: Mapping[str, Decimal]) -> Decimal:
+    """Return what is set aside for one agent, or for everything under an empty ID."""
+    return reserved.get(agent_id, Decimal(0)) if agent_id else sum(reserved.values(), Decimal(0))
 
 
 def allowed(

@@ -14,10 +14,10 @@ from apps.accounts.models import Role
 from apps.analysis.effects import UNLESS_ASKED
 from apps.conversations import filters
 from apps.core.errors import BadRequest
+from apps.llm.caps import check_priced
 from apps.llm.errors import ErrorCode
 from apps.runs import rollback_services, services
 from apps.runs.agreement import PreviewOutdated, token_for
-from apps.runs.budgets import check_priced
 from apps.runs.changes import PARAMETERS, changed_items, read_change
 from apps.runs.lanes import check_lane
 from apps.runs.models import ItemState, Run

@@ -5,11 +5,9 @@ from ninja import Router
 
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
-from apps.agents.models import Agent, AgentVersion
+from apps.agents.models import Agent
+from apps.analysis import spending_caps
 from apps.core.errors import UserError
-from apps.llm import caps
-from apps.llm.models import LanguageModel
-from apps.runs.budgets import check_priced
 
 from . import lists
 from .bodies import read, respond
@@ -39,7 +37,7 @@ def get(request: HttpRequest) -> HttpResponse:
     """Caps per day and month, for all work and for single agents. Days and months are those of
     `TIME_ZONE`."""
     lists.only(request)
-    return respond(schemas.Budgets.from_states(caps.cap_states()))
+    return respond(schemas.Budgets.from_budgets(spending_caps.budgets()))
 
 
 @router.put(
@@ -63,13 +61,6 @@ def put(request: HttpRequest) -> HttpResponse:
         message = f"Unknown agent “{unknown[0]}”."
         raise UnknownAgent(message, {f"agents.{unknown[0]}": message})
     wanted = {"": body.caps(), **{agent: one.caps() for agent, one in body.agents.items()}}
-    if any(one != caps.Caps() for one in wanted.values()):
-        check_priced(LanguageModel.objects.filter(pk__in=_in_use()))
-    caps.set_caps(wanted, by=actor_of(request))
-    return respond(schemas.Budgets.from_states(caps.cap_states()))
-
-
-def _in_use() -> set[int]:
-    """Return the models of the drafts and published versions of active agents."""
-    versions = AgentVersion.objects.filter(agent__deactivated_at=None, config__isnull=False)
-    return set(versions.values_list("config__model", flat=True))
+    site = request.build_absolute_uri("/")
+    spending_caps.replace(wanted, by=actor_of(request), site_url=site)
+    return respond(schemas.Budgets.from_budgets(spending_caps.budgets()))

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import costs, dashboard, reports, use_cases
+from .views import budgets, costs, dashboard, reports, use_cases
 
 app_name = "insights"
 
@@ -24,5 +24,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("costs/", costs.costs, name="costs"),
     path("costs/export/", costs.costs_csv, name="costs_csv"),
     path("costs/conversations/", costs.conversations, name="conversations"),
+    path("costs/budgets/", budgets.budgets, name="budgets"),
+    path("costs/budgets/edit/", budgets.edit, name="budget_edit"),
+    path("costs/budgets/new/", budgets.new, name="budget_new"),
+    path("costs/budgets/<slug:agent_id>/edit/", budgets.edit_agent, name="budget_agent"),
     path("costs/savings/<slug:agent_id>/", costs.savings, name="savings"),
 ]

@@ -5,7 +5,7 @@ Days and months are those of TIME_ZONE. Spending comes from the sums of the ledg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -17,8 +17,11 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.core.display import money
-from apps.core.errors import Conflict, Example
-from apps.llm.models import SpendingCap
+from apps.core.errors import Conflict, Example, UserError
+from apps.llm.models import LanguageModel, SpendingCap
+
+WARNING = 80
+"""The share of a cap in percent from which it is announced."""
 
 
 class BudgetReached(Conflict):
@@ -29,6 +32,24 @@ class BudgetReached(Conflict):
         "The daily cap of $50.00 is reached. It resets on Jan 19 at 00:00, or an admin can "
         "raise it."
     )
+
+
+class PriceUnknown(UserError):
+    """Raised for a budget or a cap where models have no price. ``models`` are those."""
+
+    code = "price_unknown"
+    example = Example(
+        "A budget needs the price of each model. Set the prices of gpt-5-pro under Models.",
+        {"budget": "Set the prices of gpt-5-pro under Models."},
+    )
+    models: Sequence[LanguageModel] = ()
+
+
+class CapsChanged(Conflict):
+    """Raised where another person changed the caps in the meantime."""
+
+    code = "caps_changed"
+    example = Example("The caps were changed in the meantime. Check them, then try again.")
 
 
 class Period(Enum):
@@ -67,6 +88,18 @@ class CapState:
         return self.spent >= self.limit
 
     @property
+    def level(self) -> int:
+        """Return the share in percent that is announced: 100 where reached, `WARNING`, or 0."""
+        if self.is_reached:
+            return 100
+        return WARNING if self.spent * 100 >= self.limit * WARNING else 0
+
+    @property
+    def is_current(self) -> bool:
+        """Return whether its period goes on. A state that was stored may be of a past one."""
+        return timezone.now() < self.resets_at
+
+    @property
     def name(self) -> str:
         """Return for example *daily cap*."""
         return "daily cap" if self.period is Period.DAY else "monthly cap"
@@ -75,11 +108,15 @@ class CapState:
     def sentence(self) -> str:
         """Return that it is reached, and what helps."""
         whose = " of this agent" if self.agent_id else ""
-        resets = f"{timezone.localtime(self.resets_at):%b %-d at %H:%M}"
         return (
-            f"The {self.name}{whose} of {money(self.limit)} is reached. It resets on {resets}, or "
-            "an admin can raise it."
+            f"The {self.name}{whose} of {money(self.limit)} is reached. It resets on "
+            f"{self.resets}, or an admin can raise it."
         )
+
+    @property
+    def resets(self) -> str:
+        """Return when the next period begins, for example *Jan 19 at 00:00*."""
+        return f"{timezone.localtime(self.resets_at):%b %-d at %H:%M}"
 
 
 _SUMS = """
@@ -108,10 +145,24 @@ def cap_states(now: datetime | None = None) -> list[CapState]:
     return states
 
 
+def resets_at(period: Period, today: date) -> datetime:
+    """Return when the period of a day ends, in TIME_ZONE."""
+    return timezone.make_aware(datetime.combine(period.after(today), time()))
+
+
 def _state(agent: str, period: Period, limit: Decimal, spent: Decimal, today: date) -> CapState:
-    after = datetime.combine(period.after(today), time())
-    resets_at = timezone.make_aware(after)
-    return CapState(agent, period, limit, spent, period.first(today), resets_at)
+    return CapState(agent, period, limit, spent, period.first(today), resets_at(period, today))
+
+
+def check_priced(models: Iterable[LanguageModel]) -> None:
+    """Raise PriceUnknown with the names of the models that have no price."""
+    unpriced = sorted((m for m in models if not m.price_known), key=lambda model: model.name)
+    if unpriced:
+        way_out = f"Set the prices of {', '.join(m.name for m in unpriced)} under Models."
+        message = f"A budget needs the price of each model. {way_out}"
+        error = PriceUnknown(message, {"budget": way_out})
+        error.models = unpriced
+        raise error
 
 
 def lock_caps() -> None:
@@ -138,17 +189,42 @@ def current_caps() -> dict[str, Caps]:
     return {cap.agent_id: Caps(cap.day, cap.month) for cap in SpendingCap.objects.all()}
 
 
-def set_caps(caps: Mapping[str, Caps], *, by: Actor) -> None:
-    """Replace all caps. The audit log keeps the ones before and after."""
+def set_caps(caps: Mapping[str, Caps], *, by: Actor, site_url: str = "") -> None:
+    """Replace all caps. The audit log keeps the ones before and after.
+
+    ``site_url`` is the address of Debrief that messages about them link to; an empty one keeps the
+    last.
+    """
     with transaction.atomic():
         lock_caps()
-        before = {agent: old.as_dict() for agent, old in current_caps().items()}
-        wanted = {agent: new for agent, new in caps.items() if new != Caps()}
-        SpendingCap.objects.exclude(agent_id__in=wanted).delete()
-        for agent, new in wanted.items():
-            SpendingCap.objects.update_or_create(
-                agent_id=agent, defaults={"day": new.day, "month": new.month}
-            )
-        after = {agent: new.as_dict() for agent, new in wanted.items()}
-        if before != after:
-            audit.record(by=by, verb="caps.changed", detail={"from": before, "to": after})
+        _replace(caps, by=by, site_url=site_url)
+
+
+def change_caps(
+    agent_id: str, caps: Caps, *, by: Actor, site_url: str = "", seen: Caps | None = None
+) -> None:
+    """Set the caps of one agent, or of the installation under an empty ID.
+
+    ``seen`` are the caps that the person saw, None where that doesn't matter. Raises CapsChanged
+    where they are other ones by now.
+    """
+    with transaction.atomic():
+        lock_caps()
+        now = current_caps()
+        if seen is not None and now.get(agent_id, Caps()) != seen:
+            raise CapsChanged(CapsChanged.example.message)
+        _replace({**now, agent_id: caps}, by=by, site_url=site_url)
+
+
+def _replace(caps: Mapping[str, Caps], *, by: Actor, site_url: str) -> None:
+    before = {agent: old.as_dict() for agent, old in current_caps().items()}
+    wanted = {agent: new for agent, new in caps.items() if new != Caps()}
+    SpendingCap.objects.exclude(agent_id__in=wanted).delete()
+    for agent, new in wanted.items():
+        limits: dict[str, object] = {"day": new.day, "month": new.month}
+        if site_url:
+            limits["site_url"] = site_url[:300]
+        SpendingCap.objects.update_or_create(agent_id=agent, defaults=limits)
+    after = {agent: new.as_dict() for agent, new in wanted.items()}
+    if before != after:
+        audit.record(by=by, verb="caps.changed", detail={"from": before, "to": after})

@@ -328,6 +328,9 @@ class SpendingCap(models.Model):
     )
     day = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
     month = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
+    site_url = models.CharField(
+        max_length=300, blank=True, db_default="", help_text="Address that messages link to."
+    )
 
     class Meta:
         ordering = ("agent_id",)

@@ -33,8 +33,8 @@ from apps.analysis.reservations import (
 )
 from apps.conversations.models import Trigger
 from apps.core.display import money
-from apps.core.errors import Conflict, Example, UserError
-from apps.llm.caps import BudgetReached, cap_states
+from apps.core.errors import Conflict, Example
+from apps.llm.caps import BudgetReached, cap_states, check_priced
 from apps.llm.models import LanguageModel
 from apps.llm.pricing import charged_prices, cost
 from apps.llm.specs import TokenUsage
@@ -45,16 +45,6 @@ from .models import Kind, PauseReason, Run, RunQuerySet, State
 _PATIENCE = 30
 CAP_SECONDS = 15
 """A run that waits for a cap looks again after this many seconds."""
-
-
-class PriceUnknown(UserError):
-    """Raised for a budget where a model has no price."""
-
-    code = "price_unknown"
-    example = Example(
-        "A budget needs the price of each model. Set the prices of gpt-5-pro under Models.",
-        {"budget": "Set the prices of gpt-5-pro under Models."},
-    )
 
 
 class BudgetChanged(Conflict):
@@ -92,15 +82,6 @@ def balances_of(runs: Iterable[Run]) -> dict[str, Balance]:
 def balance_of(run: Run) -> Balance | None:
     """Return what a run has left of its budget; None where it has none."""
     return balances_of([run]).get(run.public_id)
-
-
-def check_priced(models: Iterable[LanguageModel]) -> None:
-    """Raise PriceUnknown with the names of the models that have no price."""
-    names = sorted({model.name for model in models if not model.price_known})
-    if names:
-        way_out = f"Set the prices of {', '.join(names)} under Models."
-        message = f"A budget needs the price of each model. {way_out}"
-        raise PriceUnknown(message, {"budget": way_out})
 
 
 def check_plan(plan: Sequence[Mapping[str, Any]]) -> None:

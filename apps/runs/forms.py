@@ -20,10 +20,11 @@ from apps.conversations.filters import (
 )
 from apps.conversations.filters.groups import split_group
 from apps.conversations.filters.operators import split_name
+from apps.core.dollars_field import DollarsField
 from apps.llm.pricing import FLEX
 
 from .budgets import Seen
-from .options import STANDARD, WAIT, InvalidOptions, Options, OptionsIn, read_options
+from .options import STANDARD, WAIT, InvalidOptions, Options, read_options
 
 #: Names in the forms of all runs that are not filters.
 _NOT_FILTERS = {
@@ -122,23 +123,8 @@ def _sample(data: dict[str, Any]) -> dict[str, Any] | None:
 class BudgetForm(forms.Form):
     """The new budget of a backfill, and the one that was shown, empty for none."""
 
-    budget = forms.CharField(
-        required=False,
-        label="Budget in US dollars",
-        max_length=20,
-        widget=forms.TextInput(attrs={"inputmode": "decimal", "placeholder": "no limit"}),
-        help_text="Empty removes the limit.",
-    )
+    budget = DollarsField(label="Budget in US dollars", help_text="Empty removes the limit.")
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
-
-    def clean_budget(self) -> Decimal | None:
-        """Return the amount, None for no limit."""
-        text = self.cleaned_data["budget"].strip().removeprefix("$").replace(",", "")
-        try:
-            budget = OptionsIn.parse({"budget": text}).budget
-        except InvalidOptions:
-            raise forms.ValidationError(BUDGET_RULE) from None
-        return None if budget is None else Decimal(budget)
 
     @property
     def seen_budget(self) -> Seen:

@@ -145,6 +145,26 @@ def _follow_up(now: str | None) -> dict[str, Any]:
     }
 
 
+def _budget(now: str | None) -> dict[str, Any]:
+    return {
+        "agent_id": None,
+        "timestamp": now,
+        "budget": {
+            "period": "day",
+            "limit": "50.0000",
+            "spent": "40.120000000",
+            "level": 80,
+            "resets_at": "2025-01-19T00:00:00Z",
+        },
+        "url": "https://debrief.example.com/costs/budgets/",
+    }
+
+
+def _budget_reached(now: str | None) -> dict[str, Any]:
+    body = _budget(now)
+    return {**body, "budget": {**body["budget"], "spent": "50.003000000", "level": 100}}
+
+
 _BODIES: dict[EventType, Callable[[str | None], dict[str, Any]]] = {
     EventType.CONVERSATION_ANALYZED: _analyzed,
     EventType.CONVERSATION_ANALYSIS_FAILED: _analysis_failed,
@@ -153,4 +173,6 @@ _BODIES: dict[EventType, Callable[[str | None], dict[str, Any]]] = {
     EventType.ALERT_TRIGGERED: _alert,
     EventType.ALERT_RESOLVED: _alert_resolved,
     EventType.FOLLOW_UP_ADDED: _follow_up,
+    EventType.BUDGET_WARNING: _budget,
+    EventType.BUDGET_REACHED: _budget_reached,
 }

@@ -36,6 +36,8 @@ class EventType(models.TextChoices):
     ALERT_TRIGGERED = "alert.triggered", "Alert triggered"
     ALERT_RESOLVED = "alert.resolved", "Alert resolved"
     FOLLOW_UP_ADDED = "follow_up.added", "Follow-up added"
+    BUDGET_WARNING = "budget.warning", "Spending cap at 80%"
+    BUDGET_REACHED = "budget.reached", "Spending cap reached"
 
 
 class DeliveryState(models.TextChoices):

@@ -150,6 +150,10 @@ ACCESS: dict[str, Needs] = {
     "insights:costs_csv": page(VIEWER),
     "insights:conversations": page(VIEWER),
     "insights:savings": page(VIEWER),
+    "insights:budgets": page(VIEWER),
+    "insights:budget_edit": form(ADMIN),
+    "insights:budget_new": form(ADMIN),
+    "insights:budget_agent": form(ADMIN),
     # erasing
     "erasing:conversation": form(ADMIN),
     "erasing:selected": form(ADMIN),

@@ -97,6 +97,9 @@ TRIED = {
     "contacts:edit": Tried("email", ("nope", "still@nope"), {"email": "other@example.com"}),
     "contacts:field_new": Tried("name", ("Not this", "9nor_this"), {"name": "renewal_date"}),
     "contacts:field_edit": Tried("label", LONG, {"label": "Another label"}),
+    "insights:budget_edit": Tried("day", ("many", "-4"), {"day": "12.50"}),
+    "insights:budget_new": Tried("day", ("many", "-4"), {"day": "12.50", "agent": "{agent_id}"}),
+    "insights:budget_agent": Tried("month", ("many", "-4"), {"month": "12.50"}),
     "insights:report_new": Tried(
         "name", LONG, {"name": "Weekly", "weekday": "0", "hour": "8", "channel": "voice"}
     ),

@@ -30,7 +30,8 @@ LOOKS = {
     "phone-dark": (PHONE, True),
 }
 EMPTY = ("/login/", "/calls/", "/chats/", "/agents/", "/backfills/", "/contacts/",
-         "/contacts/fields/", "/mappings/", "/costs/", "/insights/",
+         "/contacts/fields/", "/mappings/", "/costs/", "/costs/budgets/",
+         "/insights/",
          "/insights/customer-success/", "/insights/sales/", "/insights/quality/",
          "/insights/reports/", "/alerts/", "/alerts/rules/", "/follow-ups/", "/follow-ups/rules/",
          "/derived-fields/", "/exports/", "/views/?channel=voice",

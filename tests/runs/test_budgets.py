@@ -13,7 +13,7 @@ from apps.agents.models import Agent
 from apps.analysis import record
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.models import Analysis, Lane
-from apps.llm.caps import BudgetReached
+from apps.llm.caps import BudgetReached, PriceUnknown
 from apps.llm.models import LanguageModel, Usage
 from apps.llm.specs import TokenUsage
 from apps.runs import budgets, services
@@ -255,10 +255,10 @@ def test_a_model_without_a_price_is_named(source: BackfillSource) -> None:
     unpriced = make_model(name="mystery-1", input_price=None, output_price=None)
     make_conversations(make_agent(model=unpriced), 3)
 
-    with pytest.raises(budgets.PriceUnknown, match="Set the prices of mystery-1 under Models"):
+    with pytest.raises(PriceUnknown, match="Set the prices of mystery-1 under Models"):
         start("1")
     run = start(None)
-    with pytest.raises(budgets.PriceUnknown, match="mystery-1"):
+    with pytest.raises(PriceUnknown, match="mystery-1"):
         services.change_budget(run=run, budget=Decimal(1), by=BY)
 
 

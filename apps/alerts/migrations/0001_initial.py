@@ -172,7 +172,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('first_attempt_at', models.DateTimeField(blank=True, null=True)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('rule', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='alerts.alertrule')),
+                ('rule', models.ForeignKey(blank=True, db_index=False, help_text='Empty: about a spending cap.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='alerts.alertrule')),
                 ('channel', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='alerts.notificationchannel')),
             ],
             options={
@@ -289,5 +289,23 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='standing',
             constraint=models.CheckConstraint(condition=models.Q(('state__in', ['normal', 'pending', 'alerting', 'recovering', 'no_data', 'paused'])), name='alert_standing_known'),
+        ),
+        migrations.CreateModel(
+            name='CapNotice',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('agent_id', models.CharField(blank=True, help_text='Public ID. Empty: the installation.', max_length=40)),
+                ('period', models.CharField(max_length=10)),
+                ('first_day', models.DateField(help_text='Of the period, in TIME_ZONE.')),
+                ('limit', models.DecimalField(decimal_places=4, max_digits=12)),
+                ('level', models.PositiveSmallIntegerField(help_text='In percent: 80, or 100 where reached.')),
+                ('spent', models.DecimalField(decimal_places=9, max_digits=18)),
+                ('mails', models.PositiveIntegerField(default=0, help_text='Admins who were mailed.')),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                'ordering': ['-pk'],
+                'constraints': [models.UniqueConstraint(fields=('agent_id', 'period', 'first_day', 'limit', 'level'), name='cap_notice_once'), models.CheckConstraint(condition=models.Q(('level__in', [80, 100])), name='cap_notice_level_known')],
+            },
         ),
     ]

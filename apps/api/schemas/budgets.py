@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Self
 
+from apps.analysis.spending_caps import Budget, Gauge
 from apps.core.schemas import Body, Dollars, Json, Money, Schema, Time, eg
-from apps.llm.caps import Caps, CapState
+from apps.llm.caps import Caps
 
 from . import examples
 
@@ -38,6 +39,9 @@ class CapSchema(Schema):
 
     limit: Annotated[Money, eg("50.00")]
     spent: Annotated[Money, eg("12.400000000")]
+    reserved: Annotated[Money, eg("0.300000000")]
+    """For requests in progress."""
+    left: Annotated[Money, eg("37.300000000")]
     reached: bool
     resets_at: Annotated[Time, eg("2025-01-19T00:00:00Z")]
 
@@ -46,6 +50,8 @@ _AGENT: Json = {
     "day": {
         "limit": "5.00",
         "spent": "1.200000000",
+        "reserved": "0.000000000",
+        "left": "3.800000000",
         "reached": False,
         "resets_at": "2025-01-19T00:00:00Z",
     },
@@ -67,17 +73,25 @@ class Budgets(AgentCaps):
     """By the agent's ID; agents without caps are left out."""
 
     @classmethod
-    def from_states(cls, states: Sequence[CapState]) -> Self:
-        """Return all caps with their states."""
-        shown: dict[str, dict[str, CapSchema | None]] = {"": {"day": None, "month": None}}
-        for one in states:
-            mine = shown.setdefault(one.agent_id, {"day": None, "month": None})
-            mine[one.period.value] = CapSchema(
-                limit=f"{one.limit:f}",
-                spent=f"{one.spent:f}",
-                reached=one.is_reached,
-                resets_at=one.resets_at,
-            )
-        installation = shown.pop("")
-        agents = {agent: AgentCaps(**caps) for agent, caps in shown.items()}
-        return cls(**installation, agents=agents)
+    def from_budgets(cls, budgets: Sequence[Budget]) -> Self:
+        """Return all caps with their states. The first budget is that of the installation."""
+        installation, *agents = budgets
+        shown = {one.agent_id: AgentCaps(**_caps(one)) for one in agents}
+        return cls(**_caps(installation), agents=shown)
+
+
+def _caps(budget: Budget) -> dict[str, CapSchema | None]:
+    return {gauge.period.value: _cap(gauge) for gauge in budget.gauges}
+
+
+def _cap(gauge: Gauge) -> CapSchema | None:
+    if gauge.cap is None:
+        return None
+    return CapSchema(
+        limit=f"{gauge.cap.limit:f}",
+        spent=f"{gauge.spent:f}",
+        reserved=f"{gauge.reserved:f}",
+        left=f"{gauge.left:f}",
+        reached=gauge.cap.is_reached,
+        resets_at=gauge.resets_at,
+    )

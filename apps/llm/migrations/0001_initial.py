@@ -101,6 +101,7 @@ class Migration(migrations.Migration):
                 ('agent_id', models.CharField(blank=True, help_text='Public ID. Empty: the installation.', max_length=40, unique=True)),
                 ('day', models.DecimalField(blank=True, decimal_places=4, max_digits=12, null=True)),
                 ('month', models.DecimalField(blank=True, decimal_places=4, max_digits=12, null=True)),
+                ('site_url', models.CharField(blank=True, db_default='', help_text='Address that messages link to.', max_length=300)),
             ],
             options={
                 'ordering': ('agent_id',),

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 ('secret_encrypted', models.BinaryField()),
                 ('old_secret_encrypted', models.BinaryField(blank=True, null=True)),
                 ('old_secret_until', models.DateTimeField(blank=True, null=True)),
-                ('events', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('conversation.analyzed', 'Conversation analyzed'), ('conversation.analysis_failed', 'Analysis failed'), ('conversation.ended', 'Conversation ended'), ('backfill.completed', 'Backfill completed'), ('alert.triggered', 'Alert triggered'), ('alert.resolved', 'Alert resolved'), ('follow_up.added', 'Follow-up added')], max_length=40), size=None)),
+                ('events', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('conversation.analyzed', 'Conversation analyzed'), ('conversation.analysis_failed', 'Analysis failed'), ('conversation.ended', 'Conversation ended'), ('backfill.completed', 'Backfill completed'), ('alert.triggered', 'Alert triggered'), ('alert.resolved', 'Alert resolved'), ('follow_up.added', 'Follow-up added'), ('budget.warning', 'Spending cap at 80%'), ('budget.reached', 'Spending cap reached')], max_length=40), size=None)),
                 ('consecutive_failures', models.PositiveIntegerField(default=0, help_text='Back to 0 with each success; above a limit it is disabled.')),
                 ('failing_since', models.DateTimeField(blank=True, null=True)),
                 ('rest_until', models.DateTimeField(blank=True, null=True)),
@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('public_id', models.CharField(default=apps.webhooks.models.event_id, editable=False, max_length=40)),
-                ('type', models.CharField(choices=[('conversation.analyzed', 'Conversation analyzed'), ('conversation.analysis_failed', 'Analysis failed'), ('conversation.ended', 'Conversation ended'), ('backfill.completed', 'Backfill completed'), ('alert.triggered', 'Alert triggered'), ('alert.resolved', 'Alert resolved'), ('follow_up.added', 'Follow-up added')], max_length=40)),
+                ('type', models.CharField(choices=[('conversation.analyzed', 'Conversation analyzed'), ('conversation.analysis_failed', 'Analysis failed'), ('conversation.ended', 'Conversation ended'), ('backfill.completed', 'Backfill completed'), ('alert.triggered', 'Alert triggered'), ('alert.resolved', 'Alert resolved'), ('follow_up.added', 'Follow-up added'), ('budget.warning', 'Spending cap at 80%'), ('budget.reached', 'Spending cap reached')], max_length=40)),
                 ('payload', models.TextField()),
                 ('is_test', models.BooleanField(db_default=False, default=False)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='endpoint',
-            constraint=models.CheckConstraint(condition=models.Q(('events__contained_by', ['conversation.analyzed', 'conversation.analysis_failed', 'conversation.ended', 'backfill.completed', 'alert.triggered', 'alert.resolved', 'follow_up.added']), ('events__len__gt', 0)), name='endpoint_events_known'),
+            constraint=models.CheckConstraint(condition=models.Q(('events__contained_by', ['conversation.analyzed', 'conversation.analysis_failed', 'conversation.ended', 'backfill.completed', 'alert.triggered', 'alert.resolved', 'follow_up.added', 'budget.warning', 'budget.reached']), ('events__len__gt', 0)), name='endpoint_events_known'),
         ),
         migrations.AddConstraint(
             model_name='endpoint',
@@ -119,7 +119,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='event',
-            constraint=models.CheckConstraint(condition=models.Q(('type__in', ['conversation.analyzed', 'conversation.analysis_failed', 'conversation.ended', 'backfill.completed', 'alert.triggered', 'alert.resolved', 'follow_up.added'])), name='event_type_known'),
+            constraint=models.CheckConstraint(condition=models.Q(('type__in', ['conversation.analyzed', 'conversation.analysis_failed', 'conversation.ended', 'backfill.completed', 'alert.triggered', 'alert.resolved', 'follow_up.added', 'budget.warning', 'budget.reached'])), name='event_type_known'),
         ),
         migrations.AddConstraint(
             model_name='event',
