@@ -25,8 +25,9 @@ class MissingReason:
     """Why a conversation has no result: a code for programs, a message for people.
 
     ``way_out`` is what would solve it: a rerun, the agent's post analysis settings, its prompts,
-    the agent itself, the models, the budgets, closing the conversation, or nothing. ``agent`` is whose settings
-    decided. ``shared``: others were left out for the same reason, and a backfill takes them all.
+    the agent itself, the models, the budgets, closing the conversation, or nothing. ``agent`` is
+    whose settings decided. ``shared``: others were left out for the same reason, and a backfill
+    takes them all.
     """
 
     reason: str

@@ -27,7 +27,7 @@ from . import claims
 from .claims import ANALYSES, LoadedConfig
 from .estimates import SPREAD, constant_tokens
 from .model_call import output_cap
-from .models import Analysis, State
+from .models import Analysis, AnalysisQuerySet, State
 from .prompts import FRAME_TOKENS
 
 
@@ -253,6 +253,21 @@ def reserve_rerun(analysis: Analysis, *, now: datetime | None = None) -> None:
         return
     unpriced = f"The price of {config.spec.name} is unknown, which a spending cap needs."
     raise BudgetReached(why_blocked(balances, agent) or unpriced)
+
+
+def reserve_in_flight(analyses: AnalysisQuerySet) -> None:
+    """Set money aside for requests in progress that were claimed without a budget or a cap."""
+    rows = analyses.filter(state=State.RUNNING, reserved=None, config__isnull=False)
+    columns = ("pk", "config_id", "trigger", "conversation__prompt_tokens_est")
+    found = list(
+        rows.order_by("pk").select_for_update(of=("self",), no_key=True).values_list(*columns)
+    )
+    configs = claims.load_configs({config for _, config, *_ in found if config})
+    kinds = {(config, trigger) for _, config, trigger, _ in found if config}
+    highest = {kind: HighestCost(configs[kind[0]], trigger=kind[1]) for kind in kinds}
+    costs = [highest[config, trigger].of(tokens) for _, config, trigger, tokens in found if config]
+    with connection.cursor() as cursor:
+        cursor.execute(_RESERVE, [[row[0] for row in found], costs])
 
 
 class HighestCost:

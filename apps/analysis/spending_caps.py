@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
@@ -16,7 +16,8 @@ from apps.llm import caps
 from apps.llm.caps import Caps, CapState, Period
 from apps.llm.models import LanguageModel
 
-from .reservations import Balance, reserved_by_agent, reserved_for
+from .models import Analysis
+from .reservations import Balance, reserve_in_flight, reserved_by_agent, reserved_for
 
 PACE_DAYS = 7
 """A projection goes by the average of so many full days."""
@@ -141,14 +142,18 @@ def change(
     """Set the caps of an agent, or of the installation. Raises PriceUnknown and CapsChanged."""
     if wanted != Caps():
         caps.check_priced(_models_in_use(agent_id))
-    caps.change_caps(agent_id, wanted, by=by, site_url=site_url, seen=seen)
+    with transaction.atomic():
+        caps.change_caps(agent_id, wanted, by=by, site_url=site_url, seen=seen)
+        reserve_in_flight(Analysis.objects.all())
 
 
 def replace(wanted: Mapping[str, Caps], *, by: Actor, site_url: str = "") -> None:
     """Replace the caps of everything. Raises PriceUnknown."""
     if any(one != Caps() for one in wanted.values()):
         caps.check_priced(_models_in_use())
-    caps.set_caps(wanted, by=by, site_url=site_url)
+    with transaction.atomic():
+        caps.set_caps(wanted, by=by, site_url=site_url)
+        reserve_in_flight(Analysis.objects.all())
 
 
 def _models_in_use(agent_id: str = "") -> list[LanguageModel]:

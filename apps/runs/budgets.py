@@ -22,7 +22,6 @@ from apps.agents.models import AgentVersion
 from apps.analysis.claims import load_configs
 from apps.analysis.jobs import AnalysisJob
 from apps.analysis.models import Analysis
-from apps.analysis.models import State as AnalysisState
 from apps.analysis.reservations import (
     Balance,
     CapBalance,
@@ -30,6 +29,7 @@ from apps.analysis.reservations import (
     allowed,
     balances_of_runs,
     cap_balances,
+    reserve_in_flight,
 )
 from apps.conversations.models import Trigger
 from apps.core.display import money
@@ -233,7 +233,8 @@ def change_budget(*, run: Run, budget: Decimal | None, by: Actor, seen: Seen | N
         locked.options = {**locked.options, "budget": None if budget is None else f"{budget:f}"}
         locked.save(update_fields=["options"])
         if budget is not None:
-            _reserve_in_flight(locked)
+            # Requests that were claimed while the run had no budget.
+            reserve_in_flight(Analysis.objects.filter(backfill_public_id=run.public_id))
         detail = {"from": before and f"{before:f}", "to": budget and f"{budget:f}"}
         audit.record(by=by, verb="backfill.budget_changed", target=run.public_id, detail=detail)
     run.refresh_from_db()
@@ -258,16 +259,3 @@ def check_budget(run: Run) -> None:
         )
     if run.kind == Kind.BACKFILL and (sentence := why_capped(run)):
         raise BudgetReached(sentence)
-
-
-def _reserve_in_flight(run: Run) -> None:
-    """Set money aside for requests that were claimed while the run had no budget."""
-    rows = Analysis.objects.filter(
-        backfill_public_id=run.public_id, state=AnalysisState.RUNNING, reserved=None
-    )
-    found = list(rows.values_list("pk", "config_id", "conversation__prompt_tokens_est"))
-    configs = load_configs({config for _, config, _ in found if config})
-    highest = {pk: HighestCost(config, trigger=Trigger.BACKFILL) for pk, config in configs.items()}
-    for pk, config, tokens in found:
-        if config is not None:
-            rows.filter(pk=pk).update(reserved=highest[config].of(tokens))

@@ -92,8 +92,8 @@ def test_a_raised_cap_and_the_next_day_start_anew() -> None:
     assert spending.check_caps(tomorrow) == 0
     spend("2", at=tomorrow)
     assert spending.check_caps(tomorrow) == 1
-    levels = CapNotice.objects.order_by("pk").values_list("limit", "level")
-    assert list(levels) == [(1, 80), (2, 80), (2, 100)]
+    levels = [(int(n.limit), n.level) for n in CapNotice.objects.order_by("pk")]
+    assert levels == [(1, 80), (2, 80), (2, 100)]
 
 
 def test_a_cap_of_an_agent_goes_to_its_endpoints() -> None:

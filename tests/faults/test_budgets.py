@@ -1,12 +1,20 @@
-"""Budgets with real workers, one of which is killed on the way."""
+"""Budgets and caps with real workers, one of which is killed on the way."""
 
 import random
 from decimal import Decimal
 
 import pytest
 from django.db.models import Max, Sum
+from django.utils import timezone
 
+from apps.agents.models import Agent
+from apps.alerts import spending
+from apps.analysis import spending_caps
+from apps.analysis.auto_analysis import request_first
 from apps.analysis.models import Analysis
+from apps.analysis.models import State as AnalysisState
+from apps.conversations.models import Conversation
+from apps.llm.caps import Caps
 from apps.llm.models import LanguageModel, Usage
 from apps.runs import services
 from apps.runs.models import Run, State
@@ -16,15 +24,16 @@ from tests.factories import make_conversations
 from tests.fakes.fixtures import FakeLLM
 
 from .harness import Workers, wait_until
-from .runs import TESTS, agent_of, assert_whole, done, is_over
+from .runs import TESTS, agent_of, assert_consistent, assert_whole, done, is_over, states
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 ITEMS = 600
+LIVE = 20
 
 
-def three_dollar_run(fake: FakeLLM) -> Run:
-    """Start a backfill whose estimate is $3.00, with a budget of $1.00."""
+def three_dollar_run(fake: FakeLLM, *, budget: Decimal | None = Decimal("1.00")) -> Run:
+    """Start a backfill whose estimate is $3.00."""
     make_conversations(agent_of(fake), ITEMS)
     expected = make_preview(channel="voice", params={}, options=Options()).estimate.cost
     assert expected
@@ -34,7 +43,7 @@ def three_dollar_run(fake: FakeLLM) -> Run:
     model.input_price *= 3 / expected
     model.output_price *= 3 / expected
     model.save()
-    options = Options(budget=Decimal("1.00"))
+    options = Options(budget=budget)
     return services.start(channel="voice", params={}, options=options, by=TESTS)
 
 
@@ -64,3 +73,49 @@ def test_two_workers_and_a_kill_keep_a_budget(fake_llm: FakeLLM, workers: Worker
     services.change_budget(run=run, budget=Decimal(10), by=TESTS)
     wait_until(lambda: is_over(run), timeout=120)
     assert_whole(run, fake_llm, items=ITEMS, repeated=2 * workers.concurrency)
+
+
+def live_analyses(agent: Agent, count: int) -> None:
+    """Request the first analyses of conversations that have just ended."""
+    made = make_conversations(agent, count)
+    request_first(conversation_ids=[conversation.pk for conversation in made])
+
+
+def waits_for_the_cap(run: Run) -> bool:
+    """the run has paused, and the first analyses wait"""
+    nothing_in_flight = not Analysis.objects.filter(state=AnalysisState.RUNNING).exists()
+    waiting = Conversation.objects.filter(analysis_state="pending", analysis_reason="budget")
+    return is_paused(run) and nothing_in_flight and waiting.count() == LIVE
+
+
+@pytest.mark.slow
+def test_a_day_cap_in_mid_run_stops_run_and_live_analyses_until_raised(
+    fake_llm: FakeLLM, workers: Workers
+) -> None:
+    workers.concurrency = 64
+    fake_llm.set(latency=0.2)
+    workers.start()
+    workers.start()
+    run = three_dollar_run(fake_llm, budget=None)
+    agent = Agent.objects.get()
+    wait_until(lambda: done(run) >= 40, timeout=90, every=0.02)
+
+    spending_caps.change("", Caps(day=Decimal("1.00")), by=TESTS)
+    wait_until(lambda: is_paused(run), timeout=180)
+    live_analyses(agent, LIVE)
+    wait_until(lambda: waits_for_the_cap(run), timeout=60)
+
+    assert run.reason == "budget"
+    assert "The daily cap of $1.00 is reached" in run.reason_detail
+    sums = Usage.objects.aggregate(spent=Sum("cost"), dearest=Max("cost"))
+    assert 1 <= sums["spent"] <= 1 + sums["dearest"]
+    assert spending.check_caps(timezone.now()) == 1
+    asked = fake_llm.total
+
+    spending_caps.change("", Caps(day=Decimal(10)), by=TESTS)
+    wait_until(lambda: is_over(run), timeout=120)
+    wait_until(lambda: not Analysis.objects.open().exists(), timeout=60)
+    assert asked < fake_llm.total
+    assert_consistent(current=ITEMS + LIVE)
+    assert states(run) == {"done": ITEMS}
+    assert fake_llm.total == ITEMS + LIVE

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
+from apps.analysis import spending_caps
 from apps.analysis.auto_analysis import request_first
 from apps.analysis.missing_reason import missing_result_reason
 from apps.analysis.models import Analysis, Lane
@@ -204,3 +205,16 @@ def test_the_next_day_resumes_a_run(agent: Agent) -> None:
     assert recovery.probe_due(timezone.now() + timedelta(days=1)) == 1
     run.refresh_from_db()
     assert (run.state, run.reason) == (State.RUNNING, "")
+
+
+def test_a_cap_counts_requests_that_were_in_progress_before_it(agent: Agent) -> None:
+    first_analyses(agent, 3)
+    queue = LaneQueue(Lane.LIVE)
+    jobs = queue.claim(2)
+    assert not Analysis.objects.exclude(reserved=None).exists()
+
+    spending_caps.change("", Caps(Decimal("0.0001")), by=BY)
+
+    assert Analysis.objects.exclude(reserved=None).count() == 2
+    assert queue.claim(10) == []
+    queue.hand_back(jobs)
