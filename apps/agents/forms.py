@@ -235,7 +235,8 @@ def model_label(model: LanguageModel, each: Decimal | None) -> str:
         return f"{model.name} · price unknown"
     off = "" if model.enabled else " · switched off"
     typical = "" if each is None else f" · about {money(each)} per conversation"
-    prices = f"${_price(model.input_price)} in, ${_price(model.output_price)} out"
+    now = model.prices
+    prices = f"${_price(now.input)} in, ${_price(now.output)} out"
     return f"{model.name} · {prices}{typical}{off}"
 
 

@@ -13,7 +13,7 @@ CAP_NOTICES_KEPT = timedelta(days=92)
 
 
 def forget_old(now: datetime) -> int:
-    """Delete what is older than it is kept; return how many rows."""
+    """Delete rows that are older than `KEPT` and `CAP_NOTICES_KEPT`; return how many."""
     before = now - KEPT
     evaluations, _ = Evaluation.objects.filter(window_end__lt=before).delete()
     messages, _ = (

@@ -1,7 +1,7 @@
 """Announce spending caps at 80% and where they are reached: on pages, by webhook, and by mail.
 
-The sweep looks at the caps. What it finds is stored in the cache for the notice on every page, so
-that a page asks the database nothing. Each announcement is one row, written with its event and
+The sweep looks at the caps and stores the notice of pages in the cache, so that a page asks the
+database nothing. Each announcement is one row, written with its event and
 its mails in one transaction: whatever dies, it is sent once.
 """
 

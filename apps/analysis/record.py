@@ -159,7 +159,7 @@ def _prices(o: AnalysisOutcome) -> dict[str, str | None]:
     Another tier is named.
     """
     [(tier, _, _), *_] = _by_tier(o)
-    prices = charged_prices(o.job.spec, trigger=o.job.trigger, tier=tier)
+    prices = charged_prices(o.job.spec, trigger=o.job.trigger, tier=tier, at=o.started_at)
     return {
         "input": _decimal(prices.input),
         "cached": _decimal(prices.cached),
@@ -174,7 +174,7 @@ def _decimal(value: object) -> str | None:
 
 def charged_cost(o: AnalysisOutcome) -> Decimal | None:
     """Return what an outcome cost; None where the model has no price."""
-    return charged_tiers(o.job.spec, o.usage, o.flex_usage, trigger=o.job.trigger)
+    return charged_tiers(o.job.spec, o.usage, o.flex_usage, trigger=o.job.trigger, at=o.started_at)
 
 
 def ledger_rows(o: AnalysisOutcome, purpose: Purpose, now: datetime, **ids: str) -> list[Usage]:
@@ -195,6 +195,7 @@ def ledger_rows(o: AnalysisOutcome, purpose: Purpose, now: datetime, **ids: str)
             agent_id=o.job.agent_public_id,
             conversation_id=o.job.conversation_public_id,
             at=now,
+            sent_at=o.started_at,
             **ids,
         )
         for tier, usage, requests in _by_tier(o)

@@ -20,7 +20,7 @@ from .models import Analysis
 from .reservations import Balance, reserve_in_flight, reserved_by_agent, reserved_for
 
 PACE_DAYS = 7
-"""A projection goes by the average of so many full days."""
+"""Full days before today whose average a projection goes by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class Gauge:
 
     @property
     def balance(self) -> Balance | None:
-        """Return what is left of the cap; None without one."""
+        """Return the balance of the cap; None without one."""
         return Balance(self.cap.limit, self.spent, self.reserved) if self.cap else None
 
     @property
     def left(self) -> Decimal | None:
-        """Return what is left of the cap, at least 0; None without one."""
+        """Return the rest of the cap, at least 0; None without one."""
         return max(self.balance.left, Decimal(0)) if self.balance else None
 
 

@@ -29,7 +29,7 @@ class CapsForm(forms.Form):
 
     @classmethod
     def of(cls, data: Any, caps: Caps) -> "CapsForm":
-        """Return the form filled in with the caps of now."""
+        """Return the form filled in with the current caps."""
         return cls(data, initial=shown(caps))
 
     @property

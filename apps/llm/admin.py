@@ -1,26 +1,89 @@
 """Django admin for models and their prices, and the ledger to read."""
 
+from datetime import datetime, time
+from decimal import Decimal
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminDateWidget
 from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from apps.accounts.admin_base import AuditedAdmin, ReadOnlyAdmin
 from apps.core.display import NOTHING, money
 from apps.llm.models import LanguageModel, Usage
+from apps.llm.specs import Prices
 from apps.llm.typical_cost import Typical, typical_conversation
+
+
+def _new_price(label: str) -> forms.DecimalField:
+    return forms.DecimalField(
+        label=label, required=False, min_value=0, max_digits=12, decimal_places=6
+    )
+
+
+class ModelForm(forms.ModelForm[LanguageModel]):
+    """A model with its current prices, and one change of them from a later day on."""
+
+    planned_from = forms.DateField(
+        label="New prices from",
+        required=False,
+        widget=AdminDateWidget,
+        help_text="The change applies from the start of this day. Requests before it keep their "
+        "prices.",
+    )
+    planned_input = _new_price("New input price")
+    planned_cached = _new_price("New cached price")
+    planned_output = _new_price("New output price")
+    remove_planned = forms.BooleanField(
+        label="Remove planned prices", required=False, help_text="Current prices stay."
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        model = kwargs.get("instance")
+        if model is not None:
+            model.settle_prices(timezone.now())
+        super().__init__(*args, **kwargs)
+
+    def clean(self) -> dict[str, Any]:
+        """Check that planned prices are whole and lie ahead."""
+        data = super().clean() or self.cleaned_data
+        day, new = data.get("planned_from"), self._new_prices(data)
+        if day and day <= timezone.localdate():
+            self.add_error("planned_from", "The day must be after today. To change prices now, "
+                           "change the current prices.")  # fmt: skip
+        if day and not new.known:
+            self.add_error("planned_from", "Set both new input and output prices.")
+        if not day and new != Prices():
+            self.add_error("planned_from", "Set the day from which the new prices apply.")
+        return data
+
+    def _new_prices(self, data: dict[str, Any]) -> Prices:
+        return Prices(*(data.get(f"planned_{name}") for name in ("input", "cached", "output")))
+
+    def save(self, commit: bool = True) -> LanguageModel:  # noqa: FBT001, FBT002 (Django's)
+        """Save the model with its planned prices."""
+        data = self.cleaned_data
+        if data["remove_planned"]:
+            self.instance.planned_prices = []
+        if day := data["planned_from"]:
+            begins = timezone.make_aware(datetime.combine(day, time()))
+            self.instance.plan_prices(begins, self._new_prices(data))
+        return super().save(commit)
 
 
 @admin.register(LanguageModel)
 class LanguageModelAdmin(AuditedAdmin):
+    form = ModelForm
     list_display = (
-        *("name", "enabled", "input_price", "cached_price", "output_price", "free_first_run"),
-        *("each", "structured_output", "is_local"),
+        *("name", "enabled", "input", "cached", "output", "free_first_run"),
+        *("planned_from", "each", "structured_output", "is_local"),
     )
     list_filter = ("enabled", "is_local", "structured_output")
     search_fields = ("name",)
-    readonly_fields = ("is_local", "token_correction", "typical_cost")
+    readonly_fields = ("is_local", "token_correction", "typical_cost", "planned")
     fieldsets = (
         (None, {"fields": ("name", "enabled", "is_local")}),
         ("Server", {"fields": ("base_url", "api_key_env", "structured_output", "parameters")}),
@@ -33,6 +96,17 @@ class LanguageModelAdmin(AuditedAdmin):
                     *("input_price", "cached_price", "output_price", "flex_factor"),
                     *("free_first_run",),
                     "typical_cost",
+                ),
+            },
+        ),
+        (
+            "Planned prices",
+            {
+                "description": "A change that your provider has announced. Estimates and the "
+                "ledger use it from that day on; costs until then stay as they are.",
+                "fields": (
+                    *("planned", "planned_from", "planned_input", "planned_cached"),
+                    *("planned_output", "remove_planned"),
                 ),
             },
         ),
@@ -57,6 +131,36 @@ class LanguageModelAdmin(AuditedAdmin):
         subtitle = f"Per conversation: {typical_conversation()}."
         return super().changelist_view(request, {**(extra_context or {}), "subtitle": subtitle})
 
+    @admin.display(description="input price", ordering="input_price")
+    def input(self, model: LanguageModel) -> Decimal | None:
+        return model.prices.input
+
+    @admin.display(description="cached price", ordering="cached_price")
+    def cached(self, model: LanguageModel) -> Decimal | None:
+        return model.prices.cached
+
+    @admin.display(description="output price", ordering="output_price")
+    def output(self, model: LanguageModel) -> Decimal | None:
+        return model.prices.output
+
+    @admin.display(description="planned prices")
+    def planned(self, model: LanguageModel) -> str:
+        """Return the prices that lie ahead, one line each."""
+        return (
+            "; ".join(
+                f"from {timezone.localtime(one.valid_from):%b %-d, %Y}: {_texts(one.prices)}"
+                for one in model.planned
+                if one.valid_from > timezone.now()
+            )
+            or "none"
+        )
+
+    @admin.display(description="prices change")
+    def planned_from(self, model: LanguageModel) -> str:
+        """Return the day of the next change of prices."""
+        ahead = [one.valid_from for one in model.planned if one.valid_from > timezone.now()]
+        return f"{timezone.localtime(ahead[0]):%b %-d, %Y}" if ahead else NOTHING
+
     @admin.display(description="per conversation")
     def each(self, model: LanguageModel) -> str:
         """Return what a typical conversation costs at the saved prices."""
@@ -78,6 +182,11 @@ class LanguageModelAdmin(AuditedAdmin):
         """A model keeps its name: configs and ledger speak of it by that."""
         fields = tuple(self.readonly_fields)
         return (*fields, "name") if obj is not None else fields
+
+
+def _texts(prices: Prices) -> str:
+    cached = "" if prices.cached is None else f"{money(prices.cached)} cached, "
+    return f"{money(prices.input)} in, {cached}{money(prices.output)} out"
 
 
 @admin.register(Usage)

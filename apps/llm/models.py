@@ -12,10 +12,10 @@ from types import MappingProxyType
 from django.contrib.postgres.indexes import BrinIndex
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.utils import timezone
 
-from apps.llm.specs import TIER_LENGTH, ModelSpec, Prices, StructuredMode
+from apps.llm.specs import TIER_LENGTH, ModelSpec, PlannedPrices, Prices, StructuredMode
 from apps.llm.validators import (
     KEY_ENV_PATTERN,
     validate_base_url,
@@ -61,6 +61,13 @@ class LanguageModel(models.Model):
         "Empty: the price of input."
     )
     output_price = _price("US dollars per million output tokens. Empty: unknown.")
+    planned_prices = models.JSONField(
+        default=list,
+        blank=True,
+        db_default=Value([], output_field=models.JSONField()),
+        help_text="Later prices: a list of objects with valid_from, input, cached, and output, the "
+        "earliest first.",
+    )
     flex_factor = models.DecimalField(
         "flex price factor",
         max_digits=4,
@@ -180,7 +187,38 @@ class LanguageModel(models.Model):
 
     @property
     def prices(self) -> Prices:
-        return Prices(self.input_price, self.cached_price, self.output_price)
+        """Return the current prices."""
+        return self.spec().prices_at(timezone.now())
+
+    @property
+    def planned(self) -> tuple[PlannedPrices, ...]:
+        """Return the later prices, also those that apply by now, the earliest first."""
+        return tuple(
+            PlannedPrices(
+                datetime.fromisoformat(one["valid_from"]),
+                Prices(*(_decimal(one[name]) for name in ("input", "cached", "output"))),
+            )
+            for one in self.planned_prices
+        )
+
+    def plan_prices(self, valid_from: datetime, prices: Prices) -> None:
+        """Let prices apply from a time on, instead of others from the same time. Doesn't save."""
+        kept = [one for one in self.planned_prices if one["valid_from"] != valid_from.isoformat()]
+        columns = zip(("input", "cached", "output"), _texts(prices), strict=True)
+        kept.append({"valid_from": valid_from.isoformat(), **dict(columns)})
+        self.planned_prices = sorted(
+            kept, key=lambda one: datetime.fromisoformat(one["valid_from"])
+        )
+
+    def settle_prices(self, now: datetime) -> None:
+        """Move prices that apply by now to the columns, and keep later ones. Doesn't save."""
+        prices = self.spec().prices_at(now)
+        later = [one.valid_from > now for one in self.planned]
+        self.planned_prices = [
+            one for one, is_later in zip(self.planned_prices, later, strict=True) if is_later
+        ]
+        self.input_price, self.cached_price = prices.input, prices.cached
+        self.output_price = prices.output
 
     @property
     def price_known(self) -> bool:
@@ -204,9 +242,19 @@ class LanguageModel(models.Model):
             token_correction=self.token_correction,
             is_local=self.is_local,
             free_first_run=self.free_first_run,
-            prices=self.prices,
+            prices=Prices(self.input_price, self.cached_price, self.output_price),
+            planned=self.planned,
             flex_factor=self.flex_factor,
         )
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _texts(prices: Prices) -> list[str | None]:
+    amounts = (prices.input, prices.cached, prices.output)
+    return [None if amount is None else f"{amount:f}" for amount in amounts]
 
 
 class Purpose(models.TextChoices):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+
+from django.utils import timezone
 
 from apps.llm.specs import ModelSpec, Prices, TokenUsage
 
@@ -36,8 +39,12 @@ def cost(usage: TokenUsage, prices: Prices) -> Decimal | None:
     return total.quantize(COST_QUANTUM, ROUND_HALF_UP)
 
 
-def charged_prices(spec: ModelSpec, *, trigger: str, tier: str = "") -> Prices:
-    """Return the prices that apply to a request of this trigger, at a reported service tier.
+def charged_prices(
+    spec: ModelSpec, *, trigger: str, tier: str = "", at: datetime | None = None
+) -> Prices:
+    """Return the prices of a request of this trigger and reported service tier, sent ``at`` a time.
+
+    Without a time, they are those of now.
 
     Any tier but a priced `FLEX` has the standard price. Zero for a first analysis by a model that
     is *free on first run*; reruns and backfills are charged for all models. The bundled local
@@ -45,19 +52,25 @@ def charged_prices(spec: ModelSpec, *, trigger: str, tier: str = "") -> Prices:
     """
     if spec.is_local or (spec.free_first_run and trigger == "initial"):
         return _FREE
+    prices = spec.prices_at(at or timezone.now())
     if tier == FLEX and spec.flex_factor is not None:
-        return spec.prices.times(spec.flex_factor)
-    return spec.prices
+        return prices.times(spec.flex_factor)
+    return prices
 
 
 def charged_tiers(
-    spec: ModelSpec, usage: TokenUsage, flex: TokenUsage, *, trigger: str
+    spec: ModelSpec,
+    usage: TokenUsage,
+    flex: TokenUsage,
+    *,
+    trigger: str,
+    at: datetime | None = None,
 ) -> Decimal | None:
     """Return what ``usage`` costs, of which ``flex`` is of the flex tier; None where
     the price is unknown.
     """
-    standard = cost(usage - flex, charged_prices(spec, trigger=trigger))
-    reduced = cost(flex, charged_prices(spec, trigger=trigger, tier=FLEX))
+    standard = cost(usage - flex, charged_prices(spec, trigger=trigger, at=at))
+    reduced = cost(flex, charged_prices(spec, trigger=trigger, tier=FLEX, at=at))
     return None if standard is None or reduced is None else standard + reduced
 
 

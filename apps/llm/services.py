@@ -100,14 +100,17 @@ def usage_row(
     analysis_id: str = "",
     backfill_id: str = "",
     at: datetime | None = None,
+    sent_at: datetime | None = None,
 ) -> Usage:
-    """Return an unsaved line of the ledger at the prices of this moment, for ``bulk_create``.
+    """Return an unsaved line of the ledger at the prices of ``sent_at``, for ``bulk_create``.
+
+    That is when the request was sent. Without it, the prices are those of this moment.
 
     ``tier`` is the service tier that the provider reported, by whose price it is charged.
     A first analysis by a model that is free on first run is a line with a cost of zero: tokens
     were used all the same.
     """
-    prices = charged_prices(spec, trigger=trigger, tier=tier)
+    prices = charged_prices(spec, trigger=trigger, tier=tier, at=sent_at)
     return Usage(
         at=at or timezone.now(),
         purpose=purpose,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -85,6 +86,14 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedPrices:
+    """Prices that apply from a time on."""
+
+    valid_from: datetime
+    prices: Prices
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What the client must know of a model; a snapshot of a ``LanguageModel`` row.
 
@@ -107,8 +116,15 @@ class ModelSpec:
     is_local: bool = False
     free_first_run: bool = False
     prices: Prices = field(default_factory=Prices)
+    planned: tuple[PlannedPrices, ...] = ()
+    """Later prices, the earliest first."""
     flex_factor: Decimal | None = None
     """What the flex tier costs of the standard price, above 0 to 1; None without that tier."""
+
+    def prices_at(self, at: datetime) -> Prices:
+        """Return the prices that apply at a time."""
+        begun = [one.prices for one in self.planned if one.valid_from <= at]
+        return begun[-1] if begun else self.prices
 
     @property
     def server(self) -> ServerTraits:

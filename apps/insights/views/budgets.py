@@ -1,4 +1,4 @@
-"""Pages of spending caps: what is spent of them, and changing them."""
+"""Pages of spending caps: their spending, and changing them."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ NOTICES_SHOWN = 10
 @role_required(Role.VIEWER)
 @varies_by_htmx
 def budgets(request: HttpRequest) -> HttpResponse:
-    """Show the caps with what is spent, reserved, and left, and when they reset."""
+    """Show the caps with the amounts spent, reserved, and left, and when they reset."""
     installation, *agents = spending_caps.budgets()
     notices = list(CapNotice.objects.all()[:NOTICES_SHOWN])
     ids = {one.agent_id for one in agents} | {one.agent_id for one in notices}
