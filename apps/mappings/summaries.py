@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from django.conf import settings
@@ -19,7 +20,7 @@ from apps.contacts.models import Contact
 from apps.contacts.values import TEXT_LIMIT
 from apps.conversations.models import Conversation
 from apps.llm import ledger
-from apps.llm.caps import cap_states
+from apps.llm.caps import cap_states, lock_caps
 from apps.llm.client import LlmClient
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.llm.limits import Lane
@@ -105,9 +106,12 @@ class SummaryQueue(Queue[SummaryJob, SummaryOutcome]):
     concurrency = 8
 
     def claim(self, limit: int) -> list[SummaryJob]:
-        if any(cap.is_reached and not cap.agent_id for cap in cap_states()):
-            return []  # until the cap of the installation allows it
-        taken = SUMMARIES.take(limit=limit)
+        with transaction.atomic():
+            left = _left()
+            if left is not None and left <= 0:
+                return []  # until the caps of the installation allow it
+            # Near a cap one at a time: a cap is passed by one response at most.
+            taken = SUMMARIES.take(limit=limit if left is None or left > _RESERVE * limit else 1)
         Summary.objects.filter(pk__in=taken.worn_out, state=Summary.State.RUNNING).update(
             state=Summary.State.FAILED,
             error_code=ErrorCode.INTERNAL,
@@ -130,6 +134,23 @@ class SummaryQueue(Queue[SummaryJob, SummaryOutcome]):
 
     def record(self, outcomes: Sequence[SummaryOutcome]) -> None:
         record_group(outcomes, _record_group, without_answer=SummaryOutcome.without_answer)
+
+
+_RESERVE = Decimal("0.05")
+"""More than a summary usually costs, in US dollars."""
+
+
+def _left() -> Decimal | None:
+    """Return the rest of the tightest cap of the installation, None without one.
+
+    Requests in progress count as spent. The caps stay locked until the transaction ends.
+    """
+    if not any(not cap.agent_id for cap in cap_states()):
+        return None
+    lock_caps()
+    held = Summary.objects.filter(state=Summary.State.RUNNING, lease_until__gt=timezone.now())
+    rests = [cap.limit - cap.spent for cap in cap_states() if not cap.agent_id]
+    return min(rests) - _RESERVE * held.count() if rests else None
 
 
 _WAITS = f"""

@@ -17,11 +17,12 @@ from apps.conversations.models import Conversation
 from apps.core.errors import Conflict
 from apps.core.ids import public_id
 from apps.core.tasks import enqueue
-from apps.llm.caps import BudgetReached, cap_states
+from apps.llm.caps import BudgetReached, cap_states, check_priced
 
 from .agreement import sign, unsign
 from .erasure import keep_erasures_out
 from .models import TRIAL_RETENTION, Kind, Run, RunItem
+from .trial_caps import why_waiting
 from .trial_selection import Choice, Readers, Taken
 
 RUN_ENGINE = "runs.run_trials"
@@ -76,10 +77,11 @@ def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Acto
     if same is not None:
         return same
     taken = _as_agreed(agreed, agent)
-    for capped in cap_states():
-        agents = {item.plan.version.agent.public_id for item in taken}
-        if capped.is_reached and capped.agent_id in {"", *agents}:
-            raise BudgetReached(capped.sentence)
+    agents = {item.plan.version.agent.public_id for item in taken}
+    if sentence := why_waiting(agents):
+        raise BudgetReached(sentence)
+    if any(cap.agent_id in {"", *agents} for cap in cap_states()):
+        check_priced({item.plan.config.model for item in taken})
     with transaction.atomic():
         trial, created = Run.objects.get_or_create(
             save_token=agreed.nonce,

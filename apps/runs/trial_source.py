@@ -12,12 +12,14 @@ from apps.analysis.effects import SideEffects
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.prompts import Facts
 from apps.analysis.queues import AnalysisQueue
+from apps.analysis.reservations import cap_balances
 from apps.llm.errors import ErrorCode
 from apps.llm.limits import Lane
 from apps.work.leases import WORN_OUT
 
 from .closing import close_finished
 from .models import ItemState, Run, RunItem, State
+from .trial_caps import keep_within
 from .trial_recording import ITEMS, record
 
 #: How many conversations of trials are read at once in a process. Few, so that a person who waits
@@ -53,9 +55,12 @@ class TrialSource(AnalysisQueue):
         if State.QUEUED in runs.values():
             queued = trials.filter(pk__in=runs, state=State.QUEUED)
             queued.update(state=State.RUNNING, started_at=timezone.now())
-        taken = ITEMS.take(limit=limit, where="r.run_id = ANY(%(runs)s)", runs=list(runs))
+        with transaction.atomic():
+            balances = cap_balances()
+            taken = ITEMS.take(limit=limit, where="r.run_id = ANY(%(runs)s)", runs=list(runs))
+            keys = keep_within(taken.keys, balances) if balances else taken.keys
         _give_up(taken.worn_out)
-        jobs = _load(taken.keys)
+        jobs = _load(keys)
         # What a worker that is gone had taken of a trial that was cancelled since.
         if over := self.stopped(jobs):
             self.hand_back(over)

@@ -7,16 +7,21 @@ from decimal import Decimal
 from functools import partial
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
+from apps.accounts.models import User
+from apps.analysis import spending_caps
 from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.models import Analysis, Lane
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation, Transcript
+from apps.llm.caps import Caps
 from apps.llm.models import Purpose, Usage
 from apps.llm.specs import TokenUsage
 from apps.runs import services, trial_services
-from apps.runs.models import RunItem
+from apps.runs.models import Run, RunItem
 from apps.runs.tasks import purge, run_trials, sweep
 from apps.runs.trial_source import TrialSource
 from apps.webhooks.models import Event
@@ -253,3 +258,44 @@ def test_the_task_runs_beside_a_rerun_and_the_sweep_finds_what_was_not_kicked(
     purge()
     assert not RunItem.objects.exists()
     assert Transcript.objects.count() == 2
+
+
+def capped_trial(fake: FakeLLM, how_many: int, cap: str) -> Run:
+    """Start a test run whose responses cost money, then set a daily cap."""
+    model = make_model(
+        base_url=fake.url, api_key_env="FAKE_API_KEY",
+        input_price=Decimal(4), output_price=Decimal(4),
+    )  # fmt: skip
+    agent = make_agent(model=model)
+    make_conversations(agent, how_many)
+    trial = start_trial(agent)
+    spending_caps.change("", Caps(Decimal(cap)), by=ADA)
+    return trial
+
+
+def test_a_trial_passes_a_cap_by_one_response_and_continues_when_it_is_raised(
+    fake_llm: FakeLLM, client: Client
+) -> None:
+    trial = capped_trial(fake_llm, 10, "0.01")
+    run_source(SOURCE)
+
+    costs = [row.cost or Decimal(0) for row in Usage.objects.all()]
+    assert Decimal("0.01") <= sum(costs) <= Decimal("0.01") + max(costs)
+    done = trial.items.filter(state="done").count()
+    assert 0 < done < 10
+    assert trial_services.work_waits()
+    client.force_login(User.objects.create_user("vi"))
+    page = client.get(reverse("runs:trial", args=[trial.public_id])).content.decode()
+    assert "The daily cap of $0.01 is reached." in page
+
+    spending_caps.change("", Caps(Decimal(5)), by=ADA)
+    assert run_source(SOURCE) == 10 - done
+    assert not trial_services.work_waits()
+
+
+def test_items_of_a_dead_worker_hold_no_cap_back(fake_llm: FakeLLM) -> None:
+    trial = capped_trial(fake_llm, 3, "0.0001")
+    assert len(SOURCE.claim(8)) == 1
+    assert SOURCE.claim(8) == []
+    trial.items.filter(state="running").update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert len(SOURCE.claim(8)) == 1

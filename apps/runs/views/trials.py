@@ -1,5 +1,6 @@
 """One trial: how far it is, what it found beside what stood there, and the way on from it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -19,8 +20,9 @@ from apps.analysis.transcript import window as transcript_window
 from apps.conversations.derived.definitions import derived_properties
 from apps.core.http import hx_trigger, stop_polling, varies_by_htmx, wants_fragment
 from apps.runs import services, trial_comparison
-from apps.runs.models import Run, State
+from apps.runs.models import ItemState, Run, RunItem, State
 from apps.runs.progress import progress_of_items
+from apps.runs.trial_caps import why_waiting
 from apps.runs.trial_evidence import evidence_of
 
 from .try_it import backfill_url
@@ -110,6 +112,14 @@ def transcript(request: HttpRequest, trial_id: str, position: int) -> HttpRespon
     return render(request, "trials/_transcript.html", context)
 
 
+def _waits(items: Sequence[RunItem]) -> str:
+    """Return why a test run waits; empty where it runs or has ended."""
+    states = {item.state for item in items}
+    if ItemState.PENDING not in states or ItemState.RUNNING in states:
+        return ""
+    return why_waiting({item.agent_version.agent.public_id for item in items})
+
+
 def _context(request: HttpRequest, found: Run) -> dict[str, Any]:
     items = trial_comparison.items_of(found)
     derived = derived_properties(channel=found.channel)
@@ -127,6 +137,7 @@ def _context(request: HttpRequest, found: Run) -> dict[str, Any]:
         "failures": trial_comparison.failures(items),
         "shown": ".".join(str(item.position) for item in items if item.is_final),
         "drafts": _drafts(items),
+        "waits": _waits(items),
         "is_free": found.is_free,
         "is_canceled": found.state in {State.CANCELLING, State.CANCELLED},
         "wall_seconds": (max(ended) - found.created_at).total_seconds() if ended else 0.0,
