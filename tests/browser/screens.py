@@ -193,6 +193,8 @@ def _ugly(
         "calls-twelve": at(TWELVE_FILTERS),
         "agents": at("/agents/"),
         "costs": at("/costs/"),
+        "budgets": at("/costs/budgets/"),
+        "budget-edit": at("/costs/budgets/edit/"),
         "insights": at("/insights/?channel=voice&whole=1"),
         "contacts": at("/contacts/?fields.ugly__isset=true"),
         "contact": at(contact),

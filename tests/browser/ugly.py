@@ -165,14 +165,17 @@ def _pay(agent: str) -> None:
 
     from django.utils import timezone
 
+    from apps.accounts.actors import Actor
     from apps.agents.models import Agent
+    from apps.llm import ledger
+    from apps.llm.caps import Caps, set_caps
     from apps.llm.models import Usage
 
     agents = [agent, *Agent.objects.values_list("public_id", flat=True)[:3], "agt_erased"]
     models = ("gpt-4.1-mini", f"ft:gpt-4.1-mini:{'w' * 120}", "a model without a price")
     kinds = [("analysis", trigger) for trigger in ("initial", "rerun", "backfill")]
     kinds += [("try_it", ""), ("accumulate", "")]
-    Usage.objects.bulk_create(
+    ledger.write(
         Usage(
             at=timezone.now() - timedelta(hours=number * 2),
             purpose=kinds[number % 5][0],
@@ -187,6 +190,12 @@ def _pay(agent: str) -> None:
         )
         for number in range(600)
     )
+    caps = {
+        "": Caps(month=Decimal("987654.32")),
+        agent: Caps(Decimal("0.0001"), Decimal("0.50")),
+        "agt_erased": Caps(month=Decimal("0.7")),
+    }
+    set_caps(caps, by=Actor.system(f"ugly data {LONG_NAME}"))
 
 
 def _tell() -> None:
