@@ -9,7 +9,7 @@ from .models import CapNotice, Evaluation, Message, MessageState
 
 KEPT = timedelta(days=30)
 CAP_NOTICES_KEPT = timedelta(days=92)
-"""Longer than a month: while its period goes on, a notice keeps the cap from being announced."""
+"""Longer than a month: During its period, a notice keeps the cap from being announced."""
 
 
 def forget_old(now: datetime) -> int:

@@ -96,7 +96,7 @@ class CapState:
 
     @property
     def is_current(self) -> bool:
-        """Return whether its period goes on. A state that was stored may be of a past one."""
+        """Return whether its period has not ended. A state that was stored may be of a past one."""
         return timezone.now() < self.resets_at
 
     @property

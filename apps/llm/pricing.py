@@ -44,7 +44,7 @@ def charged_prices(
 ) -> Prices:
     """Return the prices of a request of this trigger and reported service tier, sent ``at`` a time.
 
-    Without a time, they are those of now.
+    Without a time, they are the current ones.
 
     Any tier but a priced `FLEX` has the standard price. Zero for a first analysis by a model that
     is *free on first run*; reruns and backfills are charged for all models. The bundled local
