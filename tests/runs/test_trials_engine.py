@@ -276,20 +276,20 @@ def capped_trial(fake: FakeLLM, how_many: int, cap: str) -> Run:
 def test_a_trial_passes_a_cap_by_one_response_and_continues_when_it_is_raised(
     fake_llm: FakeLLM, client: Client
 ) -> None:
-    trial = capped_trial(fake_llm, 10, "0.01")
+    trial = capped_trial(fake_llm, 5, "0.004")
     run_source(SOURCE)
 
     costs = [row.cost or Decimal(0) for row in Usage.objects.all()]
-    assert Decimal("0.01") <= sum(costs) <= Decimal("0.01") + max(costs)
+    assert Decimal("0.004") <= sum(costs) <= Decimal("0.004") + max(costs)
     done = trial.items.filter(state="done").count()
-    assert 0 < done < 10
+    assert 0 < done < 5
     assert trial_services.work_waits()
     client.force_login(User.objects.create_user("vi"))
     page = client.get(reverse("runs:trial", args=[trial.public_id])).content.decode()
-    assert "The daily cap of $0.01 is reached." in page
+    assert "The daily cap of $0.004 is reached." in page
 
     spending_caps.change("", Caps(Decimal(5)), by=ADA)
-    assert run_source(SOURCE) == 10 - done
+    assert run_source(SOURCE) == 5 - done
     assert not trial_services.work_waits()
 
 
