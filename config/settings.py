@@ -144,7 +144,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     # Pads its answers at random, so that a page's length does not give away its CSRF token.
     "django.middleware.gzip.GZipMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "apps.core.middleware.ContentPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "apps.core.middleware.NothingIsKept",
     "apps.api.middleware.ApiAnswers",

@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from config import gallery, health, metrics
 
 urlpatterns = [
+    path("api/", include("apps.api.urls")),  # first: most requests come here
     path("", RedirectView.as_view(pattern_name="conversations:calls"), name="home"),
     path("", include("apps.accounts.urls")),  # login/ logout/ people/ api-keys/ audit/
     path("", include("apps.conversations.urls")),  # calls/ chats/
@@ -23,7 +24,6 @@ urlpatterns = [
     path("crm/", include("apps.crm.urls")),
     path("alerts/", include("apps.alerts.urls")),
     path("webhooks/", include("apps.webhooks.urls")),
-    path("api/", include("apps.api.urls")),
     path("admin/", admin.site.urls),
     path("components/", gallery.gallery, name="components"),  # for developers
     path("healthz", health.healthz, name="healthz"),

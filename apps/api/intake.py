@@ -1,15 +1,15 @@
 """Webhook receivers of platforms: no key, the platform's own signature instead."""
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from ninja import Router
 
 from apps.core.cipher import Unreadable
 from apps.core.errors import Example, NotFound, UserError
 from apps.platforms import receiver
 from apps.platforms.adapter import BadSignature
-from apps.platforms.models import IntakePayload, IntakeSource, PayloadState
+from apps.platforms.models import IntakePayload, PayloadState
 from apps.platforms.registry import PLATFORMS
+from apps.platforms.sources import source_at
 
 from . import limits
 from .auth import charge
@@ -71,10 +71,9 @@ def receive(request: HttpRequest, kind: str, source_id: str) -> HttpResponse:
     """For Retell, Vapi and ElevenLabs, each with its own signature and format. The page *Sources*
     has the webhook URL of each account. It also stores rejected payloads, with the reason, and can
     replay them."""
-    sources = IntakeSource.objects.filter(kind=kind) if kind in PLATFORMS else None
-    if sources is None or "\0" in source_id:
+    source = source_at(kind, source_id) if kind in PLATFORMS else None
+    if source is None:
         raise NotFound("No source matches this URL.")
-    source = get_object_or_404(sources, public_id=source_id)
 
     def gate(sender: receiver.Sender) -> None:
         """Limit unauthenticated senders more, so that they can't fill the disk."""

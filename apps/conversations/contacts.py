@@ -8,6 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from apps.contacts.models import Contact, ContactAlias, Origin
 from apps.contacts.values import BUILT_IN_TARGETS
 from apps.contacts.writes import fill
+from apps.core.database import columns_of, insert_new, read_models, some_columns
 
 from .inputs import ContactInput
 from .models import Conversation, ConversationQuerySet
@@ -33,7 +34,7 @@ def contacts_for(people: Sequence[ContactInput]) -> dict[ContactInput, Contact]:
         elif any(contact is made for made in new):
             known.add(_filled(contact, known.missing(contact, person)))
     if new:
-        Contact.objects.bulk_create(new, ignore_conflicts=True)
+        insert_new(new, returning="public_id")
         known = _Known(wanted)
     found: dict[ContactInput, Contact] = {}
     for person in wanted:
@@ -65,27 +66,38 @@ def delete_orphans(contact_ids: Iterable[int]) -> int:
     return deleted
 
 
+_PARTS = (
+    some_columns(
+        Contact,
+        {"id", "public_id", "phone_number", "email", "first_name", "last_name", "provided"},
+    ),
+    some_columns(ContactAlias, {"id", "phone_number", "email"}),
+)
+_CONTACTS = f"""
+SELECT {columns_of(_PARTS[0])}, NULL, NULL, NULL FROM contacts_contact
+WHERE phone_number = ANY(%s) OR email = ANY(%s)
+UNION ALL
+SELECT {columns_of(*_PARTS)} FROM contacts_contactalias
+JOIN contacts_contact ON contacts_contact.id = contacts_contactalias.contact_id
+WHERE contacts_contactalias.phone_number = ANY(%s) OR contacts_contactalias.email = ANY(%s)
+ORDER BY {len(_PARTS[0].names) + 1} NULLS FIRST, 1
+"""  # noqa: S608 (columns named above)
+
+
 class _Known:
-    """Contacts by phone number and by email."""
+    """Contacts by phone number and by email, their own or that of a contact merged into them.
+
+    One statement reads both: it sees a merge whole, or not at all.
+    """
 
     def __init__(self, people: Sequence[ContactInput]) -> None:
         self.by_phone: dict[str, Contact] = {}
         self.by_email: dict[str, Contact] = {}
-        phones = {person.phone_number for person in people} - {""}
-        emails = {person.email for person in people} - {""}
-        asked = Q(phone_number__in=phones) | Q(email__in=emails)
-        for contact in Contact.objects.filter(asked).order_by("pk"):
-            self.add(contact)
-        self._add_aliases(phones - self.by_phone.keys(), emails - self.by_email.keys())
-
-    def _add_aliases(self, phones: set[str], emails: set[str]) -> None:
-        """Add the contacts that others were merged into. Aliases are read after contacts, so a
-        merge that is committed between the two is seen."""
-        if not phones and not emails:
-            return
-        asked = Q(phone_number__in=phones) | Q(email__in=emails)
-        for alias in ContactAlias.objects.filter(asked).select_related("contact").order_by("pk"):
-            contact = self.add(alias.contact)
+        phones = sorted({person.phone_number for person in people} - {""})
+        emails = sorted({person.email for person in people} - {""})
+        one_each: dict[int, Contact] = {}
+        for row, alias in read_models(_CONTACTS, [phones, emails] * 2, *_PARTS):
+            contact = self.add(one_each.setdefault(row.pk, row))
             if alias.phone_number:
                 self.by_phone.setdefault(alias.phone_number, contact)
             if alias.email:

@@ -202,7 +202,9 @@ def _insert(
     copy_in([rows.attributes_of(c, line) for c, (line, _) in both])
     copy_in([rows.transcript_of(c, line) for c, (line, _) in both])
     copy_in([rows.search_text_of(c, line.messages) for c, (line, _) in both])
-    Transfer.objects.bulk_create(t for c, (_, route) in both for t in rows.transfers_of(c, route))
+    transfers = [t for c, (_, route) in both for t in rows.transfers_of(c, route)]
+    if transfers:
+        Transfer.objects.bulk_create(transfers)
     return (Stored(c, StoreOutcome.ACCEPTED, route, c.has_ended) for c, (_, route) in both)
 
 

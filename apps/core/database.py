@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Field, JSONField, Model
@@ -50,18 +50,24 @@ _CANCELED = "57014"
 _LIMIT = "SELECT current_setting('statement_timeout'), set_config('statement_timeout', %s, true)"
 
 
-Columns = tuple[type[Model], Sequence[str]]
-"""A model and some of its columns; none of them JSON, which the driver does not read."""
+class Columns(NamedTuple):
+    """A model and some of its columns; JSON arrives as text, and ``json_at`` says where."""
+
+    model: type[Model]
+    names: tuple[str, ...]
+    json_at: tuple[int, ...]
 
 
-def some_columns(model: type[Model], names: set[str]) -> Columns:
-    """Return a model with these columns, in the order in which `from_db` takes them."""
-    return model, [f.attname for f in model._meta.concrete_fields if f.attname in names]
+def some_columns(model: type[Model], names: set[str] | None = None) -> Columns:
+    """Return a model with these columns, or all, in the order in which `from_db` takes them."""
+    fields = [f for f in model._meta.concrete_fields if names is None or f.attname in names]
+    json_at = [at for at, field in enumerate(fields) if isinstance(field, JSONField)]
+    return Columns(model, tuple(f.attname for f in fields), tuple(json_at))
 
 
 def columns_of(*parts: Columns) -> str:
     """Return the columns of the parts as a SELECT names them."""
-    return ", ".join(f"{model._meta.db_table}.{name}" for model, names in parts for name in names)
+    return ", ".join(f"{p.model._meta.db_table}.{name}" for p in parts for name in p.names)
 
 
 def read_models(sql: str, params: Sequence[Any], *parts: Columns) -> Iterator[list[Any]]:
@@ -73,11 +79,15 @@ def read_models(sql: str, params: Sequence[Any], *parts: Columns) -> Iterator[li
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         for row in cursor.fetchall():
-            cells = iter(row)
-            yield [
-                model.from_db(connection.alias, names, [next(cells) for _ in names])
-                for model, names in parts
-            ]
+            made, at = [], 0
+            for model, names, json_at in parts:
+                cells = list(row[at : at + len(names)])
+                at += len(names)
+                for place in json_at:
+                    if cells[place] is not None:
+                        cells[place] = json.loads(cells[place])
+                made.append(model.from_db(connection.alias, names, cells))
+            yield made
 
 
 _TOO_LARGE = "54"
@@ -118,8 +128,10 @@ def insert_new(rows: Sequence[Model], *, returning: str) -> list[Any]:
     meta = rows[0]._meta
     names, sources, arrays, once = [], [], [], []
     for field in meta.concrete_fields:
+        if field.primary_key or field.generated:
+            continue
         values = [getattr(row, field.attname) for row in rows]
-        if field.primary_key or isinstance(values[0], DatabaseDefault):
+        if isinstance(values[0], DatabaseDefault):
             continue
         quoted = connection.ops.quote_name(str(field.column))
         names.append(quoted)

@@ -2,9 +2,30 @@
 
 from collections.abc import Callable
 
+from csp.constants import HEADER
+from csp.utils import build_policy
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponseBase
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
+
+
+class ContentPolicy:
+    """Send the Content-Security-Policy of the settings with each response.
+
+    It is the same for all of them, so it is written once: the library's own middleware also
+    allows policies per page and nonces, which Debrief has none of, and builds two per response.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+        self._policy = build_policy()
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if not (settings.DEBUG and response.status_code in {404, 500}):  # Django's own pages
+            response.headers.setdefault(HEADER, self._policy)
+        return response
 
 
 class NulIsNotFound:

@@ -132,11 +132,15 @@ def ingest_one(
     default_agents: Mapping[str, Agent] | None = None,
     platform_analysis: PlatformRule | None = None,
     now: datetime | None = None,
+    savepoint: bool = True,
 ) -> Stored:
-    """Ingest one conversation, all or nothing. Raises LineRefused."""
+    """Ingest one conversation, all or nothing. Raises LineRefused.
+
+    Without a ``savepoint`` the caller's transaction ends where this raises.
+    """
     agents = {} if default_agents is None else default_agents
     options = IngestOptions(by, source, agents, platform_analysis=platform_analysis, now=now)
-    with transaction.atomic():
+    with transaction.atomic(savepoint=savepoint):
         (result,) = _store_lines([line], options, IngestReport())
         if isinstance(result, LineRefused):
             raise result

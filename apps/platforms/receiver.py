@@ -6,12 +6,12 @@ or at the same instant, is one conversation.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -77,7 +77,7 @@ def _accept(source: IntakeSource, body: bytes, arrived: Arrived) -> IntakePayloa
     """Ingest a payload and store it, in one transaction. One that fails is stored alone."""
     try:
         with transaction.atomic():
-            stored = _ingest(source, arrived, _actor(source))
+            stored = _ingest(source, arrived, _actor(source), savepoint=False)
             return payloads.keep_taken(
                 source=source, body=body, arrived=arrived, conversation=stored.conversation
             )
@@ -162,8 +162,11 @@ def _take(payload: IntakePayload, arrived: Arrived, by: Actor) -> IntakePayload:
     return payloads.take(payload, stored.conversation, arrived.note)
 
 
-def _ingest(source: IntakeSource, arrived: Arrived, by: Actor) -> Stored:
-    """Store the conversation of a payload. Raises LineRefused."""
+def _ingest(source: IntakeSource, arrived: Arrived, by: Actor, *, savepoint: bool = True) -> Stored:
+    """Store the conversation of a payload. Raises LineRefused.
+
+    Without a ``savepoint`` the caller's transaction ends where this raises.
+    """
     rule = rule_named(source.platform_analysis, source.wait_minutes)
     line = _line(source, arrived)
     return ingest_one(
@@ -171,6 +174,7 @@ def _ingest(source: IntakeSource, arrived: Arrived, by: Actor) -> Stored:
         by=by,
         source=source.kind,
         platform_analysis=replace(rule, final=arrived.final),
+        savepoint=savepoint,
     )
 
 
@@ -191,20 +195,21 @@ def _with_our_agents(
     """
     theirs = [line.agent or source.public_id, *(t.to_agent for t in line.transfers)]
     named = {**names, source.public_id: source.name}
-    ours = {one: _agent(source, one, line.channel, named.get(one, ""), by) for one in theirs}
-    transfers = tuple(replace(t, to_agent=ours[t.to_agent].public_id) for t in line.transfers)
-    return replace(line, agent=ours[theirs[0]].public_id, transfers=transfers)
+    ours = _mapped(source, theirs, line.channel)
+    for one in theirs:
+        if one not in ours:
+            ours[one] = _unmapped(source, one, line.channel, named.get(one, ""), by)
+    transfers = tuple(replace(t, to_agent=ours[t.to_agent]) for t in line.transfers)
+    return replace(line, agent=ours[theirs[0]], transfers=transfers)
 
 
-def _agent(source: IntakeSource, external_id: str, channel: str, name: str, by: Actor) -> Agent:
-    """Return Debrief's agent for the platform's: by the source's map, else by its id, else new."""
-    if agent := _mapped(source, external_id, channel):
-        return agent
+def _unmapped(source: IntakeSource, external_id: str, channel: str, name: str, by: Actor) -> str:
+    """Return the ID of our agent with this ID at the platform, else of a new one; and map it."""
     agent = _of_that_id(external_id, channel) or _made(source, external_id, channel, name, by)
     SourceAgent.objects.get_or_create(
         source=source, external_id=external_id, defaults={"agent": agent}
     )
-    return agent
+    return agent.public_id
 
 
 @transaction.atomic
@@ -221,17 +226,22 @@ def _made(source: IntakeSource, external_id: str, channel: str, name: str, by: A
     )
 
 
-def _mapped(source: IntakeSource, external_id: str, channel: str) -> Agent | None:
-    """By the source's map.
+_MAPPED = """
+SELECT m.external_id, a.public_id FROM platforms_sourceagent m
+JOIN agents_agent a ON a.id = m.agent_id
+WHERE m.source_id = %s AND m.external_id = ANY(%s) AND a.channel = %s
+"""
+
+
+def _mapped(source: IntakeSource, external_ids: Sequence[str], channel: str) -> dict[str, str]:
+    """Return the IDs of our agents for the platform's, by the source's map.
 
     A platform's agent may speak and write, Debrief's only one of both: a conversation of the other
     channel than that of the map goes to an agent of its own.
     """
-    mapped = SourceAgent.objects.filter(
-        source=source, external_id=external_id, agent__channel=channel
-    ).select_related("agent")
-    row = mapped.first()
-    return row.agent if row else None
+    with connection.cursor() as cursor:  # raw: it runs for every webhook
+        cursor.execute(_MAPPED, [source.pk, list(external_ids), channel])
+        return dict(cursor.fetchall())
 
 
 def _of_that_id(external_id: str, channel: str) -> Agent | None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from apps.agents.models import Agent
 from apps.analysis.models import Analysis
+from apps.contacts.models import Contact
 from apps.conversations.models import Attributes, Conversation
 from apps.intake import lifecycle
 from apps.platforms import payloads, receiver
@@ -22,6 +23,7 @@ from apps.platforms.models import IntakePayload, IntakeSource, SourceAgent
 from apps.platforms.replay import replay
 from apps.platforms.sources import map_agent, rules_of, set_secret
 from apps.privacy.erasure import erase
+from tests.factories import make_agent
 from tests.platforms.mappings import examples
 from tests.platforms.mappings.signing import BY, KEY, send, signed, source_of
 
@@ -59,6 +61,26 @@ def test_a_signed_payload_is_taken_once(kind: str, example: Callable[[], dict[st
     payload = IntakePayload.objects.get()  # the same again takes the place of the first
     assert (payload.state, payload.conversation) == ("taken", the_one())
     assert payload.body == example()
+
+
+def test_a_webhook_costs_a_fixed_number_of_statements(django_assert_num_queries: Any) -> None:
+    """Once its agent is on the map; a new contact takes two more (docs/benchmarks.md, S6)."""
+    source = source_of("retell")
+    agent = make_agent()
+    map_agent(source=source, external_id="agent_r", agent=agent, by=BY)
+
+    def call(name: str, number: str) -> None:
+        payload = examples.retell("call_analyzed")
+        payload["call"] |= {"call_id": name, "to_number": number}
+        assert send(source, payload).status_code == 200
+
+    call("before", "+12065550111")
+    with django_assert_num_queries(19):
+        call("known", "+12065550111")
+    with django_assert_num_queries(21):
+        call("new", "+12065550112")
+    assert Contact.objects.count() == 2
+    assert Conversation.objects.filter(agent=agent, analysis_state="pending").count() == 3
 
 
 @pytest.mark.parametrize(("kind", "example"), ALL)
