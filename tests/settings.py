@@ -31,4 +31,5 @@ STORAGES = {
 }
 # Each test client loads the middleware anew: it must not walk all static files each time.
 WHITENOISE_AUTOREFRESH = True
+LIST_COUNT_SECONDS = 30.0  # counts don't depend on the speed of the machine
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

@@ -14,6 +14,7 @@ from apps.analysis.recovery import retry_first
 from apps.analysis.schemas import AnalysisSchema
 from apps.analysis.services import request_rerun
 from apps.conversations import filters
+from apps.conversations.history_list import keys_of
 from apps.conversations.models import Conversation
 from apps.conversations.rows import transfers_of
 from apps.conversations.schemas import ConversationRow, ConversationSchema
@@ -119,10 +120,11 @@ def many(request: HttpRequest) -> HttpResponse:
     if channel not in {None, "voice", "chat"}:
         raise filters.FilterError({"channel": f"channel must be voice or chat, not “{channel}”."})
     spec = filters.parse(channel, params)
-    rows = spec.queryset().with_agents()
+    rows = Conversation.objects.select_related("agent", "agent_version", "contact")
     return lists.answer(
         request,
-        rows,
+        rows.defer("summary", "agent_version__editor_document"),
+        keys=keys_of(spec),
         order=spec.sort.order,
         page=schemas.Conversations,
         show=ConversationRow.from_conversation,

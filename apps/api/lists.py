@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 from apps.core.errors import BadRequest, Example, UserError
 from apps.core.pagination import page as read_page
+from apps.core.pagination import page_by_keys
 from apps.core.schemas import Schema
 
 from .bodies import respond
@@ -31,7 +32,10 @@ def answer(
     show: Callable[[M], Schema],
     **more: Any,
 ) -> HttpResponse:
-    """Return one page of rows, with ``total`` where it is asked for and ``more`` next to it."""
+    """Return one page of rows, with ``total`` where it is asked for and ``more`` next to it.
+
+    With ``keys``, the page is found over these, as `page_by_keys` does.
+    """
     return answer_together(
         request, rows, order=order, page=page, show=lambda found: list(map(show, found)), **more
     )
@@ -44,13 +48,17 @@ def answer_together(
     order: Sequence[str],
     page: type[Page[Any]],
     show: Callable[[Sequence[M]], Sequence[Schema]],
+    keys: QuerySet[M] | None = None,
     **more: Any,
 ) -> HttpResponse:
     """Do as `answer`, for rows that are shown together because they are read together."""
     cursor, limit = _once(request, "cursor", "") or None, _limit(request)
-    found = read_page(rows, order=order, cursor=cursor, limit=limit)
+    if keys is None:
+        found = read_page(rows, order=order, cursor=cursor, limit=limit)
+    else:
+        found = page_by_keys(keys, rows, order=order, cursor=cursor, limit=limit)
     if _wants_total(request):
-        more["total"] = rows.order_by().count()
+        more["total"] = (rows if keys is None else keys).order_by().count()
     return respond(page(items=list(show(found.items)), next_cursor=found.next_cursor, **more))
 
 

@@ -1,22 +1,21 @@
 """The lists of the history pages: columns, order, counts, and neighbors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Prefetch, QuerySet
+from django.conf import settings
+from django.db.models import Prefetch
 
 from apps.agents.models import Channel
-from apps.core.pagination import Cursor, Page, page
+from apps.core.counts import Count, count
+from apps.core.database import TooSlow, time_limit
+from apps.core.pagination import Cursor, Page, page, page_by_keys
 from apps.core.yes_no import worded_truth
 
 from .filters import Field, FilterSpec, ValueKind, field_named
 from .models import Conversation, ConversationQuerySet, Transfer
 
 PAGE = 50
-COUNTED = 10_000
-"""Counts next to the title stop here; the exact number comes when it is asked for."""
-
 _DEFAULT = (
     "started_at",
     "duration_ms",
@@ -38,17 +37,6 @@ _HEADS = {
     "analysis_cost": "Cost",
     "disconnection_reason": "End reason",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many rows match; ``exact`` is False where counting stopped."""
-
-    number: int
-    exact: bool
-
-    def __str__(self) -> str:
-        return f"{self.number:,}" if self.exact else f"{self.number:,}+"
 
 
 def default_columns(channel: str) -> list[str]:
@@ -87,17 +75,9 @@ def with_columns(rows: ConversationQuerySet, columns: Sequence[Field]) -> Conver
 
 
 def page_of(spec: FilterSpec, columns: Sequence[Field], cursor: str | None) -> Page[Conversation]:
-    """Return one page of the list. Raises CursorError.
-
-    The order is found over keys alone, and only the page's own rows are then read whole: a sort
-    by a column without an index would else carry every column of every row.
-    """
-    keys = page(keys_of(spec), order=spec.sort.order, cursor=cursor, limit=PAGE)
-    wanted = [row.pk for row in keys.items]
-    rows = with_columns(Conversation.objects.filter(pk__in=wanted), columns).with_excerpt()
-    found = rows.in_bulk()
-    items = [found[pk] for pk in wanted if pk in found]
-    return Page(items, keys.next_cursor, keys.previous_cursor)
+    """Return one page of the list. Raises CursorError."""
+    rows = with_columns(Conversation.objects.all(), columns).with_excerpt()
+    return page_by_keys(keys_of(spec), rows, order=spec.sort.order, cursor=cursor, limit=PAGE)
 
 
 def keys_of(spec: FilterSpec) -> ConversationQuerySet:
@@ -109,13 +89,25 @@ def keys_of(spec: FilterSpec) -> ConversationQuerySet:
     return rows.only("public_id", spec.sort.field.sort)
 
 
-def count(rows: QuerySet[Conversation], *, limit: int = COUNTED) -> Count:
-    """Return how many rows there are, up to a limit."""
-    number = rows.order_by().values("pk")[: limit + 1].count()
-    return Count(min(number, limit), number <= limit)
+def counts_beside(spec: FilterSpec, shown: Page[Conversation]) -> tuple[Count, Count]:
+    """Return how many match, and of how many, for a page of them, within the time that it has.
+
+    A list of one page is counted already. Where counting takes long, it is known that there are
+    more than those shown; the exact number comes when it is asked for.
+    """
+    everything = count(Conversation.objects.filter(channel=spec.channel))
+    if spec.is_empty:
+        return everything, everything
+    if not (shown.next_cursor or shown.previous_cursor):
+        return Count(len(shown.items), exact=True), everything
+    try:
+        with time_limit(settings.LIST_COUNT_SECONDS):
+            return count(spec.queryset()), everything
+    except TooSlow:
+        return Count(len(shown.items), exact=False), everything
 
 
-def counts(spec: FilterSpec, *, limit: int = COUNTED) -> tuple[Count, Count]:
+def counts(spec: FilterSpec, *, limit: int) -> tuple[Count, Count]:
     """Return how many match, and of how many."""
     everything = count(Conversation.objects.filter(channel=spec.channel), limit=limit)
     if spec.is_empty:

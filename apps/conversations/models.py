@@ -208,8 +208,9 @@ class Conversation(models.Model):
         ordering = ["-sort_at", "-pk"]
         constraints = [
             models.UniqueConstraint(fields=["public_id"], name="conversation_public_id_once"),
+            # External ID first: it is also looked for without its source.
             models.UniqueConstraint(
-                fields=["source", "external_id"], name="conversation_source_external_id_once"
+                fields=["external_id", "source"], name="conversation_source_external_id_once"
             ),
             models.CheckConstraint(
                 condition=Q(channel__in=Channel.values), name="conversation_channel_known"
@@ -241,6 +242,16 @@ class Conversation(models.Model):
             models.Index(F("agent"), F("sort_at").desc(), F("id").desc(), name="conv_agent_recent"),
             GinIndex(
                 fields=["analysis_data"], name="conv_analysis_data", opclasses=["jsonb_path_ops"]
+            ),
+            # A call is looked for by its number: whole, or by its beginning.
+            *(
+                models.Index(
+                    fields=[number],
+                    condition=~Q(**{number: ""}),
+                    opclasses=["varchar_pattern_ops"],
+                    name=f"conv_{number}",
+                )
+                for number in ("from_number", "to_number")
             ),
             # What sweeps look for every few seconds: a handful of rows, whatever the table holds.
             models.Index(

@@ -75,6 +75,24 @@ class TextColumn:
         return Q(**{self.paths[0]: ""})
 
 
+class PhoneColumn(TextColumn):
+    """A phone number in a text column. *Is* and *starts with* read an index."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, read=values.read_phone)
+
+    def condition(self, operator: str, raw: Sequence[str]) -> Q:
+        path = self.paths[0]
+        if operator not in {IS, "startswith"}:
+            return super().condition(operator, raw)
+        texts = [self.read(item) for item in raw]
+        if not all(texts) or any(text.lower() != text.upper() for text in texts):
+            return super().condition(operator, raw)
+        # The index has no empty numbers. What has no letters is the same in any case.
+        lookup = "exact" if operator == IS else "startswith"
+        return any_of([Q(**{f"{path}__{lookup}": text}) for text in texts]) & ~Q(**{path: ""})
+
+
 class KeyColumn(TextColumn):
     """A text column in lower case with an index, in which null means not set.
 

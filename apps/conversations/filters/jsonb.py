@@ -30,6 +30,20 @@ class _Test(Func):
         )
 
 
+class _PathExists(Func):
+    """Whether a jsonpath finds anything.
+
+    A function, not the operator: the index knows equality alone, and would be asked to list all
+    rows that it has.
+    """
+
+    template = "jsonb_path_exists(%(expressions)s::jsonpath, '{}', TRUE)"
+    output_field = BooleanField()
+
+    def __init__(self, column: str, path: str) -> None:
+        super().__init__(F(column), Value(path, output_field=TextField()))
+
+
 class _HasValue(Func):
     """Whether a key holds anything but null and empty text, list or object."""
 
@@ -93,7 +107,7 @@ _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 def _path(column: str, key: str, test: str) -> Expression:
     # strict: lax mode would look inside lists, and a list is not a number
-    return _Test(column, "@?", f"strict ${_member(key)} ? ({test})", "jsonpath")
+    return _PathExists(column, f"strict ${_member(key)} ? ({test})")
 
 
 def _member(key: str) -> str:

@@ -24,6 +24,7 @@ from .conditions import (
     Identity,
     JsonKey,
     NumberColumn,
+    PhoneColumn,
     SentimentColumn,
     Target,
     TextColumn,
@@ -71,7 +72,7 @@ def _text(name: str, label: str, *, counted: str = "", group: str = "Conversatio
 
 
 def _phone(name: str, label: str) -> Field:
-    target = TextColumn(name, read=values.read_phone)
+    target = PhoneColumn(name)
     return Field(name, label, (ValueKind.TEXT,), target, "Conversation", sort=name)
 
 

@@ -25,8 +25,8 @@ class Migration(migrations.Migration):
             name='Conversation',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                # PostgreSQL finds a column by passing all before it. Statistics read these of millions
-                # of rows, so they come first; makemigrations would put foreign keys last.
+                # PostgreSQL finds a column by passing all before it. Statistics and estimates read
+                # these of millions of rows, so they come first; makemigrations would put foreign keys last.
                 ('agent', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='conversations', to='agents.agent')),
                 ('agent_version', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='agents.agentversion')),
                 ('sort_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), help_text='Start, or arrival where no start is known.')),
@@ -39,6 +39,7 @@ class Migration(migrations.Migration):
                 ('status', models.CharField(choices=[('registered', 'Registered'), ('ongoing', 'Ongoing'), ('ended', 'Ended'), ('not_connected', 'Not connected'), ('error', 'Error')], default='ended', max_length=20)),
                 ('analysis_state', models.CharField(choices=[('none', 'Not analyzed'), ('pending', 'Queued'), ('running', 'Running'), ('succeeded', 'Analyzed'), ('failed', 'Failed'), ('skipped', 'Skipped')], default='none', max_length=10)),
                 ('analysis_reason', models.CharField(blank=True, help_text='Why there is none, or the error code of a failure.', max_length=30)),
+                ('route', models.TextField(help_text="Normalized chain of agents whose configs are folded: '3', or '3+5'.")),
                 ('analysis_config', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='agents.analysisconfig')),
                 ('duration_ms', models.BigIntegerField(blank=True, null=True)),
                 ('successful', models.BooleanField(blank=True, null=True)),
@@ -58,7 +59,6 @@ class Migration(migrations.Migration):
                 ('started_at', models.DateTimeField(blank=True, null=True)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
                 ('last_message_at', models.DateTimeField(blank=True, help_text='When the last message was said; of an open call, when anything was heard of it.', null=True)),
-                ('route', models.TextField(help_text="Normalized chain of agents whose configs are folded: '3', or '3+5'.")),
                 ('analyze_at', models.DateTimeField(blank=True, help_text='It has ended, and its analysis is asked for by then; empty once it was.', null=True)),
                 ('idle_at', models.DateTimeField(blank=True, help_text='When an open conversation counts as ended, should nothing come until then.', null=True)),
                 ('summary', models.TextField(blank=True)),
@@ -128,6 +128,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='conversation',
+            index=models.Index(condition=models.Q(('from_number', ''), _negated=True), fields=['from_number'], name='conv_from_number', opclasses=['varchar_pattern_ops']),
+        ),
+        migrations.AddIndex(
+            model_name='conversation',
+            index=models.Index(condition=models.Q(('to_number', ''), _negated=True), fields=['to_number'], name='conv_to_number', opclasses=['varchar_pattern_ops']),
+        ),
+        migrations.AddIndex(
+            model_name='conversation',
             index=models.Index(condition=models.Q(('analyze_at__isnull', False)), fields=['analyze_at'], name='conv_due'),
         ),
         migrations.AddIndex(
@@ -140,7 +148,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='conversation',
-            constraint=models.UniqueConstraint(fields=('source', 'external_id'), name='conversation_source_external_id_once'),
+            constraint=models.UniqueConstraint(fields=('external_id', 'source'), name='conversation_source_external_id_once'),
         ),
         migrations.AddConstraint(
             model_name='conversation',

@@ -18,7 +18,8 @@ from apps.accounts.models import Role
 from apps.conversations import exports
 from apps.conversations.export import everything_lines, visible_lines
 from apps.conversations.filters import FilterError, parse
-from apps.conversations.history_list import columns_of, count
+from apps.conversations.history_list import columns_of
+from apps.core.counts import count
 
 from .filters import channel_of
 

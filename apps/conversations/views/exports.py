@@ -20,8 +20,8 @@ from apps.accounts.models import Role
 from apps.agents.models import Channel
 from apps.conversations import exports
 from apps.conversations.filters import FilterError, parse
-from apps.conversations.history_list import count
 from apps.conversations.models import Export
+from apps.core.counts import count
 from apps.core.http import render_either
 
 from .filters import PAGES, channel_of

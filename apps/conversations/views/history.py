@@ -24,6 +24,8 @@ from apps.conversations.filters import (
 from apps.conversations.filters.labels import chips, refused_chips
 from apps.conversations.filters.query_strings import other_params, plain_query, without
 from apps.conversations.models import Conversation
+from apps.core.counts import Count
+from apps.core.counts import count as counted
 from apps.core.http import render_either
 from apps.core.pagination import CursorError
 
@@ -90,7 +92,7 @@ def _editor_of(name: str, channel: Channel, query: QueryDict) -> str:
 def _listed(spec: FilterSpec, cursor: str) -> dict[str, object]:
     columns = history_list.columns_of(spec)
     page = history_list.page_of(spec, columns, cursor or None)
-    matching, everything = history_list.counts(spec)
+    matching, everything = history_list.counts_beside(spec, page)
     return {
         "columns": columns,
         "conversations": page.items,
@@ -105,12 +107,12 @@ def _listed(spec: FilterSpec, cursor: str) -> dict[str, object]:
 def _refused(channel: str, params: QueryDict, error: FilterError) -> dict[str, object]:
     """List nothing, and show each mistake at its filter."""
     given: Mapping[str, list[str]] = dict(params.lists())
-    everything = history_list.count(Conversation.objects.filter(channel=channel))
+    everything = counted(Conversation.objects.filter(channel=channel))
     loose = [error.errors[name] for name in ("q", "sort", "columns") if name in error.errors]
     return {
         "columns": (),
         "conversations": (),
-        "matching": history_list.Count(0, exact=True),
+        "matching": Count(0, exact=True),
         "everything": everything,
         "chips": refused_chips(given, error.errors, ConversationFields(channel)),
         "refusals": loose,
@@ -168,8 +170,8 @@ def count(request: HttpRequest) -> HttpResponse:
     try:
         matching, everything = history_list.counts(parse(channel, params), limit=_ALL)
     except FilterError:
-        matching = history_list.Count(0, exact=True)
-        everything = history_list.count(Conversation.objects.filter(channel=channel), limit=_ALL)
+        matching = Count(0, exact=True)
+        everything = counted(Conversation.objects.filter(channel=channel), limit=_ALL)
     context = {"matching": matching, "everything": everything}
     return render(request, "conversations/_count.html", context)
 

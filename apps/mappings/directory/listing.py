@@ -7,9 +7,9 @@ from django.db.models.expressions import OrderBy
 
 from apps.agents.models import Channel
 from apps.contacts.models import Contact
-from apps.conversations.history_list import COUNTED
-from apps.conversations.history_list import Count as Number
 from apps.conversations.models import Conversation
+from apps.core.counts import COUNTED
+from apps.core.counts import Count as Number
 from apps.core.pagination import Page, page
 from apps.core.spreadsheets import csv_lines
 

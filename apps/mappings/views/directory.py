@@ -22,7 +22,7 @@ from apps.conversations.filters import FilterError, editor
 from apps.conversations.filters.chip_forms import chip_form
 from apps.conversations.filters.labels import chips, refused_chips
 from apps.conversations.filters.query_strings import other_params, plain_query, without
-from apps.conversations.history_list import Count
+from apps.core.counts import Count
 from apps.core.http import hx_trigger, render_either
 from apps.core.pagination import CursorError
 from apps.mappings.directory import listing
