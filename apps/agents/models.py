@@ -3,7 +3,7 @@
 from typing import Any, NoReturn
 
 from django.db import models
-from django.db.models import Count, F, Q
+from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 
 from apps.core.ids import public_id
@@ -94,11 +94,6 @@ class AgentQuerySet(models.QuerySet["Agent"]):
     def in_page_order(self) -> "AgentQuerySet":
         """Return those in use first, by name."""
         return self.order_by(F("deactivated_at").asc(nulls_first=True), Lower("name"), "pk")
-
-    def with_conversation_counts(self) -> "AgentQuerySet":
-        """``conversation_count`` of each. The relation belongs to the app above; here only its
-        name is used."""
-        return self.annotate(conversation_count=Count("conversations"))
 
 
 class Agent(models.Model):

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import connection
+
+from apps.core.counts import COUNTED, Count
 from apps.core.errors import NotFound
 
 from .content import Content, content_of, content_of_save
@@ -63,6 +66,24 @@ def standings(agents: Sequence[Agent]) -> list[DraftStatus]:
     newest = AgentVersion.objects.published().order_by("agent_id", "-number").distinct("agent_id")
     latest = {v.agent_id: v for v in newest.select_related("config")}
     return [_standing(agent, drafts[agent.pk], latest.get(agent.pk)) for agent in agents]
+
+
+_COUNT = """
+SELECT a.id, (SELECT count(*) FROM (
+  SELECT 1 FROM conversations_conversation c WHERE c.agent_id = a.id LIMIT %s
+) AS counted)
+FROM unnest(%s::bigint[]) AS a(id)
+"""
+
+
+def conversation_counts(agents: Sequence[Agent]) -> dict[int, Count]:
+    """Return how many conversations each agent has by its key, up to a limit, in one query.
+
+    The table belongs to the app above; here only its name is used.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, [COUNTED + 1, [agent.pk for agent in agents]])
+        return {pk: Count.of(number, COUNTED) for pk, number in cursor.fetchall()}
 
 
 def _standing(agent: Agent, draft: AgentVersion, latest: AgentVersion | None) -> DraftStatus:

@@ -1,15 +1,17 @@
 """The pages of an agent: reading them, and saving with and without htmx."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from apps.agents import services
+from apps.agents import pages, services
 from apps.agents.models import Agent, AgentVersion, ConfigSave
 from apps.llm.models import LanguageModel
+from tests.factories import make_conversations
 from tests.factories.drafts import ADA, TOPIC, agent, draft, language_model, with_fields
 
 HTMX = {"HX-Request": "true"}
@@ -109,7 +111,7 @@ def test_the_list_takes_as_many_queries_for_ten_agents_as_for_one(
 ) -> None:
     for number in range(9):
         services.publish(agent=agent(f"Agent {number}"), by=ADA)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         response = viewer.get("/agents/")
     assert "1 change since V0" in response.text
     assert "no changes" in response.text
@@ -630,3 +632,18 @@ def test_django_admin_shows_and_changes_nothing(sign_in: Any, made: Agent, name:
     assert admin.get(f"/admin/agents/{name}/").status_code == 200
     assert admin.get(f"/admin/agents/{name}/?q=agt").status_code == 200
     assert admin.get(f"/admin/agents/{name}/add/").status_code == 403
+
+
+def test_the_list_counts_conversations_up_to_a_limit(
+    viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, few = agent("Many"), agent("Few")
+    make_conversations(many, 4)
+    make_conversations(few, 3)
+    monkeypatch.setattr(pages, "COUNTED", 3)
+    found = pages.conversation_counts([many, few, agent("None")])
+    assert [str(count) for count in found.values()] == ["3+", "3", "0"]
+    page = viewer.get("/agents/").content.decode()
+    cells = re.findall(r'data-label="Conversations">(.*?)</td>', page, re.DOTALL)
+    shown = [re.sub(r"<[^>]+>", "", cell).strip() for cell in cells]
+    assert sorted(shown) == ["0", "3", "3+"]

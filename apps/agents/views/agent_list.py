@@ -14,7 +14,7 @@ from apps.accounts.models import Role
 from apps.agents import services
 from apps.agents.forms import AgentForm
 from apps.agents.models import Agent
-from apps.agents.pages import standings
+from apps.agents.pages import conversation_counts, standings
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog
 from apps.llm.services import default_model
@@ -26,9 +26,14 @@ from .common import agent_or_404, conversations_url, url_of
 @role_required(Role.VIEWER)
 def agent_list(request: HttpRequest) -> HttpResponse:
     """Show every agent and where its draft is."""
-    agents = list(Agent.objects.with_conversation_counts().in_page_order())
+    agents = list(Agent.objects.in_page_order())
+    counts = conversation_counts(agents)
     rows = [
-        {"standing": standing, "conversations_url": conversations_url(standing.agent)}
+        {
+            "standing": standing,
+            "conversations": counts[standing.agent.pk],
+            "conversations_url": conversations_url(standing.agent),
+        }
         for standing in standings(agents)
     ]
     return render(request, "agents/agent_list.html", {"rows": rows, "nav": "agents"})
