@@ -16,8 +16,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from apps.accounts.models import Role, User
 from apps.insights import costs
+from apps.insights.cost_sums import day_rows, sums_of
 from apps.insights.costs import costs_of
 from apps.insights.periods import BadPeriod, Period, last_days, read_period
+from apps.llm import ledger
 from apps.llm.models import Usage
 from tests.factories import make_agent
 
@@ -159,7 +161,8 @@ class TestSums:
         def away(*args: Any) -> None:
             raise RedisConnectionError("away")
 
-        monkeypatch.setattr(cache, "get", away)
+        for name in ("get", "get_many", "set_many"):
+            monkeypatch.setattr(cache, name, away)
         paid()
         assert month().total.rows == 2
 
@@ -230,7 +233,7 @@ class TestPage:
     ) -> None:
         viewer.get("/costs/")
         cache.clear()
-        with django_assert_num_queries(5):  # session, person, rows, before, agents
+        with django_assert_num_queries(6):  # session, person, spent, rows, before, agents
             viewer.get("/costs/")
 
     def test_the_fragment_is_the_figures_alone(self, viewer: Client) -> None:
@@ -280,3 +283,43 @@ class TestPage:
         assert models["gpt-a"]["cost_usd"] == "0.500000000"
         assert models["'=HYPERLINK(1)"]["cost_usd"] == ""
         assert models["'=HYPERLINK(1)"]["price_unknown"] == "1"
+
+
+class TestKeptDays:
+    def test_a_day_that_is_over_is_summed_once(self, django_assert_num_queries: Queries) -> None:
+        paid("0.10", days=1)
+        days = [TODAY - timedelta(days=n) for n in (2, 1)]
+        first = day_rows(days, NOW)
+        with django_assert_num_queries(1):  # what was spent on these days
+            assert day_rows(days, NOW) == first
+        assert [row.sums.cost for row in first] == [Decimal("0.10")]
+
+    def test_today_is_summed_each_time(self) -> None:
+        paid("0.10", days=0)
+        assert [row.sums.rows for row in day_rows([TODAY], NOW)] == [1]
+        paid("0.10", days=0)
+        assert [row.sums.rows for row in day_rows([TODAY], NOW)] == [2]
+
+    def test_an_import_into_a_past_day_is_seen(self) -> None:
+        days = [TODAY - timedelta(days=3)]
+        assert day_rows(days, NOW) == []
+        ledger.write([
+            Usage(
+                at=NOW - timedelta(days=3), purpose="analysis", model_name="gpt-a",
+                trigger="imported", cost=Decimal("0.70"),
+            )
+        ])  # fmt: skip
+        assert [row.sums.cost for row in day_rows(days, NOW)] == [Decimal("0.70")]
+
+    @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+    def test_sums_to_a_moment_are_those_of_the_ledger(self, zone: str) -> None:
+        for hours in range(0, 24 * 40, 7):
+            paid("0.01", days=hours / 24)
+        with override_settings(TIME_ZONE=zone), timezone.override(zone):
+            for length in (1, 7, 30):
+                period = last_days(length, timezone.localtime(NOW).date())
+                now = Usage.objects.between(period.start, period.end).count()
+                past = Usage.objects.between(*period.before(NOW)).count()
+                for _ in range(2):  # summed, then from the cache
+                    rows, before = sums_of(period, NOW)
+                    assert (sum(row.sums.rows for row in rows), before.rows) == (now, past)
