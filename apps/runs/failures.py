@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count, F
+from django.db.models import Count, Min, Q
+from django.db.models.functions import Coalesce
 
 from apps.llm.errors import ErrorCode
 
@@ -68,17 +69,16 @@ def failures_of_each(runs: Sequence[Run]) -> dict[int, dict[str, int]]:
 
 def failure_groups(run: Run) -> list[FailureGroup]:
     """What failed, by cause, most first, each with its first item that was not erased."""
-    examples = {
-        item.error_code: item
-        for item in run.items.failed()
-        .select_related("conversation")
-        .order_by("error_code", F("conversation").asc(nulls_last=True), "pk")
-        .distinct("error_code")
-    }
+    first = Coalesce(Min("pk", filter=Q(conversation__isnull=False)), Min("pk"))
+    found = (
+        run.items.failed().order_by().values_list("error_code").annotate(n=Count("pk"), first=first)
+    )
+    counted = sorted(found, key=lambda row: -row[1])
+    examples = run.items.select_related("conversation").in_bulk([pk for _, _, pk in counted])
     return [
-        FailureGroup(code, count, _label(code), examples[code])
-        for code, count in failures_of(run).items()
-        if code in examples
+        FailureGroup(code, count, _label(code), examples[pk])
+        for code, count, pk in counted
+        if pk in examples
     ]
 
 

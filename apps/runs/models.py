@@ -406,6 +406,14 @@ class RunItem(models.Model):
             # however many wait.
             models.Index(F("run"), F("id"), condition=Q(state="pending"), name="run_item_pending"),
             models.Index(F("run"), condition=Q(state="running"), name="run_item_running"),
+            # Failed items are shown by cause, and few of a million.
+            models.Index(
+                F("run"),
+                F("id"),
+                condition=Q(state="failed"),
+                include=["error_code", "conversation"],
+                name="run_item_failed",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -433,3 +441,34 @@ class RunItem(models.Model):
     def sentence(self) -> str:
         """The failure as a message."""
         return failure_sentence(self.error_code, self.error_message)
+
+
+class ItemTally(models.Model):
+    """What a statement changed in the counts of a run's items. Their sum is the run's progress.
+
+    Written by triggers on the items (migration `0002_sql`), in the transaction that changes them,
+    so that a sum is what counting them would give: but for pending ones, which are the rest.
+    Nothing is updated, so that recorders never wait for each other. The sweep joins old rows.
+    """
+
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    at = models.DateTimeField(help_text="When the items were finished, or the change was made.")
+    running = models.IntegerField()
+    done = models.IntegerField()
+    changed = models.IntegerField(help_text="Done, with a value that differs from before.")
+    skipped = models.IntegerField()
+    failed = models.IntegerField()
+    answered = models.IntegerField(help_text="Done, with a response of a model.")
+    cost = models.DecimalField(max_digits=18, decimal_places=8)
+    unpriced = models.IntegerField(help_text="Read by a model without a known price.")
+    input_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["pk"]
+        indexes = [models.Index(fields=["run", "at"], name="run_tally_of_run")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}: {self.done:+} done"

@@ -10,6 +10,7 @@ from . import batches, freezing, recovery, trial_services
 from .closing import close_finished
 from .lanes import ENGINE, tier_of
 from .models import Run
+from .progress import join_tallies
 from .source import BackfillSource
 from .trial_source import TrialSource
 
@@ -42,6 +43,7 @@ def freeze() -> None:
 def sweep() -> None:
     """Close finished runs and wake the runners while anything is left to do."""
     close_finished()
+    join_tallies()
     waiting = Run.objects.backfills().claimable().values_list("options", flat=True)
     for tier in sorted({tier_of(options).name for options in waiting}):
         send(ENGINE, queue=None, kwargs={"tier": tier})
