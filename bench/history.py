@@ -49,6 +49,13 @@ SCHEMA: dict[str, Any] = {
 }
 _ISSUES = ["no greeting", "no consent", "wrong price", "rude", "no recap", "promise not allowed"]
 _PRODUCTS = ["router", "mobile", "fiber", "tv", "roaming", "insurance", "tablet", "cloud"]
+_CHINESE = [
+    "发票三月扣了两次",
+    "我想取消套餐",
+    "路由器昨天坏了",
+    "退款什么时候到账",
+    "请问怎么升级光纤",
+]
 _CAMPAIGNS = ["spring", "renewal", "winback", "support", "upgrade", "survey"]
 
 
@@ -198,7 +205,8 @@ def _multiply(rows: int, seeds: int, until: datetime, days: int) -> list[tuple[s
         (
             (
                 "INSERT INTO conversations_searchtext (conversation_id, words, summary_words)"
-                " SELECT c.id, s.words, s.summary_words"
+                " SELECT c.id, s.words || array_to_tsvector(ARRAY[c.public_id,"
+                " substr(c.from_number, 2), substr(c.to_number, 2)]), s.summary_words"
                 f" FROM conversations_searchtext s JOIN {of_seed} ORDER BY c.id"
             ),
             [],
@@ -255,7 +263,9 @@ def _metadata(rng: random.Random) -> dict[str, Any]:
 
 
 def _said(rng: random.Random) -> str:
-    """Return words as a transcript has them: a few often, most of them rarely."""
+    """Return words as a transcript has them: a few often, most rarely; one in ten is Chinese."""
+    if rng.random() < 0.1:
+        return " ".join(rng.choices(_CHINESE, k=3))
     spoken = (f"word{int(rng.paretovariate(0.6)) % 20_000}" for _ in range(60))
     return " ".join([*spoken, *(rng.choice(_PRODUCTS) for _ in range(3))])
 
@@ -305,6 +315,7 @@ def _seed(rng: random.Random, version: Any, n: int, until: datetime, days: int) 
         "language": "en",
         "direction": rng.choice(["inbound", "outbound"]),
         "from_number": "+15550100200",
+        "to_number": f"+1555020030{rng.randrange(4)}",
         "disconnection_reason": rng.choice(["user_hangup", "agent_hangup", "call_transfer"]),
     }
     roll = rng.random()
