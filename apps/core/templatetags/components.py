@@ -69,3 +69,29 @@ def field(
         "is_check": kind.startswith("check"),
     }
     return render_to_string("components/_labeled.html", context)
+
+
+@register.simple_block_tag
+def filter_form(
+    content: SafeString,
+    base: str,
+    target: str,
+    label: str,
+    *,
+    trigger: str = "change",
+    select: str = "",
+) -> SafeString:
+    """Return the form above a list, whose changes load the list again.
+
+    `base` is the list's address, `target` its element, `label` the form's name for screen readers.
+    `select` is the part of the answer to take, where it is more than the list.
+    """
+    context = {
+        "content": content,
+        "base": base,
+        "target": target,
+        "label": label,
+        "trigger": trigger,
+        "select": select,
+    }
+    return render_to_string("components/_filter_form.html", context)
