@@ -84,7 +84,7 @@ def filter_form(
     """Return the form above a list, whose changes load the list again.
 
     `base` is the list's address, `target` its element, `label` the form's name for screen readers.
-    `select` is the part of the answer to take, where it is more than the list.
+    `select` is the part of the response to take, where it is more than the list.
     """
     context = {
         "content": content,
