@@ -82,6 +82,7 @@ def ended_backfill(items: int) -> Any:
 
     from apps.accounts.actors import Actor
     from apps.runs import services as run_services
+    from apps.runs.freezing import run_freezing
     from apps.runs.models import Run, State
     from apps.runs.options import Options
     from tests.factories import make_agent, make_conversations
@@ -90,6 +91,8 @@ def ended_backfill(items: int) -> Any:
     run: Run = run_services.start(
         channel="voice", params={}, options=Options(), by=Actor.system("bench")
     )
+    run_freezing(seconds=600)
+    run.refresh_from_db()
     with connection.cursor() as cursor:
         for trigger, current in (("initial", "false"), ("backfill", "true")):
             cursor.execute(

@@ -41,7 +41,8 @@ def _measure(items: int) -> list[tuple[str, ...]]:
     from django.db import connection, transaction
 
     from apps.llm.models import Usage
-    from apps.runs.derived_runs import preview_recompute, start_recompute
+    from apps.runs.derived_runs import preview_recompute
+    from apps.runs.derived_services import start_recompute
     from apps.runs.rollback import Selection
     from apps.runs.rollback_services import start_rollback
 

@@ -22,7 +22,7 @@ from apps.runs.changes import PARAMETERS, changed_items, read_change
 from apps.runs.lanes import check_lane
 from apps.runs.models import ItemState, Run
 from apps.runs.preview import PREVIEW_SECONDS, make_preview
-from apps.runs.rollback import preview_rollback
+from apps.runs.rollback import preview_rollback, select
 from apps.runs.schemas import BackfillSchema
 
 from . import lists
@@ -283,7 +283,7 @@ def rollback(request: HttpRequest, backfill_id: str) -> HttpResponse:
     Conversations analyzed or restored since are left alone, and their items say so. No model is
     asked."""
     body = read(schemas.RollbackIn, request)
-    selection = rollback_services.select(_run(backfill_id), body.filters)
+    selection = select(_run(backfill_id), body.filters)
     if body.preview:
         rollback_services.check_rollback(selection.run)
         made = preview_rollback(selection)

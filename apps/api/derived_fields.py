@@ -13,8 +13,8 @@ from apps.conversations.derived.services import (
     delete_derived_field,
     save_derived_field,
 )
-from apps.runs.batches import start_soon
-from apps.runs.derived_runs import preview_recompute, start_recompute
+from apps.runs.derived_runs import preview_recompute
+from apps.runs.derived_services import start_recompute
 from apps.runs.schemas import BackfillSchema
 
 from . import lists
@@ -118,7 +118,6 @@ def recompute(request: HttpRequest, field_name: str) -> HttpResponse:
     if body.preview:
         return respond(schemas.RecomputePreviewSchema.of(preview_recompute(field)))
     run = start_recompute(field=field, by=actor_of(request), token=body.token)
-    start_soon()
     return respond(BackfillSchema.from_run(run), 202)
 
 

@@ -7,8 +7,8 @@ from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.conversations import filters
 from apps.core.errors import BadRequest
-from apps.runs.batches import start_soon
-from apps.runs.mapping_runs import estimate_summaries, preview_mappings, start_mapping_run
+from apps.runs.mapping_runs import estimate_summaries, preview_mappings
+from apps.runs.mapping_services import start_mapping_run
 from apps.runs.schemas import BackfillSchema
 
 from .bodies import read, respond
@@ -48,5 +48,4 @@ def apply(request: HttpRequest) -> HttpResponse:
     run = start_mapping_run(
         channel=body.channel, params=params, by=actor_of(request), token=body.token
     )
-    start_soon()
     return respond(BackfillSchema.from_run(run), 202)

@@ -73,8 +73,13 @@ def _close(run: Run) -> bool:
             return False
         now.state = State.CANCELLED if cancelled else State.COMPLETED
         now.reason, now.reason_detail, now.finished_at = "", "", timezone.now()
-        now.freezing = False
-        now.save(update_fields=["state", "reason", "reason_detail", "finished_at", "freezing"])
+        now.freezing, now.retry_without = False, None
+        now.save(
+            update_fields=[
+                *("state", "reason", "reason_detail", "finished_at", "freezing"),
+                "retry_without",
+            ]
+        )
         if now.kind != Kind.TRIAL:
             audit.record(
                 by=Actor.system("backfill"), verb=f"{now.kind}.{now.state}", target=now.public_id
@@ -91,7 +96,7 @@ def _has_work(run: Run, *, cancelled: bool) -> bool:
     fifty, are, because its page reads nothing but items.
     """
     if not cancelled:
-        return run.freezing or run.items.has_unfinished()
+        return run.freezing or run.retry_without is not None or run.items.has_unfinished()
     if run.kind == Kind.TRIAL:
         run.items.filter(state="pending").update(
             state="skipped", skip_reason=SkipReason.CANCELED, finished_at=timezone.now()

@@ -5,22 +5,18 @@ result, so that the report and the rollback are those of any run.
 """
 
 import json
-import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.fields.json import KeyTransform
-from django.utils import timezone
 
-from apps.accounts import audit
-from apps.accounts.actors import Actor
 from apps.agents.models import DerivedField, DerivedType
-from apps.analysis.effects import UNLESS_ASKED, SideEffects, side_effects_of
+from apps.analysis.effects import side_effects_of
 from apps.analysis.models import Analysis
 from apps.analysis.recomputed import Recomputed, current_results, store_recomputed
 from apps.analysis.results import changed_fields
@@ -32,26 +28,10 @@ from apps.conversations.models import (
     Conversation,
     ConversationQuerySet,
 )
-from apps.core.errors import Conflict, Example, UserError
 
-from .agreement import question_hash, sign, unsign
-from .estimates import free_estimate
+from .agreement import question_hash, sign
 from .models import Kind, Run, RunItem
-from .selection import freeze_results
-
-
-class NothingToRecompute(UserError):
-    """Raised where no past result would change."""
-
-    code = "nothing_to_recompute"
-    example = Example("All past results already have the values of “quality”.")
-
-
-class RecomputeOutdated(Conflict):
-    """Raised where the field changed, or more results would change than were shown."""
-
-    code = "preview_outdated"
-    example = Example("Now 12 results would change (was 10). Preview again.")
+from .selection import Keys, freeze_results
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +45,14 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class RecomputePreview:
-    """What recomputing a field would change. ``flips`` are of ``flips_of``, the most first."""
+    """What recomputing a field would change. ``flips`` are of ``flips_of``, the most first.
+
+    ``listed`` counts the results that the run looks at: also those that the field no longer
+    applies to.
+    """
 
     field: DerivedField
+    listed: int
     results: int
     changed: int
     flips_of: str
@@ -80,7 +65,12 @@ class RecomputePreview:
     @property
     def token(self) -> str:
         """Return the token that agrees to this preview."""
-        data = {"asked": self.question, "changed": self.changed}
+        data = {
+            "asked": self.question,
+            "changed": self.changed,
+            "results": self.results,
+            "listed": self.listed,
+        }
         return sign(data, kind=Kind.DERIVED)
 
 
@@ -103,10 +93,11 @@ def preview_recompute(field: DerivedField) -> RecomputePreview:
     definition = definition_of(field, RuleFields(field.channel, derived=False))
     shown = _shown(field)
     flips: Counter[tuple[str, str]] = Counter()
-    results = changed = 0
+    listed = results = changed = 0
     for in_scope, held, matches, count in _groups(definition):
         before = {name: value for name, value in held.items() if value is not None}
         after = definition.values(matches) if in_scope else {}
+        listed += count
         results += count if in_scope else 0
         if changed_fields(before, after):
             changed += count
@@ -116,7 +107,7 @@ def preview_recompute(field: DerivedField) -> RecomputePreview:
         for (before, after), count in flips.most_common()
         if before != after
     )
-    return RecomputePreview(field, results, changed, shown, found)
+    return RecomputePreview(field, listed, results, changed, shown, found)
 
 
 def _shown(field: DerivedField) -> str:
@@ -179,50 +170,10 @@ def _groups(
         ]
 
 
-def start_recompute(
-    *,
-    field: DerivedField,
-    by: Actor,
-    token: str | None = None,
-    side_effects: SideEffects = UNLESS_ASKED,
-) -> Run:
-    """Freeze the results and the definition, and queue the run; the same run for a second click.
-
-    Raises NothingToRecompute, and RecomputeOutdated where more would change than was shown.
-    """
-    agreed = unsign(token, kind=Kind.DERIVED) if token else None
-    if agreed and (same := Run.objects.filter(save_token=agreed["nonce"]).first()):
-        return same
-    preview = preview_recompute(field)
-    if agreed and agreed["asked"] != preview.question:
-        raise RecomputeOutdated("The derived field changed after this preview. Preview again.")
-    if agreed and preview.changed > agreed["changed"]:
-        raise RecomputeOutdated(
-            f"Now {preview.changed:,} results would change (was {agreed['changed']:,}). "
-            "Preview again."
-        )
-    if not preview.changed:
-        raise NothingToRecompute(f"All past results already have the values of “{field.name}”.")
-    now = timezone.now()
-    with transaction.atomic():
-        run, created = Run.objects.get_or_create(
-            save_token=agreed["nonce"] if agreed else secrets.token_hex(16),
-            defaults={
-                "kind": Kind.DERIVED,
-                "channel": field.channel,
-                "options": {"derived": frozen(field), "side_effects": side_effects.as_dict()},
-                "as_of": now,
-                "estimate": free_estimate(preview.results),
-                "created_by": by.label,
-                "created_at": now,
-            },
-        )
-        if created:
-            run.total = freeze_results(run, _candidates(_definition(run)))
-            run.save(update_fields=["total"])
-            detail = {"field": field.name, "results": run.total}
-            audit.record(by=by, verb="derived_run.started", target=run.public_id, detail=detail)
-    return run
+def list_results(run: Run, keys: Keys, limit: int) -> int:
+    """Write up to ``limit`` items of a recomputation for the conversations with these keys."""
+    found = keys.of(_candidates(_definition(run))).filter(created_at__lte=run.as_of)
+    return freeze_results(run, found, limit=limit)
 
 
 def _definition(run: Run) -> Definition:

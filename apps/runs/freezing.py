@@ -1,57 +1,143 @@
-"""Write the list of a run: at once where it is short, else in batches, in a worker.
+"""Write the list of a run: at once where it is short, else in batches, in workers.
 
-A batch looks at the conversations of a range of keys and commits its items with how far it came,
-so that a worker that stops leaves nothing behind. It commits only if the run is still to be
-frozen. A run never gets more items than were agreed to, whatever has changed since (decision 0052).
+A batch writes the items of a range of keys, in one transaction with how far its lane came, so that
+a worker that stops leaves nothing behind. It commits only if the run is still to be frozen. A run
+never gets more items than were agreed to, whatever has changed since (decision 0052).
 """
 
 import logging
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import AnalysisConfig
 from apps.conversations.models import Conversation
+from apps.core.database import TooSlow, time_limit
 from apps.core.errors import UserError
 from apps.core.tasks import enqueue, send
 
+from . import batches, retries
 from .closing import close_finished
+from .derived_runs import list_results
 from .erasure import keep_erasures_out
 from .lanes import wake_runners
-from .models import Run, State
+from .mapping_runs import list_mappings
+from .models import Kind, Run, RunItem, State
 from .options import read_options
-from .selection import Chosen, Reading, candidates, choose
+from .rollback import list_restores
+from .selection import EVERY_KEY, Keys, Reading, candidates, choose
 
 logger = logging.getLogger(__name__)
 
 TASK = "runs.freeze"
 AT_ONCE = 5_000
-"""Items that the request that saves writes itself: in some 100 ms."""
+"""Items that the request that starts a run writes itself: in some 100 ms."""
 BATCH = 50_000
-"""Conversations that a transaction looks at, and the longest list that is written in one."""
+"""Keys of a range, and the longest list that is written in one."""
+LANES = 2
+"""Ranges of a run that are written at a time."""
 SECONDS = 5.0
 """A task ends after this time and sends itself again, so that a worker can stop soon."""
+RECOUNT_SECONDS = 0.5
+"""What counting again may take of the time of a click."""
+
+Counted = TypeVar("Counted")
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """How the list of a kind of run is made.
+
+    ``write`` writes up to a number of items for a range of keys, and returns how many;
+    ``source`` returns the rows that the keys are of.
+    """
+
+    write: Callable[[Run, Keys, int], int]
+    source: Callable[[Run], QuerySet[Conversation] | QuerySet[RunItem]]
+
+
+def _list_candidates(run: Run, keys: Keys, limit: int) -> int:
+    found = keys.of(candidates(run.channel, run.filters, run.as_of))
+    chosen = choose(found, frozen_readings(run), read_options(run.options))
+    return chosen.freeze(run.pk, limit=limit)
+
+
+def _conversations(run: Run) -> QuerySet[Conversation]:
+    return Conversation.objects.all()
+
+
+def _undone_items(run: Run) -> QuerySet[RunItem]:
+    return RunItem.objects.filter(run=run.of_id)
+
+
+LISTS: Mapping[str, List] = {
+    Kind.BACKFILL: List(_list_candidates, _conversations),
+    Kind.MAPPING: List(list_mappings, _conversations),
+    Kind.DERIVED: List(list_results, _conversations),
+    Kind.ROLLBACK: List(list_restores, _undone_items),
+}
+
+
+def recount(count: Callable[[], Counted], agreed: int | None) -> Counted | None:
+    """Count again how many items a run would have; None where that takes longer than a click may.
+
+    The run then keeps to the agreed numbers. Few items, or None for no agreement, are counted
+    however long it takes.
+    """
+    if agreed is None or agreed <= AT_ONCE:
+        return count()
+    try:
+        with time_limit(RECOUNT_SECONDS):
+            return count()
+    except TooSlow:
+        return None
+
+
+def begin(run: Run) -> None:
+    """Write the list of a new run, or let workers do it where it is long.
+
+    Call it in the transaction that makes the run, with the agreed number of items as its total.
+    """
+    if run.total <= AT_ONCE:
+        keep_erasures_out()
+        run.total = run.frozen = LISTS[run.kind].write(run, EVERY_KEY, run.total)
+        start_work(run)
+    else:
+        run.freezing = True
+        run.frozen_next = list(range(LANES if _has_ranges(run) else 1))
+        freeze_soon()
+    run.save(update_fields=["total", "frozen", "freezing", "frozen_next"])
+
+
+def start_work(run: Run) -> None:
+    """Let workers take items of a run once the current transaction commits."""
+    if run.asks_model:
+        wake_runners(run.options)
+    else:
+        batches.start_soon()
 
 
 def freeze_soon() -> None:
-    """Let a worker begin once the current transaction commits."""
-    enqueue(TASK)
-
-
-def freeze_now(run: Run, chosen: Chosen) -> None:
-    """Write the whole list, in the caller's transaction, which has just made the run."""
-    keep_erasures_out()
-    _complete(run, chosen.freeze(run.pk, limit=run.total))
-    run.save(update_fields=["frozen", "total", "freezing"])
+    """Let workers write lists and queue failed items again once the current transaction commits."""
+    for _ in range(LANES):
+        enqueue(TASK)
 
 
 def run_freezing(*, seconds: float = SECONDS) -> None:
-    """Write batches of all freezing runs in turn until none is left, or time is up."""
+    """Write batches of all freezing runs in turn until none is left, or time is up.
+
+    Failed items that are queued again are batches too.
+    """
     until = time.monotonic() + seconds
     while True:
         more = [freeze_batch(run) for run in Run.objects.freezing().order_by("pk")]
+        more += [_queue_again(run) for run in Run.objects.retrying().order_by("pk")]
         if not any(more):
             return
         if time.monotonic() >= until:
@@ -59,11 +145,24 @@ def run_freezing(*, seconds: float = SECONDS) -> None:
             return
 
 
+def _queue_again(run: Run) -> bool:
+    more = retries.queue_batch(run)
+    start_work(run)
+    return more
+
+
 def freeze_batch(run: Run) -> bool:
     """Write the next items of a run. Return whether there are more to write here."""
+    if run.frozen_from is None and _has_ranges(run):
+        unknown = Run.objects.freezing().filter(pk=run.pk, frozen_from=None)
+        unknown.update(frozen_from=_last_key(run))
     try:
         with transaction.atomic():
-            return _freeze_batch(run)
+            more = _freeze_batch(run)
+        if more is None:  # two batches together found more than was agreed to
+            with transaction.atomic():
+                more = _freeze_batch(run, alone=True)
+        return bool(more)
     except UserError as error:
         # A field of the filters was deleted since they were agreed to.
         logger.warning("%s cannot be frozen: %s", run.public_id, error.message)
@@ -71,62 +170,83 @@ def freeze_batch(run: Run) -> bool:
         return False
 
 
-def _freeze_batch(run: Run) -> bool:
-    if not _is_mine(run):
-        return False
-    run.refresh_from_db()
-    if not run.freezing:
-        return False
-    keep_erasures_out()
-    chosen, reached = _next(run)
-    written = run.frozen + chosen.freeze(run.pk, limit=run.total - run.frozen)
-    run.frozen_from = reached
-    if reached is None or written >= run.total:
-        _complete(run, written)
-        wake_runners(run.options)
-    else:
-        run.frozen = written
-    names = ("frozen", "frozen_from", "total", "freezing")
-    changes = {name: getattr(run, name) for name in names}
-    if not Run.objects.freezing().filter(pk=run.pk).update(**changes):
-        transaction.set_rollback(True)  # it was canceled in the meantime
-        return False
-    return run.freezing
+def _freeze_batch(run: Run, *, alone: bool = False) -> bool | None:
+    """Write a batch in the caller's transaction; None, and nothing, where it finds too many.
 
-
-def _complete(run: Run, written: int) -> None:
-    run.frozen = run.total = written
-    run.freezing = False
-
-
-def _is_mine(run: Run) -> bool:
-    """Take the freezing of a run until the end of the transaction.
-
-    The run itself is not locked: pausing or canceling it waits for no batch.
+    ``alone`` lets no other batch of the run commit in the meantime.
     """
+    lane = _take_lane(run)
+    if lane is None:
+        return False
+    if alone and (held := _lock(run)):
+        run = held
+    keep_erasures_out()
+    keys, following = _next(run, lane)
+    written = LISTS[run.kind].write(run, keys, run.total - run.frozen) if keys else 0
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
-            [f"freezing {run.public_id}"],
-        )
-        return bool(cursor.fetchone()[0])
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # not while the run is locked
+    now = _lock(run)
+    if now is None or now.frozen + written > now.total:
+        transaction.set_rollback(True)
+        return False if now is None else None  # None: it was canceled in the meantime
+    now.frozen += written
+    now.frozen_next[lane] = following
+    if now.frozen == now.total or not any(n is not None for n in now.frozen_next):
+        now.freezing, now.total = False, now.frozen
+        start_work(now)
+    now.save(update_fields=["frozen", "frozen_next", "total", "freezing"])
+    return now.freezing
 
 
-def _next(run: Run) -> tuple[Chosen, int | None]:
-    """Return what of the next range is taken, and the key it begins at; None for the last one."""
-    options = read_options(run.options)
-    found = candidates(run.channel, run.filters, run.as_of)
-    reached = None
-    # A sample of N is not made of samples of ranges.
-    if run.total > BATCH and options.sample_count is None:
-        keys = Conversation.objects.order_by("-pk").values_list("pk", flat=True)
-        if run.frozen_from is not None:
-            keys = keys.filter(pk__lt=run.frozen_from)
-            found = found.filter(pk__lt=run.frozen_from)
-        reached = keys[BATCH - 1 : BATCH].first()
-        if reached is not None:
-            found = found.filter(pk__gte=reached)
-    return choose(found, frozen_readings(run), options), reached
+def _lock(run: Run) -> Run | None:
+    """Lock a run that is to be frozen still: pausing or canceling it waits only for a commit."""
+    return Run.objects.freezing().select_for_update(no_key=True).filter(pk=run.pk).first()
+
+
+def _take_lane(run: Run) -> int | None:
+    """Take a lane of a run until the end of the transaction, and load the run; None for none."""
+    waiting = [(at, lane) for lane, at in enumerate(run.frozen_next) if at is not None]
+    for _, lane in sorted(waiting):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
+                [f"list {lane} of {run.public_id}"],
+            )
+            taken = cursor.fetchone()[0]
+        if taken:
+            run.refresh_from_db()
+            if run.freezing and run.frozen_next[lane] is not None:
+                return lane
+    return None
+
+
+def _has_ranges(run: Run) -> bool:
+    """Return whether a list is written range by range: a sample of N is not made of samples."""
+    is_sample = run.kind == Kind.BACKFILL and read_options(run.options).sample_count is not None
+    return run.total > BATCH and not is_sample
+
+
+def _next(run: Run, lane: int) -> tuple[Keys | None, int | None]:
+    """Return the next range of a lane, and the number of the one after it; None for none.
+
+    Ranges are numbered from the highest key down, and dealt to the lanes in turn. Those without a
+    row are passed over.
+    """
+    at, highest = run.frozen_next[lane], run.frozen_from
+    if not _has_ranges(run):
+        return EVERY_KEY, None
+    if highest is None or (key := _last_key(run, highest - at * BATCH)) is None:
+        return None, None
+    first = (highest - key) // BATCH
+    number = first + (at - first) % LANES
+    high = highest - number * BATCH
+    return Keys(high - BATCH, high), number + LANES
+
+
+def _last_key(run: Run, high: int | None = None) -> int | None:
+    """Return the highest key of the rows of a list, up to one."""
+    keys = Keys(None, high).of(LISTS[run.kind].source(run))
+    return keys.order_by("-pk").values_list("pk", flat=True).first()
 
 
 def frozen_readings(run: Run) -> dict[str, Reading]:
@@ -146,7 +266,7 @@ def _give_up(run: Run, why: str) -> None:
         if Run.objects.freezing().filter(pk=run.pk).update(state=State.CANCELLING):
             audit.record(
                 by=Actor.system("backfill"),
-                verb="backfill.cancelled",
+                verb=f"{run.kind}.cancelled",
                 target=run.public_id,
                 detail={"why": why},
             )

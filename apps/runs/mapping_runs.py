@@ -4,42 +4,21 @@ The run asks no model. Each conversation contributes to its contact as if its re
 """
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection, transaction
-from django.utils import timezone
+from django.db import connection
 
-from apps.accounts import audit
-from apps.accounts.actors import Actor
 from apps.conversations.filters import matching
 from apps.conversations.models import AnalysisState, ConversationQuerySet
 from apps.conversations.results import NewResult
-from apps.core.errors import Conflict, Example, UserError
 from apps.mappings.contributions import contribute
 
-from .agreement import question_hash, sign, unsign
-from .estimates import free_estimate
+from .agreement import question_hash, sign
 from .mapping_estimate import SummaryEstimate, expected_summaries
 from .models import Kind, Run
-from .selection import freeze_results
-
-
-class NothingToApply(UserError):
-    """Raised where no conversation with a result and a contact matches."""
-
-    code = "nothing_to_apply"
-    example = Example("No conversation with a result and a contact matches these filters.")
-
-
-class ApplyOutdated(Conflict):
-    """Raised where more conversations match than were shown."""
-
-    code = "preview_outdated"
-    example = Example("Now 12 conversations match (was 10). Preview again.")
+from .selection import Keys, freeze_results
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +37,11 @@ class MappingPreview:
     @property
     def token(self) -> str:
         """Return the token that agrees to this preview."""
-        data = {"asked": self.question, "conversations": self.conversations}
+        data = {
+            "asked": self.question,
+            "conversations": self.conversations,
+            "contacts": self.contacts,
+        }
         return sign(data, kind=Kind.MAPPING)
 
 
@@ -86,64 +69,10 @@ def estimate_summaries(preview: MappingPreview) -> SummaryEstimate | None:
     return expected_summaries(found, preview.conversations)
 
 
-def start_mapping_run(
-    *, channel: str, params: Mapping[str, Sequence[str]], by: Actor, token: str | None = None
-) -> Run:
-    """Freeze the matching conversations and queue the run; the same run for a second click.
-
-    Raises NothingToApply, and ApplyOutdated where more match than the token's preview showed.
-    """
-    agreed = unsign(token, kind=Kind.MAPPING) if token else None
-    if agreed and (same := Run.objects.filter(save_token=agreed["nonce"]).first()):
-        return same
-    preview = preview_mappings(channel, params)
-    if agreed and agreed["asked"] != preview.question:
-        raise ApplyOutdated("The filters changed after this preview. Preview again.")
-    if agreed and preview.conversations > agreed["conversations"]:
-        raise ApplyOutdated(
-            f"Now {preview.conversations:,} conversations match "
-            f"(was {agreed['conversations']:,}). Preview again."
-        )
-    if not preview.conversations:
-        raise NothingToApply
-    with transaction.atomic():
-        run, created = Run.objects.get_or_create(
-            save_token=agreed["nonce"] if agreed else secrets.token_hex(16),
-            defaults=_fields(preview, by),
-        )
-        if created:
-            run.total = freeze_results(run, _found(run.channel, run.filters))
-            run.save(update_fields=["total"])
-            detail = {"conversations": run.total, "contacts": preview.contacts}
-            audit.record(by=by, verb="mapping.started", target=run.public_id, detail=detail)
-    return run
-
-
-def _fields(preview: MappingPreview, by: Actor) -> dict[str, Any]:
-    now = timezone.now()
-    return {
-        "kind": Kind.MAPPING,
-        "channel": preview.channel,
-        "filters": {name: list(values) for name, values in preview.params.items()},
-        "as_of": now,
-        "estimate": _estimate(preview),
-        "created_by": by.label,
-        "created_at": now,
-    }
-
-
-def _estimate(preview: MappingPreview) -> dict[str, Any]:
-    """Return what the run takes, and combining texts after it at most."""
-    found = free_estimate(preview.conversations)
-    if summaries := estimate_summaries(preview):
-        unknown = summaries.cost is None
-        found |= dict.fromkeys(("cost", "cost_high"), None if unknown else str(summaries.cost))
-        found["cost_low"] = None if unknown else "0"
-        found |= {
-            "input_tokens": summaries.input_tokens,
-            "output_tokens": summaries.output_tokens,
-        }
-    return found
+def list_mappings(run: Run, keys: Keys, limit: int) -> int:
+    """Write up to ``limit`` items of a mapping run for the conversations with these keys."""
+    found = keys.of(_found(run.channel, run.filters)).filter(created_at__lte=run.as_of)
+    return freeze_results(run, found, limit=limit)
 
 
 _LOAD = """

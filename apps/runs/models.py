@@ -114,6 +114,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs from which workers take items: their lists are frozen."""
         return self.filter(state__in=["queued", "running"], freezing=False)
 
+    def retrying(self) -> "RunQuerySet":
+        """Runs whose failed items workers still queue again."""
+        going = self.filter(state__in=["queued", "running", "paused"])
+        return going.filter(retry_without__isnull=False)
+
     def freezing(self) -> "RunQuerySet":
         """Runs whose lists workers still write: paused ones too, as of the agreed moment."""
         return self.filter(state__in=["queued", "paused"], freezing=True)
@@ -178,7 +183,12 @@ class Run(models.Model):
         default=0, db_default=0, help_text="Items written so far, while it is freezing."
     )
     frozen_from = models.BigIntegerField(
-        null=True, blank=True, help_text="Conversations from this key on were looked at."
+        null=True, blank=True, help_text="The highest key of the rows that the list is made of."
+    )
+    frozen_next = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="The next range of keys of each lane that writes the list, null for none.",
     )
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
@@ -195,6 +205,11 @@ class Run(models.Model):
         default=0, db_default=0, help_text="Failed items that were last queued again."
     )
     retried_at = models.DateTimeField(null=True, blank=True)
+    retry_without = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Error codes left out, while a worker queues failed items again.",
+    )
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, blank=True)
@@ -236,6 +251,12 @@ class Run(models.Model):
     @property
     def asks_model(self) -> bool:
         return self.kind not in WITHOUT_MODEL
+
+    @property
+    def can_retry(self) -> bool:
+        """Return whether failed items may be queued again: not canceled, and not at it already."""
+        stopped = self.state in {State.CANCELLING, State.CANCELLED}
+        return not stopped and self.retry_without is None
 
     @property
     def can_roll_back(self) -> bool:

@@ -15,12 +15,13 @@ from django.db import connection
 
 from apps.analysis.effects import side_effects_of
 from apps.analysis.restores import Earlier, restore_many
-from apps.conversations.filters import matching
+from apps.conversations.filters import matching, parse
 from apps.core.database import key_array
+from apps.core.errors import BadRequest
 
-from .changes import ChangeFilter, item_ids
-from .erasure import keep_erasures_out
+from .changes import PARAMETERS, ChangeFilter, item_ids, read_change
 from .models import Kind, Run, SkipReason
+from .selection import EVERY_KEY, Keys
 
 _WHY_LEFT = """
 CASE
@@ -57,10 +58,17 @@ class Selection:
             name: [value] for name, value in change.items()
         }
 
-    def sql(self) -> tuple[str, dict[str, Any]]:
-        """Return a SELECT of the items and why each is left alone, empty for none."""
-        values = _values_of(self.run)
+    def sql(self, keys: Keys = EVERY_KEY) -> tuple[str, dict[str, Any]]:
+        """Return a SELECT of the items and why each is left alone, empty for none.
+
+        ``keys`` are those of items.
+        """
+        values = _values_of(self.run) | {"low": keys.low, "high": keys.high}
         conditions = ["o.run_id = %(of)s"]
+        if keys.low is not None:
+            conditions.append("o.id > %(low)s")
+        if keys.high is not None:
+            conditions.append("o.id <= %(high)s")
         if self.params:
             found = matching(channel=self.run.channel, params=self.params).order_by()
             conditions.append(f"o.conversation_id IN ({_named(*_sql_of(found), 'm', values)})")
@@ -96,6 +104,24 @@ def _values_of(run: Run) -> dict[str, Any]:
     return {"of": run.pk, "public_id": run.public_id, "none": none}
 
 
+def select(run: Run, given: Mapping[str, Any]) -> Selection:
+    """Return the items that filters select. Raises FilterError and InvalidChange."""
+    for name in ("sort", "columns"):
+        if name in given:
+            raise BadRequest(f"{name} is not a filter.", {name: "Not a filter."})
+    change = read_change({n: _one(n, v) for n, v in given.items() if n in PARAMETERS})
+    others = {name: value for name, value in given.items() if name not in PARAMETERS}
+    return Selection(run, parse(run.channel, others).as_params() if others else {}, change)
+
+
+def _one(name: str, value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    if len(value) != 1:
+        raise BadRequest(f"{name} takes one value.", {name: "Takes one value."})
+    return value[0]
+
+
 @dataclass(frozen=True)
 class RollbackPreview:
     """What a rollback would do now. ``emptied`` of ``restore`` had no result before.
@@ -111,6 +137,11 @@ class RollbackPreview:
     @property
     def left_total(self) -> int:
         return sum(self.left.values())
+
+    @property
+    def listed(self) -> int:
+        """Return how many items a rollback has."""
+        return self.restore + self.left_total
 
     @property
     def left_in_words(self) -> list[tuple[int, str]]:
@@ -132,10 +163,13 @@ def preview_rollback(selection: Selection) -> RollbackPreview:
     return RollbackPreview(selection, restore, emptied, {why: n for why, (n, _) in rows.items()})
 
 
-def freeze(selection: Selection, rollback_id: int) -> int:
-    """Insert the items of a rollback; how many. Those left alone already are skipped."""
-    sql, values = selection.sql()
-    keep_erasures_out()
+def list_restores(run: Run, keys: Keys, limit: int) -> int:
+    """Write up to ``limit`` items of a rollback; how many. Those left alone already are skipped.
+
+    ``keys`` are those of the items of the run that it undoes.
+    """
+    assert run.of is not None
+    sql, values = select(run.of, run.filters).sql(keys)
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO runs_runitem (run_id, conversation_id, config_id, agent_version_id,"
@@ -143,8 +177,8 @@ def freeze(selection: Selection, rollback_id: int) -> int:
             " SELECT %(rollback)s, conversation_id, config_id, agent_version_id,"
             " CASE why WHEN '' THEN 'pending' ELSE 'skipped' END, why,"
             " CASE why WHEN '' THEN NULL ELSE clock_timestamp() END, '', ''"
-            f" FROM ({sql}) AS s ORDER BY id",
-            {**values, "rollback": rollback_id},
+            f" FROM ({sql}) AS s ORDER BY id LIMIT %(limit)s",
+            {**values, "rollback": run.pk, "limit": limit},
         )
         return int(cursor.rowcount)
 

@@ -10,15 +10,13 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.analysis.effects import UNLESS_ASKED, SideEffects
-from apps.conversations.filters import parse
-from apps.core.errors import BadRequest, Conflict, Example, UserError
+from apps.core.errors import Conflict, Example, UserError
 
+from . import freezing
 from .agreement import question_hash, sign, unsign
-from .batches import start_soon
-from .changes import PARAMETERS, read_change
 from .estimates import free_estimate
 from .models import Kind, Run
-from .rollback import RollbackPreview, Selection, freeze, preview_rollback
+from .rollback import RollbackPreview, Selection, preview_rollback
 from .services import UnableToChange
 
 
@@ -40,24 +38,6 @@ class RollbackOutdated(Conflict):
         self.preview = preview
 
 
-def select(run: Run, given: Mapping[str, Any]) -> Selection:
-    """Return the items that filters select. Raises FilterError and InvalidChange."""
-    for name in ("sort", "columns"):
-        if name in given:
-            raise BadRequest(f"{name} is not a filter.", {name: "Not a filter."})
-    change = read_change({n: _one(n, v) for n, v in given.items() if n in PARAMETERS})
-    others = {name: value for name, value in given.items() if name not in PARAMETERS}
-    return Selection(run, parse(run.channel, others).as_params() if others else {}, change)
-
-
-def _one(name: str, value: Any) -> Any:
-    if not isinstance(value, list):
-        return value
-    if len(value) != 1:
-        raise BadRequest(f"{name} takes one value.", {name: "Takes one value."})
-    return value[0]
-
-
 def check_rollback(run: Run) -> None:
     """Raise UnableToChange for a run that can't be rolled back now."""
     if run.is_active:
@@ -70,7 +50,11 @@ def check_rollback(run: Run) -> None:
 
 def token_for(preview: RollbackPreview) -> str:
     """Return the token behind the button of a preview."""
-    data = {"asked": _asked(preview.selection), "restore": preview.restore}
+    data = {
+        "asked": _asked(preview.selection),
+        "restore": preview.restore,
+        "listed": preview.listed,
+    }
     return sign(data, kind=Kind.ROLLBACK)
 
 
@@ -95,61 +79,69 @@ def start_rollback(
         if twin := _twin(selection):
             return twin
         check_rollback(run)
-        preview = preview_rollback(selection)
-        if agreed:
-            _check(agreed, preview)
-        if not preview.restore:
+        restore, listed = _checked(selection, agreed)
+        if not restore:
             raise NothingToRestore
-        started = _store(preview, by, agreed, side_effects)
+        estimate = free_estimate(restore)
+        started = Run.objects.create(
+            **_fields(selection, by, agreed, side_effects), estimate=estimate, total=listed
+        )
+        freezing.begin(started)
         audit.record(
             by=by,
             verb="rollback.started",
             target=started.public_id,
-            detail={"of": run.public_id, "conversations": preview.restore},
+            detail={"of": run.public_id, "conversations": restore},
         )
-        start_soon()
     return started
 
 
-def _store(
-    preview: RollbackPreview,
+def _fields(
+    selection: Selection,
     by: Actor,
     agreed: Mapping[str, Any] | None,
     side_effects: SideEffects,
-) -> Run:
-    run = preview.selection.run
+) -> dict[str, Any]:
     now = timezone.now()
-    started = Run.objects.create(
-        kind=Kind.ROLLBACK,
-        of=run,
-        channel=run.channel,
-        filters=preview.selection.filters(),
-        options={"side_effects": side_effects.as_dict()},
-        plan=run.plan,
-        as_of=now,
-        estimate=free_estimate(preview.restore),
-        save_token=agreed["nonce"] if agreed else secrets.token_hex(16),
-        created_by=by.label,
-        created_at=now,
-    )
-    started.total = freeze(preview.selection, started.pk)
-    started.save(update_fields=["total"])
-    return started
+    return {
+        "kind": Kind.ROLLBACK,
+        "of": selection.run,
+        "channel": selection.run.channel,
+        "filters": selection.filters(),
+        "options": {"side_effects": side_effects.as_dict()},
+        "plan": selection.run.plan,
+        "as_of": now,
+        "save_token": agreed["nonce"] if agreed else secrets.token_hex(16),
+        "created_by": by.label,
+        "created_at": now,
+    }
 
 
 def _asked(selection: Selection) -> str:
     return question_hash(selection.run.public_id, selection.filters())
 
 
-def _check(agreed: Mapping[str, Any], preview: RollbackPreview) -> None:
-    if agreed["asked"] != _asked(preview.selection):
-        raise RollbackOutdated("The filters changed after this preview. Review it again.", preview)
-    if preview.restore > agreed["restore"]:
+def _checked(selection: Selection, agreed: Mapping[str, Any] | None) -> tuple[int, int]:
+    """Return how many results would be restored now, and of how many items.
+
+    Where counting again takes too long, these are the agreed numbers.
+    """
+    if agreed and agreed["asked"] != _asked(selection):
         raise RollbackOutdated(
-            f"Now {preview.restore:,} results would be restored (was {agreed['restore']:,}). "
-            "Review the new numbers.",
-            preview,
+            "The filters changed after this preview. Review it again.", preview_rollback(selection)
         )
+    known = agreed["listed"] if agreed else None
+    now = freezing.recount(lambda: preview_rollback(selection), known)
+    if now is None:
+        assert agreed is not None
+        return agreed["restore"], agreed["listed"]
+    if agreed and now.restore > agreed["restore"]:
+        raise RollbackOutdated(
+            f"Now {now.restore:,} results would be restored (was {agreed['restore']:,}). "
+            "Review the new numbers.",
+            now,
+        )
+    return now.restore, now.listed
 
 
 def _one_at_a_time(run: Run) -> None:

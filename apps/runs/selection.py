@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
@@ -17,9 +17,10 @@ from apps.conversations.filters import matching
 from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.work.sampling import Position, sample_end
 
-from .erasure import keep_erasures_out
 from .models import Run
 from .options import Options
+
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 #: What stands in `why` where nothing speaks against an analysis.
 ANALYZABLE = ""
@@ -40,6 +41,23 @@ def candidates(channel: str, params: Mapping[str, Sequence[str]], as_of: datetim
             default=None,
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A range of keys: above ``low``, and up to ``high``. None for no bound."""
+
+    low: int | None = None
+    high: int | None = None
+
+    def of(self, rows: Rows) -> Rows:
+        """Return the rows with keys of the range."""
+        if self.low is not None:
+            rows = rows.filter(pk__gt=self.low)
+        return rows if self.high is None else rows.filter(pk__lte=self.high)
+
+
+EVERY_KEY = Keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +188,15 @@ def choose(
     return Chosen(sql, tuple(params))
 
 
-def freeze_results(run: Run, found: ConversationQuerySet) -> int:
-    """Insert an item for the current result of each conversation; how many.
+def freeze_results(run: Run, found: ConversationQuerySet, *, limit: int) -> int:
+    """Insert up to ``limit`` items, for the current results of conversations; how many.
 
     For runs that ask no model: the config of an item is that of its result.
     """
-    sql, values = found.values("pk").query.sql_with_params()
-    keep_erasures_out()
+    try:
+        sql, values = found.values("pk").query.sql_with_params()
+    except EmptyResultSet:
+        return 0
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO runs_runitem (run_id, conversation_id, config_id, agent_version_id,"
@@ -184,7 +204,8 @@ def freeze_results(run: Run, found: ConversationQuerySet) -> int:
             " SELECT %s, a.conversation_id, coalesce(a.config_id, v.config_id),"
             " a.agent_version_id, 'pending', '', ''"
             " FROM analysis_analysis a JOIN agents_agentversion v ON v.id = a.agent_version_id"
-            f" WHERE a.is_current AND a.conversation_id IN ({sql}) ORDER BY a.conversation_id",
-            [run.pk, *values],
+            f" WHERE a.is_current AND a.conversation_id IN ({sql}) ORDER BY a.conversation_id"
+            " LIMIT %s",
+            [run.pk, *values, limit],
         )
         return int(cursor.rowcount)

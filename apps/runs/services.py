@@ -19,18 +19,15 @@ from apps.core.tasks import enqueue
 from apps.llm.caps import BudgetReached
 from apps.llm.errors import ErrorCode
 
-from . import agreement, batches, budgets, freezing
+from . import agreement, budgets, freezing, retries
 from .agreement import Agreement
 from .closing import close_finished
 from .failures import can_change
-from .lanes import check_lane, wake_runners
+from .lanes import check_lane
 from .models import PauseReason, Run, State
 from .options import Options, read_options
 from .preview import PREVIEW_SECONDS, Preview, PreviewTooSlow, make_preview
 from .selection import readings
-
-RECOUNT_SECONDS = 0.5
-"""What counting again may take of the time of a click."""
 
 
 class NothingToAnalyze(UserError):
@@ -86,10 +83,10 @@ def start(
     with transaction.atomic():
         if agreed and now and (twin := _twin(question, now)):
             return twin
-        fields |= {"freezing": True, "created_by": by.label, "created_at": timezone.now()}
+        fields |= {"created_by": by.label, "created_at": timezone.now()}
         run, created = Run.objects.get_or_create(save_token=nonce, defaults=fields)
         if created:
-            _begin(run, now, by)
+            _begin(run, by)
     return run
 
 
@@ -107,20 +104,16 @@ def _recount(
     if agreed is None or agreed.to_analyze <= freezing.AT_ONCE:
         return ask(seconds=PREVIEW_SECONDS, as_of=agreed.as_of if agreed else None)
     try:
-        return ask(seconds=RECOUNT_SECONDS, as_of=agreed.as_of)
+        return ask(seconds=freezing.RECOUNT_SECONDS, as_of=agreed.as_of)
     except PreviewTooSlow:
         if agreed.asked != agreement.asked(channel, params, options):
             raise
         return None
 
 
-def _begin(run: Run, now: Preview | None, by: Actor) -> None:
+def _begin(run: Run, by: Actor) -> None:
     """Freeze a new run, or let a worker do it, and record who started it."""
-    if now and run.total <= freezing.AT_ONCE:
-        freezing.freeze_now(run, now.chosen)
-        _kick(run)
-    else:
-        freezing.freeze_soon()
+    freezing.begin(run)
     audit.record(
         by=by,
         verb="backfill.started",
@@ -152,7 +145,7 @@ def _holds_all(run: Run, now: Preview) -> bool:
     While it is being frozen: whether none came in since its own moment.
     """
     try:
-        with time_limit(RECOUNT_SECONDS):
+        with time_limit(freezing.RECOUNT_SECONDS):
             if not run.freezing:
                 return now.chosen.all_in(run.pk)
             then = make_preview(
@@ -200,7 +193,7 @@ def resume(*, run: Run, by: Actor) -> None:
     to = State.RUNNING if run.started_at else State.QUEUED
     _move(run, by, "resumed", to=to, allowed=(State.PAUSED,), resumed_at=timezone.now())
     run.items.stop_waiting()
-    _kick(run)
+    freezing.start_work(run)
 
 
 def change_budget(
@@ -220,7 +213,7 @@ def retry_failed(*, run: Run, by: Actor, only_hopeful: bool = False) -> int:
     """Queue the failed items of a run again, with the configs frozen at Save; how many.
 
     ``only_hopeful`` leaves out those that would fail in the same way again. Those whose
-    conversation was erased in the meantime stay failed.
+    conversation was erased in the meantime stay failed. A worker queues many.
     """
     hopeless = [code for code in ErrorCode.values if only_hopeful and not can_change(code)]
     with transaction.atomic():
@@ -230,34 +223,19 @@ def retry_failed(*, run: Run, by: Actor, only_hopeful: bool = False) -> int:
             raise UnableToChange(
                 f"This {kind} was canceled. Start a new one to retry the failures."
             )
-        count = (
-            locked.items.failed()
-            .filter(conversation__isnull=False)
-            .exclude(error_code__in=hopeless)
-            .update(
-                state="pending",
-                analysis=None,
-                error_code="",
-                error_message="",
-                finished_at=None,
-                not_before=None,
-                changed=None,
-                tries=0,
-            )
-        )
+        if locked.retry_without is not None:
+            raise UnableToChange("Its failed items are being queued again.")
+        count = retries.begin(locked, without=hopeless)
         if not count:
             raise UnableToChange(f"This {kind} has no failures to retry.")
-        locked.retried, locked.retried_at = count, timezone.now()
-        if locked.state == State.COMPLETED:
-            locked.state, locked.finished_at, locked.reason = State.RUNNING, None, ""
-            locked.resumed_at = locked.retried_at
-        locked.save(
-            update_fields=["state", "finished_at", "reason", "retried", "retried_at", "resumed_at"]
-        )
+        if count > retries.BATCH:
+            freezing.freeze_soon()
+        else:
+            freezing.start_work(locked)
         audit.record(
             by=by, verb=f"{run.kind}.retried", target=run.public_id, detail={"items": count}
         )
-        _kick(locked)
+        freezing.start_work(locked)
     run.refresh_from_db()
     return count
 
@@ -283,13 +261,6 @@ def _move(
             verb = done.replace("cancelled", "canceled")
             raise UnableToChange(f"This {kind} is {state}: it can’t be {verb}.")
         audit.record(by=by, verb=f"{run.kind}.{done}", target=run.public_id)
-
-
-def _kick(run: Run) -> None:
-    if run.asks_model:
-        wake_runners(run.options)
-    else:
-        batches.start_soon()
 
 
 def _fields(now: Preview) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def run_batches() -> None:
 
 @shared_task(name=freezing.TASK)
 def freeze() -> None:
-    """Write the next items of runs whose lists are being frozen."""
+    """Write the next items of runs whose lists are being frozen, and queue failed ones again."""
     freezing.run_freezing()
 
 
@@ -47,8 +47,8 @@ def sweep() -> None:
     waiting = Run.objects.backfills().claimable().values_list("options", flat=True)
     for tier in sorted({tier_of(options).name for options in waiting}):
         send(ENGINE, queue=None, kwargs={"tier": tier})
-    if Run.objects.freezing().exists():
-        send(freezing.TASK, queue=None, kwargs={})
+    if Run.objects.freezing().exists() or Run.objects.retrying().exists():
+        freezing.freeze_soon()
     if batches.work_waits():
         batches.start_soon()
     if trial_services.work_waits():

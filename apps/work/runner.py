@@ -32,6 +32,8 @@ IDLE_SECONDS = 3.0
 GRACE_SECONDS = 45.0
 #: How long it waits before it looks again, with slots free and nothing to claim.
 POLL_SECONDS = 0.5
+#: No job is claimed ahead where one takes longer: a claim then costs little of a slot's time.
+AHEAD_SECONDS = 5.0
 #: How soon a stopped run's jobs that were claimed but not sent are handed back.
 WATCH_SECONDS = 1.0
 #: Most outcomes in one recording transaction, and how long it gathers them.
@@ -76,6 +78,7 @@ class Runner(Generic[J, O]):
         self._wakes = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._working = 0
+        self._job_seconds: float | None = None
         self._closing = False
         self._ended = False
         self._beat_at = time.monotonic()
@@ -221,8 +224,11 @@ class Runner(Generic[J, O]):
     @property
     def _prefetch(self) -> int:
         """Return how many jobs to hold next to those in flight, because slots tend to be freed
-        together."""
-        return 0 if self.queue.ordered else self.concurrency
+        together. None before the first outcome, and where a job takes long: other workers may have
+        free slots for them by then."""
+        if self.queue.ordered or self._job_seconds is None:
+            return 0
+        return self.concurrency if self._job_seconds <= AHEAD_SECONDS else 0
 
     @property
     def _stock(self) -> int:
@@ -234,11 +240,14 @@ class Runner(Generic[J, O]):
         """Return how many jobs to hold at all, with those whose outcomes are not recorded yet:
         where recording is slow, a death must not cost more than one response a slot next to those
         in flight."""
-        return self.concurrency + self._prefetch
+        return self.concurrency * (1 if self.queue.ordered else 2)
 
     async def _until_low(self) -> None:
         """Wait until the stock is half used, looking up now and then for a stop."""
-        while self._ready.qsize() > self.concurrency // 2 and not self._must_end():
+        while not self._must_end():
+            ready = self._ready.qsize()
+            if ready <= self.concurrency // 2 and ready < self._stock:
+                return
             self._wants_work.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wants_work.wait(), 0.25)
@@ -248,6 +257,7 @@ class Runner(Generic[J, O]):
             if self._unsent.get(job.key) is not job:
                 continue  # withdrawn in the meantime
             self._working += 1
+            began = time.monotonic()
             try:
                 outcome = await self._perform(job)
             finally:
@@ -255,6 +265,8 @@ class Runner(Generic[J, O]):
                 self._wants_work.set()
             if outcome is None:
                 continue
+            took = time.monotonic() - began
+            self._job_seconds = 0.9 * (self._job_seconds or took) + 0.1 * took
             if self.queue.is_setback(outcome) and await self._was_given_up(outcome):
                 continue
             self._done.append(outcome)

@@ -1,18 +1,23 @@
 """A worker that is killed while it writes the list of a run: the next one continues it."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 from django.db import connection
-from django.db.models import Count
+from django.db.models import Count, Model
 
 from apps.accounts.actors import Actor
+from apps.analysis.imports import Imported, record_imported
+from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.runs import services
+from apps.runs.derived_services import start_recompute
 from apps.runs.freezing import BATCH
 from apps.runs.models import Run, State
 from apps.runs.options import Options
-from tests.factories import make_agent, make_conversation
+from tests.factories import make_agent, make_conversation, make_derived_field, make_draft
+from tests.factories.derived import PROPERTIES
 
 from .harness import Workers, wait_until
 
@@ -22,10 +27,22 @@ ITEMS = 3 * BATCH
 TESTS = Actor.system("tests")
 
 
-def test_a_killed_list_is_completed_once(workers: Workers) -> None:
+def _start_backfill() -> Run:
     make_conversation(make_agent())
     _multiply(ITEMS)
-    run = services.start(channel="voice", params={}, options=Options(), by=TESTS)
+    return services.start(channel="voice", params={}, options=Options(), by=TESTS)
+
+
+def _start_recompute() -> Run:
+    conversation = make_conversation(make_draft(properties=PROPERTIES).agent)
+    record_imported([Imported(conversation, {"score": 10, "greeting": True})], by=TESTS)
+    _multiply(ITEMS)
+    return start_recompute(field=make_derived_field(), by=TESTS)
+
+
+@pytest.mark.parametrize("start", [_start_backfill, _start_recompute])
+def test_a_killed_list_is_completed_once(start: Callable[[], Run], workers: Workers) -> None:
+    run = start()
     services.pause(run=run, by=TESTS)
     workers.start()
     kills = [0]
@@ -50,12 +67,22 @@ def _is_frozen(run: Run) -> bool:
 
 
 def _multiply(rows: int) -> None:
-    names = [str(f.column) for f in Conversation._meta.concrete_fields if f.column != "id"]
+    """Copy the only conversation, with its result if it has one."""
     changed = {"public_id": "'conv_' || k", "external_id": "'x' || k"}
-    values = ", ".join(changed.get(name, f"c.{name}") for name in names)
+    result = {"public_id": "'an_' || c.id", "conversation_id": "c.id"}
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO conversations_conversation ({', '.join(names)}) SELECT {values}"
+            f"INSERT INTO conversations_conversation {_copy(Conversation, 'c', changed)}"
             " FROM conversations_conversation c, generate_series(2, %s) AS k",
             [rows],
         )
+        cursor.execute(
+            f"INSERT INTO analysis_analysis {_copy(Analysis, 'a', result)} FROM analysis_analysis a"
+            " JOIN conversations_conversation c ON c.id <> a.conversation_id"
+        )
+
+
+def _copy(model: type[Model], table: str, changed: dict[str, str]) -> str:
+    names = [str(f.column) for f in model._meta.concrete_fields if f.column != "id"]
+    values = ", ".join(changed.get(name, f"{table}.{name}") for name in names)
+    return f"({', '.join(names)}) SELECT {values}"

@@ -19,15 +19,11 @@ from apps.llm.models import Usage
 from apps.mappings.folds import fold_marked
 from apps.mappings.services import save_mapping
 from apps.runs import batches, rollback_services
-from apps.runs.derived_runs import (
-    NothingToRecompute,
-    RecomputeOutdated,
-    preview_recompute,
-    start_recompute,
-)
+from apps.runs.derived_runs import preview_recompute
+from apps.runs.derived_services import NothingToRecompute, RecomputeOutdated, start_recompute
 from apps.runs.models import Run, State
 from apps.runs.report import report_of
-from apps.runs.rollback import preview_rollback
+from apps.runs.rollback import preview_rollback, select
 from apps.webhooks.models import Event
 from tests.factories import (
     make_agent,
@@ -148,7 +144,7 @@ def test_recomputing_changes_past_results_and_is_rolled_back() -> None:
         ("true", "false", 1)
     ]
 
-    selection = rollback_services.select(run, {})
+    selection = select(run, {})
     rollback_services.start_rollback(
         selection=selection, by=BY, token=rollback_services.token_for(preview_rollback(selection))
     )

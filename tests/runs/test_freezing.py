@@ -248,7 +248,7 @@ def test_save_answers_where_counting_again_takes_too_long(
     make_conversations(agent, MANY)
     form = token()
     shown = make_preview(channel="voice", params={}, options=Options())
-    monkeypatch.setattr(services, "RECOUNT_SECONDS", 0.05)
+    monkeypatch.setattr(freezing, "RECOUNT_SECONDS", 0.05)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE conversations_conversation IN ACCESS EXCLUSIVE MODE")
         saver = Writer(lambda: start(form))
@@ -267,7 +267,7 @@ def test_a_changed_draft_is_refused_without_counting(
     make_conversations(agent, MANY)
     form = token()
     edit_prompt(agent, "Something else.")
-    monkeypatch.setattr(services, "RECOUNT_SECONDS", 0.05)
+    monkeypatch.setattr(freezing, "RECOUNT_SECONDS", 0.05)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE conversations_conversation IN ACCESS EXCLUSIVE MODE")
         saver = Writer(lambda: start(form))

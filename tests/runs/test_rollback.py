@@ -25,7 +25,7 @@ from apps.runs import batches, rollback_services, services
 from apps.runs.changes import ChangeFilter
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, RunItem, State
-from apps.runs.rollback import Selection, preview_rollback
+from apps.runs.rollback import Selection, preview_rollback, select
 from apps.runs.source import BackfillSource
 from apps.webhooks.models import Event
 from tests.factories import (
@@ -79,7 +79,7 @@ def results(count: int = 4) -> list[Conversation]:
 
 def roll_back(run: Run, **filters: Any) -> Run:
     """A finished rollback of a run, or of some of its items."""
-    selection = rollback_services.select(run, filters)
+    selection = select(run, filters)
     token = rollback_services.token_for(preview_rollback(selection))
     started = rollback_services.start_rollback(selection=selection, by=BY, token=token)
     batches.run_batches(seconds=600)
@@ -136,7 +136,7 @@ def test_logged_conversations_get_the_earlier_text_again() -> None:
     Push.objects.update(state="sent", finished_at=timezone.now())
 
     rollback_services.start_rollback(
-        selection=rollback_services.select(run, {"id": [found[0].public_id]}),
+        selection=select(run, {"id": [found[0].public_id]}),
         by=BY,
         side_effects=SideEffects(contacts=False),
     )

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from apps.work.leases import LeasedTable
 from apps.work.queue import Queue
 from apps.work.runner import Runner
@@ -70,3 +72,46 @@ def test_a_job_that_was_handed_back_is_never_sent() -> None:
         assert asyncio.run(runner.run(None)) == 0
     assert sorted(queue.handed_back) == [1, 2]
     assert queue.sent == queue.recorded == []
+
+
+class Slow(Deaf):
+    """No job ends before the other slot has one too."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs = [Job(number) for number in range(9)]
+        self.left_at_first: int | None = None
+        self.ended = 0
+
+    async def perform(self, job: Job, client: Any, on_send: Callable[[], None]) -> Done:
+        on_send()
+        if self.left_at_first is None:
+            await asyncio.sleep(0)
+            self.left_at_first = len(self.jobs)
+        self.ended += 1
+        self.stop = self.ended >= 3
+        return Done(job)
+
+
+def left_after_three(queue: Slow) -> int:
+    """Return how many jobs are left to other workers once three have ended."""
+    with ThreadPoolExecutor(2) as pool:
+        runner = Runner(queue, stopping=lambda: queue.stop, pool=pool, grace=5)
+        asyncio.run(runner.run(None))
+    return len(queue.jobs)
+
+
+def test_no_job_is_claimed_ahead_before_the_first_outcome() -> None:
+    """A worker that comes first leaves the others their share."""
+    queue = Slow()
+    left_after_three(queue)
+    assert queue.left_at_first == 7
+
+
+def test_no_job_is_claimed_ahead_where_they_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other workers may have free slots before this one has."""
+    monkeypatch.setattr("apps.work.runner.AHEAD_SECONDS", 0.0)
+    held = 2
+    assert left_after_three(Slow()) >= 9 - 3 - held

@@ -22,9 +22,9 @@ from apps.conversations.derived.services import delete_derived_field, save_deriv
 from apps.conversations.filters import RuleFields
 from apps.core.errors import UserError
 from apps.core.http import render_dialog, render_either
-from apps.runs.batches import start_soon
 from apps.runs.derived_forms import DerivedFieldForm
-from apps.runs.derived_runs import RecomputePreview, preview_recompute, start_recompute
+from apps.runs.derived_runs import RecomputePreview, preview_recompute
+from apps.runs.derived_services import start_recompute
 from apps.runs.presenters import noun
 
 #: Buttons of the form that ask for another drawing of it, and save nothing.
@@ -159,7 +159,6 @@ def recompute(request: HttpRequest, name: str) -> HttpResponse:
         except UserError as error:
             refusal = error.message
         else:
-            start_soon()
             what = noun(run.channel, run.total)
             messages.success(request, f"Recomputation of {run.total:,} {what} started.")
             return redirect("runs:detail", run.public_id)

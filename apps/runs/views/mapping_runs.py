@@ -14,9 +14,9 @@ from apps.accounts.models import Role
 from apps.agents.models import Channel
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, wants_fragment
-from apps.runs.batches import start_soon
 from apps.runs.forms import FilterForm, filters_in, read_filters
-from apps.runs.mapping_runs import estimate_summaries, preview_mappings, start_mapping_run
+from apps.runs.mapping_runs import estimate_summaries, preview_mappings
+from apps.runs.mapping_services import start_mapping_run
 from apps.runs.presenters import noun
 
 from .asking import LOOKS, channel_of
@@ -48,7 +48,6 @@ def apply_mappings(request: HttpRequest) -> HttpResponse:
         )
     except UserError as error:
         return _dialog(request, question, error.message)
-    start_soon()
     url = reverse("runs:detail", args=[run.public_id])
     text = f"Mapping run of {run.total:,} {noun(run.channel, run.total)} started."
     if wants_fragment(request):

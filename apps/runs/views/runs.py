@@ -142,6 +142,7 @@ def _run_context(run: Run, progress: Progress) -> dict[str, Any]:
         "state": state_label(run, progress.failed),
         "failures": failures,
         "hopeful": hopeful,
+        "can_retry": hopeful and run.can_retry,
         "failed_again": failed_again(run) if failures else 0,
         "balance": balance_of(run),
         "retry_cost": expected * hopeful / run.total if expected and run.total else None,
