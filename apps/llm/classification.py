@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import httpx2
 import openai
 
 from apps.llm import error_rules as rules
@@ -31,24 +32,22 @@ _WRONG_ADDRESS = frozenset((301, 302, 303, 307, 308, 404, 405, 410))
 _UNKNOWN_MODEL = "The provider doesn't offer this model, so no request for it can succeed"
 
 
-def classify(error: openai.APIError | AnswerTooLongError) -> Fault:
+def classify(error: openai.APIError | httpx2.TransportError | AnswerTooLongError) -> Fault:
     """Return the fault that an exception of the openai library or of the transport is."""
     match error:
         case AnswerTooLongError():
             limit = MAX_ANSWER_BYTES // 1024 // 1024
             return Fault(ErrorCode.INVALID_OUTPUT, f"The response was longer than {limit} MB.")
-        case openai.APITimeoutError():
+        case openai.APITimeoutError() | httpx2.TimeoutException():
             return Fault(ErrorCode.TIMEOUT, "The model timed out.", transient=True)
-        case openai.APIConnectionError():
-            reason = mask_keys(shorten(str(error.__cause__ or error), MESSAGE_LENGTH))
+        case openai.APIConnectionError() | httpx2.TransportError():
+            said = error.__cause__ if isinstance(error, openai.APIError) else error
+            reason = mask_keys(shorten(str(said or error), MESSAGE_LENGTH))
             return Fault(
                 ErrorCode.CONNECTION,
                 f"Couldn't reach the model: {reason}.",
                 transient=True,
             )
-        case openai.APIStatusError():
-            response = error.response
-            return fault_of(response.status_code, response.content, response.headers)
     message = mask_keys(shorten(str(error), MESSAGE_LENGTH))
     return Fault(ErrorCode.PROVIDER_ERROR, message, transient=True)
 

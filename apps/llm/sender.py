@@ -12,7 +12,7 @@ from typing import TypeAlias
 import httpx2
 import openai
 
-from apps.llm.classification import classify
+from apps.llm.classification import classify, fault_of
 from apps.llm.connections import Connections, MissingKeyError, NotRunningError, endpoint
 from apps.llm.errors import ErrorCode, PauseReason
 from apps.llm.failed_request import Fault, RetryPolicy
@@ -30,8 +30,6 @@ STANDARD_SECONDS = 120.0
 
 FLEX_SECONDS = 900.0
 """The time-out of a request at the flex tier, as OpenAI advises."""
-
-_JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 @dataclass(slots=True)
@@ -250,20 +248,17 @@ class Sender:
         """Return one HTTP request."""
         try:
             place = endpoint(request.model)
-            response = await self._connections.get(place).post(
-                "/chat/completions",
-                cast_to=httpx2.Response,
-                content=body,
-                options={"headers": _JSON_HEADERS, "timeout": timeout_of(request)},
-            )
-            outcome = parse_reply(response.content, request.schema.name)
+            response = await self._connections.get(place).ask(body, timeout_of(request))
         except MissingKeyError as error:
             return Sent(Fault(ErrorCode.AUTH, str(error), pause=PauseReason.AUTH))
         except NotRunningError as error:
             down = PauseReason.PROVIDER_DOWN
             return Sent(Fault(ErrorCode.CONNECTION, str(error), pause=down))
-        except (openai.APIError, AnswerTooLongError) as error:
+        except (openai.APIError, httpx2.TransportError, AnswerTooLongError) as error:
             return Sent(classify(error))
+        if not 200 <= response.status < 300:
+            return Sent(fault_of(response.status, response.content, response.headers))
+        outcome = parse_reply(response.content, request.schema.name)
         request_id = response.headers.get("x-request-id", "")
         return Sent(outcome, request_id or (outcome.id if isinstance(outcome, ModelReply) else ""))
 

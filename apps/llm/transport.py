@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import aiohttp
 import httpx2
@@ -24,6 +26,23 @@ class AnswerTooLongError(Exception):
     """The server sent more than ``MAX_ANSWER_BYTES``; the connection was closed."""
 
 
+class Written(NamedTuple):
+    """All of a request but its body."""
+
+    method: str
+    url: str
+    headers: Sequence[tuple[str, str]]
+
+
+class Received(NamedTuple):
+    """A response; its content is decoded. ``headers`` don't mind the case of names."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw_headers: Sequence[tuple[bytes, bytes]]
+    content: bytes
+
+
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """One aiohttp session, made in the event loop of the first request."""
 
@@ -32,31 +51,39 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        session = self._session or self._open()
         seconds = request.extensions.get("timeout", {}).get("read")
+        written = Written(request.method, str(request.url), request.headers.multi_items())
+        received = await self.exchange(written, request.content, seconds)
+        headers = [
+            (name, value)
+            for name, value in received.raw_headers
+            if name.lower() not in _DROPPED_HEADERS
+        ]
+        return httpx2.Response(
+            received.status, headers=headers, content=received.content, request=request
+        )
+
+    async def exchange(self, written: Written, body: bytes, seconds: float | None) -> Received:
+        """Send one request and return its response, whole.
+
+        Raises httpx2.ReadTimeout, httpx2.NetworkError, and AnswerTooLongError.
+        """
+        session = self._session or self._open()
         try:
             async with session.request(
-                request.method,
-                str(request.url),
-                data=request.content,
-                headers=request.headers.multi_items(),
+                written.method,
+                written.url,
+                data=body,
+                headers=written.headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS),
             ) as response:
-                body = await self._read(response)
-                headers = [
-                    (name, value)
-                    for name, value in response.raw_headers
-                    if name.lower() not in _DROPPED_HEADERS
-                ]
-                return httpx2.Response(
-                    response.status, headers=headers, content=body, request=request
-                )
+                content = await self._read(response)
+                return Received(response.status, response.headers, response.raw_headers, content)
         except TimeoutError as error:  # aiohttp's time-outs are all of this kind
-            raise httpx2.ReadTimeout("no response in time", request=request) from error
+            raise httpx2.ReadTimeout("no response in time") from error
         except (aiohttp.ClientError, OSError) as error:
-            reason = str(error) or type(error).__name__
-            raise httpx2.NetworkError(reason, request=request) from error
+            raise httpx2.NetworkError(str(error) or type(error).__name__) from error
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []

@@ -508,3 +508,35 @@ async def test_random_faults_all_end_in_an_answer(fake_llm: FakeLLM, naps: Naps)
     assert sum(map(valid, answers)) >= 130
     assert sum(answer.requests for answer in answers) == fake_llm.total
     await client.aclose()
+
+
+async def test_later_requests_are_written_as_the_library_wrote_the_first(
+    client: LlmClient, fake_llm: FakeLLM
+) -> None:
+    """Their length and the library's note of the time-out apart, which are of one request."""
+    for text in (TRANSCRIPT, TRANSCRIPT * 2, TRANSCRIPT * 3):
+        assert valid(await client.complete(request(fake_llm, text)))
+    first, *later = fake_llm.stats()["headers"]
+    assert first["Authorization"] == "Bearer none"
+    assert first.pop("x-stainless-read-timeout")
+    lengths = [int(sent.pop("Content-Length")) for sent in (first, *later)]
+    assert lengths == sorted(set(lengths))
+    assert later == [first, first]
+
+
+@pytest.mark.parametrize("kind", ["429", "500", "reset", "huge", "html"])
+async def test_a_failure_is_the_same_for_first_and_later_requests(
+    naps: Naps, fake_llm: FakeLLM, kind: str
+) -> None:
+    client = naps.client(RetryPolicy(attempts=1, total=60, limit_patience=0))
+    try:
+        fake_llm.script(kind)
+        first = await client.complete(request(fake_llm))
+        assert valid(await client.complete(request(fake_llm)))
+        fake_llm.script(kind)
+        later = await client.complete(request(fake_llm))
+    finally:
+        await client.aclose()
+    assert first.error is not None
+    assert (later.error, later.error_message) == (first.error, first.error_message)
+    assert (later.transient, later.pause) == (first.transient, first.pause)
