@@ -149,6 +149,7 @@ def _opened(window: Visit, places: Places) -> dict[str, Callable[[Page], None]]:
     actions = ("#actions summary", "#actions-backfill")
     return {
         "dialog-rerun": clicked(places.call, "#rerun"),
+        "dialog-caps": clicked("/costs/budgets/", "#change-caps"),
         "dialog-backfill": clicked(f"/calls/?agent={places.agent_id}", *actions),
         "dialog-try": clicked(f"/calls/?agent={places.agent_id}", *actions, "#backfill-try"),
         "dialog-contact-edit": clicked(places.contact, "#edit"),

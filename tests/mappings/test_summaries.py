@@ -4,13 +4,16 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
 from apps.accounts.actors import Actor
+from apps.agents.models import Agent
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
 from apps.conversations.results import NewResult
+from apps.llm.caps import Caps, set_caps
 from apps.llm.client import LlmClient
 from apps.llm.failed_request import RetryPolicy
 from apps.llm.models import Purpose, Usage
@@ -39,14 +42,19 @@ def contact(fake_llm: FakeLLM) -> Contact:
     make_contact_field("note")
     make_mapping("note", "note", mode="accumulate")
     model = make_model(base_url=fake_llm.url, api_key_env="FAKE_API_KEY")
-    agent, contact = make_agent(model=model), make_contact()
+    contact = make_contact()
+    three_notes(make_agent(model=model), contact)
+    return contact
+
+
+def three_notes(agent: Agent, contact: Contact) -> None:
+    """Let three calls contribute a note each."""
     config = agent.versions.drafts().get().config
     for day in range(3):
         at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
         call = make_conversation(agent, contact=contact, sort_at=at, analysis_config=config)
         contribute([NewResult(call.pk, agent.pk, "an_1", {"note": f"Fact {day}."})])
         fold_marked()
-    return contact
 
 
 def summarize() -> int:
@@ -147,3 +155,18 @@ def test_an_erasure_takes_the_summary_with_it(contact: Contact, left: int) -> No
     assert "Fact 0." not in texts()
     assert note(contact) == "\n\n".join(f"Fact {day}." for day in range(3 - left, 3))
     assert Summary.objects.count() == (left > 1)
+
+
+def test_near_a_cap_summaries_are_requested_one_at_a_time(contact: Contact) -> None:
+    agent = Agent.objects.get()
+    for number in range(2):
+        three_notes(agent, make_contact(phone_number=f"+1202555019{number}"))
+    Summary.objects.update(not_before=datetime(2026, 1, 1, tzinfo=UTC))
+    queue, by = SummaryQueue(), Actor.system("tests")
+    set_caps({"": Caps(Decimal("0.01"))}, by=by)
+
+    assert [len(queue.claim(8)), len(queue.claim(8))] == [1, 0]
+    Summary.objects.filter(state="running").update(lease_until=datetime(2026, 1, 1, tzinfo=UTC))
+    assert len(queue.claim(8)) == 1  # a dead worker holds nothing up
+    set_caps({"": Caps(Decimal(5))}, by=by)
+    assert len(queue.claim(8)) == 2

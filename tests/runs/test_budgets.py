@@ -260,6 +260,9 @@ def test_a_model_without_a_price_is_named(source: BackfillSource) -> None:
     run = start(None)
     with pytest.raises(PriceUnknown, match="mystery-1"):
         services.change_budget(run=run, budget=Decimal(1), by=BY)
+    url = reverse("runs:budget", args=[run.public_id])
+    page = as_role(Role.ADMIN).post(url, {"budget": "1"}).content.decode()
+    assert f"/admin/llm/languagemodel/{unpriced.pk}/change/" in page
 
 
 def test_a_price_that_is_removed_in_mid_run_pauses_it(

@@ -1,6 +1,6 @@
 """What a person may do to a run: pause, resume, cancel, retry failures, change the budget."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +15,8 @@ from apps.accounts.models import Role
 from apps.core.display import money
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, wants_fragment
+from apps.llm.caps import PriceUnknown
+from apps.llm.models import LanguageModel
 from apps.runs import services
 from apps.runs.budgets import BudgetChanged, balance_of, budget_of
 from apps.runs.forms import BudgetForm
@@ -88,6 +90,7 @@ def budget(request: HttpRequest, public_id: str) -> HttpResponse:
     now = budget_of(run.options)
     shown = "" if now is None else f"{now:f}"
     form = BudgetForm(request.POST or None, initial={"budget": shown, "seen": shown})
+    unpriced: Sequence[LanguageModel] = ()
     if form.is_valid():
         try:
             services.change_budget(
@@ -100,11 +103,15 @@ def budget(request: HttpRequest, public_id: str) -> HttpResponse:
             # The next save is one that has seen the other person's budget.
             form.data = {**request.POST.dict(), "seen": _budget_now(run)}
             add_refusal(form, error)
+        except PriceUnknown as error:
+            unpriced = error.models
+            add_refusal(form, error)
         except UserError as error:
             add_refusal(form, error)
         else:
             return _answer(request, run, lambda: _budget_said(run))
     context = {"run": run, "form": form, "balance": balance_of(run), "nav": "backfills"}
+    context["unpriced"] = unpriced
     context |= {"expected": run.estimate.get("cost"), "progress": progress_of(run)}
     return render_dialog(request, "runs/backfill_budget.html", context)
 
