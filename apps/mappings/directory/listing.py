@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from django.db.models import Count, F, Max, Q, QuerySet
+from django.db.models import Count, F, Max, Q
 from django.db.models.expressions import OrderBy
 
 from apps.agents.models import Channel
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
-from apps.core.counts import COUNTED
-from apps.core.counts import Count as Number
 from apps.core.pagination import Page, page
 from apps.core.spreadsheets import csv_lines
 
@@ -23,12 +21,6 @@ CHUNK = 1_000
 def page_of(spec: ContactSpec, cursor: str | None) -> Page[Contact]:
     """One page of the list. Raises CursorError."""
     return page(spec.queryset(), order=spec.sort.order, cursor=cursor, limit=PAGE)
-
-
-def count(rows: QuerySet[Contact], *, limit: int = COUNTED) -> Number:
-    """How many contacts there are, up to a limit."""
-    number = rows.order_by().values("pk")[: limit + 1].count()
-    return Number(min(number, limit), number <= limit)
 
 
 def talks_of(contacts: Iterable[Contact]) -> Mapping[int, Talk]:

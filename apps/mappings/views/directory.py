@@ -22,7 +22,7 @@ from apps.conversations.filters import FilterError, editor
 from apps.conversations.filters.chip_forms import chip_form
 from apps.conversations.filters.labels import chips, refused_chips
 from apps.conversations.filters.query_strings import other_params, plain_query, without
-from apps.core.counts import Count
+from apps.core.counts import Count, count
 from apps.core.http import hx_trigger, render_either
 from apps.core.pagination import CursorError
 from apps.mappings.directory import listing
@@ -79,13 +79,13 @@ def _editor_of(name: str, query: QueryDict) -> str:
 def _listed(spec: ContactSpec, cursor: str) -> dict[str, object]:
     page = listing.page_of(spec, cursor or None)
     talks = listing.talks_of(page.items)
-    everything = listing.count(Contact.objects.all())
+    everything = count(Contact.objects.all())
     return {
         "columns": spec.shown,
         "lines": [(contact, talks.get(contact.pk, Talk())) for contact in page.items],
         "next_cursor": page.next_cursor,
         "previous_cursor": page.previous_cursor,
-        "matching": everything if spec.is_empty else listing.count(spec.queryset()),
+        "matching": everything if spec.is_empty else count(spec.queryset()),
         "everything": everything,
         "chips": chips(spec),
     }
@@ -98,7 +98,7 @@ def _refused(params: QueryDict, error: FilterError, source: ContactFields) -> di
         "columns": (),
         "lines": (),
         "matching": Count(0, exact=True),
-        "everything": listing.count(Contact.objects.all()),
+        "everything": count(Contact.objects.all()),
         "chips": refused_chips(given, error.errors, source),
         "refusals": [error.errors[n] for n in ("q", "sort", "columns") if n in error.errors],
         "refused": True,
