@@ -1,10 +1,8 @@
 """A disk that is full, or cannot be written for another reason."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from config.disk import PROBE_BYTES, database_problem, folder_problem, probe
+from tests.disks import small_disk
 
 
 @pytest.fixture(autouse=True)
@@ -19,23 +18,6 @@ def _ask_again() -> Iterator[None]:
     probe.forget()
     yield
     probe.forget()
-
-
-@contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[Path]:
-    """A file system of this size; skips where this user may not mount one."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(mount, capture_output=True, check=False)
-    except OSError as error:
-        pytest.skip(f"no small disk here: {error}")
-    if done.returncode:
-        pytest.skip(f"no small disk here: {done.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_folder_with_room_is_no_problem(tmp_path: Path) -> None:

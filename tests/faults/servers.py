@@ -20,9 +20,9 @@ from config.embedded.program import Program
 class Servers:
     """Both servers on a folder of their own, as durable as those of an installation."""
 
-    def __init__(self) -> None:
+    def __init__(self, data_dir: Path | None = None) -> None:
         # Not pytest's folder: PostgreSQL does not run as root, and its user must get there.
-        self.data_dir = Path(tempfile.mkdtemp(prefix="debrief-faults-"))
+        self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="debrief-faults-"))
         self.programs: dict[str, Program] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -51,6 +51,12 @@ class Servers:
             assert time.monotonic() < deadline, program.log.read_text()
             assert self.processes[name].poll() is None, program.log.read_text()
             time.sleep(0.05)
+
+    def start_where_ended(self) -> None:
+        """Start again what ended, as a supervisor does."""
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                self.start(name)
 
     def stop(self, name: str, how: signal.Signals) -> None:
         """Send a signal and wait for the end."""

@@ -1,6 +1,7 @@
 """What people and providers do to a run that is under way, with a real worker."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -74,34 +75,57 @@ def test_a_draft_edited_in_mid_run_changes_nothing_in_it(fake_llm: FakeLLM) -> N
     assert make_preview(channel="voice", params={}, options=Options()).to_analyze == 80
 
 
-@pytest.mark.parametrize(
-    ("fault", "mended", "reason", "words"),
-    [
-        (
-            {"key": "another"},
-            {"key": None},
-            PauseReason.AUTH,
-            "Incorrect API key provided.",
-        ),
-        (
-            {"quota_after": 20},
-            {"quota_after": None},
-            PauseReason.QUOTA,
-            "You exceeded your current quota",
-        ),
-    ],
-    ids=["401", "quota"],
-)
+@dataclass(frozen=True)
+class Refusal:
+    """How a provider refuses all requests, how it takes them again, and how a run pauses."""
+
+    fault: dict[str, Any]
+    mended: dict[str, Any]
+    reason: PauseReason
+    words: str
+
+
+REFUSALS = {
+    "401": Refusal(
+        {"key": "another"}, {"key": None}, PauseReason.AUTH, "Incorrect API key provided."
+    ),
+    "quota": Refusal(
+        {"quota_after": 20},
+        {"quota_after": None},
+        PauseReason.QUOTA,
+        "You exceeded your current quota",
+    ),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 def test_a_provider_that_refuses_to_go_on_pauses_the_run(
-    fault: dict[str, Any],
-    mended: dict[str, Any],
-    reason: PauseReason,
-    words: str,
-    fake_llm: FakeLLM,
+    refusal: Refusal, fake_llm: FakeLLM
 ) -> None:
-    run = run_of(fake_llm, 60)
-    wait_until(lambda: done(run) >= 12, every=0.02)
-    fake_llm.set(**fault)
+    refuse_and_resume(refusal, fake_llm, items=60, most=2 * IN_FLIGHT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_two_workers_pause_and_resume_a_run_that_is_refused(
+    refusal: Refusal, fake_llm: FakeLLM, workers: Workers
+) -> None:
+    workers.start()
+    # Both take part: none of them alone has so many in flight.
+    fake_llm.set(latency=1.0)
+    refuse_and_resume(refusal, fake_llm, items=160, most=2 * 2 * IN_FLIGHT)
+    assert fake_llm.stats()["peak"] > IN_FLIGHT
+
+
+def refuse_and_resume(refusal: Refusal, fake: FakeLLM, *, items: int, most: int) -> None:
+    """Pause a run by a refusal in mid-run, and resume it once the provider takes requests.
+
+    At most so many requests are refused: those in flight, and those claimed for the slots that
+    they freed.
+    """
+    run = run_of(fake, items)
+    wait_until(lambda: done(run) >= 12, every=0.02, timeout=120)
+    fake.set(**refusal.fault)
 
     def paused() -> bool:
         """the run is paused and nothing of it is under way"""
@@ -109,24 +133,24 @@ def test_a_provider_that_refuses_to_go_on_pauses_the_run(
         return run.state == State.PAUSED and not run.items.filter(state="running").exists()
 
     wait_until(paused)
-    assert run.reason == reason
-    assert words in run.reason_detail
+    assert run.reason == refusal.reason
+    assert refusal.words in run.reason_detail
     before = states(run)
     assert set(before) == {"done", "pending"}
     assert before["done"] >= 12
     assert Analysis.objects.open().count() == 0
 
-    asked = fake_llm.total
+    asked = fake.total
     wait_until(_after(1.5))
-    assert fake_llm.total == asked
+    assert fake.total == asked
     assert states(run) == before
 
-    fake_llm.set(**mended)
+    fake.set(**refusal.mended)
     resume(run=run, by=TESTS)
-    wait_until(lambda: is_over(run))
+    wait_until(lambda: is_over(run), timeout=120)
     refused = asked - before["done"]
-    assert 0 < refused <= 2 * IN_FLIGHT  # in flight, and claimed for the slots that it freed
-    assert_whole(run, fake_llm, items=60, repeated=refused)
+    assert 0 < refused <= most
+    assert_whole(run, fake, items=items, repeated=refused)
     assert (run.reason, run.reason_detail) == ("", "")
 
 

@@ -60,9 +60,9 @@ def kill_at_random(
     each = 10
     conversations = make_conversations(make_agent(), events // each)
     endpoint_to(receiver.url)
+    write_events(conversations, each)  # before: workers could be done when the last one is written
     workers.start()
     workers.start()
-    write_events(conversations, each)
     moments = sorted(chance.sample(range(events // 20, events * 8 // 10), kills))
 
     def kill_now_and_then() -> None:
