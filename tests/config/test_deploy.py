@@ -60,7 +60,7 @@ def pods() -> Iterator[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
 
 def test_the_image_runs_the_web_process_as_a_system_user() -> None:
     assert len(of("FROM")) == 2
-    assert of("FROM")[0] == f"{of('FROM')[1]} AS build"
+    assert of("FROM") == ["$BASE AS build", "$BASE"]
     assert json.loads(of("ENTRYPOINT")[-1])[-1] == "manage.py"
     web = parsed(json.loads(of("CMD")[-1]))
     assert (web.process, web.bind) == ("web", "0.0.0.0")
@@ -84,7 +84,7 @@ def test_the_image_holds_code_and_no_secrets() -> None:
 
 
 def test_images_have_short_names() -> None:
-    names = [rest.split()[0] for rest in of("FROM")]
+    names = [rest.partition("=")[2] for rest in of("ARG")]
     names += [service["image"] for service in COMPOSE["services"].values()]
     names += [container["image"] for _, _, container in pods()]
     for name in names:
@@ -219,30 +219,6 @@ def test_systemd_reads_the_units(unit: Path, tmp_path: Path) -> None:
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert (done.returncode, unit.name in done.stderr) == (0, False), done.stderr
-
-
-def _engine() -> str | None:
-    for name in ("docker", "podman"):
-        if shutil.which(name):
-            asked = subprocess.run([name, "info"], capture_output=True, check=False, timeout=60)
-            if asked.returncode == 0:
-                return name
-    return None
-
-
-@pytest.mark.slow
-def test_the_image_is_built_and_its_commands_start() -> None:
-    engine = _engine()
-    if engine is None:
-        pytest.skip("no container engine runs here")
-    build = [engine, "build", "--file", "deploy/Containerfile", "--tag", "debrief-test", "."]
-    subprocess.run(build, cwd=settings.BASE_DIR, check=True, timeout=540)
-    for arguments in (["help", "run"], ["help", "upgrade"]):
-        subprocess.run(
-            [engine, "run", "--rm", "--read-only", "--env", "SECRET_KEY=unused", "debrief-test",
-             *arguments],
-            check=True, timeout=120,
-        )  # fmt: skip
 
 
 def test_the_health_check_says_why_it_fails() -> None:
