@@ -87,7 +87,7 @@ class Connection:
 
     The openai library writes the first request. Once one was accepted, the following ones repeat
     its address and headers, and skip the library: it takes about 1,500 function calls for each to
-    write the same again.
+    write the same again (docs/decisions/0074).
     """
 
     def __init__(self, place: Endpoint) -> None:

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.db.models import Sum
 from django.utils import timezone
 
+from apps.core.database import insert_new
 from apps.llm.models import Spending, Usage
 from apps.llm.pricing import FLEX
 
@@ -39,7 +40,7 @@ def write(rows: Iterable[Usage]) -> None:
             day, tier = timezone.localtime(row.at).date(), FLEX if row.tier == FLEX else ""
             sums.setdefault((day, row.agent_id, row.backfill_id, tier), []).append(row.cost)
     with transaction.atomic(savepoint=False):
-        Usage.objects.bulk_create(usage)
+        insert_new(usage, returning="id")
         if sums:
             keys = [list(column) for column in zip(*sums, strict=True)]
             costs = sums.values()
