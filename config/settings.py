@@ -308,6 +308,11 @@ LIMIT_PATIENCE_SECONDS = 60.0
 FLEX_PATIENCE_SECONDS = 120.0
 # What waits for a provider is tried again after this, then after twice as long each time.
 RECOVERY_SECONDS = 15.0
+# Backfills in the economy lane: requests per batch, at most 50,000; the first pause before a look
+# at one; and how long a worker may upload a file before another one takes its place.
+BATCH_REQUESTS = 20_000
+BATCH_POLL_SECONDS = 10.0
+BATCH_LEASE_SECONDS = 600.0
 WEBHOOK_TIMEOUT_SECONDS = 15.0
 # Pushes to CRMs wait for the limits of a vendor, so that their worker is waited for longer.
 CRM_LEASE_SECONDS = 60.0

@@ -10,6 +10,9 @@ DATABASES["default"]["NAME"] = os.environ["TEST_DATABASE_NAME"]
 # So that a test of dead workers need not wait for the lease that real ones are given.
 ANALYSIS_LEASE_SECONDS = float(os.environ["TEST_LEASE_SECONDS"])
 CRM_LEASE_SECONDS = ANALYSIS_LEASE_SECONDS
+BATCH_LEASE_SECONDS = ANALYSIS_LEASE_SECONDS
+BATCH_POLL_SECONDS = 0.5
+BATCH_REQUESTS = int(os.environ.get("TEST_BATCH_REQUESTS", "1000"))
 # Nor for the time that a deploy gives to responses.
 STOP_GRACE_SECONDS = int(os.environ.get("TEST_STOP_GRACE_SECONDS", "45"))
 # So that a test of a provider's outage need not wait for as long as a person would.

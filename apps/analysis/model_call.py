@@ -1,13 +1,14 @@
 """Ask a model about one claimed analysis and return the outcome."""
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.utils import timezone
 
 from apps.agents.documents import ConfigDocument
+from apps.llm import batch_lines
 from apps.llm.client import LlmClient
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.llm.limits import Lane
@@ -64,6 +65,46 @@ async def _ask(
     on_send: Callable[[], None] | None,
     may_repeat: MayRepeat | None,
 ) -> AnalysisOutcome:
+    prompt, request = _request(job)
+    tier = job.tier.name if job.spec.flex_factor is not None else ""
+    answer = await client.complete(
+        replace(
+            request,
+            service_tier=tier,
+            tier_fallback=job.tier.falls_back,
+            on_send=on_send,
+            may_repeat=may_repeat,
+        )
+    )
+    return _outcome(job, prompt, answer)
+
+
+def request_line(job: AnalysisJob, custom_id: str) -> bytes:
+    """Return a job's request as a line of a batch file. Raises prompts.TranscriptTooLong."""
+    return batch_lines.request_line(custom_id, _request(job)[1])
+
+
+@dataclass(frozen=True, slots=True)
+class LineOutcome:
+    """The outcome of a job by a line of a batch, and the next step for the job."""
+
+    outcome: AnalysisOutcome
+    next: batch_lines.Next
+    unsent: bool = False
+
+
+def judge_line(job: AnalysisJob, line: Mapping[str, Any]) -> LineOutcome:
+    """Return what a line of a batch's result says about a job, judged as a live response is.
+
+    Raises prompts.TranscriptTooLong where the model's context shrank since it was sent.
+    """
+    prompt, request = _request(job)
+    judged = batch_lines.judge_line(line, request)
+    return LineOutcome(_outcome(job, prompt, judged.answer), judged.next, judged.unsent)
+
+
+def _request(job: AnalysisJob) -> tuple[prompts.Prompt, StructuredRequest]:
+    """Return the prompt of a job, and its question at the standard tier."""
     cap = output_cap(job.config, job.spec)
     shape = compiled(job.config_sha256, job.config)
     prompt = prompts.build(
@@ -76,26 +117,19 @@ async def _ask(
         schema_tokens=shape.tokens,
         transcript_tokens=job.transcript_tokens,
     )
-    answer = await client.complete(
-        StructuredRequest(
-            model=job.spec,
-            messages=(
-                {"role": "system", "content": prompt.system},
-                {"role": "user", "content": prompt.user},
-            ),
-            schema=shape.schema,
-            original_schema=shape.original,
-            max_output_tokens=cap,
-            cache_key=job.config_sha256[:16],
-            lane=Lane(job.lane),
-            input_tokens=prompt.input_tokens,
-            service_tier=job.tier.name if job.spec.flex_factor is not None else "",
-            tier_fallback=job.tier.falls_back,
-            on_send=on_send,
-            may_repeat=may_repeat,
-        )
+    return prompt, StructuredRequest(
+        model=job.spec,
+        messages=(
+            {"role": "system", "content": prompt.system},
+            {"role": "user", "content": prompt.user},
+        ),
+        schema=shape.schema,
+        original_schema=shape.original,
+        max_output_tokens=cap,
+        cache_key=job.config_sha256[:16],
+        lane=Lane(job.lane),
+        input_tokens=prompt.input_tokens,
     )
-    return _outcome(job, prompt, answer)
 
 
 def _outcome(job: AnalysisJob, prompt: prompts.Prompt, answer: StructuredAnswer) -> AnalysisOutcome:

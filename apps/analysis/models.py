@@ -18,6 +18,7 @@ __all__ = [
     "Analysis",
     "AnalysisQuerySet",
     "Lane",
+    "Reservation",
     "State",
     "analysis_id",
 ]
@@ -45,6 +46,29 @@ class Lane(models.TextChoices):
     INTERACTIVE = "interactive", "Reruns"
     LIVE = "live", "First analyses"
     BACKFILL = "backfill", "Backfills"
+
+
+class Reservation(models.Model):
+    """Money set aside for requests that have no analysis yet: those of a batch at the provider.
+
+    Public IDs as plain text: what holds it is in an app above this one.
+    """
+
+    holder = models.CharField(max_length=40)
+    run_id = models.CharField(max_length=40)
+    agent_id = models.CharField(max_length=40)
+    amount = models.DecimalField(max_digits=18, decimal_places=9)
+
+    class Meta:
+        ordering = ["holder", "agent_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["holder", "agent_id"], name="reservation_once"),
+            models.CheckConstraint(condition=Q(amount__gte=0), name="reservation_not_negative"),
+        ]
+        indexes = [models.Index(fields=["run_id"], name="reservation_run")]
+
+    def __str__(self) -> str:
+        return f"{self.holder} {self.agent_id}: {self.amount}"
 
 
 class AnalysisQuerySet(models.QuerySet["Analysis"]):

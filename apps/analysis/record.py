@@ -18,7 +18,7 @@ from apps.conversations.derived.evaluation import ResultFacts
 from apps.conversations.results import NewResult, mark_failed, write_result_columns
 from apps.llm import ledger
 from apps.llm.models import Purpose, Usage
-from apps.llm.pricing import FLEX, charged_prices, charged_tiers
+from apps.llm.pricing import FLEX, REDUCED, charged_prices, cost
 from apps.llm.services import usage_row
 from apps.llm.specs import TokenUsage
 from apps.work.queue import record_group
@@ -164,7 +164,7 @@ def _prices(o: AnalysisOutcome) -> dict[str, str | None]:
         "input": _decimal(prices.input),
         "cached": _decimal(prices.cached),
         "output": _decimal(prices.output),
-        **({"tier": FLEX} if tier == FLEX else {}),
+        **({"tier": tier} if tier in REDUCED else {}),
     }
 
 
@@ -174,7 +174,12 @@ def _decimal(value: object) -> str | None:
 
 def charged_cost(o: AnalysisOutcome) -> Decimal | None:
     """Return what an outcome cost; None where the model has no price."""
-    return charged_tiers(o.job.spec, o.usage, o.flex_usage, trigger=o.job.trigger, at=o.started_at)
+    costs = [
+        cost(usage, charged_prices(o.job.spec, trigger=o.job.trigger, tier=tier, at=o.started_at))
+        for tier, usage, _ in _by_tier(o)
+    ]
+    paid = [one for one in costs if one is not None]
+    return sum(paid, Decimal(0)) if len(paid) == len(costs) else None
 
 
 def ledger_rows(o: AnalysisOutcome, purpose: Purpose, now: datetime, **ids: str) -> list[Usage]:

@@ -27,7 +27,7 @@ from . import claims
 from .claims import ANALYSES, LoadedConfig
 from .estimates import SPREAD, constant_tokens
 from .model_call import output_cap
-from .models import Analysis, AnalysisQuerySet, State
+from .models import Analysis, AnalysisQuerySet, Reservation, State
 from .prompts import FRAME_TOKENS
 
 
@@ -67,6 +67,7 @@ SELECT r.id,
   (SELECT coalesce(sum(s.cost), 0) FROM llm_spending s WHERE s.run_id = r.id AND s.run_id <> ''),
   (SELECT coalesce(sum(a.reserved), 0) FROM analysis_analysis a
     WHERE a.backfill_public_id = r.id AND a.reserved IS NOT NULL)
+  + (SELECT coalesce(sum(h.amount), 0) FROM analysis_reservation h WHERE h.run_id = r.id)
 FROM unnest(%s::text[]) AS r(id)
 """
 
@@ -89,9 +90,12 @@ class CapBalance:
 
 
 _RESERVED = """
-SELECT g.public_id, sum(a.reserved) FROM analysis_analysis a
-JOIN agents_agentversion v ON v.id = a.agent_version_id JOIN agents_agent g ON g.id = v.agent_id
-WHERE a.reserved IS NOT NULL GROUP BY 1
+SELECT agent, sum(amount) FROM (
+  SELECT g.public_id AS agent, a.reserved AS amount FROM analysis_analysis a
+  JOIN agents_agentversion v ON v.id = a.agent_version_id JOIN agents_agent g ON g.id = v.agent_id
+  WHERE a.reserved IS NOT NULL
+  UNION ALL SELECT h.agent_id, h.amount FROM analysis_reservation h
+) AS held GROUP BY 1
 """
 
 
@@ -270,16 +274,38 @@ def reserve_in_flight(analyses: AnalysisQuerySet) -> None:
         cursor.execute(_RESERVE, [[row[0] for row in found], costs])
 
 
+def set_aside(holder: str, run: str, amounts: Mapping[str, Decimal]) -> None:
+    """Reserve money for requests without an analysis, by the public ID of the agent.
+
+    Call it in the transaction that checked the balance. `lower` and `set_free` give it back.
+    """
+    Reservation.objects.bulk_create(
+        Reservation(holder=holder, run_id=run, agent_id=agent, amount=amount)
+        for agent, amount in amounts.items()
+        if amount
+    )
+
+
+def lower(holder: str, share: Decimal) -> None:
+    """Give back a share of what is left of a reservation, from 0 to 1."""
+    Reservation.objects.filter(holder=holder).update(amount=F("amount") * (1 - share))
+
+
+def set_free(holder: str) -> None:
+    """Give back all that is left of a reservation."""
+    Reservation.objects.filter(holder=holder).delete()
+
+
 class HighestCost:
     """What a request of one config costs at most, by the tokens of its transcript."""
 
-    def __init__(self, config: LoadedConfig, *, trigger: str) -> None:
+    def __init__(self, config: LoadedConfig, *, trigger: str, tier: str = "") -> None:
         spec = config.spec
         self._fixed = constant_tokens(config.sha256, config.document) + FRAME_TOKENS
         self._factor = spec.token_correction * float(1 + SPREAD)
         self._context = spec.context_tokens
         self._output = output_cap(config.document, spec)
-        self._prices = charged_prices(spec, trigger=trigger)
+        self._prices = charged_prices(spec, trigger=trigger, tier=tier)
 
     def of(self, transcript_tokens: int | None) -> Decimal | None:
         """Return the cost in US dollars; None where the price is unknown.

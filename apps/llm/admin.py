@@ -94,7 +94,7 @@ class LanguageModelAdmin(AuditedAdmin):
                 "where a price is empty, pages say that it is unknown.",
                 "fields": (
                     *("input_price", "cached_price", "output_price", "flex_factor"),
-                    *("free_first_run",),
+                    *("batch_factor", "free_first_run"),
                     "typical_cost",
                 ),
             },
@@ -111,7 +111,15 @@ class LanguageModelAdmin(AuditedAdmin):
             },
         ),
         ("Size", {"fields": ("context_tokens", "max_output_tokens", "token_correction")}),
-        ("Limits", {"fields": ("max_concurrency", "requests_per_minute", "tokens_per_minute")}),
+        (
+            "Limits",
+            {
+                "fields": (
+                    *("max_concurrency", "requests_per_minute", "tokens_per_minute"),
+                    *("batch_queue_tokens",),
+                )
+            },
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LanguageModel]:

@@ -22,7 +22,7 @@ _HALF = "0.5"
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """One line of the catalog; prices per million tokens, ``flex`` as a share of them."""
+    """One line of the catalog; prices per million tokens, ``flex`` and ``batch`` as shares."""
 
     name: str
     input: str
@@ -32,6 +32,7 @@ class KnownModel:
     max_output: int = 4_096
     parameters: Mapping[str, object] = field(default_factory=dict)
     flex: str | None = None
+    batch: str = _HALF
 
     def fields(self) -> dict[str, object]:
         """Return the columns of its row."""
@@ -40,6 +41,7 @@ class KnownModel:
             "cached_price": Decimal(self.cached),
             "output_price": Decimal(self.output),
             "flex_factor": self.flex and Decimal(self.flex),
+            "batch_factor": Decimal(self.batch),
             "context_tokens": self.context,
             "max_output_tokens": self.max_output,
             "parameters": dict(self.parameters),

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from apps.core.database import insert_new
 from apps.llm.models import Spending, Usage
-from apps.llm.pricing import FLEX
+from apps.llm.pricing import REDUCED
 
 # Sorted, so that two writers lock the rows in the same order.
 _ADD = """
@@ -37,7 +37,8 @@ def write(rows: Iterable[Usage]) -> None:
     sums: dict[tuple[object, str, str, str], list[Decimal]] = {}
     for row in usage:
         if row.cost:
-            day, tier = timezone.localtime(row.at).date(), FLEX if row.tier == FLEX else ""
+            day = timezone.localtime(row.at).date()
+            tier = row.tier if row.tier in REDUCED else ""
             sums.setdefault((day, row.agent_id, row.backfill_id, tier), []).append(row.cost)
     with transaction.atomic(savepoint=False):
         insert_new(usage, returning="id")

@@ -77,6 +77,22 @@ class LanguageModel(models.Model):
         help_text="Price of the provider's flex service tier as a share of these prices, for "
         "example 0.5 for half. Empty: flex isn't offered for backfills.",
     )
+    batch_factor = models.DecimalField(
+        "batch price factor",
+        max_digits=4,
+        decimal_places=3,
+        null=True,
+        blank=True,
+        help_text="Price of the provider's Batch API as a share of these prices, for example 0.5 "
+        "for half. Empty: the economy lane isn't offered for backfills.",
+    )
+    batch_queue_tokens = models.PositiveBigIntegerField(
+        "batch queue limit",
+        null=True,
+        blank=True,
+        help_text="Input tokens that may wait in the provider's batch queue at a time, as your "
+        "usage tier allows. Blank means no limit.",
+    )
     free_first_run = models.BooleanField(
         default=False,
         help_text="A conversation's first analysis costs nothing. Reruns and backfills always do.",
@@ -157,6 +173,14 @@ class LanguageModel(models.Model):
                 "needs the model's prices. The bundled model has no flex.",
             ),
             models.CheckConstraint(
+                condition=Q(batch_factor__isnull=True)
+                | Q(batch_factor__gt=0, batch_factor__lte=1, input_price__isnull=False)
+                & Q(is_local=False),
+                name="llm_model_batch_factor_of_a_price",
+                violation_error_message="The batch price factor must be above 0 and at most 1, and "
+                "needs the model's prices. The bundled model has no Batch API.",
+            ),
+            models.CheckConstraint(
                 condition=Q(max_output_tokens__gte=1)
                 & Q(context_tokens__gt=F("max_output_tokens")),
                 name="llm_model_answer_fits_context",
@@ -171,7 +195,8 @@ class LanguageModel(models.Model):
             models.CheckConstraint(
                 condition=(Q(max_concurrency__isnull=True) | Q(max_concurrency__gte=1))
                 & (Q(requests_per_minute__isnull=True) | Q(requests_per_minute__gte=1))
-                & (Q(tokens_per_minute__isnull=True) | Q(tokens_per_minute__gte=1)),
+                & (Q(tokens_per_minute__isnull=True) | Q(tokens_per_minute__gte=1))
+                & (Q(batch_queue_tokens__isnull=True) | Q(batch_queue_tokens__gte=1)),
                 name="llm_model_limits_at_least_one",
                 violation_error_message="A limit is at least 1; leave it empty for no limit.",
             ),
@@ -245,6 +270,7 @@ class LanguageModel(models.Model):
             prices=Prices(self.input_price, self.cached_price, self.output_price),
             planned=self.planned,
             flex_factor=self.flex_factor,
+            batch_factor=self.batch_factor,
         )
 
 

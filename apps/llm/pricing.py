@@ -17,6 +17,12 @@ _FREE = Prices(Decimal(0), Decimal(0), Decimal(0))
 FLEX = "flex"
 """The service tier with slower responses at a lower price, as OpenAI's protocol names it."""
 
+BATCH = "batch"
+"""How the ledger names responses that came through the provider's Batch API."""
+
+REDUCED = (FLEX, BATCH)
+"""Tiers with a price of their own."""
+
 PREFIX_CACHE_MINIMUM = 1_024
 """Shorter common beginnings are not cached by providers."""
 
@@ -46,32 +52,15 @@ def charged_prices(
 
     Without a time, they are the current ones.
 
-    Any tier but a priced `FLEX` has the standard price. Zero for a first analysis by a model that
-    is *free on first run*; reruns and backfills are charged for all models. The bundled local
-    model is always free.
+    Any tier but a priced one of `REDUCED` has the standard price. Zero for a first analysis by a
+    model that is *free on first run*; reruns and backfills are charged for all models. The
+    bundled local model is always free.
     """
     if spec.is_local or (spec.free_first_run and trigger == "initial"):
         return _FREE
     prices = spec.prices_at(at or timezone.now())
-    if tier == FLEX and spec.flex_factor is not None:
-        return prices.times(spec.flex_factor)
-    return prices
-
-
-def charged_tiers(
-    spec: ModelSpec,
-    usage: TokenUsage,
-    flex: TokenUsage,
-    *,
-    trigger: str,
-    at: datetime | None = None,
-) -> Decimal | None:
-    """Return what ``usage`` costs, of which ``flex`` is of the flex tier; None where
-    the price is unknown.
-    """
-    standard = cost(usage - flex, charged_prices(spec, trigger=trigger, at=at))
-    reduced = cost(flex, charged_prices(spec, trigger=trigger, tier=FLEX, at=at))
-    return None if standard is None or reduced is None else standard + reduced
+    factor = {FLEX: spec.flex_factor, BATCH: spec.batch_factor}.get(tier)
+    return prices if factor is None else prices.times(factor)
 
 
 @dataclass(frozen=True, slots=True)

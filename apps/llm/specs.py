@@ -120,6 +120,8 @@ class ModelSpec:
     """Later prices, the earliest first."""
     flex_factor: Decimal | None = None
     """What the flex tier costs of the standard price, above 0 to 1; None without that tier."""
+    batch_factor: Decimal | None = None
+    """What the Batch API costs of the standard price; None where it isn't used."""
 
     def prices_at(self, at: datetime) -> Prices:
         """Return the prices that apply at a time."""

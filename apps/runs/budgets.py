@@ -98,7 +98,7 @@ class Afforded:
     reserved: Sequence[Decimal | None]
 
 
-def afford(run: Run, items: Sequence[Claimable]) -> Afforded:
+def afford(run: Run, items: Sequence[Claimable], *, tier: str = "") -> Afforded:
     """Return which of these items the budget of a run covers, and pause the run if it is spent.
 
     Call it in a transaction that holds the run's lock, and claim those items there. Where all
@@ -112,7 +112,7 @@ def afford(run: Run, items: Sequence[Claimable]) -> Afforded:
         pause_for_budget(run, balance)
         return Afforded(0, [])
     highest = {
-        pk: HighestCost(config, trigger=Trigger.BACKFILL)
+        pk: HighestCost(config, trigger=Trigger.BACKFILL, tier=tier)
         for pk, config in load_configs({item.config_id for item in items}).items()
     }
     costs = [highest[item.config_id].of(item.tokens) for item in items]

@@ -30,7 +30,7 @@ from .schemas import BackfillSchema
 logger = logging.getLogger(__name__)
 
 _QUEUE_AGAIN = """
-UPDATE runs_runitem i SET state = 'pending', analysis_id = NULL
+UPDATE runs_runitem i SET state = 'pending', analysis_id = NULL, shipment_id = NULL
 FROM analysis_analysis a JOIN runs_run b ON b.public_id = a.backfill_public_id
 WHERE a.id = ANY(%s) AND i.run_id = b.id AND i.conversation_id = a.conversation_id
 """

@@ -9,10 +9,9 @@ from apps.agents.diffs import diff_configs
 from apps.agents.models import AgentVersion
 from apps.conversations.models import Reason
 from apps.core.display import money
-from apps.llm.pricing import FLEX
 
 from . import agreement
-from .lanes import LaneEstimate, without_flex
+from .lanes import CHEAPER, LABELS, LaneEstimate, lacking
 from .models import Run, State
 from .options import STANDARD, read_options
 from .presenters import noun, pace
@@ -116,20 +115,27 @@ class EstimatePanel:
         return [(name, name == chosen, offered.get(name)) for name in names]
 
     @property
-    def is_flex(self) -> bool:
-        """Whether it is to have the flex tier, as far as that is offered."""
-        return self.preview.chosen_lane.lane == FLEX
+    def lane(self) -> str:
+        """The lane that it is to have, as far as that is offered."""
+        return self.preview.chosen_lane.lane
 
     @property
-    def wants_flex(self) -> bool:
-        """Whether a tier was asked for that isn't offered."""
-        return self.preview.options.lane != self.preview.chosen_lane.lane
+    def lacks_lane(self) -> bool:
+        """Whether a lane was asked for that isn't offered."""
+        return self.preview.options.lane != self.lane
 
     @property
-    def without_flex(self) -> list[str]:
-        """Names of the models that have a price, and none for flex."""
+    def missing_lanes(self) -> list[tuple[str, bool, list[str], str]]:
+        """Cheaper lanes that aren't offered: label, whether it was asked for, the models that have
+        a price and none for it, and the price factor that these need."""
         priced = [m for m in self.preview.models if m.price_known and not m.is_local]
-        return without_flex(priced)
+        offered = {one.lane for one in self.preview.lanes}
+        asked = self.preview.options.lane
+        return [
+            (LABELS[lane], lane == asked, names, factor)
+            for lane, factor in CHEAPER.items()
+            if lane not in offered and (names := lacking(priced, lane))
+        ]
 
     @property
     def pace(self) -> str:

@@ -12,11 +12,19 @@ from apps.analysis.estimates import Estimate
 from apps.analysis.models import Analysis, State
 from apps.llm.limits import backfill_share
 from apps.llm.models import LanguageModel
+from apps.llm.pricing import FLEX
 from apps.llm.specs import ANY_SERVER
+
+from .options import ECONOMY, STANDARD
+from .shipment import Shipment
 
 _LOOK_BACK = 500
 FLEX_SLOWNESS = 3.0
 """How many times longer a response of the flex tier is expected to take where none was seen."""
+BATCH_SECONDS = 24 * 3600.0
+"""What a batch is expected to take where none was seen: the provider's own limit."""
+_BATCHES = 20
+"""Batches of a model from which its expected time is learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +41,18 @@ class Speed:
         return (load.input_tokens + load.output_tokens) / self.tokens_per_second
 
 
-def expected_seconds(loads: Sequence[tuple[LanguageModel, Estimate]], *, tier: str = "") -> float:
-    """Return the seconds that these loads will take in one worker process, at a service tier."""
+def expected_seconds(
+    loads: Sequence[tuple[LanguageModel, Estimate]], *, lane: str = STANDARD
+) -> float:
+    """Return the seconds that these loads will take in one worker process, in a lane."""
+    tier = FLEX if lane == FLEX else ""
     by_model: dict[int, tuple[LanguageModel, Estimate]] = {}
     for model, load in loads:
         if load.sessions:
             before = by_model.get(model.pk, (model, Estimate()))[1]
             by_model[model.pk] = model, before + load
+    if lane == ECONOMY:
+        return max((_in_batches(model, load) for model, load in by_model.values()), default=0.0)
     speeds = _speeds([model for model, _ in by_model.values()])
     each, work = 0.0, 0.0
     for model, load in by_model.values():
@@ -51,6 +64,20 @@ def expected_seconds(loads: Sequence[tuple[LanguageModel, Estimate]], *, tier: s
         work += seconds
         each = max(each, _alone(model, load, seconds))
     return max(each, work / settings.ANALYSIS_CONCURRENCY)
+
+
+def _in_batches(model: LanguageModel, load: Estimate) -> float:
+    """Return what a load takes through the Batch API: as long as recent batches of its model.
+
+    Where its queue doesn't hold all of it, batches follow one after the other.
+    """
+    ended = Shipment.objects.filter(model=model, sent_at__isnull=False, ended_at__isnull=False)
+    ended = ended.filter(status__in=["completed", "expired"]).order_by("-pk")[:_BATCHES]
+    times = [one.seconds for one in ended]
+    waves = 1
+    if model.batch_queue_tokens:
+        waves = max(1, -(-load.input_tokens // model.batch_queue_tokens))
+    return waves * (sum(times) / len(times) if times else BATCH_SECONDS)
 
 
 def _alone(model: LanguageModel, load: Estimate, seconds: float) -> float:

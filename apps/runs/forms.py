@@ -24,7 +24,8 @@ from apps.core.dollars_field import DollarsField
 from apps.llm.pricing import FLEX
 
 from .budgets import Seen
-from .options import STANDARD, WAIT, InvalidOptions, Options, read_options
+from .lanes import LABELS
+from .options import ECONOMY, STANDARD, WAIT, InvalidOptions, Options, read_options
 
 #: Names in the forms of all runs that are not filters.
 _NOT_FILTERS = {
@@ -34,7 +35,7 @@ _NOT_FILTERS = {
 #: The options of a backfill.
 BACKFILL_OPTIONS = {
     *("sample", "sample_unit", "include_analyzed", "contacts", "webhooks"),
-    *("lane", "flex_unavailable", "budget"),
+    *("lane", "flex_unavailable", "batch_expired", "budget"),
 }
 
 BUDGET_RULE = "The budget must be more than $0 and at most $1,000,000, with up to 4 decimal places."
@@ -65,15 +66,21 @@ class OptionsForm(SideEffectsForm):
     include_analyzed = forms.BooleanField(required=False, label="Include up-to-date results")
     lane = forms.ChoiceField(
         required=False,
-        label="Service tier",
-        choices=[(STANDARD, "Standard"), (FLEX, "Flex")],
-        error_messages={"invalid_choice": "The service tier must be standard or flex."},
+        label="Lane",
+        choices=list(LABELS.items()),
+        error_messages={"invalid_choice": "The lane must be standard, flex, or economy."},
     )
     flex_unavailable = forms.ChoiceField(
         required=False,
         label="Without flex capacity",
         choices=[(WAIT, "wait"), (STANDARD, "pay the standard price")],
         error_messages={"invalid_choice": "Without flex capacity, wait or use standard."},
+    )
+    batch_expired = forms.ChoiceField(
+        required=False,
+        label="After expired batches",
+        choices=[(WAIT, "wait"), (STANDARD, "pay the standard price")],
+        error_messages={"invalid_choice": "After expired batches, wait or use standard."},
     )
     options: Options | None = None
     proposed: int | None = None
@@ -92,6 +99,7 @@ class OptionsForm(SideEffectsForm):
                     "budget": data["budget"],
                     "lane": data["lane"],
                     "flex_unavailable": data["flex_unavailable"] if data["lane"] == FLEX else "",
+                    "batch_expired": data["batch_expired"] if data["lane"] == ECONOMY else "",
                 }
             )
         except InvalidOptions as error:
@@ -102,13 +110,20 @@ class OptionsForm(SideEffectsForm):
         return data
 
     @property
+    def lane_fields(self) -> list[forms.BoundField]:
+        """Return the fields of the lane, which stay in the form where there are no figures."""
+        return [self[name] for name in ("lane", "flex_unavailable", "batch_expired")]
+
+    @property
     def is_plain(self) -> bool:
         """Whether nothing is chosen that is folded, so that it may stay so."""
         return not self.errors and self._folded == Options()
 
     @property
     def _folded(self) -> Options | None:
-        return self.options and replace(self.options, lane=STANDARD, flex_unavailable=WAIT)
+        return self.options and replace(
+            self.options, lane=STANDARD, flex_unavailable=WAIT, batch_expired=WAIT
+        )
 
 
 def _sample(data: dict[str, Any]) -> dict[str, Any] | None:

@@ -25,8 +25,9 @@ from apps.core.tasks import enqueue, send
 from . import batches, retries
 from .closing import close_finished
 from .derived_runs import list_results
+from .economy import steps
 from .erasure import keep_erasures_out
-from .lanes import wake_runners
+from .lanes import is_economy, wake_runners
 from .mapping_runs import list_mappings
 from .models import Kind, Run, RunItem, State
 from .options import read_options
@@ -119,6 +120,8 @@ def start_work(run: Run) -> None:
     """Let workers take items of a run once the current transaction commits."""
     if run.asks_model:
         wake_runners(run.options)
+        if is_economy(run.options):
+            steps.ship_soon()
     else:
         batches.start_soon()
 

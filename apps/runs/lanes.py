@@ -1,35 +1,37 @@
-"""Lanes of a backfill: at which service tier its requests are sent, for what price and how long.
+"""Lanes of a backfill: how its requests are sent, for what price and how long.
 
-*Flex* is OpenAI's tier with slower responses at a lower price. It is offered where every model of a
+*Flex* is OpenAI's tier with slower responses at a lower price. *Economy* sends requests through
+the provider's Batch API, with responses within 24 hours. Each is offered where every model of a
 backfill has a price factor for it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from apps.analysis.estimates import Estimate
 from apps.analysis.jobs import Tier
-from apps.core.errors import Example
 from apps.core.tasks import enqueue
 from apps.llm.models import LanguageModel
-from apps.llm.pricing import FLEX
+from apps.llm.pricing import BATCH, FLEX
 
-from .options import STANDARD, NotAvailable
+from .options import ECONOMY, STANDARD, NotAvailable
 
 Load = tuple[LanguageModel, Estimate]
 
 ENGINE = "runs.run_engine"
 """The task that runs the queue of backfills of one service tier."""
 
+LABELS = {STANDARD: "Standard", FLEX: "Flex", ECONOMY: "Economy"}
+CHEAPER = {FLEX: "flex", ECONOMY: "batch"}
+"""The lanes with a price of their own, and the price factor that each needs."""
+TIERS = {FLEX: FLEX, ECONOMY: BATCH}
+"""How the ledger names what a lane sends."""
 
-class FlexUnavailable(NotAvailable):
-    """Raised where a model of a backfill has no flex tier."""
 
-    example = Example(
-        "Flex isn’t available: gpt-4.1-mini has no flex price factor under Models. Remove lane.",
-        {"lane": "gpt-4.1-mini has no flex price factor under Models."},
-    )
+class LaneUnavailable(NotAvailable):
+    """Raised where a model of a backfill doesn't have the lane that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,16 @@ class LaneEstimate:
         }
 
 
+def is_economy(options: Mapping[str, Any]) -> bool:
+    """Return whether a run sends batches, by its stored options."""
+    return options.get("lane") == ECONOMY
+
+
 def tier_of(options: Mapping[str, Any]) -> Tier:
-    """Return the service tier of the requests of a run by its stored options."""
+    """Return the service tier of the requests of a run by its stored options.
+
+    What a run in the economy lane asks for outside of batches is of the standard tier.
+    """
     if options.get("lane") != FLEX:
         return Tier()
     return Tier(FLEX, falls_back=options.get("flex_unavailable") == STANDARD)
@@ -67,29 +77,35 @@ def wake_runners(options: Mapping[str, Any]) -> None:
     enqueue(ENGINE, tier=tier_of(options).name)
 
 
-def without_flex(models: Iterable[LanguageModel]) -> list[str]:
-    """Return the names of the models that have no flex tier."""
-    return sorted({model.name for model in models if model.flex_factor is None})
+def factor_of(model: LanguageModel, lane: str) -> Decimal | None:
+    """Return what a model costs in a lane, as a share of its prices; None where it has none."""
+    return {FLEX: model.flex_factor, ECONOMY: model.batch_factor}.get(lane, Decimal(1))
+
+
+def lacking(models: Iterable[LanguageModel], lane: str) -> list[str]:
+    """Return the names of the models that don't have a lane."""
+    return sorted({model.name for model in models if factor_of(model, lane) is None})
 
 
 def check_lane(lane: str, models: Iterable[LanguageModel]) -> None:
-    """Raise FlexUnavailable where a flex backfill reads with a model that has none."""
-    if lane == FLEX and (names := without_flex(models)):
+    """Raise LaneUnavailable where a model of a backfill doesn't have its lane."""
+    if names := lacking(models, lane):
         listed = ", ".join(names)
-        reason = f"{listed} {'has' if len(names) == 1 else 'have'} no flex price factor"
-        raise FlexUnavailable(
-            f"Flex isn’t available: {reason} under Models. Remove lane.",
+        verb = "has" if len(names) == 1 else "have"
+        reason = f"{listed} {verb} no {CHEAPER[lane]} price factor"
+        raise LaneUnavailable(
+            f"{LABELS[lane]} isn’t available: {reason} under Models. Remove lane.",
             {"lane": f"{reason} under Models."},
         )
 
 
-def at_flex(loads: Sequence[Load]) -> list[Load]:
-    """Return loads at the prices of the flex tier."""
-    return [(model, _reduced(model, load)) for model, load in loads]
+def at_price(loads: Sequence[Load], lane: str) -> list[Load]:
+    """Return loads at the prices of a lane that all their models have."""
+    return [(model, _reduced(load, factor_of(model, lane))) for model, load in loads]
 
 
-def _reduced(model: LanguageModel, load: Estimate) -> Estimate:
-    # Every price of the tier is the same share, so that the cost is, too.
-    if load.cost is None or model.flex_factor is None:
+def _reduced(load: Estimate, factor: Decimal | None) -> Estimate:
+    # Every price of the lane is the same share, so that the cost is, too.
+    if load.cost is None or factor is None:
         return load
-    return replace(load, cost=load.cost * model.flex_factor)
+    return replace(load, cost=load.cost * factor)

@@ -15,6 +15,8 @@ from apps.conversations.models import Conversation
 from apps.core.ids import public_id
 from apps.llm.errors import ErrorCode
 
+from .shipment import Shipment
+
 #: How long a test run is stored.
 TRIAL_RETENTION = timedelta(days=7)
 #: The largest number of conversations of a test run, and the default.
@@ -68,6 +70,7 @@ class PauseReason(models.TextChoices):
     PROVIDER_DOWN = "provider_down", "The provider isn’t responding"
     RATE_LIMITED = "rate_limited", "The provider limits the rate of requests"
     BUDGET = "budget", "The budget is reached"
+    BATCHES = "batches", "The provider didn’t complete a batch"
 
 
 BY_ITSELF = frozenset({PauseReason.PROVIDER_DOWN, PauseReason.RATE_LIMITED})
@@ -99,6 +102,10 @@ class RunQuerySet(models.QuerySet["Run"]):
     def lasting(self) -> "RunQuerySet":
         """Return the runs that change conversations: all but test runs."""
         return self.exclude(kind="trial").select_related("of")
+
+    def in_batches(self) -> "RunQuerySet":
+        """Backfills whose requests go through the provider's Batch API."""
+        return self.filter(kind="backfill", options__lane="economy")
 
     def without_model(self) -> "RunQuerySet":
         return self.filter(kind__in=WITHOUT_MODEL)
@@ -355,6 +362,21 @@ class RunItem(models.Model):
         db_default=0,
         help_text="How often its provider could not be asked while it answered others.",
     )
+    shipment = models.ForeignKey(
+        Shipment,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="items",
+        db_index=False,
+        db_constraint=False,
+        help_text="The batch of its provider that it is part of.",
+    )
+    direct = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="In the economy lane: it is asked for outside of batches.",
+    )
     skip_reason = models.CharField(
         max_length=20,
         choices=SkipReason.choices,
@@ -406,7 +428,10 @@ class RunItem(models.Model):
                 name="run_item_erased_is_bare",
             ),
             models.CheckConstraint(
-                condition=~Q(state="running") | Q(lease_token__isnull=False) | ~Q(analysis=None),
+                condition=~Q(state="running")
+                | Q(lease_token__isnull=False)
+                | Q(shipment__isnull=False)
+                | ~Q(analysis=None),
                 name="run_item_running_is_leased",
             ),
             models.CheckConstraint(
@@ -434,6 +459,12 @@ class RunItem(models.Model):
                 condition=Q(state="failed"),
                 include=["error_code", "conversation"],
                 name="run_item_failed",
+            ),
+            models.Index(
+                F("shipment"), condition=Q(shipment__isnull=False), name="run_item_shipment"
+            ),
+            models.Index(
+                F("run"), condition=Q(direct=True, state="pending"), name="run_item_direct"
             ),
         ]
 

@@ -12,8 +12,9 @@ from apps.core.errors import Example, UserError
 from apps.core.schemas import Body, Dollars, Percentage, WholeNumber
 from apps.llm.pricing import FLEX
 
-STANDARD, WAIT = "standard", "wait"
-"""The usual lane, and what a flex backfill does without capacity unless asked otherwise."""
+STANDARD, WAIT, ECONOMY = "standard", "wait", "economy"
+"""The usual lane; what a cheaper lane does without capacity unless asked otherwise; and the lane
+of the Batch API."""
 
 
 class InvalidOptions(UserError):
@@ -27,11 +28,12 @@ class InvalidOptions(UserError):
 
 
 class NotAvailable(InvalidOptions):
-    """Raised for what this version can't do yet: ignored, it would cost its caller money."""
+    """Raised for a lane that the models of a backfill don't have: ignored, it would cost money."""
 
     code = "not_available"
     example = Example(
-        "The economy lane isn't supported yet. Remove lane.", {"lane": "Not available yet."}
+        "Flex isn’t available: gpt-4.1-mini has no flex price factor under Models. Remove lane.",
+        {"lane": "gpt-4.1-mini has no flex price factor under Models."},
     )
 
 
@@ -50,6 +52,7 @@ class Options:
     budget: Decimal | None = None
     lane: str = STANDARD
     flex_unavailable: str = WAIT
+    batch_expired: str = WAIT
 
     @property
     def sampled(self) -> bool:
@@ -68,6 +71,7 @@ class Options:
             "side_effects": self.side_effects.as_dict(),
             "lane": self.lane,
             "flex_unavailable": self.flex_unavailable if self.lane == FLEX else None,
+            "batch_expired": self.batch_expired if self.lane == ECONOMY else None,
             "budget": None if self.budget is None else f"{self.budget:f}",
         }
 
@@ -112,26 +116,29 @@ class OptionsIn(Body):
         Literal["standard", "flex", "economy"] | None, BeforeValidator(_none_if_empty)
     ] = None
     """`flex`: slower responses at a lower price, where each model has a flex price factor.
-    `economy` isn't available yet."""
+    `economy`: responses within 24 hours through the provider's Batch API, where each model has a
+    batch price factor."""
     flex_unavailable: Annotated[
         Literal["wait", "standard"] | None, BeforeValidator(_none_if_empty)
     ] = None
     """In the lane `flex`, what happens after two minutes without flex capacity: `wait` (the
     default) pauses the backfill until there is some, `standard` pays the standard price."""
+    batch_expired: Annotated[
+        Literal["wait", "standard"] | None, BeforeValidator(_none_if_empty)
+    ] = None
+    """In the lane `economy`, what happens after two batches in a row that the provider did not
+    complete in 24 hours: `wait` (the default) pauses the backfill, `standard` pays the standard
+    price for the rest."""
     budget: Annotated[str | None, Dollars(), BeforeValidator(_none_if_empty)] = None
     """A limit in US dollars as text. The backfill pauses when this much is spent. Requires a price
     for each model."""
 
     def options(self) -> Options:
-        """Return the options. Raises NotAvailable for what this version can't do."""
-        if self.lane == "economy":
-            raise NotAvailable(
-                "The economy lane isn't supported yet. Remove lane.",
-                {"lane": "Not available yet."},
-            )
-        if self.flex_unavailable and self.lane != FLEX:
-            message = "flex_unavailable needs the lane flex. Set lane to flex, or remove it."
-            raise InvalidOptions(message, {"flex_unavailable": message})
+        """Return the options. Raises InvalidOptions for one that has no effect."""
+        for name, lane in (("flex_unavailable", FLEX), ("batch_expired", ECONOMY)):
+            if getattr(self, name) and self.lane != lane:
+                message = f"{name} needs the lane {lane}. Set lane to {lane}, or remove it."
+                raise InvalidOptions(message, {name: message})
         count, percent = None, None
         if isinstance(self.sample, SampleByCount):
             count = self.sample.count
@@ -147,6 +154,7 @@ class OptionsIn(Body):
             budget,
             lane=self.lane or STANDARD,
             flex_unavailable=self.flex_unavailable or WAIT,
+            batch_expired=self.batch_expired or WAIT,
         )
 
 

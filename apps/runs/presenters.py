@@ -20,8 +20,9 @@ from apps.llm.errors import ErrorCode
 
 from .budgets import budget_of
 from .changes import PARAMETERS, ChangeFilter, InvalidChange, changed_items, read_change
-from .lanes import tier_of
+from .lanes import is_economy, tier_of
 from .models import BY_ITSELF, ItemState, Kind, PauseReason, Run, RunItem, State
+from .options import STANDARD
 from .progress import Progress, progress_of_each
 from .report_page import change_words
 
@@ -48,6 +49,7 @@ _WAY_OUT = {
     PauseReason.QUOTA: "Top up the account or raise its limit, then resume. Nothing was lost.",
     PauseReason.PROVIDER_DOWN: "Nothing was lost.",
     PauseReason.RATE_LIMITED: "Nothing was lost.",
+    PauseReason.BATCHES: "Resume to send the rest in new batches. Nothing was lost.",
     PauseReason.BUDGET: "Change the budget to continue. Nothing was lost.",
 }
 
@@ -136,6 +138,10 @@ def option_words(run: Run) -> str:
     if (tier := tier_of(run.options)).name:
         without = "else at the standard price" if tier.falls_back else "waits for capacity"
         parts.append(f"flex, {without}")
+    if is_economy(run.options):
+        is_paid = run.options.get("batch_expired") == STANDARD
+        then = "at the standard price" if is_paid else "paused"
+        parts.append(f"economy, {then} after expired batches")
     effects = side_effects_of(run.options)
     if not effects.contacts:
         parts.append("contacts not updated")

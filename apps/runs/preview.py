@@ -21,10 +21,9 @@ from apps.core.database import TooSlow, time_limit
 from apps.core.errors import Example, UserError
 from apps.llm.errors import ErrorCode
 from apps.llm.models import LanguageModel
-from apps.llm.pricing import FLEX
 
 from .expected_time import expected_seconds
-from .lanes import LaneEstimate, Load, at_flex, without_flex
+from .lanes import CHEAPER, LaneEstimate, Load, at_price, lacking
 from .options import STANDARD, Options
 from .selection import ANALYZABLE, Chosen, Reading, candidates, choose, readings, too_long
 
@@ -310,9 +309,10 @@ def _lanes(loads: Sequence[Load]) -> list[LaneEstimate]:
     """Return the estimate of each lane that all these models have."""
     lanes = [LaneEstimate(STANDARD, _sum(loads), expected_seconds(loads))]
     used = [model for model, load in loads if load.sessions]
-    if used and not without_flex(used):
-        seconds = expected_seconds(loads, tier=FLEX)
-        lanes.append(LaneEstimate(FLEX, _sum(at_flex(loads)), seconds))
+    for lane in CHEAPER if used else ():
+        if not lacking(used, lane):
+            seconds = expected_seconds(loads, lane=lane)
+            lanes.append(LaneEstimate(lane, _sum(at_price(loads, lane)), seconds))
     return lanes
 
 

@@ -44,17 +44,22 @@ def pause_run(run_id: int, outcome: AnalysisOutcome) -> None:
 
     The intervals start anew only where something was done since the run was resumed.
     """
+    pause_for(run_id, outcome.pause, outcome.error_message, retry_after=outcome.retry_after)
+
+
+def pause_for(run_id: int, reason: str, message: str, *, retry_after: float | None = None) -> None:
+    """Pause a run for its provider, as `pause_run`. ``reason`` is a `PauseReason`."""
     now = timezone.now()
     run = Run.objects.filter(pk=run_id, state__in=[State.QUEUED, State.RUNNING]).first()
     if run is None:
         return
     probes = 0 if _got_on(run) else run.probes
-    by_itself = outcome.pause in BY_ITSELF
-    wait = max(_interval(probes), outcome.retry_after or 0.0)
+    by_itself = reason in BY_ITSELF
+    wait = max(_interval(probes), retry_after or 0.0)
     Run.objects.filter(pk=run.pk, state__in=[State.QUEUED, State.RUNNING]).update(
         state=State.PAUSED,
-        reason=outcome.pause,
-        reason_detail=outcome.error_message[:1000],
+        reason=reason,
+        reason_detail=message[:1000],
         probes=probes,
         resume_at=now + timedelta(seconds=wait) if by_itself else None,
     )

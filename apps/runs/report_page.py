@@ -11,11 +11,11 @@ from django.urls import reverse
 
 from apps.core.display import compact, money, number, one_line, timespan
 from apps.llm.ledger import tiers_of_run
-from apps.llm.pricing import FLEX
 
 from .changes import ChangeFilter, Span
-from .lanes import tier_of
+from .lanes import LABELS, TIERS
 from .models import Run, RunItem
+from .options import STANDARD
 from .progress import Progress
 from .report import FieldReport, Transition, report_of
 
@@ -230,11 +230,12 @@ def accuracy_of(run: Run, progress: Progress) -> list[Accuracy]:
 
 
 def tiers_used(run: Run) -> list[tuple[str, int]]:
-    """Return how many responses of a flex run each service tier gave, as the provider reports."""
-    if not tier_of(run.options).name:
+    """Return how many responses a run in a cheaper lane got there, and at the standard price."""
+    lane = run.options.get("lane")
+    if lane not in TIERS:
         return []
     used = tiers_of_run(run.public_id)
-    return [("flex", used.get(FLEX, 0)), ("standard", used.get("", 0))]
+    return [(LABELS[lane], used.get(TIERS[lane], 0)), (LABELS[STANDARD], used.get("", 0))]
 
 
 def _accuracy(label: str, expected: Any, actual: Any, show: Callable[[Any], str]) -> Accuracy:

@@ -22,8 +22,9 @@ from apps.llm.errors import ErrorCode
 from . import agreement, budgets, freezing, retries
 from .agreement import Agreement
 from .closing import close_finished
+from .economy import steps
 from .failures import can_change
-from .lanes import check_lane
+from .lanes import check_lane, is_economy
 from .models import PauseReason, Run, State
 from .options import Options, read_options
 from .preview import PREVIEW_SECONDS, Preview, PreviewTooSlow, make_preview
@@ -165,6 +166,8 @@ def cancel(*, run: Run, by: Actor) -> None:
         to=State.CANCELLING,
         allowed=(State.QUEUED, State.RUNNING, State.PAUSED),
     )
+    if is_economy(run.options):
+        steps.hurry(run)
     if run.total <= freezing.AT_ONCE:
         close_finished()
     else:
@@ -181,6 +184,8 @@ def pause(*, run: Run, by: Actor) -> None:
         allowed=(State.QUEUED, State.RUNNING),
         reason=PauseReason.BY_USER,
     )
+    if is_economy(run.options):
+        steps.hurry(run)
 
 
 def resume(*, run: Run, by: Actor) -> None:

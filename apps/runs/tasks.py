@@ -8,6 +8,7 @@ from apps.work.host import host
 
 from . import batches, freezing, recovery, trial_services
 from .closing import close_finished
+from .economy import steps
 from .lanes import ENGINE, tier_of
 from .models import Run
 from .progress import join_tallies
@@ -39,6 +40,12 @@ def freeze() -> None:
     freezing.run_freezing()
 
 
+@shared_task(name=steps.TASK)
+def ship() -> None:
+    """Pack, send, and record batches of the economy lane, as far as something is due."""
+    steps.run_steps()
+
+
 @shared_task(name="runs.sweep")
 def sweep() -> None:
     """Close finished runs and wake the runners while anything is left to do."""
@@ -49,6 +56,8 @@ def sweep() -> None:
         send(ENGINE, queue=None, kwargs={"tier": tier})
     if Run.objects.freezing().exists() or Run.objects.retrying().exists():
         freezing.freeze_soon()
+    if steps.work_waits():
+        send(steps.TASK, queue=None, kwargs={})
     if batches.work_waits():
         batches.start_soon()
     if trial_services.work_waits():

@@ -1,23 +1,18 @@
 """The queue of test runs: their items, in the order in which they were requested."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from apps.analysis import claims
-from apps.analysis.effects import SideEffects
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
-from apps.analysis.prompts import Facts
 from apps.analysis.queues import AnalysisQueue
 from apps.analysis.reservations import cap_balances
 from apps.llm.errors import ErrorCode
-from apps.llm.limits import Lane
 from apps.work.leases import WORN_OUT
 
 from .closing import close_finished
+from .item_jobs import load_jobs
 from .models import ItemState, Run, RunItem, State
 from .trial_caps import keep_within
 from .trial_recording import ITEMS, record
@@ -25,18 +20,6 @@ from .trial_recording import ITEMS, record
 #: How many conversations of trials are read at once in a process. Few, so that a person who waits
 #: for a rerun never finds more than these before them where a model takes one at a time.
 AT_ONCE = 8
-
-_LOAD = """
-SELECT i.id, t.public_id, i.lease_token, c.id, c.public_id, g.public_id, t.created_by, i.config_id,
-  c.channel, c.started_at, c.duration_ms, c.direction, coalesce(s.messages, '[]'), g.id
-FROM runs_runitem i
-JOIN runs_run t ON t.id = i.run_id
-JOIN conversations_conversation c ON c.id = i.conversation_id
-JOIN agents_agentversion v ON v.id = i.agent_version_id
-JOIN agents_agent g ON g.id = v.agent_id
-LEFT JOIN conversations_transcript s ON s.conversation_id = c.id
-WHERE i.id = ANY(%s) ORDER BY i.id
-"""
 
 
 class TrialSource(AnalysisQueue):
@@ -60,7 +43,7 @@ class TrialSource(AnalysisQueue):
             taken = ITEMS.take(limit=limit, where="r.run_id = ANY(%(runs)s)", runs=list(runs))
             keys = keep_within(taken.keys, balances) if balances else taken.keys
         _give_up(taken.worn_out)
-        jobs = _load(keys)
+        jobs = load_jobs(keys)
         # What a worker that is gone had taken of a trial that was cancelled since.
         if over := self.stopped(jobs):
             self.hand_back(over)
@@ -104,39 +87,3 @@ def _give_up(item_ids: Sequence[int]) -> None:
             lease_until=None,
             finished_at=timezone.now(),
         )
-
-
-def _load(item_ids: Sequence[int]) -> list[AnalysisJob]:
-    """Everything that requests about these claimed items need, in two queries."""
-    if not item_ids:
-        return []
-    with connection.cursor() as cursor:
-        cursor.execute(_LOAD, [list(item_ids)])
-        rows = cursor.fetchall()
-    configs = claims.load_configs({row[7] for row in rows})
-    return [_job(row, configs[row[7]]) for row in rows]
-
-
-def _job(row: Sequence[Any], config: claims.LoadedConfig) -> AnalysisJob:
-    return AnalysisJob(
-        analysis_id=row[0],
-        public_id=row[1],
-        token=row[2],
-        conversation_id=row[3],
-        conversation_public_id=row[4],
-        agent_id=row[13],
-        agent_public_id=row[5],
-        trigger="",  # of no analysis: a model that is free on first run is charged here
-        requested_by=row[6],
-        columns={},
-        config=config.document,
-        config_id=row[7],
-        config_sha256=config.sha256,
-        spec=config.spec,
-        facts=Facts(
-            channel=row[8], started_at=row[9], duration_ms=row[10], direction=row[11] or ""
-        ),
-        messages=json.loads(row[12]),
-        lane=Lane.INTERACTIVE.value,
-        side_effects=SideEffects(),
-    )

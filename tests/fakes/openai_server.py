@@ -28,6 +28,7 @@ tokens for a beginning that it has seen before, and the service tier that it use
                  "standard": an answer by the default tier; "unknown": 400
 ``flex_latency`` seconds before each answer at the flex tier, instead of ``latency``
 ``flex_busy``    how many of the next requests at the flex tier are refused as busy
+``batches``      how files and batches behave: see `tests.fakes.batches`
 ``tokenizer``    "o200k" counts tokens as OpenAI's models do, the schema included; unset estimates
 
 A transcript can carry its own fate: ``[[fake:refusal]]``, ``[[fake:late:3]]``, or, for the first
@@ -54,6 +55,7 @@ from aiohttp import web
 
 from apps.llm.tokens import estimate_tokens
 from tests.fakes import behaviours, strict_rules
+from tests.fakes.batches import Batches
 from tests.fakes.instances import Dice, Maker, plan
 
 _FATE = re.compile(r"\[\[fake:([a-z0-9_]+)(?::([\d.]+))?( once)?\]\]")
@@ -72,7 +74,7 @@ SETTINGS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(
         (
             *("latency", "jitter", "always", "probability", "models", "quota_after", "key"),
-            *("nulls", "flex", "flex_busy", "flex_latency"),
+            *("nulls", "flex", "flex_busy", "flex_latency", "batches"),
             *("tokenizer", "raw_always", "answers"),
         ),
         lambda value: value,
@@ -123,6 +125,8 @@ class State:
         self.flex = "ok"
         self.flex_busy = 0
         self.flex_latency: float | None = None
+        self.batches: dict[str, Any] = {}
+        self.shop = Batches()
         self.tiers: Counter[str] = Counter()
         self.answers: dict[str, dict[str, Any]] = {}
         self.random = random.Random(0)
@@ -176,6 +180,7 @@ class State:
             "outcomes": self.outcomes,
             "conversations": self.conversations,
             "tiers": self.tiers,
+            "batches": self.shop.stats(),
             "usage": {
                 "input": self.input_tokens,
                 "cached": self.cached_tokens,
@@ -227,6 +232,12 @@ class Server:
             return await self.completion(request)
         if path == "/control":
             return await self.control(request)
+        if path.startswith(("/v1/files", "/v1/batches")):
+            if self.state.key and request.headers.get("Authorization") != (
+                f"Bearer {self.state.key}"
+            ):
+                return _error(*behaviours.ERRORS["401"])
+            return await self.state.shop.handle(request, self.state.batches, self.line)
         if path.endswith("/models"):
             return _json({"object": "list", "data": [{"id": "fake", "object": "model"}]})
         return _error(404, {"message": f"There is no {path}.", "type": "invalid_request_error"})
@@ -281,6 +292,19 @@ class Server:
             state.outcomes["refused"] += 1
             return refusal
         return await self.deliver(request, kind, argument, made)
+
+    def line(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Answer the request of one line of a batch: status and body."""
+        asked = next((m["content"] for m in body["messages"] if m["role"] == "user"), "") or ""
+        kind, _, _ = self.fate(body, asked).partition(":")
+        self.state.outcomes[kind] += 1
+        if kind in behaviours.ERRORS:
+            status, error = behaviours.ERRORS[kind]
+            return status, {"error": error}
+        refusal, made = self.compose(body, asked, asked, kind)
+        if isinstance(refusal, web.Response):
+            return refusal.status, json.loads(refusal.text or "{}")
+        return 200, json.loads(made)
 
     def refused_tier(self, body: dict[str, Any]) -> str | None:
         """Which error meets a request for its service tier."""

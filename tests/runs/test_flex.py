@@ -20,7 +20,7 @@ from apps.llm.ledger import tiers_of_run
 from apps.llm.models import LanguageModel, Usage
 from apps.runs import recovery, services
 from apps.runs.expected_time import FLEX_SLOWNESS, expected_seconds
-from apps.runs.lanes import FlexUnavailable
+from apps.runs.lanes import LaneUnavailable
 from apps.runs.models import Run, State
 from apps.runs.options import InvalidOptions, Options, read_options
 from apps.runs.preview import Preview, make_preview
@@ -109,7 +109,7 @@ def test_a_model_without_the_tier_is_refused_by_name(more: dict[str, Any]) -> No
     name = LanguageModel.objects.get(flex_factor=None).name
 
     assert [one.lane for one in preview_of(FLEX).lanes] == ["standard"]
-    with pytest.raises(FlexUnavailable, match=f"{name} has no flex price factor under Models"):
+    with pytest.raises(LaneUnavailable, match=f"{name} has no flex price factor under Models"):
         start(FLEX)
     assert not Run.objects.exists()
 

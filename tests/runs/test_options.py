@@ -55,7 +55,8 @@ def test_what_is_no_sample_is_refused_by_name(sample: object) -> None:
     ("name", "value"),
     [
         ("include_analyzed", "yes"),
-        ("lane", "economy"),
+        ("lane", "fast"),
+        ("batch_expired", "standard"),
         ("budget", "0"),
         ("budget", "-1"),
         ("budget", "1e3"),

@@ -222,7 +222,7 @@ class Report(Schema):
     estimate: Estimate
     usage: RunUsage
     tiers: Annotated[dict[str, Count], eg({"standard": 12, "flex": 1270})]
-    """Paid responses by the service tier that the provider reported: `standard` and `flex`."""
+    """Paid responses by price: `standard`, `flex` as the provider reported it, and `batch`."""
     failures: Annotated[dict[str, Count], eg({"timeout": 2})]
     """Failed items by error code."""
 

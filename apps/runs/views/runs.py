@@ -16,6 +16,7 @@ from apps.core.http import hx_trigger, render_either, stop_polling, wants_fragme
 from apps.core.pagination import CursorError, page
 from apps.runs.budgets import balance_of
 from apps.runs.failures import failed_again, failure_groups
+from apps.runs.lanes import is_economy
 from apps.runs.models import Run
 from apps.runs.presenters import (
     filter_words,
@@ -31,8 +32,10 @@ from apps.runs.presenters import (
     way_out,
 )
 from apps.runs.progress import Progress, progress_of
+from apps.runs.shipment import Shipment
 
 PER_PAGE = 25
+SHOWN_BATCHES = 20
 
 
 @require_safe
@@ -128,6 +131,13 @@ def progress(request: HttpRequest, public_id: str) -> HttpResponse:
     return stop_polling(hx_trigger(response, **{"backfills:ended": None}))
 
 
+def _batches(run: Run) -> list[Shipment]:
+    """Return the latest batches of a run in the economy lane, the newest first."""
+    if not is_economy(run.options):
+        return []
+    return list(run.shipments.select_related("model")[:SHOWN_BATCHES])
+
+
 def _run_context(run: Run, progress: Progress) -> dict[str, Any]:
     """What the part of the page shows that is drawn again and again."""
     cost = run.estimate.get("cost")
@@ -145,6 +155,7 @@ def _run_context(run: Run, progress: Progress) -> dict[str, Any]:
         "can_retry": hopeful and run.can_retry,
         "failed_again": failed_again(run) if failures else 0,
         "balance": balance_of(run),
+        "batches": _batches(run),
         "retry_cost": expected * hopeful / run.total if expected and run.total else None,
         "because": paused_because(run),
         "way_out": way_out(run),

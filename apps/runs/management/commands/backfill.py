@@ -16,11 +16,10 @@ from apps.conversations.filters import FilterSpec, parse
 from apps.conversations.filters.arguments import from_arguments
 from apps.core.display import compact, money, timespan
 from apps.core.errors import UserError
-from apps.llm.pricing import FLEX
 from apps.runs import services
 from apps.runs.estimate_panel import EstimatePanel, estimate_panel
 from apps.runs.failures import failures_of
-from apps.runs.lanes import check_lane
+from apps.runs.lanes import LABELS, check_lane
 from apps.runs.models import Run, State
 from apps.runs.options import STANDARD, WAIT, Options, read_options
 from apps.runs.presenters import noun, pace, paused_because, way_out
@@ -61,12 +60,17 @@ class Command(BaseCommand):
             "--budget", metavar="USD", help="Pause the backfill when this many dollars are spent."
         )
         parser.add_argument(
-            "--lane", choices=[STANDARD, FLEX], default=STANDARD,
-            help="Service tier of the requests: flex is slower at a lower price.",
+            "--lane", choices=list(LABELS), default=STANDARD,
+            help="How requests are sent: flex is slower at a lower price, economy uses the "
+            "provider's Batch API and takes up to 24 hours.",
         )  # fmt: skip
         parser.add_argument(
             "--flex-unavailable", choices=[WAIT, STANDARD],
             help="Without flex capacity for two minutes: wait, or pay the standard price.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--batch-expired", choices=[WAIT, STANDARD],
+            help="After two expired batches in a row: wait, or pay the standard price.",
         )  # fmt: skip
         parser.add_argument("--dry-run", action="store_true", help="Only show the estimate.")
         parser.add_argument("--wait", action="store_true", help="Wait until the backfill finishes.")
@@ -92,6 +96,7 @@ class Command(BaseCommand):
                 "budget": given["budget"],
                 "lane": given["lane"],
                 "flex_unavailable": given["flex_unavailable"],
+                "batch_expired": given["batch_expired"],
             }
         )
         figures = self._show(spec, options)
