@@ -13,7 +13,7 @@ import httpx2
 import openai
 from openai.types import Batch
 
-from apps.llm.classification import classify
+from apps.llm.classification import classify, fault_of
 from apps.llm.connections import MissingKeyError, NotRunningError, endpoint
 from apps.llm.errors import ErrorCode, PauseReason
 from apps.llm.failed_request import Fault
@@ -183,6 +183,10 @@ def _faults() -> Iterator[None]:
     """Raise BatchFault for what the library raises."""
     try:
         yield
+    except openai.APIStatusError as error:
+        response = error.response
+        fault = fault_of(response.status_code, response.content, response.headers)
+        raise BatchFault(fault) from error
     except openai.APIError as error:
         raise BatchFault(classify(error)) from error
     except httpx2.HTTPError as error:  # in the middle of a download
