@@ -72,6 +72,8 @@ class AgentCapsForm(CapsForm):
         field = self.fields["agent"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = Agent.objects.active().order_by("name", "pk")
+        field.widget.attrs["autofocus"] = True
+        self.fields["day"].widget.attrs.pop("autofocus")
 
     def clean(self) -> dict[str, Any]:
         """Require one of the caps."""

@@ -29,6 +29,15 @@ FIRST_IN_FLIGHT = 8
 """Requests of backfills in flight before the first success, and how many count as no limit."""
 MOST_IN_FLIGHT = 1_000_000
 
+GROWTH_SECONDS = 1.0
+"""A provider that says no 429 for this long is sent as many requests again.
+
+A 429 comes at once, a success with a slow model after 20 seconds: waiting for it left half of the
+places empty for the first wave.
+"""
+MOST_UNANSWERED = 32
+"""As many are sent to a provider that doesn't respond at all."""
+
 LOCAL_SHARES = 2
 """Number of parts of a shared limit while the broker is unavailable: one per process."""
 
@@ -57,11 +66,15 @@ class Gate:
     """Requests in flight to one model from this process.
 
     Backfills begin with a few and each success lets one more in, so that a provider with a low
-    limit meets a handful of requests at first and not a whole run.
+    limit meets a handful of requests at first and not a whole run. Slow models get more after
+    ``growth`` seconds without a response, but not between a 429 and the next success.
     """
 
-    def __init__(self, maximum: int | None) -> None:
+    def __init__(self, maximum: int | None, growth: float = GROWTH_SECONDS) -> None:
         self.maximum = maximum
+        self._growth = growth
+        self._timer: asyncio.TimerHandle | None = None
+        self._was_refused = False
         self.opened = FIRST_IN_FLIGHT
         self.in_flight = 0
         self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
@@ -79,6 +92,7 @@ class Gate:
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[lane].append(place)
+        self._grow_later()
         try:
             await place
         except asyncio.CancelledError:
@@ -101,12 +115,26 @@ class Gate:
 
     def answered(self) -> None:
         """Note that a request succeeded."""
+        self._was_refused = False
         self.opened = min(self.opened + 1, MOST_IN_FLIGHT)
         self._let_in()
 
     def refused(self) -> None:
         """Note that the provider said 429: the next burst begins with a few again."""
+        self._was_refused = True
         self.opened = FIRST_IN_FLIGHT
+
+    def _grow_later(self) -> None:
+        if self._timer is None and self._waiting[Lane.BACKFILL]:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._growth, self._grow)
+
+    def _grow(self) -> None:
+        self._timer = None
+        if not self._was_refused and self.opened <= self.in_flight < MOST_UNANSWERED:
+            self.opened = min(self.opened + FIRST_IN_FLIGHT, MOST_UNANSWERED)
+            self._let_in()
+        self._grow_later()
 
 
 class Rates:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from apps.llm.limits import FIRST_IN_FLIGHT, Gate, Lane, Limits, Rates
+from apps.llm.limits import FIRST_IN_FLIGHT, MOST_UNANSWERED, Gate, Lane, Limits, Rates
 from apps.llm.specs import ModelSpec
 
 
@@ -25,6 +25,30 @@ async def test_backfills_begin_with_a_few_and_each_success_lets_one_more_in() ->
     assert gate.in_flight == 2 * FIRST_IN_FLIGHT
     gate.refused()
     assert gate.opened == FIRST_IN_FLIGHT
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_slow_provider_gets_more_before_its_first_response() -> None:
+    gate = Gate(None, growth=0.001)
+    waiting = [asyncio.create_task(gate.enter(Lane.BACKFILL)) for _ in range(100)]
+    await asyncio.wait_for(asyncio.gather(*waiting[:MOST_UNANSWERED]), 30)
+    await asyncio.sleep(0.05)
+    assert gate.in_flight == MOST_UNANSWERED
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_after_a_429_only_a_success_lets_more_in() -> None:
+    gate = Gate(None, growth=0.001)
+    gate.refused()
+    waiting = [asyncio.create_task(gate.enter(Lane.BACKFILL)) for _ in range(100)]
+    await asyncio.sleep(0.05)
+    assert gate.in_flight == FIRST_IN_FLIGHT
+    gate.answered()
+    assert gate.in_flight == FIRST_IN_FLIGHT + 1
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
