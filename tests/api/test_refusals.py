@@ -7,7 +7,6 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import Role
-from tests.factories import make_agent
 
 from .conftest import Caller, CallerOf
 
@@ -124,13 +123,6 @@ def test_a_failure_of_ours_has_the_shape_too(
 def test_a_host_that_is_not_ours_is_refused(client: Client) -> None:
     answer = client.get("/api/agents", headers={"Host": "evil.example"})
     assert error_of(answer, 400)["code"] == "bad_request"
-
-
-def test_what_comes_later_is_refused_in_words(operator: Caller) -> None:
-    make_agent()
-    for more in ({"lane": "economy"},):
-        answer = operator.post("/backfills", {"channel": "voice", **more})
-        assert error_of(answer, 422)["code"] == "not_available"
 
 
 def test_answers_are_not_kept_by_caches(viewer: Caller) -> None:

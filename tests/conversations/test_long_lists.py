@@ -90,7 +90,7 @@ def test_a_count_that_takes_long_says_that_there_are_more(
     calls: list[Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(rows: Any) -> Count:
-        if "successful" in str(rows.query):
+        if "successful" in str(rows.query).partition(" WHERE ")[2]:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_sleep(60)")
         return count(rows)
@@ -106,6 +106,7 @@ def test_a_count_that_takes_long_says_that_there_are_more(
 @contextmanager
 def only_indexes() -> Iterator[None]:
     with connection.cursor() as cursor:
+        cursor.execute("ANALYZE conversations_conversation")
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SET LOCAL enable_bitmapscan = off")
         yield
@@ -122,6 +123,7 @@ def only_indexes() -> Iterator[None]:
     ],
 )
 def test_numbers_and_ids_are_found_by_an_index(query: dict[str, Any], index: str) -> None:
+    make_conversations(make_agent(), 300)
     with only_indexes():
         assert index in parse("voice", query).queryset().order_by().explain()
 
