@@ -32,6 +32,8 @@ IDLE_SECONDS = 3.0
 GRACE_SECONDS = 45.0
 #: How long it waits before it looks again, with slots free and nothing to claim.
 POLL_SECONDS = 0.5
+#: How long it waits for its stock to fall before it looks for a stop.
+LOOK_SECONDS = 0.25
 #: No job is claimed ahead where one takes longer: a claim then costs little of a slot's time.
 AHEAD_SECONDS = 5.0
 #: How soon a stopped run's jobs that were claimed but not sent are handed back.
@@ -250,13 +252,15 @@ class Runner(Generic[J, O]):
                 return
             self._wants_work.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wants_work.wait(), 0.25)
+                await asyncio.wait_for(self._wants_work.wait(), LOOK_SECONDS)
 
     async def _slot(self) -> None:
         while (job := await self._ready.get()) is not None:
             if self._unsent.get(job.key) is not job:
                 continue  # withdrawn in the meantime
             self._working += 1
+            if self._ready.qsize() <= self.concurrency // 2:
+                self._wants_work.set()
             began = time.monotonic()
             try:
                 outcome = await self._perform(job)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -115,3 +116,43 @@ def test_no_job_is_claimed_ahead_where_they_take_long(monkeypatch: pytest.Monkey
     monkeypatch.setattr("apps.work.runner.AHEAD_SECONDS", 0.0)
     held = 2
     assert left_after_three(Slow()) >= 9 - 3 - held
+
+
+class Together(Deaf):
+    """Both slots end their first jobs at once. The next two wait for one that is claimed ahead."""
+
+    name = "together"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs = [Job(number) for number in range(6)]
+        self.both = asyncio.Barrier(2)
+        self.ahead = threading.Event()
+        self.were_ahead: list[bool] = []
+        self.ended = 0
+
+    def claim(self, limit: int) -> Sequence[Job]:
+        claimed = super().claim(limit)
+        if any(job.key > 3 for job in claimed):
+            self.ahead.set()
+        return claimed
+
+    async def perform(self, job: Job, client: Any, on_send: Callable[[], None]) -> Done:
+        on_send()
+        if job.key < 2:
+            await self.both.wait()
+        elif job.key < 4:
+            self.were_ahead.append(await asyncio.to_thread(self.ahead.wait, 20))
+        self.ended += 1
+        self.stop = self.ended == 6
+        return Done(job)
+
+
+def test_slots_that_end_together_find_the_next_jobs_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taking a job from the stock is what lowers it: else all slots wait for each other."""
+    monkeypatch.setattr("apps.work.runner.LOOK_SECONDS", 60.0)
+    queue = Together()
+    with ThreadPoolExecutor(2) as pool:
+        runner = Runner(queue, stopping=lambda: queue.stop, pool=pool, grace=5)
+        asyncio.run(runner.run(None))
+    assert queue.were_ahead == [True, True]
