@@ -99,10 +99,15 @@ class LoadedConfig:
 
 def load_jobs(analysis_ids: Sequence[int]) -> list[AnalysisJob]:
     """Load everything that requests about these claimed analyses need, in two queries."""
-    if not analysis_ids:
+    return read_jobs(_LOAD, analysis_ids)
+
+
+def read_jobs(statement: str, ids: Sequence[int]) -> list[AnalysisJob]:
+    """Run a statement with the columns of `_LOAD` for these keys, and return its rows as jobs."""
+    if not ids:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(_LOAD, [list(analysis_ids)])
+        cursor.execute(statement, [list(ids)])
         rows = cursor.fetchall()
     configs = load_configs({row[9] for row in rows})
     return [_job(row, configs[row[9]]) for row in rows]
