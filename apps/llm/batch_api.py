@@ -70,11 +70,6 @@ class BatchReport:
     def has_ended(self) -> bool:
         return self.status in ENDED
 
-    @property
-    def is_queue_full(self) -> bool:
-        """Return whether it failed because too many input tokens wait in the queue already."""
-        return self.status == "failed" and self.error_code == QUEUE_FULL
-
 
 class BatchApi:
     """The Batch API of the server of one model. Close it after use."""
@@ -104,11 +99,6 @@ class BatchApi:
         traceback: TracebackType | None,
     ) -> None:
         self._client.close()
-
-    def check(self) -> None:
-        """Raise BatchFault where the provider has no batches, or rejects the key."""
-        with _faults():
-            self._client.batches.list(limit=1)
 
     def upload(self, name: str, content: BinaryIO) -> str:
         """Upload a file of requests and return its ID. Files of the same name are deleted first.

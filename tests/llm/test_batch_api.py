@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.llm import batch_api
-from apps.llm.batch_api import BatchApi, BatchFault
+from apps.llm.batch_api import QUEUE_FULL, BatchApi, BatchFault
 from apps.llm.batch_lines import Next, judge_line, read_line, request_line
 from apps.llm.errors import ErrorCode, PauseReason
 from apps.llm.replies import Message
@@ -113,19 +113,19 @@ def test_faults_name_their_reason(
     fake_llm: FakeLLM, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with BatchApi(spec) as api:
-        api.check()
         fake_llm.set(batches={"absent": True})
         with pytest.raises(BatchFault) as absent:
-            api.check()
+            api.get("batch_1")
         assert absent.value.is_unknown
         fake_llm.set(batches={"queue": 1})
-        assert ended(api, sent(api, spec, "One, two, three")).is_queue_full
+        report = ended(api, sent(api, spec, "One, two, three"))
+        assert (report.status, report.error_code) == ("failed", QUEUE_FULL)
         fake_llm.set(batches={"fates": ["invalid"]})
         report = ended(api, sent(api, spec, "One", name="sh_2"))
         assert report.error_message == "This line is not parseable as valid JSON."
         fake_llm.set(key="another")
         with pytest.raises(BatchFault) as rejected:
-            api.check()
+            api.get("batch_1")
         assert rejected.value.fault.pause is PauseReason.AUTH
     monkeypatch.delenv("FAKE_API_KEY")
     with pytest.raises(BatchFault, match="Set FAKE_API_KEY"):

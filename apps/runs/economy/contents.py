@@ -11,7 +11,6 @@ from apps.analysis.prompts import TranscriptTooLong
 from apps.llm.batch_api import MOST_BYTES
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.runs.item_jobs import load_jobs
-from apps.runs.models import RunItem
 from apps.runs.shipment import Shipment
 
 logger = logging.getLogger(__name__)
@@ -83,9 +82,3 @@ def write_lines(shipment: Shipment, file: BinaryIO) -> Contents:
 def _jobs(item_ids: Sequence[int]) -> Iterator[AnalysisJob]:
     for start in range(0, len(item_ids), CHUNK):
         yield from load_jobs(item_ids[start : start + CHUNK])
-
-
-def items_of(shipment: Shipment) -> list[int]:
-    """Return the items that are leased to a shipment."""
-    rows = RunItem.objects.filter(shipment=shipment, state="running")
-    return list(rows.order_by("pk").values_list("pk", flat=True))

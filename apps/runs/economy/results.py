@@ -120,12 +120,17 @@ def record_lines(shipment: Shipment, lines: Iterable[Line]) -> Chunk:
 
 def _lock(shipment: Shipment, named: Mapping[int, tuple[LineName, Line]]) -> list[_Leased]:
     """Lock the conversations and items that these lines are about, in that order."""
-    rows = RunItem.objects.filter(pk__in=named, shipment=shipment, conversation__isnull=False)
+    found = _lock_items(shipment, list(named))
+    return [item for item in found if item.attempt == named[item.item_id][0].attempt]
+
+
+def _lock_items(shipment: Shipment, item_ids: Sequence[int]) -> list[_Leased]:
+    """Lock the conversations of items of a shipment, then the items, and return these."""
+    rows = RunItem.objects.filter(pk__in=item_ids, shipment=shipment, conversation__isnull=False)
     lock_conversations(rows.values_list("conversation_id", flat=True))
     with connection.cursor() as cursor:
-        cursor.execute(_LEASED, [list(named), shipment.pk])
-        found = [_Leased(*row) for row in cursor.fetchall()]
-    return [item for item in found if item.attempt == named[item.item_id][0].attempt]
+        cursor.execute(_LEASED, [list(item_ids), shipment.pk])
+        return [_Leased(*row) for row in cursor.fetchall()]
 
 
 def _start(shipment: Shipment, items: Sequence[_Leased]) -> list[AnalysisJob]:
@@ -262,11 +267,7 @@ def _lower(shipment: Shipment, count: int) -> None:
 def fail_items(shipment: Shipment, failed: Mapping[int, tuple[str, str]]) -> None:
     """Record failures of items that can't be asked about, which cost nothing."""
     with transaction.atomic():
-        conversations = RunItem.objects.filter(pk__in=failed, conversation__isnull=False)
-        lock_conversations(conversations.values_list("conversation_id", flat=True))
-        with connection.cursor() as cursor:
-            cursor.execute(_LEASED, [list(failed), shipment.pk])
-            items = [_Leased(*row) for row in cursor.fetchall()]
+        items = _lock_items(shipment, list(failed))
         jobs = _start(shipment, [i for i in items if i.conversation_id is not None])
         outcomes = []
         for job in jobs:
