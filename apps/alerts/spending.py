@@ -5,20 +5,18 @@ database nothing. Each announcement is one row, written with its event and
 its mails in one transaction: whatever dies, it is sent once.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
-from redis.exceptions import RedisError
 
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
+from apps.core import shortcut_cache
 from apps.core.display import money
 from apps.core.payloads import moment
 from apps.core.tasks import enqueue
@@ -29,8 +27,6 @@ from apps.webhooks.models import EventType
 from apps.webhooks.outbox import NewEvent
 
 from .models import CapNotice, Message, MessageKind
-
-logger = logging.getLogger(__name__)
 
 _KEY = "alerts:spending"
 _KEPT_SECONDS = 300
@@ -52,30 +48,22 @@ def check_caps(now: datetime) -> int:
     announced = [cap for cap in cap_states(now) if cap.level]
     ids = {cap.agent_id for cap in announced} - {""}
     agents = {a.public_id: a for a in Agent.objects.filter(public_id__in=ids)} if ids else {}
-    _store(announced, agents)
+    shortcut_cache.store({_KEY: _notice_of(announced, agents)}, _KEPT_SECONDS)
     return sum(_announce(cap, agents.get(cap.agent_id), now) for cap in announced)
 
 
 def notice() -> SpendingNotice | None:
     """Return the notice of pages; None where there is none, or the cache is away."""
-    try:
-        found: SpendingNotice | None = cache.get(_KEY)
-    except (RedisError, OSError):
-        return None
+    found: SpendingNotice | None = shortcut_cache.find([_KEY]).get(_KEY)
     return found if found is not None and found.cap.is_current else None
 
 
-def _store(announced: Sequence[CapState], agents: dict[str, Agent]) -> None:
-    try:
-        if not announced:
-            cache.delete(_KEY)
-            return
-        cap = max(announced, key=lambda one: (one.level, not one.agent_id, one.spent / one.limit))
-        agent = agents.get(cap.agent_id)
-        name = agent.name if agent else ""
-        cache.set(_KEY, SpendingNotice(cap, name, len(announced) - 1), _KEPT_SECONDS)
-    except (RedisError, OSError) as error:
-        logger.warning("Cache away, pages show no spending notice: %s", error)
+def _notice_of(announced: Sequence[CapState], agents: dict[str, Agent]) -> SpendingNotice | None:
+    if not announced:
+        return None
+    cap = max(announced, key=lambda one: (one.level, not one.agent_id, one.spent / one.limit))
+    agent = agents.get(cap.agent_id)
+    return SpendingNotice(cap, agent.name if agent else "", len(announced) - 1)
 
 
 def _announce(cap: CapState, agent: Agent | None, now: datetime) -> bool:

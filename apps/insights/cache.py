@@ -7,7 +7,8 @@ from time import sleep as pause
 from typing import TypeVar
 
 from django.core.cache import cache
-from redis.exceptions import RedisError
+
+from apps.core.shortcut_cache import AWAY
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def cached(key: str, seconds: int, make: Callable[[], T]) -> T:
     name = f"insights:{sha256(key.encode()).hexdigest()}"
     try:
         return _made_once(name, seconds, make)
-    except (RedisError, OSError) as error:
+    except AWAY as error:
         logger.warning("Cache away, %s is made anew: %s", key, error)
         return make()
 

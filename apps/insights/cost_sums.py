@@ -4,7 +4,6 @@ The ledger is only added to, and nearly always today. The sums of a day that is 
 stored in the cache, so that a page of 90 days sums one.
 """
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,18 +11,15 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.core.cache import cache
 from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
-from redis.exceptions import RedisError
 
+from apps.core import shortcut_cache
 from apps.core.display import money
 from apps.llm.models import Spending, Usage
 
 from .periods import Period, midnight
-
-logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 3600
 OVER_AFTER = timedelta(minutes=10)
@@ -97,11 +93,12 @@ def sums_of(period: Period, now: datetime) -> tuple[list[CostRow], Sums]:
 def day_rows(days: Sequence[date], now: datetime) -> list[CostRow]:
     """Return the sums of consecutive days."""
     names = _names([day for day in days if midnight(day + timedelta(days=1)) + OVER_AFTER <= now])
-    kept = _kept(list(names.values()))
+    kept: Mapping[str, list[CostRow]] = shortcut_cache.find(names.values())
     found = {day: kept[name] for day, name in names.items() if name in kept}
     if missing := [day for day in days if day not in found]:
         made = _summed(missing)
-        _keep({name: made[day] for day, name in names.items() if name not in kept})
+        missed = {name: made[day] for day, name in names.items() if name not in kept}
+        shortcut_cache.store(missed, KEPT_SECONDS)
         found |= made
     return [row for day in days for row in found[day]]
 
@@ -160,18 +157,3 @@ def _summed(days: Sequence[date]) -> Mapping[date, list[CostRow]]:
 def _sums(values: Sequence[Any]) -> Sums:
     rows, cost, unpriced, *tokens = values
     return Sums(rows, cost or Decimal(0), unpriced, *(n or 0 for n in tokens))
-
-
-def _kept(names: list[str]) -> Mapping[str, list[CostRow]]:
-    try:
-        return cache.get_many(names)
-    except (RedisError, OSError) as error:
-        logger.warning("Cache away, costs are summed anew: %s", error)
-        return {}
-
-
-def _keep(found: Mapping[str, list[CostRow]]) -> None:
-    try:
-        cache.set_many(dict(found), KEPT_SECONDS)
-    except (RedisError, OSError) as error:
-        logger.warning("Cache away, costs are not cached: %s", error)
