@@ -35,6 +35,18 @@ def _price(help_text: str) -> models.DecimalField[Decimal | None, Decimal | None
     )
 
 
+def _factor_constraint(kind: str, what: str) -> models.CheckConstraint:
+    """Allow a price factor from 0 to 1, and only with prices; ``what`` a bundled model lacks."""
+    name = f"{kind}_factor"
+    wanted = {f"{name}__gt": 0, f"{name}__lte": 1, "input_price__isnull": False}
+    return models.CheckConstraint(
+        condition=Q(**{f"{name}__isnull": True}) | Q(**wanted) & Q(is_local=False),
+        name=f"llm_model_{name}_of_a_price",
+        violation_error_message=f"The {kind} price factor must be above 0 and at most 1, and "
+        f"needs the model's prices. The bundled model has no {what}.",
+    )
+
+
 class LanguageModel(models.Model):
     """One model of one server that speaks the OpenAI protocol."""
 
@@ -164,22 +176,8 @@ class LanguageModel(models.Model):
                 name="llm_model_prices_known_together",
                 violation_error_message="Set both input and output prices, or leave both blank.",
             ),
-            models.CheckConstraint(
-                condition=Q(flex_factor__isnull=True)
-                | Q(flex_factor__gt=0, flex_factor__lte=1, input_price__isnull=False)
-                & Q(is_local=False),
-                name="llm_model_flex_factor_of_a_price",
-                violation_error_message="The flex price factor must be above 0 and at most 1, and "
-                "needs the model's prices. The bundled model has no flex.",
-            ),
-            models.CheckConstraint(
-                condition=Q(batch_factor__isnull=True)
-                | Q(batch_factor__gt=0, batch_factor__lte=1, input_price__isnull=False)
-                & Q(is_local=False),
-                name="llm_model_batch_factor_of_a_price",
-                violation_error_message="The batch price factor must be above 0 and at most 1, and "
-                "needs the model's prices. The bundled model has no Batch API.",
-            ),
+            _factor_constraint("flex", "flex"),
+            _factor_constraint("batch", "Batch API"),
             models.CheckConstraint(
                 condition=Q(max_output_tokens__gte=1)
                 & Q(context_tokens__gt=F("max_output_tokens")),
