@@ -13,11 +13,8 @@ _MOST = 1_000_000
 class DollarsField(forms.CharField):
     """An amount above 0 as people type it: `50`, `$1,200.50`. Empty is None, no limit."""
 
-    def __init__(self, *, label: str, help_text: str = "", autofocus: bool = False) -> None:
-        attrs: dict[str, Any] = {"inputmode": "decimal", "placeholder": "no limit"}
-        if autofocus:
-            attrs["autofocus"] = True
-        widget = forms.TextInput(attrs=attrs)
+    def __init__(self, *, label: str, help_text: str = "") -> None:
+        widget = forms.TextInput(attrs={"inputmode": "decimal", "placeholder": "no limit"})
         super().__init__(
             required=False, label=label, max_length=20, widget=widget, help_text=help_text
         )

@@ -21,11 +21,15 @@ class CapsForm(forms.Form):
 
     unpriced: Sequence[LanguageModel] = ()
 
-    day = DollarsField(label="Daily cap in US dollars", autofocus=True)
+    day = DollarsField(label="Daily cap in US dollars")
     month = DollarsField(label="Monthly cap in US dollars", help_text="Empty means no limit.")
     seen_day = forms.CharField(required=False, widget=forms.HiddenInput)
     seen_month = forms.CharField(required=False, widget=forms.HiddenInput)
     confirmed = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, data: Any = None, *, initial: dict[str, Any] | None = None) -> None:
+        super().__init__(data, initial=initial)
+        self.visible_fields()[0].field.widget.attrs["autofocus"] = True
 
     @classmethod
     def of(cls, data: Any, caps: Caps) -> "CapsForm":
@@ -72,8 +76,6 @@ class AgentCapsForm(CapsForm):
         field = self.fields["agent"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = Agent.objects.active().order_by("name", "pk")
-        field.widget.attrs["autofocus"] = True
-        self.fields["day"].widget.attrs.pop("autofocus")
 
     def clean(self) -> dict[str, Any]:
         """Require one of the caps."""
