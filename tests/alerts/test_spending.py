@@ -3,6 +3,7 @@
 import json
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,10 +17,9 @@ from apps.accounts.models import Role, User
 from apps.alerts import spending
 from apps.alerts.models import CapNotice, Message
 from apps.alerts.retention import CAP_NOTICES_KEPT, forget_old
-from apps.llm import ledger
 from apps.llm.caps import Caps, change_caps, set_caps
-from apps.llm.models import Purpose, Usage
 from apps.webhooks.models import Event
+from tests import factories
 from tests.factories import make_agent, make_endpoint
 from tests.locks import Writer
 from tests.webhooks.deliveries import new_clock
@@ -33,9 +33,7 @@ NOON = datetime(2025, 1, 18, 12, tzinfo=timezone.get_current_timezone())
 SITE = "https://debrief.example.com/"
 
 
-def spend(cost: str, *, agent: str = "", at: datetime = NOON) -> None:
-    row = Usage(purpose=Purpose.ANALYSIS, model_name="m", agent_id=agent, cost=Decimal(cost), at=at)
-    ledger.write([row])
+spend = partial(factories.spend, at=NOON)
 
 
 def cap(day: str, agent: str = "") -> None:

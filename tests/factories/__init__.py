@@ -24,6 +24,7 @@ from .derived import make_derived_field
 from .follow_ups import make_follow_up, make_follow_up_rule
 from .insights import make_email_report
 from .people import client_as
+from .spending import spend
 from .webhooks import make_delivery, make_endpoint, make_event
 
 __all__ = [
@@ -51,4 +52,5 @@ __all__ = [
     "make_model",
     "make_push",
     "make_version",
+    "spend",
 ]

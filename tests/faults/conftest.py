@@ -26,13 +26,8 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
 @pytest.fixture
 def servers(transactional_db: None) -> Iterator[Servers]:
     """Servers of this test's own; its process uses their database."""
-    own = Servers()
-    try:
-        own.start_all()
-        with own.as_database():
-            yield own
-    finally:
-        own.remove()
+    with Servers().running() as own:
+        yield own
 
 
 @pytest.fixture

@@ -84,6 +84,16 @@ class Servers:
         shutil.rmtree(self.data_dir, ignore_errors=True)
 
     @contextmanager
+    def running(self) -> Iterator["Servers"]:
+        """Run both; this process uses their database."""
+        try:
+            self.start_all()
+            with self.as_database():
+                yield self
+        finally:
+            self.remove()
+
+    @contextmanager
     def as_database(self) -> Iterator[None]:
         """Let this process use the database here, and give it its tables."""
         before = dict(connection.settings_dict)

@@ -42,13 +42,8 @@ def disk() -> Iterator[Path]:
 @pytest.fixture
 def servers(disk: Path, transactional_db: None) -> Iterator[Servers]:
     """Servers on that disk."""
-    own = Servers(disk / "data")
-    try:
-        own.start_all()
-        with own.as_database():
-            yield own
-    finally:
-        own.remove()
+    with Servers(disk / "data").running() as own:
+        yield own
 
 
 def fill(disk: Path) -> Path:

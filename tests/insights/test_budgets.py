@@ -15,10 +15,8 @@ from apps.agents.models import Agent
 from apps.analysis.models import Analysis, State
 from apps.analysis.spending_caps import budgets
 from apps.conversations.models import Trigger
-from apps.llm import ledger
 from apps.llm.caps import Caps, change_caps, current_caps, set_caps
-from apps.llm.models import Purpose, Usage
-from tests.factories import make_agent, make_conversation, make_model
+from tests.factories import make_agent, make_conversation, make_model, spend
 
 pytestmark = pytest.mark.django_db
 
@@ -32,14 +30,6 @@ PAGE = "/costs/budgets/"
 def admin(client: Client) -> Client:
     client.force_login(User.objects.create_user("ada", role=Role.ADMIN))
     return client
-
-
-def spend(cost: str, *, agent: str = "", at: datetime | None = None) -> None:
-    row = Usage(
-        purpose=Purpose.ANALYSIS, model_name="m", agent_id=agent, cost=Decimal(cost),
-        at=at or timezone.now(),
-    )  # fmt: skip
-    ledger.write([row])
 
 
 def cap(agent: str = "", **limits: str) -> None:

@@ -15,13 +15,12 @@ from apps.analysis.models import Analysis, Lane
 from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
-from apps.llm import ledger
 from apps.llm.caps import BudgetReached, Caps, Period, cap_states, set_caps
-from apps.llm.models import Purpose, Usage
+from apps.llm.models import Usage
 from apps.runs import recovery, services
 from apps.runs.models import Run, State
 from apps.runs.options import Options
-from tests.factories import make_agent, make_conversation, make_conversations, make_model
+from tests.factories import make_agent, make_conversation, make_conversations, make_model, spend
 from tests.fakes.fixtures import FakeLLM
 from tests.runners import run_lane
 
@@ -44,14 +43,6 @@ def agent(fake_llm: FakeLLM) -> Agent:
 def cap(*, day: str | None = None, month: str | None = None, agent: str = "") -> None:
     limits = Caps(Decimal(day) if day else None, Decimal(month) if month else None)
     set_caps({agent: limits}, by=BY)
-
-
-def spend(cost: str, *, agent: str = "", at: datetime | None = None) -> None:
-    row = Usage(
-        purpose=Purpose.ANALYSIS, model_name="m", agent_id=agent, cost=Decimal(cost),
-        at=at or timezone.now(),
-    )  # fmt: skip
-    ledger.write([row])
 
 
 def first_analyses(agent: Agent, count: int) -> list[Conversation]:
