@@ -1,13 +1,10 @@
 """Start the recomputation of a derived field, only as far as its preview showed."""
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import DerivedField
 from apps.analysis.effects import UNLESS_ASKED, SideEffects
@@ -52,25 +49,22 @@ def start_recompute(
     if not preview.changed:
         raise NothingToRecompute(f"All past results already have the values of “{field.name}”.")
     now = timezone.now()
-    with transaction.atomic():
-        run, created = Run.objects.get_or_create(
-            save_token=agreed["nonce"] if agreed else secrets.token_hex(16),
-            defaults={
-                "kind": Kind.DERIVED,
-                "channel": field.channel,
-                "options": {"derived": frozen(field), "side_effects": side_effects.as_dict()},
-                "as_of": now,
-                "estimate": free_estimate(preview.results),
-                "total": preview.listed,
-                "created_by": by.label,
-                "created_at": now,
-            },
-        )
-        if created:
-            freezing.begin(run)
-            detail = {"field": field.name, "results": run.total}
-            audit.record(by=by, verb="derived_run.started", target=run.public_id, detail=detail)
-    return run
+    fields = {
+        "kind": Kind.DERIVED,
+        "channel": field.channel,
+        "options": {"derived": frozen(field), "side_effects": side_effects.as_dict()},
+        "as_of": now,
+        "estimate": free_estimate(preview.results),
+        "total": preview.listed,
+        "created_at": now,
+    }
+    return freezing.begin_once(
+        agreed["nonce"] if agreed else None,
+        fields,
+        by=by,
+        verb="derived_run.started",
+        detail=lambda run: {"field": field.name, "results": run.total},
+    )
 
 
 def _checked(field: DerivedField, agreed: Mapping[str, Any] | None) -> RecomputePreview:

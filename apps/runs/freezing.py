@@ -6,10 +6,11 @@ never gets more items than were agreed to, whatever has changed since (decision 
 """
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -114,6 +115,28 @@ def begin(run: Run) -> None:
         run.frozen_next = list(range(LANES if _has_ranges(run) else 1))
         freeze_soon()
     run.save(update_fields=["total", "frozen", "freezing", "frozen_next"])
+
+
+def begin_once(
+    nonce: str | None,
+    fields: Mapping[str, Any],
+    *,
+    by: Actor,
+    verb: str,
+    detail: Callable[[Run], Mapping[str, Any]],
+) -> Run:
+    """Make a run and begin its list; with the nonce of a run that exists, return that one.
+
+    ``nonce`` is that of the agreed preview, ``detail`` returns what the audit log says of it.
+    """
+    fields = {**fields, "created_by": by.label}
+    nonce = nonce or secrets.token_hex(16)
+    with transaction.atomic(savepoint=False):
+        run, created = Run.objects.get_or_create(save_token=nonce, defaults=fields)
+        if created:
+            begin(run)
+            audit.record(by=by, verb=verb, target=run.public_id, detail=dict(detail(run)))
+    return run
 
 
 def start_work(run: Run) -> None:

@@ -1,13 +1,10 @@
 """Start a run that applies mappings, only as far as its preview showed."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.core.errors import Conflict, Example, UserError
 
@@ -45,16 +42,13 @@ def start_mapping_run(
     preview = _checked(channel, params, agreed)
     if not preview.conversations:
         raise NothingToApply
-    with transaction.atomic():
-        run, created = Run.objects.get_or_create(
-            save_token=agreed["nonce"] if agreed else secrets.token_hex(16),
-            defaults=_fields(preview, by),
-        )
-        if created:
-            freezing.begin(run)
-            detail = {"conversations": run.total, "contacts": preview.contacts}
-            audit.record(by=by, verb="mapping.started", target=run.public_id, detail=detail)
-    return run
+    return freezing.begin_once(
+        agreed["nonce"] if agreed else None,
+        _fields(preview),
+        by=by,
+        verb="mapping.started",
+        detail=lambda run: {"conversations": run.total, "contacts": preview.contacts},
+    )
 
 
 def _checked(
@@ -77,7 +71,7 @@ def _checked(
     return now
 
 
-def _fields(preview: MappingPreview, by: Actor) -> dict[str, Any]:
+def _fields(preview: MappingPreview) -> dict[str, Any]:
     now = timezone.now()
     return {
         "kind": Kind.MAPPING,
@@ -86,7 +80,6 @@ def _fields(preview: MappingPreview, by: Actor) -> dict[str, Any]:
         "as_of": now,
         "estimate": _estimate(preview),
         "total": preview.conversations,
-        "created_by": by.label,
         "created_at": now,
     }
 

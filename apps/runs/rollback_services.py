@@ -1,13 +1,11 @@
 """Start the rollback of a run, only as far as its preview showed."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.analysis.effects import UNLESS_ASKED, SideEffects
 from apps.core.errors import Conflict, Example, UserError
@@ -83,25 +81,16 @@ def start_rollback(
         if not restore:
             raise NothingToRestore
         estimate = free_estimate(restore)
-        started = Run.objects.create(
-            **_fields(selection, by, agreed, side_effects), estimate=estimate, total=listed
-        )
-        freezing.begin(started)
-        audit.record(
+        return freezing.begin_once(
+            agreed["nonce"] if agreed else None,
+            {**_fields(selection, side_effects), "estimate": estimate, "total": listed},
             by=by,
             verb="rollback.started",
-            target=started.public_id,
-            detail={"of": run.public_id, "conversations": restore},
+            detail=lambda _: {"of": run.public_id, "conversations": restore},
         )
-    return started
 
 
-def _fields(
-    selection: Selection,
-    by: Actor,
-    agreed: Mapping[str, Any] | None,
-    side_effects: SideEffects,
-) -> dict[str, Any]:
+def _fields(selection: Selection, side_effects: SideEffects) -> dict[str, Any]:
     now = timezone.now()
     return {
         "kind": Kind.ROLLBACK,
@@ -111,8 +100,6 @@ def _fields(
         "options": {"side_effects": side_effects.as_dict()},
         "plan": selection.run.plan,
         "as_of": now,
-        "save_token": agreed["nonce"] if agreed else secrets.token_hex(16),
-        "created_by": by.label,
         "created_at": now,
     }
 

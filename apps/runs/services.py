@@ -1,6 +1,5 @@
 """Starting, stopping and continuing backfills."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -73,7 +72,6 @@ def start(
         raise NothingToAnalyze(now.why_nothing)
     if now:
         check_lane(options.lane, now.models)
-    nonce = agreed.nonce if agreed else secrets.token_hex(16)
     if now:
         fields = _fields(now)
     else:
@@ -84,11 +82,13 @@ def start(
     with transaction.atomic():
         if agreed and now and (twin := _twin(question, now)):
             return twin
-        fields |= {"created_by": by.label, "created_at": timezone.now()}
-        run, created = Run.objects.get_or_create(save_token=nonce, defaults=fields)
-        if created:
-            _begin(run, by)
-    return run
+        return freezing.begin_once(
+            agreed.nonce if agreed else None,
+            {**fields, "created_at": timezone.now()},
+            by=by,
+            verb="backfill.started",
+            detail=lambda run: {"conversations": run.total, "cost": run.estimate["cost"]},
+        )
 
 
 def _recount(
@@ -110,17 +110,6 @@ def _recount(
         if agreed.asked != agreement.asked(channel, params, options):
             raise
         return None
-
-
-def _begin(run: Run, by: Actor) -> None:
-    """Freeze a new run, or let a worker do it, and record who started it."""
-    freezing.begin(run)
-    audit.record(
-        by=by,
-        verb="backfill.started",
-        target=run.public_id,
-        detail={"conversations": run.total, "cost": run.estimate["cost"]},
-    )
 
 
 def _twin(question: str, now: Preview) -> Run | None:
