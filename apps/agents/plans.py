@@ -236,16 +236,7 @@ def _with_own_defs(document: ConfigDocument, agent_id: str) -> ConfigDocument:
     schema = rewrite_refs(document.schema, renamed)
     for keyword in dict.fromkeys(keyword for keyword, _ in listed):
         schema[keyword] = {f"{agent_id}.{name}": v for name, v in schema[keyword].items()}
-    return ConfigDocument(
-        channel=document.channel,
-        model=document.model,
-        parameters=document.parameters,
-        built_ins=document.built_ins,
-        instructions=document.instructions,
-        schema=schema,
-        long_transcript=document.long_transcript,
-        revision=document.revision,
-    )
+    return replace(document, schema=schema)
 
 
 def _pointer(name: str) -> str:

@@ -20,6 +20,7 @@ class CapsForm(forms.Form):
     """
 
     unpriced: Sequence[LanguageModel] = ()
+    use_required_attribute = False  # what is missing is said in words, at its place
 
     day = DollarsField(label="Daily cap in US dollars")
     month = DollarsField(label="Monthly cap in US dollars", help_text="Empty means no limit.")
