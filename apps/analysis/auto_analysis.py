@@ -22,9 +22,9 @@ from apps.conversations.models import (
 )
 from apps.conversations.results import set_due, set_states
 from apps.core.database import insert_new
+from apps.core.sampling import is_sampled
 from apps.core.tasks import enqueue
 from apps.llm.errors import ErrorCode
-from apps.work.sampling import is_sampled
 
 from .models import Analysis, Lane
 

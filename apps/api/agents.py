@@ -14,8 +14,7 @@ from apps.agents.services import create_agent, publish, save_draft
 from apps.agents.templates import BY_KEY, TEMPLATES
 
 from . import lists
-from .bodies import read, respond
-from .errors import read_object
+from .bodies import read, read_object, respond
 from .openapi import Answer, operation
 from .parameters import PAGE
 from .schemas import agents as schemas

@@ -26,8 +26,7 @@ from apps.platforms.rejected_lines import storing_rejected, storing_rejected_req
 from apps.privacy.erasure import erase
 
 from . import lists
-from .bodies import read, respond
-from .errors import read_object, require_type
+from .bodies import read, read_object, require_type, respond
 from .openapi import NDJSON, Answer, operation
 from .parameters import PAGE, filter_parameters
 from .schemas import conversations as schemas

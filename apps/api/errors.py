@@ -1,6 +1,6 @@
-"""Answer every error in one form, and read bodies strictly."""
+"""Answer every error in one form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
@@ -10,7 +10,6 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError
 
 from apps.core.errors import BadRequest, Example, NotFound, Refused, UserError
-from apps.core.json_text import parse_json
 
 DISK_FULL = "53100"
 """PostgreSQL's SQLSTATE."""
@@ -135,39 +134,3 @@ def add_handlers(api: NinjaAPI) -> None:
     @api.exception_handler(UnreadablePostError)
     def broken_off(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:
         return response_of(IncompleteBody())
-
-
-def read_object(request: HttpRequest) -> dict[str, Any]:
-    """Return the JSON object in the body, ``{}`` for an empty one.
-
-    Raises NotJson, also for what Python reads and JSON doesn't allow: NaN, a duplicate key.
-    """
-    body = request.body
-    if not body.strip():
-        return {}
-    require_type(request, ["application/json"], hint="JSON")
-    try:
-        value = parse_json(body)
-    except ValueError as error:
-        raise NotJson(f"Invalid JSON: {str(error).rstrip('.')}.") from None
-    if not isinstance(value, dict):
-        raise NotJson("The request body must be a JSON object.")
-    return value
-
-
-def require_type(request: HttpRequest, allowed: Sequence[str], *, hint: str) -> None:
-    """Raise UnsupportedMediaType for a body that names another type, or is compressed.
-
-    A body without a type is accepted. ``curl -d`` names the type of a form: the message says what
-    to send instead.
-    """
-    given = request.content_type or ""
-    is_json = given.endswith("+json") and "application/json" in allowed
-    if given and given not in allowed and not is_json:
-        raise UnsupportedMediaType(
-            f"Send {hint} with “Content-Type: {allowed[0]}”, not {given[:80]}."
-        )
-    if encoding := request.headers.get("Content-Encoding", ""):
-        raise UnsupportedMediaType(
-            f"Content-Encoding {encoding[:40]} isn't supported. Send the body uncompressed."
-        )

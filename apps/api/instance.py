@@ -2,8 +2,8 @@
 
 from apps.accounts.api_auth import session_or_key
 
-from .auth import ApiKey
 from .errors import add_handlers
+from .limits import ApiKey
 from .openapi import TAGS, Api
 
 api = Api(

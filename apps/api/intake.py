@@ -12,7 +12,6 @@ from apps.platforms.registry import PLATFORMS
 from apps.platforms.sources import source_at
 
 from . import limits
-from .auth import charge
 from .bodies import respond
 from .errors import error_response
 from .openapi import Answer, operation
@@ -78,7 +77,7 @@ def receive(request: HttpRequest, kind: str, source_id: str) -> HttpResponse:
     def gate(sender: receiver.Sender) -> None:
         """Limit unauthenticated senders more, so that they can't fill the disk."""
         kind = limits.INTAKE if sender == "known" else limits.CHANGE
-        charge(request, kind, f"{sender}/{source.pk}")
+        limits.charge(request, kind, f"{sender}/{source.pk}")
 
     payload = receiver.receive(source=source, headers=request.headers, body=request.body, gate=gate)
     return _answer(payload)

@@ -1,4 +1,4 @@
-"""How many requests a key may make in a minute, counted in the broker for all processes.
+"""API keys, and how many requests per minute they may make: counted in the broker, for all.
 
 A door belongs to a class, because a platform that hands in a call a second must not use up what
 an operator's script needs to read. The minute is that of the clock: one round trip to the broker
@@ -13,9 +13,12 @@ from functools import lru_cache
 from math import ceil
 
 from django.conf import settings
+from django.http import HttpRequest
 from limits.errors import StorageError
 from limits.storage import RedisStorage
 
+from apps.accounts.actors import Actor
+from apps.accounts.api_auth import KeyAuth
 from apps.core.breaker import Breaker
 from apps.core.errors import Example, UserError
 
@@ -25,6 +28,13 @@ WINDOW_SECONDS = 60
 
 READ, CHANGE, INTAKE, BULK = "read", "change", "intake", "bulk"
 """Classes of doors: reading; changes and paid work; conversations one by one; bulk bodies."""
+#: Doors by which conversations come in; every other write is a change.
+_DOORS = {
+    "api/conversations": INTAKE,
+    "api/conversations/bulk": BULK,
+    "api/conversations/<conversation_id>/messages": INTAKE,
+    "api/conversations/<conversation_id>/close": INTAKE,
+}
 
 broker_away = Breaker()
 
@@ -56,25 +66,44 @@ class Allowance:
         }
 
 
-def count(kind: str, who: str, *, now: float | None = None) -> tuple[Allowance | None, bool]:
-    """Count one request of this class by this caller; return the rest and whether it may pass.
+class ApiKey(KeyAuth):
+    """`Authorization: Bearer dbk_…`, counted against the limits of the key."""
 
-    None where the class has no limit or the broker is away. ``now`` is seconds since 1970.
+    def authenticate(self, request: HttpRequest, token: str) -> Actor | None:
+        """Return the actor behind the key; None becomes a 401. Raises RateLimited."""
+        actor = super().authenticate(request, token)
+        if actor is not None:
+            charge(request, _class_of(request), actor.label)
+        return actor
+
+
+def _class_of(request: HttpRequest) -> str:
+    if request.method in {"GET", "HEAD"}:
+        return READ
+    route = request.resolver_match.route if request.resolver_match else ""
+    return _DOORS.get(route, CHANGE)
+
+
+def charge(request: HttpRequest, kind: str, who: str) -> None:
+    """Count one request of this class by this caller; its response then says what is left.
+
+    Raises RateLimited. Nothing is counted where the class has no limit or the broker is away.
     """
     limit = settings.API_RATE_LIMITS.get(kind, 0)
     if not limit:
-        return None, True
-    moment = time.time() if now is None else now
-    window, passed = divmod(moment, WINDOW_SECONDS)
+        return
+    window, passed = divmod(time.time(), WINDOW_SECONDS)
     reset = ceil(WINDOW_SECONDS - passed)
     used = _hit(f"{kind}/{who}/{window:.0f}", reset + 1)
     if used is None:
-        return None, True
-    return Allowance(limit, max(0, limit - used), reset), used <= limit
+        return
+    allowance = Allowance(limit, max(0, limit - used), reset)
+    request.allowance = allowance  # type: ignore[attr-defined]  # read by the middleware
+    if used > limit:
+        raise _refusal_of(allowance)
 
 
-def refusal_of(allowance: Allowance) -> RateLimited:
-    """Return the error for a caller who has used up a class."""
+def _refusal_of(allowance: Allowance) -> RateLimited:
     unit = "second" if allowance.reset_seconds == 1 else "seconds"
     requests = "request" if allowance.limit == 1 else "requests"
     return RateLimited(

@@ -11,11 +11,10 @@ from django.utils import timezone
 
 from apps.agents.models import Agent, AgentVersion, Channel
 from apps.contacts.models import Contact
-from apps.core.database import is_passing, reason_to_reject
+from apps.core.database import copy_in, give_keys, is_passing, reason_to_reject
 
 from . import rows
 from .agent_lookup import AgentBook, Route
-from .bulk_copy import copy_in, give_keys
 from .contacts import contacts_for
 from .inputs import ContactInput, ConversationInput, LineRefused
 from .merge import end_is_guessed, is_ahead, merge_list, merge_messages, merge_object, merge_scalars

@@ -14,7 +14,7 @@ from django.db import connection
 
 from apps.agents.models import Agent
 from apps.core.display import money
-from apps.work.sampling import position_sql, sample_end
+from apps.core.sampling import position_sql, sample_end
 
 from .cache import cached
 from .periods import USUAL

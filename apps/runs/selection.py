@@ -15,7 +15,7 @@ from apps.analysis.model_call import longest_transcript
 from apps.conversations.analyzable import not_analyzable_case
 from apps.conversations.filters import matching
 from apps.conversations.models import Conversation, ConversationQuerySet
-from apps.work.sampling import Position, sample_end
+from apps.core.sampling import Position, sample_end
 
 from .models import Run
 from .options import Options

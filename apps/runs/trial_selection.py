@@ -12,8 +12,8 @@ from apps.analysis.estimates import Estimate, estimate
 from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.filters import FilterSpec
 from apps.conversations.models import Conversation, ConversationQuerySet
+from apps.core.sampling import Position
 from apps.llm.services import why_unreachable
-from apps.work.sampling import Position
 
 #: Most conversations that are looked at for those that can be read.
 LOOKED_AT = 400

@@ -1,1 +1,1 @@
-"""Leased work over any table, and the sampler; knows nothing of conversations."""
+"""Leased work over any table; knows nothing of conversations."""

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from apps.api.errors import NotJson, read_object
+from apps.api.bodies import read_object
+from apps.api.errors import NotJson
 from apps.conversations.inputs import LineRefused
 from apps.core.json_text import InvalidJson, _once_each, parse_json
 from apps.intake.parser import read_json

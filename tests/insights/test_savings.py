@@ -12,9 +12,9 @@ from django.utils import timezone
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.conversations.models import Conversation
+from apps.core.sampling import is_sampled
 from apps.insights.savings import SHARES, savings_of
 from apps.llm.models import Usage
-from apps.work.sampling import is_sampled
 from tests.factories import make_agent, make_conversation, make_conversations
 
 pytestmark = pytest.mark.django_db

@@ -6,7 +6,7 @@ import pytest
 from django.db.models import F
 
 from apps.conversations.models import Conversation
-from apps.work.sampling import Position, is_sampled, sample_end
+from apps.core.sampling import Position, is_sampled, sample_end
 from tests.factories import make_draft, make_indexed_conversation
 
 
