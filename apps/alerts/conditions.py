@@ -7,8 +7,9 @@ from django.db.models import F, FloatField, Func, Q, TextField, Value
 from django.db.models.expressions import Combinable
 
 from apps.conversations.filters import Field, FilterError, RuleFields, ValueKind
-from apps.conversations.filters.conditions import JsonKey, NumberColumn
+from apps.conversations.filters.conditions import NumberColumn
 from apps.conversations.filters.errors import BadValueError
+from apps.conversations.filters.json_keys import JsonKey
 from apps.conversations.filters.operators import IS
 from apps.conversations.filters.rules import Rule, read_rule
 

@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.conversations.filters import FilterError, ValueKind
-from apps.conversations.filters.conditions import JsonKey
+from apps.conversations.filters.json_keys import JsonKey
 from apps.conversations.models import Conversation, Trigger
 from apps.conversations.results import NewResult
 from apps.core import display

@@ -10,14 +10,13 @@ from operator import or_
 from typing import Any, Protocol
 
 from django.db.models import Exists, OuterRef, Q
-from django.db.models.expressions import Combinable
 
 from apps.agents.builtins import SENTIMENTS
 from apps.agents.models import Agent, AgentVersion, AnalysisConfig
 from apps.contacts.models import Contact
-from apps.conversations.models import Attributes, Transfer
+from apps.conversations.models import Transfer
 
-from . import jsonb, values
+from . import values
 from .catalog import schema_fields
 from .errors import BadValueError
 from .operators import IS, ValueKind
@@ -261,9 +260,9 @@ class TransferredTo:
     def condition(self, operator: str, raw: Sequence[str]) -> Q:
         transfers = Transfer.objects.filter(conversation=OuterRef("pk"))
         if operator == "isset":
-            return _exists(Exists(transfers), wanted(raw))
+            return exists(Exists(transfers), wanted(raw))
         found = Exists(transfers.filter(to_version__agent__in=agent_pks(raw, None)))
-        return _exists(found, operator != "ne")
+        return exists(found, operator != "ne")
 
 
 class ContactColumn:
@@ -309,85 +308,6 @@ class ConfigColumn:
         return found
 
 
-class JsonKey:
-    """A key of an object in a JSON column of the conversation, or of its attributes."""
-
-    def __init__(
-        self,
-        column: str,
-        key: str,
-        kinds: tuple[ValueKind, ...],
-        choices: Sequence[tuple[str, str]] = (),
-        *,
-        attributes: bool = False,
-    ) -> None:
-        self.column = column
-        self.key = key
-        self.kinds = kinds
-        self.choices = dict(choices)
-        self.attributes = attributes
-
-    def condition(self, operator: str, raw: Sequence[str]) -> Q:
-        if operator == "isset":
-            return self._where([jsonb.has_value(self.column, self.key)], positive=wanted(raw))
-        tests = [test for item in raw for test in self._tests(operator, values.read_text(item))]
-        return self._where(tests, positive=operator != "ne")
-
-    def _tests(self, operator: str, raw: str) -> list[Combinable]:
-        column, key = self.column, self.key
-        if operator in {IS, "ne"}:
-            return [jsonb.contains(column, key, value) for value in self._equals(raw)]
-        if operator in {"startswith", "endswith"}:
-            return [jsonb.reads(column, key, operator, raw)]
-        if operator == "contains":
-            return self._contains(raw)
-        return [jsonb.compares(column, key, operator, values.read_numbers(operator, raw))]
-
-    def _contains(self, raw: str) -> list[Combinable]:
-        tests: list[Combinable] = []
-        if ValueKind.TEXT in self.kinds:
-            tests.append(jsonb.reads(self.column, self.key, "contains", raw))
-        if ValueKind.LIST in self.kinds:
-            members = jsonb.candidates(raw, text=True, number=True, yes_no=True)
-            tests += [jsonb.contains(self.column, self.key, [member]) for member in members]
-        return tests
-
-    def _equals(self, raw: str) -> list[Any]:
-        kinds = set(self.kinds)
-        if kinds == {ValueKind.YES_NO}:
-            return [values.read_yes_no(raw)]
-        if kinds <= {ValueKind.NUMBER, ValueKind.YES_NO} and ValueKind.YES_NO not in kinds:
-            return [values.read_number(raw)]
-        if ValueKind.TEXT not in kinds and ValueKind.CHOICE in kinds and raw not in self.choices:
-            found = [c for c in self._found(raw, kinds) if not isinstance(c, str)]
-            if not found:
-                known = ", ".join(self.choices)
-                raise BadValueError(f"must be one of {known}, not {values.shorten(raw)}.")
-            return found
-        found = self._found(raw, kinds)
-        if not found:
-            raise BadValueError(f"needs a number or true or false, not {values.shorten(raw)}.")
-        return found
-
-    @staticmethod
-    def _found(raw: str, kinds: set[ValueKind]) -> list[Any]:
-        return list(
-            jsonb.candidates(
-                raw,
-                text=bool(kinds & {ValueKind.TEXT, ValueKind.CHOICE}),
-                number=ValueKind.NUMBER in kinds,
-                yes_no=ValueKind.YES_NO in kinds,
-            )
-        )
-
-    def _where(self, tests: Sequence[Combinable], *, positive: bool) -> Q:
-        found = any_of([Q(test) for test in tests])
-        if self.attributes:
-            rows = Attributes.objects.filter(found, conversation=OuterRef("pk"))
-            return _exists(Exists(rows), positive)
-        return found if positive else (Q(**{f"{self.column}__isnull": True}) | ~found)
-
-
 def agent_pks(raw: Sequence[str], channel: str | None) -> list[int]:
     """Primary keys of agents by public id. Raises BadValueError for one that does not exist."""
     asked = {values.read_text(item).strip() for item in raw}
@@ -401,5 +321,6 @@ def agent_pks(raw: Sequence[str], channel: str | None) -> list[int]:
     return list(found.values())
 
 
-def _exists(found: Exists, positive: bool) -> Q:  # noqa: FBT001  (the answer, not a switch)
+def exists(found: Exists, positive: bool) -> Q:  # noqa: FBT001  (the answer, not a switch)
+    """Return the rows for which a subquery finds something, or those for which it doesn't."""
     return Q(found) if positive else Q(~found)

@@ -22,7 +22,6 @@ from .conditions import (
     ConfigColumn,
     ContactColumn,
     Identity,
-    JsonKey,
     NumberColumn,
     PhoneColumn,
     SentimentColumn,
@@ -32,6 +31,7 @@ from .conditions import (
     TransferredTo,
     YesNoColumn,
 )
+from .json_keys import JsonKey
 from .operators import ValueKind, operators
 
 Choices = tuple[tuple[str, str], ...]

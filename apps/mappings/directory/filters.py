@@ -19,13 +19,12 @@ from apps.conversations.filters.choices import ValueChoice
 from apps.conversations.filters.conditions import (
     ChoiceColumn,
     Identity,
-    JsonKey,
     KeyColumn,
     Target,
     TimeColumn,
 )
 from apps.conversations.filters.filterset import StrictFilterSet
-from apps.conversations.filters.moments import JsonMoment
+from apps.conversations.filters.json_keys import JsonKey, JsonMoment
 from apps.conversations.filters.sources import Groups, grouped
 from apps.conversations.filters.spec import Params, Spec, understand
 from apps.conversations.filters.values import read_phone
