@@ -14,7 +14,7 @@ from . import lists
 from .bodies import read, respond
 from .openapi import Answer, operation
 from .parameters import PAGE, chosen, parameter
-from .schemas import alerts as schemas
+from .schemas import incidents as schemas
 from .writes import write
 
 router = Router(tags=["Alerts"])

@@ -10,6 +10,8 @@ from apps.core.schemas import Body, Schema
 TimeIn = datetime | Annotated[float, Field(ge=0)]
 """ISO 8601, without a zone in the installation's; or a number."""
 
+Email = Annotated[str, Field(max_length=254)]
+
 T = TypeVar("T", bound=Schema)
 
 
