@@ -236,6 +236,7 @@ DATABASES: dict[str, dict[str, Any]] = {
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL: postgres://user@host/database")
 DATABASES["default"] |= {
+    "ENGINE": "apps.core.postgresql",
     "CONN_MAX_AGE": 60,
     "CONN_HEALTH_CHECKS": True,
     # A host that does not answer is an error after seconds, not after the system's minutes.
