@@ -23,7 +23,7 @@ from apps.conversations.models import (
 from apps.conversations.results import set_due, set_states
 from apps.core.database import insert_new
 from apps.core.sampling import is_sampled
-from apps.core.tasks import enqueue
+from apps.core.tasks import wake
 from apps.llm.errors import ErrorCode
 
 from .models import Analysis, Lane
@@ -183,7 +183,7 @@ def _queue(analyses: Sequence[Analysis]) -> list[int]:
     """
     made = insert_new(analyses, returning="conversation")
     if made:
-        enqueue("analysis.run_engine", lane=Lane.LIVE.value)
+        wake("analysis.run_engine", lane=Lane.LIVE.value)
     return made
 
 

@@ -22,7 +22,7 @@ from apps.conversations.models import (
     Reason,
     Trigger,
 )
-from apps.core.tasks import enqueue
+from apps.core.tasks import enqueue, wake
 from apps.llm.errors import ErrorCode
 
 from .claims import ANALYSES
@@ -81,7 +81,7 @@ def release(config_ids: Collection[int] | None = None) -> int:
         rows = rows.filter(config__model__in=models)
     released = rows.update(not_before=None)
     if released:
-        enqueue("analysis.run_engine", lane=Lane.LIVE.value)
+        wake("analysis.run_engine", lane=Lane.LIVE.value)
     return released
 
 

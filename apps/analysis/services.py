@@ -11,7 +11,7 @@ from apps.agents.plans import Plan, Step, plan_for_steps, plans_for_routes
 from apps.conversations.analyzable import not_analyzable_sentence
 from apps.conversations.models import Conversation, Trigger
 from apps.core.errors import Conflict, Example
-from apps.core.tasks import enqueue
+from apps.core.tasks import wake
 
 from .current import lock_conversations
 from .effects import UNLESS_ASKED, SideEffects
@@ -107,7 +107,7 @@ def request_rerun(
             target=conversation.public_id,
             detail={"analysis": stored.public_id, "config": plan.config.name},
         )
-        enqueue("analysis.run_engine", lane=Lane.INTERACTIVE.value)
+        wake("analysis.run_engine", lane=Lane.INTERACTIVE.value)
     return stored
 
 

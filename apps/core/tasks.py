@@ -6,7 +6,9 @@ one wait: a broker that is away costs one rejected connection every few seconds.
 """
 
 import logging
+import time
 from functools import partial
+from threading import Lock, Timer
 from typing import Any
 
 from celery import current_app
@@ -16,6 +18,9 @@ from kombu.exceptions import KombuError
 from .breaker import Breaker
 
 logger = logging.getLogger(__name__)
+
+WAKE_SECONDS = 0.05
+"""How often a process wakes the same runners at most."""
 
 #: Sweeps fill the gap while the broker is away.
 broker_away = Breaker()
@@ -28,6 +33,35 @@ def enqueue(task_name: str, *, queue: str | None = None, **kwargs: Any) -> None:
     Never raises when the broker is away: the work is a row, and the sweep finds it.
     """
     transaction.on_commit(partial(send, task_name, queue=queue, kwargs=kwargs))
+
+
+def wake(task_name: str, *, queue: str | None = None, **kwargs: Any) -> None:
+    """Send a task that only wakes runners once the current transaction commits.
+
+    The first one leaves immediately. Those of the next `WAKE_SECONDS` share one message at their
+    end, which begins after each of their commits: a message costs as much as storing a row, here
+    and in every worker.
+    """
+    transaction.on_commit(partial(_wake, task_name, queue, kwargs))
+
+
+_wake_lock = Lock()
+_wakes_at: dict[tuple[Any, ...], float] = {}
+"""When the last message of each task was sent, or will be."""
+
+
+def _wake(task_name: str, queue: str | None, kwargs: dict[str, Any]) -> None:
+    key, now = (task_name, *kwargs.items()), time.monotonic()
+    with _wake_lock:
+        last = _wakes_at.get(key, now - WAKE_SECONDS)
+        if last > now:
+            return
+        wait = max(0.0, last + WAKE_SECONDS - now)
+        _wakes_at[key] = now + wait
+    if wait:
+        Timer(wait, send, [task_name], {"queue": queue, "kwargs": kwargs}).start()
+    else:
+        send(task_name, queue=queue, kwargs=kwargs)
 
 
 def send(task_name: str, *, queue: str | None, kwargs: dict[str, Any]) -> bool:

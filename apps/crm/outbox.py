@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from apps.core.tasks import enqueue
+from apps.core.tasks import wake
 
 from .models import Kind, PushState, push_id
 from .values import same
@@ -104,7 +104,7 @@ def contacts_changed(changes: Sequence[ContactChange]) -> int:
 
 def kick() -> None:
     """Let a worker look for pushes once the current transaction commits."""
-    enqueue("crm.push", queue="outbound")
+    wake("crm.push", queue="outbound")
 
 
 def _once_each(changes: Sequence[ContactChange]) -> Iterator[ContactChange]:

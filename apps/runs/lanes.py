@@ -12,7 +12,7 @@ from typing import Any
 
 from apps.analysis.estimates import Estimate
 from apps.analysis.jobs import Tier
-from apps.core.tasks import enqueue
+from apps.core.tasks import wake
 from apps.llm.models import LanguageModel
 from apps.llm.pricing import BATCH, FLEX
 
@@ -74,7 +74,7 @@ def tier_of(options: Mapping[str, Any]) -> Tier:
 
 def wake_runners(options: Mapping[str, Any]) -> None:
     """Wake the runners of the tier of a run once the current transaction commits."""
-    enqueue(ENGINE, tier=tier_of(options).name)
+    wake(ENGINE, tier=tier_of(options).name)
 
 
 def factor_of(model: LanguageModel, lane: str) -> Decimal | None:

@@ -16,7 +16,7 @@ from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.core.errors import Conflict
 from apps.core.ids import public_id
-from apps.core.tasks import enqueue
+from apps.core.tasks import wake
 from apps.llm.caps import BudgetReached, cap_states, check_priced
 
 from .agreement import sign, unsign
@@ -111,7 +111,7 @@ def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Acto
                     "cost": agreed.estimate["cost"],
                 },
             )
-            enqueue(RUN_ENGINE)
+            wake(RUN_ENGINE)
     return trial
 
 

@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.core.payloads import body_of
-from apps.core.tasks import enqueue
+from apps.core.tasks import wake
 
 from .models import (
     Delivery,
@@ -92,7 +92,7 @@ def write(events: Sequence[NewEvent]) -> int:
 
 def kick() -> None:
     """Let a worker look for deliveries once the current transaction commits."""
-    enqueue("webhooks.deliver", queue="outbound")
+    wake("webhooks.deliver", queue="outbound")
 
 
 def _delivery(event: Event, listener: _Listener) -> Delivery:

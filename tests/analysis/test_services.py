@@ -275,6 +275,7 @@ def test_a_rerun_kicks_its_engine_once_it_is_committed(
     monkeypatch.setattr(
         "apps.core.tasks.send", lambda name, *, queue, kwargs: sent.append((name, kwargs))
     )
+    monkeypatch.setattr("apps.core.tasks._wakes_at", {})
     with django_capture_on_commit_callbacks(execute=True):
         request_rerun(conversation=make_conversation(make_agent()), by=BY)
         assert sent == []

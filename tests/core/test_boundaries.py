@@ -51,7 +51,7 @@ def test_the_search_for_foreign_writes_finds_one() -> None:
 
 
 def enqueued() -> Iterator[tuple[str, str]]:
-    """Every task in ``enqueue("…")``, also by the name of a constant of the same module."""
+    """Every task of ``enqueue`` and ``wake``, also by the name of a constant of the same module."""
     for path, text in sources():
         tree = ast.parse(text)
         constants = {
@@ -62,7 +62,7 @@ def enqueued() -> Iterator[tuple[str, str]]:
             if isinstance(target, ast.Name)
         }
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "enqueue":
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"enqueue", "wake"}:
                 task = node.args[0]
                 name = constants.get(task.id) if isinstance(task, ast.Name) else None
                 yield (

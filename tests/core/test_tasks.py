@@ -3,7 +3,8 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,6 +52,14 @@ def broker_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     app.close()
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(1_000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("It did not happen within 10 seconds.")
+
+
 @pytest.mark.django_db
 def test_sends_on_commit(
     queue: Waiting, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
@@ -71,6 +80,34 @@ def test_sends_nothing_when_rolled_back(queue: Waiting) -> None:
         transaction.set_rollback(True)
 
     assert queue.messages() == []
+
+
+@pytest.mark.django_db
+def test_wake_up_signals_of_a_moment_share_one_message(
+    queue: Waiting,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 100.0)
+    monkeypatch.setattr(tasks, "time", clock)
+    monkeypatch.setattr(tasks, "_wakes_at", {})
+
+    def wake(**kwargs: int) -> None:
+        with django_capture_on_commit_callbacks(execute=True):
+            tasks.wake("accounts.purge", queue=QUEUE, **kwargs)
+
+    wake()
+    assert len(queue.messages()) == 1  # nobody waits for the first one
+    for _ in range(20):
+        wake()
+    wait_for(lambda: len(queue.messages()) == 2)
+    wake(other=7)  # another task
+    clock.monotonic = lambda: 100.0 + tasks.WAKE_SECONDS
+    wake()  # the one that was sent at this moment may have come too early
+    wait_for(lambda: len(queue.messages()) == 4)
+    clock.monotonic = lambda: 101.0
+    wake()
+    assert len(queue.messages()) == 5
 
 
 @pytest.mark.django_db
