@@ -21,18 +21,15 @@ def stored() -> Iterator[base.DatabaseWrapper]:
     copy.close()
 
 
-def ask(sql: str, pid: int) -> Any:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [pid])
-        return cursor.fetchone()[0]
-
-
 def pid_of(stored: base.DatabaseWrapper) -> int:
     return int(stored.connection.info.backend_pid)
 
 
 def last_statement(stored: base.DatabaseWrapper) -> Any:
-    return ask("SELECT query_start FROM pg_stat_get_activity(%s)", pid_of(stored))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute("SELECT query_start FROM pg_stat_get_activity(%s)", [pid_of(stored)])
+        return cursor.fetchone()[0]
 
 
 def test_the_server_is_asked_once_in_a_while(
@@ -51,7 +48,8 @@ def test_a_connection_that_the_server_ended_is_found_without_asking(
     stored: base.DatabaseWrapper,
 ) -> None:
     assert stored.is_usable()
-    assert ask("SELECT pg_terminate_backend(%s, 10000)", pid_of(stored))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [pid_of(stored)])
     for _ in range(1_000):
         if not stored.is_usable():
             return
