@@ -50,6 +50,12 @@ class Migration(migrations.Migration):
                 ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
                 ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
             ],
+            options={
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('role__in', ['viewer', 'operator', 'editor', 'admin'])), name='user_role_known'),
+                    models.UniqueConstraint(django.db.models.functions.text.Lower('username'), name='user_username_unique_any_case', violation_error_message='This username is taken.'),
+                ],
+            },
             managers=[
                 ('objects', django.contrib.auth.models.UserManager()),
             ],
@@ -90,6 +96,15 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'audit entries',
                 'ordering': ['-at', '-pk'],
+                'indexes': [
+                    models.Index(fields=['at', 'id'], name='audit_newest'),
+                    models.Index(fields=['verb', 'at', 'id'], name='audit_by_verb'),
+                    models.Index(fields=['target', 'at', 'id'], name='audit_by_target'),
+                ],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('via__in', ['web', 'api', 'command', 'system'])), name='audit_via_known'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('who', ''), _negated=True), models.Q(('verb', ''), _negated=True)), name='audit_says_who_and_what'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -108,33 +123,5 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(fields=['created_at'], name='idempotencykey_age'), models.Index(models.Func(models.F('body'), template="substring(%(expressions)s from 'conv_[0-9A-Za-z]+')"), name='idempotencykey_named')],
                 'constraints': [models.UniqueConstraint(fields=('actor', 'path', 'key'), name='idempotencykey_once')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='user',
-            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['viewer', 'operator', 'editor', 'admin'])), name='user_role_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='user',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('username'), name='user_username_unique_any_case', violation_error_message='This username is taken.'),
-        ),
-        migrations.AddIndex(
-            model_name='auditentry',
-            index=models.Index(fields=['at', 'id'], name='audit_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='auditentry',
-            index=models.Index(fields=['verb', 'at', 'id'], name='audit_by_verb'),
-        ),
-        migrations.AddIndex(
-            model_name='auditentry',
-            index=models.Index(fields=['target', 'at', 'id'], name='audit_by_target'),
-        ),
-        migrations.AddConstraint(
-            model_name='auditentry',
-            constraint=models.CheckConstraint(condition=models.Q(('via__in', ['web', 'api', 'command', 'system'])), name='audit_via_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='auditentry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('who', ''), _negated=True), models.Q(('verb', ''), _negated=True)), name='audit_says_who_and_what'),
         ),
     ]

@@ -42,6 +42,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='llm.languagemodel')),
             ],
+            options={
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('sha256__regex', '^[0-9a-f]{64}$')), name='analysis_config_sha256_hex'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='AgentVersion',
@@ -71,6 +76,12 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['agent', '-number'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('agent', 'number'), name='agent_version_number_once'),
+                    models.UniqueConstraint(condition=models.Q(('published_at', None)), fields=('agent',), name='agent_one_draft'),
+                    models.CheckConstraint(condition=models.Q(('sample_percent__gte', 0), ('sample_percent__lte', 100)), name='agent_version_sample_percent_range'),
+                    models.CheckConstraint(condition=models.Q(('chat_idle_seconds__gte', 120), ('chat_idle_seconds__lte', 259200)), name='agent_version_chat_idle_range'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -108,25 +119,5 @@ class Migration(migrations.Migration):
                 'ordering': ['name'],
                 'constraints': [models.CheckConstraint(condition=models.Q(('type__in', ['boolean', 'choice', 'number'])), name='derived_type_known')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='analysisconfig',
-            constraint=models.CheckConstraint(condition=models.Q(('sha256__regex', '^[0-9a-f]{64}$')), name='analysis_config_sha256_hex'),
-        ),
-        migrations.AddConstraint(
-            model_name='agentversion',
-            constraint=models.UniqueConstraint(fields=('agent', 'number'), name='agent_version_number_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='agentversion',
-            constraint=models.UniqueConstraint(condition=models.Q(('published_at', None)), fields=('agent',), name='agent_one_draft'),
-        ),
-        migrations.AddConstraint(
-            model_name='agentversion',
-            constraint=models.CheckConstraint(condition=models.Q(('sample_percent__gte', 0), ('sample_percent__lte', 100)), name='agent_version_sample_percent_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='agentversion',
-            constraint=models.CheckConstraint(condition=models.Q(('chat_idle_seconds__gte', 120), ('chat_idle_seconds__lte', 259200)), name='agent_version_chat_idle_range'),
         ),
     ]

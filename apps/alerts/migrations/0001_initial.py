@@ -57,6 +57,12 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-pk'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('name',), name='alert_rule_name_once'),
+                    models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='alert_rule_named'),
+                    models.CheckConstraint(condition=models.Q(('kind__in', ['result', 'rate', 'average', 'count']), ('no_data__in', ['keep', 'alert', 'resolve'])), name='alert_rule_kind_known'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('condition__isnull', False), ('kind', 'result'), ('threshold', None)), models.Q(models.Q(('kind', 'result'), _negated=True), ('direction__in', ['below', 'above']), ('threshold__isnull', False)), _connector='OR'), name='alert_rule_whole'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -80,6 +86,14 @@ class Migration(migrations.Migration):
                 ('agent', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='agents.agent')),
                 ('rule', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='evaluations', to='alerts.alertrule')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['window_end'], name='alert_evaluation_age'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('rule', 'window_end', 'agent'), name='alert_evaluation_once', nulls_distinct=False),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Incident',
@@ -110,6 +124,15 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-pk'],
+                'indexes': [
+                    models.Index(models.F('rule'), models.OrderBy(models.F('id'), descending=True), name='alert_incident_recent'),
+                    models.Index(condition=models.Q(('state', 'resolved'), _negated=True), fields=['state', '-id'], name='alert_incident_open'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('state', 'resolved'), _negated=True), fields=('rule', 'agent'), name='alert_incident_one_open', nulls_distinct=False),
+                    models.CheckConstraint(condition=models.Q(('state__in', ['open', 'acknowledged', 'resolved'])), name='alert_incident_state_known'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('resolved_at__isnull', False), ('state', 'resolved'), ('resolution__in', ['recovered', 'no_data', 'no_longer_matches', 'quiet', 'by_hand', 'rule_changed', 'rule_deleted'])), models.Q(models.Q(('state', 'resolved'), _negated=True), ('resolution', ''), ('resolved_at', None)), _connector='OR'), name='alert_incident_resolved_whole'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -126,6 +149,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['pk'],
+                'indexes': [
+                    models.Index(fields=['incident', 'id'], name='alert_event_order'),
+                    models.Index(condition=models.Q(('to_notify', True)), fields=['incident'], name='alert_event_to_notify'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -139,6 +166,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'matches',
+                'constraints': [
+                    models.UniqueConstraint(fields=('incident', 'conversation'), name='alert_match_once'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -152,6 +182,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['pk'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('rule', 'kind'), name='alert_channel_once'),
+                    models.CheckConstraint(condition=models.Q(('kind__in', ['slack', 'teams']), models.Q(('url_encrypted', b''), _negated=True)), name='alert_channel_whole'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -177,6 +211,16 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-pk'],
+                'indexes': [
+                    models.Index(condition=models.Q(('state', 'pending')), fields=['not_before', 'id'], name='alert_message_due'),
+                    models.Index(models.F('rule'), models.OrderBy(models.F('id'), descending=True), name='alert_message_recent'),
+                ],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'sent', 'failed'])), name='alert_message_state_known'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('channel', None), ('kind', 'email'), models.Q(('address', ''), _negated=True)), models.Q(('address', ''), ('channel__isnull', False), ('kind__in', ['slack', 'teams'])), _connector='OR'), name='alert_message_addressed'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('lease_token', None), ('lease_until', None)), models.Q(('lease_token__isnull', False), ('lease_until__isnull', False), ('state', 'pending')), _connector='OR'), name='alert_message_lease_whole'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('state', 'pending')), models.Q(models.Q(('state', 'pending'), _negated=True), ('finished_at__isnull', False)), _connector='OR'), name='alert_message_final_has_end'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -193,102 +237,12 @@ class Migration(migrations.Migration):
                 ('agent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='agents.agent')),
                 ('rule', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='standings', to='alerts.alertrule')),
             ],
-        ),
-        migrations.AddConstraint(
-            model_name='alertrule',
-            constraint=models.UniqueConstraint(fields=('name',), name='alert_rule_name_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='alertrule',
-            constraint=models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='alert_rule_named'),
-        ),
-        migrations.AddConstraint(
-            model_name='alertrule',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['result', 'rate', 'average', 'count']), ('no_data__in', ['keep', 'alert', 'resolve'])), name='alert_rule_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='alertrule',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('condition__isnull', False), ('kind', 'result'), ('threshold', None)), models.Q(models.Q(('kind', 'result'), _negated=True), ('direction__in', ['below', 'above']), ('threshold__isnull', False)), _connector='OR'), name='alert_rule_whole'),
-        ),
-        migrations.AddIndex(
-            model_name='evaluation',
-            index=models.Index(fields=['window_end'], name='alert_evaluation_age'),
-        ),
-        migrations.AddConstraint(
-            model_name='evaluation',
-            constraint=models.UniqueConstraint(fields=('rule', 'window_end', 'agent'), name='alert_evaluation_once', nulls_distinct=False),
-        ),
-        migrations.AddIndex(
-            model_name='incident',
-            index=models.Index(models.F('rule'), models.OrderBy(models.F('id'), descending=True), name='alert_incident_recent'),
-        ),
-        migrations.AddIndex(
-            model_name='incident',
-            index=models.Index(condition=models.Q(('state', 'resolved'), _negated=True), fields=['state', '-id'], name='alert_incident_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'resolved'), _negated=True), fields=('rule', 'agent'), name='alert_incident_one_open', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['open', 'acknowledged', 'resolved'])), name='alert_incident_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('resolved_at__isnull', False), ('state', 'resolved'), ('resolution__in', ['recovered', 'no_data', 'no_longer_matches', 'quiet', 'by_hand', 'rule_changed', 'rule_deleted'])), models.Q(models.Q(('state', 'resolved'), _negated=True), ('resolution', ''), ('resolved_at', None)), _connector='OR'), name='alert_incident_resolved_whole'),
-        ),
-        migrations.AddIndex(
-            model_name='incidentevent',
-            index=models.Index(fields=['incident', 'id'], name='alert_event_order'),
-        ),
-        migrations.AddIndex(
-            model_name='incidentevent',
-            index=models.Index(condition=models.Q(('to_notify', True)), fields=['incident'], name='alert_event_to_notify'),
-        ),
-        migrations.AddConstraint(
-            model_name='match',
-            constraint=models.UniqueConstraint(fields=('incident', 'conversation'), name='alert_match_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='notificationchannel',
-            constraint=models.UniqueConstraint(fields=('rule', 'kind'), name='alert_channel_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='notificationchannel',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['slack', 'teams']), models.Q(('url_encrypted', b''), _negated=True)), name='alert_channel_whole'),
-        ),
-        migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['not_before', 'id'], name='alert_message_due'),
-        ),
-        migrations.AddIndex(
-            model_name='message',
-            index=models.Index(models.F('rule'), models.OrderBy(models.F('id'), descending=True), name='alert_message_recent'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'sent', 'failed'])), name='alert_message_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('channel', None), ('kind', 'email'), models.Q(('address', ''), _negated=True)), models.Q(('address', ''), ('channel__isnull', False), ('kind__in', ['slack', 'teams'])), _connector='OR'), name='alert_message_addressed'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('lease_token', None), ('lease_until', None)), models.Q(('lease_token__isnull', False), ('lease_until__isnull', False), ('state', 'pending')), _connector='OR'), name='alert_message_lease_whole'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('state', 'pending')), models.Q(models.Q(('state', 'pending'), _negated=True), ('finished_at__isnull', False)), _connector='OR'), name='alert_message_final_has_end'),
-        ),
-        migrations.AddConstraint(
-            model_name='standing',
-            constraint=models.UniqueConstraint(fields=('rule', 'agent'), name='alert_standing_once', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='standing',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['normal', 'pending', 'alerting', 'recovering', 'no_data', 'paused'])), name='alert_standing_known'),
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('rule', 'agent'), name='alert_standing_once', nulls_distinct=False),
+                    models.CheckConstraint(condition=models.Q(('state__in', ['normal', 'pending', 'alerting', 'recovering', 'no_data', 'paused'])), name='alert_standing_known'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='CapNotice',

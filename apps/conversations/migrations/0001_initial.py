@@ -69,6 +69,26 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-sort_at', '-pk'],
+                'indexes': [
+                    models.Index(models.F('channel'), models.OrderBy(models.F('sort_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='conv_recent'),
+                    models.Index(models.F('agent'), models.OrderBy(models.F('sort_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='conv_agent_recent'),
+                    django.contrib.postgres.indexes.GinIndex(fields=['analysis_data'], name='conv_analysis_data', opclasses=['jsonb_path_ops']),
+                    models.Index(condition=models.Q(('from_number', ''), _negated=True), fields=['from_number'], name='conv_from_number', opclasses=['varchar_pattern_ops']),
+                    models.Index(condition=models.Q(('to_number', ''), _negated=True), fields=['to_number'], name='conv_to_number', opclasses=['varchar_pattern_ops']),
+                    models.Index(condition=models.Q(('analyze_at__isnull', False)), fields=['analyze_at'], name='conv_due'),
+                    models.Index(condition=models.Q(('idle_at__isnull', False)), fields=['idle_at'], name='conv_idle'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('public_id',), name='conversation_public_id_once'),
+                    models.UniqueConstraint(fields=('external_id', 'source'), name='conversation_source_external_id_once'),
+                    models.CheckConstraint(condition=models.Q(('channel__in', ['voice', 'chat'])), name='conversation_channel_known'),
+                    models.CheckConstraint(condition=models.Q(('status__in', ['registered', 'ongoing', 'ended', 'not_connected', 'error'])), name='conversation_status_known'),
+                    models.CheckConstraint(condition=models.Q(('analysis_state__in', ['none', 'pending', 'running', 'succeeded', 'failed', 'skipped'])), name='conversation_analysis_state_known'),
+                    models.CheckConstraint(condition=models.Q(('duration_ms', None), ('duration_ms__gte', 0), _connector='OR'), name='conversation_duration_not_negative'),
+                    models.CheckConstraint(condition=models.Q(('recording_url', ''), ('recording_url__regex', '^https?://'), _connector='OR'), name='conversation_recording_url_http'),
+                    models.CheckConstraint(condition=models.Q(('analyze_at', None), ('status__in', ('ended', 'not_connected', 'error')), _connector='OR'), name='conversation_due_ended'),
+                    models.CheckConstraint(condition=models.Q(('idle_at', None), ('status__in', ('registered', 'ongoing')), _connector='OR'), name='conversation_idle_is_open'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -90,6 +110,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['position', 'pk'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('conversation', 'position'), name='transfer_position_once'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -113,74 +136,6 @@ class Migration(migrations.Migration):
             options={
                 'indexes': [django.contrib.postgres.indexes.GinIndex(fastupdate=True, fields=['words'], name='search_words'), django.contrib.postgres.indexes.GinIndex(fastupdate=True, fields=['summary_words'], name='search_summary_words')],
             },
-        ),
-        migrations.AddIndex(
-            model_name='conversation',
-            index=models.Index(models.F('channel'), models.OrderBy(models.F('sort_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='conv_recent'),
-        ),
-        migrations.AddIndex(
-            model_name='conversation',
-            index=models.Index(models.F('agent'), models.OrderBy(models.F('sort_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='conv_agent_recent'),
-        ),
-        migrations.AddIndex(
-            model_name='conversation',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['analysis_data'], name='conv_analysis_data', opclasses=['jsonb_path_ops']),
-        ),
-        migrations.AddIndex(
-            model_name='conversation',
-            index=models.Index(condition=models.Q(('from_number', ''), _negated=True), fields=['from_number'], name='conv_from_number', opclasses=['varchar_pattern_ops']),
-        ),
-        migrations.AddIndex(
-            model_name='conversation',
-            index=models.Index(condition=models.Q(('to_number', ''), _negated=True), fields=['to_number'], name='conv_to_number', opclasses=['varchar_pattern_ops']),
-        ),
-        migrations.AddIndex(
-            model_name='conversation',
-            index=models.Index(condition=models.Q(('analyze_at__isnull', False)), fields=['analyze_at'], name='conv_due'),
-        ),
-        migrations.AddIndex(
-            model_name='conversation',
-            index=models.Index(condition=models.Q(('idle_at__isnull', False)), fields=['idle_at'], name='conv_idle'),
-        ),
-        migrations.AddConstraint(
-            model_name='conversation',
-            constraint=models.UniqueConstraint(fields=('public_id',), name='conversation_public_id_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='conversation',
-            constraint=models.UniqueConstraint(fields=('external_id', 'source'), name='conversation_source_external_id_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='conversation',
-            constraint=models.CheckConstraint(condition=models.Q(('channel__in', ['voice', 'chat'])), name='conversation_channel_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='conversation',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['registered', 'ongoing', 'ended', 'not_connected', 'error'])), name='conversation_status_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='conversation',
-            constraint=models.CheckConstraint(condition=models.Q(('analysis_state__in', ['none', 'pending', 'running', 'succeeded', 'failed', 'skipped'])), name='conversation_analysis_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='conversation',
-            constraint=models.CheckConstraint(condition=models.Q(('duration_ms', None), ('duration_ms__gte', 0), _connector='OR'), name='conversation_duration_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='conversation',
-            constraint=models.CheckConstraint(condition=models.Q(('recording_url', ''), ('recording_url__regex', '^https?://'), _connector='OR'), name='conversation_recording_url_http'),
-        ),
-        migrations.AddConstraint(
-            model_name='conversation',
-            constraint=models.CheckConstraint(condition=models.Q(('analyze_at', None), ('status__in', ('ended', 'not_connected', 'error')), _connector='OR'), name='conversation_due_ended'),
-        ),
-        migrations.AddConstraint(
-            model_name='conversation',
-            constraint=models.CheckConstraint(condition=models.Q(('idle_at', None), ('status__in', ('registered', 'ongoing')), _connector='OR'), name='conversation_idle_is_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='transfer',
-            constraint=models.UniqueConstraint(fields=('conversation', 'position'), name='transfer_position_once'),
         ),
         migrations.CreateModel(
             name='SavedView',

@@ -57,6 +57,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-pk'],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'running', 'paused', 'cancelling', 'completed', 'cancelled'])), name='run_state_known'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('kind', 'rollback'), _negated=True), ('of__isnull', False), _connector='OR'), name='run_rollback_of_one'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -78,6 +82,50 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['pk'],
+                'indexes': [
+                    models.Index(fields=['run', 'at'], name='run_tally_of_run'),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name='Shipment',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.CharField(default=apps.runs.shipment.shipment_id, editable=False, max_length=40, unique=True)),
+                ('state', models.CharField(choices=[('prepared', 'Preparing'), ('uploaded', 'Uploaded'), ('sent', 'At the provider'), ('recording', 'Recording'), ('clearing', 'Deleting files'), ('closed', 'Ended')], default='prepared', max_length=10)),
+                ('status', models.CharField(blank=True, help_text='Of the batch, as the provider names it.', max_length=20)),
+                ('requests', models.PositiveIntegerField(default=0)),
+                ('tokens', models.PositiveBigIntegerField(default=0)),
+                ('queue_tokens', models.PositiveBigIntegerField(default=0)),
+                ('input_file', models.CharField(blank=True, max_length=200)),
+                ('batch_id', models.CharField(blank=True, max_length=200)),
+                ('output_file', models.CharField(blank=True, max_length=200)),
+                ('error_file', models.CharField(blank=True, max_length=200)),
+                ('answered', models.PositiveIntegerField(default=0, help_text='Responses so far, as the provider reports them.')),
+                ('recorded', models.PositiveIntegerField(default=0, help_text='Items that are done with it.')),
+                ('returned', models.PositiveIntegerField(default=0, help_text='Items that were queued again.')),
+                ('is_canceling', models.BooleanField(default=False, help_text='The provider was asked to end the batch.')),
+                ('error_code', models.CharField(blank=True, max_length=40)),
+                ('error_message', models.TextField(blank=True)),
+                ('faults', models.PositiveIntegerField(default=0, help_text='How often its last step failed in a row.')),
+                ('next_at', models.DateTimeField(default=django.utils.timezone.now, help_text='The time of its next step.')),
+                ('lease_token', models.UUIDField(blank=True, null=True)),
+                ('lease_until', models.DateTimeField(blank=True, null=True)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('sent_at', models.DateTimeField(blank=True, null=True)),
+                ('ended_at', models.DateTimeField(blank=True, null=True)),
+                ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='llm.languagemodel')),
+                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shipments', to='runs.run')),
+            ],
+            options={
+                'ordering': ['-pk'],
+                'indexes': [
+                    models.Index(condition=models.Q(('state', 'closed'), _negated=True), fields=['next_at'], name='shipment_open'),
+                ],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('state__in', ['prepared', 'uploaded', 'sent', 'recording', 'clearing', 'closed'])), name='shipment_state_known'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('state', 'sent'), _negated=True), models.Q(('batch_id', ''), _negated=True), _connector='OR'), name='shipment_sent_has_batch'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -112,137 +160,28 @@ class Migration(migrations.Migration):
                 ('conversation', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='conversations.conversation')),
                 ('previous_analysis', models.ForeignKey(blank=True, db_constraint=False, db_index=False, help_text='What was current when this one was recorded, or when the trial began.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='analysis.analysis')),
                 ('run', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='items', to='runs.run')),
+                ('direct', models.BooleanField(db_default=False, default=False, help_text='In the economy lane: it is asked for outside of batches.')),
+                ('shipment', models.ForeignKey(blank=True, db_constraint=False, db_index=False, help_text='The batch of its provider that it is part of.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='items', to='runs.shipment')),
             ],
             options={
                 'ordering': ['pk'],
+                'indexes': [
+                    models.Index(models.F('run'), models.F('id'), name='run_item_of_run'),
+                    models.Index(models.F('run'), models.F('id'), condition=models.Q(('state', 'pending')), name='run_item_pending'),
+                    models.Index(models.F('run'), condition=models.Q(('state', 'running')), name='run_item_running'),
+                    models.Index(models.F('run'), models.F('id'), condition=models.Q(('state', 'failed')), include=('error_code', 'conversation'), name='run_item_failed'),
+                    models.Index(models.F('shipment'), condition=models.Q(('shipment__isnull', False)), name='run_item_shipment'),
+                    models.Index(models.F('run'), condition=models.Q(('direct', True), ('state', 'pending')), name='run_item_direct'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('conversation', 'run'), name='run_item_conversation_once'),
+                    models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'running', 'done', 'skipped', 'failed'])), name='run_item_state_known'),
+                    models.CheckConstraint(condition=models.Q(('conversation__isnull', False), models.Q(('analysis', None), ('error_message', ''), ('output', None), ('previous_analysis', None), ('raw_output', ''), ('state__in', ['done', 'skipped', 'failed'])), _connector='OR'), name='run_item_erased_is_bare'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('state', 'failed'), _negated=True), models.Q(('error_code', ''), _negated=True), _connector='OR'), name='run_item_failure_has_code'),
+                    models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'running']), ('finished_at__isnull', False), _connector='OR'), name='run_item_final_has_time'),
+                    models.CheckConstraint(condition=models.Q(('skip_reason', ''), ('state', 'skipped'), _connector='OR'), name='run_item_skip_has_state'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('state', 'running'), _negated=True), ('lease_token__isnull', False), ('shipment__isnull', False), models.Q(('analysis', None), _negated=True), _connector='OR'), name='run_item_running_is_leased'),
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'running', 'paused', 'cancelling', 'completed', 'cancelled'])), name='run_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'rollback'), _negated=True), ('of__isnull', False), _connector='OR'), name='run_rollback_of_one'),
-        ),
-        migrations.AddIndex(
-            model_name='itemtally',
-            index=models.Index(fields=['run', 'at'], name='run_tally_of_run'),
-        ),
-        migrations.AddIndex(
-            model_name='runitem',
-            index=models.Index(models.F('run'), models.F('id'), name='run_item_of_run'),
-        ),
-        migrations.AddIndex(
-            model_name='runitem',
-            index=models.Index(models.F('run'), models.F('id'), condition=models.Q(('state', 'pending')), name='run_item_pending'),
-        ),
-        migrations.AddIndex(
-            model_name='runitem',
-            index=models.Index(models.F('run'), condition=models.Q(('state', 'running')), name='run_item_running'),
-        ),
-        migrations.AddIndex(
-            model_name='runitem',
-            index=models.Index(models.F('run'), models.F('id'), condition=models.Q(('state', 'failed')), include=('error_code', 'conversation'), name='run_item_failed'),
-        ),
-        migrations.AddConstraint(
-            model_name='runitem',
-            constraint=models.UniqueConstraint(fields=('conversation', 'run'), name='run_item_conversation_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='runitem',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'running', 'done', 'skipped', 'failed'])), name='run_item_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='runitem',
-            constraint=models.CheckConstraint(condition=models.Q(('conversation__isnull', False), models.Q(('analysis', None), ('error_message', ''), ('output', None), ('previous_analysis', None), ('raw_output', ''), ('state__in', ['done', 'skipped', 'failed'])), _connector='OR'), name='run_item_erased_is_bare'),
-        ),
-        migrations.AddConstraint(
-            model_name='runitem',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'failed'), _negated=True), models.Q(('error_code', ''), _negated=True), _connector='OR'), name='run_item_failure_has_code'),
-        ),
-        migrations.AddConstraint(
-            model_name='runitem',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'running']), ('finished_at__isnull', False), _connector='OR'), name='run_item_final_has_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='runitem',
-            constraint=models.CheckConstraint(condition=models.Q(('skip_reason', ''), ('state', 'skipped'), _connector='OR'), name='run_item_skip_has_state'),
-        ),
-        migrations.CreateModel(
-            name='Shipment',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(default=apps.runs.shipment.shipment_id, editable=False, max_length=40, unique=True)),
-                ('state', models.CharField(choices=[('prepared', 'Preparing'), ('uploaded', 'Uploaded'), ('sent', 'At the provider'), ('recording', 'Recording'), ('clearing', 'Deleting files'), ('closed', 'Ended')], default='prepared', max_length=10)),
-                ('status', models.CharField(blank=True, help_text='Of the batch, as the provider names it.', max_length=20)),
-                ('requests', models.PositiveIntegerField(default=0)),
-                ('tokens', models.PositiveBigIntegerField(default=0)),
-                ('queue_tokens', models.PositiveBigIntegerField(default=0)),
-                ('input_file', models.CharField(blank=True, max_length=200)),
-                ('batch_id', models.CharField(blank=True, max_length=200)),
-                ('output_file', models.CharField(blank=True, max_length=200)),
-                ('error_file', models.CharField(blank=True, max_length=200)),
-                ('answered', models.PositiveIntegerField(default=0, help_text='Responses so far, as the provider reports them.')),
-                ('recorded', models.PositiveIntegerField(default=0, help_text='Items that are done with it.')),
-                ('returned', models.PositiveIntegerField(default=0, help_text='Items that were queued again.')),
-                ('is_canceling', models.BooleanField(default=False, help_text='The provider was asked to end the batch.')),
-                ('error_code', models.CharField(blank=True, max_length=40)),
-                ('error_message', models.TextField(blank=True)),
-                ('faults', models.PositiveIntegerField(default=0, help_text='How often its last step failed in a row.')),
-                ('next_at', models.DateTimeField(default=django.utils.timezone.now, help_text='The time of its next step.')),
-                ('lease_token', models.UUIDField(blank=True, null=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('sent_at', models.DateTimeField(blank=True, null=True)),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-            ],
-            options={
-                'ordering': ['-pk'],
-            },
-        ),
-        migrations.AddField(
-            model_name='runitem',
-            name='direct',
-            field=models.BooleanField(db_default=False, default=False, help_text='In the economy lane: it is asked for outside of batches.'),
-        ),
-        migrations.AddField(
-            model_name='shipment',
-            name='model',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='llm.languagemodel'),
-        ),
-        migrations.AddField(
-            model_name='shipment',
-            name='run',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shipments', to='runs.run'),
-        ),
-        migrations.AddField(
-            model_name='runitem',
-            name='shipment',
-            field=models.ForeignKey(blank=True, db_constraint=False, db_index=False, help_text='The batch of its provider that it is part of.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='items', to='runs.shipment'),
-        ),
-        migrations.AddIndex(
-            model_name='runitem',
-            index=models.Index(models.F('shipment'), condition=models.Q(('shipment__isnull', False)), name='run_item_shipment'),
-        ),
-        migrations.AddIndex(
-            model_name='runitem',
-            index=models.Index(models.F('run'), condition=models.Q(('direct', True), ('state', 'pending')), name='run_item_direct'),
-        ),
-        migrations.AddConstraint(
-            model_name='runitem',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'running'), _negated=True), ('lease_token__isnull', False), ('shipment__isnull', False), models.Q(('analysis', None), _negated=True), _connector='OR'), name='run_item_running_is_leased'),
-        ),
-        migrations.AddIndex(
-            model_name='shipment',
-            index=models.Index(condition=models.Q(('state', 'closed'), _negated=True), fields=['next_at'], name='shipment_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='shipment',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['prepared', 'uploaded', 'sent', 'recording', 'clearing', 'closed'])), name='shipment_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='shipment',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'sent'), _negated=True), models.Q(('batch_id', ''), _negated=True), _connector='OR'), name='shipment_sent_has_batch'),
         ),
     ]

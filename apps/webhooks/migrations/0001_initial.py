@@ -40,6 +40,14 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-pk'],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('url__regex', '^https?://[^[:space:]/]')), name='endpoint_url_http'),
+                    models.CheckConstraint(condition=models.Q(('secret_encrypted', b''), _negated=True), name='endpoint_secret_given'),
+                    models.CheckConstraint(condition=models.Q(('events__contained_by', ['conversation.analyzed', 'conversation.analysis_failed', 'conversation.ended', 'backfill.completed', 'alert.triggered', 'alert.resolved', 'follow_up.added', 'budget.warning', 'budget.reached']), ('events__len__gt', 0)), name='endpoint_events_known'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('disabled_at', None), ('disabled_reason', '')), models.Q(('disabled_at__isnull', False), models.Q(('disabled_reason', ''), _negated=True)), _connector='OR'), name='endpoint_disabled_with_reason'),
+                    models.CheckConstraint(condition=models.Q(('disabled_cause', ''), models.Q(('disabled_at__isnull', False), ('disabled_cause__in', ['person', 'failing', 'gone'])), _connector='OR'), name='endpoint_disabled_cause_known'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('old_secret_encrypted', None), ('old_secret_until', None)), models.Q(('old_secret_encrypted__isnull', False), ('old_secret_until__isnull', False)), _connector='OR'), name='endpoint_old_secret_ends'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -55,6 +63,14 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-pk'],
+                'indexes': [
+                    models.Index(condition=models.Q(('conversation__isnull', False)), fields=['conversation', 'id'], name='event_conversation_order'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('public_id',), name='event_public_id_once'),
+                    models.CheckConstraint(condition=models.Q(('type__in', ['conversation.analyzed', 'conversation.analysis_failed', 'conversation.ended', 'backfill.completed', 'alert.triggered', 'alert.resolved', 'follow_up.added', 'budget.warning', 'budget.reached'])), name='event_type_known'),
+                    models.CheckConstraint(condition=models.Q(('payload__startswith', '{')), name='event_payload_object'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -83,82 +99,19 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'deliveries',
                 'ordering': ['-pk'],
+                'indexes': [
+                    models.Index(models.F('endpoint'), models.OrderBy(models.F('id'), descending=True), name='delivery_endpoint_recent'),
+                    models.Index(condition=models.Q(('last_attempt_at__isnull', False)), fields=['endpoint', '-last_attempt_at'], name='delivery_tried'),
+                    models.Index(condition=models.Q(('last_error', ''), _negated=True), fields=['endpoint', 'last_attempt_at'], name='delivery_unwell'),
+                    models.Index(condition=models.Q(('state', 'pending')), fields=['endpoint', 'not_before', 'id'], name='delivery_due'),
+                    models.Index(condition=models.Q(('conversation_key__isnull', False), ('state', 'pending')), fields=['endpoint', 'conversation_key', 'id'], name='delivery_order'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('event', 'endpoint'), name='delivery_event_once'),
+                    models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'delivered', 'failed', 'dropped'])), name='delivery_state_known'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('lease_token', None), ('lease_until', None)), models.Q(('lease_token__isnull', False), ('lease_until__isnull', False), ('state', 'pending')), _connector='OR'), name='delivery_lease_whole_and_open'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('state', 'pending')), models.Q(models.Q(('state', 'pending'), _negated=True), ('finished_at__isnull', False)), _connector='OR'), name='delivery_final_has_end'),
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.CheckConstraint(condition=models.Q(('url__regex', '^https?://[^[:space:]/]')), name='endpoint_url_http'),
-        ),
-        migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.CheckConstraint(condition=models.Q(('secret_encrypted', b''), _negated=True), name='endpoint_secret_given'),
-        ),
-        migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.CheckConstraint(condition=models.Q(('events__contained_by', ['conversation.analyzed', 'conversation.analysis_failed', 'conversation.ended', 'backfill.completed', 'alert.triggered', 'alert.resolved', 'follow_up.added', 'budget.warning', 'budget.reached']), ('events__len__gt', 0)), name='endpoint_events_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('disabled_at', None), ('disabled_reason', '')), models.Q(('disabled_at__isnull', False), models.Q(('disabled_reason', ''), _negated=True)), _connector='OR'), name='endpoint_disabled_with_reason'),
-        ),
-        migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.CheckConstraint(condition=models.Q(('disabled_cause', ''), models.Q(('disabled_at__isnull', False), ('disabled_cause__in', ['person', 'failing', 'gone'])), _connector='OR'), name='endpoint_disabled_cause_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('old_secret_encrypted', None), ('old_secret_until', None)), models.Q(('old_secret_encrypted__isnull', False), ('old_secret_until__isnull', False)), _connector='OR'), name='endpoint_old_secret_ends'),
-        ),
-        migrations.AddIndex(
-            model_name='event',
-            index=models.Index(condition=models.Q(('conversation__isnull', False)), fields=['conversation', 'id'], name='event_conversation_order'),
-        ),
-        migrations.AddConstraint(
-            model_name='event',
-            constraint=models.UniqueConstraint(fields=('public_id',), name='event_public_id_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='event',
-            constraint=models.CheckConstraint(condition=models.Q(('type__in', ['conversation.analyzed', 'conversation.analysis_failed', 'conversation.ended', 'backfill.completed', 'alert.triggered', 'alert.resolved', 'follow_up.added', 'budget.warning', 'budget.reached'])), name='event_type_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='event',
-            constraint=models.CheckConstraint(condition=models.Q(('payload__startswith', '{')), name='event_payload_object'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(models.F('endpoint'), models.OrderBy(models.F('id'), descending=True), name='delivery_endpoint_recent'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('last_attempt_at__isnull', False)), fields=['endpoint', '-last_attempt_at'], name='delivery_tried'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('last_error', ''), _negated=True), fields=['endpoint', 'last_attempt_at'], name='delivery_unwell'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['endpoint', 'not_before', 'id'], name='delivery_due'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('conversation_key__isnull', False), ('state', 'pending')), fields=['endpoint', 'conversation_key', 'id'], name='delivery_order'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('event', 'endpoint'), name='delivery_event_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'delivered', 'failed', 'dropped'])), name='delivery_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('lease_token', None), ('lease_until', None)), models.Q(('lease_token__isnull', False), ('lease_until__isnull', False), ('state', 'pending')), _connector='OR'), name='delivery_lease_whole_and_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('state', 'pending')), models.Q(models.Q(('state', 'pending'), _negated=True), ('finished_at__isnull', False)), _connector='OR'), name='delivery_final_has_end'),
         ),
     ]
