@@ -309,6 +309,8 @@ LIMIT_PATIENCE_SECONDS = 60.0
 FLEX_PATIENCE_SECONDS = 120.0
 # What waits for a provider is tried again after this, then after twice as long each time.
 RECOVERY_SECONDS = 15.0
+# Keys of a range of a run's list, and the longest list that is written in one transaction.
+FREEZE_BATCH = 50_000
 # Backfills in the economy lane: requests per batch, at most 50,000; the first pause before a look
 # at one; and how long a worker may upload a file before another one takes its place.
 BATCH_REQUESTS = 20_000

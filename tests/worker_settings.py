@@ -13,6 +13,8 @@ CRM_LEASE_SECONDS = ANALYSIS_LEASE_SECONDS
 BATCH_LEASE_SECONDS = ANALYSIS_LEASE_SECONDS
 BATCH_POLL_SECONDS = 0.5
 BATCH_REQUESTS = int(os.environ.get("TEST_BATCH_REQUESTS", "1000"))
+# Nor make 50,000 conversations for each range of a long list.
+FREEZE_BATCH = int(os.environ.get("TEST_FREEZE_BATCH", "50000"))
 # Nor for the time that a deploy gives to responses.
 STOP_GRACE_SECONDS = int(os.environ.get("TEST_STOP_GRACE_SECONDS", "45"))
 # So that a test of a provider's outage need not wait for as long as a person would.

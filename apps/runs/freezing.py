@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
@@ -40,8 +41,6 @@ logger = logging.getLogger(__name__)
 TASK = "runs.freeze"
 AT_ONCE = 5_000
 """Items that the request that starts a run writes itself: in some 100 ms."""
-BATCH = 50_000
-"""Keys of a range, and the longest list that is written in one."""
 LANES = 2
 """Ranges of a run that are written at a time."""
 SECONDS = 5.0
@@ -249,7 +248,7 @@ def _take_lane(run: Run) -> int | None:
 def _has_ranges(run: Run) -> bool:
     """Return whether a list is written range by range: a sample of N is not made of samples."""
     is_sample = run.kind == Kind.BACKFILL and read_options(run.options).sample_count is not None
-    return run.total > BATCH and not is_sample
+    return run.total > settings.FREEZE_BATCH and not is_sample
 
 
 def _next(run: Run, lane: int) -> tuple[Keys | None, int | None]:
@@ -258,15 +257,15 @@ def _next(run: Run, lane: int) -> tuple[Keys | None, int | None]:
     Ranges are numbered from the highest key down, and dealt to the lanes in turn. Those without a
     row are passed over.
     """
-    at, highest = run.frozen_next[lane], run.frozen_from
+    at, highest, size = run.frozen_next[lane], run.frozen_from, settings.FREEZE_BATCH
     if not _has_ranges(run):
         return EVERY_KEY, None
-    if highest is None or (key := _last_key(run, highest - at * BATCH)) is None:
+    if highest is None or (key := _last_key(run, highest - at * size)) is None:
         return None, None
-    first = (highest - key) // BATCH
+    first = (highest - key) // size
     number = first + (at - first) % LANES
-    high = highest - number * BATCH
-    return Keys(high - BATCH, high), number + LANES
+    high = highest - number * size
+    return Keys(high - size, high), number + LANES
 
 
 def _last_key(run: Run, high: int | None = None) -> int | None:

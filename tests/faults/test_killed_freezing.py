@@ -1,7 +1,9 @@
 """A worker that is killed while it writes the list of a run: the next one continues it."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -13,7 +15,6 @@ from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.runs import services
 from apps.runs.derived_services import start_recompute
-from apps.runs.freezing import BATCH
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from tests.factories import make_agent, make_conversation, make_derived_field, make_draft
@@ -23,7 +24,8 @@ from .harness import Workers, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
-ITEMS = 3 * BATCH
+BATCH = 5_000
+ITEMS = 4 * BATCH
 TESTS = Actor.system("tests")
 
 
@@ -41,23 +43,39 @@ def _start_recompute() -> Run:
 
 
 @pytest.mark.parametrize("start", [_start_backfill, _start_recompute])
-def test_a_killed_list_is_completed_once(start: Callable[[], Run], workers: Workers) -> None:
+def test_a_killed_list_is_completed_once(
+    start: Callable[[], Run], workers: Workers, settings: Any
+) -> None:
+    settings.FREEZE_BATCH = BATCH
+    workers.environment = {"TEST_FREEZE_BATCH": str(BATCH)}
     run = start()
     services.pause(run=run, by=TESTS)
-    workers.start()
-    kills = [0]
+    with _one_lane_held(run):
+        workers.start()
+        wait_until(lambda: _frozen(run) > 0, timeout=120, every=0.01)
+        workers.kill_one(random.Random(1))
+        assert _frozen(run) < ITEMS
+    wait_until(lambda: _is_frozen(run), timeout=120, every=0.01)
 
-    def kill_in_the_middle() -> None:
-        if not kills[0] and 0 < Run.objects.get().frozen < ITEMS:
-            kills[0] += 1
-            workers.kill_one(random.Random(1))
-
-    wait_until(lambda: _is_frozen(run), timeout=120, every=0.01, between=kill_in_the_middle)
-
-    assert kills == [1]
     assert (run.state, run.total) == (State.PAUSED, ITEMS)
     items = run.items.order_by().aggregate(n=Count("pk"), each=Count("conversation", distinct=True))
     assert items == {"n": ITEMS, "each": ITEMS}
+
+
+@contextmanager
+def _one_lane_held(run: Run) -> Iterator[None]:
+    """Let workers write every other range only, so that the list can't be complete yet."""
+    lock = [f"list 1 of {run.public_id}"]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", lock)
+        yield
+        cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", lock)
+
+
+def _frozen(run: Run) -> int:
+    """Return how many items are written so far."""
+    run.refresh_from_db()
+    return run.frozen
 
 
 def _is_frozen(run: Run) -> bool:

@@ -42,9 +42,9 @@ def agent() -> Agent:
 
 
 @pytest.fixture(autouse=True)
-def batches_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
+def batches_of_three(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     monkeypatch.setattr(freezing, "AT_ONCE", 2)
-    monkeypatch.setattr(freezing, "BATCH", 3)
+    settings.FREEZE_BATCH = 3
 
 
 def start(token: str | None = None, options: Options | None = None) -> Run:

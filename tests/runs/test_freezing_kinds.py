@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -43,9 +44,9 @@ Start = Callable[[], Run]
 
 
 @pytest.fixture(autouse=True)
-def batches_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
+def batches_of_three(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     monkeypatch.setattr(freezing, "AT_ONCE", 2)
-    monkeypatch.setattr(freezing, "BATCH", 3)
+    settings.FREEZE_BATCH = 3
 
 
 def results() -> None:
