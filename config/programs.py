@@ -57,8 +57,12 @@ def worker(*, queues: str = "") -> Program:
         name="worker",
         argv=_module("celery", "--app", "config", "--quiet", "worker", *_flat(options), *flags),
         cwd=settings.BASE_DIR,
-        # The warning is about pickled messages, which we do not take; in containers root is usual.
-        env={"PYTHONWARNINGS": "ignore:You're running the worker"},
+        env={
+            # It is about pickled messages, which we do not take; in containers root is usual.
+            "PYTHONWARNINGS": "ignore:You're running the worker",
+            # Django's checks load all pages and the API, which a worker does not have.
+            "CELERY_SKIP_CHECKS": "1",
+        },
         grace=settings.STOP_GRACE_SECONDS + HAND_BACK_SECONDS,
         death_signal=signal.SIGKILL,  # its database goes too; the leases bring the work back
     )

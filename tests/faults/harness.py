@@ -70,6 +70,7 @@ class Workers:
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
         environment = {
+            **program.env,
             "DJANGO_SETTINGS_MODULE": "tests.worker_settings",
             "TEST_DATABASE_NAME": str(connection.settings_dict["NAME"]),
             "TEST_LEASE_SECONDS": str(LEASE_SECONDS),
