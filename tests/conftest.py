@@ -19,12 +19,16 @@ import pytest_django
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
+from django.db.backends.postgresql.creation import DatabaseCreation
 from django.test import TransactionTestCase
 from django.utils import timezone
+from xdist.remote import Producer
 
 from config.embedded import postgres, valkey
 from config.embedded.program import Program
+from tests import migrated
 from tests.flush import empty_tables
+from tests.schedule import Schedule
 
 pytest_plugins = ["tests.fakes.fixtures"]
 # Their asserts tell what they compared, whichever folder of tests imports them first.
@@ -57,6 +61,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_STARTED] = processes
     for program, process in zip(programs, processes, strict=True):
         _wait_until_ready(program, process)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedule | None:
+    """Let files stay together under `--dist loadgroup`."""
+    return Schedule(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None,
+) -> Iterator[None]:
+    """Migrate one database for all processes. (A server of one's own gets no further database.)"""
+    with pytest.MonkeyPatch.context() as patch:
+        if settings.EMBEDDED_DATABASE and "PYTEST_XDIST_WORKER" in os.environ:
+            made = migrated.copying(DatabaseCreation.create_test_db)
+            patch.setattr(DatabaseCreation, "create_test_db", made)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

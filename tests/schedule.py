@@ -1,0 +1,51 @@
+"""Which process of a test run gets which tests: `make test` has four on the two cores of CI.
+
+A file stays together, so that what its tests share is made once. Tests of tests/faults wait more
+than they compute: each is alone, between two files, so that they wait while others compute. Groups
+(``xdist_group``) share a program that takes long to start; they come first.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from xdist.scheduler import LoadGroupScheduling
+from xdist.workermanage import WorkerController
+
+Unit = tuple[str, dict[str, bool]]
+"""The name of tests that stay together, and which of them are done."""
+
+WAITING = "tests/faults/"
+
+
+class Schedule(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
+    """Units by group, by file, and by test."""
+
+    _is_ordered = False
+    workqueue: "OrderedDict[str, dict[str, bool]]"
+
+    def _split_scope(self, nodeid: str) -> str:
+        name: str = super()._split_scope(nodeid)
+        is_group = name != nodeid
+        return name if is_group or name.startswith(WAITING) else name.partition("::")[0]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if not self._is_ordered:
+            self._is_ordered = True
+            self.workqueue = OrderedDict(_ordered(self.workqueue.items()))
+        super()._assign_work_unit(node)
+
+
+def _ordered(units: Iterable[Unit]) -> list[Unit]:
+    """Groups, then files from the one with the most tests, with waiting tests spread over them."""
+    groups: list[Unit] = []
+    files: list[Unit] = []
+    waiting: list[Unit] = []
+    for unit in sorted(units, key=lambda unit: -len(unit[1])):
+        name = unit[0]
+        kind = waiting if "::" in name else files if name.endswith(".py") else groups
+        kind.append(unit)
+    # The last tenth of the files is short, and nothing long may start then.
+    places = [(place + 1) / len(files) for place in range(len(files))]
+    places += [0.9 * (place + 0.5) / len(waiting) for place in range(len(waiting))]
+    order = sorted(range(len(places)), key=lambda place: places[place])
+    return groups + [[*files, *waiting][place] for place in order]
