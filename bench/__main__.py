@@ -19,6 +19,7 @@ ALL = (
     "latency",
     "soak",
     "fleet",
+    "walk",
     "bundled",
 )
 #: By the number of its goal in docs/benchmarks.md.

@@ -76,7 +76,17 @@ def test_a_contradictory_address_says_so(client: Client) -> None:
 def test_a_run_without_results_has_an_empty_report(client: Client) -> None:
     run = ended()
     run.items.update(state="skipped", analysis=None, previous_analysis=None)
-    assert "No results yet" in html(client.get(url(run, "report"), headers=HTMX))
+    report = html(client.get(url(run, "report"), headers=HTMX))
+    assert "No results yet" in report
+    assert "every 5s" not in report
+
+
+def test_a_report_asks_again_until_there_are_results(client: Client) -> None:
+    run = ended()
+    run.items.update(state="pending", analysis=None, finished_at=None)
+    Run.objects.update(state="running", finished_at=None)
+    assert "every 5s" in html(client.get(url(run, "report"), headers=HTMX))
+    assert "every 5s" in html(client.get(url(run, "detail"))).partition('id="report"')[2]
 
 
 def test_the_dialog_shows_the_numbers_and_starts_once(client: Client) -> None:
