@@ -30,8 +30,8 @@ from .current import lock_conversations
 from .jobs import AnalysisOutcome
 from .models import MOST_TRIES, Analysis, Lane, State
 
-LONGEST_SECONDS = 1_800.0
-"""The longest pause between two attempts."""
+LONGEST_SECONDS = 120 * settings.RECOVERY_SECONDS
+"""The longest pause between two attempts: half an hour."""
 WAITED_FOR = frozenset(
     {ErrorCode.CONNECTION, ErrorCode.TIMEOUT, ErrorCode.RATE_LIMITED, ErrorCode.PROVIDER_ERROR,
      ErrorCode.AUTH, ErrorCode.QUOTA}

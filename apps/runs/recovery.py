@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
@@ -29,14 +30,14 @@ from .models import BY_ITSELF, ItemState, PauseReason, Run, RunItem, State
 
 logger = logging.getLogger(__name__)
 
-LONGEST_SECONDS = 300.0
-"""The longest pause between two probes."""
+LONGEST_SECONDS = 20 * settings.RECOVERY_SECONDS
+"""The longest pause between two probes: 5 minutes."""
 MOST_PROBES = 300
 """After so many probes, a day, a run waits for a person."""
 MOST_TRIES = 4
 """An item fails at this attempt, while its provider answers others."""
-ITEM_SECONDS = 900.0
-"""The longest pause between two attempts of an item."""
+ITEM_SECONDS = 60 * settings.RECOVERY_SECONDS
+"""The longest pause between two attempts of an item: 15 minutes."""
 
 
 def pause_run(run_id: int, outcome: AnalysisOutcome) -> None:

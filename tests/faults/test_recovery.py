@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from django.conf import settings
 
 from apps.analysis.auto_analysis import request_first
 from apps.analysis.models import Analysis, Lane
@@ -51,15 +52,19 @@ def test_an_outage_of_seconds_needs_nobody(fake_llm: FakeLLM, workers: Workers) 
 
 @pytest.mark.slow
 def test_ten_minutes_of_outage_need_nobody(fake_llm: FakeLLM, workers: Workers) -> None:
+    """At an eighth of the time: every pause of the recovery is a multiple of its first one."""
+    shorter = 8
     fake_llm.set(latency=LATENCY)
-    workers.environment = {"TEST_RECOVERY_SECONDS": "15"}
+    workers.environment = {"TEST_RECOVERY_SECONDS": str(settings.RECOVERY_SECONDS / shorter)}
     workers.start()
     run = run_of(fake_llm, 200)
     wait_until(lambda: done(run) >= 10, every=0.05)
-    fake_llm.set(down_for=600)
+    fake_llm.set(down_for=600 / shorter)
     first_analyses(fake_llm, 20)
-    wait_until(lambda: is_over(run) and all_succeeded(), timeout=1_500)
+    wait_until(lambda: is_over(run) and all_succeeded(), timeout=1_500 / shorter)
     assert states(run) == {"done": 200}
+    assert run.probes >= 5
+    assert not Analysis.objects.exclude(state="succeeded").exists()
 
 
 def test_a_rate_limit_is_found_and_fails_nothing(fake_llm: FakeLLM, workers: Workers) -> None:
