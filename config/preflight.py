@@ -121,7 +121,7 @@ def check_database() -> None:
     try:
         connection.ensure_connection()
     except DatabaseError as error:
-        raise Refused(f"can't connect to the database: {_first_line(error)}") from None
+        raise Refused(f"can't connect to the database: {first_line(error)}") from None
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('server_version_num')::int / 10000")
         found = int(cursor.fetchone()[0])
@@ -135,10 +135,10 @@ def check_broker() -> None:
         with redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=5) as client:
             found = str(client.info("server")["redis_version"])
     except redis.RedisError as error:
-        raise Refused(f"can't connect to the broker at REDIS_URL: {_first_line(error)}") from None
+        raise Refused(f"can't connect to the broker at REDIS_URL: {first_line(error)}") from None
     if int(found.split(".", maxsplit=1)[0]) < REDIS:
         raise Refused(f"the broker speaks Redis {found}; Debrief needs {REDIS} or newer.")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -6,7 +6,7 @@ lock and then find nothing left to do.
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core import checks
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.backends.utils import CursorWrapper
+from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -50,15 +51,35 @@ def migrate(say: Say) -> None:
     _reject_newer_schema()
     pending = pending_migrations()
     if pending:
-        say(f"running {pending} migrations")
-        call_command("migrate", interactive=False, verbosity=0)
+        say(f"running {counted(pending)}")
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+        except DatabaseError as error:
+            if not connection.is_usable():
+                raise
+            raise Refused(_failure(error)) from error
     ensure_catalogue()
 
 
-def pending_migrations() -> int:
-    """Return how many migrations of this code the database lacks."""
+def pending_migrations() -> list[Migration]:
+    """Return the migrations of this code that the database lacks, in their order."""
     executor = MigrationExecutor(connection)
-    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [migration for migration, _ in plan]
+
+
+def counted(pending: Sequence[Migration]) -> str:
+    """Return their number, with the noun."""
+    return "1 migration" if len(pending) == 1 else f"{len(pending)} migrations"
+
+
+def _failure(error: DatabaseError) -> str:
+    """Return which migration failed: each is a transaction, so it's the first that is missing."""
+    failed = pending_migrations()[0]
+    return (
+        f"migration {failed.name} of {failed.app_label} failed and was rolled back "
+        f"({preflight.first_line(error)}): fix the cause, and run `manage.py upgrade` again"
+    )
 
 
 def _reject_newer_schema() -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -87,6 +87,24 @@ class Running:
         for _ in range(times):
             os.killpg(self.process.pid, signal.SIGINT)
             time.sleep(0.05)
+
+
+def started(environ: Mapping[str, str], *arguments: str) -> "subprocess.Popen[str]":
+    """Start a command of `manage.py`."""
+    return subprocess.Popen(
+        [sys.executable, "manage.py", *arguments],
+        cwd=settings.BASE_DIR,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
+    """Wait for its end; return its exit code and its lines."""
+    said, _ = process.communicate(timeout=SECONDS)
+    return process.returncode, said.splitlines()
 
 
 def free_port() -> int:

@@ -1,13 +1,9 @@
 """`manage.py upgrade` and `manage.py run` as processes, and what they share."""
 
-import subprocess
-import sys
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
@@ -17,26 +13,9 @@ from config import healthcheck
 from config.preflight import Refused
 from config.upgrade import alone, migrate
 from tests.config.databases import connect, fresh_database, installed_on
-from tests.config.running import SECONDS, free_port, wait_until
+from tests.config.running import SECONDS, ended, free_port, started, wait_until
 
 pytestmark = pytest.mark.xdist_group("up")
-
-
-def started(environ: Mapping[str, str], *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "manage.py", *arguments],
-        cwd=settings.BASE_DIR,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def ended(process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
-    """Its exit code and its lines."""
-    said, _ = process.communicate(timeout=SECONDS)
-    return process.returncode, said.splitlines()
 
 
 def count_of(database: str, table: str) -> int:
@@ -67,7 +46,9 @@ def test_a_killed_upgrade_is_completed_by_two_at_once(tmp_path: Path) -> None:
 
         assert [code for code, _ in ends] == [0, 0], ends
         assert [lines[-1] for _, lines in ends] == ["up to date"] * 2
-        assert len([line for _, lines in ends for line in lines if "migrations" in line]) == 1
+        assert (
+            len([line for _, lines in ends for line in lines if line.startswith("running ")]) == 1
+        )
         assert count_of(database, "accounts_auditentry") == 1
         assert count_of(database, "llm_languagemodel") > 0
 
@@ -114,7 +95,7 @@ def test_a_process_does_not_start_before_the_upgrade(
 ) -> None:
     monkeypatch.setattr("config.preflight.check_static_files", lambda: None)
     MigrationRecorder(connection).record_unapplied("webhooks", "0001_initial")
-    with pytest.raises(SystemExit, match=r"lacks 1 migrations: run `manage.py upgrade` first"):
+    with pytest.raises(SystemExit, match=r"lacks 1 migration: run `manage.py upgrade` first"):
         call_command("run", process, "--port", str(free_port()))
 
 

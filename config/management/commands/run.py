@@ -12,7 +12,7 @@ from django.db import connections
 from config import preflight, programs
 from config.embedded.program import Program
 from config.preflight import Refused
-from config.upgrade import pending_migrations
+from config.upgrade import counted, pending_migrations
 
 PROCESSES = ("web", "worker", "scheduler")
 
@@ -52,7 +52,8 @@ def _checked(options: dict[str, Any]) -> Program:
     preflight.check_database()
     preflight.check_broker()
     if pending := pending_migrations():
-        raise Refused(f"the database lacks {pending} migrations: run `manage.py upgrade` first")
+        lacks = f"the database lacks {counted(pending)}"
+        raise Refused(f"{lacks}: run `manage.py upgrade` first")
     if options["process"] == "web":
         return programs.web(bind=bind, port=port, processes=options["processes"])
     if options["process"] == "worker":

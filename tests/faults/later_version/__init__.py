@@ -1,0 +1,1 @@
+"""A later version of Debrief, with two more migrations, the second of which can fail."""
