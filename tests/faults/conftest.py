@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.receiver import Receiver
+
 from .harness import Workers
 from .servers import Servers
 from .web import Web, start_web
@@ -21,6 +23,14 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
     pool.kill_all()
     if pool.log.exists():
         sys.stdout.write(pool.log.read_text(errors="replace")[-_LAST:])
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Start an endpoint that takes everything; a test can make it slow or faulty."""
+    running = Receiver()
+    yield running
+    running.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import random
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,12 +47,26 @@ class Workers:
         self.others.append(self._spawn(programs.web(bind="127.0.0.1", port=port)))
         return self.others[-1]
 
+    @property
+    def living(self) -> list[subprocess.Popen[bytes]]:
+        """Return the workers that run."""
+        return [process for process in self.processes if process.poll() is None]
+
     def kill_one(self, chance: random.Random) -> None:
         """kill -9 of one of the living workers, and another one in its place."""
-        victim = chance.choice([p for p in self.processes if p.poll() is None])
-        victim.kill()
-        victim.wait()
-        self.start()
+        self._replace([chance.choice(self.living)])
+
+    def kill_every_worker(self) -> None:
+        """kill -9 of all workers at the same time, and as many others in their place."""
+        self._replace(self.living)
+
+    def _replace(self, victims: Sequence[subprocess.Popen[bytes]]) -> None:
+        for victim in victims:
+            victim.kill()
+        for victim in victims:
+            victim.wait()
+        for _ in victims:
+            self.start()
 
     def kill_all(self) -> None:
         """kill -9 of everything that was started here."""
@@ -62,9 +76,8 @@ class Workers:
 
     def stop(self, timeout: float = 30) -> None:
         """SIGTERM to the workers, as a deploy sends it."""
-        for process in self.processes:
-            if process.poll() is None:
-                process.terminate()
+        for process in self.living:
+            process.terminate()
         for process in self.processes:
             process.wait(timeout=timeout)
 

@@ -2,11 +2,13 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 from django.db.models import Count
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
+from apps.analysis.effects import UNLESS_ASKED, SideEffects
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
@@ -16,7 +18,7 @@ from apps.runs.services import start
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
 
-from .harness import Workers, wait_until
+from .harness import Workers, sweep, wait_until
 
 TESTS = Actor.system("tests")
 
@@ -27,15 +29,18 @@ def agent_of(fake: FakeLLM, *, channel: str = "voice") -> Agent:
     return make_agent(model=model, channel=channel)
 
 
-def run_of(fake: FakeLLM, items: int, *, channel: str = "voice") -> Run:
+def run_of(
+    fake: FakeLLM, items: int, *, channel: str = "voice", side_effects: SideEffects = UNLESS_ASKED
+) -> Run:
     """A queued backfill of so many conversations of a fresh agent."""
     make_conversations(agent_of(fake, channel=channel), items)
-    return start_run(channel=channel)
+    return start_run(channel=channel, side_effects=side_effects)
 
 
-def start_run(*, channel: str = "voice") -> Run:
+def start_run(*, channel: str = "voice", side_effects: SideEffects = UNLESS_ASKED) -> Run:
     """A queued backfill of all conversations of a channel that have no result yet."""
-    return start(channel=channel, params={}, options=Options(), by=TESTS)
+    options = Options(side_effects=side_effects)
+    return start(channel=channel, params={}, options=options, by=TESTS)
 
 
 def done(run: Run) -> int:
@@ -54,17 +59,40 @@ def states(run: Run) -> dict[str, int]:
     return dict(Counter(item.shown_state.value for item in run.items.select_related("run")))
 
 
-def finish(run: Run, workers: Workers, *, kill_at: list[int]) -> None:
-    """Wait for the end of a run, whose worker is killed after so many items."""
+def finish(run: Run, workers: Workers, *, kill_at: Sequence[int]) -> None:
+    """Wait for the end of a run, one of whose workers is killed after so many items, each time."""
     chance = random.Random(1)
+    kill_on_the_way(run, lambda: workers.kill_one(chance), moments=kill_at, timeout=120)
+
+
+def kill_on_the_way(
+    run: Run,
+    kill: Callable[[], object],
+    *,
+    moments: Sequence[int],
+    timeout: float,
+    drum: Callable[[], object] = sweep,
+) -> None:
+    """Wait for the end of a run, and kill each time that so many of its items are done.
+
+    Moments are numbers of items, so that a slow machine sees them too.
+    """
+    left = list(moments)
 
     def kill_now_and_then() -> None:
-        if kill_at and done(run) >= kill_at[0]:
-            kill_at.pop(0)
-            workers.kill_one(chance)
+        if left and done(run) >= left[0]:
+            left.pop(0)
+            kill()
 
-    wait_until(lambda: is_over(run), timeout=120, every=0.01, between=kill_now_and_then)
-    assert not kill_at
+    wait_until(
+        lambda: is_over(run), timeout=timeout, every=0.01, between=kill_now_and_then, drum=drum
+    )
+    assert not left
+
+
+def random_moments(items: int, *, kills: int, seed: int) -> list[int]:
+    """Return numbers of items for `kill_on_the_way`; a good part of the run follows the last."""
+    return sorted(random.Random(seed).sample(range(items // 50, items * 9 // 10), kills))
 
 
 def assert_consistent(*, current: int) -> None:

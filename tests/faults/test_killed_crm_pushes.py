@@ -2,7 +2,6 @@
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,13 +18,10 @@ from .harness import Workers, wait_until
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A CRM that takes its time, so that something is always on its way."""
-    running = Receiver()
-    running.always(Answer(delay=0.03))
-    yield running
-    running.close()
+@pytest.fixture(autouse=True)
+def _slow_crm(receiver: Receiver) -> None:
+    """Something is always on its way."""
+    receiver.always(Answer(delay=0.03))
 
 
 def drum() -> None:

@@ -2,8 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -11,17 +10,16 @@ import pytest
 
 from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
-from apps.accounts.models import Role, User
+from apps.accounts.models import Role
 from apps.conversations.models import Attributes
 from tests.factories import make_agent, make_conversations
 
 from .harness import no_drum, wait_until
-from .web import Web, crowd
+from .web import Web, cookie_of, crowd
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("faults")]
 
 MANY = 50
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
@@ -96,27 +94,18 @@ def test_slow_headers_and_idle_connections_keep_nobody_waiting(web: Web, key: st
         assert_everybody_is_answered(web, key)
 
 
-@contextmanager
-def signed_in(web: Web) -> Iterator[str]:
-    """The cookie of somebody who may export."""
-    from django.test import Client
-
-    client = Client()
-    client.force_login(User.objects.create_user("ada", password=PASSWORD, role=Role.OPERATOR))
-    yield f"Cookie: sessionid={client.cookies['sessionid'].value}"
-
-
 def test_readers_that_take_nothing_keep_nobody_waiting(web: Web, key: str) -> None:
     """More of them than there are threads, each with an export larger than any socket holds."""
     rows = make_conversations(make_agent(), 600)
     Attributes.objects.filter(conversation__in=rows).update(metadata={"note": "n" * 20_000})
     path = "/conversations-export/?channel=voice&columns=id&columns=metadata.note"
-    with signed_in(web) as cookie:
-        with crowd(web, 6, f"GET {path} HTTP/1.1", "Host: localhost", cookie, "") as clients:
-            assert clients[0].recv(16).startswith(b"HTTP/1.1 200")
-            assert_everybody_is_answered(web, key)
+    cookie = cookie_of(Role.OPERATOR)
+    lines = [f"GET {path} HTTP/1.1", "Host: localhost", f"Cookie: {cookie}", ""]
+    with crowd(web, 6, *lines) as clients:
+        assert clients[0].recv(16).startswith(b"HTTP/1.1 200")
+        assert_everybody_is_answered(web, key)
 
-        whole = web.ask("GET", path, headers=dict([cookie.split(": ")]))
+    whole = web.ask("GET", path, headers={"Cookie": cookie})
     assert whole.status == 200
     assert whole.body.count(b"\n") == 601
     assert len(whole.body) > 600 * 20_000
@@ -138,8 +127,8 @@ def test_a_reader_that_stops_loses_its_connection(web: Web, key: str) -> None:
     rows = make_conversations(make_agent(), 600)
     Attributes.objects.filter(conversation__in=rows).update(metadata={"note": "n" * 20_000})
     path = "/conversations-export/?channel=voice&columns=id&columns=metadata.note"
-    with signed_in(web) as cookie, crowd(web, 1, f"GET {path} HTTP/1.1", "Host: localhost", cookie,
-                                         "") as (client,):  # fmt: skip
+    cookie = f"Cookie: {cookie_of(Role.OPERATOR)}"
+    with crowd(web, 1, f"GET {path} HTTP/1.1", "Host: localhost", cookie, "") as (client,):
         wait_until(lambda: spooled(web) > 0, drum=no_drum)
         wait_until(lambda: spooled(web) == 0, drum=no_drum)
         received = b"".join(iter(lambda: client.recv(1024 * 1024), b""))

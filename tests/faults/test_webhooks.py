@@ -2,35 +2,26 @@
 
 import random
 import time
-from collections.abc import Iterator
 
 import pytest
 from django.db import transaction
 
 from apps.conversations.models import Conversation
-from apps.core.tasks import send
 from apps.webhooks.claims import PER_ENDPOINT
-from apps.webhooks.models import Delivery, DeliveryState
 from tests.factories import make_agent, make_conversations
 from tests.fakes.receiver import Answer, Received, Receiver
 from tests.webhooks.deliveries import endpoint_to, happened
 
+from .deliveries import all_settled, beat_webhooks, delivered_ids
 from .harness import Workers, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver that takes its time, so that something is always on its way."""
-    running = Receiver()
-    running.always(Answer(delay=0.03))
-    yield running
-    running.close()
-
-
-def drum() -> None:
-    send("webhooks.sweep", queue="maintenance", kwargs={})
+@pytest.fixture(autouse=True)
+def _slow_receiver(receiver: Receiver) -> None:
+    """Something is always on its way."""
+    receiver.always(Answer(delay=0.03))
 
 
 def write_events(conversations: list[Conversation], each: int) -> None:
@@ -43,10 +34,7 @@ def write_events(conversations: list[Conversation], each: int) -> None:
 
 def assert_all_told(receiver: Receiver, conversations: list[Conversation], each: int) -> None:
     """Every event came, verified, with the id of its row; of each conversation in order."""
-    assert all(one.verified for one in receiver.received)
-    rows = dict(Delivery.objects.values_list("event__public_id", "state"))
-    assert set(rows.values()) == {DeliveryState.DELIVERED}
-    assert {one.id for one in receiver.taken} == set(rows)
+    assert len(delivered_ids(receiver)) == len(conversations) * each
     for conversation in conversations:
         came = [one.payload["n"] for one in receiver.taken if one.payload["c"] == conversation.pk]
         assert came == sorted(came), "in order, one sent again before those that follow it"
@@ -70,11 +58,9 @@ def kill_at_random(
             moments.pop(0)
             workers.kill_one(chance)
 
-    def over() -> bool:
-        """every delivery is settled"""
-        return not Delivery.objects.filter(state=DeliveryState.PENDING).exists()
-
-    wait_until(over, timeout=timeout, every=0.02, between=kill_now_and_then, drum=drum)
+    wait_until(
+        all_settled, timeout=timeout, every=0.02, between=kill_now_and_then, drum=beat_webhooks
+    )
 
     assert not moments
     assert_all_told(receiver, conversations, each)

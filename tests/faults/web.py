@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import psutil
+from django.test import Client
+
+from apps.accounts.models import Role, User
 
 from .harness import Workers, no_drum, wait_until
 
@@ -69,6 +72,13 @@ def crowd(web: Web, how_many: int, *lines: str, body: bytes = b"") -> Iterator[l
     finally:
         for client in clients:
             client.close()
+
+
+def cookie_of(role: Role) -> str:
+    """Sign a new member in; return the value of the header `Cookie`."""
+    client = Client()
+    client.force_login(User.objects.create_user(f"ada-{role}", role=role))
+    return f"sessionid={client.cookies['sessionid'].value}"
 
 
 def start_web(workers: Workers) -> Web:
