@@ -73,7 +73,7 @@ def done_items(run: Any, workers: Sequence[psutil.Process]) -> int:
     from apps.runs.tasks import sweep
 
     if any(worker.status() == psutil.STATUS_ZOMBIE for worker in workers):
-        sys.exit((DATA_DIR / "workers.log").read_text())
+        sys.exit((DATA_DIR / "worker.log").read_text())
     sweep()
     run.refresh_from_db()
     return int(run.items.filter(state="done").count())

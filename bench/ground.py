@@ -8,10 +8,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from config.embedded.program import Program
 
 DATA_DIR = Path(os.environ.get("BENCH_DATA_DIR") or tempfile.mkdtemp(prefix="debrief-bench-"))
 os.environ["BENCH_DATA_DIR"] = str(DATA_DIR)
@@ -56,28 +60,32 @@ def services(stopped: Callable[[], None] = lambda: None) -> Iterator[psutil.Proc
 
 
 @contextmanager
+def running(program: "Program", **environment: str) -> Iterator[psutil.Process]:
+    """Run one of Debrief's programs, without its own log lines.
+
+    Its connections to the database carry its name, so that they can be counted.
+    """
+    own = {**program.env, "PYTHONWARNINGS": "ignore", "PGAPPNAME": program.name, **environment}
+    argv = [part if part != "INFO" else "WARNING" for part in program.argv]
+    with (DATA_DIR / f"{program.name}.log").open("ab") as log:
+        process = subprocess.Popen(argv, env={**os.environ, **own}, stdout=log, stderr=log)
+        try:
+            yield psutil.Process(process.pid)
+        finally:
+            process.send_signal(program.stop_signal)
+            process.wait(timeout=60)
+
+
+@contextmanager
 def workers(how_many: int, *, concurrency: int) -> Iterator[list[psutil.Process]]:
     """Worker processes as `manage.py up` starts them."""
     from config import programs
 
-    environment = {
-        **os.environ,
-        "ANALYSIS_CONCURRENCY": str(concurrency),
-        "PYTHONWARNINGS": "ignore",
-    }
-    argv = [a if a != "INFO" else "WARNING" for a in programs.worker().argv]
-    log = (DATA_DIR / "workers.log").open("ab")
-    processes = [
-        subprocess.Popen(argv, env=environment, stdout=log, stderr=log) for _ in range(how_many)
-    ]
-    try:
-        yield [psutil.Process(p.pid) for p in processes]
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(timeout=60)
-        log.close()
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(running(programs.worker(), ANALYSIS_CONCURRENCY=str(concurrency)))
+            for _ in range(how_many)
+        ]
 
 
 def until(condition: Callable[[], bool], *, timeout: float, every: float = 0.05) -> None:

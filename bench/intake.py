@@ -8,10 +8,8 @@ queued first analysis included.
 import http.client
 import io
 import json
-import os
 import random
 import statistics
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from bench.ground import DATA_DIR, cpu_seconds, services, until
+from bench.ground import cpu_seconds, running, services, until
 
 BULK = 5_000
 SINGLE = 1_500
@@ -148,15 +146,9 @@ def web_process() -> Iterator[psutil.Process]:
     from config import programs
 
     program = programs.web(bind="127.0.0.1", port=PORT)
-    environment = {**os.environ, "API_RATE_LIMITS": "intake=0,bulk=0", "PYTHONWARNINGS": "ignore"}
-    with (DATA_DIR / "web.log").open("ab") as log:
-        process = subprocess.Popen(program.argv, env=environment, stdout=log, stderr=log)
-    try:
+    with running(program, API_RATE_LIMITS="intake=0,bulk=0") as process:
         until(_answers, timeout=60)
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+        yield process
 
 
 def _answers() -> bool:

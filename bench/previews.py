@@ -5,6 +5,8 @@ as one plain statement.
 """
 
 import sys
+from collections.abc import Iterator
+from datetime import timedelta
 from statistics import median
 
 from bench.ground import seconds
@@ -79,24 +81,27 @@ WHERE c.channel = 'voice' AND has_speech AND status = 'ended' AND {where} GROUP 
 def main(rows: int = 0) -> list[tuple[str, ...]]:
     """Return a row for the count and one for the estimate of each filter."""
     with history(rows):
-        return [row for case in CASES for row in _measure(*case)]
+        return [row for case in cases() for row in _measure(*case)]
 
 
-def _measure(name: str, filters: dict[str, list[str]], where: str) -> list[tuple[str, ...]]:
-    from datetime import timedelta
-
+def cases() -> Iterator[tuple[str, dict[str, list[str]], str]]:
+    """Yield each name, its filters, and its condition, with the dates of today."""
     from django.utils import timezone
-
-    from apps.runs.options import Options
-    from apps.runs.preview import count_matching, make_preview
 
     today = timezone.now()
     days = {
         "month_ago": f"{today - timedelta(days=30):%Y-%m-%d}",
         "week_ago": f"{today - timedelta(days=7):%Y-%m-%d}",
     }
-    where = where.format(**days)
-    params = {key: [value.format(**days) for value in values] for key, values in filters.items()}
+    for name, filters, where in CASES:
+        params = {key: [value.format(**days) for value in found] for key, found in filters.items()}
+        yield name, params, where.format(**days)
+
+
+def _measure(name: str, params: dict[str, list[str]], where: str) -> list[tuple[str, ...]]:
+    from apps.runs.options import Options
+    from apps.runs.preview import count_matching, make_preview
+
     times: dict[str, list[float]] = {"plain count": [], "count": [], "plain sums": [], "sums": []}
     for _ in range(ROUNDS):
         times["plain count"].append(seconds(lambda: _plain(_COUNT.format(where=where))))

@@ -1,123 +1,202 @@
 """S10 of docs/benchmarks.md: whether memory, descriptors, and connections stay flat in a long run.
 
-A backfill with a webhook for each result, a worker, and a web process whose API is asked for the
-run all the time; compared when the first 5,000 items are done and at the end.
+A backfill of 100,000 with a webhook for each result, to an endpoint that takes each one; a worker,
+a scheduler, and a web process whose API and pages are read all the time. Compared when the first
+5,000 are done and delivered, and at the end. A line every ten seconds shows the progress.
 """
 
-import http.client
-import json
 import os
+import sys
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
+import requests
+from aiohttp import web
 
-from bench.backfills import agent_with_calls, done_items, fake_model, start_backfill
-from bench.ground import DATA_DIR, services, workers
+from bench.backfills import agent_with_calls, fake_model, start_backfill
+from bench.ground import DATA_DIR, running, services, workers
 from bench.intake import PORT, web_process
+from tests.fakes.server_thread import ServerThread
 
 ITEMS = int(os.environ.get("BENCH_ITEMS") or 100_000)
 FIRST = min(5_000, ITEMS // 5)
 IN_FLIGHT = 64
+SAMPLE_SECONDS, PROGRESS_SECONDS = 2.0, 10.0
+Sizes = dict[str, float]
+"""What the processes hold, by name; of each with its children."""
+PATHS = ("/api/backfills/{run}", "/api/conversations?limit=20", "/calls/", "/backfills/{run}/")
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Of the worker with its children, and of the web process; connections of both."""
+class Endpoint(ServerThread):
+    """A webhook endpoint that takes everything and counts how often each ID came."""
 
-    worker_mib: float
-    web_mib: float
-    descriptors: float
-    connections: float
+    def __init__(self) -> None:
+        self.taken: Counter[str] = Counter()
+        super().__init__()
+
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        await request.read()
+        self.taken[request.headers["webhook-id"]] += 1
+        return web.Response(status=204)
 
 
 def main() -> list[tuple[str, ...]]:
-    """Return a row for each size."""
+    """Return a row for each size, and one for the whole."""
     os.environ["WEBHOOK_ALLOW_PRIVATE_ADDRESSES"] = "1"
-    with services(), fake_model(0.0) as (_, model):
-        from tests.fakes.receiver import Receiver
+    with services() as postgres, fake_model(0.0) as (_, model), _endpoint() as endpoint:
+        from config import programs
 
-        receiver = Receiver()
-        try:
-            headers = _prepare(receiver)
-            agent = agent_with_calls(model, ITEMS)
-            with web_process() as web, workers(1, concurrency=IN_FLIGHT) as processes:
-                first, last = _watch(agent, web, processes, headers)
-            delivered = len({one.id for one in receiver.received})
-        finally:
-            receiver.close()
-    rows: list[tuple[str, ...]] = []
-    for name, unit in (
-        ("worker_mib", "MiB"),
-        ("web_mib", "MiB"),
-        ("descriptors", ""),
-        ("connections", ""),
-    ):
-        before, after = getattr(first, name), getattr(last, name)
-        rows.append(
-            (
-                "S10",
-                f"{name.removesuffix('_mib')} after {ITEMS:,} items, {delivered:,} webhooks",
-                f"{after:.0f} {unit}".strip(),
-                f"after {FIRST:,}: {before:.0f} {unit}".strip(),
-                f"{after / before:.2f}",
-                "",
-                "≤ 1.05",
-            )
+        _say(f"storing {ITEMS:,} calls")
+        agent, headers = agent_with_calls(model, ITEMS), _prepare(endpoint)
+        with (
+            web_process() as server,
+            workers(1, concurrency=IN_FLIGHT) as (worker,),
+            running(programs.scheduler()) as scheduler,
+        ):
+            soak = _Soak(agent, endpoint, headers, (worker, server, scheduler))
+            first, highest, last = soak.run()
+            database = _database_megabytes(postgres)
+    rows = [
+        (
+            "S10",
+            f"{name}, after {ITEMS:,} items",
+            f"{last[name]:.0f}, at most {highest[name]:.0f}",
+            f"after {FIRST:,}: {before:.0f}",
+            f"{last[name] / max(before, 1):.2f}",
+            "",
+            "≤ 1.05",
         )
-    return rows
+        for name, before in first.items()
+    ]
+    twice = sum(times - 1 for times in endpoint.taken.values())
+    delivered = f"{len(endpoint.taken):,} webhooks, {twice} of them twice"
+    rows.append(("S10", "database memory, MiB", f"{database:.0f}", "", "", "", ""))
+    return [*rows, ("S10", delivered, f"{soak.rate:.0f} items/s", "", "", "", "")]
 
 
-def _prepare(receiver: Any) -> dict[str, str]:
-    """Make the endpoint and a key; return the headers of a request."""
+@contextmanager
+def _endpoint() -> Iterator[Endpoint]:
+    endpoint = Endpoint()
+    try:
+        yield endpoint
+    finally:
+        endpoint.close()
+
+
+def _prepare(endpoint: Endpoint) -> dict[str, str]:
+    """Make the endpoint, a key, and a session; return the headers of a request."""
     from apps.accounts.actors import Actor
     from apps.accounts.keys import create_api_key
     from apps.accounts.models import Role
     from apps.webhooks.models import EventType
+    from tests.faults.web import cookie_of
     from tests.webhooks.deliveries import endpoint_to
 
-    endpoint_to(receiver.url, EventType.CONVERSATION_ANALYZED)
+    endpoint_to(f"{endpoint.url}/hook", EventType.CONVERSATION_ANALYZED)
     _, key = create_api_key(name="bench", role=Role.VIEWER, by=Actor.system("bench"))
-    return {"Authorization": f"Bearer {key}"}
+    return {"Authorization": f"Bearer {key}", "Cookie": cookie_of(Role.VIEWER)}
 
 
-def _watch(
-    agent: Any, web: psutil.Process, processes: list[psutil.Process], headers: dict[str, str]
-) -> tuple[Sizes, Sizes]:
-    """Run the backfill; return the sizes early and in the end."""
-    run = start_backfill(agent, ITEMS, webhooks="all")
-    first = None
-    deadline = time.monotonic() + 3_600
-    while (done := done_items(run, processes)) < ITEMS:
-        assert time.monotonic() < deadline, f"{done:,} of {ITEMS:,} after an hour"
-        _ask(f"/api/backfills/{run.public_id}", headers)
-        if first is None and done >= FIRST:
-            first = _sizes(processes[0], web)
-        time.sleep(0.5)
-    assert first is not None
-    return first, _sizes(processes[0], web)
+class _Soak:
+    """One run, and what is seen of its processes on the way."""
+
+    def __init__(
+        self,
+        agent: Any,
+        endpoint: Endpoint,
+        headers: Mapping[str, str],
+        processes: tuple[psutil.Process, psutil.Process, psutil.Process],
+    ) -> None:
+        self.endpoint = endpoint
+        self.processes = processes
+        self.backfill = start_backfill(agent, ITEMS, webhooks="all")
+        self.client = requests.Session()
+        self.client.headers.update(headers)
+        self.rate = 0.0
+
+    def run(self) -> tuple[Sizes, Sizes, Sizes]:
+        """Wait for the end; return the sizes after the first items, the highest, and the last."""
+        first: Sizes = {}
+        highest: Sizes = {}
+        last: Sizes = {}
+        began = shown = time.monotonic()
+        while (done := self._done()) < ITEMS:
+            now = time.monotonic()
+            assert now < began + 3_600, f"{done:,} of {ITEMS:,} after an hour"
+            self._read_pages()
+            if done >= FIRST:
+                last = self._sizes()
+                first = first or last
+                highest = {name: max(last[name], highest.get(name, 0.0)) for name in last}
+            if now >= shown + PROGRESS_SECONDS:
+                shown = now
+                sizes = ", ".join(f"{name} {size:.0f}" for name, size in last.items())
+                _say(f"{done:,} of {ITEMS:,}, {done / (now - began):.0f}/s. {sizes}")
+            time.sleep(SAMPLE_SECONDS)
+        self.rate = ITEMS / (time.monotonic() - began)
+        return first, highest, last
+
+    def _done(self) -> int:
+        """Return how many items are done and delivered."""
+        from apps.runs.progress import progress_of
+
+        if any(one.status() == psutil.STATUS_ZOMBIE for one in self.processes):
+            sys.exit("\n".join(log.read_text() for log in DATA_DIR.glob("*.log")))
+        self.backfill.refresh_from_db()
+        return min(progress_of(self.backfill).finished, len(self.endpoint.taken))
+
+    def _read_pages(self) -> None:
+        for path in PATHS:
+            address = f"http://127.0.0.1:{PORT}{path.format(run=self.backfill.public_id)}"
+            response = self.client.get(address, timeout=30)
+            assert response.status_code == 200, (address, response.text[:500])
+
+    def _sizes(self) -> Sizes:
+        worker, server, scheduler = self.processes
+        connections = _connections()
+        return {
+            "worker memory, MiB": _megabytes(worker),
+            "web memory, MiB": _megabytes(server),
+            "scheduler memory, MiB": _megabytes(scheduler),
+            "worker descriptors": _descriptors(worker),
+            "web descriptors": _descriptors(server),
+            "worker connections": connections["worker"],
+            "web connections": connections["web"],
+        }
 
 
-def _ask(path: str, headers: dict[str, str]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=30)
-    connection.request("GET", path, headers=headers)
-    response = connection.getresponse()
-    assert response.status == 200, (DATA_DIR / "web.log").read_text()[-2_000:]
-    json.load(response)
-    connection.close()
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
 
 
-def _sizes(worker: psutil.Process, web: psutil.Process) -> Sizes:
+def _megabytes(process: psutil.Process) -> float:
+    return float(sum(one.memory_info().rss for one in _family(process)) / 2**20)
+
+
+def _database_megabytes(postgres: psutil.Process) -> float:
+    """Return what PostgreSQL's processes hold; what they share is counted once."""
+    return float(sum(one.memory_full_info().pss for one in _family(postgres)) / 2**20)
+
+
+def _descriptors(process: psutil.Process) -> float:
+    return sum(one.num_fds() for one in _family(process))
+
+
+def _connections() -> Counter[str]:
+    """Return how many connections to the database each program has."""
     from django.db import connection
 
-    both = [[one, *one.children(recursive=True)] for one in (worker, web)]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            "SELECT application_name, count(*) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' GROUP BY 1"
         )
-        connections = cursor.fetchone()[0]
-    memory = [sum(one.memory_info().rss for one in group) / 2**20 for group in both]
-    descriptors = sum(one.num_fds() for group in both for one in group)
-    return Sizes(memory[0], memory[1], descriptors, connections)
+        return Counter(dict(cursor.fetchall()))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
