@@ -1,9 +1,15 @@
-"""Claim analyses: lease what waits, load what requests need, fail what kills its workers."""
+"""Claim analyses: lease what waits, load what requests need, fail what kills its workers.
+
+Analyses of a run begin as claimed, and are deleted where nothing was sent. That happens in the
+caller's transaction, which writes the items of the run.
+"""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -14,14 +20,14 @@ from apps.agents.models import AnalysisConfig
 from apps.conversations.models import Conversation
 from apps.llm.errors import ErrorCode
 from apps.llm.specs import ModelSpec
-from apps.work.leases import WORN_OUT, LeasedTable
+from apps.work.leases import WORN_OUT, Lease, LeasedTable
 
-from .current import lock_conversations
 from .effects import SideEffects
 from .events import emit_events
 from .jobs import AnalysisJob
-from .models import Analysis, State
+from .models import Analysis, State, analysis_id
 from .prompts import Facts
+from .results import lock_conversations
 
 ANALYSES = LeasedTable(
     "analysis_analysis",
@@ -150,3 +156,70 @@ def _job(row: Sequence[Any], config: LoadedConfig) -> AnalysisJob:
         transcript_tokens=row[19],
         reserved=row[22],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NewRunAnalysis:
+    """What one analysis of a run reads, and with what; ``columns`` as JSON text.
+
+    ``reserved`` is what its request may cost at most, where that is to be set aside.
+    """
+
+    conversation_id: int
+    config_id: int
+    version_id: int
+    columns: str
+    reserved: Decimal | None = None
+
+
+_START = """
+INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
+  trigger, lane, state, requested_by, backfill_public_id, lease_token, lease_until, attempts,
+  is_current, field_order, missing_required, truncated, raw_output, error_code, error_message,
+  model, request_id, requests, contacts, webhooks, reserved)
+SELECT v.public_id, v.conversation_id, v.config_id, v.version_id, v.columns::jsonb, 'backfill',
+  'backfill', 'running', %(by)s, %(run)s, %(token)s,
+  clock_timestamp() + make_interval(secs => %(lease)s), 1, false, '[]', '[]', false, '', '', '',
+  '', '', 0, %(contacts)s, %(webhooks)s, v.reserved
+FROM unnest(%(ids)s::text[], %(conversations)s::bigint[], %(configs)s::bigint[],
+  %(versions)s::bigint[], %(columns)s::text[], %(reserved)s::numeric[])
+  AS v(public_id, conversation_id, config_id, version_id, columns, reserved)
+ON CONFLICT DO NOTHING
+RETURNING conversation_id, id
+"""
+
+
+def start_for_run(
+    analyses: Sequence[NewRunAnalysis], *, run: str, by: str, token: UUID, effects: SideEffects
+) -> dict[int, int]:
+    """Start a claimed analysis of each conversation that has none in progress.
+
+    Return the new analysis of each conversation. ``run`` is the run's public ID.
+    """
+    values: dict[str, Any] = {
+        **effects.as_dict(),
+        "by": by,
+        "run": run,
+        "token": token,
+        "lease": ANALYSES.seconds,
+        "ids": [analysis_id() for _ in analyses],
+        "conversations": [one.conversation_id for one in analyses],
+        "configs": [one.config_id for one in analyses],
+        "versions": [one.version_id for one in analyses],
+        "columns": [one.columns for one in analyses],
+        "reserved": [one.reserved for one in analyses],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_START, values)
+        return dict(cursor.fetchall())
+
+
+def lock_held(leases: Sequence[Lease]) -> list[int]:
+    """Lock the analyses of a run that these leases still hold, and return them."""
+    return [pk for pk, state in ANALYSES.lock(leases).items() if state == State.RUNNING]
+
+
+def delete(analysis_ids: Sequence[int]) -> None:
+    """Delete analyses for which nothing was sent."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM analysis_analysis WHERE id = ANY(%s)", [list(analysis_ids)])

@@ -7,6 +7,7 @@ result sends none, unless the one who started it asked for it.
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from django import forms
 from django.db import models
 
 from apps.core.errors import Example, UserError
@@ -59,3 +60,36 @@ UNLESS_ASKED = SideEffects()
 def side_effects_of(options: Mapping[str, Any]) -> SideEffects:
     """Return the side effects in the stored options of a run."""
     return SideEffects.model_validate(options.get("side_effects") or {})
+
+
+class SideEffectsForm(forms.Form):
+    """The side effects, as a page asks for them."""
+
+    webhooks = forms.ChoiceField(
+        label="Send webhooks",
+        choices=[
+            (Webhooks.OFF, "nothing"),
+            (Webhooks.CHANGED, "what changed"),
+            (Webhooks.ALL, "every result"),
+        ],
+        required=False,
+        initial=Webhooks.OFF,
+        error_messages={
+            "invalid_choice": "Webhooks must be off, changed, or all, not “%(value)s”."
+        },
+    )
+
+    contacts = forms.ChoiceField(
+        label="Update contacts",
+        choices=[("on", "yes"), ("off", "no")],
+        required=False,
+        initial="on",
+        error_messages={"invalid_choice": "Contacts must be on or off, not “%(value)s”."},
+    )
+
+    @property
+    def side_effects(self) -> SideEffects:
+        """Return the selection of a valid form. A missing one has its default."""
+        webhooks = self.cleaned_data.get("webhooks") or Webhooks.OFF.value
+        contacts = self.cleaned_data.get("contacts") != "off"
+        return SideEffects.model_validate({"contacts": contacts, "webhooks": webhooks})

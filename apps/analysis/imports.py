@@ -17,12 +17,18 @@ from apps.conversations.models import Conversation, Transfer, Trigger
 from apps.conversations.results import NewResult, write_result_columns
 from apps.core.errors import Conflict
 
-from .current import column_row, distribute, lock_conversations, retire_current
-from .derived import NewOutput, add_derived
 from .effects import UNLESS_ASKED, SideEffects
 from .events import emit_events
 from .models import Analysis, State
-from .results import changed_fields
+from .results import (
+    NewOutput,
+    add_derived,
+    changed_fields,
+    column_row,
+    distribute,
+    lock_conversations,
+    retire_current,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,9 @@ from apps.core.database import key_array
 from apps.mappings.contributions import concerns
 
 from .copies import Copy, copy_results, outputs_of
-from .current import distribute, retire
 from .effects import SideEffects
 from .events import emit_events
-from .results import changed_fields
+from .results import changed_fields, distribute, retire
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,18 @@ from apps.llm.specs import TokenUsage
 from apps.work.queue import record_group
 
 from .claims import ANALYSES
-from .current import column_row, distribute, lock_conversations, retire_current
-from .derived import NewOutput, add_derived
 from .events import emit_events
 from .jobs import AnalysisOutcome, Recorded
 from .models import State
-from .results import changed_fields
+from .results import (
+    NewOutput,
+    add_derived,
+    changed_fields,
+    column_row,
+    distribute,
+    lock_conversations,
+    retire_current,
+)
 
 Settle = Callable[[Sequence[Recorded]], None]
 

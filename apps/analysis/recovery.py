@@ -26,9 +26,9 @@ from apps.core.tasks import enqueue, wake
 from apps.llm.errors import ErrorCode
 
 from .claims import ANALYSES
-from .current import lock_conversations
 from .jobs import AnalysisOutcome
 from .models import MOST_TRIES, Analysis, Lane, State
+from .results import lock_conversations
 
 LONGEST_SECONDS = 120 * settings.RECOVERY_SECONDS
 """The longest pause between two attempts: half an hour."""

@@ -26,10 +26,9 @@ from apps.webhooks import outbox
 from apps.webhooks.models import EventType
 
 from .copies import Copy, copy_results, outputs_of
-from .current import distribute, retire
 from .effects import SideEffects
 from .events import emit_events
-from .results import HistoryColumns, changed_fields, history_columns
+from .results import HistoryColumns, changed_fields, distribute, history_columns, retire
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from apps.conversations.models import Conversation, Trigger
 from apps.core.errors import Conflict, Example
 from apps.core.tasks import wake
 
-from .current import lock_conversations
 from .effects import UNLESS_ASKED, SideEffects
 from .models import Analysis, Lane, State
 from .recovery import give_way
 from .reservations import reserve_rerun
+from .results import lock_conversations
 
 
 class UnableToRerun(Conflict):

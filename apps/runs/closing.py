@@ -6,7 +6,7 @@ others.
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import DatabaseError, connection, transaction
@@ -15,7 +15,7 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
-from apps.analysis import run_claims
+from apps.analysis import claims
 from apps.analysis.estimates import learn_from
 from apps.analysis.models import Analysis
 from apps.core.log_context import log_context
@@ -23,6 +23,7 @@ from apps.core.payloads import moment
 from apps.webhooks import outbox
 from apps.webhooks.models import EventType
 from apps.webhooks.outbox import NewEvent
+from apps.work.leases import Lease
 
 from .models import Kind, Run, SkipReason, State
 from .schemas import BackfillSchema
@@ -37,12 +38,12 @@ WHERE a.id = ANY(%s) AND i.run_id = b.id AND i.conversation_id = a.conversation_
 
 
 @transaction.atomic
-def give_back(analysis_ids: Sequence[int], *, tokens: Sequence[UUID]) -> None:
+def give_back(leases: Sequence[Lease]) -> None:
     """Undo claims for which nothing was sent: delete the analyses and queue their items again."""
-    held = run_claims.lock_held(analysis_ids, tokens=tokens)
+    held = claims.lock_held(leases)
     with connection.cursor() as cursor:
         cursor.execute(_QUEUE_AGAIN, [held])
-    run_claims.delete(held)
+    claims.delete(held)
 
 
 def close_finished() -> None:
@@ -120,14 +121,21 @@ WHERE a.lane = 'backfill' AND a.state = 'running' AND a.lease_until < clock_time
 """
 
 
+class _Abandoned(NamedTuple):
+    """The lease of a worker that is gone."""
+
+    key: int
+    token: UUID
+
+
 def _settle_orphans() -> None:
     """Items whose analysis was given up, and claims that died with a worker of a stopped run."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_ORPHANS)
         cursor.execute(_ABANDONED)
-        rows = cursor.fetchall()
+        rows = [_Abandoned(*row) for row in cursor.fetchall()]
         if rows:
-            give_back([row[0] for row in rows], tokens=[row[1] for row in rows])
+            give_back(rows)
 
 
 def _announce_completed(run: Run) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
-from apps.analysis.forms import SideEffectsForm
+from apps.analysis.effects import SideEffectsForm
 from apps.conversations.filters import (
     ConversationFields,
     FilterError,

@@ -10,9 +10,9 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
+from apps.analysis.claims import NewRunAnalysis, start_for_run
 from apps.analysis.effects import side_effects_of
 from apps.analysis.jobs import Recorded
-from apps.analysis.run_claims import NewRunAnalysis, start_for_run
 
 from .models import ItemState, Run, State
 

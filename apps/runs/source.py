@@ -95,7 +95,7 @@ class BackfillSource(AnalysisQueue):
 
     def hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
         """The analyses that were only begun are taken back and the items wait again."""
-        give_back([job.analysis_id for job in jobs], tokens=[job.token for job in jobs])
+        give_back(jobs)
 
     def stopped(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
         """The jobs of runs that were paused or cancelled since they were claimed."""

@@ -13,10 +13,9 @@ from django.utils import timezone
 
 from apps.agents.models import AgentVersion
 from apps.agents.plans import columns_of
-from apps.analysis.current import column_row
-from apps.analysis.derived import values_if_recorded
 from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.record import RAW_LIMIT, charged_cost, ledger_rows
+from apps.analysis.results import column_row, values_if_recorded
 from apps.conversations.derived.evaluation import ResultFacts
 from apps.conversations.models import Trigger
 from apps.llm import ledger

@@ -8,10 +8,10 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.analysis import claims, record
-from apps.analysis.current import lock_conversations
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.models import Analysis, Lane, State
 from apps.analysis.queues import LaneQueue
+from apps.analysis.results import lock_conversations
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.work.leases import MAX_ATTEMPTS

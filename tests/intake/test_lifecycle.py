@@ -16,8 +16,8 @@ from apps.agents.plans import plan_for_steps
 from apps.agents.services import publish
 from apps.analysis import auto_analysis
 from apps.analysis.auto_analysis import request_first_of
-from apps.analysis.current import column_row, retire_current
 from apps.analysis.models import Analysis, Lane
+from apps.analysis.results import column_row, retire_current
 from apps.conversations.filters import matching
 from apps.conversations.inputs import LineRefused
 from apps.conversations.models import Conversation, Trigger

@@ -106,7 +106,7 @@ def test_an_imported_result_has_them_and_its_event_too() -> None:
 
 
 def test_without_derived_fields_recording_asks_once(django_assert_num_queries: Any) -> None:
-    from apps.analysis.derived import add_derived
+    from apps.analysis.results import add_derived
 
     with django_assert_num_queries(0):
         add_derived([])

@@ -8,7 +8,7 @@ from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.analysis import pages
-from apps.analysis.forms import SideEffectsForm
+from apps.analysis.effects import SideEffectsForm
 from apps.analysis.imports import UnableToRestore
 from apps.analysis.imports import restore as restore_result
 from apps.analysis.models import Analysis

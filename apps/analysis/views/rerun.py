@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.views.decorators.http import require_http_methods, require_safe
@@ -10,7 +11,7 @@ from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.analysis import pages
-from apps.analysis.forms import RerunForm
+from apps.analysis.effects import SideEffectsForm
 from apps.analysis.services import UnableToRerun, check_rerun, plan_rerun, request_rerun
 from apps.conversations.models import Conversation
 from apps.core.http import dialog_done, render_dialog, varies_by_htmx, wants_fragment
@@ -21,6 +22,12 @@ from .common import conversation_or_404, links_of
 CHANGED_MEANWHILE = (
     "The draft changed while this dialog was open. Review the update below and confirm again."
 )
+
+
+class RerunForm(SideEffectsForm):
+    """What the rerun dialog showed, so that no one pays for another config than they saw."""
+
+    config = forms.RegexField(r"^[0-9a-f]{64}$", required=False, widget=forms.HiddenInput)
 
 
 @require_http_methods(["GET", "POST"])

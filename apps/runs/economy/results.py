@@ -18,11 +18,11 @@ from django.utils import timezone
 from apps.agents.models import AgentVersion
 from apps.analysis import record, reservations
 from apps.analysis.claims import load_configs, load_jobs
-from apps.analysis.current import lock_conversations
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.model_call import LineOutcome, judge_line
 from apps.analysis.prompts import TranscriptTooLong
 from apps.analysis.recovery import give_way
+from apps.analysis.results import lock_conversations
 from apps.conversations.models import Trigger
 from apps.llm import ledger
 from apps.llm.batch_lines import Next, usage_in
@@ -174,7 +174,7 @@ def _judge(job: AnalysisJob, name: LineName, line: Line) -> LineOutcome:
 def _give_back(back: Sequence[LineOutcome]) -> None:
     """Queue items again: for another batch, or to be asked for directly."""
     jobs = [one.outcome.job for one in back]
-    give_back([job.analysis_id for job in jobs], tokens=[job.token for job in jobs])
+    give_back(jobs)
     direct = [one.outcome.job.item_id or 0 for one in back if one.next is Next.DIRECT]
     RunItem.objects.filter(pk__in=direct).update(direct=True)
     _add_costs(

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
-from apps.analysis.forms import SideEffectsForm
+from apps.analysis.effects import SideEffectsForm
 from apps.core.display import ago
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, render_either, wants_fragment
