@@ -7,7 +7,7 @@ from apps.analysis.models import Lane
 from apps.analysis.queues import AnalysisQueue, LaneQueue
 from apps.llm.client import LlmClient
 from apps.llm.failed_request import RetryPolicy
-from apps.runs.source import BackfillSource
+from apps.runs.backfill_queue import BackfillQueue
 from apps.work.runner import Runner
 
 
@@ -20,7 +20,7 @@ def run_lane(
     retry: RetryPolicy | None = None,
 ) -> int:
     """Let an engine work until nothing waits in the lane; how many jobs it did."""
-    source: AnalysisQueue = BackfillSource() if lane is Lane.BACKFILL else LaneQueue(lane)
+    source: AnalysisQueue = BackfillQueue() if lane is Lane.BACKFILL else LaneQueue(lane)
     return run_source(source, concurrency=concurrency, stopping=stopping, grace=grace, retry=retry)
 
 

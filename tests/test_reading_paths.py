@@ -24,7 +24,7 @@ from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.analysis.models import Analysis, Lane
 from apps.runs.models import RunItem
-from apps.runs.trial_source import TrialSource
+from apps.runs.trial_queue import TrialQueue
 from tests.factories import make_agent, make_conversation, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.runners import run_lane, run_source
@@ -91,7 +91,7 @@ def run_a_test(agent: Agent, client: Client) -> None:
     form = {"channel": "voice", "of": agent_id, "agent": agent_id, "how_many": "1"}
     page = client.post("/trials/preview/", form, headers=HTMX).content.decode()
     client.post(f"/agents/{agent_id}/try/", {**form, "token": token_in(page)})
-    run_source(TrialSource())
+    run_source(TrialQueue())
 
 
 def token_in(page: str) -> str:

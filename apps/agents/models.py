@@ -21,6 +21,11 @@ class Channel(models.TextChoices):
     VOICE = "voice", "Voice"
     CHAT = "chat", "Chat"
 
+    def noun(self, count: int = 2) -> str:
+        """Return what this many conversations are called: call, calls, chat, or chats."""
+        word = "call" if self == Channel.VOICE else "chat"
+        return word if count == 1 else f"{word}s"
+
 
 class Immutable(TypeError):
     """Raised for any attempt to change append-only rows; the database rejects it too."""
@@ -129,7 +134,7 @@ class Agent(models.Model):
     @property
     def sessions_word(self) -> str:
         """Return what its conversations are called in the plural: calls or chats."""
-        return "calls" if self.channel == Channel.VOICE else "chats"
+        return Channel(self.channel).noun()
 
     @property
     def extraction_title(self) -> str:

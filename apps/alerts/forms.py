@@ -207,7 +207,7 @@ class RuleForm(forms.Form):
         named = [(agent.public_id, agent.name) for agent in agents]
         if self.rule and self.rule.agent and self.rule.agent.public_id not in dict(named):
             named.append((self.rule.agent.public_id, self.rule.agent.name))
-        noun = "calls" if self.channel == Channel.VOICE else "chats"
+        noun = Channel(self.channel).noun()
         self._choose("scope", [("", f"All {noun}"), (EACH, "Each agent separately"), *named])
         names = [name for _, options in self.source.groups() for name, _ in options]
         known = [self.source.named(name) for name in names]

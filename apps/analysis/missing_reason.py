@@ -12,9 +12,8 @@ from apps.conversations.analyzable import NOT_ANALYZABLE
 from apps.conversations.models import API_SOURCE, AnalysisState, Conversation, Reason
 from apps.conversations.services import last_version
 from apps.core import display
-from apps.llm.errors import ErrorCode
+from apps.llm.errors import ErrorCode, failure_sentence
 
-from .failures import failure_sentence
 from .models import Analysis
 
 WayOut = Literal["", "rerun", "settings", "prompts", "agent", "models", "budgets", "close"]

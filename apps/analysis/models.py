@@ -9,10 +9,9 @@ from apps.agents.models import AgentVersion, AnalysisConfig
 from apps.conversations.models import Conversation, Trigger
 from apps.core import display
 from apps.core.ids import public_id
-from apps.llm.errors import ErrorCode
+from apps.llm.errors import ErrorCode, failure_sentence
 
 from .effects import SideEffects, Webhooks
-from .failures import failure_sentence
 
 __all__ = [
     "Analysis",

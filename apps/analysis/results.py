@@ -1,4 +1,4 @@
-"""What follows from a result: its columns, its derived fields, and what changed since the one before.
+"""What follows from a result: its columns, derived fields, and changes, and who is given it.
 
 Every writer of results uses this: `record` (responses of models), `imports`, `restores`, and
 `recomputed`. The columns are written by `apps.conversations.results`.

@@ -2,6 +2,8 @@
 
 from django.db.models import Case, CharField, Value, When
 
+from apps.agents.models import Channel
+
 from .models import Conversation, Reason, Status
 
 _RULES: tuple[tuple[Reason, str, tuple[object, ...]], ...] = (
@@ -38,5 +40,5 @@ def not_analyzable_case() -> Case:
 def not_analyzable_sentence(conversation: Conversation) -> str:
     """Return why no model can read a conversation, as a message; empty where one can."""
     reason = not_analyzable_reason(conversation)
-    kind = "call" if conversation.channel == "voice" else "chat"
+    kind = Channel(conversation.channel).noun(1)
     return f"This {kind} can’t be analyzed: {reason.label}." if reason else ""

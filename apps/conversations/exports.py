@@ -187,6 +187,5 @@ def chunks_of(export: Export) -> Iterator[bytes]:
 
 def file_name(channel: str, at: datetime, *, everything: bool) -> str:
     """Return the name under which an export is downloaded."""
-    noun = "calls" if channel == Channel.VOICE else "chats"
     held = "all-fields" if everything else "visible-columns"
-    return f"{noun}-{held}-{timezone.localtime(at):%Y-%m-%d-%H%M}.csv"
+    return f"{Channel(channel).noun()}-{held}-{timezone.localtime(at):%Y-%m-%d-%H%M}.csv"

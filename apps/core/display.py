@@ -110,6 +110,15 @@ def timespan(seconds: Numeric | timedelta | None) -> str:
     return f"{days}d {hours}h" if hours else f"{days}d"
 
 
+def pace(rate: float) -> str:
+    """Return a rate per second for people: `210/s`, `3.4/s`, `12/min`; empty for none."""
+    if rate >= 10:
+        return f"{rate:,.0f}/s"
+    if rate >= 1:
+        return f"{rate:.1f}/s"
+    return f"{rate * 60:.0f}/min" if rate * 60 >= 0.5 else ""
+
+
 def exact(value: datetime | None) -> str:
     """Return the full time with its zone: `Tue, Oct 21, 2025, 2:03:22 PM UTC`."""
     if value is None:

@@ -16,6 +16,7 @@ from apps.analysis.models import Analysis
 from apps.analysis.record import record
 from apps.conversations.models import Conversation, Trigger
 from apps.llm.models import LanguageModel
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.batches import do_batch
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, RunItem
@@ -23,7 +24,6 @@ from apps.runs.options import Options
 from apps.runs.rollback import select
 from apps.runs.rollback_services import start_rollback
 from apps.runs.services import start
-from apps.runs.source import BackfillSource
 
 from .costs import MODEL, usage_of
 from .people import office_time, person
@@ -112,7 +112,7 @@ def _backfill(plan: _Plan) -> Run:
         options=Options(),
         by=person(plan.by),
     )
-    source = BackfillSource()
+    source = BackfillQueue()
     jobs = source.claim(run.total)
     outcomes = _outcomes(jobs, plan)
     record(outcomes, settle=source.settle, now=plan.ended)

@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from apps.core import display
+
 #: What an unexpected error says of itself to people. Its own text may hold SQL, rows or paths:
 #: that goes to the log alone.
 INTERNAL_MESSAGE = "The server log has the details."
@@ -34,3 +36,16 @@ class PauseReason(models.TextChoices):
     PROVIDER_DOWN = "provider_down", "The provider isn't responding"
     RATE_LIMITED = "rate_limited", "The provider limits the rate of requests"
     BUDGET = "budget", "The budget is reached"
+
+
+#: Codes whose own message says all that the label says, and more exactly.
+_TOLD_BY_MESSAGE = frozenset({ErrorCode.LENGTH})
+
+
+def failure_sentence(code: str, message: str = "") -> str:
+    """Return a failure as text: what the code means, then the message of the provider."""
+    label = str(ErrorCode(code).label) if code in ErrorCode.values else display.words(code)
+    message = message.strip()
+    if not message or message.rstrip(".").lower() == label.lower():
+        return f"{label}."
+    return message if code in _TOLD_BY_MESSAGE else f"{label}. {message}"

@@ -91,7 +91,7 @@ def _confirm(request: HttpRequest, asked: ErasureRequest, *, why: str) -> HttpRe
     too_many = traces.conversations > AT_ONCE
     if not too_many and form.is_valid():
         gone = erase(conversations=asked.conversations, by=actor_of(request), why=why)
-        messages.success(request, f"{number(gone)} {_word(asked.channel, gone)} erased.")
+        messages.success(request, f"{number(gone)} {Channel(asked.channel).noun(gone)} erased.")
         return hx_redirect(request, asked.after)
     context: dict[str, Any] = {
         "asked": asked,
@@ -100,8 +100,8 @@ def _confirm(request: HttpRequest, asked: ErasureRequest, *, why: str) -> HttpRe
         "form": form,
         "too_many": too_many,
         "at_once": AT_ONCE,
-        "word": _word(asked.channel, traces.conversations),
-        "nav": _word(asked.channel, 2),
+        "word": Channel(asked.channel).noun(traces.conversations),
+        "nav": Channel(asked.channel).noun(),
     }
     return render_dialog(request, "privacy/erase.html", context)
 
@@ -124,8 +124,3 @@ def retention(request: HttpRequest, agent_id: str) -> HttpResponse:
         "older": None if rows is None else rows.count(),
     }
     return render(request, "privacy/_retention.html", context)
-
-
-def _word(channel: str, how_many: int) -> str:
-    word = "call" if channel == Channel.VOICE else "chat"
-    return word if how_many == 1 else f"{word}s"

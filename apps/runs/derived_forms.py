@@ -69,7 +69,7 @@ class DerivedFieldForm(forms.Form):
         self.kind, self.channel, self.stored = kind, channel, stored
         self.source = RuleFields(channel, derived=False)
         agents = Agent.objects.active().filter(channel=channel).in_page_order()
-        noun = "calls" if channel == Channel.VOICE else "chats"
+        noun = Channel(channel).noun()
         choices = [("", f"All {noun} with these fields")]
         choices += [(agent.public_id, agent.name) for agent in agents]
         agent_field = self.fields["agent"]

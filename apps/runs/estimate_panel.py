@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from django.urls import NoReverseMatch, reverse
 
 from apps.agents.diffs import diff_configs
-from apps.agents.models import AgentVersion
+from apps.agents.models import AgentVersion, Channel
 from apps.conversations.models import Reason
-from apps.core.display import money
+from apps.core.display import money, pace
 
 from . import agreement
 from .lanes import CHEAPER, LABELS, LaneEstimate, lacking
 from .models import Run, State
 from .options import STANDARD, read_options
-from .presenters import noun, pace
 from .preview import TOO_LONG, Preview, RouteGroup
 
 #: Lines of drafts that are shown before the rest is folded.
@@ -55,11 +54,11 @@ class EstimatePanel:
     @property
     def noun(self) -> str:
         """*call* or *calls*, as the number to analyse wants it."""
-        return noun(self.preview.channel, self.preview.to_analyze)
+        return Channel(self.preview.channel).noun(self.preview.to_analyze)
 
     @property
     def nouns(self) -> str:
-        return noun(self.preview.channel, 2)
+        return Channel(self.preview.channel).noun()
 
     @property
     def everything(self) -> bool:

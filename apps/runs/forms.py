@@ -7,8 +7,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django import forms
-from django.http import QueryDict
+from django.http import Http404, QueryDict
 
+from apps.agents.models import Channel
 from apps.analysis.effects import SideEffectsForm
 from apps.conversations.filters import (
     ConversationFields,
@@ -32,6 +33,8 @@ _NOT_FILTERS = {
     *("channel", "csrfmiddlewaretoken", "token", "look", "show", "add", "remove", "drop"),
     *("sort", "columns", "cursor", "all_matching"),
 }
+#: Submit buttons that only ask to be shown something, without script or in another dialog.
+_LOOKS = ("look", "show", "add", "drop", "remove")
 #: The options of a backfill.
 BACKFILL_OPTIONS = {
     *("sample", "sample_unit", "include_analyzed", "contacts", "webhooks"),
@@ -244,6 +247,19 @@ class FilterForm:
     def _label(self, parameter: str) -> str | None:
         field = field_named(split_name(split_group(parameter)[1])[0], self.channel)
         return field.label if field else None
+
+
+def channel_of(data: QueryDict) -> Channel:
+    """Return the channel that a form or an address names. Raises Http404 for another, or none."""
+    channel = data.get("channel", "")
+    if channel not in Channel.values:
+        raise Http404("channel must be voice or chat.")
+    return Channel(channel)
+
+
+def only_looks(data: QueryDict) -> bool:
+    """Return whether a form was sent to be shown again, not to start anything."""
+    return any(name in data for name in _LOOKS)
 
 
 def filters_in(data: QueryDict, *, other: Collection[str]) -> Params:

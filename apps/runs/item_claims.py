@@ -1,4 +1,4 @@
-"""Items of runs as they are claimed and settled: statements in the transactions of others."""
+"""Items of runs as they are claimed, loaded, and settled: statements in others' transactions."""
 
 import json
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
-from apps.analysis.claims import NewRunAnalysis, start_for_run
+from apps.analysis.claims import NewRunAnalysis, read_jobs, start_for_run
 from apps.analysis.effects import side_effects_of
-from apps.analysis.jobs import Recorded
+from apps.analysis.jobs import AnalysisJob, Recorded
 
 from .models import ItemState, Run, State
 
@@ -127,6 +127,30 @@ def attach(made: dict[int, int], left: Sequence[Picked]) -> None:
                 " not_before = clock_timestamp() + make_interval(secs => %s) WHERE id = ANY(%s)",
                 [RETRY_SECONDS, [p.item_id for p in left]],
             )
+
+
+# The trigger is that of no analysis: a model that is free on first run is charged here.
+_LOAD = """
+SELECT i.id, t.public_id, i.lease_token, c.id, c.public_id, g.public_id, '',
+  t.created_by, '{}', i.config_id, c.channel, c.started_at, c.duration_ms, c.direction,
+  coalesce(s.messages, '[]'), '', 'interactive', 'off', 0,
+  NULL, true, g.id, NULL
+FROM runs_runitem i
+JOIN runs_run t ON t.id = i.run_id
+JOIN conversations_conversation c ON c.id = i.conversation_id
+JOIN agents_agentversion v ON v.id = i.agent_version_id
+JOIN agents_agent g ON g.id = v.agent_id
+LEFT JOIN conversations_transcript s ON s.conversation_id = c.id
+WHERE i.id = ANY(%s) ORDER BY i.id
+"""
+
+
+def load_jobs(item_ids: Sequence[int]) -> list[AnalysisJob]:
+    """Load everything that requests about these items need, in two queries.
+
+    A job's ``analysis_id`` is the key of its item: there is no analysis.
+    """
+    return read_jobs(_LOAD, item_ids)
 
 
 # What an earlier, failed try of the item cost stays in the sum: it was paid. The state before is

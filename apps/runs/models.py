@@ -9,11 +9,10 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 
 from apps.agents.models import Agent, AgentVersion, AnalysisConfig, Channel
-from apps.analysis.failures import failure_sentence
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.core.ids import public_id
-from apps.llm.errors import ErrorCode
+from apps.llm.errors import ErrorCode, failure_sentence
 
 from .shipment import Shipment
 

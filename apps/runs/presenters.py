@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 
-from apps.agents.models import Agent, Channel
+from apps.agents.models import Agent
 from apps.analysis.effects import side_effects_of
 from apps.conversations.filters.groups import joined, split_group
 from apps.conversations.filters.operators import operator_label, split_name
@@ -39,7 +39,6 @@ _CHANGE_LABELS = {
     "to__lt": "After under",
     "to__lte": "After up to",
 }
-_NOUNS = {Channel.VOICE: ("call", "calls"), Channel.CHAT: ("chat", "chats")}
 _AGENT_FIELDS = {"agent", "transferred_to"}
 #: Values of one filter that are named before the rest is counted.
 _SHOWN = 3
@@ -62,12 +61,6 @@ class FilterWords:
     operator: str = ""
     values: str = ""
     joined: bool = False
-
-
-def noun(channel: str, count: int) -> str:
-    """*call*, *calls*, *chat* or *chats*."""
-    one, several = _NOUNS[Channel(channel)]
-    return one if count == 1 else several
 
 
 def filter_words(runs: Sequence[Run]) -> dict[int, list[FilterWords]]:
@@ -149,15 +142,6 @@ def option_words(run: Run) -> str:
         told = "only changed results" if effects.webhooks == "changed" else "every result"
         parts.append(f"webhooks: {told}")
     return " · ".join(parts)
-
-
-def pace(rate: float) -> str:
-    """Items a second as a person would say it: “210/s”, “3.4/s”, “12/min”; empty for none."""
-    if rate >= 10:
-        return f"{rate:,.0f}/s"
-    if rate >= 1:
-        return f"{rate:.1f}/s"
-    return f"{rate * 60:.0f}/min" if rate * 60 >= 0.5 else ""
 
 
 def paused_because(run: Run) -> str:

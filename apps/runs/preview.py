@@ -22,9 +22,8 @@ from apps.core.errors import Example, UserError
 from apps.llm.errors import ErrorCode
 from apps.llm.models import LanguageModel
 
-from .expected_time import expected_seconds
-from .lanes import CHEAPER, LaneEstimate, Load, at_price, lacking
-from .options import STANDARD, Options
+from .lanes import LaneEstimate, lane_estimates
+from .options import Options
 from .selection import ANALYZABLE, Chosen, Reading, candidates, choose, readings, too_long
 
 #: Why an engine would refuse a transcript without asking a model.
@@ -212,7 +211,7 @@ def _make_preview(
     chosen = choose(found, reading, options)
     if options.sampled:
         groups = _sampled(groups, chosen)
-    lanes = _lanes([(g.plan.config.model, g.estimate) for g in groups])
+    lanes = lane_estimates([(g.plan.config.model, g.estimate) for g in groups])
     return Preview(
         channel=channel,
         filters=params,
@@ -303,18 +302,3 @@ def _sampled(groups: Sequence[RouteGroup], chosen: Chosen) -> list[RouteGroup]:
         )
         for group in groups
     ]
-
-
-def _lanes(loads: Sequence[Load]) -> list[LaneEstimate]:
-    """Return the estimate of each lane that all these models have."""
-    lanes = [LaneEstimate(STANDARD, _sum(loads), expected_seconds(loads))]
-    used = [model for model, load in loads if load.sessions]
-    for lane in CHEAPER if used else ():
-        if not lacking(used, lane):
-            seconds = expected_seconds(loads, lane=lane)
-            lanes.append(LaneEstimate(lane, _sum(at_price(loads, lane)), seconds))
-    return lanes
-
-
-def _sum(loads: Sequence[Load]) -> Estimate:
-    return sum((load for _, load in loads), Estimate())

@@ -7,25 +7,25 @@ from apps.core.tasks import send
 from apps.work.host import host
 
 from . import batches, freezing, recovery, trial_services
+from .backfill_queue import BackfillQueue
 from .closing import close_finished
 from .economy import steps
 from .lanes import ENGINE, tier_of
 from .models import Run
 from .progress import join_tallies
-from .source import BackfillSource
-from .trial_source import TrialSource
+from .trial_queue import TrialQueue
 
 
 @shared_task(name=ENGINE)
 def run_engine(*, tier: str = "") -> None:
     """Run the queue of backfills of a service tier in this process, unless it runs already."""
-    host.run(BackfillSource(tier=tier))
+    host.run(BackfillQueue(tier=tier))
 
 
 @shared_task(name=trial_services.RUN_ENGINE)
 def run_trials() -> None:
     """Run the queue of test runs in this process, unless it runs already."""
-    host.run(TrialSource())
+    host.run(TrialQueue())
 
 
 @shared_task(name=batches.TASK)

@@ -1,6 +1,6 @@
 """Starting, cancelling and throwing away trials."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -22,7 +22,6 @@ from apps.llm.caps import BudgetReached, cap_states, check_priced
 from .agreement import sign, unsign
 from .erasure import keep_erasures_out
 from .models import TRIAL_RETENTION, Kind, Run, RunItem
-from .trial_caps import why_waiting
 from .trial_selection import Choice, Readers, Taken
 
 RUN_ENGINE = "runs.run_trials"
@@ -113,6 +112,12 @@ def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Acto
             )
             wake(RUN_ENGINE)
     return trial
+
+
+def why_waiting(agents: Iterable[str]) -> str:
+    """Return why a cap holds test runs of these agents back; empty where none does."""
+    capped = {"", *agents}
+    return next((c.sentence for c in cap_states() if c.is_reached and c.agent_id in capped), "")
 
 
 def _as_agreed(agreed: Agreed, agent: Agent | None) -> list[Taken]:

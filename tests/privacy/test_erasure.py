@@ -35,10 +35,10 @@ from apps.platforms.models import IntakePayload, IntakeSource
 from apps.privacy import erasure
 from apps.privacy.erasure import erase
 from apps.runs import services as backfills
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.models import Run, RunItem
 from apps.runs.options import Options
 from apps.runs.progress import progress_of
-from apps.runs.source import BackfillSource
 from apps.webhooks.models import Event
 from tests.api.conftest import Caller
 from tests.factories import (
@@ -420,7 +420,7 @@ class TestWorkInFlight:
     def test_an_item_that_an_engine_has_in_hand(self) -> None:
         make_conversation(make_agent())
         run = backfills.start(channel="voice", params={}, options=Options(), by=BY)
-        source = BackfillSource()
+        source = BackfillQueue()
         (job,) = source.claim(1)
         erase_all()
         record.record(

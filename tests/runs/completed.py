@@ -8,14 +8,14 @@ from apps.analysis import record
 from apps.analysis.jobs import AnalysisOutcome
 from apps.llm.specs import TokenUsage
 from apps.runs import services
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
 from apps.runs.freezing import run_freezing
 from apps.runs.models import Run, State
 from apps.runs.options import Options
-from apps.runs.source import BackfillSource
 
 BY = Actor.system("tests")
-SOURCE = BackfillSource()
+SOURCE = BackfillQueue()
 _AT_ONCE = 1_000
 
 

@@ -17,11 +17,11 @@ from apps.llm.caps import BudgetReached, PriceUnknown
 from apps.llm.models import LanguageModel, Usage
 from apps.llm.specs import TokenUsage
 from apps.runs import budgets, services
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.preview import make_preview
-from apps.runs.source import BackfillSource
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.locks import Writer
@@ -47,8 +47,8 @@ def agent(model: LanguageModel) -> Agent:
 
 
 @pytest.fixture
-def source() -> BackfillSource:
-    return BackfillSource()
+def source() -> BackfillQueue:
+    return BackfillQueue()
 
 
 def start(budget: str | None) -> Run:
@@ -74,7 +74,7 @@ def reserved() -> Decimal:
 
 
 def test_a_claim_sets_money_aside_and_stops_when_nothing_is_left(
-    agent: Agent, source: BackfillSource
+    agent: Agent, source: BackfillQueue
 ) -> None:
     make_conversations(agent, 50)
     run = start("0.02")
@@ -92,7 +92,7 @@ def test_a_claim_sets_money_aside_and_stops_when_nothing_is_left(
 
 
 def test_actual_costs_free_what_was_set_aside_until_the_budget_is_spent(
-    agent: Agent, source: BackfillSource
+    agent: Agent, source: BackfillQueue
 ) -> None:
     make_conversations(agent, 50)
     run = start("0.02")
@@ -109,7 +109,7 @@ def test_actual_costs_free_what_was_set_aside_until_the_budget_is_spent(
 
 
 def test_what_a_dead_worker_set_aside_goes_to_the_next_one(
-    agent: Agent, source: BackfillSource
+    agent: Agent, source: BackfillQueue
 ) -> None:
     make_conversations(agent, 50)
     start("0.02")
@@ -123,9 +123,7 @@ def test_what_a_dead_worker_set_aside_goes_to_the_next_one(
     assert reserved() == before
 
 
-def test_a_pause_releases_what_a_dead_worker_set_aside(
-    agent: Agent, source: BackfillSource
-) -> None:
+def test_a_pause_releases_what_a_dead_worker_set_aside(agent: Agent, source: BackfillQueue) -> None:
     make_conversations(agent, 5)
     run = start("0.02")
     source.claim(50)
@@ -139,7 +137,7 @@ def test_a_pause_releases_what_a_dead_worker_set_aside(
     assert balance.left == balance.limit
 
 
-def test_what_is_handed_back_is_released(agent: Agent, source: BackfillSource) -> None:
+def test_what_is_handed_back_is_released(agent: Agent, source: BackfillQueue) -> None:
     make_conversations(agent, 5)
     run = start("1")
     source.hand_back(source.claim(3))
@@ -149,7 +147,7 @@ def test_what_is_handed_back_is_released(agent: Agent, source: BackfillSource) -
     assert balance.left == 1
 
 
-def test_without_a_budget_nothing_is_set_aside(agent: Agent, source: BackfillSource) -> None:
+def test_without_a_budget_nothing_is_set_aside(agent: Agent, source: BackfillQueue) -> None:
     make_conversations(agent, 3)
     run = start(None)
 
@@ -157,7 +155,7 @@ def test_without_a_budget_nothing_is_set_aside(agent: Agent, source: BackfillSou
     assert budgets.balance_of(run) is None
 
 
-def test_resuming_needs_a_larger_budget(agent: Agent, source: BackfillSource) -> None:
+def test_resuming_needs_a_larger_budget(agent: Agent, source: BackfillQueue) -> None:
     make_conversations(agent, 10)
     run = start("0.001")
     record.record([good(job) for job in source.claim(10)], settle=source.settle)
@@ -183,7 +181,7 @@ def test_resuming_needs_a_larger_budget(agent: Agent, source: BackfillSource) ->
 
 
 def test_a_budget_set_in_mid_run_counts_what_is_in_flight(
-    agent: Agent, source: BackfillSource
+    agent: Agent, source: BackfillQueue
 ) -> None:
     make_conversations(agent, 20)
     run = start(None)
@@ -195,7 +193,7 @@ def test_a_budget_set_in_mid_run_counts_what_is_in_flight(
     assert source.claim(10) == []
 
 
-def test_a_budget_that_is_removed_sets_the_run_free(agent: Agent, source: BackfillSource) -> None:
+def test_a_budget_that_is_removed_sets_the_run_free(agent: Agent, source: BackfillQueue) -> None:
     make_conversations(agent, 10)
     run = start("0.001")
     source.claim(10)
@@ -251,7 +249,7 @@ def test_the_budget_of_an_ended_run_is_fixed(agent: Agent) -> None:
         services.change_budget(run=run, budget=Decimal(2), by=BY)
 
 
-def test_a_model_without_a_price_is_named(source: BackfillSource) -> None:
+def test_a_model_without_a_price_is_named(source: BackfillQueue) -> None:
     unpriced = make_model(name="mystery-1", input_price=None, output_price=None)
     make_conversations(make_agent(model=unpriced), 3)
 
@@ -266,7 +264,7 @@ def test_a_model_without_a_price_is_named(source: BackfillSource) -> None:
 
 
 def test_a_price_that_is_removed_in_mid_run_pauses_it(
-    agent: Agent, model: LanguageModel, source: BackfillSource
+    agent: Agent, model: LanguageModel, source: BackfillQueue
 ) -> None:
     make_conversations(agent, 3)
     run = start("1")
@@ -343,7 +341,7 @@ def test_asking_again_counts_against_the_budget(fake_llm: FakeLLM, behaviour: st
     assert reserved() == 0
 
 
-def test_the_dialog_shows_what_is_spent_and_resumes(agent: Agent, source: BackfillSource) -> None:
+def test_the_dialog_shows_what_is_spent_and_resumes(agent: Agent, source: BackfillQueue) -> None:
     client = as_role(Role.OPERATOR)
     make_conversations(agent, 10)
     run = start("0.001")

@@ -9,18 +9,18 @@ from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.conversations.models import Conversation
 from apps.llm.specs import TokenUsage
 from apps.runs import services
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.progress import progress_of
-from apps.runs.source import BackfillSource
 from tests.factories import make_agent, make_conversations
 from tests.locks import Writer
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 BY = Actor.system("tests")
-SOURCE = BackfillSource()
+SOURCE = BackfillQueue()
 
 
 def a_run(items: int = 1) -> Run:

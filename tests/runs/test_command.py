@@ -12,8 +12,8 @@ from django.db import connection
 
 from apps.agents.models import Agent
 from apps.llm.client import LlmClient
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.models import Run, State
-from apps.runs.source import BackfillSource
 from apps.work.runner import Runner
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
@@ -43,7 +43,7 @@ def engine() -> Iterator[None]:
     async def work() -> None:
         client = LlmClient()
         while not stop.is_set():
-            source = BackfillSource()
+            source = BackfillQueue()
             await Runner(queue=source, concurrency=4, idle=0.0).run(client)
             await asyncio.sleep(0.05)
         await client.aclose()

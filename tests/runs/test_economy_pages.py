@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Role, User
 from apps.llm.models import LanguageModel
-from apps.runs.expected_time import BATCH_SECONDS
-from apps.runs.lanes import LaneUnavailable
+from apps.runs.lanes import BATCH_SECONDS, LaneUnavailable
 from apps.runs.models import Run
 from apps.runs.options import Options
 from apps.runs.preview import Preview, make_preview

@@ -9,9 +9,9 @@ from django.utils import timezone
 from apps.accounts.models import Role
 from apps.agents.models import Agent
 from apps.llm.errors import ErrorCode
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.failures import can_change, remedy
 from apps.runs.models import Run, State
-from apps.runs.source import BackfillSource
 from tests.factories import make_agent
 
 from .test_views import HTMX, as_role, html, text
@@ -40,7 +40,7 @@ def complete(run: Run) -> None:
     run.items.filter(state="pending").update(
         state="done", changed=False, finished_at=timezone.now()
     )
-    BackfillSource().finished()
+    BackfillQueue().finished()
     run.refresh_from_db()
 
 

@@ -19,8 +19,7 @@ from apps.llm.failed_request import RetryPolicy
 from apps.llm.ledger import tiers_of_run
 from apps.llm.models import LanguageModel, Usage
 from apps.runs import recovery, services
-from apps.runs.expected_time import FLEX_SLOWNESS, expected_seconds
-from apps.runs.lanes import LaneUnavailable
+from apps.runs.lanes import FLEX_SLOWNESS, LaneUnavailable, expected_seconds
 from apps.runs.models import Run, State
 from apps.runs.options import InvalidOptions, Options, read_options
 from apps.runs.preview import Preview, make_preview

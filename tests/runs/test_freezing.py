@@ -14,12 +14,12 @@ from apps.agents.models import Agent
 from apps.conversations.models import Conversation
 from apps.privacy.erasure import erase
 from apps.runs import agreement, erasure, freezing, services
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.preview import make_preview
 from apps.runs.progress import progress_of
-from apps.runs.source import BackfillSource
 from tests.api.conftest import Caller
 from tests.factories import (
     client_as,
@@ -74,7 +74,7 @@ def test_a_long_list_is_written_in_batches_and_then_worked(agent: Agent) -> None
     assert freezing.freeze_batch(run)
     assert (refreshed(run).frozen, run.items.count()) == (3, 3)
     assert progress_of(refreshed(run)).counts()["pending"] == MANY
-    assert BackfillSource().claim(MANY) == []
+    assert BackfillQueue().claim(MANY) == []
     close_finished()
     assert refreshed(run).state == State.QUEUED
 
@@ -83,7 +83,7 @@ def test_a_long_list_is_written_in_batches_and_then_worked(agent: Agent) -> None
     assert (run.freezing, run.total, run.items.count()) == (False, MANY, MANY)
     keys = run.items.values_list("conversation", flat=True)
     assert set(keys) == set(Conversation.objects.values_list("pk", flat=True))
-    assert len(BackfillSource().claim(MANY)) == MANY
+    assert len(BackfillQueue().claim(MANY)) == MANY
 
 
 def test_a_short_list_is_written_at_once(agent: Agent) -> None:
@@ -147,9 +147,9 @@ def test_a_paused_run_goes_on_freezing_and_waits(agent: Agent) -> None:
     services.pause(run=run, by=BY)
     freezing.run_freezing()
     assert (refreshed(run).state, refreshed(run).freezing) == (State.PAUSED, False)
-    assert BackfillSource().claim(MANY) == []
+    assert BackfillQueue().claim(MANY) == []
     services.resume(run=run, by=BY)
-    assert len(BackfillSource().claim(MANY)) == MANY
+    assert len(BackfillQueue().claim(MANY)) == MANY
 
 
 def test_a_run_canceled_while_freezing_does_nothing_more(agent: Agent) -> None:
@@ -163,7 +163,7 @@ def test_a_run_canceled_while_freezing_does_nothing_more(agent: Agent) -> None:
     assert (run.state, run.freezing, run.items.count()) == (State.CANCELLED, False, 3)
     counts = progress_of(run).counts()
     assert (counts["total"], counts["skipped"], counts["pending"]) == (MANY, MANY, 0)
-    assert BackfillSource().claim(MANY) == []
+    assert BackfillQueue().claim(MANY) == []
 
 
 def test_a_filter_that_is_gone_cancels_the_run_with_the_reason(agent: Agent) -> None:
@@ -225,7 +225,7 @@ def test_what_was_erased_in_between_is_not_listed(agent: Agent) -> None:
     freezing.run_freezing()
     assert refreshed(run).total == run.items.count() == MANY - 1
     assert run.items.filter(conversation=None, state="skipped").count() == 1
-    assert len(BackfillSource().claim(MANY)) == MANY - 2
+    assert len(BackfillQueue().claim(MANY)) == MANY - 2
 
 
 @pytest.mark.django_db(transaction=True)

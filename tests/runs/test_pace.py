@@ -15,7 +15,7 @@ from apps.llm.models import LanguageModel
 from apps.llm.services import bundled_model
 from apps.llm.specs import ANY_SERVER, BUNDLED_SERVER
 from apps.runs import services
-from apps.runs.expected_time import expected_seconds
+from apps.runs.lanes import expected_seconds
 from apps.runs.models import Run
 from apps.runs.models import State as RunState
 from apps.runs.options import Options

@@ -14,10 +14,10 @@ from apps.analysis.models import Analysis, Lane
 from apps.llm.failed_request import RetryPolicy
 from apps.llm.models import Usage
 from apps.runs import recovery
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.models import Run, RunItem, State
 from apps.runs.progress import progress_of
 from apps.runs.services import pause
-from apps.runs.source import BackfillSource
 from tests.fakes.fixtures import FakeLLM
 from tests.faults.runs import TESTS, assert_consistent, is_over, run_of, states
 from tests.runners import run_lane
@@ -45,7 +45,7 @@ def reload(run: Run) -> Run:
 
 def failing(run: Run, *, code: str, pause: str = "", **values: object) -> AnalysisOutcome:
     """What an engine hands to the source for the next item of a run."""
-    [job] = BackfillSource().claim(1)
+    [job] = BackfillQueue().claim(1)
     assert job.backfill_id == run.pk
     return AnalysisOutcome(job, error_code=code, error_message="No.", pause=pause, **values)  # type: ignore[arg-type]
 
@@ -179,7 +179,7 @@ def test_an_item_that_nobody_can_answer_fails_alone(fake_llm: FakeLLM) -> None:
 
 def test_intervals_grow_while_nothing_gets_done_and_end(fake_llm: FakeLLM) -> None:
     run = run_of(fake_llm, 3)
-    source = BackfillSource()
+    source = BackfillQueue()
     waits = []
     for _ in range(3):
         outcome = failing(run, code="rate_limited", pause="rate_limited", transient=True)
@@ -204,7 +204,7 @@ def test_intervals_grow_while_nothing_gets_done_and_end(fake_llm: FakeLLM) -> No
 def test_of_two_workers_one_probes(fake_llm: FakeLLM) -> None:
     run = run_of(fake_llm, 3)
     outcome = failing(run, code="connection", pause="provider_down")
-    source = BackfillSource()
+    source = BackfillQueue()
     source.pause(outcome)
     source.hand_back([outcome.job])
     at = reload(run).resume_at
@@ -244,13 +244,13 @@ def test_the_first_analysis_that_waits_gives_way(fake_llm: FakeLLM) -> None:
 
 
 def _job(run: Run) -> AnalysisJob:
-    [job] = BackfillSource().claim(1)
+    [job] = BackfillQueue().claim(1)
     return job
 
 
 def test_progress_of_a_put_off_item_is_pending(fake_llm: FakeLLM) -> None:
     run = run_of(fake_llm, 1)
-    source = BackfillSource()
+    source = BackfillQueue()
     outcome = AnalysisOutcome(
         _job(run), error_code="timeout", error_message="Slow.", transient=True
     )

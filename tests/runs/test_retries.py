@@ -5,9 +5,9 @@ from django.utils import timezone
 
 from apps.accounts.models import AuditEntry, Role
 from apps.runs import freezing, retries, services
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, State
-from apps.runs.source import BackfillSource
 from tests.factories import client_as, make_agent, make_conversations
 
 from .completed import BY, backfill
@@ -48,7 +48,7 @@ def test_the_click_is_answered_before_items_are_queued(run: Run) -> None:
     freezing.run_freezing(seconds=600)
     assert refreshed(run).retry_without is None
     assert (failed(run), run.items.filter(state="pending").count()) == (HOPELESS, FAILED)
-    assert len(BackfillSource().claim(20)) == FAILED
+    assert len(BackfillQueue().claim(20)) == FAILED
     entry = AuditEntry.objects.get(verb="backfill.retried")
     assert entry.detail == {"items": FAILED}
 

@@ -22,11 +22,11 @@ from apps.mappings.folds import fold_marked
 from apps.mappings.models import Contribution
 from apps.privacy.erasure import erase
 from apps.runs import batches, rollback_services, services
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.changes import ChangeFilter
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, RunItem, State
 from apps.runs.rollback import Selection, preview_rollback, select
-from apps.runs.source import BackfillSource
 from apps.webhooks.models import Event
 from tests.factories import (
     make_agent,
@@ -42,7 +42,7 @@ from tests.webhooks.deliveries import endpoint_to
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 BY = Actor.system("tests")
-SOURCE = BackfillSource()
+SOURCE = BackfillQueue()
 #: The result columns. A restored result was made by a restore, later.
 COLUMNS = (
     *("public_id", "analysis_state", "analysis_reason", "summary", "outcome", "successful"),

@@ -10,10 +10,10 @@ from apps.agents.models import Agent
 from apps.conversations.filters import FilterError
 from apps.conversations.models import Conversation
 from apps.runs import agreement, services
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.models import Run, RunItem, State
 from apps.runs.options import Options
 from apps.runs.preview import Preview, make_preview
-from apps.runs.source import BackfillSource
 from tests.factories import edit_prompt, make_agent, make_conversation, make_conversations
 
 pytestmark = [pytest.mark.django_db]
@@ -125,9 +125,9 @@ def test_a_paused_run_gives_out_nothing_until_it_is_resumed(agent: Agent) -> Non
     make_conversations(agent, 3)
     run = start()
     services.pause(run=run, by=BY)
-    assert BackfillSource().claim(10) == []
+    assert BackfillQueue().claim(10) == []
     services.resume(run=run, by=BY)
-    assert len(BackfillSource().claim(10)) == 3
+    assert len(BackfillQueue().claim(10)) == 3
 
 
 def test_resume_writes_only_the_items_that_were_put_off(agent: Agent) -> None:
@@ -140,7 +140,7 @@ def test_resume_writes_only_the_items_that_were_put_off(agent: Agent) -> None:
     services.resume(run=run, by=BY)
     after = versions_of(run)
     assert [pk for pk in after if after[pk] != before[pk]] == [put_off.pk]
-    assert len(BackfillSource().claim(10)) == 3
+    assert len(BackfillQueue().claim(10)) == 3
 
 
 def versions_of(run: Run) -> dict[int, str]:
@@ -154,7 +154,7 @@ def test_retry_failed_opens_a_completed_run_again(agent: Agent) -> None:
     make_conversations(agent, 2)
     run = start()
     run.items.update(state="failed", error_code="timeout", finished_at=timezone.now())
-    BackfillSource().finished()
+    BackfillQueue().finished()
     run.refresh_from_db()
     assert run.state == State.COMPLETED
     assert services.retry_failed(run=run, by=BY) == 2

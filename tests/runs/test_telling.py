@@ -15,11 +15,11 @@ from apps.analysis.effects import SideEffects
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.models import Analysis
 from apps.runs import services
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
 from apps.runs.models import Run
 from apps.runs.options import Options
 from apps.runs.presenters import option_words
-from apps.runs.source import BackfillSource
 from apps.webhooks.models import Delivery, Event, EventType
 from tests.factories import make_agent, make_conversation, make_conversations
 from tests.webhooks.deliveries import endpoint_to
@@ -27,7 +27,7 @@ from tests.webhooks.deliveries import endpoint_to
 pytestmark = pytest.mark.django_db
 
 BY = Actor.system("tests")
-SOURCE = BackfillSource()
+SOURCE = BackfillQueue()
 URL = "https://example.com/hook"
 
 

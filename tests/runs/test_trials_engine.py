@@ -23,7 +23,7 @@ from apps.llm.specs import TokenUsage
 from apps.runs import services, trial_services
 from apps.runs.models import Run, RunItem
 from apps.runs.tasks import purge, run_trials, sweep
-from apps.runs.trial_source import TrialSource
+from apps.runs.trial_queue import TrialQueue
 from apps.webhooks.models import Event
 from apps.work.host import Host
 from apps.work.leases import MAX_ATTEMPTS
@@ -41,7 +41,7 @@ from tests.runners import run_lane, run_source
 from .trial_factories import ADA, start_trial
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
-SOURCE = TrialSource()
+SOURCE = TrialQueue()
 
 
 def some(fake: FakeLLM, how_many: int = 3) -> list[Conversation]:

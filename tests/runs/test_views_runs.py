@@ -15,10 +15,10 @@ from apps.agents.models import Agent
 from apps.conversations.models import Conversation
 from apps.privacy.erasure import erase
 from apps.runs import services
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.progress import progress_of
-from apps.runs.source import BackfillSource
 from tests.factories import make_agent, make_conversations
 
 from .test_views import HTMX, as_role, html, text
@@ -202,7 +202,7 @@ def test_the_page_costs_a_fixed_number_of_queries(
 
 def test_progress_polls_while_active_and_then_stops(client: Client, agent: Agent) -> None:
     run = a_run(agent)
-    BackfillSource().claim(1)
+    BackfillQueue().claim(1)
     at_work = client.get(url(run, "progress/?seen=queued"), headers=HTMX)
     assert at_work.status_code == 200
     assert "every 1s" in html(at_work)
@@ -210,7 +210,7 @@ def test_progress_polls_while_active_and_then_stops(client: Client, agent: Agent
     same = client.get(url(run, "progress/?seen=running"), headers=HTMX)
     assert "run-buttons" not in html(same)
     run.items.update(state="done", changed=True, finished_at=timezone.now())
-    BackfillSource().finished()
+    BackfillQueue().finished()
     last = client.get(url(run, "progress/?seen=running"), headers=HTMX)
     assert last.status_code == 286
     assert "every " not in html(last)
@@ -297,7 +297,7 @@ def test_cancel_asks_in_numbers_first(client: Client, agent: Agent) -> None:
 def test_retry_failed(client: Client, agent: Agent) -> None:
     run = a_run(agent)
     finish(run, changed=4, failed=2)
-    BackfillSource().finished()
+    BackfillQueue().finished()
     response = client.post(url(run, "retry-failed/"), headers=HTMX)
     assert "Retrying 2 calls." in response["HX-Trigger"]
     again = client.post(url(run, "retry-failed/"), follow=True)
@@ -331,7 +331,7 @@ def test_the_banner_of_a_run_at_work(
 def test_the_banner_says_once_how_it_ended(client: Client, agent: Agent) -> None:
     run = a_run(agent)
     finish(run, changed=5, failed=1)
-    BackfillSource().finished()
+    BackfillQueue().finished()
     last = client.get(f"/backfills/banner/?run={run.public_id}")
     assert last.status_code == 286
     assert "Backfill completed with 1 failed" in text(last)

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -20,9 +20,8 @@ from apps.core.http import dialog_done, hx_trigger, render_dialog, varies_by_htm
 from apps.llm.services import proposed_sample
 from apps.runs import services
 from apps.runs.estimate_panel import estimate_panel
-from apps.runs.forms import Question, read_question
+from apps.runs.forms import Question, channel_of, only_looks, read_question
 from apps.runs.models import Run
-from apps.runs.presenters import noun
 from apps.runs.preview import (
     PREVIEW_SECONDS,
     PreviewTooSlow,
@@ -31,16 +30,6 @@ from apps.runs.preview import (
 )
 
 PAGES = {Channel.VOICE: "conversations:calls", Channel.CHAT: "conversations:chats"}
-#: Submit buttons of the form that only ask to be shown something, when there is no script.
-LOOKS = ("show", "add", "drop", "remove")
-
-
-def channel_of(data: QueryDict) -> Channel:
-    """The channel that a request names. Raises Http404 for another, or none."""
-    channel = data.get("channel", "")
-    if channel not in Channel.values:
-        raise Http404("channel must be voice or chat.")
-    return Channel(channel)
 
 
 @require_safe
@@ -72,7 +61,7 @@ def new(request: HttpRequest) -> HttpResponse:
     data = request.POST if request.method == "POST" else request.GET
     proposed = proposed_sample() if request.method != "POST" else None
     question = read_question(channel_of(data), data, proposed=proposed)
-    if request.method != "POST" or any(name in data for name in LOOKS):
+    if request.method != "POST" or only_looks(data):
         return _form(request, question)
     return _save(request, question)
 
@@ -126,7 +115,7 @@ def _save(request: HttpRequest, question: Question) -> HttpResponse:
 def _started(request: HttpRequest, run: Run, *, again: bool) -> HttpResponse:
     """Say so: over the page that is open where there is script, else on the run's own page."""
     url = reverse("runs:detail", args=[run.public_id])
-    text = f"Backfill of {run.total:,} {noun(run.channel, run.total)} started."
+    text = f"Backfill of {run.total:,} {Channel(run.channel).noun(run.total)} started."
     if again:
         text = (
             f"You already started this backfill {ago(run.created_at)}. No second one was started."

@@ -7,9 +7,10 @@ from django.views.decorators.http import require_safe
 
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
+from apps.core.display import pace
 from apps.core.http import hx_trigger, stop_polling
 from apps.runs.models import Run
-from apps.runs.presenters import pace, paused_because
+from apps.runs.presenters import paused_because
 from apps.runs.progress import progress_of
 
 #: Named by a page that has seen a run at work: how that one ended is said once.

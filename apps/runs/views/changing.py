@@ -12,6 +12,7 @@ from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
+from apps.agents.models import Channel
 from apps.core.display import money
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, wants_fragment
@@ -21,7 +22,6 @@ from apps.runs import services
 from apps.runs.budgets import BudgetChanged, balance_of, budget_of
 from apps.runs.forms import BudgetForm
 from apps.runs.models import PauseReason, Run
-from apps.runs.presenters import noun
 from apps.runs.progress import progress_of
 
 CHANGED = "backfills:changed"
@@ -61,7 +61,7 @@ def retry_failed(request: HttpRequest, public_id: str) -> HttpResponse:
 
     def change() -> str:
         count = services.retry_failed(run=run, by=actor_of(request), only_hopeful=True)
-        return f"Retrying {count:,} {noun(run.channel, count)}."
+        return f"Retrying {count:,} {Channel(run.channel).noun(count)}."
 
     return _answer(request, run, change)
 

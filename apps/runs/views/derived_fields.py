@@ -25,7 +25,6 @@ from apps.core.http import render_dialog, render_either
 from apps.runs.derived_forms import DerivedFieldForm
 from apps.runs.derived_runs import RecomputePreview, preview_recompute
 from apps.runs.derived_services import start_recompute
-from apps.runs.presenters import noun
 
 #: Buttons of the form that ask for another drawing of it, and save nothing.
 _REDRAWS = ("more", "less", "show")
@@ -159,7 +158,7 @@ def recompute(request: HttpRequest, name: str) -> HttpResponse:
         except UserError as error:
             refusal = error.message
         else:
-            what = noun(run.channel, run.total)
+            what = Channel(run.channel).noun(run.total)
             messages.success(request, f"Recomputation of {run.total:,} {what} started.")
             return redirect("runs:detail", run.public_id)
     context: dict[str, Any] = {

@@ -14,12 +14,9 @@ from apps.accounts.models import Role
 from apps.agents.models import Channel
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, wants_fragment
-from apps.runs.forms import FilterForm, filters_in, read_filters
+from apps.runs.forms import FilterForm, channel_of, filters_in, only_looks, read_filters
 from apps.runs.mapping_runs import estimate_summaries, preview_mappings
 from apps.runs.mapping_services import start_mapping_run
-from apps.runs.presenters import noun
-
-from .asking import LOOKS, channel_of
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -32,7 +29,7 @@ def apply_mappings(request: HttpRequest) -> HttpResponse:
     if "preview" in request.POST:
         context = {**_numbers(question), "question": question, "swaps": True}
         return render(request, "runs/_apply_preview.html", context)
-    if any(name in request.POST for name in LOOKS):
+    if only_looks(request.POST):
         return _dialog(request, question)
     if question.spec is None:
         return _dialog(request, question, "Can’t apply the mappings. Fix the errors below.")
@@ -49,7 +46,7 @@ def apply_mappings(request: HttpRequest) -> HttpResponse:
     except UserError as error:
         return _dialog(request, question, error.message)
     url = reverse("runs:detail", args=[run.public_id])
-    text = f"Mapping run of {run.total:,} {noun(run.channel, run.total)} started."
+    text = f"Mapping run of {run.total:,} {Channel(run.channel).noun(run.total)} started."
     if wants_fragment(request):
         response = dialog_done(text, href=url, action="Open")
         return hx_trigger(response, **{"backfills:changed": None})
@@ -72,7 +69,7 @@ def _numbers(question: FilterForm) -> dict[str, Any]:
     return {
         "preview": preview,
         "summaries": estimate_summaries(preview),
-        "noun": noun(question.channel, preview.conversations),
+        "noun": Channel(question.channel).noun(preview.conversations),
     }
 
 
@@ -80,7 +77,7 @@ def _dialog(request: HttpRequest, question: FilterForm, refusal: str = "") -> Ht
     context = {
         "question": question,
         "channel": question.channel,
-        "channels": [(one, noun(one, 2).capitalize()) for one in Channel],
+        "channels": [(one, one.noun().capitalize()) for one in Channel],
         "rows": question.rows(),
         "refusal": refusal,
         "nav": "contacts",

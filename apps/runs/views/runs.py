@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
+from apps.core.display import pace
 from apps.core.http import hx_trigger, render_either, stop_polling, wants_fragment
 from apps.core.pagination import CursorError, page
 from apps.runs.budgets import balance_of
@@ -24,7 +25,6 @@ from apps.runs.presenters import (
     item_tabs,
     items_beside,
     option_words,
-    pace,
     paused_because,
     run_lines,
     state_label,

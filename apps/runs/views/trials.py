@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
+from apps.agents.models import Channel
 from apps.agents.pages import standing_of
 from apps.agents.services import draft_of
 from apps.agents.views.common import agent_or_404, page_context
@@ -22,8 +23,8 @@ from apps.core.http import hx_trigger, stop_polling, varies_by_htmx, wants_fragm
 from apps.runs import services, trial_comparison
 from apps.runs.models import ItemState, Run, RunItem, State
 from apps.runs.progress import progress_of_items
-from apps.runs.trial_caps import why_waiting
 from apps.runs.trial_evidence import evidence_of
+from apps.runs.trial_services import why_waiting
 
 from .try_it import backfill_url
 
@@ -141,7 +142,7 @@ def _context(request: HttpRequest, found: Run) -> dict[str, Any]:
         "is_free": found.is_free,
         "is_canceled": found.state in {State.CANCELLING, State.CANCELLED},
         "wall_seconds": (max(ended) - found.created_at).total_seconds() if ended else 0.0,
-        "word": "call" if found.channel == "voice" else "chat",
+        "word": Channel(found.channel).noun(1),
         "back": backfill_url(found.channel, back),
         "back_query": back,
     }

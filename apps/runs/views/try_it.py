@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Count
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
@@ -19,11 +19,10 @@ from apps.agents.views.common import agent_or_404, page_context
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
 from apps.runs import trial_services
+from apps.runs.forms import channel_of, only_looks
 from apps.runs.models import Run
 from apps.runs.trial_forms import TrialQuestion, read_question
 
-#: Submit buttons that only ask to be shown something, without script or in another dialog.
-LOOKS = ("look", "show", "add", "drop", "remove")
 #: Trials that an agent's page lists: those of the last days are all there are.
 LISTED = 20
 
@@ -44,8 +43,8 @@ def try_it(request: HttpRequest, agent_id: str) -> HttpResponseBase:
 def trial_new(request: HttpRequest) -> HttpResponse:
     """The drafts that a backfill would use, on a few of its conversations first."""
     data = request.POST if request.method == "POST" else request.GET
-    question = read_question(_channel(data), data, agent=None)
-    if request.method != "POST" or any(name in data for name in LOOKS):
+    question = read_question(channel_of(data), data, agent=None)
+    if request.method != "POST" or only_looks(data):
         return _dialog(request, question)
     try:
         trial = _start(request, question)
@@ -59,14 +58,14 @@ def trial_new(request: HttpRequest) -> HttpResponse:
 def preview(request: HttpRequest) -> HttpResponse:
     """What would be read and for how much, while the form is edited. Nothing is written."""
     agent = agent_or_404(request.POST["of"]) if request.POST.get("of") else None
-    question = read_question(_channel(request.POST), request.POST, agent=agent)
+    question = read_question(channel_of(request.POST), request.POST, agent=agent)
     return render(request, "trials/_preview.html", {**_figures(question), "swaps": True})
 
 
 @role_required(Role.OPERATOR)
 def _of_agent(request: HttpRequest, agent: Agent) -> HttpResponse:
     question = read_question(agent.channel, request.POST, agent=agent)
-    if any(name in request.POST for name in LOOKS):
+    if only_looks(request.POST):
         return _tab(request, agent, question)
     try:
         trial = _start(request, question)
@@ -119,7 +118,7 @@ def _figures(question: TrialQuestion) -> dict[str, Any]:
     return {
         "question": question,
         "channel": question.channel,
-        "word": "call" if question.channel == Channel.VOICE else "chat",
+        "word": Channel(question.channel).noun(1),
         "choice": choice,
         "token": token,
     }
@@ -136,10 +135,3 @@ def backfill_url(channel: str, query: str) -> str:
 
 def _trial_url(trial: Run) -> str:
     return reverse("runs:trial", args=[trial.public_id])
-
-
-def _channel(data: QueryDict) -> str:
-    channel = data.get("channel", "")
-    if channel not in Channel.values:
-        raise Http404("channel must be voice or chat.")
-    return channel

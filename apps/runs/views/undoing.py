@@ -13,20 +13,19 @@ from django.views.decorators.http import require_http_methods, require_safe
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
+from apps.agents.models import Channel
 from apps.analysis.effects import SideEffectsForm
 from apps.core.display import ago
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, render_either, wants_fragment
 from apps.runs.failures import failure_groups
+from apps.runs.forms import only_looks
 from apps.runs.models import Run
-from apps.runs.presenters import noun
 from apps.runs.progress import progress_of
 from apps.runs.report_page import accuracy_of, panels, tiers_used
 from apps.runs.rollback import preview_rollback
 from apps.runs.rollback_forms import RollbackQuestion, read_rollback
 from apps.runs.rollback_services import check_rollback, start_rollback, token_for
-
-from .asking import LOOKS
 
 
 @require_safe
@@ -65,7 +64,7 @@ def rollback(request: HttpRequest, public_id: str) -> HttpResponse:
     if "preview" in request.POST:
         context = {**_numbers(question), "question": question, "swaps": True}
         return render(request, "runs/_rollback_preview.html", context)
-    if request.method != "POST" or any(name in data for name in LOOKS):
+    if request.method != "POST" or only_looks(data):
         return _dialog(request, question, form)
     if question.selection is None or not form.is_valid():
         return _dialog(request, question, form, refusal="Can’t roll back. Fix the errors below.")
@@ -106,7 +105,7 @@ def _numbers(question: RollbackQuestion) -> dict[str, Any]:
         "run": question.run,
         "preview": preview,
         "token": token_for(preview) if preview else "",
-        "noun": noun(question.run.channel, preview.restore if preview else 0),
+        "noun": Channel(question.run.channel).noun(preview.restore if preview else 0),
     }
 
 

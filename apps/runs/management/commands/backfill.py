@@ -14,7 +14,7 @@ from apps.agents.models import Channel
 from apps.analysis.effects import Webhooks
 from apps.conversations.filters import FilterSpec, parse
 from apps.conversations.filters.arguments import from_arguments
-from apps.core.display import compact, money, timespan
+from apps.core.display import compact, money, pace, timespan
 from apps.core.errors import UserError
 from apps.runs import services
 from apps.runs.estimate_panel import EstimatePanel, estimate_panel
@@ -22,7 +22,7 @@ from apps.runs.failures import failures_of
 from apps.runs.lanes import LABELS, check_lane
 from apps.runs.models import Run, State
 from apps.runs.options import STANDARD, WAIT, Options, read_options
-from apps.runs.presenters import noun, pace, paused_because, way_out
+from apps.runs.presenters import paused_because, way_out
 from apps.runs.preview import make_preview
 from apps.runs.progress import Progress, progress_of
 
@@ -116,7 +116,8 @@ class Command(BaseCommand):
             by=Actor.command("backfill"),
             token=figures.token,
         )
-        self.stdout.write(f"{run.public_id} started: {run.total:,} {noun(channel, run.total)}.")
+        noun = Channel(channel).noun(run.total)
+        self.stdout.write(f"{run.public_id} started: {run.total:,} {noun}.")
         if given["wait"]:
             self._wait(run)
 
@@ -126,7 +127,7 @@ class Command(BaseCommand):
         figures = estimate_panel(preview)
         estimate = preview.estimate
         say = self.stdout.write
-        match = f"{preview.matching:,} {noun(preview.channel, preview.matching)} match"
+        match = f"{preview.matching:,} {Channel(preview.channel).noun(preview.matching)} match"
         say(f"All {match}: no filter is given." if figures.everything else f"{match}.")
         if preview.already_analyzed:
             verb = "analyzed again" if options.include_analyzed else "skipped"

@@ -20,7 +20,7 @@ from .lanes import is_economy, tier_of
 from .models import ItemState, PauseReason, Run, RunItem, State
 
 
-class BackfillSource(AnalysisQueue):
+class BackfillQueue(AnalysisQueue):
     """Items of queued and running backfills; each run gets its share of every claim.
 
     ``tier`` limits it to the runs of one service tier; None takes all. Each tier has a runner of

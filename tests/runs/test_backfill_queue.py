@@ -15,10 +15,10 @@ from apps.conversations.models import Conversation
 from apps.llm.models import Usage
 from apps.llm.specs import TokenUsage
 from apps.runs import services
+from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.progress import progress_of
-from apps.runs.source import BackfillSource
 from apps.work.leases import MAX_ATTEMPTS
 from tests.factories import make_agent, make_conversation, make_conversations
 
@@ -33,8 +33,8 @@ def agent() -> Agent:
 
 
 @pytest.fixture
-def source() -> BackfillSource:
-    return BackfillSource()
+def source() -> BackfillQueue:
+    return BackfillQueue()
 
 
 def start(*, include_analyzed: bool = False) -> Run:
@@ -51,7 +51,7 @@ def good(job: AnalysisJob, summary: str = "Short.") -> AnalysisOutcome:
     )
 
 
-def test_claims_record_and_close_the_run(agent: Agent, source: BackfillSource) -> None:
+def test_claims_record_and_close_the_run(agent: Agent, source: BackfillQueue) -> None:
     make_conversations(agent, 3)
     run = start()
     jobs = source.claim(10)
@@ -77,7 +77,7 @@ def test_claims_record_and_close_the_run(agent: Agent, source: BackfillSource) -
     assert Conversation.objects.get(pk=jobs[0].conversation_id).summary == "Short."
 
 
-def test_runs_are_taken_in_turn(source: BackfillSource) -> None:
+def test_runs_are_taken_in_turn(source: BackfillQueue) -> None:
     first, second = make_agent(), make_agent()
     make_conversations(first, 50)
     make_conversations(second, 50)
@@ -89,7 +89,7 @@ def test_runs_are_taken_in_turn(source: BackfillSource) -> None:
     assert [sum(job.backfill_id == run.pk for job in jobs) for run in runs] == [5, 5]
 
 
-def test_a_dead_workers_items_are_taken_again(agent: Agent, source: BackfillSource) -> None:
+def test_a_dead_workers_items_are_taken_again(agent: Agent, source: BackfillQueue) -> None:
     make_conversations(agent, 2)
     start()
     lost = source.claim(10)
@@ -104,7 +104,7 @@ def test_a_dead_workers_items_are_taken_again(agent: Agent, source: BackfillSour
 
 
 def test_recording_the_same_outcome_twice_is_recorded_once(
-    agent: Agent, source: BackfillSource
+    agent: Agent, source: BackfillQueue
 ) -> None:
     make_conversations(agent, 1)
     start()
@@ -115,7 +115,7 @@ def test_recording_the_same_outcome_twice_is_recorded_once(
     assert Conversation.objects.get().summary == "Short."
 
 
-def test_an_item_that_kills_every_worker_fails(agent: Agent, source: BackfillSource) -> None:
+def test_an_item_that_kills_every_worker_fails(agent: Agent, source: BackfillQueue) -> None:
     make_conversations(agent, 1)
     run = start()
     for _ in range(MAX_ATTEMPTS):
@@ -128,7 +128,7 @@ def test_an_item_that_kills_every_worker_fails(agent: Agent, source: BackfillSou
     assert Run.objects.get().state == State.COMPLETED
 
 
-def test_what_was_handed_back_waits_again(agent: Agent, source: BackfillSource) -> None:
+def test_what_was_handed_back_waits_again(agent: Agent, source: BackfillQueue) -> None:
     make_conversations(agent, 2)
     run = start()
     source.hand_back(source.claim(10))
@@ -138,7 +138,7 @@ def test_what_was_handed_back_waits_again(agent: Agent, source: BackfillSource) 
 
 
 def test_a_conversation_rerun_meanwhile_is_done_without_paying(
-    agent: Agent, source: BackfillSource
+    agent: Agent, source: BackfillQueue
 ) -> None:
     conversation = make_conversation(agent)
     run = start()
@@ -156,7 +156,7 @@ def test_a_conversation_rerun_meanwhile_is_done_without_paying(
     assert (item.state, item.changed, item.analysis_id) == ("done", False, rerun.pk)
 
 
-def test_a_refused_key_pauses_the_run(agent: Agent, source: BackfillSource) -> None:
+def test_a_refused_key_pauses_the_run(agent: Agent, source: BackfillQueue) -> None:
     make_conversations(agent, 2)
     run = start()
     [one, two] = source.claim(10)
@@ -168,7 +168,7 @@ def test_a_refused_key_pauses_the_run(agent: Agent, source: BackfillSource) -> N
 
 
 def test_a_run_cancelled_while_its_worker_died_still_ends(
-    agent: Agent, source: BackfillSource
+    agent: Agent, source: BackfillQueue
 ) -> None:
     make_conversations(agent, 2)
     run = start()
@@ -181,7 +181,7 @@ def test_a_run_cancelled_while_its_worker_died_still_ends(
     assert progress_of(Run.objects.get()).skipped == 2
 
 
-def test_estimates_learn_from_a_run_that_ended(agent: Agent, source: BackfillSource) -> None:
+def test_estimates_learn_from_a_run_that_ended(agent: Agent, source: BackfillQueue) -> None:
     make_conversations(agent, 3)
     start()
     record.record([good(job) for job in source.claim(10)], settle=source.settle)
@@ -192,7 +192,7 @@ def test_estimates_learn_from_a_run_that_ended(agent: Agent, source: BackfillSou
     assert model.token_correction > 1.05  # 1,000 tokens were counted, some 500 expected
 
 
-def test_changed_is_by_value(agent: Agent, source: BackfillSource) -> None:
+def test_changed_is_by_value(agent: Agent, source: BackfillQueue) -> None:
     make_conversations(agent, 1)
     start()
     record.record([good(j) for j in source.claim(9)], settle=source.settle)

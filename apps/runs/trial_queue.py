@@ -1,0 +1,250 @@
+"""The queue of test runs: their items, in the order in which they were requested.
+
+Their results are recorded on the items, and their costs in the ledger: no analysis is made,
+nothing becomes current, and no webhook is sent. Items are claimed as far as the spending caps
+allow. Test runs set nothing aside: their requests in progress are counted at each claim.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Greatest
+from django.utils import timezone
+
+from apps.agents.models import AgentVersion
+from apps.agents.plans import columns_of
+from apps.analysis.claims import load_configs
+from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
+from apps.analysis.queues import AnalysisQueue
+from apps.analysis.record import RAW_LIMIT, charged_cost, ledger_rows
+from apps.analysis.reservations import CapBalance, HighestCost, allowed, cap_balances
+from apps.analysis.results import column_row, values_if_recorded
+from apps.conversations.derived.evaluation import ResultFacts
+from apps.conversations.models import Trigger
+from apps.llm import ledger
+from apps.llm.errors import ErrorCode
+from apps.llm.models import Purpose
+from apps.work.leases import WORN_OUT, LeasedTable
+from apps.work.queue import record_group
+
+from .closing import close_finished
+from .item_claims import load_jobs
+from .models import ItemState, Run, RunItem, State
+
+ITEMS = LeasedTable("runs_runitem", seconds=settings.ANALYSIS_LEASE_SECONDS)
+#: How many conversations of test runs are read at once in a process. Few, so that a person who
+#: waits for a rerun never finds more than these before them where a model takes one at a time.
+AT_ONCE = 8
+
+
+class TrialQueue(AnalysisQueue):
+    """Items of all trials. A job's ``analysis_id`` is the key of its item: there is no analysis."""
+
+    name = "trials"
+    table = ITEMS
+    concurrency = AT_ONCE
+
+    def claim(self, limit: int) -> list[AnalysisJob]:
+        """Take up to ``limit`` items that wait or whose worker is gone."""
+        trials = Run.objects.trials()
+        runs = dict(trials.active().values_list("pk", "state"))
+        if not runs:
+            return []
+        if State.QUEUED in runs.values():
+            queued = trials.filter(pk__in=runs, state=State.QUEUED)
+            queued.update(state=State.RUNNING, started_at=timezone.now())
+        with transaction.atomic():
+            balances = cap_balances()
+            taken = ITEMS.take(limit=limit, where="r.run_id = ANY(%(runs)s)", runs=list(runs))
+            keys = _keep_within(taken.keys, balances) if balances else taken.keys
+        _give_up(taken.worn_out)
+        jobs = load_jobs(keys)
+        # What a worker that is gone had taken of a trial that was cancelled since.
+        if over := self.stopped(jobs):
+            self.hand_back(over)
+        return [job for job in jobs if job not in over]
+
+    def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
+        """Record a group of outcomes with their costs, in one transaction.
+
+        What was spent is in the ledger also where the item is not ours any more, or was erased
+        with its conversation. Raises OperationalError or InterfaceError when the database is away.
+        """
+        at = timezone.now()
+        record_group(
+            outcomes,
+            lambda group: _record_group(group, at),
+            without_answer=AnalysisOutcome.without_answer,
+        )
+
+    def hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
+        """What was not sent waits again, or is over where its trial was cancelled."""
+        with transaction.atomic():
+            ITEMS.release(jobs)
+            RunItem.objects.filter(
+                pk__in=[job.key for job in jobs],
+                state=ItemState.PENDING,
+                run__state=State.CANCELLING,
+            ).update(state=ItemState.SKIPPED, finished_at=timezone.now())
+
+    def stopped(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
+        """The jobs of trials that were cancelled since they were claimed."""
+        rows = RunItem.objects.filter(pk__in=[job.analysis_id for job in jobs])
+        going = set(rows.exclude(run__state=State.CANCELLING).values_list("pk", flat=True))
+        return [job for job in jobs if job.analysis_id not in going]
+
+    def abandoned(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
+        """Return the jobs of trials that were canceled."""
+        return self.stopped(jobs)
+
+    def finished(self) -> None:
+        """Close every run that has nothing left to do."""
+        close_finished()
+
+
+def _give_up(item_ids: Sequence[int]) -> None:
+    """Fail what every worker died of, so that it does not go round for ever."""
+    if item_ids:
+        RunItem.objects.filter(pk__in=item_ids, state=ItemState.RUNNING).update(
+            state=ItemState.FAILED,
+            error_code=ErrorCode.INTERNAL,
+            error_message=WORN_OUT,
+            lease_until=None,
+            finished_at=timezone.now(),
+        )
+
+
+Request = tuple[int, str, Decimal]
+"""An item, its agent's public ID, and the highest cost of its request."""
+
+
+def _keep_within(item_ids: Sequence[int], balances: Sequence[CapBalance]) -> list[int]:
+    """Return which claimed items the caps cover, and hand back the others.
+
+    Call it in the transaction that claimed them, under the lock of the caps.
+    """
+    requests = _requests_in_progress()
+    mine = [one for one in requests if one[0] in set(item_ids)]
+    others = [one for one in requests if one[0] not in set(item_ids)]
+    left = [_with(one, others) for one in balances]
+    fits = allowed(left, [(agent, cost) for _, agent, cost in mine])
+    kept = [one[0] for one, fit in zip(mine, fits, strict=True) if fit]
+    back = set(item_ids) - set(kept)
+    RunItem.objects.filter(pk__in=back, state=ItemState.RUNNING).update(
+        state=ItemState.PENDING,
+        lease_token=None,
+        lease_until=None,
+        attempts=Greatest(F("attempts") - 1, 0),
+    )
+    return kept
+
+
+def _requests_in_progress() -> list[Request]:
+    trials, now = Run.objects.trials().active(), timezone.now()
+    rows = RunItem.objects.filter(run__in=trials, state=ItemState.RUNNING, lease_until__gt=now)
+    columns = ("agent_version__agent__public_id", "config_id", "conversation__prompt_tokens_est")
+    found = list(rows.order_by("pk").values_list("pk", *columns))
+    configs = load_configs({config for _, _, config, _ in found})
+    highest = {pk: HighestCost(config, trigger="") for pk, config in configs.items()}
+    # A price that was removed since the start holds nothing up: the start asks for it.
+    return [
+        (pk, agent, highest[config].of(tokens) or Decimal(0)) for pk, agent, config, tokens in found
+    ]
+
+
+def _with(one: CapBalance, requests: Iterable[Request]) -> CapBalance:
+    """Return a balance with the cost of requests set aside."""
+    more = sum((cost for _, agent, cost in requests if one.cap.agent_id in {"", agent}), Decimal(0))
+    reserved = one.balance.reserved + more
+    return replace(one, balance=replace(one.balance, reserved=reserved))
+
+
+_RECORDED = (
+    *("state", "output", "missing_required", "truncated", "raw_output"),
+    *("error_code", "error_message", "input_tokens", "output_tokens", "cost", "latency_ms"),
+    *("lease_until", "finished_at"),
+)
+
+
+def _record_group(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
+    _add_derived(outcomes, now)
+    with transaction.atomic():
+        states = ITEMS.lock([o.job for o in outcomes])
+        mine = {o.job.key: o for o in outcomes if states.get(o.job.key) == ItemState.RUNNING}
+        # Already final: the commit succeeded but its confirmation was lost.
+        done = {pk for pk, state in states.items() if state != ItemState.RUNNING}
+        items = RunItem.objects.in_bulk(mine)
+        rows = [_settled(items[pk], o, now) for pk, o in mine.items()]
+        RunItem.objects.bulk_update(rows, _RECORDED)
+        ledger.write(
+            row
+            for o in outcomes
+            if o.requests and o.job.analysis_id not in done
+            for row in ledger_rows(o, Purpose.TRY_IT, now)
+        )
+
+
+def _add_derived(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
+    """Add the derived fields that the outputs would have as results.
+
+    Before the items are locked: an erasure locks conversations first. And one test run after the
+    other: a conversation may be in several.
+    """
+    good = [o for o in outcomes if not o.error_code and o.output is not None]
+    versions = _versions(good)
+    by_run: dict[str, list[AnalysisOutcome]] = {}
+    for o in good:
+        if o.job.key in versions:
+            by_run.setdefault(o.job.public_id, []).append(o)
+    for group in by_run.values():
+        derived = values_if_recorded(
+            [_columns(o, versions[o.job.key], now) for o in group], [_facts(o) for o in group]
+        )
+        for o in group:
+            o.output = {**(o.output or {}), **derived.get(o.job.conversation_id, {})}
+
+
+def _versions(outcomes: Sequence[AnalysisOutcome]) -> dict[int, AgentVersion]:
+    """Return the version that read each item."""
+    items = RunItem.objects.filter(pk__in=[o.job.key for o in outcomes])
+    return {item.pk: item.agent_version for item in items.select_related("agent_version")}
+
+
+def _columns(o: AnalysisOutcome, version: AgentVersion, now: datetime) -> dict[str, Any]:
+    return column_row(
+        conversation_id=o.job.conversation_id,
+        output=o.output or {},
+        columns=columns_of(version).as_dict(),
+        missing_required=o.missing_required,
+        config_id=o.job.config_id,
+        trigger=Trigger.RERUN,
+        model=o.job.spec.name,
+        cost=charged_cost(o),
+        at=now,
+    )
+
+
+def _facts(o: AnalysisOutcome) -> ResultFacts:
+    return ResultFacts(
+        o.job.conversation_id, o.job.facts.channel, o.job.agent_id, o.job.config.field_names()
+    )
+
+
+def _settled(item: RunItem, o: AnalysisOutcome, now: datetime) -> RunItem:
+    item.state = ItemState.FAILED if o.error_code else ItemState.DONE
+    item.output = None if o.error_code else o.output
+    item.missing_required = o.missing_required
+    item.truncated = o.truncated
+    item.raw_output = o.raw_output[:RAW_LIMIT]
+    item.error_code, item.error_message = o.error_code, o.error_message[:2000]
+    item.input_tokens, item.output_tokens = o.usage.input, o.usage.output
+    item.cost = charged_cost(o)
+    item.latency_ms = o.latency_ms
+    item.lease_until, item.finished_at = None, now
+    return item
