@@ -10,10 +10,9 @@ from apps.agents.models import DerivedField
 from apps.analysis.effects import UNLESS_ASKED, SideEffects
 from apps.core.errors import Conflict, Example, UserError
 
-from . import freezing
+from . import batches, freezing
 from .agreement import unsign
 from .derived_runs import RecomputePreview, frozen, preview_recompute
-from .estimates import free_estimate
 from .models import Kind, Run
 
 
@@ -54,7 +53,7 @@ def start_recompute(
         "channel": field.channel,
         "options": {"derived": frozen(field), "side_effects": side_effects.as_dict()},
         "as_of": now,
-        "estimate": free_estimate(preview.results),
+        "estimate": batches.free_estimate(preview.results),
         "total": preview.listed,
         "created_at": now,
     }

@@ -8,9 +8,8 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.core.errors import Conflict, Example, UserError
 
-from . import freezing
+from . import batches, freezing
 from .agreement import unsign
-from .estimates import free_estimate
 from .mapping_runs import MappingPreview, estimate_summaries, preview_mappings
 from .models import Kind, Run
 
@@ -86,7 +85,7 @@ def _fields(preview: MappingPreview) -> dict[str, Any]:
 
 def _estimate(preview: MappingPreview) -> dict[str, Any]:
     """Return the cost of the run, and of combining texts after it at most."""
-    found = free_estimate(preview.conversations)
+    found = batches.free_estimate(preview.conversations)
     if summaries := estimate_summaries(preview):
         unknown = summaries.cost is None
         found |= dict.fromkeys(("cost", "cost_high"), None if unknown else str(summaries.cost))

@@ -10,9 +10,8 @@ from apps.accounts.actors import Actor
 from apps.analysis.effects import UNLESS_ASKED, SideEffects
 from apps.core.errors import Conflict, Example, UserError
 
-from . import freezing
+from . import batches, freezing
 from .agreement import question_hash, sign, unsign
-from .estimates import free_estimate
 from .models import Kind, Run
 from .rollback import RollbackPreview, Selection, preview_rollback
 from .services import UnableToChange
@@ -80,7 +79,7 @@ def start_rollback(
         restore, listed = _checked(selection, agreed)
         if not restore:
             raise NothingToRestore
-        estimate = free_estimate(restore)
+        estimate = batches.free_estimate(restore)
         return freezing.begin_once(
             agreed["nonce"] if agreed else None,
             {**_fields(selection, side_effects), "estimate": estimate, "total": listed},

@@ -65,18 +65,15 @@ def start(
         same = Run.objects.filter(save_token=agreed.nonce).first()
         if same:
             return same
-    now = _recount(channel, params, options, agreed)
-    if now and agreed:
-        agreement.check(agreed, now)
-    if now and not now.to_analyze:
-        raise NothingToAnalyze(now.why_nothing)
+    now = _count_again(channel, params, options, agreed)
     if now:
-        check_lane(options.lane, now.models)
-    if now:
-        fields = _fields(now)
-    else:
-        assert agreed is not None
-        fields = _agreed_fields(agreed, channel, params, options)
+        _check(now, agreed)
+    fields = {
+        "channel": channel,
+        "filters": {name: list(values) for name, values in params.items()},
+        "options": options.as_dict(),
+        **_terms(now, agreed),
+    }
     if options.budget is not None:
         budgets.check_plan(fields["plan"])
     with transaction.atomic():
@@ -91,7 +88,7 @@ def start(
         )
 
 
-def _recount(
+def _count_again(
     channel: str,
     params: Mapping[str, Sequence[str]],
     options: Options,
@@ -101,15 +98,28 @@ def _recount(
 
     The run, a long one, then keeps to the agreement.
     """
-    ask = partial(make_preview, channel=channel, params=params, options=options)
-    if agreed is None or agreed.to_analyze <= freezing.AT_ONCE:
-        return ask(seconds=PREVIEW_SECONDS, as_of=agreed.as_of if agreed else None)
-    try:
-        return ask(seconds=freezing.RECOUNT_SECONDS, as_of=agreed.as_of)
-    except PreviewTooSlow:
-        if agreed.asked != agreement.asked(channel, params, options):
-            raise
-        return None
+    is_long = agreed is not None and agreed.to_analyze > freezing.AT_ONCE
+    ask = partial(
+        make_preview,
+        channel=channel,
+        params=params,
+        options=options,
+        as_of=agreed.as_of if agreed else None,
+        seconds=None if is_long else PREVIEW_SECONDS,
+    )
+    now = freezing.recount(ask, agreed.to_analyze if agreed else None)
+    if now is None and agreed and agreed.asked != agreement.asked(channel, params, options):
+        raise PreviewTooSlow
+    return now
+
+
+def _check(now: Preview, agreed: Agreement | None) -> None:
+    """Raise where nothing is to be analyzed, the lane is unavailable, or less was agreed to."""
+    if agreed:
+        agreement.check(agreed, now)
+    if not now.to_analyze:
+        raise NothingToAnalyze(now.why_nothing)
+    check_lane(now.options.lane, now.models)
 
 
 def _twin(question: str, now: Preview) -> Run | None:
@@ -257,33 +267,25 @@ def _move(
         audit.record(by=by, verb=f"{run.kind}.{done}", target=run.public_id)
 
 
-def _fields(now: Preview) -> dict[str, Any]:
-    return {
-        "channel": now.channel,
-        "filters": {name: list(values) for name, values in now.filters.items()},
-        "options": now.options.as_dict(),
-        # Routes with nothing to do as well: a conversation may become stale before the freeze.
-        "plan": [_plan_entry(g.route, g.plan, g.to_analyze) for g in now.groups],
-        "as_of": now.as_of,
-        "estimate": now.estimate_json(),
-        "total": now.to_analyze,
-    }
+def _terms(now: Preview | None, agreed: Agreement | None) -> dict[str, Any]:
+    """Return the plan and the numbers of a run: as counted again, else as agreed to.
 
-
-def _agreed_fields(
-    agreed: Agreement, channel: str, params: Mapping[str, Sequence[str]], options: Options
-) -> dict[str, Any]:
-    """Return the fields of a run as agreed to. Raises PreviewOutdated where a draft changed."""
+    Raises PreviewOutdated where a draft changed since then.
+    """
+    if now:
+        return {
+            # Routes with nothing to do as well: a conversation may become stale until the freeze.
+            "plan": [_plan_entry(g.route, g.plan, g.to_analyze) for g in now.groups],
+            "as_of": now.as_of,
+            "estimate": now.estimate_json(),
+            "total": now.to_analyze,
+        }
+    assert agreed is not None
     plans = plans_for_routes(agreed.configs)
-    if any(
-        plan.problems or plan.config.sha256 != agreed.configs[route]
-        for route, plan in plans.items()
-    ):
-        raise agreement.PreviewOutdated(agreement.DRAFT_CHANGED, None)
+    for route, plan in plans.items():
+        if plan.problems or plan.config.sha256 != agreed.configs[route]:
+            raise agreement.PreviewOutdated(agreement.DRAFT_CHANGED, None)
     return {
-        "channel": channel,
-        "filters": {name: list(values) for name, values in params.items()},
-        "options": options.as_dict(),
         "plan": [_plan_entry(r, plan, agreed.sessions[r]) for r, plan in plans.items()],
         "as_of": agreed.as_of,
         "estimate": dict(agreed.estimate),
