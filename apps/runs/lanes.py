@@ -23,8 +23,8 @@ from apps.llm.models import LanguageModel
 from apps.llm.pricing import BATCH, FLEX
 from apps.llm.specs import ANY_SERVER
 
+from .models import Shipment
 from .options import ECONOMY, STANDARD, NotAvailable
-from .shipment import Shipment
 
 Load = tuple[LanguageModel, Estimate]
 

@@ -8,8 +8,7 @@ import pytest
 
 from apps.llm.ledger import tiers_of_run
 from apps.llm.models import Usage
-from apps.runs.models import State
-from apps.runs.shipment import Shipment
+from apps.runs.models import Shipment, State
 from tests.fakes.fixtures import FakeLLM
 from tests.runs.economy import HALF, agent_of, start
 

@@ -9,9 +9,8 @@ from apps.agents.models import Agent
 from apps.analysis.models import Lane
 from apps.runs import services
 from apps.runs.economy import steps
-from apps.runs.models import Run
+from apps.runs.models import Run, Shipment
 from apps.runs.options import Options
-from apps.runs.shipment import Shipment
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.faults.runs import TESTS

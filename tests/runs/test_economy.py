@@ -15,9 +15,8 @@ from apps.runs import services
 from apps.runs.budgets import balance_of
 from apps.runs.economy import packing, results, steps
 from apps.runs.economy.contents import LineName
-from apps.runs.models import SkipReason, State
+from apps.runs.models import Shipment, SkipReason, State
 from apps.runs.options import InvalidOptions, Options, read_options
-from apps.runs.shipment import Shipment
 from tests.factories import make_conversations
 from tests.fakes.fixtures import FakeLLM
 from tests.faults.runs import TESTS, assert_consistent, states

@@ -12,10 +12,9 @@ from django.utils import timezone
 from apps.accounts.models import Role, User
 from apps.llm.models import LanguageModel
 from apps.runs.lanes import BATCH_SECONDS, LaneUnavailable
-from apps.runs.models import Run
+from apps.runs.models import Run, Shipment
 from apps.runs.options import Options
 from apps.runs.preview import Preview, make_preview
-from apps.runs.shipment import Shipment
 from tests.factories import make_agent, make_conversations, make_model
 
 from .economy import ECONOMY, HALF, PRICES, start

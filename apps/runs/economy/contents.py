@@ -11,7 +11,7 @@ from apps.analysis.prompts import TranscriptTooLong
 from apps.llm.batch_api import MOST_BYTES
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.runs.item_claims import load_jobs
-from apps.runs.shipment import Shipment
+from apps.runs.models import Shipment
 
 logger = logging.getLogger(__name__)
 

@@ -23,9 +23,8 @@ from apps.llm.models import LanguageModel
 from apps.llm.pricing import BATCH
 from apps.runs import budgets
 from apps.runs.item_claims import Picked, finish_without_request, pick, start_run
-from apps.runs.models import PauseReason, Run, State
+from apps.runs.models import PauseReason, Run, Shipment, ShipmentState, State
 from apps.runs.recovery import pause_for
-from apps.runs.shipment import Shipment, ShipmentState
 
 LEARNED_FOR = timedelta(hours=24)
 """For how long a full queue keeps the batches of its model small."""

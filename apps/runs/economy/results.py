@@ -33,8 +33,7 @@ from apps.llm.services import usage_row
 from apps.llm.specs import TokenUsage
 from apps.runs.closing import give_back
 from apps.runs.item_claims import Picked, attach, insert_analyses, settle
-from apps.runs.models import ItemState, RunItem, SkipReason
-from apps.runs.shipment import Shipment
+from apps.runs.models import ItemState, RunItem, Shipment, SkipReason
 
 from .contents import LineName
 

@@ -28,10 +28,9 @@ from apps.llm.batch_api import QUEUE_FULL, BatchApi, BatchFault
 from apps.llm.batch_lines import read_line
 from apps.llm.failed_request import Fault
 from apps.runs.lanes import wake_runners
-from apps.runs.models import PauseReason, Run, State
+from apps.runs.models import AT_PROVIDER, PauseReason, Run, Shipment, ShipmentState, State
 from apps.runs.options import STANDARD
 from apps.runs.recovery import pause_for, pause_run
-from apps.runs.shipment import AT_PROVIDER, Shipment, ShipmentState
 
 from .contents import write_lines
 from .packing import pack, queued_tokens, waiting_runs

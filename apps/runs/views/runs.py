@@ -18,7 +18,7 @@ from apps.core.pagination import CursorError, page
 from apps.runs.budgets import balance_of
 from apps.runs.failures import failed_again, failure_groups
 from apps.runs.lanes import is_economy
-from apps.runs.models import Run
+from apps.runs.models import Run, Shipment
 from apps.runs.presenters import (
     filter_words,
     item_page,
@@ -32,7 +32,6 @@ from apps.runs.presenters import (
     way_out,
 )
 from apps.runs.progress import Progress, progress_of
-from apps.runs.shipment import Shipment
 
 PER_PAGE = 25
 SHOWN_BATCHES = 20
