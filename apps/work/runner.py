@@ -8,23 +8,18 @@ Database work happens in threads; the loop never waits for it.
 import asyncio
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
-from django.db import InterfaceError, OperationalError, connection
-
-from apps.core.database import is_passing
 from apps.core.log_context import log_context
 
 from .queue import J, O, Queue, Verdict, log_ids_of
+from .threads import DatabaseThreads
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 #: How long a runner without work stays, so that the next job finds it there.
 IDLE_SECONDS = 3.0
@@ -41,8 +36,6 @@ WATCH_SECONDS = 1.0
 #: Most outcomes in one recording transaction, and how long it gathers them.
 GROUP_SIZE = 64
 GATHER_SECONDS = 0.02
-#: Threads for database work: one claims or extends while the other records.
-_THREADS = 2
 #: How long a request may still take whose answer no one wants any longer.
 ABANDON_SECONDS = 5.0
 
@@ -91,14 +84,8 @@ class Runner(Generic[J, O]):
         ``client`` is what the queue performs jobs with.
         """
         self._client, self._loop = client, asyncio.get_running_loop()
-        if self.pool is not None:
+        async with DatabaseThreads(self.queue.name, self.pool) as self._database:
             await self._run()
-            return self.handled
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix=f"db-{self.queue.name}") as self.pool:
-            try:
-                await self._run()
-            finally:
-                await self._close_connections()
         return self.handled
 
     async def _run(self) -> None:
@@ -133,7 +120,7 @@ class Runner(Generic[J, O]):
         self._has_done.set()
         await recorder
         await self._hand_back(list(self._held.values()))
-        await self._in_thread(self.queue.finished)
+        await self._database.run(self.queue.finished)
 
     async def _drain(self, slots: Sequence[asyncio.Task[None]]) -> None:
         """Wait for what is in flight; once a stop is asked for, only as long as the grace."""
@@ -158,17 +145,6 @@ class Runner(Generic[J, O]):
         for slot in set(slots) - waiting:
             slot.result()
 
-    async def _close_connections(self) -> None:
-        """Close the connection of each thread. The barrier keeps one thread from doing both."""
-        both = threading.Barrier(_THREADS)
-
-        def close() -> None:
-            with contextlib.suppress(threading.BrokenBarrierError):
-                both.wait(5)
-            connection.close()
-
-        await asyncio.gather(*(self._in_thread(close) for _ in range(_THREADS)))
-
     def _close(self) -> None:
         """Take no more work: something that the runner needs ended, or broke."""
         self._closing = True
@@ -189,7 +165,7 @@ class Runner(Generic[J, O]):
         while not self._must_end():
             wanted = min(self._stock - self._ready.qsize(), self._max_held - len(self._held))
             self.woken = False
-            jobs = await self._in_thread(self._claim, wanted) if wanted > 0 else []
+            jobs = await self._database.run(self._claim, wanted) if wanted > 0 else []
             for job in jobs:
                 self._held[job.key] = self._unsent[job.key] = job
                 self._ready.put_nowait(job)
@@ -201,7 +177,7 @@ class Runner(Generic[J, O]):
                 idle_since = None
             else:
                 idle_since = idle_since or time.monotonic()
-                await self._in_thread(self.queue.finished)
+                await self._database.run(self.queue.finished)
                 if time.monotonic() - idle_since >= self.idle:
                     return
             waits_for_record = wanted <= 0 and not self.queue.ordered
@@ -315,14 +291,14 @@ class Runner(Generic[J, O]):
     async def _was_given_up(self, outcome: O) -> bool:
         """Ask the queue whether to record a setback. Where its run is paused, the job goes back,
         and so does everything of the run that is unsent: it would only fail as well."""
-        verdict = await self._in_thread(self.queue.judge, outcome)
+        verdict = await self._database.run(self.queue.judge, outcome)
         if verdict is Verdict.RECORD:
             return False
         key = outcome.job.key
         if verdict is Verdict.HAND_BACK:
             await self._hand_back([self._held[key]])
         self._held.pop(key, None)
-        await self._in_thread(self.queue.charge, outcome)
+        await self._database.run(self.queue.charge, outcome)
         if verdict is Verdict.HAND_BACK:
             await self._withdraw_stopped()
         return True
@@ -335,7 +311,7 @@ class Runner(Generic[J, O]):
             await asyncio.sleep(WATCH_SECONDS)
             await self._withdraw_stopped()
             sent = [job for pk, job in self._held.items() if pk in self._performing]
-            abandoned = await self._in_thread(self.queue.abandoned, sent) if sent else []
+            abandoned = await self._database.run(self.queue.abandoned, sent) if sent else []
             now = time.monotonic()
             unwanted = {j.key: unwanted.get(j.key, now) for j in abandoned}
             silent = [j for j in abandoned if now - unwanted[j.key] >= ABANDON_SECONDS]
@@ -349,7 +325,7 @@ class Runner(Generic[J, O]):
 
     async def _withdraw_stopped(self) -> None:
         claimed = list(self._unsent.values())
-        stopped = await self._in_thread(self.queue.stopped, claimed) if claimed else []
+        stopped = await self._database.run(self.queue.stopped, claimed) if claimed else []
         # What was sent in the meantime is in flight, and recorded when it is done.
         await self._hand_back(self._withdraw(stopped))
 
@@ -365,7 +341,7 @@ class Runner(Generic[J, O]):
             if len(self._done) < GROUP_SIZE and not self._ended:
                 await asyncio.sleep(GATHER_SECONDS)
             group, self._done = self._done[:GROUP_SIZE], self._done[GROUP_SIZE:]
-            await self._in_thread(self.queue.record, group)
+            await self._database.run(self.queue.record, group)
             for outcome in group:
                 self._held.pop(outcome.job.key, None)
             self.handled += len(group)
@@ -375,7 +351,7 @@ class Runner(Generic[J, O]):
     async def _heartbeat(self) -> None:
         while True:
             await asyncio.sleep(self.queue.table.heartbeat_seconds)
-            await self._in_thread(self._beat)
+            await self._database.run(self._beat)
 
     def _beat(self) -> None:
         if held := list(self._held.values()):
@@ -384,33 +360,9 @@ class Runner(Generic[J, O]):
 
     async def _hand_back(self, jobs: Sequence[J]) -> None:
         if jobs:
-            await self._in_thread(self.queue.hand_back, jobs)
+            await self._database.run(self.queue.hand_back, jobs)
             for job in jobs:
                 self._held.pop(job.key, None)
-
-    async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
-        """Run database work in a thread; while the database is away, try again."""
-        delay = 0.2
-        while True:
-            try:
-                return await asyncio.get_running_loop().run_in_executor(
-                    self.pool, _with_connection, function, *args
-                )
-            except (OperationalError, InterfaceError) as error:
-                if not is_passing(error):
-                    raise
-                logger.warning("Database unavailable (%s); retrying in %.1f s", error, delay)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 5.0)
-
-
-def _with_connection(function: Callable[..., T], *args: object) -> T:
-    """Call with this thread's connection; a broken one is dropped, so that the next is new."""
-    try:
-        return function(*args)
-    except (OperationalError, InterfaceError):
-        connection.close()
-        raise
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
