@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from django.db import connection
 
+from .models import keep_new_items_out
+
 # Conversation first: the locks of items follow those of conversations everywhere.
 _FORGET = """
 UPDATE runs_runitem SET conversation_id = NULL, analysis_id = NULL,
@@ -21,26 +23,13 @@ WHERE r.id = i.run_id AND r.kind = 'trial' AND i.conversation_id = ANY(%s)
 """
 
 
-_KEY = "conversations of run items"
-
-
-def keep_erasures_out() -> None:
-    """Let erasures wait until the current transaction has written its items.
-
-    Items have no foreign key to their conversations. With this lock, an erasure finds every item
-    that was written, and no item is written for a conversation that is gone.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", [_KEY])
-
-
 def forget(conversation_ids: Sequence[int]) -> None:
     """Detach backfill items from these conversations, and delete items of test runs.
 
     The counts of a backfill stay true. An unfinished item is skipped: nothing is left to analyze.
     The conversations are deleted in the same transaction.
     """
+    keep_new_items_out()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [_KEY])
         cursor.execute(_DELETE_TRIALS, [list(conversation_ids)])
         cursor.execute(_FORGET, [list(conversation_ids)])

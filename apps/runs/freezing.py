@@ -28,10 +28,9 @@ from . import batches, retries
 from .closing import close_finished
 from .derived_runs import list_results
 from .economy import steps
-from .erasure import keep_erasures_out
 from .lanes import is_economy, wake_runners
 from .mapping_runs import list_mappings
-from .models import Kind, Run, RunItem, State
+from .models import Kind, Run, RunItem, State, keep_erasures_out
 from .options import read_options
 from .rollback import list_restores
 from .selection import EVERY_KEY, Keys, Reading, candidates, choose
@@ -123,17 +122,19 @@ def begin_once(
     by: Actor,
     verb: str,
     detail: Callable[[Run], Mapping[str, Any]],
+    write: Callable[[Run], None] = begin,
 ) -> Run:
-    """Make a run and begin its list; with the nonce of a run that exists, return that one.
+    """Make a run and write its list; with the nonce of a run that exists, return that one.
 
-    ``nonce`` is that of the agreed preview, ``detail`` returns what the audit log says of it.
+    ``nonce`` is that of the agreed preview, ``detail`` returns what the audit log says of it, and
+    ``write`` writes its items or lets workers do so.
     """
     fields = {**fields, "created_by": by.label}
     nonce = nonce or secrets.token_hex(16)
     with transaction.atomic(savepoint=False):
         run, created = Run.objects.get_or_create(save_token=nonce, defaults=fields)
         if created:
-            begin(run)
+            write(run)
             audit.record(by=by, verb=verb, target=run.public_id, detail=dict(detail(run)))
     return run
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.analysis.models import Analysis
@@ -19,9 +19,9 @@ from apps.core.ids import public_id
 from apps.core.tasks import wake
 from apps.llm.caps import BudgetReached, cap_states, check_priced
 
+from . import freezing
 from .agreement import sign, unsign
-from .erasure import keep_erasures_out
-from .models import TRIAL_RETENTION, Kind, Run, RunItem
+from .models import TRIAL_RETENTION, Kind, Run, RunItem, keep_erasures_out
 from .trial_selection import Choice, Readers, Taken
 
 RUN_ENGINE = "runs.run_trials"
@@ -81,37 +81,30 @@ def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Acto
         raise BudgetReached(sentence)
     if any(cap.agent_id in {"", *agents} for cap in cap_states()):
         check_priced({item.plan.config.model for item in taken})
+    fields = {
+        "kind": Kind.TRIAL,
+        "public_id": public_id("try"),
+        "total": len(taken),
+        "as_of": timezone.now(),
+        "agent": agent,
+        "channel": channel,
+        "estimate": agreed.estimate,
+        "left_out": agreed.left_out,
+        "created_at": timezone.now(),
+    }
     with transaction.atomic():
-        trial, created = Run.objects.get_or_create(
-            save_token=agreed.nonce,
-            defaults={
-                "kind": Kind.TRIAL,
-                "public_id": public_id("try"),
-                "total": len(taken),
-                "as_of": timezone.now(),
-                "agent": agent,
-                "channel": channel,
-                "estimate": agreed.estimate,
-                "left_out": agreed.left_out,
-                "created_by": by.label,
-                "created_at": timezone.now(),
+        return freezing.begin_once(
+            agreed.nonce,
+            fields,
+            by=by,
+            verb="trial.started",
+            detail=lambda run: {
+                "agent": agent.public_id if agent else None,
+                "conversations": run.total,
+                "cost": run.estimate["cost"],
             },
+            write=partial(_add_items, taken=taken),
         )
-        if created:
-            keep_erasures_out()
-            _add_items(trial, taken)
-            audit.record(
-                by=by,
-                verb="trial.started",
-                target=trial.public_id,
-                detail={
-                    "agent": agent.public_id if agent else None,
-                    "conversations": len(taken),
-                    "cost": agreed.estimate["cost"],
-                },
-            )
-            wake(RUN_ENGINE)
-    return trial
 
 
 def why_waiting(agents: Iterable[str]) -> str:
@@ -137,7 +130,9 @@ def _as_agreed(agreed: Agreed, agent: Agent | None) -> list[Taken]:
     return taken
 
 
-def _add_items(trial: Run, taken: Sequence[Taken]) -> None:
+def _add_items(trial: Run, *, taken: Sequence[Taken]) -> None:
+    """Write the items of a new test run, and wake the runners of test runs."""
+    keep_erasures_out()
     keys = [item.conversation.pk for item in taken]
     if Conversation.objects.filter(pk__in=keys).count() < len(keys):
         raise TrialOutdated(_ERASED)
@@ -154,6 +149,7 @@ def _add_items(trial: Run, taken: Sequence[Taken]) -> None:
         )
         for position, item in enumerate(taken, start=1)
     )
+    wake(RUN_ENGINE)
 
 
 def purge(*, now: datetime) -> int:

@@ -13,10 +13,10 @@ from apps.accounts.models import AuditEntry, Role
 from apps.agents.models import Agent
 from apps.conversations.models import Conversation
 from apps.privacy.erasure import erase
-from apps.runs import agreement, erasure, freezing, services
+from apps.runs import agreement, freezing, services
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
-from apps.runs.models import Run, State
+from apps.runs.models import Run, State, keep_erasures_out
 from apps.runs.options import Options
 from apps.runs.preview import make_preview
 from apps.runs.progress import progress_of
@@ -233,7 +233,7 @@ def test_an_erasure_waits_for_a_batch_and_finds_its_items(agent: Agent) -> None:
     made = make_conversations(agent, MANY)
     run = start()
     with transaction.atomic():
-        erasure.keep_erasures_out()
+        keep_erasures_out()
         eraser = Writer(lambda: erase_some(made))
         eraser.wait_blocked()
         freezing.run_freezing()

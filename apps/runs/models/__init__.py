@@ -1,6 +1,14 @@
 """Runs, their items, and the batches of the provider that carry items."""
 
-from .item import ItemState, ItemTally, RunItem, RunItemQuerySet, SkipReason
+from .item import (
+    ItemState,
+    ItemTally,
+    RunItem,
+    RunItemQuerySet,
+    SkipReason,
+    keep_erasures_out,
+    keep_new_items_out,
+)
 from .run import (
     ACTIVE,
     BY_ITSELF,
@@ -37,6 +45,8 @@ __all__ = [
     "ShipmentState",
     "SkipReason",
     "State",
+    "keep_erasures_out",
+    "keep_new_items_out",
     "run_id",
     "shipment_id",
 ]
