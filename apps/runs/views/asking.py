@@ -113,13 +113,17 @@ def _save(request: HttpRequest, question: Question) -> HttpResponse:
 
 
 def _started(request: HttpRequest, run: Run, *, again: bool) -> HttpResponse:
-    """Say so: over the page that is open where there is script, else on the run's own page."""
-    url = reverse("runs:detail", args=[run.public_id])
     text = f"Backfill of {run.total:,} {Channel(run.channel).noun(run.total)} started."
     if again:
         text = (
             f"You already started this backfill {ago(run.created_at)}. No second one was started."
         )
+    return respond_started(request, run, text)
+
+
+def respond_started(request: HttpRequest, run: Run, text: str) -> HttpResponse:
+    """Say that a run started: over the open page where there is script, else on its own page."""
+    url = reverse("runs:detail", args=[run.public_id])
     if wants_fragment(request):
         response = dialog_done(text, href=url, action="Open")
         return hx_trigger(response, **{"backfills:changed": None})

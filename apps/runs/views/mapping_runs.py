@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
 from apps.accounts.access import role_required
@@ -13,10 +11,12 @@ from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.agents.models import Channel
 from apps.core.errors import UserError
-from apps.core.http import dialog_done, hx_trigger, render_dialog, wants_fragment
+from apps.core.http import render_dialog
 from apps.runs.forms import FilterForm, channel_of, filters_in, only_looks, read_filters
 from apps.runs.mapping_runs import estimate_summaries, preview_mappings
 from apps.runs.mapping_services import start_mapping_run
+
+from .asking import respond_started
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -45,13 +45,8 @@ def apply_mappings(request: HttpRequest) -> HttpResponse:
         )
     except UserError as error:
         return _dialog(request, question, error.message)
-    url = reverse("runs:detail", args=[run.public_id])
     text = f"Mapping run of {run.total:,} {Channel(run.channel).noun(run.total)} started."
-    if wants_fragment(request):
-        response = dialog_done(text, href=url, action="Open")
-        return hx_trigger(response, **{"backfills:changed": None})
-    messages.success(request, text)
-    return redirect(url)
+    return respond_started(request, run, text)
 
 
 def _question(data: QueryDict) -> FilterForm:

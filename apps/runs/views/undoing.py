@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
@@ -17,7 +15,7 @@ from apps.agents.models import Channel
 from apps.analysis.effects import SideEffectsForm
 from apps.core.display import ago
 from apps.core.errors import UserError
-from apps.core.http import dialog_done, hx_trigger, render_dialog, render_either, wants_fragment
+from apps.core.http import render_dialog, render_either
 from apps.runs.failures import failure_groups
 from apps.runs.forms import only_looks
 from apps.runs.models import Run
@@ -26,6 +24,8 @@ from apps.runs.report_page import accuracy_of, panels, tiers_used
 from apps.runs.rollback import preview_rollback
 from apps.runs.rollback_forms import RollbackQuestion, read_rollback
 from apps.runs.rollback_services import check_rollback, start_rollback, token_for
+
+from .asking import respond_started
 
 
 @require_safe
@@ -85,17 +85,12 @@ def rollback(request: HttpRequest, public_id: str) -> HttpResponse:
 
 
 def _started(request: HttpRequest, run: Run, *, again: bool) -> HttpResponse:
-    url = reverse("runs:detail", args=[run.public_id])
     text = "Rollback started."
     if again:
         text = (
             f"This rollback was already started {ago(run.created_at)}. No second one was started."
         )
-    if wants_fragment(request):
-        response = dialog_done(text, href=url, action="Open")
-        return hx_trigger(response, **{"backfills:changed": None})
-    messages.success(request, text)
-    return HttpResponseRedirect(url)
+    return respond_started(request, run, text)
 
 
 def _numbers(question: RollbackQuestion) -> dict[str, Any]:
