@@ -4,6 +4,7 @@ import select
 import time
 
 from django.db.backends.postgresql import base
+from psycopg.pq import TransactionStatus
 
 ASK_SECONDS = 5.0
 """How long the response to a statement vouches for a connection on which nothing arrived since."""
@@ -19,11 +20,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def is_usable(self) -> bool:
         """Return whether the connection can be used for the next request."""
-        if self.connection is None or self.connection.closed:
-            return False
-        now = time.monotonic()
-        if now - self._asked_at < ASK_SECONDS and not _has_arrived(self.connection.fileno()):
-            return True
+        now, stored = time.monotonic(), self.connection
+        if now - self._asked_at < ASK_SECONDS and stored is not None and not stored.closed:
+            is_idle = stored.info.transaction_status == TransactionStatus.IDLE
+            if is_idle and not _has_arrived(stored.fileno()):
+                return True
         usable = super().is_usable()
         if usable:
             self._asked_at = now
