@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Model
 from django.utils.dateparse import parse_datetime
 
 from apps.agents.models import Channel
@@ -195,16 +196,17 @@ def new_conversation(
     return conversation
 
 
-def attributes_of(conversation: Conversation, line: ConversationInput) -> Attributes:
-    return Attributes(
-        conversation=conversation,
-        metadata=dict(line.metadata),
-        dynamic_variables=dict(line.dynamic_variables),
-    )
-
-
-def transcript_of(conversation: Conversation, line: ConversationInput) -> Transcript:
-    return Transcript(conversation=conversation, messages=line.messages)
+def parts_of(conversation: Conversation, line: ConversationInput) -> list[Model]:
+    """Return the rows of other tables that each conversation has, not yet saved."""
+    return [
+        Attributes(
+            conversation=conversation,
+            metadata=dict(line.metadata),
+            dynamic_variables=dict(line.dynamic_variables),
+        ),
+        Transcript(conversation=conversation, messages=line.messages),
+        SearchText(conversation=conversation, words=words_of(conversation, line.messages)),
+    ]
 
 
 def transfers_of(conversation: Conversation, route: Route) -> list[Transfer]:
@@ -218,10 +220,6 @@ def transfers_of(conversation: Conversation, route: Route) -> list[Transfer]:
         )
         for position, step in enumerate(route.steps)
     ]
-
-
-def search_text_of(conversation: Conversation, messages: Iterable[Message]) -> SearchText:
-    return SearchText(conversation=conversation, words=words_of(conversation, messages))
 
 
 def words_of(conversation: Conversation, messages: Iterable[Message]) -> str:

@@ -11,7 +11,14 @@ from django.utils import timezone
 
 from apps.agents.models import Agent, AgentVersion, Channel
 from apps.contacts.models import Contact
-from apps.core.database import copy_in, give_keys, is_passing, reason_to_reject
+from apps.core.database import (
+    copy_in,
+    give_keys,
+    insert_with_parts,
+    is_lost,
+    is_passing,
+    reason_to_reject,
+)
 
 from . import rows
 from .agent_lookup import AgentBook, Route
@@ -73,13 +80,17 @@ def store_conversations(
     default_agents: Mapping[str, Agent] | None = None,
     clock: StoreTimes | None = None,
     on_new: OnNew | None = None,
+    guarded: bool = True,
 ) -> list[Result]:
     """Store many, in order; a rejected one never spoils its neighbors.
 
     Without a ``clock`` they arrive now, and no analysis of what ends is due automatically.
     ``on_new`` may be called for a conversation that is then rejected, or twice for a line.
+    Where they aren't ``guarded`` by savepoints, an error of the database ends the transaction.
     """
     clock = clock or StoreTimes(timezone.now(), None)
+    if not guarded:
+        return _store_group(lines, default_agents, clock, on_new)
     results: list[Result] = []
     for start in range(0, len(lines), GROUP):
         group = lines[start : start + GROUP]
@@ -87,7 +98,7 @@ def store_conversations(
             with transaction.atomic():
                 results += _store_group(group, default_agents, clock, on_new)
         except DatabaseError as error:
-            if _is_lost(error):
+            if is_lost(error):
                 raise
             results += [_store_alone(line, default_agents, clock, on_new) for line in group]
     return results
@@ -105,18 +116,12 @@ def _store_alone(
             with transaction.atomic():
                 return _store_group([line], defaults, clock, on_new)[0]
         except DatabaseError as error:
-            if _is_lost(error) or (last and is_passing(error)):
+            if is_lost(error) or (last and is_passing(error)):
                 raise
             if last or not (isinstance(error, IntegrityError) or is_passing(error)):
                 reason = reason_to_reject(error)
                 return LineRefused("not_storable", f"Couldn't store this conversation: {reason}.")
     raise AssertionError("unreachable")
-
-
-def _is_lost(error: DatabaseError) -> bool:
-    """Return whether the connection is gone, rather than something rejected."""
-    state = str(getattr(error.__cause__, "sqlstate", None) or "08")
-    return state.startswith(("08", "57"))
 
 
 def _store_group(
@@ -196,11 +201,15 @@ def _insert(
     if on_new:
         for conversation, (line, route) in both:
             on_new(conversation, line, route)
-    give_keys(made)
-    copy_in(made)
-    copy_in([rows.attributes_of(c, line) for c, (line, _) in both])
-    copy_in([rows.transcript_of(c, line) for c, (line, _) in both])
-    copy_in([rows.search_text_of(c, line.messages) for c, (line, _) in both])
+    if len(made) != 1:
+        give_keys(made)
+    parts = [rows.parts_of(conversation, line) for conversation, (line, _) in both]
+    if len(made) == 1:
+        insert_with_parts(made[0], parts[0])
+    else:
+        copy_in(made)
+        for table in zip(*parts, strict=True):
+            copy_in(table)
     transfers = [t for c, (_, route) in both for t in rows.transfers_of(c, route)]
     if transfers:
         Transfer.objects.bulk_create(transfers)

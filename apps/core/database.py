@@ -4,14 +4,16 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import (
     BooleanField,
     CharField,
+    DateTimeField,
     Field,
     ForeignKey,
     IntegerField,
@@ -35,6 +37,12 @@ def is_passing(error: BaseException) -> bool:
         return False
     state = getattr(error.__cause__, "sqlstate", None)
     return state is None or state[:2] in _PASSING
+
+
+def is_lost(error: DatabaseError) -> bool:
+    """Return whether the connection is gone, rather than something rejected."""
+    state = str(getattr(error.__cause__, "sqlstate", None) or "08")
+    return state.startswith(("08", "57"))
 
 
 class TooSlow(Exception):
@@ -210,6 +218,48 @@ def copy_in(rows: Sequence[Model]) -> None:
             copy.write_row(cells)
 
 
+def insert_with_parts(row: Model, parts: Sequence[Model]) -> None:
+    """Insert a new row and its parts, whose primary key is that of the row, in one statement.
+
+    For one that arrives alone: COPY takes several round trips for each table. As by `copy_in`,
+    every column is written as it is on the instance. Sets the keys. Raises IntegrityError and
+    DataError.
+    """
+    statement, fields = _insertion_of(type(row), *map(type, parts))
+    values = [
+        _plain(field, getattr(one, field.attname))
+        for one, own in zip([row, *parts], fields, strict=True)
+        for field in own
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        (row.pk,) = cursor.fetchone()
+    for part in parts:
+        part.pk = row.pk
+
+
+@cache
+def _insertion_of(*models: type[Model]) -> tuple[str, list[list["Field[Any, Any]"]]]:
+    """Return the statement for a row and its parts, and the fields of each that it sets."""
+    quote, inserts, fields = connection.ops.quote_name, [], []
+    for number, model in enumerate(models):
+        meta = model._meta
+        own = [f for f in meta.concrete_fields if not (f.primary_key or f.generated)]
+        columns = [quote(str(f.column)) for f in own]
+        values = [f"%s::{_type(f)}" for f in own]
+        source = ""
+        if number:
+            columns, values = [quote(str(meta.pk.column)), *columns], ["made.id", *values]
+            source = " FROM made"
+        inserts.append(
+            f"{f'part_{number}' if number else 'made'} AS (INSERT INTO {quote(meta.db_table)}"
+            f" ({', '.join(columns)}) SELECT {', '.join(values)}{source}"
+            f"{'' if number else f' RETURNING {quote(str(meta.pk.column))} AS id'})"
+        )
+        fields.append(own)
+    return f"WITH {', '.join(inserts)} SELECT id FROM made", fields  # noqa: S608 (of models)
+
+
 def _plain(field: "Field[Any, Any]", value: Any) -> Any:
     """Return a value as a parameter: JSON as its text."""
     if isinstance(field, JSONField):
@@ -226,6 +276,7 @@ _AS_THEY_ARE = {
     str: (CharField, TextField),
     int: (IntegerField, ForeignKey),
     bool: (BooleanField,),
+    datetime: (DateTimeField,),
 }
 
 

@@ -5,10 +5,10 @@ first analysis, or the reason why not.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import DatabaseError, transaction
 from django.utils import timezone
@@ -29,7 +29,7 @@ from apps.conversations.services import (
     store_conversations,
     stored_of,
 )
-from apps.core.database import is_passing, reason_to_reject
+from apps.core.database import is_lost, is_passing, reason_to_reject
 
 from . import lifecycle
 from .erased import ERASED, refuse_erased, undo_reingested
@@ -38,6 +38,7 @@ from .platform_rule import PlatformRule, keep_beside
 
 RawLine = str | bytes | Mapping[str, Any] | ConversationInput
 IngestResult = Stored | LineRefused
+T = TypeVar("T")
 MAX_ERRORS = 1_000
 """Rejections that a report names one by one; beyond, they are counted."""
 
@@ -73,10 +74,12 @@ class IngestOptions:
 
     by: Actor
     source: str
-    default_agents: Mapping[str, Agent]
+    default_agents: Mapping[str, Agent] = field(default_factory=dict)
     analyze: bool = True
     platform_analysis: PlatformRule | None = None
     now: datetime | None = None
+    guarded: bool = True
+    """Whether an error of the database rejects a line, rather than ending the transaction."""
 
     def clock(self) -> StoreTimes:
         """Return the moment at which a group arrives, and when the analysis of what ends is due."""
@@ -129,22 +132,39 @@ def ingest_one(
     line: RawLine,
     by: Actor,
     source: str = "api",
-    default_agents: Mapping[str, Agent] | None = None,
     platform_analysis: PlatformRule | None = None,
     now: datetime | None = None,
-    savepoint: bool = True,
 ) -> Stored:
-    """Ingest one conversation, all or nothing. Raises LineRefused.
+    """Ingest one conversation, all or nothing. Raises LineRefused."""
+    options = IngestOptions(by, source, platform_analysis=platform_analysis, now=now)
+    return in_one_transaction(lambda guarded: store_one(line, replace(options, guarded=guarded)))
 
-    Without a ``savepoint`` the caller's transaction ends where this raises.
+
+def store_one(line: RawLine, options: IngestOptions) -> Stored:
+    """Ingest one conversation in the caller's transaction, which is to end where this raises.
+
+    Raises LineRefused, and DatabaseError where it isn't guarded.
     """
-    agents = {} if default_agents is None else default_agents
-    options = IngestOptions(by, source, agents, platform_analysis=platform_analysis, now=now)
-    with transaction.atomic(savepoint=savepoint):
-        (result,) = _store_lines([line], options, IngestReport())
-        if isinstance(result, LineRefused):
-            raise result
+    (result,) = _store_lines([line], options, IngestReport())
+    if isinstance(result, LineRefused):
+        raise result
     return result
+
+
+def in_one_transaction(store: Callable[[bool], T]) -> T:
+    """Return what ``store`` returns, which it does in one transaction.
+
+    First with False: not guarded by savepoints, each of which costs as much as a lookup. Where the
+    database rejects something, again with True.
+    """
+    try:
+        with transaction.atomic():
+            return store(False)  # noqa: FBT003 (documented above)
+    except DatabaseError as error:
+        if is_lost(error):
+            raise
+    with transaction.atomic():
+        return store(True)  # noqa: FBT003
 
 
 def default_agents(*, source: str, by: Actor) -> "DefaultAgents":
@@ -203,7 +223,11 @@ def _store_lines(
         defaults = _needed(ruled, options)
         first = FirstOfNew(clock.now)
         stored = store_conversations(
-            lines=ruled, default_agents=defaults, clock=clock, on_new=first.decide
+            lines=ruled,
+            default_agents=defaults,
+            clock=clock,
+            on_new=first.decide,
+            guarded=options.guarded,
         )
         results = undo_reingested(stored)
         pairs = list(zip(ruled, results, strict=True))

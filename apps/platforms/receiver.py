@@ -25,7 +25,7 @@ from apps.core.errors import UserError
 from apps.intake.erased import ERASED, is_erased
 from apps.intake.parser import read_conversation, read_json
 from apps.intake.platform_rule import rule_named
-from apps.intake.services import ingest_one
+from apps.intake.services import IngestOptions, in_one_transaction, store_one
 from apps.llm.text import sanitise
 
 from . import payloads
@@ -75,12 +75,15 @@ def receive(
 
 def _accept(source: IntakeSource, body: bytes, arrived: Arrived) -> IntakePayload:
     """Ingest a payload and store it, in one transaction. One that fails is stored alone."""
+
+    def accept(guarded: bool) -> IntakePayload:  # noqa: FBT001 (as in_one_transaction calls it)
+        stored = _ingest(source, arrived, _actor(source), guarded=guarded)
+        return payloads.keep_taken(
+            source=source, body=body, arrived=arrived, conversation=stored.conversation
+        )
+
     try:
-        with transaction.atomic():
-            stored = _ingest(source, arrived, _actor(source), savepoint=False)
-            return payloads.keep_taken(
-                source=source, body=body, arrived=arrived, conversation=stored.conversation
-            )
+        return in_one_transaction(accept)
     except LineRefused as error:
         if error.code == ERASED:
             return _erased(source)
@@ -152,7 +155,8 @@ def _erased(source: IntakeSource) -> IntakePayload:
 def _take(payload: IntakePayload, arrived: Arrived, by: Actor) -> IntakePayload:
     assert payload.source is not None, "an uploaded line is parsed elsewhere"
     try:
-        stored = _ingest(payload.source, arrived, by)
+        with transaction.atomic():
+            stored = _ingest(payload.source, arrived, by)
     except LineRefused as error:
         if error.code == ERASED:
             source = payload.source
@@ -162,20 +166,14 @@ def _take(payload: IntakePayload, arrived: Arrived, by: Actor) -> IntakePayload:
     return payloads.take(payload, stored.conversation, arrived.note)
 
 
-def _ingest(source: IntakeSource, arrived: Arrived, by: Actor, *, savepoint: bool = True) -> Stored:
-    """Store the conversation of a payload. Raises LineRefused.
-
-    Without a ``savepoint`` the caller's transaction ends where this raises.
-    """
+def _ingest(source: IntakeSource, arrived: Arrived, by: Actor, *, guarded: bool = True) -> Stored:
+    """Store the conversation of a payload, in the caller's transaction. Raises LineRefused."""
     rule = rule_named(source.platform_analysis, source.wait_minutes)
     line = _line(source, arrived)
-    return ingest_one(
-        line=_with_our_agents(source, line, arrived.agent_names, by),
-        by=by,
-        source=source.kind,
-        platform_analysis=replace(rule, final=arrived.final),
-        savepoint=savepoint,
+    options = IngestOptions(
+        by, source.kind, platform_analysis=replace(rule, final=arrived.final), guarded=guarded
     )
+    return store_one(_with_our_agents(source, line, arrived.agent_names, by), options)
 
 
 def _line(source: IntakeSource, arrived: Arrived) -> ConversationInput:

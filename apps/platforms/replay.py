@@ -21,7 +21,7 @@ from apps.core.database import is_passing
 from apps.core.errors import Conflict
 from apps.core.tasks import enqueue
 from apps.intake.erased import ERASED
-from apps.intake.services import RawLine, default_agents, ingest_one
+from apps.intake.services import IngestOptions, RawLine, default_agents, store_one
 
 from . import receiver
 from .models import IntakePayload, PayloadQuerySet, PayloadState, UploadChannel
@@ -135,12 +135,9 @@ def _again(payload: IntakePayload, by: Actor) -> IntakePayload:
 def _take_line(payload: IntakePayload, by: Actor) -> None:
     line: RawLine = bytes(payload.raw) if payload.raw is not None else cast("RawLine", payload.body)
     try:
-        stored = ingest_one(
-            line=line,
-            by=by,
-            source=payload.source_name,
-            default_agents=_default_agents(payload, by),
-        )
+        with transaction.atomic():
+            options = IngestOptions(by, payload.source_name, _default_agents(payload, by))
+            stored = store_one(line, options)
     except LineRefused as refusal:
         payload.code, payload.reason = refusal.code[:50], refusal.message
     else:

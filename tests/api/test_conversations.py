@@ -49,7 +49,7 @@ def test_one_conversation_costs_a_fixed_number_of_statements(
     """One transaction stores it and queues its first analysis (docs/benchmarks.md, S6)."""
     agent = make_agent()
     operator.post("/conversations", body_of(agent.public_id, external_id="before"))
-    with django_assert_num_queries(16):
+    with django_assert_num_queries(10):
         answer = operator.post("/conversations", body_of(agent.public_id, external_id="this"))
     assert answer.status_code == 201
     assert json.loads(answer.content)["analysis_state"] == "pending"

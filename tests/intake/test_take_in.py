@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from apps.agents.models import Agent
 from apps.agents.services import create_agent, publish
 from apps.analysis.models import Analysis
 from apps.contacts.models import Contact
+from apps.conversations import services
 from apps.conversations.filters import matching
-from apps.conversations.inputs import LineRefused
+from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import Attributes, Conversation, SearchText, Transcript, Transfer
 from apps.intake.services import IngestReport, default_agents, ingest, ingest_one
 
@@ -316,6 +318,28 @@ def test_one_conversation_all_or_nothing(agent: Agent) -> None:
     assert ingest_one(line=line(agent), by=BY).outcome == "unchanged"
     with pytest.raises(LineRefused):
         ingest_one(line=line(agent, agent_id="agt_none"), by=BY)
+
+
+def test_what_the_database_rejects_of_one_is_named(agent: Agent) -> None:
+    sent = ConversationInput(
+        channel="voice", agent=agent.public_id, recording_url="ftp://example.com"
+    )
+    with pytest.raises(LineRefused) as refused:
+        ingest_one(line=sent, by=BY)
+    assert refused.value.code == "not_storable"
+    assert not Conversation.objects.exists()
+
+
+def test_one_that_another_process_stores_meanwhile_is_merged(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look comes too early, the row breaks the unique key, and the second look merges."""
+    stored = ingest_one(line=line(agent), by=BY)
+    existing, looks = services._existing, count()
+    monkeypatch.setattr(services, "_existing", lambda lines: existing(lines) if next(looks) else {})
+    again = ingest_one(line=line(agent, metadata={"plan": "gold"}), by=BY)
+    assert (again.outcome, again.conversation) == ("updated", stored.conversation)
+    assert only().attributes.metadata == {"plan": "gold"}
 
 
 def test_side_rows_are_always_there(agent: Agent) -> None:
