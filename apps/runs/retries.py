@@ -48,12 +48,12 @@ def queue_batch(run: Run) -> bool:
     if not (locked := now.first()) or locked.retry_without is None:
         return False
     found = waiting(locked, without=locked.retry_without).filter(finished_at__lte=locked.retried_at)
-    keys = list(found.order_by("pk").values_list("pk", flat=True)[:BATCH])
-    _queue(found.filter(pk__in=keys))
-    if len(keys) < BATCH:
+    last = found.order_by("pk").values_list("pk", flat=True)[BATCH - 1 : BATCH].first()
+    _queue(found if last is None else found.filter(pk__lte=last))
+    if last is None:
         locked.retry_without = None
         locked.save(update_fields=["retry_without"])
-    return locked.retry_without is not None
+    return last is not None
 
 
 def _queue(items: RunItemQuerySet) -> None:
