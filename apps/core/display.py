@@ -14,7 +14,7 @@ NOTHING = "\u2013"  # stands where there is no value, so that columns do not col
 Numeric = int | float | Decimal
 
 
-_UNITS: tuple[tuple[int, str], ...] = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
+_UNITS: tuple[tuple[int, str], ...] = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
 
 
 def number(value: object) -> str:

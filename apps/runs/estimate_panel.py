@@ -9,6 +9,7 @@ from apps.agents.diffs import diff_configs
 from apps.agents.models import AgentVersion, Channel
 from apps.conversations.models import Reason
 from apps.core.display import money, pace
+from apps.llm.models import LanguageModel
 
 from . import agreement
 from .lanes import CHEAPER, LABELS, LaneEstimate, lacking
@@ -39,6 +40,15 @@ class DraftLine:
     sessions: int
     notes: tuple[DraftNote, ...]
     folded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MissingLane:
+    """A lane that isn't offered: the models without its price factor."""
+
+    label: str
+    models: list[str]
+    factor: str
 
 
 @dataclass(frozen=True)
@@ -124,17 +134,23 @@ class EstimatePanel:
         return self.preview.options.lane != self.lane
 
     @property
-    def missing_lanes(self) -> list[tuple[str, bool, list[str], str]]:
-        """Cheaper lanes that aren't offered: label, whether it was asked for, the models that have
-        a price and none for it, and the price factor that these need."""
-        priced = [m for m in self.preview.models if m.price_known and not m.is_local]
-        offered = {one.lane for one in self.preview.lanes}
-        asked = self.preview.options.lane
+    def missing_lane(self) -> MissingLane | None:
+        """The lane that was asked for, where models lack its price factor."""
+        lane = self.preview.options.lane
+        names = lacking(self._priced, lane) if self.lacks_lane else []
+        return MissingLane(LABELS[lane], names, CHEAPER[lane]) if names else None
+
+    @property
+    def cheaper_lanes(self) -> list[str]:
+        """Labels of lanes that price factors would add to the choice."""
+        taken = {*(one.lane for one in self.preview.lanes), self.preview.options.lane}
         return [
-            (LABELS[lane], lane == asked, names, factor)
-            for lane, factor in CHEAPER.items()
-            if lane not in offered and (names := lacking(priced, lane))
+            LABELS[lane] for lane in CHEAPER if lane not in taken and lacking(self._priced, lane)
         ]
+
+    @property
+    def _priced(self) -> list[LanguageModel]:
+        return [m for m in self.preview.models if m.price_known and not m.is_local]
 
     @property
     def pace(self) -> str:

@@ -85,3 +85,24 @@
   // The browser restores ticks on Back after the page has loaded.
   addEventListener("pageshow", refresh);
 })();
+// A filter row redraws when its operator changes. What was typed into it since then moves to the
+// new row; htmx moves the focus, by id.
+(() => {
+  let old = null;
+  const fieldOf = (row) => row.querySelector("[name$='-was']")?.value;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    old = event.detail.target.matches?.(".filter-row") ? event.detail.target : null;
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const row = old && document.getElementById(old.id);
+    if (row && row !== old && fieldOf(row) === fieldOf(old)) {
+      for (const typed of old.querySelectorAll(".values input[id]")) {
+        const input = document.getElementById(typed.id);
+        if (!typed.value || input?.type !== typed.type || input.value === typed.value) continue;
+        input.value = typed.value;
+        input.dispatchEvent(new Event("input", { bubbles: true }));
+      }
+    }
+    old = null;
+  });
+})();

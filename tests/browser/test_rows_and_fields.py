@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.product import Product, Visit
 from tests.config.running import environment
@@ -56,6 +56,28 @@ def test_a_field_is_found_by_typing(visit: Callable[..., Visit]) -> None:
     expect(field).to_have_value("Direction")  # the menu stays open
     expect(page.get_by_role("listbox").get_by_role("option")).to_have_count(0)
     expect(page.get_by_label("Inbound")).to_be_visible()
+
+
+def test_a_value_typed_while_the_row_redraws_stays(visit: Callable[..., Visit]) -> None:
+    window = visit()
+    page = window.open("/filters/edit/?channel=voice")
+    field = page.get_by_role("combobox", name="Field")
+    field.fill("dur")
+    page.keyboard.press("Enter")
+    operator = page.get_by_label("Operator")
+    expect(operator).to_have_value("gte")
+    waiting: list[Route] = []
+    page.route("**/filters/row/**", lambda route: waiting.append(route))  # noqa: PLW0108
+    operator.select_option("lte")
+    value = page.get_by_label("Value")
+    value.press_sequentially("12")
+    [redraw] = waiting
+    redraw.continue_()
+    expect(page.locator("[name=row-0-op] option[value=lte][selected]")).to_be_attached()
+    expect(value).to_be_focused()
+    page.keyboard.type("3")
+    expect(value).to_have_value("123")
+    expect(operator).to_have_value("lte")
 
 
 def test_text_of_a_row_is_selected_and_a_click_opens_it(visit: Callable[..., Visit]) -> None:

@@ -39,7 +39,7 @@ def test_number(value: object, shown: str) -> None:
         (99_999, "99,999"),
         (100_000, "100 k"),
         (14_100_000, "14.1 M"),
-        (2_000_000_000, "2 G"),
+        (2_000_000_000, "2 B"),
     ],
 )
 def test_compact(value: int | None, shown: str) -> None:

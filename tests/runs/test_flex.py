@@ -265,9 +265,12 @@ def test_the_dialog_offers_both_with_price_and_time(client: Client) -> None:
 
 def test_the_dialog_says_why_flex_is_not_offered(client: Client) -> None:
     agent_of(factor=None, name="gpt-plain")
-    assert "isn’t offered: gpt-plain has no flex price factor" in text(figures(client))
+    # One short line: most teams set no factors, and see the dialog every day.
+    assert "Flex and Economy would cost less, but need price factors." in text(figures(client))
 
     chosen = figures(client, lane="flex")
+    assert "isn’t offered: gpt-plain has no flex price factor" in text(chosen)
+    assert "Economy would cost less, but needs price factors." in text(chosen)
     assert re.search(r'value="flex"\s+checked', chosen), "nothing typed is lost"
     assert re.search(r'id="backfill-save"[^>]*disabled', chosen)
     waiting = figures(client, lane="flex", sample="-1")
