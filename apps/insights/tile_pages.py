@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
+from apps.core.charts import BarChart, LineChart
+
 from .buckets import Size
 from .cache import cached
 from .config_changes import changes_of
@@ -22,7 +24,7 @@ from .drawings import (
 )
 from .field_stats import Change, ChoiceStats, NumberStats, RateStats, Volume
 from .fields import InsightField
-from .rates import Difference, Rate
+from .rates import SMALL, Difference, Rate
 from .scope import Scope
 from .stats import stats_of
 from .tiles import FRESH_SECONDS
@@ -91,8 +93,13 @@ class TilePage:
 
     @property
     def note(self) -> str:
-        """Return what the marks on the time axis are."""
-        return "◆ changed prompts or model" if self.changes else ""
+        """Return what the marks on the time axis are, and which values say little."""
+        parts = ["◆ changed prompts or model"] if self.changes else []
+        if isinstance(self.chart, LineChart) and any(one.is_small for one in self.chart.marks):
+            parts.append(f"ring: fewer than {SMALL} conversations")
+        if isinstance(self.chart, BarChart) and any(one.is_small for one in self.chart.bars):
+            parts.append(f"pale: fewer than {SMALL} conversations")
+        return " · ".join(parts)
 
     @property
     def how(self) -> str:

@@ -35,7 +35,9 @@ def test_overview_has_a_tile_per_field_and_each_loads(viewer_client: Client) -> 
         tile = viewer_client.get(url, headers=HTMX)
         assert tile.status_code == 200
         assert b"<html" not in tile.content
-        assert " of " in tile.content.decode()
+        text = tile.content.decode()
+        assert " of " in text
+        assert ('class="mark small"' in text) == ("fewer than 20 conversations" in text)
 
 
 def test_numbers_and_links_of_a_rate_equal_the_lists(viewer_client: Client) -> None:
