@@ -213,7 +213,7 @@ _RESTORES: dict[str, tuple[str, Q]] = {
     "restored": ("Restored", Q(state=ItemState.DONE)),
     "left_alone": ("Left alone", Q(state=ItemState.SKIPPED)),
     "failed": ("Failed", Q(state=ItemState.FAILED)),
-    "left": ("Waiting", Q(state__in=[ItemState.PENDING, ItemState.RUNNING])),
+    "left": ("Remaining", Q(state__in=[ItemState.PENDING, ItemState.RUNNING])),
 }
 #: The filter of a mapping run's items, as below.
 _APPLIED = {
@@ -227,7 +227,7 @@ _STATES: dict[str, tuple[str, Q]] = {
     "unchanged": ("Unchanged", Q(state=ItemState.DONE, changed=False)),
     "failed": ("Failed", Q(state=ItemState.FAILED)),
     "skipped": ("Skipped", Q(state=ItemState.SKIPPED)),
-    "left": ("Queued", Q(state__in=[ItemState.PENDING, ItemState.RUNNING])),
+    "left": ("Remaining", Q(state__in=[ItemState.PENDING, ItemState.RUNNING])),
 }
 
 

@@ -136,7 +136,7 @@ def _backfill(window: Visit) -> str:
     expect(page.locator(".page-lead")).to_contain_text("Completed", timeout=READING_MS)
     # The head follows at once, the items with their next look.
     expect(page.locator("#items nav")).to_contain_text("Changed")
-    expect(page.locator("#items nav")).not_to_contain_text("Queued")
+    expect(page.locator("#items nav")).not_to_contain_text("Remaining")
     _counts_add_up(page)
 
     run = page.url
