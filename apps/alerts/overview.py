@@ -49,7 +49,7 @@ def rule_lines() -> list[RuleLine]:
 
 def incidents_of(*, state: str = "", rule: str = "") -> QuerySet[Incident]:
     """Return incidents as the list shows them; without a state, those that aren't resolved."""
-    rows = Incident.objects.select_related("rule", "agent", "owner")
+    rows = Incident.objects.select_related("rule__agent", "agent", "owner")
     if rule:
         rows = rows.filter(rule__public_id=rule)
     if state == "all":

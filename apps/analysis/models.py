@@ -200,6 +200,7 @@ class Analysis(models.Model):
     objects = AnalysisQuerySet.as_manager()
 
     class Meta:
+        verbose_name_plural = "analyses"
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(fields=["public_id"], name="analysis_public_id_once"),

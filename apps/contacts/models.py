@@ -113,6 +113,7 @@ class ContactAlias(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
+        verbose_name_plural = "contact aliases"
         constraints = [
             models.CheckConstraint(
                 condition=Q(phone_number__isnull=True) ^ Q(email__isnull=True),

@@ -66,6 +66,7 @@ class Migration(migrations.Migration):
                 ('contact', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='aliases', to='contacts.contact')),
             ],
             options={
+                'verbose_name_plural': 'contact aliases',
                 'constraints': [models.CheckConstraint(condition=models.Q(('phone_number__isnull', True), ('email__isnull', True), _connector='XOR'), name='contact_alias_is_one'), models.CheckConstraint(condition=models.Q(models.Q(('phone_number', ''), _negated=True), models.Q(('email', ''), _negated=True)), name='contact_alias_not_blank')],
             },
         ),

@@ -51,6 +51,7 @@ class LanguageModel(models.Model):
         max_length=200, unique=True, help_text="As the server calls it, for example gpt-4.1-mini."
     )
     base_url = models.CharField(
+        "base URL",
         max_length=500,
         blank=True,
         validators=[validate_base_url],
