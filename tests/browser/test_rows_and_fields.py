@@ -11,7 +11,8 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import Route, expect
 
-from tests.browser.product import Product, Visit
+from tests.browser.pages import Places
+from tests.browser.product import PHONE, Product, Visit
 from tests.config.running import environment
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -122,6 +123,22 @@ def test_walking_through_a_list_leaves_no_history(visit: Callable[..., Visit]) -
     window.settle()
     page.go_back()
     expect(page).not_to_have_url(re.compile("cursor="))
+
+
+def test_menus_stay_within_a_phone(visit: Callable[..., Visit], places: Places) -> None:
+    window = visit(size=PHONE)
+    for path in ("/calls/", "/contacts/", "/insights/", "/costs/", "/backfills/", places.agent):
+        page = window.open(path)
+        if path == "/calls/":
+            page.locator("[data-select-row]").first.check()  # brings a bar with a menu
+        for summary in page.locator("main details.menu > summary:visible").all():
+            summary.click()
+            box = page.locator("details.menu[open] > .menu-pop").bounding_box()
+            assert box, path
+            assert box["x"] >= 0, (path, summary.inner_text())
+            assert box["x"] + box["width"] <= PHONE[0], (path, summary.inner_text())
+            page.keyboard.press("Escape")
+            window.settle()
 
 
 def test_at_200_percent_the_summary_is_seen(visit: Callable[..., Visit]) -> None:
