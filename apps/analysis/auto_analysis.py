@@ -1,8 +1,15 @@
-"""Request the first analysis when a conversation has ended, or store the reason why not."""
+"""Request the first analysis when a conversation has ended, or store the reason why not.
+
+Three functions request it, and all decide by ``_why_not_first`` and queue by ``_queue``:
+`FirstAnalyses` in the transaction that stores new messages, `request_due` for conversations that
+ended otherwise, also after a crash, and `request_first` for selected ones.
+"""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from django.db import DatabaseError, transaction
 from django.utils import timezone
@@ -21,7 +28,8 @@ from apps.conversations.models import (
     Trigger,
 )
 from apps.conversations.results import set_due, set_states
-from apps.core.database import insert_new
+from apps.conversations.services import GROUP
+from apps.core.database import insert_new, is_passing
 from apps.core.sampling import is_sampled
 from apps.core.tasks import wake
 from apps.llm.errors import ErrorCode
@@ -45,43 +53,53 @@ READ_FIRST = (
 """Of a conversation, what decides on its first analysis."""
 
 
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """``seen``: how many were due and are no longer; ``queued``: how many analyses were queued."""
+
+    seen: int
+    queued: int
+
+
 def request_first(
     *, conversation_ids: Sequence[int], ask: bool = True, now: datetime | None = None
 ) -> int:
-    """Queue the first analysis of conversations that ended without a result, or went on after
-    the one they have, which stands until the new one is there.
+    """Queue the first analysis of conversations that ended without a result, or continued after
+    the one they have, which stays current until the new one is recorded.
 
-    Each is read with the versions that handled it. One that is not analyzed keeps the reason;
-    how many were queued is returned. Without ``ask`` only the reasons are written down. Nothing
-    is due any more afterward, but what another analysis reads at this moment: that one may have
-    begun before the last words were said, so it is looked at again.
+    Each is read with the versions that handled it. One that is not analyzed gets the reason.
+    Return how many were queued. Without ``ask`` only the reasons are stored. Afterward only those
+    are due that another analysis is reading: that one may have begun before the last messages
+    arrived, so they are due again soon.
     """
     with transaction.atomic(savepoint=False):  # whoever calls in a transaction guards itself
-        locked = list(_locked(conversation_ids))
-        return request_first_of(conversations=locked, ask=ask, now=now)
+        return _request(list(_locked(conversation_ids)), now or timezone.now(), ask=ask)
 
 
-def request_first_of(
-    *, conversations: Sequence[Conversation], ask: bool = True, now: datetime | None = None
-) -> int:
-    """Do `request_first` for rows that the caller's transaction has locked, in the order of their
-    primary keys, and read with ``READ_FIRST`` at least."""
-    waiting = [c for c in conversations if c.analysis_state == AnalysisState.NONE or c.stale]
-    queued, reasons = _sorted_out(waiting)
-    made = _queue(queued) if ask else []
-    set_states([(pk, AnalysisState.PENDING, "") for pk in made])
-    set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
-    if ask:
-        busy = {a.conversation_id for a in queued} - set(made)
-        set_due([c.pk for c in conversations if c.pk not in busy], None)
-        set_due(list(busy), (now or timezone.now()) + BUSY)
-    return len(made)
+def request_due(
+    *, now: datetime | None = None, among: Sequence[int] | None = None, limit: int = GROUP
+) -> Requested:
+    """Queue the first analyses of conversations that are due, at most ``limit``, the oldest first.
+
+    ``among`` limits it to these primary keys. Conversations that another process requests at this
+    moment are left to it. Those whose request fails by a bug in Debrief are marked as failed and
+    affect no other.
+    """
+    now = now or timezone.now()
+    due = Conversation.objects.filter(analyze_at__lte=now)
+    if among is not None:
+        due, limit = due.filter(pk__in=among), max(limit, len(among))
+    with transaction.atomic():
+        locked = due.select_for_update(skip_locked=True, no_key=True).only(*READ_FIRST)
+        found = list(locked.order_by("analyze_at", "pk")[:limit])
+        return Requested(len(found), _request_due(found, now))
 
 
-class FirstOfNew:
-    """The first analyses of conversations that are being stored: decided before, queued after.
+class FirstAnalyses:
+    """The first analyses of conversations in the transaction that stores them.
 
-    So a new conversation is written once, with its state, in the transaction that stores it.
+    `decide` is called for each new conversation before it is written, so that it is written once,
+    with its state; `request` after all are written.
     """
 
     def __init__(self, now: datetime) -> None:
@@ -92,10 +110,10 @@ class FirstOfNew:
     def decide(self, new: Conversation, line: ConversationInput, route: Route) -> None:
         """Set state, reason and due time of a conversation that is due and not yet written.
 
-        One with a result of its own stays due; so does one whose plan breaks, for
-        `request_first_of`, where it fails alone.
+        One with its own result stays due. So does one whose plan breaks: `request` lets it fail
+        alone.
         """
-        if line.analysis or new.analyze_at is None or new.analyze_at > self.now:
+        if line.analysis or not self._is_due(new):
             return
         try:
             plan = self._plan(route)
@@ -111,11 +129,21 @@ class FirstOfNew:
             self._wanted[new.public_id] = plan
         new.analyze_at = None
 
-    def queue(self, stored: Iterable[Conversation]) -> int:
-        """Queue the analyses of those that were stored, in their transaction. Return how many."""
-        wanted = [(c, self._wanted.pop(c.public_id, None)) for c in stored]
-        made = _queue([_first(conversation, plan) for conversation, plan in wanted if plan])
-        return len(made)
+    def request(self, stored: Sequence[Conversation], *, changed: Container[int] = ()) -> int:
+        """Queue the analyses of new conversations, and of all others that are due.
+
+        ``stored`` is as the database has it, except the primary keys in ``changed``, which are
+        read again. Return how many were queued.
+        """
+        planned = [(c, self._wanted.pop(c.public_id, None)) for c in stored]
+        queued = len(_queue([_first(conversation, plan) for conversation, plan in planned if plan]))
+        due = [c for c in stored if self._is_due(c)]
+        if read_again := [c.pk for c in due if c.pk in changed]:
+            due = [c for c in due if c.pk not in changed] + list(_locked(read_again))
+        return queued + _request_due(due, self.now)
+
+    def _is_due(self, conversation: Conversation) -> bool:
+        return conversation.analyze_at is not None and conversation.analyze_at <= self.now
 
     def _plan(self, route: Route) -> Plan:
         if route not in self._plans:
@@ -140,22 +168,54 @@ def defer_to_platform(*, conversation_ids: Sequence[int], never_comes: bool = Fa
         Conversation.objects.filter(pk__in=never).update(analyze_at=None)
 
 
-def fail_unrequestable(*, conversation_ids: Sequence[int]) -> None:
-    """Mark conversations whose analysis cannot even be asked for, by a fault of ours, as failed.
-
-    They would be due forever; a rerun shows what is wrong.
-    """
-    rows = Conversation.objects.filter(pk__in=conversation_ids)
-    rows.filter(analysis_state=AnalysisState.NONE).update(
-        analysis_state=AnalysisState.FAILED, analysis_reason=ErrorCode.INTERNAL
-    )
-    rows.update(analyze_at=None)
-
-
 def _locked(conversation_ids: Sequence[int]) -> ConversationQuerySet:
     """Lock conversations, in the order in which all code locks them."""
     rows = Conversation.objects.filter(pk__in=conversation_ids).only(*READ_FIRST)
     return rows.select_for_update(no_key=True).order_by("pk")
+
+
+def _request_due(due: Sequence[Conversation], now: datetime) -> int:
+    """Request locked conversations. One that breaks its request fails alone."""
+    if not due:
+        return 0
+    try:
+        with transaction.atomic():
+            return _request(sorted(due, key=attrgetter("pk")), now)
+    except Exception as error:  # whatever one of them breaks, the others are to analyze
+        if is_passing(error):
+            raise
+        logger.exception("Requesting %d first analyses failed", len(due))
+        if len(due) > 1:
+            return sum(_request_due([one], now) for one in due)
+        _fail_unrequestable(due[0].pk)
+        return 0
+
+
+def _request(locked: Sequence[Conversation], now: datetime, *, ask: bool = True) -> int:
+    """Do `request_first` for locked rows in the order of their primary keys, read with
+    ``READ_FIRST`` at least."""
+    waiting = [c for c in locked if c.analysis_state == AnalysisState.NONE or c.stale]
+    wanted, reasons = _sorted_out(waiting)
+    queued = _queue(wanted) if ask else []
+    set_states([(pk, AnalysisState.PENDING, "") for pk in queued])
+    set_states([(pk, _state_of(reason), reason) for pk, reason in reasons])
+    if ask:
+        busy = {a.conversation_id for a in wanted} - set(queued)
+        set_due([c.pk for c in locked if c.pk not in busy], None)
+        set_due(list(busy), now + BUSY)
+    return len(queued)
+
+
+def _fail_unrequestable(conversation_id: int) -> None:
+    """Mark a conversation whose analysis can't be requested, by a bug in Debrief, as failed.
+
+    It would be due forever; a rerun shows the error.
+    """
+    row = Conversation.objects.filter(pk=conversation_id)
+    row.filter(analysis_state=AnalysisState.NONE).update(
+        analysis_state=AnalysisState.FAILED, analysis_reason=ErrorCode.INTERNAL
+    )
+    row.update(analyze_at=None)
 
 
 def _sorted_out(

@@ -1,16 +1,13 @@
-"""From the end of a conversation to its analysis.
+"""End conversations that are silent, and announce ends.
 
-The end is one transaction: status, ``analyze_at``, the event ``conversation.ended``, and the
-request for the analysis where it is due at once. The sweep asks for those that are due later, or
-whose request failed. Open conversations of which nothing more is heard are ended by the sweep.
+The end is one transaction: status, ``analyze_at``, and the event ``conversation.ended``. The sweep
+ends silent conversations, and requests first analyses that are due later, or whose request was
+lost in a crash (`apps.analysis.auto_analysis`).
 """
 
-import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 
 from django.db import transaction
@@ -18,16 +15,10 @@ from django.db.models import Prefetch
 from django.utils import timezone
 
 from apps.agents.models import Channel
-from apps.analysis.auto_analysis import (
-    READ_FIRST,
-    defer_to_platform,
-    fail_unrequestable,
-    request_first_of,
-)
+from apps.analysis.auto_analysis import Requested, defer_to_platform, request_due
 from apps.conversations import rows
 from apps.conversations.models import INACTIVITY, Conversation, Status, Transfer
 from apps.conversations.services import GROUP
-from apps.core.database import is_passing
 from apps.core.payloads import moment
 from apps.webhooks import outbox
 from apps.webhooks.models import EventType
@@ -36,63 +27,8 @@ from apps.webhooks.payloads import conversation_part
 
 from .platform_rule import RulesOf
 
-logger = logging.getLogger(__name__)
-
 SWEEP_SECONDS = 2.0
 """A sweep that has more to do than this leaves the rest to the next one."""
-
-
-# Asking for what is due
-
-
-@dataclass(frozen=True, slots=True)
-class Requested:
-    """``seen``: how many were due and are no longer; ``queued``: for how many a model is asked."""
-
-    seen: int
-    queued: int
-
-
-def request_due(
-    *, now: datetime | None = None, among: Sequence[int] | None = None, limit: int = GROUP
-) -> Requested:
-    """Ask for the analyses of conversations that are due, at most ``limit``, the oldest first.
-
-    ``among`` limits it to these primary keys. What someone else asks for at this moment is left
-    to them. Those whose request fails by a bug in Debrief are marked as failed and affect no other.
-    """
-    now = now or timezone.now()
-    due = Conversation.objects.filter(analyze_at__lte=now)
-    if among is not None:
-        due, limit = due.filter(pk__in=among), max(limit, len(among))
-    with transaction.atomic():
-        locked = due.select_for_update(skip_locked=True, no_key=True).only(*READ_FIRST)
-        found = sorted(locked.order_by("analyze_at", "pk")[:limit], key=attrgetter("pk"))
-        queued = _request(found, now) if found else 0
-    return Requested(len(found), queued)
-
-
-def request_loaded(*, conversations: Sequence[Conversation], now: datetime) -> int:
-    """Ask for the analyses of those that are due, in the transaction that wrote or locked them.
-
-    Return for how many a model is asked. The rows must be as the database has them.
-    """
-    due = [c for c in conversations if c.analyze_at is not None and c.analyze_at <= now]
-    return _request(sorted(due, key=attrgetter("pk")), now) if due else 0
-
-
-def _request(found: Sequence[Conversation], now: datetime) -> int:
-    try:
-        with transaction.atomic():
-            return request_first_of(conversations=found, now=now)
-    except Exception as error:  # whatever one of them breaks, the others are to analyze
-        if is_passing(error):
-            raise
-        logger.exception("Asking for %d first analyses failed", len(found))
-        if len(found) > 1:
-            return sum(_request([one], now) for one in found)
-        fail_unrequestable(conversation_ids=[found[0].pk])
-        return 0
 
 
 # Conversations of which nothing more is heard

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
+from apps.analysis.auto_analysis import request_due
 from apps.analysis.imports import Imported, record_imported
 from apps.conversations import rows
 from apps.conversations.append import append_messages, lock_conversation, messages_from
@@ -165,7 +166,7 @@ def close(
             given = Imported(stored, closing.analysis, at=stored.ended_at)
             record_imported([given], by=by)
         lifecycle.announce_ended([stored.pk], now=now)
-    lifecycle.request_due(among=[stored.pk], now=now)
+    request_due(among=[stored.pk], now=now)
     return stored
 
 

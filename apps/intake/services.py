@@ -16,7 +16,7 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent, Channel
 from apps.agents.services import create_agent
-from apps.analysis.auto_analysis import FirstOfNew, defer_to_platform, request_first
+from apps.analysis.auto_analysis import FirstAnalyses, defer_to_platform, request_first
 from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.inputs import ConversationInput, LineRefused
@@ -221,7 +221,7 @@ def _store_lines(
     ruled = [rule.applied(line) for line in good] if rule else good
     with transaction.atomic(savepoint=False):  # whoever calls in a transaction ends it then
         defaults = _needed(ruled, options)
-        first = FirstOfNew(clock.now)
+        first = FirstAnalyses(clock.now)
         stored = store_conversations(
             lines=ruled,
             default_agents=defaults,
@@ -238,26 +238,13 @@ def _store_lines(
         if options.analyze:
             ended = [r.conversation.pk for r in results if isinstance(r, Stored) and r.ended]
             lifecycle.announce_ended(ended, now=clock.now)
-            report.to_analyze += _request(stored_of(results), imported, first)
+            rows = [one.conversation for one in stored_of(results)]
+            report.to_analyze += first.request(rows, changed=imported)
     for result in outcomes:
         if isinstance(result, Stored):
             setattr(report, result.outcome, getattr(report, result.outcome) + 1)
     following = iter(outcomes)
     return [line if isinstance(line, LineRefused) else next(following) for line in read]
-
-
-def _request(
-    stored: Sequence[Stored], imported: Mapping[int, LineRefused | None], first: FirstOfNew
-) -> int:
-    """Ask for the analyses that are due with these lines. Return how many were queued."""
-    rows = [one.conversation for one in stored]
-    queued = first.queue(rows)
-    queued += lifecycle.request_loaded(
-        conversations=[row for row in rows if row.pk not in imported], now=first.now
-    )
-    # What an imported result changed is only in the database.
-    again = [row.pk for row in rows if row.pk in imported and row.analyze_at is not None]
-    return queued + (lifecycle.request_due(among=again, now=first.now).queued if again else 0)
 
 
 def _read(line: RawLine, source: str) -> ConversationInput | LineRefused:

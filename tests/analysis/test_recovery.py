@@ -9,13 +9,12 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
 from apps.analysis import recovery
-from apps.analysis.auto_analysis import request_first
+from apps.analysis.auto_analysis import request_due, request_first
 from apps.analysis.missing_reason import missing_result_reason
 from apps.analysis.models import MOST_TRIES, Analysis, Lane, State
 from apps.analysis.services import lanes_with_work, request_rerun
 from apps.conversations.models import Conversation
 from apps.core.display import timespan
-from apps.intake import lifecycle
 from apps.llm.failed_request import RetryPolicy
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
@@ -161,7 +160,7 @@ def test_one_click_retries_what_a_refused_key_failed(fake_llm: FakeLLM) -> None:
     work()
     fake_llm.always("ok")
     assert recovery.retry_first(by=BY) == 3
-    lifecycle.request_due()
+    request_due()
     work()
     assert Conversation.objects.filter(analysis_state="succeeded").count() == 3
     assert Conversation.objects.get(pk=other[0].pk).analysis_reason == "refusal"
@@ -189,7 +188,7 @@ def test_the_button_of_a_refused_key_retries_all(fake_llm: FakeLLM) -> None:
     assert "Retry 3 failed first analyses" in page
     client.post(f"/conversations/{conversation.public_id}/retry/")
     fake_llm.always("ok")
-    lifecycle.request_due()
+    request_due()
     work()
     assert shown() == {("succeeded", "")}
 

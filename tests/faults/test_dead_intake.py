@@ -25,21 +25,21 @@ import sys, time
 import django
 django.setup()
 from apps.accounts.actors import Actor
-from apps.analysis.auto_analysis import FirstOfNew
+from apps.analysis.auto_analysis import FirstAnalyses
 from apps.intake import services
 
 agent, groups = sys.argv[1], int(sys.argv[2])
-whole, queue = 0, FirstOfNew.queue
+whole, request = 0, FirstAnalyses.request
 
-def stand_still(self, stored):
+def stand_still(self, stored, **more):
     global whole
     if whole == groups:
         print("between", flush=True)
         time.sleep(600)
     whole += 1
-    return queue(self, stored)
+    return request(self, stored, **more)
 
-FirstOfNew.queue = stand_still
+FirstAnalyses.request = stand_still
 services.GROUP = 20
 said = [{"role": "user", "content": "I was charged twice."}]
 lines = (

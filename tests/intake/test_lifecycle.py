@@ -12,10 +12,10 @@ from django.db import IntegrityError, connection, transaction
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
-from apps.agents.plans import plan_for_steps
+from apps.agents.plans import Plan, plan_for_steps
 from apps.agents.services import publish
 from apps.analysis import auto_analysis
-from apps.analysis.auto_analysis import request_first_of
+from apps.analysis.auto_analysis import Requested, request_due
 from apps.analysis.models import Analysis, Lane
 from apps.analysis.results import column_row, retire_current
 from apps.conversations.filters import matching
@@ -24,7 +24,7 @@ from apps.conversations.models import Conversation, Trigger
 from apps.conversations.results import write_result_columns
 from apps.conversations.services import GROUP, Stored
 from apps.intake import lifecycle
-from apps.intake.lifecycle import end_idle_chats, request_due, sweep
+from apps.intake.lifecycle import end_idle_chats, sweep
 from apps.intake.live import Closing, OutOfStep, append, close
 from apps.intake.platform_rule import PlatformRule
 from apps.intake.services import ingest, ingest_one
@@ -168,15 +168,15 @@ class TestTheEnd:
         self, agent: Agent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made = make_conversations(agent, 3, analyze_at=NOON)
-        ask = request_first_of
+        decide = auto_analysis._why_not_first
 
-        def but_one(*, conversations: Any, **more: Any) -> int:
-            if made[1] in conversations:
-                raise ValueError("a fault of ours")
-            return ask(conversations=conversations, **more)
+        def but_one(conversation: Conversation, plan: Plan) -> Any:
+            if conversation == made[1]:
+                raise ValueError("a bug")
+            return decide(conversation, plan)
 
-        monkeypatch.setattr(lifecycle, "request_first_of", but_one)
-        assert request_due(now=NOON) == lifecycle.Requested(seen=3, queued=2)
+        monkeypatch.setattr(auto_analysis, "_why_not_first", but_one)
+        assert request_due(now=NOON) == Requested(seen=3, queued=2)
         states = Conversation.objects.order_by("pk").values_list(
             "analysis_state", "analysis_reason", "analyze_at"
         )
@@ -188,8 +188,8 @@ class TestTheEnd:
 
     def test_many_are_asked_for_in_groups_and_bounded_time(self, agent: Agent) -> None:
         make_conversations(agent, GROUP + 50, analyze_at=NOON)
-        assert sweep(now=NOON, seconds=0) == lifecycle.Requested(GROUP, GROUP)
-        assert sweep(now=NOON) == lifecycle.Requested(50, 50)
+        assert sweep(now=NOON, seconds=0) == Requested(GROUP, GROUP)
+        assert sweep(now=NOON) == Requested(50, 50)
         assert Analysis.objects.count() == GROUP + 50
 
     def test_a_group_costs_a_fixed_number_of_queries(
