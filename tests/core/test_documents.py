@@ -8,7 +8,7 @@ from django.conf import settings
 
 ROOT = settings.BASE_DIR
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-GUIDES = [ROOT / "docs" / "architecture.md", *sorted((ROOT / "docs" / "contributing").glob("*.md"))]
+CODE = ("apps", "config", "templates", "bench")
 
 
 def name(path: Path) -> str:
@@ -23,12 +23,19 @@ def test_links_lead_to_files(path: Path) -> None:
     assert [target for target in files if not (path.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_named_files_exist(path: Path) -> None:
     named = re.findall(
-        r"`((?:apps|config|templates|static|tests|docs|bench)/[\w./-]+)`", path.read_text()
+        r"`((?:apps|config|templates|static|tests|docs|bench|deploy)/[\w./-]+)`", path.read_text()
     )
     assert [file for file in named if not (ROOT / file).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_modules_and_templates_named_without_a_folder_exist(path: Path) -> None:
+    named = re.findall(r"`((?!tests/)(?:[\w-]+/)*[\w-]+\.(?:py|html))`", path.read_text())
+    code = {f"/{file.relative_to(ROOT)}" for top in CODE for file in (ROOT / top).rglob("*.*")}
+    assert [file for file in named if not any(known.endswith(f"/{file}") for known in code)] == []
 
 
 def test_records_named_in_code_exist() -> None:
