@@ -45,8 +45,9 @@ class SetupGuide:
     """How a source of the platform is set up.
 
     ``origin``: the secret exists before the source (``theirs``), is made here (``ours``), or is
-    made by the platform once it knows the webhook URL (``afterwards``). ``dashboard`` is where a
-    person listens to calls.
+    made by the platform once it knows the webhook URL (``afterwards``). ``where`` is the help of
+    the secret when a source is created, ``where_afterwards`` when the secret is set later, if it
+    differs. ``dashboard`` is where a person listens to calls.
     """
 
     kind: str
@@ -55,6 +56,12 @@ class SetupGuide:
     where: str
     events: str
     dashboard: str
+    where_afterwards: str = ""
+
+    @property
+    def secret_help(self) -> str:
+        """Return where the secret of an existing source is found."""
+        return self.where_afterwards or self.where
 
     @property
     def optional(self) -> bool:

@@ -1,7 +1,7 @@
 """The platforms whose webhooks Debrief receives.
 
-Each has a package with a signature, a mapping, and setup steps: functions that know nothing of the
-database. docs/platforms.md says what each was checked against.
+Each has a package with a signature, a mapping, and setup steps: functions that neither read nor
+write the database. docs/platforms.md says how each was checked.
 """
 
 from . import elevenlabs, retell, vapi

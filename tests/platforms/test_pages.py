@@ -1,6 +1,7 @@
 """The pages of this room: works, fragment, missing, wrong, query count (roles: the matrix)."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from apps.core.cipher import decrypt
 from apps.intake.services import RejectedLine
 from apps.platforms.models import IntakePayload, IntakeSource, SourceAgent, UploadChannel
 from apps.platforms.pages import PER_PAGE, SHOWN
+from apps.platforms.registry import GUIDES
 from apps.platforms.rejected_lines import storing_rejected
 from apps.platforms.sources import create_source, map_agent
 from tests.factories import make_agent, make_conversation
@@ -401,6 +403,24 @@ def test_a_source_may_wait_for_the_secret_of_its_platform(client: Client) -> Non
     assert "not set" not in client.get(page).text
     source.refresh_from_db()
     assert decrypt(source.secret_encrypted) == "wsec_1"
+
+
+def test_a_secret_set_later_has_the_help_of_its_platform(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = replace(GUIDES["vapi"], origin="afterwards", where_afterwards="Under Keys in Vapi.")
+    monkeypatch.setitem(GUIDES, "vapi", guide)
+    vapi = create_source(kind="vapi", name="Vapi", secret="", by=BY)
+    elevenlabs = create_source(kind="elevenlabs", name="XI", secret="", by=BY)
+    retell = create_source(kind="retell", name="Retell", secret="key_1", by=BY)
+
+    def dialog(source: IntakeSource) -> str:
+        return client.get(f"/intake/sources/{source.public_id}/secret/", headers=HTMX).text
+
+    assert "Under Keys in Vapi." in dialog(vapi)
+    assert "ElevenLabs" not in dialog(vapi)
+    assert "Starts with wsec_." in dialog(elevenlabs)
+    assert "“Webhook” badge" in dialog(retell)
 
 
 @pytest.mark.parametrize(

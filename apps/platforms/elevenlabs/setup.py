@@ -10,4 +10,5 @@ GUIDE = SetupGuide(
     where="ElevenLabs creates the secret after you add the webhook URL. Leave this blank for now.",
     events="post_call_transcription, call_initiation_failure",
     dashboard="https://elevenlabs.io/app/",
+    where_afterwards="ElevenLabs shows it once, when the webhook is created. Starts with wsec_.",
 )
