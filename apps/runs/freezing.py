@@ -19,8 +19,9 @@ from django.db.models import QuerySet
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import AnalysisConfig
+from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
-from apps.core.database import TooSlow, time_limit
+from apps.core.database import TooSlow, analyze_changed, time_limit
 from apps.core.errors import UserError
 from apps.core.tasks import enqueue, send
 
@@ -44,6 +45,9 @@ LANES = 2
 """Ranges of a run that are written at a time."""
 SECONDS = 5.0
 """A task ends after this time and sends itself again, so that a worker can stop soon."""
+BATCH_SECONDS = 30.0
+"""A range that takes longer, some 30 times as long as usual, is written in `PARTS`."""
+PARTS = 10
 RECOUNT_SECONDS = 0.5
 """What counting again may take of the time of a click."""
 
@@ -179,6 +183,8 @@ def _queue_again(run: Run) -> bool:
 
 def freeze_batch(run: Run) -> bool:
     """Write the next items of a run. Return whether there are more to write here."""
+    if not run.frozen:
+        analyze_changed(Conversation, Analysis, RunItem)
     if run.frozen_from is None and _has_ranges(run):
         unknown = Run.objects.freezing().filter(pk=run.pk, frozen_from=None)
         unknown.update(frozen_from=_last_key(run))
@@ -208,7 +214,7 @@ def _freeze_batch(run: Run, *, alone: bool = False) -> bool | None:
         run = held
     keep_erasures_out()
     keys, following = _next(run, lane)
-    written = LISTS[run.kind].write(run, keys, run.total - run.frozen) if keys else 0
+    written = _write(run, keys, run.total - run.frozen) if keys else 0
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # not while the run is locked
     now = _lock(run)
@@ -222,6 +228,23 @@ def _freeze_batch(run: Run, *, alone: bool = False) -> bool | None:
         start_work(now)
     now.save(update_fields=["frozen", "frozen_next", "total", "freezing"])
     return now.freezing
+
+
+def _write(run: Run, keys: Keys, limit: int) -> int:
+    """Write up to ``limit`` items of a range of keys, in parts where that takes too long."""
+    write = LISTS[run.kind].write
+    parts = keys.parts(PARTS)
+    if not parts:
+        return write(run, keys, limit)
+    try:
+        with time_limit(BATCH_SECONDS):
+            return write(run, keys, limit)
+    except TooSlow:
+        logger.warning("%s: listing up to key %s takes too long", run.public_id, keys.high)
+    written = 0
+    for part in parts:
+        written += _write(run, part, limit - written)
+    return written
 
 
 def _lock(run: Run) -> Run | None:

@@ -56,6 +56,13 @@ class Keys:
             rows = rows.filter(pk__gt=self.low)
         return rows if self.high is None else rows.filter(pk__lte=self.high)
 
+    def parts(self, count: int) -> list["Keys"]:
+        """Return ranges that make up this one, the highest first; none where it can't be split."""
+        if self.low is None or self.high is None or self.high - self.low < count:
+            return []
+        size = -(-(self.high - self.low) // count)
+        return [Keys(max(self.low, at - size), at) for at in range(self.high, self.low, -size)]
+
 
 EVERY_KEY = Keys()
 

@@ -98,8 +98,6 @@ def _multiply(rows: int) -> None:
             f"INSERT INTO analysis_analysis {_copy(Analysis, 'a', result)} FROM analysis_analysis a"
             " JOIN conversations_conversation c ON c.id <> a.conversation_id"
         )
-        # Autovacuum comes within a minute. Until then plans are those of an empty table.
-        cursor.execute("ANALYZE conversations_conversation, analysis_analysis")
 
 
 def _copy(model: type[Model], table: str, changed: dict[str, str]) -> str:

@@ -160,6 +160,28 @@ def test_the_click_answers_where_counting_again_takes_too_long(
 
 
 @pytest.mark.parametrize("start", KINDS)
+def test_a_range_that_takes_too_long_is_written_in_parts(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a bad plan, right after a large import."""
+    run = start()
+    asked: list[float] = []
+
+    def too_slow(seconds: float) -> None:
+        asked.append(seconds)
+        raise TooSlow
+
+    monkeypatch.setattr(freezing, "PARTS", 2)
+    monkeypatch.setattr(freezing, "time_limit", too_slow)
+    freezing.run_freezing(seconds=600)
+    assert set(asked) == {freezing.BATCH_SECONDS}
+    run = refreshed(run)
+    assert (run.freezing, run.total, run.items.count()) == (False, MANY, MANY)
+    listed = run.items.values_list("conversation", flat=True)
+    assert sorted(listed) == sorted(Conversation.objects.values_list("pk", flat=True))
+
+
+@pytest.mark.parametrize("start", KINDS)
 def test_the_page_and_the_api_show_how_far_the_list_is(start: Start) -> None:
     run = start()
     freezing.freeze_batch(run)

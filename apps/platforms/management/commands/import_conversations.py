@@ -12,6 +12,9 @@ from django.db.models import Q
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
+from apps.analysis.models import Analysis
+from apps.conversations.models import Conversation, Transcript
+from apps.core.database import analyze_changed
 from apps.core.errors import UserError
 from apps.intake.files import FileProgress, read_lines
 from apps.intake.services import (
@@ -100,6 +103,7 @@ class Command(BaseCommand):
                 on_refused=on_refused,
                 on_progress=lambda so_far: self._draw(name, progress, so_far),
             )
+        analyze_changed(Conversation, Transcript, Analysis)
         self._clear()
         self._say(name, report, time.monotonic() - started)
         if report.refused:
