@@ -10,7 +10,7 @@ from typing import Any
 
 from apps.agents.documents import ConfigDocument
 from apps.agents.plans import Plan
-from apps.llm.pricing import charged_prices, cost
+from apps.llm.pricing import SPREAD, charged_prices, cost
 from apps.llm.services import correct_estimates
 from apps.llm.specs import TokenUsage
 
@@ -18,8 +18,6 @@ from .model_call import compiled
 from .models import AnalysisQuerySet, State
 from .prompts import FRAME_TOKENS, constant_part
 
-#: The range around the expected cost; estimates of tokens are held to ±15 %.
-SPREAD = Decimal("0.15")
 #: Analyses that are enough to correct an estimate by.
 LEARN_FROM = 500
 

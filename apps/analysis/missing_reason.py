@@ -51,6 +51,20 @@ _WAYS_OUT: dict[str, WayOut] = {
 }
 
 
+def _held_by_cap(conversation: Conversation, kind: str) -> MissingReason:
+    """Return why a first analysis waits: a cap is reached, or its model has no price."""
+    waiting = Analysis.objects.open().filter(conversation=conversation)
+    found = waiting.select_related("config__model").first()
+    way_out: WayOut = "budgets"
+    why, when = "a spending cap is reached", "when the cap resets or an admin raises it"
+    if found and found.config and not found.config.model.price_known:
+        why = f"the price of {found.config.model.name} is unknown, which a spending cap needs"
+        way_out, when = "models", "when an admin sets the price"
+    sentence = f"{kind.capitalize()} not analyzed yet: {why}. The analysis starts automatically "
+    agent = conversation.agent
+    return MissingReason(Reason.BUDGET, f"{sentence}{when}.", way_out, agent, shared=True)
+
+
 NOT_YET = "none"
 """Code of a conversation that has ended and was not asked about."""
 
@@ -93,12 +107,7 @@ def missing_result_reason(
         return MissingReason(Reason.WAITING_FOR_PROVIDER, sentence, "rerun", agent, shared=True)
     code = missing_code(conversation.analysis_state, reason, is_open=not conversation.has_ended)
     if code == AnalysisState.PENDING and reason == Reason.BUDGET:
-        sentence = (
-            f"{kind.capitalize()} not analyzed yet: a spending cap is reached. The analysis starts "
-            "automatically when the cap resets or an admin raises it."
-        )
-        agent = conversation.agent
-        return MissingReason(Reason.BUDGET, sentence, "budgets", agent, shared=True)
+        return _held_by_cap(conversation, kind)
     if code in {AnalysisState.PENDING, AnalysisState.RUNNING}:
         return MissingReason(code, f"Analyzing this {kind}…")
     if code in ErrorCode.values:

@@ -15,9 +15,10 @@ from apps.agents.models import AgentVersion
 from apps.llm import caps
 from apps.llm.caps import Caps, CapState, Period
 from apps.llm.models import LanguageModel
+from apps.llm.reservations import Balance, reserved_by_agent, reserved_for
 
 from .models import Analysis
-from .reservations import Balance, reserve_in_flight, reserved_by_agent, reserved_for
+from .reservations import reserve_in_flight
 
 PACE_DAYS = 7
 """Full days before today whose average a projection goes by."""
@@ -141,7 +142,7 @@ def change(
 ) -> None:
     """Set the caps of an agent, or of the installation. Raises PriceUnknown and CapsChanged."""
     if wanted != Caps():
-        caps.check_priced(_models_in_use(agent_id))
+        caps.check_priced(_models_in_use(agent_id), limit="spending cap")
     with transaction.atomic():
         caps.change_caps(agent_id, wanted, by=by, site_url=site_url, seen=seen)
         reserve_in_flight(Analysis.objects.all())
@@ -150,7 +151,7 @@ def change(
 def replace(wanted: Mapping[str, Caps], *, by: Actor, site_url: str = "") -> None:
     """Replace the caps of everything. Raises PriceUnknown."""
     if any(one != Caps() for one in wanted.values()):
-        caps.check_priced(_models_in_use())
+        caps.check_priced(_models_in_use(), limit="spending cap")
     with transaction.atomic():
         caps.set_caps(wanted, by=by, site_url=site_url)
         reserve_in_flight(Analysis.objects.all())

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminDateWidget
 from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse
@@ -13,9 +13,14 @@ from django.utils import timezone
 
 from apps.accounts.admin_base import AuditedAdmin, ReadOnlyAdmin
 from apps.core.display import NOTHING, money
+from apps.llm.connection_checks import ask_for_batches, batches_sentence, check_connection
+from apps.llm.connections import is_openai
 from apps.llm.models import LanguageModel, Usage
 from apps.llm.specs import Prices
 from apps.llm.typical_cost import Typical, typical_conversation
+
+MOST_CHECKED = 5
+"""Models that one click checks: each takes up to 45 seconds."""
 
 
 def _new_price(label: str) -> forms.DecimalField:
@@ -77,24 +82,35 @@ class ModelForm(forms.ModelForm[LanguageModel]):
 @admin.register(LanguageModel)
 class LanguageModelAdmin(AuditedAdmin):
     form = ModelForm
+    actions = ("check_connection",)
     list_display = (
         *("name", "enabled", "input", "cached", "output", "free_first_run"),
-        *("planned_from", "each", "structured_output", "is_local"),
+        *("planned_from", "each", "structured_output", "has_batches", "has_flex", "is_local"),
     )
     list_filter = ("enabled", "is_local", "structured_output")
     search_fields = ("name",)
-    readonly_fields = ("is_local", "token_correction", "typical_cost", "planned")
+    readonly_fields = (
+        *("is_local", "token_correction", "typical_cost", "planned"),
+        *("has_batches", "has_flex"),
+    )
     fieldsets = (
         (None, {"fields": ("name", "enabled", "is_local")}),
         ("Server", {"fields": ("base_url", "api_key_env", "structured_output", "parameters")}),
+        (
+            "Cheaper lanes of backfills",
+            {
+                "description": "What the provider has, as last seen. To look again, choose “Check "
+                "connection” in the list of models.",
+                "fields": ("has_batches", "has_flex", "batch_factor", "flex_factor"),
+            },
+        ),
         (
             "Prices",
             {
                 "description": "US dollars per million tokens. Check your provider's price list; "
                 "where a price is empty, pages say that it is unknown.",
                 "fields": (
-                    *("input_price", "cached_price", "output_price", "flex_factor"),
-                    *("batch_factor", "free_first_run"),
+                    *("input_price", "cached_price", "output_price", "free_first_run"),
                     "typical_cost",
                 ),
             },
@@ -183,6 +199,37 @@ class LanguageModelAdmin(AuditedAdmin):
         typical = Typical(row.typical_input, row.typical_output, row.typical_analyses)
         found = typical.cost(model)
         return "price unknown" if found is None else f"about {money(found)} for {typical}"
+
+    @admin.action(description="Check connection")
+    def check_connection(self, request: HttpRequest, queryset: QuerySet[LanguageModel]) -> None:
+        """Say of each model whether it responds, and which cheaper lanes its provider has."""
+        for model in queryset[:MOST_CHECKED]:
+            found = check_connection(model)
+            level = messages.ERROR if found.problem else messages.SUCCESS
+            self.message_user(request, f"Checked {model.name}. {found.sentence}", level)
+        if queryset.count() > MOST_CHECKED:
+            self.message_user(
+                request, f"Only the first {MOST_CHECKED} were checked.", messages.WARNING
+            )
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: LanguageModel,
+        form: Any,
+        change: bool,  # noqa: FBT001
+    ) -> None:
+        """Save a model. With another server, look whether that has a Batch API."""
+        if {"base_url", "api_key_env"} & set(form.changed_data):
+            obj.has_flex = obj.has_batches = None
+        asks = obj.batch_factor is not None and obj.has_batches is None
+        if asks and not is_openai(obj.spec()):
+            obj.has_batches = ask_for_batches(obj)
+            level = messages.SUCCESS if obj.has_batches else messages.WARNING
+            self.message_user(
+                request, f"Checked {obj.name}. {batches_sentence(obj.has_batches)}", level
+            )
+        super().save_model(request, obj, form, change)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: LanguageModel | None = None

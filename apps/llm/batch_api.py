@@ -52,6 +52,11 @@ class BatchFault(Exception):
         """Return whether the thing that was asked about isn't there."""
         return self.fault.status == 404
 
+    @property
+    def is_unsupported(self) -> bool:
+        """Return whether the provider has no Batch API, where none of its objects was named."""
+        return self.fault.status in {404, 405, 501}
+
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
@@ -74,7 +79,9 @@ class BatchReport:
 class BatchApi:
     """The Batch API of the server of one model. Close it after use."""
 
-    def __init__(self, spec: ModelSpec, *, upload_seconds: float = 600.0) -> None:
+    def __init__(
+        self, spec: ModelSpec, *, seconds: float = SECONDS, upload_seconds: float = 600.0
+    ) -> None:
         """Raise BatchFault where the model's key isn't set."""
         try:
             place = endpoint(spec)
@@ -85,8 +92,8 @@ class BatchApi:
             base_url=place.base_url,
             api_key=place.key,
             max_retries=0,
-            timeout=SECONDS,
-            http_client=httpx2.Client(timeout=SECONDS, follow_redirects=False),
+            timeout=seconds,
+            http_client=httpx2.Client(timeout=seconds, follow_redirects=False),
         )
 
     def __enter__(self) -> Self:
@@ -99,6 +106,17 @@ class BatchApi:
         traceback: TracebackType | None,
     ) -> None:
         self._client.close()
+
+    def is_there(self) -> bool:
+        """Return whether the provider has a Batch API. Raises BatchFault where that isn't clear."""
+        try:
+            with _faults():
+                self._client.batches.list(limit=1)
+        except BatchFault as error:
+            if not error.is_unsupported:
+                raise
+            return False
+        return True
 
     def upload(self, name: str, content: BinaryIO) -> str:
         """Upload a file of requests and return its ID. Files of the same name are deleted first.

@@ -45,6 +45,11 @@ class PriceUnknown(UserError):
     models: Sequence[LanguageModel] = ()
 
 
+def unpriced_of(error: UserError) -> Sequence[LanguageModel]:
+    """Return the models that an error names for their unknown prices; none for other errors."""
+    return error.models if isinstance(error, PriceUnknown) else ()
+
+
 class CapsChanged(Conflict):
     """Raised where another person changed the caps in the meantime."""
 
@@ -145,6 +150,13 @@ def cap_states(now: datetime | None = None) -> list[CapState]:
     return states
 
 
+def why_reached(agents: Iterable[str], now: datetime | None = None) -> str:
+    """Return why a cap holds back work for agents, by public ID; empty where none does."""
+    capped = {"", *agents}
+    reached = (cap for cap in cap_states(now) if cap.is_reached and cap.agent_id in capped)
+    return next((cap.sentence for cap in reached), "")
+
+
 def resets_at(period: Period, today: date) -> datetime:
     """Return when the period of a day ends, in TIME_ZONE."""
     return timezone.make_aware(datetime.combine(period.after(today), time()))
@@ -154,12 +166,17 @@ def _state(agent: str, period: Period, limit: Decimal, spent: Decimal, today: da
     return CapState(agent, period, limit, spent, period.first(today), resets_at(period, today))
 
 
-def check_priced(models: Iterable[LanguageModel]) -> None:
-    """Raise PriceUnknown with the names of the models that have no price."""
+def any_cap(agents: Iterable[str]) -> bool:
+    """Return whether a cap limits work for agents, by public ID."""
+    return SpendingCap.objects.filter(agent_id__in={"", *agents}).exists()
+
+
+def check_priced(models: Iterable[LanguageModel], *, limit: str = "budget") -> None:
+    """Raise PriceUnknown with the names of the models that have no price, and what needs it."""
     unpriced = sorted((m for m in models if not m.price_known), key=lambda model: model.name)
     if unpriced:
         way_out = f"Set the prices of {', '.join(m.name for m in unpriced)} under Models."
-        message = f"A budget needs the price of each model. {way_out}"
+        message = f"A {limit} needs the price of each model. {way_out}"
         error = PriceUnknown(message, {"budget": way_out})
         error.models = unpriced
         raise error

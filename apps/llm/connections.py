@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -60,6 +61,12 @@ def endpoint(spec: ModelSpec) -> Endpoint:
     if settings.OPENAI_BASE_URL:
         return Endpoint(base_url, _NO_KEY)
     raise MissingKeyError(f"No API key for {spec.name}. Set OPENAI_API_KEY.")
+
+
+def is_openai(spec: ModelSpec) -> bool:
+    """Return whether a model is asked at OpenAI's own address."""
+    base_url = spec.base_url or settings.OPENAI_BASE_URL or DEFAULT_BASE_URL
+    return not spec.is_local and urlsplit(base_url).hostname == urlsplit(DEFAULT_BASE_URL).hostname
 
 
 def missing_key(spec: ModelSpec) -> str:

@@ -10,6 +10,9 @@ from django.utils import timezone
 
 from apps.llm.specs import ModelSpec, Prices, TokenUsage
 
+SPREAD = Decimal("0.15")
+"""The range around an expected cost. Estimates of tokens are held to ±15%."""
+
 COST_QUANTUM = Decimal("0.000000001")
 _MILLION = Decimal(1_000_000)
 _FREE = Prices(Decimal(0), Decimal(0), Decimal(0))

@@ -32,12 +32,14 @@ class Probe:
         return self.answer.pause is None and not self.answer.transient
 
 
-def probe(spec: ModelSpec, *, tier: str = "") -> Probe:
+def probe(spec: ModelSpec, *, tier: str = "", seconds: float | None = None) -> Probe:
     """Ask the model's provider once, without patience; from a thread without an event loop."""
-    return Probe(spec, asyncio.run(_ask(spec, tier)))
+    if seconds is None:
+        seconds = FLEX_PROBE_SECONDS if tier else PROBE_SECONDS
+    return Probe(spec, asyncio.run(_ask(spec, tier, seconds)))
 
 
-async def _ask(spec: ModelSpec, tier: str) -> StructuredAnswer:
+async def _ask(spec: ModelSpec, tier: str, seconds: float) -> StructuredAnswer:
     client = LlmClient(retry=RetryPolicy(attempts=1, limit_patience=0.0, flex_patience=0.0))
     try:
         return await client.complete(
@@ -47,7 +49,7 @@ async def _ask(spec: ModelSpec, tier: str) -> StructuredAnswer:
                 schema=compile_strict(_SCHEMA),
                 original_schema=_SCHEMA,
                 max_output_tokens=min(64, spec.max_output_tokens),
-                timeout=FLEX_PROBE_SECONDS if tier else PROBE_SECONDS,
+                timeout=seconds,
                 service_tier=tier,
                 lane=Lane.INTERACTIVE,
             )

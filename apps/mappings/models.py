@@ -176,12 +176,23 @@ class Summary(models.Model):
         default=0, db_default=0, help_text="How often the model couldn’t be asked."
     )
     not_before = models.DateTimeField(db_default=Now())
+    reserved = models.DecimalField(
+        max_digits=18,
+        decimal_places=9,
+        null=True,
+        blank=True,
+        help_text="What its request may cost at most, in US dollars.",
+    )
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["contact", "field"], name="summary_once_per_field"),
+            models.CheckConstraint(
+                condition=Q(reserved=None) | Q(state__in=["pending", "running"]),
+                name="summary_reserved_is_open",
+            ),
             models.CheckConstraint(
                 condition=Q(state__in=["pending", "running", "done", "failed"]),
                 name="summary_state_known",

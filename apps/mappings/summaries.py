@@ -20,11 +20,12 @@ from apps.contacts.models import Contact
 from apps.contacts.values import TEXT_LIMIT
 from apps.conversations.models import Conversation
 from apps.llm import ledger
-from apps.llm.caps import cap_states, lock_caps
+from apps.llm.caps import why_reached
 from apps.llm.client import LlmClient
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
 from apps.llm.limits import Lane
 from apps.llm.models import Purpose
+from apps.llm.reservations import cap_balances, highest_cost, hold
 from apps.llm.schema import compile_strict
 from apps.llm.services import default_model, usage_row
 from apps.llm.specs import ModelSpec
@@ -106,20 +107,25 @@ class SummaryQueue(Queue[SummaryJob, SummaryOutcome]):
     concurrency = 8
 
     def claim(self, limit: int) -> list[SummaryJob]:
+        if why_reached(()):
+            return []  # until the caps of the installation allow it
         with transaction.atomic():
-            left = _left()
-            if left is not None and left <= 0:
-                return []  # until the caps of the installation allow it
-            # Near a cap one at a time: a cap is passed by one response at most.
-            taken = SUMMARIES.take(limit=limit if left is None or left > _RESERVE * limit else 1)
+            taken = SUMMARIES.take(limit=limit)
+            rows = Summary.objects.filter(pk__in=taken.keys).order_by("pk")
+            jobs = [job for row in rows if (job := _job(row)) is not None]
+            requests = {job.key: ("", _highest_cost(job)) for job in jobs}
+            kept = hold(SUMMARIES, requests, cap_balances())
         Summary.objects.filter(pk__in=taken.worn_out, state=Summary.State.RUNNING).update(
             state=Summary.State.FAILED,
             error_code=ErrorCode.INTERNAL,
             error_message=WORN_OUT,
             lease_until=None,
+            reserved=None,
         )
-        rows = Summary.objects.filter(pk__in=taken.keys).select_related("contact").order_by("pk")
-        return [job for row in rows if (job := _job(row)) is not None]
+        return [job for job in jobs if job.key in kept]
+
+    def hand_back(self, jobs: Sequence[SummaryJob]) -> None:
+        self.table.release(jobs, setting="reserved = NULL")
 
     async def perform(
         self, job: SummaryJob, client: LlmClient, on_send: Callable[[], None]
@@ -134,23 +140,6 @@ class SummaryQueue(Queue[SummaryJob, SummaryOutcome]):
 
     def record(self, outcomes: Sequence[SummaryOutcome]) -> None:
         record_group(outcomes, _record_group, without_answer=SummaryOutcome.without_answer)
-
-
-_RESERVE = Decimal("0.05")
-"""More than a summary usually costs, in US dollars."""
-
-
-def _left() -> Decimal | None:
-    """Return the rest of the tightest cap of the installation, None without one.
-
-    Requests in progress count as spent. The caps stay locked until the transaction ends.
-    """
-    if not any(not cap.agent_id for cap in cap_states()):
-        return None
-    lock_caps()
-    held = Summary.objects.filter(state=Summary.State.RUNNING, lease_until__gt=timezone.now())
-    rests = [cap.limit - cap.spent for cap in cap_states() if not cap.agent_id]
-    return min(rests) - _RESERVE * held.count() if rests else None
 
 
 _WAITS = f"""
@@ -196,12 +185,23 @@ def _spec(sources: Sequence[int]) -> ModelSpec:
     return default_model().spec()
 
 
+def _highest_cost(job: SummaryJob) -> Decimal:
+    """Return what a request costs at most in US dollars; 0 where the price is unknown."""
+    tokens = PROMPT_TOKENS + estimate_tokens(_texts(job))
+    output = min(OUTPUT_TOKENS, job.spec.max_output_tokens)
+    return highest_cost(job.spec, tokens, output, trigger="") or Decimal(0)
+
+
+def _texts(job: SummaryJob) -> str:
+    return json.dumps(job.texts, ensure_ascii=False)
+
+
 def _request(job: SummaryJob, on_send: Callable[[], None]) -> StructuredRequest:
     return StructuredRequest(
         model=job.spec,
         messages=(
             {"role": "system", "content": _SYSTEM},
-            {"role": "user", "content": json.dumps(job.texts, ensure_ascii=False)},
+            {"role": "user", "content": _texts(job)},
         ),
         schema=compile_strict(_SCHEMA, required_names=("summary",)),
         original_schema=_SCHEMA,
@@ -258,6 +258,7 @@ def _columns(outcome: SummaryOutcome) -> dict[str, object]:
         "error_code": outcome.error_code,
         "error_message": outcome.error_message[:2000],
         "lease_until": None,
+        "reserved": None,
         "finished_at": now,
     }
     if outcome.error_code and outcome.can_wait and job.tries + 1 < MOST_TRIES:

@@ -22,21 +22,20 @@ from apps.agents.models import AgentVersion
 from apps.analysis.claims import load_configs
 from apps.analysis.jobs import AnalysisJob
 from apps.analysis.models import Analysis
-from apps.analysis.reservations import (
-    Balance,
-    CapBalance,
-    HighestCost,
-    allowed,
-    balances_of_runs,
-    cap_balances,
-    reserve_in_flight,
-)
+from apps.analysis.reservations import HighestCost, reserve_in_flight
 from apps.conversations.models import Trigger
 from apps.core.display import money
 from apps.core.errors import Conflict, Example
-from apps.llm.caps import BudgetReached, cap_states, check_priced
+from apps.llm.caps import BudgetReached, any_cap, check_priced, why_reached
 from apps.llm.models import LanguageModel
 from apps.llm.pricing import charged_prices, cost
+from apps.llm.reservations import (
+    Balance,
+    CapBalance,
+    allowed,
+    balances_of_runs,
+    cap_balances,
+)
 from apps.llm.specs import TokenUsage
 
 from .models import Kind, PauseReason, Run, RunQuerySet, State
@@ -84,10 +83,13 @@ def balance_of(run: Run) -> Balance | None:
     return balances_of([run]).get(run.public_id)
 
 
-def check_plan(plan: Sequence[Mapping[str, Any]]) -> None:
-    """Raise PriceUnknown where a model of a run's plan has no price."""
-    names = {entry["model"] for entry in plan if entry["sessions"]}
-    check_priced(LanguageModel.objects.filter(name__in=names))
+def check_plan(plan: Sequence[Mapping[str, Any]], budget: Decimal | None) -> None:
+    """Raise PriceUnknown where a budget or a cap needs a price that a model of a plan lacks."""
+    used = [entry for entry in plan if entry["sessions"]]
+    if budget is None and not any_cap({entry["agent"] for entry in used}):
+        return
+    models = LanguageModel.objects.filter(name__in={entry["model"] for entry in used})
+    check_priced(models, limit="spending cap" if budget is None else "budget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +147,7 @@ def _within_caps(
 
 def why_capped(run: Run, now: datetime | None = None) -> str:
     """Return why a cap holds a run back; empty where none does."""
-    agents = {entry["agent"] for entry in run.plan if entry["sessions"]}
-    for cap in cap_states(now):
-        if cap.is_reached and cap.agent_id in {"", *agents}:
-            return cap.sentence
-    return ""
+    return why_reached({entry["agent"] for entry in run.plan if entry["sessions"]}, now)
 
 
 def pause_for_budget(run: Run, balance: Balance) -> None:
@@ -229,7 +227,7 @@ def change_budget(*, run: Run, budget: Decimal | None, by: Actor, seen: Seen | N
             now = "removed" if before is None else f"changed to {money(before)}"
             raise BudgetChanged(f"The budget was {now} in the meantime. Check it, then try again.")
         if budget is not None:
-            check_plan(locked.plan)
+            check_plan(locked.plan, budget)
         locked.options = {**locked.options, "budget": None if budget is None else f"{budget:f}"}
         locked.save(update_fields=["options"])
         if budget is not None:

@@ -9,10 +9,11 @@ from apps.agents.diffs import diff_configs
 from apps.agents.models import AgentVersion, Channel
 from apps.conversations.models import Reason
 from apps.core.display import money, pace
+from apps.llm.caps import any_cap
 from apps.llm.models import LanguageModel
 
 from . import agreement
-from .lanes import CHEAPER, LABELS, LaneEstimate, lacking
+from .lanes import CHEAPER, LABELS, LaneEstimate, lacking, why_lacking
 from .models import Run, State
 from .options import STANDARD, read_options
 from .preview import TOO_LONG, Preview, RouteGroup
@@ -40,15 +41,6 @@ class DraftLine:
     sessions: int
     notes: tuple[DraftNote, ...]
     folded: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MissingLane:
-    """A lane that isn't offered: the models without its price factor."""
-
-    label: str
-    models: list[str]
-    factor: str
 
 
 @dataclass(frozen=True)
@@ -111,6 +103,14 @@ class EstimatePanel:
         return sorted({line.model for line in self.drafts if not line.price_known})
 
     @property
+    def needs_prices(self) -> str:
+        """Name what needs prices that are unknown: a budget or a spending cap; empty for none."""
+        if self.unpriced and self.preview.options.budget:
+            return "budget"
+        agents = {group.plan.version.agent.public_id for group in self.preview.groups}
+        return "spending cap" if self.unpriced and any_cap(agents) else ""
+
+    @property
     def lanes(self) -> list[tuple[str, bool, LaneEstimate | None]]:
         """Lanes to choose from: name, whether it is chosen, estimate; none for a lack of choice.
 
@@ -134,18 +134,30 @@ class EstimatePanel:
         return self.preview.options.lane != self.lane
 
     @property
-    def missing_lane(self) -> MissingLane | None:
-        """The lane that was asked for, where models lack its price factor."""
+    def missing_lane(self) -> tuple[str, str]:
+        """The lane that was asked for and why models lack it; empty where they don't."""
         lane = self.preview.options.lane
-        names = lacking(self._priced, lane) if self.lacks_lane else []
-        return MissingLane(LABELS[lane], names, CHEAPER[lane]) if names else None
+        why = why_lacking(self._priced, lane) if self.lacks_lane else ""
+        return (LABELS[lane], why) if why else ("", "")
+
+    @property
+    def _cheaper(self) -> list[str]:
+        """Lanes that would cost less, neither offered nor asked for."""
+        taken = {*(one.lane for one in self.preview.lanes), self.preview.options.lane}
+        return [lane for lane in CHEAPER if lane not in taken]
 
     @property
     def cheaper_lanes(self) -> list[str]:
         """Labels of lanes that price factors would add to the choice."""
-        taken = {*(one.lane for one in self.preview.lanes), self.preview.options.lane}
+        return [LABELS[lane] for lane in self._cheaper if lacking(self._priced, lane)]
+
+    @property
+    def unknown_lanes(self) -> list[tuple[str, str]]:
+        """Lanes with price factors whose provider lacks them, or isn't known to have them."""
         return [
-            LABELS[lane] for lane in CHEAPER if lane not in taken and lacking(self._priced, lane)
+            (LABELS[lane], why)
+            for lane in self._cheaper
+            if not lacking(self._priced, lane) and (why := why_lacking(self._priced, lane))
         ]
 
     @property

@@ -134,7 +134,7 @@ _LOAD = """
 SELECT i.id, t.public_id, i.lease_token, c.id, c.public_id, g.public_id, '',
   t.created_by, '{}', i.config_id, c.channel, c.started_at, c.duration_ms, c.direction,
   coalesce(s.messages, '[]'), '', 'interactive', 'off', 0,
-  NULL, true, g.id, NULL
+  c.prompt_tokens_est, true, g.id, i.reserved
 FROM runs_runitem i
 JOIN runs_run t ON t.id = i.run_id
 JOIN conversations_conversation c ON c.id = i.conversation_id

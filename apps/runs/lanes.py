@@ -2,7 +2,7 @@
 
 *Flex* is OpenAI's tier with slower responses at a lower price. *Economy* sends requests through
 the provider's Batch API, with responses within 24 hours. Each is offered where every model of a
-backfill has a price factor for it.
+backfill has a price factor for it, and economy only where its provider is known to have it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +18,7 @@ from apps.analysis.estimates import Estimate
 from apps.analysis.jobs import Tier
 from apps.analysis.models import Analysis, State
 from apps.core.tasks import wake
+from apps.llm.connections import is_openai
 from apps.llm.limits import backfill_share
 from apps.llm.models import LanguageModel
 from apps.llm.pricing import BATCH, FLEX
@@ -34,6 +35,7 @@ ENGINE = "runs.run_engine"
 LABELS = {STANDARD: "Standard", FLEX: "Flex", ECONOMY: "Economy"}
 CHEAPER = {FLEX: "flex", ECONOMY: "batch"}
 """The lanes with a price of their own, and the price factor that each needs."""
+_NAMED = {FLEX: "a flex tier", ECONOMY: "a Batch API"}
 TIERS = {FLEX: FLEX, ECONOMY: BATCH}
 """How the ledger names what a lane sends."""
 
@@ -98,21 +100,49 @@ def factor_of(model: LanguageModel, lane: str) -> Decimal | None:
     return {FLEX: model.flex_factor, ECONOMY: model.batch_factor}.get(lane, Decimal(1))
 
 
+def _has(model: LanguageModel, lane: str) -> bool | None:
+    """Return whether a model's provider has a lane; None where that has to be checked first.
+
+    OpenAI documents both. A flex tier that is missing costs the standard price, a missing Batch
+    API stops a backfill.
+    """
+    if lane == FLEX:
+        return model.has_flex is not False
+    if lane == ECONOMY and model.has_batches is None:
+        return True if is_openai(model.spec()) else None
+    return lane != ECONOMY or bool(model.has_batches)
+
+
 def lacking(models: Iterable[LanguageModel], lane: str) -> list[str]:
-    """Return the names of the models that don't have a lane."""
+    """Return the names of the models that have no price factor for a lane."""
     return sorted({model.name for model in models if factor_of(model, lane) is None})
+
+
+def why_lacking(models: Iterable[LanguageModel], lane: str) -> str:
+    """Return why models don't have a lane, as a clause that begins with their names.
+
+    Empty where all have it.
+    """
+    rows = list(models)
+    known = {model.name: _has(model, lane) for model in rows}
+    reasons = {
+        f"no {CHEAPER.get(lane)} price factor under Models": lacking(rows, lane),
+        f"a provider without {_NAMED.get(lane)}": [n for n, has in known.items() if has is False],
+        f"a provider that isn’t known to have {_NAMED.get(lane)} (check the connection under "
+        "Models)": [n for n, has in known.items() if has is None],
+    }
+    for reason, names in reasons.items():
+        if names:
+            verb = "has" if len(names) == 1 else "have"
+            return f"{', '.join(sorted(names))} {verb} {reason}"
+    return ""
 
 
 def check_lane(lane: str, models: Iterable[LanguageModel]) -> None:
     """Raise LaneUnavailable where a model of a backfill doesn't have its lane."""
-    if names := lacking(models, lane):
-        listed = ", ".join(names)
-        verb = "has" if len(names) == 1 else "have"
-        reason = f"{listed} {verb} no {CHEAPER[lane]} price factor"
-        raise LaneUnavailable(
-            f"{LABELS[lane]} isn’t available: {reason} under Models. Remove lane.",
-            {"lane": f"{reason} under Models."},
-        )
+    if why := why_lacking(models, lane):
+        message = f"{LABELS[lane]} isn’t available: {why}. Remove lane."
+        raise LaneUnavailable(message, {"lane": f"{why}."})
 
 
 def lane_estimates(loads: Sequence[Load]) -> list[LaneEstimate]:
@@ -120,7 +150,7 @@ def lane_estimates(loads: Sequence[Load]) -> list[LaneEstimate]:
     lanes = [LaneEstimate(STANDARD, _sum(loads), expected_seconds(loads))]
     used = [model for model, load in loads if load.sessions]
     for lane in CHEAPER if used else ():
-        if not lacking(used, lane):
+        if not why_lacking(used, lane):
             reduced = [(model, _reduced(load, factor_of(model, lane))) for model, load in loads]
             seconds = expected_seconds(loads, lane=lane)
             lanes.append(LaneEstimate(lane, _sum(reduced), seconds))

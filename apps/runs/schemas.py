@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from apps.agents.models import Channel
-from apps.analysis.reservations import Balance
 from apps.core.schemas import Count, Json, Money, Schema, Time, eg
+from apps.llm.reservations import Balance
 
 from .budgets import balances_of
 from .failures import failures_of_each

@@ -74,8 +74,7 @@ def start(
         "options": options.as_dict(),
         **_terms(now, agreed),
     }
-    if options.budget is not None:
-        budgets.check_plan(fields["plan"])
+    budgets.check_plan(fields["plan"], options.budget)
     with transaction.atomic():
         if agreed and now and (twin := _twin(question, now)):
             return twin

@@ -2,34 +2,31 @@
 
 Their results are recorded on the items, and their costs in the ledger: no analysis is made,
 nothing becomes current, and no webhook is sent. Items are claimed as far as the spending caps
-allow. Test runs set nothing aside: their requests in progress are counted at each claim.
+allow, and hold the money of their requests.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
-from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from apps.agents.models import AgentVersion
 from apps.agents.plans import columns_of
-from apps.analysis.claims import load_configs
 from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
 from apps.analysis.queues import AnalysisQueue
 from apps.analysis.record import RAW_LIMIT, charged_cost, ledger_rows
-from apps.analysis.reservations import CapBalance, HighestCost, allowed, cap_balances
+from apps.analysis.reservations import highest_cost_of
 from apps.analysis.results import column_row, values_if_recorded
 from apps.conversations.derived.evaluation import ResultFacts
 from apps.conversations.models import Trigger
 from apps.llm import ledger
 from apps.llm.errors import ErrorCode
 from apps.llm.models import Purpose
+from apps.llm.reservations import cap_balances, hold
 from apps.work.leases import WORN_OUT, LeasedTable
 from apps.work.queue import record_group
 
@@ -60,11 +57,15 @@ class TrialQueue(AnalysisQueue):
             queued = trials.filter(pk__in=runs, state=State.QUEUED)
             queued.update(state=State.RUNNING, started_at=timezone.now())
         with transaction.atomic():
-            balances = cap_balances()
             taken = ITEMS.take(limit=limit, where="r.run_id = ANY(%(runs)s)", runs=list(runs))
-            keys = _keep_within(taken.keys, balances) if balances else taken.keys
+            jobs = load_jobs(taken.keys)
+            # A price that was removed since the start holds nothing up: the start asks for it.
+            requests = {
+                job.key: (job.agent_public_id, highest_cost_of(job) or Decimal(0)) for job in jobs
+            }
+            kept = hold(ITEMS, requests, cap_balances())
         _give_up(taken.worn_out)
-        jobs = load_jobs(keys)
+        jobs = [job for job in jobs if job.key in kept]
         # What a worker that is gone had taken of a trial that was cancelled since.
         if over := self.stopped(jobs):
             self.hand_back(over)
@@ -86,7 +87,7 @@ class TrialQueue(AnalysisQueue):
     def hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
         """What was not sent waits again, or is over where its trial was cancelled."""
         with transaction.atomic():
-            ITEMS.release(jobs)
+            ITEMS.release(jobs, setting="reserved = NULL")
             RunItem.objects.filter(
                 pk__in=[job.key for job in jobs],
                 state=ItemState.PENDING,
@@ -116,59 +117,15 @@ def _give_up(item_ids: Sequence[int]) -> None:
             error_code=ErrorCode.INTERNAL,
             error_message=WORN_OUT,
             lease_until=None,
+            reserved=None,
             finished_at=timezone.now(),
         )
-
-
-Request = tuple[int, str, Decimal]
-"""An item, its agent's public ID, and the highest cost of its request."""
-
-
-def _keep_within(item_ids: Sequence[int], balances: Sequence[CapBalance]) -> list[int]:
-    """Return which claimed items the caps cover, and hand back the others.
-
-    Call it in the transaction that claimed them, under the lock of the caps.
-    """
-    requests = _requests_in_progress()
-    mine = [one for one in requests if one[0] in set(item_ids)]
-    others = [one for one in requests if one[0] not in set(item_ids)]
-    left = [_with(one, others) for one in balances]
-    fits = allowed(left, [(agent, cost) for _, agent, cost in mine])
-    kept = [one[0] for one, fit in zip(mine, fits, strict=True) if fit]
-    back = set(item_ids) - set(kept)
-    RunItem.objects.filter(pk__in=back, state=ItemState.RUNNING).update(
-        state=ItemState.PENDING,
-        lease_token=None,
-        lease_until=None,
-        attempts=Greatest(F("attempts") - 1, 0),
-    )
-    return kept
-
-
-def _requests_in_progress() -> list[Request]:
-    trials, now = Run.objects.trials().active(), timezone.now()
-    rows = RunItem.objects.filter(run__in=trials, state=ItemState.RUNNING, lease_until__gt=now)
-    columns = ("agent_version__agent__public_id", "config_id", "conversation__prompt_tokens_est")
-    found = list(rows.order_by("pk").values_list("pk", *columns))
-    configs = load_configs({config for _, _, config, _ in found})
-    highest = {pk: HighestCost(config, trigger="") for pk, config in configs.items()}
-    # A price that was removed since the start holds nothing up: the start asks for it.
-    return [
-        (pk, agent, highest[config].of(tokens) or Decimal(0)) for pk, agent, config, tokens in found
-    ]
-
-
-def _with(one: CapBalance, requests: Iterable[Request]) -> CapBalance:
-    """Return a balance with the cost of requests set aside."""
-    more = sum((cost for _, agent, cost in requests if one.cap.agent_id in {"", agent}), Decimal(0))
-    reserved = one.balance.reserved + more
-    return replace(one, balance=replace(one.balance, reserved=reserved))
 
 
 _RECORDED = (
     *("state", "output", "missing_required", "truncated", "raw_output"),
     *("error_code", "error_message", "input_tokens", "output_tokens", "cost", "latency_ms"),
-    *("lease_until", "finished_at"),
+    *("lease_until", "reserved", "finished_at"),
 )
 
 
@@ -246,5 +203,5 @@ def _settled(item: RunItem, o: AnalysisOutcome, now: datetime) -> RunItem:
     item.input_tokens, item.output_tokens = o.usage.input, o.usage.output
     item.cost = charged_cost(o)
     item.latency_ms = o.latency_ms
-    item.lease_until, item.finished_at = None, now
+    item.lease_until, item.reserved, item.finished_at = None, None, now
     return item

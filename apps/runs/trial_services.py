@@ -1,6 +1,6 @@
 """Starting, cancelling and throwing away trials."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,7 +17,7 @@ from apps.conversations.models import Conversation
 from apps.core.errors import Conflict
 from apps.core.ids import public_id
 from apps.core.tasks import wake
-from apps.llm.caps import BudgetReached, cap_states, check_priced
+from apps.llm.caps import BudgetReached, any_cap, check_priced, why_reached
 
 from . import freezing
 from .agreement import sign, unsign
@@ -77,10 +77,10 @@ def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Acto
         return same
     taken = _as_agreed(agreed, agent)
     agents = {item.plan.version.agent.public_id for item in taken}
-    if sentence := why_waiting(agents):
+    if sentence := why_reached(agents):
         raise BudgetReached(sentence)
-    if any(cap.agent_id in {"", *agents} for cap in cap_states()):
-        check_priced({item.plan.config.model for item in taken})
+    if any_cap(agents):
+        check_priced({item.plan.config.model for item in taken}, limit="spending cap")
     fields = {
         "kind": Kind.TRIAL,
         "public_id": public_id("try"),
@@ -105,12 +105,6 @@ def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Acto
             },
             write=partial(_add_items, taken=taken),
         )
-
-
-def why_waiting(agents: Iterable[str]) -> str:
-    """Return why a cap holds test runs of these agents back; empty where none does."""
-    capped = {"", *agents}
-    return next((c.sentence for c in cap_states() if c.is_reached and c.agent_id in capped), "")
 
 
 def _as_agreed(agreed: Agreed, agent: Agent | None) -> list[Taken]:

@@ -111,6 +111,17 @@ WHERE r.id = v.id AND r.lease_token = v.token AND r.state = '{self.held_as}'"""
         with connection.cursor() as cursor:
             cursor.execute(statement, {**_arrays(leases), **values})
 
+    def put_back(self, keys: Sequence[int]) -> None:
+        """Hand back rows that the current transaction took."""
+        if not keys:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {self.name} SET state = 'pending', lease_token = NULL, lease_until = NULL,"
+                " attempts = greatest(attempts - 1, 0) WHERE id = ANY(%s)",
+                [list(keys)],
+            )
+
     def lock(self, leases: Sequence[Lease]) -> dict[int, str]:
         """Lock the rows that still have these tokens; return the state of each by its key.
 

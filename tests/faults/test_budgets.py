@@ -14,14 +14,16 @@ from apps.analysis.auto_analysis import request_first
 from apps.analysis.models import Analysis
 from apps.analysis.models import State as AnalysisState
 from apps.conversations.models import Conversation
-from apps.llm.caps import Caps
+from apps.llm.caps import Caps, cap_states
 from apps.llm.models import LanguageModel, Usage
+from apps.llm.reservations import reserved_by_agent
 from apps.runs import services
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.preview import make_preview
 from tests.factories import make_conversations
 from tests.fakes.fixtures import FakeLLM
+from tests.runs.trial_factories import start_trial
 
 from .harness import Workers, wait_until
 from .runs import TESTS, agent_of, assert_consistent, assert_whole, done, is_over, states
@@ -30,6 +32,7 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 
 ITEMS = 600
 LIVE = 20
+ITEMS_OF_TRIAL = 40
 
 
 def three_dollar_run(fake: FakeLLM, *, budget: Decimal | None = Decimal("1.00")) -> Run:
@@ -73,6 +76,32 @@ def test_two_workers_and_a_kill_keep_a_budget(fake_llm: FakeLLM, workers: Worker
     services.change_budget(run=run, budget=Decimal(10), by=TESTS)
     wait_until(lambda: is_over(run), timeout=120)
     assert_whole(run, fake_llm, items=ITEMS, repeated=2 * workers.concurrency)
+
+
+@pytest.mark.slow
+def test_test_runs_in_two_workers_and_a_kill_keep_a_cap(
+    fake_llm: FakeLLM, workers: Workers
+) -> None:
+    fake_llm.set(latency=0.2)
+    agent = agent_of(fake_llm)
+    LanguageModel.objects.update(input_price=4, output_price=4)
+    make_conversations(agent, ITEMS_OF_TRIAL)
+    spending_caps.change("", Caps(day=Decimal("0.03")), by=TESTS)
+    workers.start()
+    workers.start()
+    trials = [start_trial(agent, count=ITEMS_OF_TRIAL) for _ in range(2)]
+
+    wait_until(lambda: sum(map(done, trials)) >= 5, timeout=90, every=0.02)
+    workers.kill_one(random.Random(1))
+    wait_until(lambda: cap_states()[0].is_reached and not reserved_by_agent(), timeout=90)
+
+    sums = Usage.objects.aggregate(spent=Sum("cost"), dearest=Max("cost"))
+    assert Decimal("0.03") <= sums["spent"] <= Decimal("0.03") + sums["dearest"]
+
+    spending_caps.change("", Caps(day=Decimal(10)), by=TESTS)
+    wait_until(lambda: all(map(is_over, trials)), timeout=90)
+    assert sum(map(done, trials)) == 2 * ITEMS_OF_TRIAL
+    assert not reserved_by_agent()
 
 
 def live_analyses(agent: Agent, count: int) -> None:

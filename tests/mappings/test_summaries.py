@@ -10,6 +10,7 @@ import pytest
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
+from apps.analysis.models import Reservation
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
 from apps.conversations.results import NewResult
@@ -17,6 +18,7 @@ from apps.llm.caps import Caps, set_caps
 from apps.llm.client import LlmClient
 from apps.llm.failed_request import RetryPolicy
 from apps.llm.models import Purpose, Usage
+from apps.llm.reservations import cap_balances, reserved_by_agent
 from apps.mappings.contributions import contribute
 from apps.mappings.folds import fold_marked, values_of
 from apps.mappings.models import Summary
@@ -158,15 +160,39 @@ def test_an_erasure_takes_the_summary_with_it(contact: Contact, left: int) -> No
 
 
 def test_near_a_cap_summaries_are_requested_one_at_a_time(contact: Contact) -> None:
+    """Their reservations count for all other work, too."""
     agent = Agent.objects.get()
     for number in range(2):
         three_notes(agent, make_contact(phone_number=f"+1202555019{number}"))
     Summary.objects.update(not_before=datetime(2026, 1, 1, tzinfo=UTC))
     queue, by = SummaryQueue(), Actor.system("tests")
-    set_caps({"": Caps(Decimal("0.01"))}, by=by)
+    set_caps({"": Caps(Decimal("0.0001"))}, by=by)
 
     assert [len(queue.claim(8)), len(queue.claim(8))] == [1, 0]
+    reserved = Summary.objects.get(state="running").reserved
+    assert reserved
+    assert [(one.balance.reserved, one.balance.left > 0) for one in cap_balances()] == [
+        (reserved, False)
+    ]
     Summary.objects.filter(state="running").update(lease_until=datetime(2026, 1, 1, tzinfo=UTC))
     assert len(queue.claim(8)) == 1  # a dead worker holds nothing up
     set_caps({"": Caps(Decimal(5))}, by=by)
-    assert len(queue.claim(8)) == 2
+    jobs = queue.claim(8)
+    assert len(jobs) == 2
+    queue.hand_back(jobs)
+    assert Summary.objects.exclude(reserved=None).count() == 1
+
+
+def test_a_recorded_summary_holds_no_money(contact: Contact) -> None:
+    summarize()
+    assert not reserved_by_agent()
+
+
+def test_work_in_progress_holds_summaries_back(contact: Contact) -> None:
+    Summary.objects.update(not_before=datetime(2026, 1, 1, tzinfo=UTC))
+    set_caps({"": Caps(Decimal("0.01"))}, by=Actor.system("tests"))
+    Reservation.objects.create(holder="sh_1", amount=Decimal("0.01"))
+
+    assert SummaryQueue().claim(8) == []
+    waiting = Summary.objects.get()
+    assert (waiting.state, waiting.attempts, waiting.reserved) == ("pending", 0, None)

@@ -17,7 +17,12 @@ from tests.faults.runs import TESTS
 from tests.runners import run_lane
 
 HALF = Decimal("0.5")
-PRICES = {"input_price": Decimal(1), "output_price": Decimal(4), "batch_factor": HALF}
+PRICES = {
+    "input_price": Decimal(1),
+    "output_price": Decimal(4),
+    "batch_factor": HALF,
+    "has_batches": True,
+}
 ECONOMY = Options(lane="economy")
 
 

@@ -1,12 +1,16 @@
 """Caps per day and month: paid work waits at a cap, and continues without a person."""
 
+import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
+from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.analysis import spending_caps
 from apps.analysis.auto_analysis import request_first
@@ -15,8 +19,8 @@ from apps.analysis.models import Analysis, Lane
 from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
-from apps.llm.caps import BudgetReached, Caps, Period, cap_states, set_caps
-from apps.llm.models import Usage
+from apps.llm.caps import BudgetReached, Caps, Period, PriceUnknown, cap_states, set_caps
+from apps.llm.models import LanguageModel, Usage
 from apps.runs import recovery, services
 from apps.runs.models import Run, State
 from apps.runs.options import Options
@@ -49,6 +53,12 @@ def first_analyses(agent: Agent, count: int) -> list[Conversation]:
     made = make_conversations(agent, count)
     request_first(conversation_ids=[c.pk for c in made])
     return made
+
+
+def run_to_the_cap(lane: Lane, *, concurrency: int) -> None:
+    """Run until nothing is claimed: a runner may end while the last requests hold money."""
+    while run_lane(lane, concurrency=concurrency):
+        pass
 
 
 def shown() -> set[tuple[str, str]]:
@@ -92,7 +102,7 @@ def test_first_analyses_pass_a_cap_by_one_response(agent: Agent) -> None:
     first_analyses(agent, 30)
     cap(day="0.02")
 
-    run_lane(Lane.LIVE, concurrency=16)
+    run_to_the_cap(Lane.LIVE, concurrency=16)
 
     costs = [row.cost or Decimal(0) for row in Usage.objects.all()]
     assert Decimal("0.02") <= sum(costs) <= Decimal("0.02") + max(costs)
@@ -165,7 +175,7 @@ def test_a_day_cap_in_mid_run_pauses_and_everything_completes(agent: Agent) -> N
     run = services.start(channel="voice", params={}, options=options, by=BY)
     cap(day="0.02")
 
-    run_lane(Lane.BACKFILL, concurrency=8)
+    run_to_the_cap(Lane.BACKFILL, concurrency=8)
 
     run.refresh_from_db()
     assert (run.state, run.reason) == (State.PAUSED, "budget")
@@ -209,3 +219,49 @@ def test_a_cap_counts_requests_that_were_in_progress_before_it(agent: Agent) -> 
     assert Analysis.objects.exclude(reserved=None).count() == 2
     assert queue.claim(10) == []
     queue.hand_back(jobs)
+
+
+def unpriced_agent(fake: FakeLLM) -> Agent:
+    unpriced = make_model(
+        name="mystery-1", base_url=fake.url, api_key_env="FAKE_API_KEY",
+        input_price=None, output_price=None,
+    )  # fmt: skip
+    return make_agent(model=unpriced)
+
+
+def test_under_a_cap_a_first_analysis_without_a_price_waits_and_lets_others_pass(
+    agent: Agent, fake_llm: FakeLLM
+) -> None:
+    [waits] = first_analyses(unpriced_agent(fake_llm), 1)
+    first_analyses(agent, 2)
+    cap(day="5")
+
+    assert [len(LaneQueue(Lane.LIVE).claim(1)) for _ in range(3)] == [1, 1, 0]
+    waits.refresh_from_db()
+    why = missing_result_reason(waits)
+    assert (why.reason, why.way_out) == ("budget", "models")
+    assert "the price of mystery-1 is unknown, which a spending cap needs" in why.sentence
+
+    LanguageModel.objects.filter(name="mystery-1").update(input_price=1, output_price=1)
+    assert len(LaneQueue(Lane.LIVE).claim(1)) == 1
+
+
+def test_under_a_cap_a_backfill_without_a_price_is_rejected_with_a_link(
+    fake_llm: FakeLLM, client: Client
+) -> None:
+    make_conversation(unpriced_agent(fake_llm))
+    cap(day="5")
+    sentence = "A spending cap needs the price of each model. Set the prices of mystery-1"
+    with pytest.raises(PriceUnknown, match=sentence):
+        services.start(channel="voice", params={}, options=Options(), by=BY)
+
+    client.force_login(User.objects.create_user("ada", role=Role.ADMIN))
+    form = {"channel": "voice"}
+    shown = client.post("/backfills/preview/", form).content.decode()
+    assert "A spending cap needs the price of each model" in " ".join(shown.split())
+    [form["token"]] = re.findall(r'name="token" value="([^"]+)"', shown)
+    page = client.post("/backfills/new/", form).content.decode()
+    assert sentence in page
+    model = LanguageModel.objects.get(name="mystery-1")
+    assert reverse("admin:llm_languagemodel_change", args=[model.pk]) in page
+    assert not Run.objects.exists()

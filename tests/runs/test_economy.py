@@ -174,6 +174,12 @@ def test_a_provider_without_batches_is_named(fake_llm: FakeLLM) -> None:
     assert (run.state, run.reason) == (State.PAUSED, "batches")
     assert "has no Batch API" in run.reason_detail
     assert states(run) == {"pending": 6}
+    # It is remembered until there is one.
+    assert LanguageModel.objects.get().has_batches is False
+    fake_llm.set(batches={})
+    services.resume(run=run, by=TESTS)
+    assert states(finish(run)) == {"done": 6}
+    assert LanguageModel.objects.get().has_batches
 
 
 # --- Stops

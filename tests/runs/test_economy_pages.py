@@ -71,6 +71,27 @@ def test_a_model_without_a_factor_is_named() -> None:
         start()
 
 
+@pytest.mark.parametrize(
+    ("has_batches", "why"),
+    [
+        (None, "has a provider that isn’t known to have a Batch API (check the connection under"),
+        (False, "has a provider without a Batch API"),
+    ],
+)
+def test_it_is_offered_only_where_a_batch_api_is_known(
+    client: Client, has_batches: bool | None, why: str
+) -> None:
+    LanguageModel.objects.update(has_batches=has_batches, base_url="https://llm.example/v1")
+    assert f"Economy would cost less, but gpt-cheap {why}" in text(figures(client))
+    assert f"Economy isn’t offered: gpt-cheap {why}" in text(figures(client, lane="economy"))
+    with pytest.raises(LaneUnavailable, match=re.escape(f"gpt-cheap {why}")):
+        start()
+    # OpenAI documents its own.
+    LanguageModel.objects.update(base_url="https://api.openai.com/v1")
+    offered = [one.lane for one in preview_of(ECONOMY).lanes]
+    assert ("economy" in offered) is (has_batches is None)
+
+
 def test_the_dialog_offers_it_and_keeps_the_choice(client: Client) -> None:
     shown = figures(client, lane="economy", batch_expired="standard")
     assert re.search(r'value="economy"\s+checked', shown)

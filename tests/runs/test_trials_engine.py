@@ -12,13 +12,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.agents.models import Agent
 from apps.analysis import spending_caps
+from apps.analysis.auto_analysis import request_first
 from apps.analysis.jobs import AnalysisOutcome
 from apps.analysis.models import Analysis, Lane
+from apps.analysis.queues import LaneQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation, Transcript
-from apps.llm.caps import Caps
+from apps.llm.caps import BudgetReached, Caps
 from apps.llm.models import Purpose, Usage
+from apps.llm.reservations import reserved_by_agent
 from apps.llm.specs import TokenUsage
 from apps.runs import services, trial_services
 from apps.runs.models import Run, RunItem
@@ -36,6 +40,7 @@ from tests.factories import (
     make_model,
 )
 from tests.fakes.fixtures import FakeLLM
+from tests.locks import Writer
 from tests.runners import run_lane, run_source
 
 from .trial_factories import ADA, start_trial
@@ -277,7 +282,8 @@ def test_a_trial_passes_a_cap_by_one_response_and_continues_when_it_is_raised(
     fake_llm: FakeLLM, client: Client
 ) -> None:
     trial = capped_trial(fake_llm, 5, "0.004")
-    run_source(SOURCE)
+    while run_source(SOURCE):
+        pass
 
     costs = [row.cost or Decimal(0) for row in Usage.objects.all()]
     assert Decimal("0.004") <= sum(costs) <= Decimal("0.004") + max(costs)
@@ -291,6 +297,53 @@ def test_a_trial_passes_a_cap_by_one_response_and_continues_when_it_is_raised(
     spending_caps.change("", Caps(Decimal(5)), by=ADA)
     assert run_source(SOURCE) == 5 - done
     assert not trial_services.work_waits()
+
+
+def test_items_in_progress_hold_other_work_back(fake_llm: FakeLLM) -> None:
+    trial = capped_trial(fake_llm, 3, "0.0001")
+    agent = Agent.objects.get()
+    [job] = SOURCE.claim(8)
+    [item] = trial.items.filter(state="running")
+    assert item.reserved
+    assert reserved_by_agent() == {agent.public_id: item.reserved}
+    request_first(conversation_ids=[c.pk for c in make_conversations(agent, 1)])
+
+    assert LaneQueue(Lane.LIVE).claim(8) == []
+    with pytest.raises(BudgetReached):
+        request_rerun(conversation=Conversation.objects.earliest("pk"), by=ADA)
+
+    SOURCE.hand_back([job])
+    assert not reserved_by_agent()
+    assert len(LaneQueue(Lane.LIVE).claim(8)) == 1
+    assert SOURCE.claim(8) == []
+
+
+def test_items_claimed_before_a_cap_count_from_its_first_moment(fake_llm: FakeLLM) -> None:
+    start_trial(some(fake_llm, 3)[0].agent)
+    SOURCE.claim(2)
+    spending_caps.change("", Caps(Decimal("0.0001")), by=ADA)
+
+    assert SOURCE.claim(1) == []
+    [budget] = spending_caps.budgets()
+    assert budget.day.reserved > Decimal("0.0001")
+
+
+def test_two_workers_and_a_dead_one_pass_a_cap_by_one_response(fake_llm: FakeLLM) -> None:
+    """Each thread has a connection of its own, as each worker process has."""
+    fake_llm.set(latency=0.05)
+    trial = capped_trial(fake_llm, 12, "0.006")
+    assert len(TrialQueue().claim(1)) == 1
+    trial.items.filter(state="running").update(lease_until=timezone.now() - timedelta(seconds=1))
+
+    workers = [Writer(partial(run_source, TrialQueue())) for _ in range(2)]
+    for worker in workers:
+        worker.join()
+    while run_source(SOURCE):  # both may have ended while the last requests held money
+        pass
+
+    costs = [row.cost or Decimal(0) for row in Usage.objects.all()]
+    assert Decimal("0.006") <= sum(costs) <= Decimal("0.006") + max(costs)
+    assert not reserved_by_agent()
 
 
 def test_items_of_a_dead_worker_hold_no_cap_back(fake_llm: FakeLLM) -> None:

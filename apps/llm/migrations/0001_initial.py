@@ -41,6 +41,8 @@ class Migration(migrations.Migration):
                 ('is_local', models.BooleanField(default=False, help_text='The model bundled with Debrief. Free to run.')),
                 ('enabled', models.BooleanField(default=True, help_text='Show in model pickers.')),
                 ('batch_factor', models.DecimalField(blank=True, decimal_places=3, help_text="Price of the provider's Batch API as a share of these prices, for example 0.5 for half. Empty: the economy lane isn't offered for backfills.", max_digits=4, null=True, verbose_name='batch price factor')),
+                ('has_flex', models.BooleanField(editable=False, help_text='Whether the provider has one, as last seen. Empty: unknown.', null=True, verbose_name='flex tier')),
+                ('has_batches', models.BooleanField(editable=False, help_text='Whether the provider has one, as last seen. Empty: unknown.', null=True, verbose_name='Batch API')),
                 ('batch_queue_tokens', models.PositiveBigIntegerField(blank=True, help_text="Input tokens that may wait in the provider's batch queue at a time, as your usage tier allows. Blank means no limit.", null=True, verbose_name='batch queue limit')),
             ],
             options={

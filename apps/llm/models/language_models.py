@@ -96,6 +96,18 @@ class LanguageModel(models.Model):
         help_text="Price of the provider's Batch API as a share of these prices, for example 0.5 "
         "for half. Empty: the economy lane isn't offered for backfills.",
     )
+    has_flex = models.BooleanField(
+        "flex tier",
+        null=True,
+        editable=False,
+        help_text="Whether the provider has one, as last seen. Empty: unknown.",
+    )
+    has_batches = models.BooleanField(
+        "Batch API",
+        null=True,
+        editable=False,
+        help_text="Whether the provider has one, as last seen. Empty: unknown.",
+    )
     batch_queue_tokens = models.PositiveBigIntegerField(
         "batch queue limit",
         null=True,

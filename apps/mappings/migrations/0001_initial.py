@@ -79,13 +79,14 @@ class Migration(migrations.Migration):
                 ('attempts', models.PositiveIntegerField(db_default=0, default=0)),
                 ('tries', models.PositiveIntegerField(db_default=0, default=0, help_text='How often the model couldn’t be asked.')),
                 ('not_before', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('reserved', models.DecimalField(blank=True, decimal_places=9, help_text='What its request may cost at most, in US dollars.', max_digits=18, null=True)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('contact', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='contacts.contact')),
             ],
             options={
                 'indexes': [models.Index(condition=models.Q(('state__in', ['pending', 'running'])), fields=['not_before'], name='summary_work')],
-                'constraints': [models.UniqueConstraint(fields=('contact', 'field'), name='summary_once_per_field'), models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'running', 'done', 'failed'])), name='summary_state_known')],
+                'constraints': [models.UniqueConstraint(fields=('contact', 'field'), name='summary_once_per_field'), models.CheckConstraint(condition=models.Q(('reserved', None), ('state__in', ['pending', 'running']), _connector='OR'), name='summary_reserved_is_open'), models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'running', 'done', 'failed'])), name='summary_state_known')],
             },
         ),
         migrations.CreateModel(

@@ -27,6 +27,7 @@ from apps.core.tasks import enqueue, send
 from apps.llm.batch_api import QUEUE_FULL, BatchApi, BatchFault
 from apps.llm.batch_lines import read_line
 from apps.llm.failed_request import Fault
+from apps.llm.models import LanguageModel
 from apps.runs.lanes import wake_runners
 from apps.runs.models import AT_PROVIDER, PauseReason, Run, Shipment, ShipmentState, State
 from apps.runs.options import STANDARD
@@ -173,6 +174,7 @@ def _create(shipment: Shipment, api: BatchApi) -> None:
         _end(shipment)
         return
     report = api.create(shipment.public_id, shipment.input_file)
+    _remember(shipment, has_batches=True)
     _save(
         shipment,
         state=ShipmentState.SENT,
@@ -182,6 +184,12 @@ def _create(shipment: Shipment, api: BatchApi) -> None:
         queue_tokens=queued_tokens(shipment.model),
         wait=settings.BATCH_POLL_SECONDS,
     )
+
+
+def _remember(shipment: Shipment, *, has_batches: bool) -> None:
+    """Store whether a provider has a Batch API, for the next backfill."""
+    rows = LanguageModel.objects.filter(pk=shipment.model_id)
+    rows.exclude(has_batches=has_batches).update(has_batches=has_batches)
 
 
 def _look(shipment: Shipment, api: BatchApi) -> None:
@@ -309,7 +317,8 @@ _STEPS: Mapping[ShipmentState, Callable[[Shipment, BatchApi], None]] = {
 def _pause(shipment: Shipment, fault: Fault) -> None:
     """Pause the run of a shipment that can't be sent."""
     run_id, message = shipment.run_id, fault.message
-    if fault.status in {404, 405, 501}:
+    if BatchFault(fault).is_unsupported:
+        _remember(shipment, has_batches=False)
         message = f"The provider of {shipment.model.name} has no Batch API. It says: {message}"
         pause_for(run_id, PauseReason.BATCHES, message)
     elif fault.pause is not None:

@@ -1,4 +1,4 @@
-"""Tie the analyses of a run item to the item's own conversation, and tally the items of runs."""
+"""Tie the analyses of run items to their conversation, tally items, and sum up reservations."""
 
 from django.db import migrations
 
@@ -67,8 +67,32 @@ DROP FUNCTION runs_tally_inserted();
 """
 
 
+# The money that is set aside for requests, of all tables with leased rows (`apps.llm.reservations`).
+# Only items of active test runs are looked up, so that the table of items needs no further index.
+RESERVED = """
+CREATE VIEW llm_reserved (agent_id, run_id, amount) AS
+SELECT g.public_id, a.backfill_public_id, a.reserved FROM analysis_analysis a
+JOIN agents_agentversion v ON v.id = a.agent_version_id JOIN agents_agent g ON g.id = v.agent_id
+WHERE a.reserved IS NOT NULL
+UNION ALL
+SELECT g.public_id, '', i.reserved FROM runs_run r
+JOIN runs_runitem i ON i.run_id = r.id AND i.state = 'running' AND i.reserved IS NOT NULL
+JOIN agents_agentversion v ON v.id = i.agent_version_id JOIN agents_agent g ON g.id = v.agent_id
+WHERE r.kind = 'trial' AND r.state IN ('queued', 'running', 'paused', 'cancelling')
+UNION ALL
+SELECT '', '', s.reserved FROM mappings_summary s
+WHERE s.state IN ('pending', 'running') AND s.reserved IS NOT NULL
+UNION ALL
+SELECT h.agent_id, h.run_id, h.amount FROM analysis_reservation h
+"""
+
+
 class Migration(migrations.Migration):
-    dependencies = [("analysis", "0001_initial"), ("runs", "0001_initial")]
+    dependencies = [
+        ("analysis", "0001_initial"),
+        ("mappings", "0001_initial"),
+        ("runs", "0001_initial"),
+    ]
 
     operations = [
         *(
@@ -76,4 +100,5 @@ class Migration(migrations.Migration):
             for column in ("analysis", "previous_analysis")
         ),
         migrations.RunSQL(TALLY, NO_TALLY),
+        migrations.RunSQL(RESERVED, "DROP VIEW llm_reserved"),
     ]

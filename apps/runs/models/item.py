@@ -186,6 +186,13 @@ class RunItem(models.Model):
     )
     lease_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0, db_default=0)
+    reserved = models.DecimalField(
+        max_digits=18,
+        decimal_places=9,
+        null=True,
+        blank=True,
+        help_text="Of a test run only: what its request may cost at most, in US dollars.",
+    )
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = RunItemQuerySet.as_manager()
@@ -229,6 +236,10 @@ class RunItem(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(skip_reason="") | Q(state="skipped"), name="run_item_skip_has_state"
+            ),
+            models.CheckConstraint(
+                condition=Q(reserved=None) | Q(state__in=["pending", "running"]),
+                name="run_item_reserved_is_open",
             ),
         ]
         indexes = [

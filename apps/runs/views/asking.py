@@ -1,5 +1,6 @@
 """The form that starts a backfill, its live figures, and the menu that leads to it."""
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ from apps.agents.models import Channel
 from apps.core.display import ago
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, varies_by_htmx, wants_fragment
+from apps.llm.caps import unpriced_of
+from apps.llm.models import LanguageModel
 from apps.llm.services import proposed_sample
 from apps.runs import services
 from apps.runs.estimate_panel import estimate_panel
@@ -108,7 +111,7 @@ def _save(request: HttpRequest, question: Question) -> HttpResponse:
             token=token,
         )
     except UserError as error:
-        return _form(request, question, refusal=error.message)
+        return _form(request, question, refusal=error.message, unpriced=unpriced_of(error))
     return _started(request, run, again=run.created_at < began)
 
 
@@ -131,7 +134,13 @@ def respond_started(request: HttpRequest, run: Run, text: str) -> HttpResponse:
     return redirect(url)
 
 
-def _form(request: HttpRequest, question: Question, *, refusal: str = "") -> HttpResponse:
+def _form(
+    request: HttpRequest,
+    question: Question,
+    *,
+    refusal: str = "",
+    unpriced: Sequence[LanguageModel] = (),
+) -> HttpResponse:
     """The form with its figures. The dialog opens at once and then asks for them itself."""
     opening = wants_fragment(request) and request.method != "POST" and not question.errors
     context = {
@@ -139,6 +148,7 @@ def _form(request: HttpRequest, question: Question, *, refusal: str = "") -> Htt
         "channel": question.channel,
         "rows": question.rows(),
         "refusal": refusal,
+        "unpriced": unpriced,
         "opening": opening,
         **({"figures": None} if opening else _figures(question)),
         "back": _back(question),

@@ -16,7 +16,7 @@ from apps.agents.models import Channel
 from apps.core.display import money
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, wants_fragment
-from apps.llm.caps import PriceUnknown
+from apps.llm.caps import unpriced_of
 from apps.llm.models import LanguageModel
 from apps.runs import services
 from apps.runs.budgets import BudgetChanged, balance_of, budget_of
@@ -103,10 +103,8 @@ def budget(request: HttpRequest, public_id: str) -> HttpResponse:
             # The next save is one that has seen the other person's budget.
             form.data = {**request.POST.dict(), "seen": _budget_now(run)}
             add_refusal(form, error)
-        except PriceUnknown as error:
-            unpriced = error.models
-            add_refusal(form, error)
         except UserError as error:
+            unpriced = unpriced_of(error)
             add_refusal(form, error)
         else:
             return _answer(request, run, lambda: _budget_said(run))

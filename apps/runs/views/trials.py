@@ -20,11 +20,11 @@ from apps.analysis import pages
 from apps.analysis.transcript import window as transcript_window
 from apps.conversations.derived.definitions import derived_properties
 from apps.core.http import hx_trigger, stop_polling, varies_by_htmx, wants_fragment
+from apps.llm.caps import why_reached
 from apps.runs import services, trial_comparison
 from apps.runs.models import ItemState, Run, RunItem, State
 from apps.runs.progress import progress_of_items
 from apps.runs.trial_evidence import evidence_of
-from apps.runs.trial_services import why_waiting
 
 from .try_it import backfill_url
 
@@ -118,7 +118,7 @@ def _waits(items: Sequence[RunItem]) -> str:
     states = {item.state for item in items}
     if ItemState.PENDING not in states or ItemState.RUNNING in states:
         return ""
-    return why_waiting({item.agent_version.agent.public_id for item in items})
+    return why_reached({item.agent_version.agent.public_id for item in items})
 
 
 def _context(request: HttpRequest, found: Run) -> dict[str, Any]:

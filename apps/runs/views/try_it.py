@@ -18,6 +18,7 @@ from apps.agents.pages import standing_of
 from apps.agents.views.common import agent_or_404, page_context
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
+from apps.llm.caps import unpriced_of
 from apps.runs import trial_services
 from apps.runs.forms import channel_of, only_looks
 from apps.runs.models import Run
@@ -49,7 +50,7 @@ def trial_new(request: HttpRequest) -> HttpResponse:
     try:
         trial = _start(request, question)
     except UserError as error:
-        return _dialog(request, question, refusal=error.message)
+        return _dialog(request, question, refused=error)
     return hx_redirect(request, f"{_trial_url(trial)}?{urlencode({'back': question.query})}")
 
 
@@ -70,7 +71,7 @@ def _of_agent(request: HttpRequest, agent: Agent) -> HttpResponse:
     try:
         trial = _start(request, question)
     except UserError as error:
-        return _tab(request, agent, question, refusal=error.message)
+        return _tab(request, agent, question, refused=error)
     return hx_redirect(request, _trial_url(trial))
 
 
@@ -85,25 +86,36 @@ def _start(request: HttpRequest, question: TrialQuestion) -> Run:
 
 
 def _tab(
-    request: HttpRequest, agent: Agent, question: TrialQuestion, *, refusal: str = ""
+    request: HttpRequest,
+    agent: Agent,
+    question: TrialQuestion,
+    *,
+    refused: UserError | None = None,
 ) -> HttpResponse:
     trials = agent.trials.annotate(conversations=Count("items"))[:LISTED]
     context = {
         **page_context(request, standing_of(agent), "try_it"),
         **_figures(question),
         "rows": question.rows(),
-        "refusal": refusal,
+        **_refusal(refused),
         "trials": trials,
         "action": reverse("runs:try_it", args=[agent.public_id]),
     }
     return render(request, "trials/try_it.html", context)
 
 
-def _dialog(request: HttpRequest, question: TrialQuestion, *, refusal: str = "") -> HttpResponse:
+def _refusal(error: UserError | None) -> dict[str, Any]:
+    """Return why a test run isn't started, with the models whose prices are missing."""
+    return {"refusal": error.message, "unpriced": unpriced_of(error)} if error else {}
+
+
+def _dialog(
+    request: HttpRequest, question: TrialQuestion, *, refused: UserError | None = None
+) -> HttpResponse:
     context = {
         **_figures(question),
         "rows": question.rows(),
-        "refusal": refusal,
+        **_refusal(refused),
         "action": reverse("runs:trial_new"),
         "back": backfill_url(question.channel, question.query),
         "nav": "backfills",
