@@ -13,6 +13,7 @@ from apps.agents import services
 from apps.agents.models import Agent
 from apps.webhooks.models import Endpoint
 from tests.accounts.conftest import PASSWORD
+from tests.browser.product import open_whole
 from tests.factories.drafts import agent, draft
 from tests.install_browser import ARGUMENTS, executable
 
@@ -63,8 +64,7 @@ def ids_twice(page: Page) -> list[str]:
 
 
 def open_prompts(page: Page, made: Agent) -> None:
-    page.goto(f"/agents/{made.public_id}/prompts/")
-    page.wait_for_load_state("networkidle")
+    open_whole(page, f"/agents/{made.public_id}/prompts/")
     page.fill("#instructions", "Typed before the session ended.")
 
 

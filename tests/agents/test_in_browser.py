@@ -14,6 +14,7 @@ from pytest_django.live_server_helper import LiveServer
 from apps.accounts.models import Role, User
 from apps.agents import services
 from apps.agents.models import Agent
+from tests.browser.product import open_whole
 from tests.factories.drafts import ADA, TOPIC, agent, draft, with_fields
 from tests.install_browser import ARGUMENTS, executable
 
@@ -61,8 +62,7 @@ def is_unsaved(page: Page) -> bool:
 
 
 def open_tab(page: Page, made: Agent, tab: str) -> None:
-    page.goto(f"/agents/{made.public_id}/{tab}")
-    page.wait_for_load_state("networkidle")
+    open_whole(page, f"/agents/{made.public_id}/{tab}")
 
 
 def test_a_prompt_is_edited_and_saved_by_keys(page: Page, made: Agent) -> None:

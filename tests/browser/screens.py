@@ -141,7 +141,7 @@ def _opened(window: Visit, places: Places) -> dict[str, Callable[[Page], None]]:
             for opener in openers:
                 page.locator(opener).first.click()
                 window.settle()
-            page.wait_for_load_state("networkidle")
+            window.settle()
             page.wait_for_timeout(300)
 
         return show
