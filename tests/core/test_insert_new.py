@@ -1,12 +1,12 @@
-"""Inserting many rows in one short statement."""
+"""Inserting many rows, or one with its parts, in one short statement."""
 
 import pytest
 from django.db import DataError
 from django.db.models import Model
 
 from apps.analysis.models import Analysis
-from apps.conversations.models import Trigger
-from apps.core.database import insert_new
+from apps.conversations.models import Attributes, Conversation, Transcript, Trigger
+from apps.core.database import insert_new, insert_with_parts
 from tests.factories import make_agent, make_conversations
 
 pytestmark = [pytest.mark.django_db]
@@ -58,3 +58,24 @@ def test_one_statement_for_any_number(django_assert_num_queries: object) -> None
     rows = analyses(20)
     with django_assert_num_queries(1):  # type: ignore[operator]
         insert_new(rows, returning="public_id")
+
+
+def test_a_row_and_its_parts_are_as_save_would_write_them(
+    django_assert_num_queries: object,
+) -> None:
+    stored = make_conversations(make_agent(), 1)[0]
+    copy = Conversation.objects.get(pk=stored.pk)
+    copy.pk, copy.public_id, copy.external_id = None, "conv_copy", "copy"
+    copy.analysis_data = {"with": ["“quotes”", None, 100, "100 %"]}
+    parts = [
+        Attributes(conversation=copy, metadata={"plan": "gold"}),
+        Transcript(conversation=copy, messages=[{"role": "user", "content": "It’s “%s”"}]),
+    ]
+    with django_assert_num_queries(1):  # type: ignore[operator]
+        insert_with_parts(copy, parts)
+    found = Conversation.objects.select_related("attributes", "transcript").get(pk=copy.pk)
+    for field in Conversation._meta.concrete_fields:
+        assert getattr(found, field.attname) == getattr(copy, field.attname), field.name
+    assert found.attributes.metadata == {"plan": "gold"}
+    assert found.transcript.messages == [{"role": "user", "content": "It’s “%s”"}]
+    assert parts[0].pk == copy.pk
