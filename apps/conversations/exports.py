@@ -24,7 +24,7 @@ from apps.agents.models import Channel
 from apps.core.pagination import CursorError, page
 from apps.core.tasks import enqueue
 
-from .export import columns_named, lines_of, names_of, with_every_column
+from .csv_lines import columns_named, lines_of, names_of, with_every_column
 from .filters import FilterError, FilterSpec, parse
 from .history_list import columns_of, keys_of
 from .models import Conversation, Export, ExportPart

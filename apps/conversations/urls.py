@@ -2,15 +2,15 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import export, exports, filters, history, saved
+from .views import exports, filters, history, saved, selected
 
 app_name = "conversations"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("calls/", history.calls, name="calls"),
     path("chats/", history.chats, name="chats"),
-    path("conversations-export/", export.export, name="export"),
-    path("conversations-selected/", export.selected, name="selected"),
+    path("conversations-export/", selected.export, name="export"),
+    path("conversations-selected/", selected.selected, name="selected"),
     path("exports/", exports.export_list, name="exports"),
     path("exports/new/", exports.new, name="export_new"),
     path("exports/<slug:export_id>/file/", exports.file, name="export_file"),

@@ -7,7 +7,7 @@ from apps.agents.models import Agent
 from apps.contacts.models import Contact, ContactField
 from apps.contacts.services import create_field
 from apps.conversations.models import Conversation
-from apps.mappings.folds import fold_marked
+from apps.mappings.marked_contacts import fold_marked
 from apps.mappings.models import Mapping, Mode
 from apps.mappings.services import save_mapping
 

@@ -17,7 +17,7 @@ from apps.core.errors import Conflict, Example, UserError
 from apps.core.validation_messages import shown
 
 from . import marks
-from .folds import EMAIL_TAKEN, refold
+from .marked_contacts import EMAIL_TAKEN, refold
 from .models import Contribution, ContributionKind
 from .targets import targets
 

@@ -16,7 +16,7 @@ from apps.crm import erasure as pushes
 from apps.crm import outbox
 from apps.crm.outbox import ContactChange
 
-from .folds import refold
+from .marked_contacts import refold
 from .models import Contribution, ContributionKind
 
 _IDENTIFIERS = ("phone_number", "email")

@@ -35,7 +35,7 @@ from apps.work.leases import EXPIRED, WORN_OUT, LeasedTable
 from apps.work.queue import Queue, record_group
 
 from . import marks
-from .folds import values_of
+from .marked_contacts import values_of
 from .models import Contribution, Summary
 
 logger = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from .fold import FoldedValue
 from .models import Summary
+from .reduction import FoldedValue
 
 GATHER = 10.0
 """Seconds that a summary waits for further texts, so that a backfill pays for one."""

@@ -7,7 +7,7 @@ from apps.work.host import host
 
 from . import marks
 from .directory import imports
-from .folds import fold_marked
+from .marked_contacts import fold_marked
 from .summaries import SummaryQueue, work_waits
 
 MOST_BATCHES = 200

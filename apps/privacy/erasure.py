@@ -21,7 +21,7 @@ from apps.core.database import is_passing
 from apps.crm import erasure as pushes
 from apps.intake import erased
 from apps.mappings.contributions import forget_conversations
-from apps.mappings.folds import refold
+from apps.mappings.marked_contacts import refold
 from apps.platforms.payloads import payloads_of
 from apps.runs import erasure as run_items
 from apps.webhooks import erasure as events

@@ -3,26 +3,26 @@
 from django.urls import URLPattern, URLResolver, path
 
 from .views import (
-    asking,
+    backfills,
     banner,
-    changing,
+    changes,
     derived_fields,
     mapping_runs,
+    rollbacks,
     runs,
     trials,
     try_it,
-    undoing,
 )
 
 app_name = "runs"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("backfills/", runs.run_list, name="list"),
-    path("backfills/new/", asking.new, name="new"),
-    path("backfills/preview/", asking.preview, name="preview"),
-    path("backfills/preview/count/", asking.preview_count, name="preview_count"),
+    path("backfills/new/", backfills.new, name="new"),
+    path("backfills/preview/", backfills.preview, name="preview"),
+    path("backfills/preview/count/", backfills.preview_count, name="preview_count"),
     path("backfills/mappings/", mapping_runs.apply_mappings, name="apply_mappings"),
-    path("backfills/actions/", asking.actions, name="actions"),
+    path("backfills/actions/", backfills.actions, name="actions"),
     path("backfills/banner/", banner.banner, name="banner"),
     path("backfills/<str:public_id>/", runs.detail, name="detail"),
     path(
@@ -31,13 +31,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="neighbors",
     ),
     path("backfills/<str:public_id>/progress/", runs.progress, name="progress"),
-    path("backfills/<str:public_id>/report/", undoing.report, name="report"),
-    path("backfills/<str:public_id>/rollback/", undoing.rollback, name="rollback"),
-    path("backfills/<str:public_id>/pause/", changing.pause, name="pause"),
-    path("backfills/<str:public_id>/resume/", changing.resume, name="resume"),
-    path("backfills/<str:public_id>/cancel/", changing.cancel, name="cancel"),
-    path("backfills/<str:public_id>/budget/", changing.budget, name="budget"),
-    path("backfills/<str:public_id>/retry-failed/", changing.retry_failed, name="retry_failed"),
+    path("backfills/<str:public_id>/report/", rollbacks.report, name="report"),
+    path("backfills/<str:public_id>/rollback/", rollbacks.rollback, name="rollback"),
+    path("backfills/<str:public_id>/pause/", changes.pause, name="pause"),
+    path("backfills/<str:public_id>/resume/", changes.resume, name="resume"),
+    path("backfills/<str:public_id>/cancel/", changes.cancel, name="cancel"),
+    path("backfills/<str:public_id>/budget/", changes.budget, name="budget"),
+    path("backfills/<str:public_id>/retry-failed/", changes.retry_failed, name="retry_failed"),
     path("agents/<slug:agent_id>/try/", try_it.try_it, name="try_it"),
     path("agents/<slug:agent_id>/try/last/", trials.evidence, name="trial_evidence"),
     path("derived-fields/", derived_fields.field_list, name="derived_fields"),

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 
 from apps.accounts.models import Role
 from apps.contacts.models import Contact
-from apps.mappings.folds import refold
+from apps.mappings.marked_contacts import refold
 from apps.mappings.models import Contribution
 from tests.factories import make_contact, make_contact_field, make_conversation, make_draft
 

@@ -12,7 +12,7 @@ from apps.analysis.imports import Imported, record_imported
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
 from apps.llm.tokens import estimate_tokens
-from apps.mappings.folds import fold_marked
+from apps.mappings.marked_contacts import fold_marked
 from apps.mappings.models import Summary
 from apps.mappings.summaries import PROMPT_TOKENS
 from apps.runs import batches, mapping_runs

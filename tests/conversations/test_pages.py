@@ -275,7 +275,7 @@ def test_export_of_everything_has_every_column_field_key_and_variable(
 def test_export_keeps_too_many_keys_together(
     operator: Client, version: AgentVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.conversations.export.MANY_KEYS", 3)
+    monkeypatch.setattr("apps.conversations.csv_lines.MANY_KEYS", 3)
     make_indexed_conversation(
         version, metadata={f"key {n}": n for n in range(4)}, variables={"a": 1}
     )

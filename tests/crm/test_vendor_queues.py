@@ -16,7 +16,7 @@ from apps.crm import services
 from apps.crm.connectors import pace
 from apps.crm.models import CrmConnection, Push, RemoteContact
 from apps.crm.outbox import ContactChange, contacts_changed
-from apps.mappings.folds import fold_marked
+from apps.mappings.marked_contacts import fold_marked
 from tests.crm.pushing import change, push, states
 from tests.crm.vendors import Clock
 from tests.factories import (

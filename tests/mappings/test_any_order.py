@@ -13,9 +13,9 @@ from apps.conversations.models import Conversation
 from apps.conversations.results import NewResult
 from apps.mappings.contributions import contribute
 from apps.mappings.edits import set_by_hand
-from apps.mappings.fold import Part, fold
-from apps.mappings.folds import fold_marked
+from apps.mappings.marked_contacts import fold_marked
 from apps.mappings.models import Contribution, Mode
+from apps.mappings.reduction import Part, fold
 from apps.privacy.erasure import erase
 from tests.factories import (
     make_agent,

@@ -11,7 +11,7 @@ from apps.conversations.inputs import ContactInput
 from apps.conversations.results import NewResult
 from apps.mappings import marks
 from apps.mappings.contributions import contribute
-from apps.mappings.folds import fold_marked, refold
+from apps.mappings.marked_contacts import fold_marked, refold
 from apps.mappings.models import PendingFold
 from tests.factories import (
     make_agent,

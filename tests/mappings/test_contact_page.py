@@ -8,7 +8,7 @@ import pytest
 from apps.accounts.models import AuditEntry
 from apps.contacts.models import Contact
 from apps.conversations.models import Conversation
-from apps.mappings.folds import refold
+from apps.mappings.marked_contacts import refold
 from apps.mappings.models import Contribution
 from tests.factories import (
     client_as,

@@ -14,7 +14,7 @@ from apps.conversations.models import Conversation
 from apps.conversations.results import NewResult
 from apps.mappings.contributions import contribute
 from apps.mappings.edits import InvalidContactValues, import_values, set_by_hand
-from apps.mappings.folds import EMAIL_TAKEN, fold_marked, values_of
+from apps.mappings.marked_contacts import EMAIL_TAKEN, fold_marked, values_of
 from apps.mappings.models import Contribution, Mapping, PendingFold
 from apps.privacy.erasure import erase
 from tests.factories import (

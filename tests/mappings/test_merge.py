@@ -14,7 +14,7 @@ from apps.conversations.results import NewResult
 from apps.crm.models import Push, RemoteContact
 from apps.mappings.contributions import contribute
 from apps.mappings.edits import set_by_hand
-from apps.mappings.folds import refold
+from apps.mappings.marked_contacts import refold
 from apps.mappings.merge import UnableToMerge, merge
 from tests.factories import (
     make_agent,

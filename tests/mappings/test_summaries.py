@@ -20,7 +20,7 @@ from apps.llm.failed_request import RetryPolicy
 from apps.llm.models import Purpose, Usage
 from apps.llm.reservations import cap_balances, reserved_by_agent
 from apps.mappings.contributions import contribute
-from apps.mappings.folds import fold_marked, values_of
+from apps.mappings.marked_contacts import fold_marked, values_of
 from apps.mappings.models import Summary
 from apps.mappings.summaries import SummaryOutcome, SummaryQueue, work_waits
 from apps.privacy.erasure import erase

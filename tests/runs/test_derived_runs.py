@@ -16,7 +16,7 @@ from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.intake.services import ingest_one
 from apps.llm.models import Usage
-from apps.mappings.folds import fold_marked
+from apps.mappings.marked_contacts import fold_marked
 from apps.mappings.services import save_mapping
 from apps.runs import batches, rollback_services
 from apps.runs.derived_runs import preview_recompute

@@ -57,7 +57,7 @@ def test_a_slow_count_ends_in_a_sentence(client: Client, monkeypatch: pytest.Mon
     make_conversations(make_agent(), 3)
     caller = Caller(Role.OPERATOR)
     monkeypatch.setattr(preview, "PREVIEW_SECONDS", 0.05)
-    monkeypatch.setattr("apps.runs.views.asking.PREVIEW_SECONDS", 0.05)
+    monkeypatch.setattr("apps.runs.views.backfills.PREVIEW_SECONDS", 0.05)
     monkeypatch.setattr("apps.api.backfills.PREVIEW_SECONDS", 0.05)
     said: list[str] = []
 

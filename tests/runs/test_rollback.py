@@ -18,7 +18,7 @@ from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.crm.models import Push
-from apps.mappings.folds import fold_marked
+from apps.mappings.marked_contacts import fold_marked
 from apps.mappings.models import Contribution
 from apps.privacy.erasure import erase
 from apps.runs import batches, rollback_services, services

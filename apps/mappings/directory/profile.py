@@ -13,9 +13,9 @@ from apps.conversations.history_list import with_columns
 from apps.conversations.models import Conversation
 from apps.core.pagination import Page, page
 from apps.crm.models import Push, PushKind
-from apps.mappings.fold import FoldedValue
-from apps.mappings.folds import values_of, values_of_many
+from apps.mappings.marked_contacts import values_of, values_of_many
 from apps.mappings.models import Contribution
+from apps.mappings.reduction import FoldedValue
 
 CONVERSATIONS = 20
 HISTORY = 200

@@ -14,7 +14,7 @@ from apps.accounts.responses import posted
 from apps.contacts.models import Contact, ContactAlias, ContactField
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog
-from apps.mappings.directory import merging, people
+from apps.mappings.directory import merge_preview, people
 from apps.mappings.directory.profile import BUILT_IN_LABELS, counts_of
 from apps.mappings.edits import release_alias, set_by_hand
 from apps.mappings.forms import ContactForm
@@ -86,9 +86,9 @@ def merge(request: HttpRequest, contact_id: str) -> HttpResponse:
         "contact": kept,
         "other": None if problem else other,
         "searched": text,
-        "candidates": merging.candidates(kept, text),
+        "candidates": merge_preview.candidates(kept, text),
         "problem": problem,
-        "preview": merging.preview(kept, other) if other and not problem else None,
+        "preview": merge_preview.preview(kept, other) if other and not problem else None,
         "nav": "contacts",
     }
     return render_dialog(request, "contacts/merge.html", context)

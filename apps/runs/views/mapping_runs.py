@@ -16,7 +16,7 @@ from apps.runs.forms import FilterForm, channel_of, filters_in, only_looks, read
 from apps.runs.mapping_runs import estimate_summaries, preview_mappings
 from apps.runs.mapping_services import start_mapping_run
 
-from .asking import respond_started
+from .backfills import respond_started
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

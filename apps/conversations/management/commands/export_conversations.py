@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.agents.models import Channel
-from apps.conversations.export import CHUNK, everything_lines, visible_lines
+from apps.conversations.csv_lines import CHUNK, everything_lines, visible_lines
 from apps.conversations.filters import FilterSpec, parse
 from apps.conversations.filters.arguments import from_arguments
 from apps.conversations.history_list import columns_of

@@ -17,8 +17,8 @@ from apps.crm.outbox import ContactChange
 from apps.crm.values import same
 
 from . import marks, summary_requests
-from .fold import FoldedValue, Part, fold
 from .models import Contribution
+from .reduction import FoldedValue, Part, fold
 from .summary_requests import Summaries
 
 BATCH = 500

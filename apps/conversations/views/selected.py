@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.conversations import exports
-from apps.conversations.export import everything_lines, visible_lines
+from apps.conversations.csv_lines import everything_lines, visible_lines
 from apps.conversations.filters import FilterError, parse
 from apps.conversations.history_list import columns_of
 from apps.core.counts import count

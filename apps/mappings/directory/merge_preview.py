@@ -9,8 +9,8 @@ from apps.contacts.models import Contact, ContactField
 from apps.contacts.values import Value, show
 from apps.conversations.models import Conversation
 from apps.core import display
-from apps.mappings.fold import Part, fold
 from apps.mappings.models import Contribution
+from apps.mappings.reduction import Part, fold
 
 from .filters import search
 from .profile import BUILT_IN_LABELS, spec_of, value_in

@@ -25,7 +25,7 @@ from apps.runs.rollback import preview_rollback
 from apps.runs.rollback_forms import RollbackQuestion, read_rollback
 from apps.runs.rollback_services import check_rollback, start_rollback, token_for
 
-from .asking import respond_started
+from .backfills import respond_started
 
 
 @require_safe
