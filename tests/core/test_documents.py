@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 from django.conf import settings
@@ -36,6 +37,14 @@ def test_modules_and_templates_named_without_a_folder_exist(path: Path) -> None:
     named = re.findall(r"`((?!tests/)(?:[\w-]+/)*[\w-]+\.(?:py|html))`", path.read_text())
     code = {f"/{file.relative_to(ROOT)}" for top in CODE for file in (ROOT / top).rglob("*.*")}
     assert [file for file in named if not any(known.endswith(f"/{file}") for known in code)] == []
+
+
+def test_functions_named_in_the_architecture_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = re.findall(r"`(apps\.[\w.]+)`", text)
+    assert len(named) > 30
+    for function in named:
+        resolve_name(function)
 
 
 def test_records_named_in_code_exist() -> None:
