@@ -1,7 +1,7 @@
-"""With what a conversation is read: the config, its version and its columns, by route.
+"""Plan an analysis: the config, its version, and its history columns, for a transfer path.
 
-Reruns and backfills fold the *drafts* of the agents on a route, the first analysis folds the
-versions that really handled the conversation. `fold` merges the configs of a transferred one.
+Reruns and backfills use the *drafts* of the agents on the path, the first analysis uses the
+versions that handled the conversation. `merge_configs` merges the configs of a transferred one.
 """
 
 import json
@@ -63,7 +63,7 @@ def plan_for_steps(steps: Sequence[Step]) -> Plan:
     links: list[Link] = [
         (setting, version.agent.public_id, as_sent(version)) for setting, version in rest
     ]
-    document = fold(first.agent.public_id, as_sent(first), links)
+    document = merge_configs(first.agent.public_id, as_sent(first), links)
     config = last.config if document is last.config.parsed() else store_config(document)
     return Plan(
         config=config,
@@ -154,7 +154,7 @@ Link = tuple[str, str, ConfigDocument]
 _DEFINITIONS = ("$defs", "definitions")
 
 
-def fold(first_id: str, first: ConfigDocument, links: Sequence[Link]) -> ConfigDocument:
+def merge_configs(first_id: str, first: ConfigDocument, links: Sequence[Link]) -> ConfigDocument:
     """Fold a chain of agents into the one config that reads the conversation.
 
     ``only_destination_agent`` takes the destination's configuration whole; ``both_agents`` merges

@@ -21,7 +21,7 @@ from apps.core import cipher
 from apps.core.guarded_client import GuardedClient, beginning, failure_text, retry_after
 from apps.work import backoff
 from apps.work.leases import EXPIRED, SET_LEASE, LeasedTable
-from apps.work.queue import Queue, record_group
+from apps.work.queue import Queue, write_outcomes
 
 from .chat_bodies import chat_body
 from .models import Message, MessageKind, MessageState
@@ -88,7 +88,7 @@ class MessageQueue(Queue[ClaimedMessage, MessageOutcome]):
         return await _post(job, client, self._clock())
 
     def record(self, outcomes: Sequence[MessageOutcome]) -> None:
-        record_group(outcomes, _record, without_answer=MessageOutcome.without_answer)
+        write_outcomes(outcomes, _record, without_answer=MessageOutcome.without_answer)
 
 
 def work_waits(now: datetime) -> bool:

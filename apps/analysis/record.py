@@ -21,7 +21,7 @@ from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import FLEX, REDUCED, charged_prices, cost
 from apps.llm.services import usage_row
 from apps.llm.specs import TokenUsage
-from apps.work.queue import record_group
+from apps.work.queue import write_outcomes
 
 from .claims import ANALYSES
 from .events import emit_events
@@ -53,14 +53,15 @@ def record(
     worker that was given up for dead records nothing but what it spent.
     """
     at = now or timezone.now()
-    record_group(
+    write_outcomes(
         outcomes,
-        lambda group: _record_group(group, settle, at),
+        lambda group: _write_group(group, settle, at),
         without_answer=AnalysisOutcome.without_answer,
     )
 
 
-def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: datetime) -> None:
+def _write_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: datetime) -> None:
+    """Write a group in one transaction: results of jobs that are still held, costs of all."""
     with transaction.atomic():
         states = lock_conversations(o.job.conversation_id for o in outcomes)
         held = ANALYSES.lock([o.job for o in outcomes])
@@ -68,7 +69,7 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         recorded = {pk for pk, state in held.items() if state != State.RUNNING}
         kept = [o for o in outcomes if held.get(o.job.analysis_id) == State.RUNNING]
         if kept:
-            _record_kept(kept, states, settle, now)
+            _write_kept(kept, states, settle, now)
         ledger.write(
             row
             for o in outcomes
@@ -83,7 +84,7 @@ def _record_group(outcomes: Sequence[AnalysisOutcome], settle: Settle, now: date
         )
 
 
-def _record_kept(
+def _write_kept(
     kept: Sequence[AnalysisOutcome],
     states: Mapping[int, tuple[str, str]],
     settle: Settle,

@@ -1,4 +1,4 @@
-"""Paths of this room."""
+"""URLs of conversation pages, reruns, and result histories."""
 
 from django.urls import URLPattern, URLResolver, path
 

@@ -29,7 +29,7 @@ broker_away = Breaker()
 def enqueue(task_name: str, *, queue: str | None = None, **kwargs: Any) -> None:
     """Send the task `task_name` with ids in `kwargs` once the current transaction commits.
 
-    `queue` names the lane (architecture.md); None leaves it to the task's own route.
+    `queue` is a queue of Celery; None leaves it to the task's own route.
     Never raises when the broker is away: the work is a row, and the sweep finds it.
     """
     transaction.on_commit(partial(send, task_name, queue=queue, kwargs=kwargs))

@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from .models import CrmConnection, push_id
-from .outbox import kick
+from .outbox import wake_pushes
 
 DELAY = timedelta(seconds=10)
 """How long a conversation waits, so that the record of its contact is there before it."""
@@ -38,7 +38,7 @@ def conversations_analyzed(*, first: Sequence[int], again: Sequence[int]) -> Non
         _log(first, logging)
     if again:
         _update(again, logging)
-    kick()
+    wake_pushes()
 
 
 _LOG = """

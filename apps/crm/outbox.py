@@ -98,11 +98,11 @@ def contacts_changed(changes: Sequence[ContactChange]) -> int:
     for state, found in rows.by_state.items():
         _write(found, state)
     if rows.by_state and any(one.enabled and not one.approval for one in listeners):
-        kick()
+        wake_pushes()
     return sum(len(found) for found in rows.by_state.values())
 
 
-def kick() -> None:
+def wake_pushes() -> None:
     """Let a worker look for pushes once the current transaction commits."""
     wake("crm.push", queue="outbound")
 

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.work import backoff
-from apps.work.queue import record_group
+from apps.work.queue import write_outcomes
 
 from .claims import Batch, Item
 from .connectors.base import ConnectorError, ItemResult, Verdict
@@ -54,7 +54,7 @@ def record(outcomes: Sequence[BatchOutcome]) -> None:
     A result counts only while its push still holds its lease. Raises when the database is away:
     the caller keeps the outcomes and tries again.
     """
-    record_group(outcomes, _record_group, without_answer=BatchOutcome.without_answer)
+    write_outcomes(outcomes, _write_group, without_answer=BatchOutcome.without_answer)
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class _Held:
     first_attempt_at: datetime
 
 
-def _record_group(outcomes: Sequence[BatchOutcome]) -> None:
+def _write_group(outcomes: Sequence[BatchOutcome]) -> None:
     ordered = sorted(outcomes, key=lambda o: o.at)
     items = [item for outcome in ordered for item in outcome.job.items]
     with transaction.atomic():

@@ -24,7 +24,7 @@ from .client import CrmClient
 from .connectors.base import Account, Connector, ConnectorError, Findings
 from .connectors.registry import CONNECTORS
 from .models import CrmConnection, DisabledCause, Kind, Push, PushState
-from .outbox import kick
+from .outbox import wake_pushes
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def change_connection(*, connection: CrmConnection, wanted: Wanted, by: Actor) -
     crm.updated_at, crm.rest_until = timezone.now(), None
     crm.save()
     _note(by, "changed", crm)
-    kick()
+    wake_pushes()
     return crm
 
 
@@ -214,7 +214,7 @@ def enable_connection(*, connection: CrmConnection, by: Actor) -> None:
         waiting = crm.pushes.filter(state=PushState.PENDING, lease_token=None)
         waiting.update(not_before=timezone.now())
         _note(by, "enabled", crm)
-    kick()
+    wake_pushes()
 
 
 @transaction.atomic
@@ -288,7 +288,7 @@ def send_again(*, push: Push, by: Actor) -> None:
         cursor.execute(_FORGET, {"ids": [push.pk]})
     _requeue(crm, [push.pk])
     _note(by, "resent", crm, push=push.public_id)
-    kick()
+    wake_pushes()
 
 
 @transaction.atomic
@@ -300,7 +300,7 @@ def send_parked_again(*, connection: CrmConnection, by: Actor) -> int:
         raise UnableToSend("No parked pushes.")
     count = _requeue(crm, ids)
     _note(by, "resent", crm, pushes=count)
-    kick()
+    wake_pushes()
     return count
 
 
@@ -342,7 +342,7 @@ def approve(*, connection: CrmConnection, shown: Shown, by: Actor) -> int:
     ids = shown.keys(crm)
     count = _requeue(crm, ids, approved_by=by.label) if ids else 0
     _note(by, "approved", crm, pushes=count)
-    kick()
+    wake_pushes()
     return count
 
 

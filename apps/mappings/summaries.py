@@ -32,7 +32,7 @@ from apps.llm.specs import ModelSpec
 from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.tokens import estimate_tokens
 from apps.work.leases import EXPIRED, WORN_OUT, LeasedTable
-from apps.work.queue import Queue, record_group
+from apps.work.queue import Queue, write_outcomes
 
 from . import marks
 from .marked_contacts import values_of
@@ -139,7 +139,7 @@ class SummaryQueue(Queue[SummaryJob, SummaryOutcome]):
             )
 
     def record(self, outcomes: Sequence[SummaryOutcome]) -> None:
-        record_group(outcomes, _record_group, without_answer=SummaryOutcome.without_answer)
+        write_outcomes(outcomes, _write_group, without_answer=SummaryOutcome.without_answer)
 
 
 _WAITS = f"""
@@ -224,7 +224,7 @@ def _outcome(job: SummaryJob, answer: StructuredAnswer) -> SummaryOutcome:
     )
 
 
-def _record_group(outcomes: Sequence[SummaryOutcome]) -> None:
+def _write_group(outcomes: Sequence[SummaryOutcome]) -> None:
     now = timezone.now()
     with transaction.atomic():
         held = SUMMARIES.lock([o.job for o in outcomes])

@@ -1,6 +1,6 @@
 """The work of runs that ask no model: a batch of items, done and marked in one transaction.
 
-A batch locks its items and their conversations, and one of the lanes of its run, so that no run
+A batch locks its items and their conversations, and one of the slots of its run, so that no run
 takes more of the database than that many batches at a time, however many workers there are. A
 worker that stops in the middle leaves nothing behind, and the sweep continues with the next batch.
 """
@@ -39,7 +39,7 @@ WORK: Mapping[str, Work] = {
 TASK = "runs.run_batches"
 BATCH = 1_000
 """Items per transaction: short enough that other writers of these conversations hardly wait."""
-LANES = 2
+SLOTS = 2
 """Batches of a run at a time: PostgreSQL works on one while Python works on another."""
 SECONDS = 2.0
 """A task ends after this time and sends itself again, so that a worker can stop soon."""
@@ -56,7 +56,7 @@ def free_estimate(items: int) -> dict[str, Any]:
 
 def start_soon() -> None:
     """Let a worker begin once the current transaction commits."""
-    for _ in range(LANES):
+    for _ in range(SLOTS):
         enqueue(TASK)
 
 
@@ -101,7 +101,7 @@ def do_batch(run: Run) -> int:
 
 def _do(run: Run, limit: int) -> int:
     with transaction.atomic():
-        items = _pick(run, limit) if _has_lane(run) else []
+        items = _pick(run, limit) if _take_slot(run) else []
         if items:
             WORK[run.kind](run, items)
         return len(items)
@@ -110,7 +110,7 @@ def _do(run: Run, limit: int) -> int:
 def _do_one(run: Run) -> int:
     """Do the next item alone; where it can't be done, it fails and the run continues."""
     with transaction.atomic():
-        items = _pick(run, 1) if _has_lane(run) else []
+        items = _pick(run, 1) if _take_slot(run) else []
         try:
             with transaction.atomic():
                 WORK[run.kind](run, items)
@@ -124,21 +124,21 @@ def _do_one(run: Run) -> int:
         return len(items)
 
 
-_LANE = " OR ".join(["pg_try_advisory_xact_lock(hashtextextended(%s, 0))"] * LANES)
+_SLOT = " OR ".join(["pg_try_advisory_xact_lock(hashtextextended(%s, 0))"] * SLOTS)
 
 
-def _has_lane(run: Run) -> bool:
-    """Take a free lane of a run until the end of the transaction, unless the run was stopped.
+def _take_slot(run: Run) -> bool:
+    """Take a free slot of a run until the end of the transaction, unless the run was stopped.
 
     The run itself is not locked: pausing it waits for no batch, and closing it sees the items of
     one as unfinished.
     """
-    lanes = [f"batch {lane} of {run.public_id}" for lane in range(LANES)]
+    slots = [f"batch {slot} of {run.public_id}" for slot in range(SLOTS)]
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT state IN ('queued', 'running') AND"  # noqa: S608 (a constant)
-            f" ({_LANE}) FROM runs_run WHERE id = %s",
-            [*lanes, run.pk],
+            f" ({_SLOT}) FROM runs_run WHERE id = %s",
+            [*slots, run.pk],
         )
         found = cursor.fetchone()
         return bool(found and found[0])

@@ -1,6 +1,6 @@
 """Write the list of a run: at once where it is short, else in batches, in workers.
 
-A batch writes the items of a range of keys, in one transaction with how far its lane came, so that
+A batch writes the items of a range of keys, in one transaction with how far its slot came, so that
 a worker that stops leaves nothing behind. It commits only if the run is still to be frozen. A run
 never gets more items than were agreed to, whatever has changed since (decision 0052).
 """
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 TASK = "runs.freeze"
 AT_ONCE = 5_000
 """Items that the request that starts a run writes itself: in some 100 ms."""
-LANES = 2
+SLOTS = 2
 """Ranges of a run that are written at a time."""
 SECONDS = 5.0
 """A task ends after this time and sends itself again, so that a worker can stop soon."""
@@ -114,7 +114,7 @@ def begin(run: Run) -> None:
         start_work(run)
     else:
         run.freezing = True
-        run.frozen_next = list(range(LANES if _has_ranges(run) else 1))
+        run.frozen_next = list(range(SLOTS if _has_ranges(run) else 1))
         freeze_soon()
     run.save(update_fields=["total", "frozen", "freezing", "frozen_next"])
 
@@ -155,7 +155,7 @@ def start_work(run: Run) -> None:
 
 def freeze_soon() -> None:
     """Let workers write lists and queue failed items again once the current transaction commits."""
-    for _ in range(LANES):
+    for _ in range(SLOTS):
         enqueue(TASK)
 
 
@@ -207,13 +207,13 @@ def _freeze_batch(run: Run, *, alone: bool = False) -> bool | None:
 
     ``alone`` lets no other batch of the run commit in the meantime.
     """
-    lane = _take_lane(run)
-    if lane is None:
+    slot = _take_slot(run)
+    if slot is None:
         return False
     if alone and (held := _lock(run)):
         run = held
     keep_erasures_out()
-    keys, following = _next(run, lane)
+    keys, following = _next(run, slot)
     written = _write(run, keys, run.total - run.frozen) if keys else 0
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # not while the run is locked
@@ -222,7 +222,7 @@ def _freeze_batch(run: Run, *, alone: bool = False) -> bool | None:
         transaction.set_rollback(True)
         return False if now is None else None  # None: it was canceled in the meantime
     now.frozen += written
-    now.frozen_next[lane] = following
+    now.frozen_next[slot] = following
     if now.frozen == now.total or not any(n is not None for n in now.frozen_next):
         now.freezing, now.total = False, now.frozen
         start_work(now)
@@ -252,20 +252,20 @@ def _lock(run: Run) -> Run | None:
     return Run.objects.freezing().select_for_update(no_key=True).filter(pk=run.pk).first()
 
 
-def _take_lane(run: Run) -> int | None:
-    """Take a lane of a run until the end of the transaction, and load the run; None for none."""
-    waiting = [(at, lane) for lane, at in enumerate(run.frozen_next) if at is not None]
-    for _, lane in sorted(waiting):
+def _take_slot(run: Run) -> int | None:
+    """Take a slot of a run until the end of the transaction, and load the run; None for none."""
+    waiting = [(at, slot) for slot, at in enumerate(run.frozen_next) if at is not None]
+    for _, slot in sorted(waiting):
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
-                [f"list {lane} of {run.public_id}"],
+                [f"list {slot} of {run.public_id}"],
             )
             taken = cursor.fetchone()[0]
         if taken:
             run.refresh_from_db()
-            if run.freezing and run.frozen_next[lane] is not None:
-                return lane
+            if run.freezing and run.frozen_next[slot] is not None:
+                return slot
     return None
 
 
@@ -275,21 +275,21 @@ def _has_ranges(run: Run) -> bool:
     return run.total > settings.FREEZE_BATCH and not is_sample
 
 
-def _next(run: Run, lane: int) -> tuple[Keys | None, int | None]:
-    """Return the next range of a lane, and the number of the one after it; None for none.
+def _next(run: Run, slot: int) -> tuple[Keys | None, int | None]:
+    """Return the next range of a slot, and the number of the one after it; None for none.
 
-    Ranges are numbered from the highest key down, and dealt to the lanes in turn. Those without a
+    Ranges are numbered from the highest key down, and dealt to the slots in turn. Those without a
     row are passed over.
     """
-    at, highest, size = run.frozen_next[lane], run.frozen_from, settings.FREEZE_BATCH
+    at, highest, size = run.frozen_next[slot], run.frozen_from, settings.FREEZE_BATCH
     if not _has_ranges(run):
         return EVERY_KEY, None
     if highest is None or (key := _last_key(run, highest - at * size)) is None:
         return None, None
     first = (highest - key) // size
-    number = first + (at - first) % LANES
+    number = first + (at - first) % SLOTS
     high = highest - number * size
-    return Keys(high - size, high), number + LANES
+    return Keys(high - size, high), number + SLOTS
 
 
 def _last_key(run: Run, high: int | None = None) -> int | None:

@@ -1,4 +1,4 @@
-"""Kicks for the backfill lane; the rows know the work."""
+"""Tasks of runs: wake-up signals that may be lost, duplicated or late."""
 
 from celery import shared_task
 from django.utils import timezone

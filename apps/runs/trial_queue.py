@@ -28,7 +28,7 @@ from apps.llm.errors import ErrorCode
 from apps.llm.models import Purpose
 from apps.llm.reservations import cap_balances, hold
 from apps.work.leases import WORN_OUT, LeasedTable
-from apps.work.queue import record_group
+from apps.work.queue import write_outcomes
 
 from .closing import close_finished
 from .item_claims import load_jobs
@@ -78,9 +78,9 @@ class TrialQueue(AnalysisQueue):
         with its conversation. Raises OperationalError or InterfaceError when the database is away.
         """
         at = timezone.now()
-        record_group(
+        write_outcomes(
             outcomes,
-            lambda group: _record_group(group, at),
+            lambda group: _write_group(group, at),
             without_answer=AnalysisOutcome.without_answer,
         )
 
@@ -129,7 +129,7 @@ _RECORDED = (
 )
 
 
-def _record_group(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
+def _write_group(outcomes: Sequence[AnalysisOutcome], now: datetime) -> None:
     _add_derived(outcomes, now)
     with transaction.atomic():
         states = ITEMS.lock([o.job for o in outcomes])

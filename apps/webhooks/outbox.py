@@ -86,11 +86,11 @@ def write(events: Sequence[NewEvent]) -> int:
         for listener in to
     )
     if any(listener.enabled for _, to in heard for listener in to):
-        kick()
+        wake_deliveries()
     return len(rows)
 
 
-def kick() -> None:
+def wake_deliveries() -> None:
     """Let a worker look for deliveries once the current transaction commits."""
     wake("webhooks.deliver", queue="outbound")
 

@@ -17,7 +17,7 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.core.signed_requests import Reply
 from apps.work import backoff
-from apps.work.queue import record_group
+from apps.work.queue import write_outcomes
 
 from .claims import ClaimedDelivery
 from .models import DeliveryState, DisabledCause, Endpoint
@@ -52,10 +52,10 @@ def record(outcomes: Sequence[DeliveryOutcome]) -> None:
     An attempt counts only while its job still holds its lease. Raise OperationalError or
     InterfaceError when the database is away: the caller keeps the outcomes and tries again.
     """
-    record_group(outcomes, _record_group, without_answer=DeliveryOutcome.without_answer)
+    write_outcomes(outcomes, _write_group, without_answer=DeliveryOutcome.without_answer)
 
 
-def _record_group(outcomes: Sequence[DeliveryOutcome]) -> None:
+def _write_group(outcomes: Sequence[DeliveryOutcome]) -> None:
     ordered = sorted(outcomes, key=lambda o: o.at)
     with transaction.atomic():
         endpoints = _lock_endpoints({o.job.endpoint_id for o in ordered})

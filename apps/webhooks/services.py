@@ -78,7 +78,7 @@ def change_endpoint(
     locked.save(update_fields=["url", "events", "agent", "rest_until"])
     if _audit_details(locked) != before:
         _note(by, "changed", locked, before=before, after=_audit_details(locked))
-        outbox.kick()
+        outbox.wake_deliveries()
     return locked
 
 
@@ -130,7 +130,7 @@ def enable_endpoint(*, endpoint: Endpoint, by: Actor, send_missed: bool = False)
             consecutive_failures=0, failing_since=None, rest_until=None,
         )  # fmt: skip
         _note(by, "enabled", locked, sent=sent)
-    outbox.kick()
+    outbox.wake_deliveries()
     return sent
 
 
@@ -167,7 +167,7 @@ def send_test(*, endpoint: Endpoint, types: Sequence[str], by: Actor) -> list[De
         Delivery(endpoint=locked, event=event, not_before=timezone.now()) for event in events
     )
     _note(by, "tested", locked, events=chosen)
-    outbox.kick()
+    outbox.wake_deliveries()
     return made
 
 
@@ -183,7 +183,7 @@ def send_again(*, delivery: Delivery, by: Actor) -> None:
     if not _again(this) and not (_may_be_sooner(endpoint) and _sooner(this)):
         raise UnableToSend("This delivery is already queued.")
     _note(by, "resent", endpoint, event=delivery.event.public_id)
-    outbox.kick()
+    outbox.wake_deliveries()
 
 
 def failed_since(endpoint: Endpoint, since: datetime) -> QuerySet[Delivery]:
@@ -205,7 +205,7 @@ def send_failed_again(*, endpoint: Endpoint, since: datetime, by: Actor) -> int:
     if not count:
         raise UnableToSend("No failed deliveries in this period.")
     _note(by, "resent", locked, since=since.isoformat(), deliveries=count)
-    outbox.kick()
+    outbox.wake_deliveries()
     return count
 
 

@@ -1,4 +1,4 @@
-"""Paths of this room."""
+"""URLs of webhook endpoints and deliveries."""
 
 from django.urls import path
 

@@ -116,7 +116,7 @@ class Queue(ABC, Generic[J, O]):
         """Close what has nothing left to do, in a transaction of its own."""
 
 
-def record_group(
+def write_outcomes(
     outcomes: Sequence[O],
     write: Callable[[Sequence[O]], None],
     *,

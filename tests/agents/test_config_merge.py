@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.agents.documents import BuiltIn, ConfigDocument
-from apps.agents.plans import Link, fold
+from apps.agents.plans import Link, merge_configs
 from apps.llm.schema import problems
 
 ONLY, BOTH = "only_destination_agent", "both_agents"
@@ -35,16 +35,16 @@ A, B, C = document("a"), document("b"), document("c")
 
 
 def test_without_a_transfer_the_agent_itself_reads() -> None:
-    assert fold("A", A, []) is A
+    assert merge_configs("A", A, []) is A
 
 
 def test_only_the_transferred_agent() -> None:
-    assert fold("A", A, [(ONLY, "B", B)]) is B
-    assert fold("A", A, [(BOTH, "B", B), (ONLY, "C", C)]) is C
+    assert merge_configs("A", A, [(ONLY, "B", B)]) is B
+    assert merge_configs("A", A, [(BOTH, "B", B), (ONLY, "C", C)]) is C
 
 
 def test_both_agents() -> None:
-    merged = fold("A", A, [(BOTH, "B", B)])
+    merged = merge_configs("A", A, [(BOTH, "B", B)])
     assert list(merged.own_fields()) == ["a_field", "b_field"]
     assert merged.instructions == ("Instructions of a.", "Instructions of b.")
     assert (merged.model, merged.parameters) == ("model-b", {"seed": "b"})
@@ -53,26 +53,26 @@ def test_both_agents() -> None:
 
 
 def test_a_chain_of_three() -> None:
-    merged = fold("A", A, [(BOTH, "B", B), (BOTH, "C", C)])
+    merged = merge_configs("A", A, [(BOTH, "B", B), (BOTH, "C", C)])
     assert list(merged.own_fields()) == ["a_field", "b_field", "c_field"]
     assert [i[-2] for i in merged.instructions] == ["a", "b", "c"]
     assert merged.model == "model-c"
-    started_anew = fold("A", A, [(ONLY, "B", B), (BOTH, "C", C)])
-    assert started_anew == fold("B", B, [(BOTH, "C", C)])
+    started_anew = merge_configs("A", A, [(ONLY, "B", B), (BOTH, "C", C)])
+    assert started_anew == merge_configs("B", B, [(BOTH, "C", C)])
 
 
 def test_back_to_the_first_agent_folds_like_any_chain() -> None:
-    merged = fold("A", A, [(BOTH, "B", B), (BOTH, "A", A)])
+    merged = merge_configs("A", A, [(BOTH, "B", B), (BOTH, "A", A)])
     assert merged.model == "model-a"
     assert set(merged.own_fields()) == {"a_field", "b_field"}
     assert merged.instructions == ("Instructions of b.", "Instructions of a.")
-    assert fold("A", A, [(BOTH, "B", B), (ONLY, "A", A)]) is A
+    assert merge_configs("A", A, [(BOTH, "B", B), (ONLY, "A", A)]) is A
 
 
 def test_the_destination_wins_on_equal_names() -> None:
     source = document("a", fields={"topic": {"type": "string"}, "x": {}}, required=("topic", "x"))
     destination = document("b", fields={"topic": {"type": "boolean"}}, required=())
-    merged = fold("A", source, [(BOTH, "B", destination)])
+    merged = merge_configs("A", source, [(BOTH, "B", destination)])
     assert merged.own_fields()["topic"] == {"type": "boolean"}
     assert merged.schema["required"] == ["x"]
 
@@ -80,7 +80,7 @@ def test_the_destination_wins_on_equal_names() -> None:
 def test_other_keywords_at_the_root_are_the_destinations() -> None:
     source = document("a", title="A", description="of a")
     destination = document("b", title="B", additionalProperties=False)
-    merged = fold("A", source, [(BOTH, "B", destination)]).schema
+    merged = merge_configs("A", source, [(BOTH, "B", destination)]).schema
     assert merged["title"] == "B"
     assert merged["additionalProperties"] is False
     assert "description" not in merged
@@ -97,7 +97,7 @@ def test_definitions_are_kept_apart_by_agent() -> None:
 
     source, destination = with_definition("a", "string"), with_definition("b", "integer")
     before = json.dumps(source.schema)
-    merged = fold("agt_A", source, [(BOTH, "agt_B", destination)]).schema
+    merged = merge_configs("agt_A", source, [(BOTH, "agt_B", destination)]).schema
     assert list(merged["$defs"]) == ["agt_A.thing", "agt_B.thing"]
     assert merged["properties"]["a_one"] == {"$ref": "#/$defs/agt_A.thing"}
     assert merged["properties"]["b_list"]["items"]["$ref"] == (
@@ -113,7 +113,7 @@ def test_definitions_that_refer_to_each_other_and_have_odd_names() -> None:
         "a/b~": {"type": "string"},
     }
     source = document("a", fields={"x": {"$ref": "#/$defs/a~1b"}}, defs=definitions)
-    merged = fold("A", source, [(BOTH, "B", B)]).schema
+    merged = merge_configs("A", source, [(BOTH, "B", B)]).schema
     assert not problems(merged)
     assert merged["properties"]["x"]["$ref"] == "#/$defs/A.a~1b"
     assert merged["$defs"]["A.a/b"]["items"]["$ref"] == "#/$defs/A.a~1b~0"
@@ -122,7 +122,7 @@ def test_definitions_that_refer_to_each_other_and_have_odd_names() -> None:
 def test_a_chain_that_returns_keeps_its_definitions_once() -> None:
     thing = {"thing": {"type": "string"}}
     source = document("a", fields={"x": {"$ref": "#/$defs/thing"}}, defs=thing)
-    merged = fold("A", source, [(BOTH, "B", B), (BOTH, "A", source)]).schema
+    merged = merge_configs("A", source, [(BOTH, "B", B), (BOTH, "A", source)]).schema
     assert list(merged["$defs"]) == ["A.thing"]
     assert not problems(merged)
 
@@ -134,7 +134,7 @@ agents = st.sampled_from([("A", A), ("B", B), ("C", C)])
 @given(agents, st.lists(st.tuples(settings, agents), max_size=6))
 def test_any_chain_folds(first: tuple[str, ConfigDocument], chain: list[Any]) -> None:
     links: list[Link] = [(setting, name, doc) for setting, (name, doc) in chain]
-    merged = fold(*first, links)
+    merged = merge_configs(*first, links)
     last = links[-1][2] if links else first[1]
     assert merged.model == last.model
     assert merged.instructions[-1] == last.instructions[-1]
@@ -147,6 +147,6 @@ def test_any_chain_folds(first: tuple[str, ConfigDocument], chain: list[Any]) ->
 
 @pytest.mark.parametrize("setting", [ONLY, BOTH])
 def test_the_same_chain_is_the_same_config(setting: str) -> None:
-    first = fold("A", A, [(setting, "B", B)])
-    again = fold("A", document("a"), [(setting, "B", document("b"))])
+    first = merge_configs("A", A, [(setting, "B", B)])
+    again = merge_configs("A", document("a"), [(setting, "B", document("b"))])
     assert first.sha256() == again.sha256()

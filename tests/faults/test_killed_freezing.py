@@ -50,7 +50,7 @@ def test_a_killed_list_is_completed_once(
     workers.environment = {"TEST_FREEZE_BATCH": str(BATCH)}
     run = start()
     services.pause(run=run, by=TESTS)
-    with _one_lane_held(run):
+    with _one_slot_held(run):
         workers.start()
         wait_until(lambda: _frozen(run) > 0, timeout=120, every=0.01)
         workers.kill_one(random.Random(1))
@@ -63,7 +63,7 @@ def test_a_killed_list_is_completed_once(
 
 
 @contextmanager
-def _one_lane_held(run: Run) -> Iterator[None]:
+def _one_slot_held(run: Run) -> Iterator[None]:
     """Let workers write every other range only, so that the list can't be complete yet."""
     lock = [f"list 1 of {run.public_id}"]
     with connection.cursor() as cursor:

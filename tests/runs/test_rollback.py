@@ -301,7 +301,7 @@ def other_worker() -> Iterator[BaseDatabaseWrapper]:
     other.close()
 
 
-def test_as_many_batches_run_at_a_time_as_a_run_has_lanes(
+def test_as_many_batches_run_at_a_time_as_a_run_has_slots(
     monkeypatch: pytest.MonkeyPatch, other_worker: BaseDatabaseWrapper
 ) -> None:
     monkeypatch.setattr(batches, "BATCH", 2)
@@ -310,13 +310,13 @@ def test_as_many_batches_run_at_a_time_as_a_run_has_lanes(
         selection=Selection(backfill([{"call_summary": "New."}] * 4)), by=BY
     )
     other_worker.set_autocommit(False)
-    lanes = [f"batch {lane} of {undone.public_id}" for lane in range(batches.LANES)]
+    slots = [f"batch {slot} of {undone.public_id}" for slot in range(batches.SLOTS)]
     take = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
     with other_worker.cursor() as cursor:
-        for lane in lanes[:-1]:
-            cursor.execute(take, [lane])
+        for slot in slots[:-1]:
+            cursor.execute(take, [slot])
         assert batches.do_batch(undone) == 2
-        cursor.execute(take, lanes[-1:])
+        cursor.execute(take, slots[-1:])
         assert batches.do_batch(undone) == 0
     other_worker.rollback()
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import DataError, OperationalError
 
-from apps.work.queue import record_group
+from apps.work.queue import write_outcomes
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Table:
 
 def record(table: Table, *answers: str) -> None:
     outcomes = [Outcome(Job(key), answer) for key, answer in enumerate(answers)]
-    record_group(outcomes, table.write, without_answer=Outcome.without_answer)
+    write_outcomes(outcomes, table.write, without_answer=Outcome.without_answer)
 
 
 def test_group_is_written_at_once() -> None:

@@ -1,8 +1,7 @@
 """Every field that can be filtered, sorted or shown: the one list behind pages, API, and commands.
 
-The filter grammar, the add-a-row editor, the column chooser and the API's description are drawn
-from it. Fields of analyses come from the schemas (`catalogue`); metadata and variables take any
-key.
+The filter grammar, the filter editor, the column chooser, and the API's description use it. Fields
+of analyses come from the schemas of agents. Metadata and variables take any key.
 """
 
 from dataclasses import dataclass

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                 ('freezing', models.BooleanField(db_default=False, default=False, help_text='Its list of items is not complete yet.')),
                 ('frozen', models.PositiveIntegerField(db_default=0, default=0, help_text='Items written so far, while it is freezing.')),
                 ('frozen_from', models.BigIntegerField(blank=True, help_text='The highest key of the rows that the list is made of.', null=True)),
-                ('frozen_next', models.JSONField(blank=True, default=list, help_text='The next range of keys of each lane that writes the list, null for none.')),
+                ('frozen_next', models.JSONField(blank=True, default=list, help_text='The next range of keys of each slot that writes the list, null for none.')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('paused', 'Paused'), ('cancelling', 'Canceling'), ('completed', 'Completed'), ('cancelled', 'Canceled')], default='queued', max_length=10)),
                 ('reason', models.CharField(blank=True, max_length=20)),
                 ('reason_detail', models.TextField(blank=True)),

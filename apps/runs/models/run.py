@@ -18,7 +18,7 @@ MAX_TRIAL_SIZE, USUAL_TRIAL_SIZE = 50, 5
 
 
 def run_id() -> str:
-    """Return a new public id of a backfill."""
+    """Return a new public ID of a run."""
     return public_id("bf")
 
 
@@ -155,7 +155,7 @@ class Run(models.Model):
     frozen_next = models.JSONField(
         default=list,
         blank=True,
-        help_text="The next range of keys of each lane that writes the list, null for none.",
+        help_text="The next range of keys of each slot that writes the list, null for none.",
     )
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
