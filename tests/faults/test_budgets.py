@@ -79,6 +79,7 @@ def test_two_workers_and_a_kill_keep_a_budget(fake_llm: FakeLLM, workers: Worker
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fake_key")
 def test_test_runs_in_two_workers_and_a_kill_keep_a_cap(
     fake_llm: FakeLLM, workers: Workers
 ) -> None:
