@@ -1,5 +1,7 @@
 """Templates are sent without their layout, and nothing that shows is lost."""
 
+import re
+
 import pytest
 from django.conf import settings
 
@@ -35,3 +37,11 @@ def test_lines_of_templates_are_short() -> None:
     ]
     assert not [where for *where, size in lines if size > 120]
     assert sum(size for *_, size in lines) / len(lines) <= 60
+
+
+def test_breadcrumbs_do_not_end_in_a_slash() -> None:
+    crumbs = re.compile(r'<p\s+class="crumb"\s*>.*?</p>', re.DOTALL)
+    found = {path: crumbs.findall(path.read_text()) for path in TEMPLATES}
+    assert sum(map(len, found.values())) > 90
+    for path, each in found.items():
+        assert not [crumb for crumb in each if re.search(r"/\s*</p>$", crumb)], path
