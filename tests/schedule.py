@@ -15,6 +15,7 @@ Unit = tuple[str, dict[str, bool]]
 """The name of tests that stay together, and which of them are done."""
 
 WAITING = "tests/faults/"
+FEW = 3
 
 
 class Schedule(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
@@ -36,14 +37,19 @@ class Schedule(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
 
 
 def _ordered(units: Iterable[Unit]) -> list[Unit]:
-    """Groups, then files from the one with the most tests, with waiting tests spread over them."""
+    """Groups, then files from the one with the most tests, with waiting tests spread over them.
+
+    So are files of up to three tests, of which each may be long.
+    """
     groups: list[Unit] = []
     files: list[Unit] = []
     waiting: list[Unit] = []
     for unit in sorted(units, key=lambda unit: -len(unit[1])):
-        name = unit[0]
-        kind = waiting if "::" in name else files if name.endswith(".py") else groups
-        kind.append(unit)
+        name, tests = unit
+        if "::" in name or (name.endswith(".py") and len(tests) <= FEW):
+            waiting.append(unit)
+        else:
+            (files if name.endswith(".py") else groups).append(unit)
     # The last tenth of the files is short, and nothing long may start then.
     places = [(place + 1) / len(files) for place in range(len(files))]
     places += [0.9 * (place + 0.5) / len(waiting) for place in range(len(waiting))]
