@@ -100,14 +100,14 @@ def _prepare() -> tuple[dict[str, str], str, str]:
     from apps.accounts.actors import Actor
     from apps.accounts.keys import create_api_key
     from apps.accounts.models import Role
-    from apps.platforms.sources import door_path, map_agent
+    from apps.platforms.sources import map_agent, webhook_path
     from tests.factories import make_agent
     from tests.platforms.mappings.signing import BY, source_of
 
     _, key = create_api_key(name="bench", role=Role.OPERATOR, by=Actor.system("bench"))
     agent, source = make_agent(), source_of("retell", platform_analysis="ours")
     map_agent(source=source, external_id="agent_bench", agent=agent, by=BY)
-    return {"Authorization": f"Bearer {key}"}, agent.public_id, door_path(source)
+    return {"Authorization": f"Bearer {key}"}, agent.public_id, webhook_path(source)
 
 
 def _round(

@@ -1,9 +1,9 @@
 """API keys, and how many requests per minute they may make: counted in the broker, for all.
 
-A door belongs to a class, because a platform that hands in a call a second must not use up what
-an operator's script needs to read. The minute is that of the clock: one round trip to the broker
-counts a request and returns the rest. While the broker is away nobody is refused: a limit
-protects from mistakes, and is not worth an outage.
+An API route belongs to a class: a platform that sends a call per second must not use up the
+requests of an operator's script that reads. The minute is that of the clock: one round trip to the
+broker counts a request and returns the rest. While the broker is away no request is rejected: a
+limit protects from mistakes, and is not worth an outage.
 """
 
 import logging
@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 WINDOW_SECONDS = 60
 
 READ, CHANGE, INTAKE, BULK = "read", "change", "intake", "bulk"
-"""Classes of doors: reading; changes and paid work; conversations one by one; bulk bodies."""
-#: Doors by which conversations come in; every other write is a change.
+"""Classes of routes: reading; changes and paid work; conversations one by one; bulk bodies."""
+#: Routes that ingest conversations; every other write is a change.
 _DOORS = {
     "api/conversations": INTAKE,
     "api/conversations/bulk": BULK,

@@ -7,9 +7,26 @@ from typing import Any, ClassVar
 
 from apps.core.errors import Example, UserError
 
-from .models import OPEN, Status, TransferSetting
+from .models import OPEN, PLAIN_TEXT, Conversation, Status, TransferSetting
 
 Message = dict[str, Any]
+
+MAX_LENGTHS = {
+    "agent_id": 200,
+    **{
+        name: int(getattr(Conversation._meta.get_field(name), "max_length", 0))
+        for name in ("source", "external_id", "from_number", "to_number", *PLAIN_TEXT)
+    },
+    "recording_url": 4_000,
+    "phone_number": 60,
+    "email": 320,
+    "first_name": 200,
+    "last_name": 200,
+    "message": 300,
+}
+"""Longest texts by their keys in a line, in characters; of columns, what the column holds.
+``message`` is for the name and the IDs of a message. Parsers check them, and the API documents
+them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any
 
-from apps.conversations.inputs import LineRefused, Message
+from apps.conversations.inputs import MAX_LENGTHS, LineRefused, Message
 from apps.llm.text import sanitise
 
 from . import values
@@ -152,7 +152,9 @@ class _Item:
         return any(value is _FAILURES[name] for name, value in said.items())
 
     def _id(self, name: str) -> str:
-        return values.text(self.left.pop(name, None), f"{self.where}.{name}", 300)
+        return values.text(
+            self.left.pop(name, None), f"{self.where}.{name}", MAX_LENGTHS["message"]
+        )
 
     def _own_id(self) -> str:
         return self._id("id") or self._id("message_id")
@@ -203,7 +205,7 @@ def _messages(
 
 
 def _message(role: str, content: str, **own: Any) -> Message:
-    kept = {name: sanitise(value)[:300] for name, value in own.items() if value}
+    kept = {name: sanitise(value)[: MAX_LENGTHS["message"]] for name, value in own.items() if value}
     return {"role": role, "content": sanitise(content), **kept}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from apps.agents.models import Channel
 from apps.contacts.phone_numbers import is_withheld, normal_number, tidy_number
 from apps.conversations.inputs import (
+    MAX_LENGTHS,
     ContactInput,
     ConversationInput,
     LineRefused,
@@ -23,7 +24,6 @@ from apps.conversations.models import (
     OPEN,
     PLAIN_TEXT,
     AnalysisState,
-    Conversation,
     Direction,
     Reason,
     Status,
@@ -116,7 +116,7 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
         strangers["id"] = known["id"]  # neither is lost
     return ConversationInput(
         channel=channel,
-        agent=values.text(known["agent_id"], "agent_id", 200),
+        agent=values.text(known["agent_id"], "agent_id", MAX_LENGTHS["agent_id"]),
         agent_version=values.integer(known["agent_version"], "agent_version", 2**31 - 1),
         source=_source(known["source"]) or source,
         external_id=_external_id(known),
@@ -125,10 +125,10 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
         ended_at=ended,
         duration_ms=duration,
         direction=values.choice(known["direction"], "direction", Direction.values),
-        from_number=tidy_number(values.text(known["from_number"], "from_number", 60)),
-        to_number=tidy_number(values.text(known["to_number"], "to_number", 60)),
+        from_number=_number(known, "from_number"),
+        to_number=_number(known, "to_number"),
         recording_url=_recording(known["recording_url"]),
-        texts={name: values.text(known[name], name, _length(name)) for name in PLAIN_TEXT},
+        texts={name: values.text(known[name], name, MAX_LENGTHS[name]) for name in PLAIN_TEXT},
         contact=contact,
         metadata=_metadata(body, known, strangers),
         dynamic_variables=plain_object(known["dynamic_variables"], "dynamic_variables"),
@@ -138,8 +138,8 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
     )
 
 
-def _length(name: str) -> int:
-    return int(getattr(Conversation._meta.get_field(name), "max_length", 0))
+def _number(known: Mapping[str, Any], name: str) -> str:
+    return tidy_number(values.text(known[name], name, MAX_LENGTHS[name]))
 
 
 def _is_ours(body: Mapping[str, Any]) -> bool:
@@ -163,13 +163,13 @@ def read_result(value: object) -> dict[str, Any] | None:
 
 def _external_id(known: Mapping[str, Any]) -> str:
     for name in ("external_id", "id"):
-        if value := values.text(known[name], name, 300):
+        if value := values.text(known[name], name, MAX_LENGTHS["external_id"]):
             return value
     return ""
 
 
 def _source(value: object) -> str:
-    return "" if isinstance(value, dict) else values.text(value, "source", 100)
+    return "" if isinstance(value, dict) else values.text(value, "source", MAX_LENGTHS["source"])
 
 
 def _metadata(
@@ -207,7 +207,7 @@ def _times(known: Mapping[str, Any], *, is_open: bool) -> tuple[Any, Any, int | 
 
 
 def _recording(value: object) -> str:
-    url = values.text(value, "recording_url", 4_000)
+    url = values.text(value, "recording_url", MAX_LENGTHS["recording_url"])
     if url and not url.lower().startswith(("http://", "https://")):
         raise LineRefused(
             "invalid_value",
@@ -228,19 +228,21 @@ def _contact(value: object) -> tuple[ContactInput | None, dict[str, Any]]:
         return None, {}
     given = values.an_object(value, "contact")
     parts = {name: given.get(name) for name in _OF_CONTACT}
-    email = values.text(parts["email"], "contact.email", 320).strip().lower()
+    email = values.text(parts["email"], "contact.email", MAX_LENGTHS["email"]).strip().lower()
     if email and "@" not in email:
         raise LineRefused(
             "invalid_value",
             f"contact.email isn't a valid email address: {values.shown(email)}.",
             "contact",
         )
-    number = values.text(parts["phone_number"], "contact.phone_number", 60)
+    number = values.text(parts["phone_number"], "contact.phone_number", MAX_LENGTHS["phone_number"])
     contact = ContactInput(
         phone_number=normal_number(number),
         email=email,
-        first_name=values.text(parts["first_name"], "contact.first_name", 200),
-        last_name=values.text(parts["last_name"], "contact.last_name", 200),
+        first_name=values.text(
+            parts["first_name"], "contact.first_name", MAX_LENGTHS["first_name"]
+        ),
+        last_name=values.text(parts["last_name"], "contact.last_name", MAX_LENGTHS["last_name"]),
     )
     known = contact if contact.phone_number or contact.email else None
     lost = {name: item for name, item in given.items() if name not in _OF_CONTACT}
@@ -266,7 +268,9 @@ def _transfers(value: object, transcript: Transcript) -> tuple[TransferInput, ..
                     f"{where}.{name[:60]}", f"is unknown; known are {', '.join(_OF_TRANSFER)}."
                 )
         after = values.integer(parts.get("after_message"), f"{where}.after_message", 10**9)
-        to_agent = values.text(parts.get("to_agent_id"), f"{where}.to_agent_id", 200)
+        to_agent = values.text(
+            parts.get("to_agent_id"), f"{where}.to_agent_id", MAX_LENGTHS["agent_id"]
+        )
         if not to_agent:
             raise LineRefused("missing_field", f"{where}.to_agent_id is required.", "transfers")
         setting = values.choice(

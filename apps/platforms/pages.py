@@ -193,7 +193,7 @@ def removal(source: IntakeSource) -> Removal:
     )
 
 
-def door_of(payload: IntakePayload) -> str:
+def receiver_of(payload: IntakePayload) -> str:
     """Return the label of the receiver through which a payload arrived."""
     return payload.source.name if payload.source else payload.get_door_display()
 

@@ -28,7 +28,7 @@ MAX_BYTES = 64 * 1024
 """Of a longer line only the beginning is stored."""
 PER_UPLOAD = 1_000
 """Rejected lines stored of one upload or file: as many as its report has (services.MAX_ERRORS)."""
-PER_DOOR = 5_000
+PER_RECEIVER = 5_000
 """Rejected lines stored of a receiver; the oldest are deleted."""
 _GROUP = 200
 
@@ -66,8 +66,8 @@ class LineStore:
         rows, self._rows = self._rows, []
         with transaction.atomic():
             IntakePayload.objects.bulk_create(rows)
-            of_door = IntakePayload.objects.filter(source=None, door=self.door).order_by("-pk")
-            last = of_door.values_list("pk", flat=True)[PER_DOOR : PER_DOOR + 1].first()
+            of_receiver = IntakePayload.objects.filter(source=None, door=self.door).order_by("-pk")
+            last = of_receiver.values_list("pk", flat=True)[PER_RECEIVER : PER_RECEIVER + 1].first()
             if last is not None:
                 IntakePayload.objects.filter(source=None, door=self.door, pk__lte=last).delete()
 

@@ -47,7 +47,7 @@ def generate_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-def door_path(source: IntakeSource) -> str:
+def webhook_path(source: IntakeSource) -> str:
     """Return the path of the source's receiver, below the host of this installation."""
     return f"/api/intake/{source.kind}/{source.public_id}"
 

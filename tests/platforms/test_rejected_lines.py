@@ -145,7 +145,7 @@ def test_a_long_line_is_cut_and_cannot_be_replayed() -> None:
 
 
 def test_the_oldest_lines_of_a_door_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rejected_lines, "PER_DOOR", 5)
+    monkeypatch.setattr(rejected_lines, "PER_RECEIVER", 5)
     monkeypatch.setattr(rejected_lines, "PER_UPLOAD", 4)
     for upload in range(2):
         with storing_rejected(UploadChannel.BULK, by=BY, source="api") as keep:

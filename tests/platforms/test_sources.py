@@ -14,11 +14,11 @@ from apps.platforms.sources import (
     SourceRefused,
     change_source,
     create_source,
-    door_path,
     generate_secret,
     map_agent,
     remove_source,
     set_secret,
+    webhook_path,
 )
 from tests.factories import make_agent, make_conversation
 
@@ -47,7 +47,7 @@ def test_a_source_has_a_door_and_an_encrypted_secret() -> None:
     assert decrypt(stored.secret_encrypted) == "key_1"
     assert stored.secret_set_at is not None
     assert stored.created_by == BY.label
-    assert door_path(source) == f"/api/intake/retell/{stored.public_id}"
+    assert webhook_path(source) == f"/api/intake/retell/{stored.public_id}"
     (entry,) = AuditEntry.objects.all()
     assert (entry.verb, entry.target) == ("intake_source.created", source.public_id)
     assert "key_1" not in str(entry.detail)

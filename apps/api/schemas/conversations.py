@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, SkipValidation
 from apps.agents.models import Channel
 from apps.analysis.effects import InvalidSideEffects, SideEffects
 from apps.analysis.schemas import AnalysisSchema
+from apps.conversations.inputs import MAX_LENGTHS
 from apps.conversations.models import Direction, Reason, Status, TransferSetting
 from apps.conversations.schemas import MESSAGES, ConversationRow
 from apps.core.errors import Example, NotFound, UserError
@@ -43,13 +44,13 @@ class MessageIn(Schema):
     at: TimeIn | None = None
     """ISO 8601, seconds or milliseconds since 1970, or seconds since `started_at`; no earlier than
     1980."""
-    name: Annotated[str | None, Field(max_length=300)] = None
+    name: Annotated[str | None, Field(max_length=MAX_LENGTHS["message"])] = None
     """Who said it, or the tool."""
     tool_calls: list[Json] | None = None
     """Each becomes its own message, `tool_call`, after the text."""
-    tool_call_id: Annotated[str | None, Field(max_length=300)] = None
+    tool_call_id: Annotated[str | None, Field(max_length=MAX_LENGTHS["message"])] = None
     """The tool call that this result belongs to."""
-    id: Annotated[str | None, Field(max_length=300)] = None
+    id: Annotated[str | None, Field(max_length=MAX_LENGTHS["message"])] = None
     """Your id of the message."""
 
 
@@ -60,12 +61,12 @@ class ContactIn(Schema):
     `contact`, like unknown keys.
     """
 
-    phone_number: Annotated[str | None, Field(max_length=60)] = None
+    phone_number: Annotated[str | None, Field(max_length=MAX_LENGTHS["phone_number"])] = None
     """Normalized to +14155550123 where it names its country. A withheld number (“anonymous”,
     +266696687) matches no contact. Digits without a country stay as they are."""
-    email: Annotated[str | None, Field(max_length=320, pattern="@")] = None
-    first_name: Annotated[str | None, Field(max_length=200)] = None
-    last_name: Annotated[str | None, Field(max_length=200)] = None
+    email: Annotated[str | None, Field(max_length=MAX_LENGTHS["email"], pattern="@")] = None
+    first_name: Annotated[str | None, Field(max_length=MAX_LENGTHS["first_name"])] = None
+    last_name: Annotated[str | None, Field(max_length=MAX_LENGTHS["last_name"])] = None
 
 
 class TransferIn(Schema):
@@ -73,7 +74,7 @@ class TransferIn(Schema):
 
     after_message: Count | None = None
     """How many of the messages, as you send them, came before it. Default: all of them."""
-    to_agent_id: Annotated[str, Field(min_length=1, max_length=200)]
+    to_agent_id: Annotated[str, Field(min_length=1, max_length=MAX_LENGTHS["agent_id"])]
     """The agent's ID in Debrief or on the platform."""
     post_call_analysis_setting: TransferSetting | None = None
     """Default: `only_destination_agent`."""
@@ -103,31 +104,34 @@ class ConversationIn(Schema):
         "messages": MESSAGES,
     }
 
-    agent_id: Annotated[str, Field(min_length=1, max_length=200)]
+    agent_id: Annotated[str, Field(min_length=1, max_length=MAX_LENGTHS["agent_id"])]
     """The agent's ID in Debrief or on the platform."""
     channel: Channel
     messages: list[MessageIn] | None = None
     """Required unless the status is `registered`, `ongoing` or `not_connected`."""
-    external_id: Annotated[str | None, Field(max_length=300)] = None
+    external_id: Annotated[str | None, Field(max_length=MAX_LENGTHS["external_id"])] = None
     """Together with `source`, identifies the conversation."""
-    source: Annotated[str | None, Field(max_length=100)] = None
+    source: Annotated[str | None, Field(max_length=MAX_LENGTHS["source"])] = None
     """Where it comes from. Default: `api`."""
     agent_version: Annotated[int | None, Field(ge=0, le=2**31 - 1)] = None
     """The version that answered. Default: the newest published one."""
     status: Status | None = None
     """Default: `ended`."""
-    language: Annotated[str | None, Field(max_length=35)] = None
+    language: Annotated[str | None, Field(max_length=MAX_LENGTHS["language"])] = None
     started_at: TimeIn | None = None
     """ISO 8601, or seconds or milliseconds since 1970."""
     ended_at: TimeIn | None = None
     """Rejected while the status is `registered` or `ongoing`."""
     duration_ms: Annotated[int | None, Field(ge=0, le=10**12)] = None
     direction: Direction | None = None
-    from_number: Annotated[str | None, Field(max_length=60)] = None
-    to_number: Annotated[str | None, Field(max_length=60)] = None
-    disconnection_reason: Annotated[str | None, Field(max_length=100)] = None
+    from_number: Annotated[str | None, Field(max_length=MAX_LENGTHS["from_number"])] = None
+    to_number: Annotated[str | None, Field(max_length=MAX_LENGTHS["to_number"])] = None
+    disconnection_reason: Annotated[
+        str | None, Field(max_length=MAX_LENGTHS["disconnection_reason"])
+    ] = None
     recording_url: Annotated[
-        str | None, Field(max_length=4000, pattern="^[Hh][Tt][Tt][Pp][Ss]?://")
+        str | None,
+        Field(max_length=MAX_LENGTHS["recording_url"], pattern="^[Hh][Tt][Tt][Pp][Ss]?://"),
     ] = None
     contact: ContactIn | None = None
     metadata: Json | None = None
@@ -160,7 +164,9 @@ class CloseIn(Body):
     """ISO 8601, or seconds or milliseconds since 1970. Default: now."""
     duration_ms: SkipValidation[Annotated[int | None, Field(ge=0, le=10**12)]] = None
     """Default: from start to end."""
-    disconnection_reason: SkipValidation[Annotated[str | None, Field(max_length=100)]] = None
+    disconnection_reason: SkipValidation[
+        Annotated[str | None, Field(max_length=MAX_LENGTHS["disconnection_reason"])]
+    ] = None
     analysis: SkipValidation[Json | None] = None
     """A result from another platform: stored as *imported*, instead of a first analysis."""
 

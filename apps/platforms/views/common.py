@@ -5,7 +5,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from apps.platforms.models import IntakeSource
-from apps.platforms.sources import door_path
+from apps.platforms.sources import webhook_path
 
 CHANGED = "intake:changed"
 """Fired when sources, their agents or payloads have changed."""
@@ -21,6 +21,6 @@ def source_url(source: IntakeSource) -> str:
     return reverse("intake:source", args=[source.public_id])
 
 
-def door_url(request: HttpRequest, source: IntakeSource) -> str:
+def webhook_url(request: HttpRequest, source: IntakeSource) -> str:
     """The whole address of a source's receiver, by the host that this page was asked for at."""
-    return request.build_absolute_uri(door_path(source))
+    return request.build_absolute_uri(webhook_path(source))

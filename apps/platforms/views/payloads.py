@@ -31,7 +31,7 @@ from apps.platforms.pages import (
     PER_PAGE,
     code_words,
     content,
-    door_of,
+    receiver_of,
     replay_counts,
     shown,
     source_lines,
@@ -80,7 +80,7 @@ def _payloads(request: HttpRequest, form: PayloadFilterForm) -> dict[str, Any]:
     query = _filters(request.GET)
     return {
         "form": form,
-        "payloads": [(payload, door_of(payload)) for payload in found.items],
+        "payloads": [(payload, receiver_of(payload)) for payload in found.items],
         "code_words": code_words(form.data.get("code", "")),
         "query": query.urlencode(),
         "previous_url": _url(query, found.previous_cursor),
@@ -143,7 +143,7 @@ def payload_detail(request: HttpRequest, payload_id: int) -> HttpResponse:
     payload = _payload(payload_id)
     context = {
         "payload": payload,
-        "door": door_of(payload),
+        "door": receiver_of(payload),
         "code": code_words(payload.code),
         "shown": shown(payload),
         "nav": "intake",

@@ -28,10 +28,10 @@ from apps.core.http import (
 from apps.platforms import sources
 from apps.platforms.forms import AgentForm, RuleForm, SecretForm, SourceForm
 from apps.platforms.models import IntakePayload, IntakeSource, Platform, SourceAgent
-from apps.platforms.pages import arrival, door_of, mapped_agents, removal
+from apps.platforms.pages import arrival, mapped_agents, receiver_of, removal
 from apps.platforms.registry import GUIDES
 
-from .common import CHANGED, door_url, source_or_404, source_url
+from .common import CHANGED, source_or_404, source_url, webhook_url
 
 LATEST = 10
 PRIVATE_HOSTS = ("localhost", "127.", "10.", "192.168.", "[::1]")
@@ -70,7 +70,7 @@ def _created(request: HttpRequest, source: IntakeSource, made: str) -> HttpRespo
 
 def _show_secret(request: HttpRequest, source: IntakeSource, secret: str) -> HttpResponse:
     """Show a secret that was made here, once."""
-    context = {"source": source, "secret": secret, "door": door_url(request, source)}
+    context = {"source": source, "secret": secret, "door": webhook_url(request, source)}
     shown = render_dialog(request, "platforms/source_secret_made.html", context | {"nav": "intake"})
     return hx_trigger(shown, **{CHANGED: None})
 
@@ -86,12 +86,12 @@ def source_detail(request: HttpRequest, source_id: str) -> HttpResponse:
     context = {
         "source": source,
         "guide": GUIDES[source.kind],
-        "door": door_url(request, source),
+        "door": webhook_url(request, source),
         "private": request.get_host().startswith(PRIVATE_HOSTS),
         "arrival": arrival(source),
         "agents": mapped_agents(source),
         "refused": IntakePayload.objects.filter(source=source).replayable().count(),
-        "payloads": [(payload, door_of(payload)) for payload in latest],
+        "payloads": [(payload, receiver_of(payload)) for payload in latest],
         "nav": "intake",
     }
     return render_either(

@@ -14,7 +14,7 @@ from django.test import Client
 
 from apps.accounts.actors import Actor
 from apps.platforms.models import IntakeSource
-from apps.platforms.sources import create_source, door_path
+from apps.platforms.sources import create_source, webhook_path
 
 PROJECT = Path(__file__).resolve().parents[3]
 FOLDER = Path(os.environ.get("DEBRIEF_DATA") or PROJECT.parent / "shared" / "data") / "payloads"
@@ -53,7 +53,7 @@ def send(source: IntakeSource, payload: Any, headers: dict[str, str] | None = No
     """POST it to the door of ``source``, signed unless ``headers`` say how."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return Client(raise_request_exception=True).post(
-        door_path(source),
+        webhook_path(source),
         body,
         content_type="application/json",
         headers=headers if headers is not None else signed(source.kind, body),

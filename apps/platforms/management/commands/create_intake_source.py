@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from apps.accounts.actors import Actor
 from apps.core.errors import UserError
 from apps.platforms.models import Platform, PlatformAnalysis
-from apps.platforms.sources import create_source, door_path
+from apps.platforms.sources import create_source, webhook_path
 
 
 class Command(BaseCommand):
@@ -54,4 +54,4 @@ class Command(BaseCommand):
             )
         except UserError as error:
             raise CommandError(" ".join(error.fields.values()) or error.message) from None
-        self.stdout.write(door_path(source))
+        self.stdout.write(webhook_path(source))
