@@ -77,7 +77,7 @@ TAGS: list[Json] = [
 _REF = "#/components/schemas/{model}"
 _RENAMED = {
     "apps__analysis__models__State": "AnalysisStatus",
-    "apps__runs__models__State": "BackfillState",
+    "apps__runs__models__run__State": "BackfillState",
     "PauseReason": "BackfillPauseReason",
 }
 _WITH_KEY = ("unauthorized", "rate_limited")

@@ -149,6 +149,10 @@ def test_closed_lists_are_closed(document: dict[str, Any]) -> None:
         assert schemas[name]["enum"] == [str(value) for value in values], name
 
 
+def test_no_schema_is_named_after_a_module(document: dict[str, Any]) -> None:
+    assert [name for name in document["components"]["schemas"] if "__" in name] == []
+
+
 def test_each_code_says_something_to_a_person() -> None:
     for code, refusal in refusals().items():
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", code)
