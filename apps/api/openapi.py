@@ -76,6 +76,11 @@ TAGS: list[Json] = [
 ]
 _REF = "#/components/schemas/{model}"
 _RENAMED = {
+    "apps__alerts__models__rules__Kind": "AlertKind",
+    "apps__contacts__models__Origin": "ContactOrigin",
+    "apps__crm__models__Kind": "CrmKind",
+    "apps__follow_ups__models__Origin": "FollowUpOrigin",
+    "apps__runs__models__run__Kind": "RunKind",
     "apps__analysis__models__State": "AnalysisStatus",
     "apps__runs__models__run__State": "BackfillState",
     "PauseReason": "BackfillPauseReason",
