@@ -28,9 +28,10 @@ def test_signing_out_empties_the_cache(as_admin: Client) -> None:
     assert "no-store" in response.headers["Cache-Control"]
 
 
+@pytest.mark.django_db
 def test_static_files_are_stored(client: Client) -> None:
     response = client.get("/static/js/theme.js")
-    response.close()  # WhiteNoise answers with an open file
+    response.close()  # WhiteNoise answers with an open file; the end of a request asks connections
 
     assert response.status_code == 200
     assert "no-store" not in response.headers.get("Cache-Control", "")
