@@ -89,11 +89,14 @@ def workers(how_many: int, *, concurrency: int) -> Iterator[list[psutil.Process]
 
 
 def until(condition: Callable[[], bool], *, timeout: float, every: float = 0.05) -> None:
-    """Wait, with a limit, so that a broken benchmark ends."""
+    """Wait, with a limit, so that a broken benchmark ends, with what its workers logged last."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            sys.exit(f"not within {timeout} s: {condition}")
+            where = condition.__code__
+            log = DATA_DIR / "workers.log"
+            said = log.read_text(errors="replace")[-4_000:] if log.exists() else ""
+            sys.exit(f"{said}\nnot within {timeout} s: {where.co_filename}:{where.co_firstlineno}")
         time.sleep(every)
 
 
