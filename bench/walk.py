@@ -15,16 +15,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.backfills import MESSAGES
 from bench.ground import DATA_DIR, until, workers
 from bench.history import history
 
+if TYPE_CHECKING:
+    from tests.browser.product import Visit
+
 GOAL = 1.0
-PATIENCE_MS = 120_000
 LATENCY = 0.2
-LOGIN = "bench"
+PASSWORD = "bench"
 _TRANSCRIPTS = """
 INSERT INTO conversations_transcript (conversation_id, messages)
 SELECT id, %s FROM (
@@ -43,8 +45,8 @@ def main(rows: int = 0) -> list[tuple[str, ...]]:
         fake = start(LATENCY)
         try:
             _prepare(fake.url)
-            with _web() as url, workers(1, concurrency=64), _scheduler(), _page(url) as page:
-                return Walk(page).all()
+            with _web() as url, workers(1, concurrency=64), _scheduler(), _visit(url) as window:
+                return Walk(window).all()
         finally:
             fake.stop()
 
@@ -58,7 +60,7 @@ def _prepare(provider: str) -> None:
 
     os.environ |= {"OPENAI_BASE_URL": provider, "OPENAI_API_KEY": "fake"}  # of web and worker
     LanguageModel.objects.update(base_url=provider, api_key_env="FAKE_API_KEY")
-    User.objects.create_superuser(LOGIN, password=LOGIN)
+    User.objects.create_superuser("demo", password=PASSWORD)
     messages = [{"position": n} | message for n, message in enumerate(MESSAGES)]
     with connection.cursor() as cursor:
         cursor.execute(_TRANSCRIPTS, [json.dumps(messages)])
@@ -97,10 +99,11 @@ def _running(program: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _page(url: str) -> Iterator[Any]:
-    """Yield a page of a browser that is signed in."""
+def _visit(url: str) -> Iterator["Visit"]:
+    """Yield a browser window that is signed in."""
     from playwright.sync_api import expect, sync_playwright
 
+    from tests.browser.product import PATIENCE_MS, Product, Visit
     from tests.install_browser import ARGUMENTS, executable
 
     path = executable()
@@ -108,15 +111,9 @@ def _page(url: str) -> Iterator[Any]:
     until(lambda: _is_up(url), timeout=60)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        context = browser.new_context(base_url=url, viewport={"width": 1440, "height": 900})
-        context.set_default_timeout(PATIENCE_MS)
-        page = context.new_page()
-        page.goto("/login/")
-        page.get_by_label("Username").fill(LOGIN)
-        page.get_by_label("Password").fill(LOGIN)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url("**/calls/**")
-        yield page
+        with Visit(browser, Product(url, DATA_DIR, PASSWORD)) as window:
+            window.log_in()
+            yield window
         browser.close()
 
 
@@ -133,10 +130,10 @@ def _is_up(url: str) -> bool:
 class Walk:
     """The steps, in the order in which an operator takes them."""
 
-    def __init__(self, page: Any) -> None:
+    def __init__(self, window: "Visit") -> None:
         from playwright.sync_api import expect
 
-        self.page, self.expect = page, expect
+        self.window, self.page, self.expect = window, window.page, expect
         self.pictures = os.environ.get("BENCH_PICTURES", "")
         self.rows: list[tuple[str, ...]] = []
 
@@ -165,14 +162,14 @@ class Walk:
     def history(self) -> None:
         """Read, sort, and turn pages of the history."""
         page = self.page
-        self.step("the history", lambda: self._opened("/calls/"))
+        self.step("the history", lambda: self.window.open("/calls/"))
         self.step("its exact number", lambda: self._seen(page.get_by_text("1,000,000").first))
         self.step("the next page", lambda: self._followed("Next"))
-        self.step("the longest first", lambda: self._opened("/calls/?sort=-duration_ms"))
+        self.step("the longest first", lambda: self.window.open("/calls/?sort=-duration_ms"))
 
     def filters(self) -> None:
         """Narrow the history by a row, by words, and by a number."""
-        self._opened("/calls/")
+        self.window.open("/calls/")
         self.step("the editor of filters", self._filter_editor)
         self.step("a field chosen", self._agent_chosen)
         self.step("calls of an agent", self._agent_applied)
@@ -182,21 +179,21 @@ class Walk:
             ("a rare search", "q=zeppelin"),
             ("a Chinese search", "q=发票"),
         ):
-            self.step(name, partial(self._opened, f"/calls/?{query}"))
+            self.step(name, partial(self.window.open, f"/calls/?{query}"))
 
     def conversation(self) -> None:
         """Open a conversation from the list."""
-        self._opened("/calls/")
+        self.window.open("/calls/")
         self.step("a conversation", self._conversation)
 
     def insights(self) -> None:
         """Open the insights of 90 days, and wait for the last tile."""
-        self.step("insights, the page", lambda: self._loaded("/insights/?days=90"))
-        self.step("insights, every tile", self._settled, goal=None)
+        self.step("insights, the page", lambda: self.page.goto("/insights/?days=90"))
+        self.step("insights, every tile", self.window.settle, goal=None)
 
     def preview(self) -> None:
         """Open the form of a backfill and narrow it."""
-        self._opened("/calls/")
+        self.window.open("/calls/")
         self.step("the form of a backfill", self._backfill_form)
         self.step("how many conversations match", lambda: self._seen(self._matching()))
         self.step("what it will cost", lambda: self.expect(self._save()).to_be_enabled())
@@ -218,21 +215,8 @@ class Walk:
         page.wait_for_timeout(20_000)
         self.step("the dialog of Cancel", self._cancel_dialog)
         self.step("Cancel", self._canceled, goal=3)
-        self.step("the run with its report", lambda: self._opened(page.url))
+        self.step("the run with its report", lambda: self.window.open(page.url))
         self.step("the changed items", self._changed)
-
-    def _opened(self, path: str) -> None:
-        self._loaded(path)
-        self._settled()
-
-    def _loaded(self, path: str) -> None:
-        self.page.goto(path)
-
-    def _settled(self) -> None:
-        """Wait until htmx has nothing under way."""
-        self.page.wait_for_load_state()
-        busy = ".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added"
-        self.expect(self.page.locator(busy)).to_have_count(0)
 
     def _seen(self, what: Any) -> None:
         self.expect(what).to_be_visible()
@@ -241,7 +225,7 @@ class Walk:
         before = self.page.url
         self.page.get_by_role("link", name=link).first.click()
         self.page.wait_for_function("url => location.href !== url", arg=before)
-        self._settled()
+        self.window.settle()
 
     def _filter_editor(self) -> None:
         self.page.keyboard.press("f")
@@ -257,40 +241,37 @@ class Walk:
         page = self.page
         page.get_by_role("button", name="Apply").click()
         self.expect(page).to_have_url(re.compile("agent="))
-        self._settled()
+        self.window.settle()
 
     def _conversation(self) -> None:
         self.page.locator(".row-link").first.click()
         self._seen(self.page.locator(".transcript .msg").first)
 
-    def _dialog(self) -> Any:
-        return self.page.locator("dialog[open]")
-
     def _backfill_form(self) -> None:
         self.page.locator("#actions summary").click()
         self.page.get_by_role("link", name="Backfill from Post-Call Data").click()
-        self._seen(self._dialog().get_by_text("(no filters)"))
+        self._seen(self.window.dialog().get_by_text("(no filters)"))
 
     def _matching(self) -> Any:
-        return self._dialog().locator("strong", has_text=re.compile(r"[\d,]+ calls"))
+        return self.window.dialog().locator("strong", has_text=re.compile(r"[\d,]+ calls"))
 
     def _one_row(self) -> None:
-        row = self._dialog().locator(".filter-row").last
+        row = self.window.dialog().locator(".filter-row").last
         row.get_by_role("combobox", name="Field").fill("Duration")
         row.get_by_role("option", name="Duration", exact=True).click()
         row.get_by_label("Operator").select_option(label="≥")
-        self._settled()
+        self.window.settle()
         row.get_by_label("Value").fill("20")
 
     def _seen_matching(self) -> None:
-        self._seen(self._dialog().get_by_text(re.compile(r"[\d,]+ calls match")))
+        self._seen(self.window.dialog().get_by_text(re.compile(r"[\d,]+ calls match")))
 
     def _save(self) -> Any:
-        return self._dialog().get_by_role("button", name=re.compile(r"Save · \$"))
+        return self.window.dialog().get_by_role("button", name=re.compile(r"Save · \$"))
 
     def _saved(self) -> None:
         self._save().click()
-        self.expect(self._dialog()).to_be_hidden()
+        self.expect(self.window.dialog()).to_be_hidden()
 
     def _run_page(self) -> None:
         self.page.locator("#banner-open").click()
@@ -302,15 +283,15 @@ class Walk:
 
     def _cancel_dialog(self) -> None:
         self.page.get_by_role("link", name=re.compile("^Cancel")).first.click()
-        self._seen(self._dialog())
+        self._seen(self.window.dialog())
 
     def _canceled(self) -> None:
-        self._dialog().get_by_role("button", name=re.compile("Cancel")).last.click()
+        self.window.dialog().get_by_role("button", name=re.compile("Cancel")).last.click()
         self.expect(self.page.locator(".page-lead")).to_contain_text("Canceled")
 
     def _changed(self) -> None:
         self.page.locator("#items nav a").filter(has_text="Changed").first.click()
-        self._settled()
+        self.window.settle()
 
 
 if __name__ == "__main__":
