@@ -41,7 +41,7 @@ HEAD = ("", "work", "ours", "yardstick", "ratio", "CPU", "goal")
 
 
 def main() -> None:
-    """Each benchmark answers rows; the table is Markdown, as docs/benchmarks.md keeps it."""
+    """Each benchmark returns rows; the table is in Markdown, as in docs/benchmarks.md."""
     names = [BY_GOAL.get(name.upper(), name) for name in sys.argv[1:]] or ALL
     rows = [row for name in names for row in import_module(f"bench.{name}").main()]
     print(f"\n{datetime.now(UTC):%Y-%m-%d} on {machine()}\n")
