@@ -1,7 +1,7 @@
 """S1 and S2 of docs/benchmarks.md: how fast a backfill runs, against the client alone.
 
 S1: a model with 200 ms latency, 64 in flight, one worker process, everything recorded.
-S2: a model that answers at once, where only CPU counts.
+S2: a model that responds at once, where only CPU counts.
 """
 
 import json
@@ -37,7 +37,7 @@ def main() -> list[tuple[str, ...]]:
     with services() as postgres:
         return [
             _row("S1", "200 ms model, 64 in flight", 0.2, postgres),
-            _row("S2", "model that answers at once", 0.0, postgres),
+            _row("S2", "model that responds at once", 0.0, postgres),
         ]
 
 
