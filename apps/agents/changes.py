@@ -15,9 +15,8 @@ from apps.llm.schema import Problem
 from apps.llm.schema import problems as schema_problems
 from apps.llm.schema.json_text import locate
 
-from .builtins import categories
 from .content import Content, Json, canonical_editor, plain_number
-from .documents import Columns, default_columns
+from .documents import Columns, categories, default_columns
 from .edit_merge import same_schema
 from .schemas import DraftIn
 

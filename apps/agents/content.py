@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast
 
-from .builtins import categories
-from .documents import EMPTY_SCHEMA, Columns, ConfigDocument, LongTranscript, resolve
+from .documents import EMPTY_SCHEMA, Columns, ConfigDocument, LongTranscript, categories, resolve
 from .models import AgentVersion, ConfigSave
 
 #: JSON as the API speaks it. Values are looked at one by one before they are trusted.

@@ -18,8 +18,8 @@ from apps.llm.specs import TokenUsage
 from apps.llm.tokens import estimate_tokens
 from apps.llm.typical_cost import ASSUMED_TRANSCRIPT
 
-from .builtins import categories
 from .content import Content, content_of
+from .documents import categories
 from .models import Agent, AgentVersion
 
 _SHORT_ANSWER, _LONG_ANSWER = 8, 40

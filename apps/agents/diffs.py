@@ -12,9 +12,8 @@ from typing import Any, Literal
 
 from apps.llm.schema.merge import implied_type
 
-from .builtins import categories
 from .content import Content
-from .documents import ConfigDocument
+from .documents import ConfigDocument, categories
 
 Kind = Literal["model", "prompt", "field", "setting"]
 Verb = Literal["added", "removed", "changed", "moved"]

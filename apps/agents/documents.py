@@ -3,7 +3,7 @@
 The *editor document* is the ``analysis`` part of the API's draft: it keeps the prompt of a
 built-in that is switched off, and leaves out unchanged values. The *config document* is
 everything that determines a request, with the defaults resolved; it is
-hashed, frozen, and sent.
+hashed, frozen, and sent. The built-in categories and their default prompts are at the end.
 """
 
 import hashlib
@@ -14,8 +14,6 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal, cast
 
 from apps.llm.schema import flat_root, with_built_ins
-
-from .builtins import categories, category
 
 #: Revision of the prompt builder. Raise it when `apps.analysis.prompts` changes what a request
 #: says, so that results made before and after are told apart.
@@ -104,11 +102,11 @@ class ConfigDocument:
 
         Responses are judged by this; the agent's own fields by the agent's own schema, whole.
         """
-        built_ins: dict[str, Any] = {}
-        for built_in in self.built_ins:
-            value = category(self.channel, built_in.name).value
-            built_ins[built_in.name] = {**value, "description": built_in.prompt}
-        required = [built_in.name for built_in in self.built_ins if built_in.required]
+        values = {item.name: item.value for item in categories(self.channel)}
+        built_ins: dict[str, Any] = {
+            b.name: {**values[b.name], "description": b.prompt} for b in self.built_ins
+        }
+        required = [b.name for b in self.built_ins if b.required]
         return with_built_ins(self.schema, built_ins, required)
 
 
@@ -190,3 +188,89 @@ _OWN_COLUMNS = {
     "outcome": ("resolved", "resolution_status", "outcome", "successful", "lead_quality"),
     "sentiment": ("sentiment", "user_sentiment", "customer_sentiment"),
 }
+
+
+SENTIMENTS = ("Negative", "Neutral", "Positive", "Unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A built-in category: its name in results, the JSON Schema of its value, its default prompt.
+
+    ``column`` is the history column that it feeds by default.
+    """
+
+    name: str
+    title: str
+    column: str
+    value: dict[str, Any]
+    prompt: str
+
+
+_SENTIMENT = Category(
+    name="user_sentiment",
+    title="User sentiment",
+    column="sentiment",
+    value={"type": "string", "enum": list(SENTIMENTS)},
+    prompt=(
+        "How the user felt, judged by their words over the whole conversation and above all by "
+        "how it ended. Unknown where the user said too little to tell."
+    ),
+)
+
+VOICE = (
+    Category(
+        name="call_summary",
+        title="Call summary",
+        column="summary",
+        value={"type": "string"},
+        prompt=(
+            "Write a summary of the call in one to three sentences: why the user called, what "
+            "was done, and how it ended. Name amounts, dates and promises that matter later."
+        ),
+    ),
+    Category(
+        name="call_successful",
+        title="Call successful",
+        column="outcome",
+        value={"type": "boolean"},
+        prompt=(
+            "True when the user got what they called for, or a clear next step that they "
+            "accepted. False when the matter stayed open, the user gave up, or the agent could "
+            "not help."
+        ),
+    ),
+    _SENTIMENT,
+)
+
+CHAT = (
+    Category(
+        name="chat_summary",
+        title="Chat summary",
+        column="summary",
+        value={"type": "string"},
+        prompt=(
+            "Write a summary of the chat in one to three sentences: what the user wanted, what "
+            "was done, and how it ended. Name amounts, dates and promises that matter later."
+        ),
+    ),
+    Category(
+        name="chat_successful",
+        title="Chat successful",
+        column="outcome",
+        value={"type": "boolean"},
+        prompt=(
+            "True when the user got what they wrote for, or a clear next step that they "
+            "accepted. False when the matter stayed open, the user left, or the agent could not "
+            "help."
+        ),
+    ),
+    _SENTIMENT,
+)
+
+_BY_CHANNEL = {"voice": VOICE, "chat": CHAT}
+
+
+def categories(channel: str) -> tuple[Category, ...]:
+    """Return the built-in categories of a channel, in the order in which a model fills them."""
+    return _BY_CHANNEL[channel]

@@ -13,9 +13,8 @@ from typing import Literal, cast
 from apps.llm.schema import flat_root
 from apps.llm.schema.nodes import escape
 
-from .builtins import Category, categories
 from .content import Content, Json
-from .documents import Schema
+from .documents import Category, Schema, categories
 from .plans import rewrite_refs
 from .templates import Template
 

@@ -19,10 +19,9 @@ from apps.llm.models import LanguageModel
 from apps.llm.typical_cost import Typical, typical_conversation
 
 from .builder import RowError, read_rows, schema_of
-from .builtins import categories
 from .changes import COLUMN_NAMES, Fault
 from .content import Json
-from .documents import EMPTY_SCHEMA
+from .documents import EMPTY_SCHEMA, categories
 from .models import Agent, Channel
 from .templates import TEMPLATES
 

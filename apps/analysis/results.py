@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from apps.agents.builtins import SENTIMENTS
+from apps.agents.documents import SENTIMENTS
 from apps.alerts.checks import results_recorded
 from apps.conversations.derived.evaluation import ResultFacts, definitions, derive
 from apps.conversations.models import Conversation, Trigger

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from django.db.models import QuerySet
 
-from apps.agents.builtins import SENTIMENTS
+from apps.agents.documents import SENTIMENTS
 from apps.agents.models import Agent
 from apps.conversations.filters import Field, ValueKind, field_named, static_fields
 from apps.conversations.filters.catalog import SchemaField, schema_fields

@@ -63,7 +63,7 @@ WORDS = {
 }
 
 FOR_MODELS = (
-    "apps/agents/builtins.py",
+    "apps/agents/documents.py",
     "apps/agents/lint/names.py",
     "apps/agents/templates.py",
     "apps/analysis/prompts.py",

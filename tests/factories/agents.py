@@ -6,10 +6,10 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from apps.agents.builtins import categories
 from apps.agents.documents import (
     EMPTY_SCHEMA,
     ConfigDocument,
+    categories,
     default_columns,
     resolve,
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from apps.agents.builtins import categories
+from apps.agents.documents import categories
 from apps.agents.services import save_draft
 from apps.analysis.models import Analysis
 from apps.analysis.models import State as AnalysisState

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from apps.agents.builtins import categories
 from apps.agents.content import Content
+from apps.agents.documents import categories
 
 from . import names
 from .fields import FieldAt, fields_of, placeholder_in

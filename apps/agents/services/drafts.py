@@ -9,12 +9,11 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role
-from apps.agents.builtins import categories
 from apps.agents.changes import Fault, merge
 from apps.agents.content import Content, Json, canonical_editor, content_of, content_of_save
 from apps.agents.derived_names import derived_names, hold_names
 from apps.agents.diffs import Diff, diff_contents
-from apps.agents.documents import default_columns
+from apps.agents.documents import categories, default_columns
 from apps.agents.draft_start import Source, plan_start
 from apps.agents.edit_merge import changes_on_top
 from apps.agents.models import Agent, AgentVersion, Channel, ConfigSave

@@ -12,11 +12,11 @@ from apps.accounts.access import role_required
 from apps.accounts.models import Role
 from apps.agents import services
 from apps.agents.builder import NotShowable, rows_of
-from apps.agents.builtins import categories
 from apps.agents.changes import merge, read_schema
 from apps.agents.content import Content, Json, content_of, plain_number
 from apps.agents.costs import Costs, cost_with, shares
 from apps.agents.derived_names import derived_names
+from apps.agents.documents import categories
 from apps.agents.edit_merge import same_schema
 from apps.agents.forms import (
     FieldsInput,

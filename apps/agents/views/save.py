@@ -18,10 +18,10 @@ from django_htmx.http import reswap, retarget, trigger_client_event
 
 from apps.accounts.actors import actor_of
 from apps.agents import services
-from apps.agents.builtins import categories
 from apps.agents.changes import COLUMN_NAMES, Fault
 from apps.agents.content import Content, Json, content_of
 from apps.agents.diffs import Diff
+from apps.agents.documents import categories
 from apps.agents.edit_merge import only_mine
 from apps.agents.forms import StampForm
 from apps.agents.models import Agent

@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
-from apps.agents.builtins import categories
 from apps.agents.derived_names import hold_names
+from apps.agents.documents import categories
 from apps.agents.models import Agent, Channel, DerivedField, DerivedType
 from apps.conversations.filters import RuleFields
 from apps.conversations.filters.catalog import schema_fields

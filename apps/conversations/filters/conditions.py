@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from django.db.models import Exists, OuterRef, Q
 
-from apps.agents.builtins import SENTIMENTS
+from apps.agents.documents import SENTIMENTS
 from apps.agents.models import Agent, AgentVersion, AnalysisConfig
 from apps.contacts.models import Contact
 from apps.conversations.models import Transfer
