@@ -19,10 +19,11 @@ from apps.conversations.models import Conversation
 from apps.conversations.rows import transfers_of
 from apps.conversations.schemas import ConversationRow, ConversationSchema
 from apps.conversations.services import StoreOutcome
+from apps.core.errors import UserError
 from apps.intake.files import json_lines, split_lines
 from apps.intake.services import ingest, ingest_one
 from apps.platforms.models import UploadChannel
-from apps.platforms.rejected_lines import storing_rejected, storing_rejected_request
+from apps.platforms.rejected_lines import store_rejected_request, storing_rejected
 from apps.privacy.erasure import erase
 
 from . import lists
@@ -66,9 +67,12 @@ def create(request: HttpRequest) -> HttpResponse:
     """Creates a complete or `ongoing` conversation. If the `source` and `external_id` already
     exist, returns 200 and merges any new data."""
     by = actor_of(request)
-    with storing_rejected_request(request.body, by=by):
+    try:
         line = read_object(request)
         stored = ingest_one(line=line, by=by)
+    except UserError as error:
+        store_rejected_request(request.body, error, by=by)
+        raise
     if stored.outcome != StoreOutcome.ACCEPTED:
         return respond(ConversationSchema.whole(_whole(stored.conversation.public_id)))
     # A new one is in memory as it was stored, but for a result of its own.

@@ -16,6 +16,7 @@ from django.db import transaction
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.conversations.inputs import ConversationInput
+from apps.conversations.models import API_SOURCE
 from apps.core.errors import UserError
 from apps.core.json_text import parse_json
 from apps.intake.erased import ERASED
@@ -105,21 +106,12 @@ def storing_rejected(
         keeper.flush()
 
 
-@contextmanager
-def storing_rejected_request(body: bytes, *, by: Actor, source: str = "api") -> Iterator[None]:
-    """Wrap the ingestion of one request: a rejected line is stored, and still rejected.
-
-    Lines of an erased conversation are stored nowhere.
-    """
-    try:
-        yield
-    except UserError as error:
-        if error.code == ERASED:
-            raise
-        keeper = LineStore(UploadChannel.API, by=by, source=source)
-        keeper(RejectedLine(0, error.code, error.message), body)
-        keeper.flush()
-        raise
+def store_rejected_request(body: bytes, error: UserError, *, by: Actor) -> None:
+    """Store the body of a request that was rejected, but no line of an erased conversation."""
+    if error.code == ERASED:
+        return
+    with storing_rejected(UploadChannel.API, by=by, source=API_SOURCE) as store:
+        store(RejectedLine(0, error.code, error.message), body)
 
 
 def storable(line: bytes) -> Any:
