@@ -1,6 +1,6 @@
 """S6 of docs/benchmarks.md: how fast conversations come in over HTTP, against COPY of the rows.
 
-The bulk door, single POSTs, and signed webhooks of a platform, 15 messages each, at the web server
+Bulk upload, single POSTs, and signed webhooks of a platform, 15 messages each, at the web server
 as `manage.py up` runs it: one process. Everything is stored as in real use, search words and the
 queued first analysis included.
 """
@@ -67,7 +67,7 @@ def main() -> list[tuple[str, ...]]:
     return [
         (
             "S6",
-            f"bulk door, {MESSAGES} messages each",
+            f"bulk upload, {MESSAGES} messages each",
             f"{of['bulk']:.0f}/s",
             f"COPY of the same rows {of['copied']:.0f}/s",
             f"{ratio:.2f} of COPY",

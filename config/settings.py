@@ -272,7 +272,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024 * 1024
 # How long a page of a list waits for the count next to it; the exact one follows the page.
 LIST_COUNT_SECONDS = 0.05
 
-# Requests a minute that one API key may make, by the class of door (apps/api/limits.py);
+# Requests a minute that one API key may make, by the class of route (apps/api/limits.py);
 # 0 is no limit. API_RATE_LIMITS names those that should be others: "read=1200,change=0".
 
 API_RATE_LIMITS = {"read": 600, "change": 120, "intake": 30_000, "bulk": 120}

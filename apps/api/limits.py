@@ -29,7 +29,7 @@ WINDOW_SECONDS = 60
 READ, CHANGE, INTAKE, BULK = "read", "change", "intake", "bulk"
 """Classes of routes: reading; changes and paid work; conversations one by one; bulk bodies."""
 #: Routes that ingest conversations; every other write is a change.
-_DOORS = {
+_INTAKE_ROUTES = {
     "api/conversations": INTAKE,
     "api/conversations/bulk": BULK,
     "api/conversations/<conversation_id>/messages": INTAKE,
@@ -81,7 +81,7 @@ def _class_of(request: HttpRequest) -> str:
     if request.method in {"GET", "HEAD"}:
         return READ
     route = request.resolver_match.route if request.resolver_match else ""
-    return _DOORS.get(route, CHANGE)
+    return _INTAKE_ROUTES.get(route, CHANGE)
 
 
 def charge(request: HttpRequest, kind: str, who: str) -> None:

@@ -27,9 +27,17 @@ class SourceAgentAdmin(ReadOnlyAdmin):
 
 @admin.register(IntakePayload)
 class IntakePayloadAdmin(ReadOnlyAdmin):
-    list_display = ("received_at", "source", "door", "event", "external_id", "state", "reason")
+    list_display = (
+        "received_at",
+        "source",
+        "upload_channel",
+        "event",
+        "external_id",
+        "state",
+        "reason",
+    )
     list_select_related = ("source",)
-    list_filter = ("state", "source", "door")
+    list_filter = ("state", "source", "upload_channel")
     search_fields = ("=external_id", "=source__public_id")
     readonly_fields = ("raw_text",)
     show_full_result_count = False

@@ -157,7 +157,7 @@ class PayloadFilterForm(forms.Form):
         asked = self.cleaned_data
         rows = IntakePayload.objects.all()
         if asked["source"] in UploadChannel.values:
-            rows = rows.filter(source=None, door=asked["source"])
+            rows = rows.filter(source=None, upload_channel=asked["source"])
         elif asked["source"]:
             rows = rows.filter(source__public_id=asked["source"])
         if asked["state"]:

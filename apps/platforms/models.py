@@ -157,8 +157,9 @@ class IntakePayload(models.Model):
     is lost. Erasing a conversation deletes its payloads; rejected payloads of it are found
     by source (or ``source_name``) and external id.
 
-    A line that one of our own receivers rejected is a row too, without a source: ``door`` says
-    which one, the other columns how it was read there, so that it can be replayed alike.
+    A line that one of our own receivers rejected is a row too, without a source:
+    ``upload_channel`` says which one, the other columns how it was read there, so that it can be
+    replayed alike.
     """
 
     source = models.ForeignKey(
@@ -169,7 +170,9 @@ class IntakePayload(models.Model):
         null=True,
         blank=True,
     )
-    door = models.CharField(max_length=10, choices=UploadChannel.choices, blank=True, db_default="")
+    upload_channel = models.CharField(
+        max_length=10, choices=UploadChannel.choices, blank=True, db_default=""
+    )
     line = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="Its number in the upload or file, from 1."
     )
@@ -246,9 +249,9 @@ class IntakePayload(models.Model):
                 name="intake_payload_one_body",
             ),
             models.CheckConstraint(
-                condition=Q(source__isnull=False, door="")
-                | Q(source__isnull=True, door__in=UploadChannel.values),
-                name="intake_payload_one_door",
+                condition=Q(source__isnull=False, upload_channel="")
+                | Q(source__isnull=True, upload_channel__in=UploadChannel.values),
+                name="intake_payload_one_receiver",
             ),
             models.CheckConstraint(
                 condition=Q(cut=False) | Q(raw__isnull=False), name="intake_payload_cut_is_raw"

@@ -195,7 +195,7 @@ def removal(source: IntakeSource) -> Removal:
 
 def receiver_of(payload: IntakePayload) -> str:
     """Return the label of the receiver through which a payload arrived."""
-    return payload.source.name if payload.source else payload.get_door_display()
+    return payload.source.name if payload.source else payload.get_upload_channel_display()
 
 
 def replay_counts(rows: Any) -> tuple[int, int, list[RejectionCount]]:

@@ -224,8 +224,8 @@ def payloads_of(conversations: Sequence[Conversation]) -> QuerySet[IntakePayload
         by_source.setdefault(c.source, []).append(c.external_id)
     for source, ids in by_source.items():
         account = Q(source__kind=source) | Q(source__name=source) | Q(source__public_id=source)
-        door = account | Q(source=None, source_name=source)
-        found |= door & Q(external_id__in=ids)
+        origin = account | Q(source=None, source_name=source)
+        found |= origin & Q(external_id__in=ids)
     unread = _unread_with([c.external_id for c in conversations])
     return IntakePayload.objects.filter(found | Q(pk__in=unread))
 

@@ -42,9 +42,14 @@ class LineStore:
     """
 
     def __init__(
-        self, door: UploadChannel, *, by: Actor, source: str, default_agent: Agent | None = None
+        self,
+        upload_channel: UploadChannel,
+        *,
+        by: Actor,
+        source: str,
+        default_agent: Agent | None = None,
     ) -> None:
-        self.door = door
+        self.upload_channel = upload_channel
         self.by = by
         self.source = source
         self.default_agent = default_agent
@@ -67,10 +72,11 @@ class LineStore:
         rows, self._rows = self._rows, []
         with transaction.atomic():
             IntakePayload.objects.bulk_create(rows)
-            of_receiver = IntakePayload.objects.filter(source=None, door=self.door).order_by("-pk")
-            last = of_receiver.values_list("pk", flat=True)[PER_RECEIVER : PER_RECEIVER + 1].first()
+            stored = IntakePayload.objects.filter(source=None, upload_channel=self.upload_channel)
+            newest = stored.order_by("-pk").values_list("pk", flat=True)
+            last = newest[PER_RECEIVER : PER_RECEIVER + 1].first()
             if last is not None:
-                IntakePayload.objects.filter(source=None, door=self.door, pk__lte=last).delete()
+                stored.filter(pk__lte=last).delete()
 
     def _row(self, refusal: RejectedLine, line: bytes) -> IntakePayload:
         cut = len(line) > MAX_BYTES
@@ -78,7 +84,7 @@ class LineStore:
         body = None if cut else storable(line)
         raw = line[:MAX_BYTES] if body is None else None
         return IntakePayload(
-            door=self.door,
+            upload_channel=self.upload_channel,
             line=refusal.line or None,
             source_name=_source_name(known) or self.source[:100],
             default_agent=self.default_agent,
@@ -96,10 +102,10 @@ class LineStore:
 
 @contextmanager
 def storing_rejected(
-    door: UploadChannel, *, by: Actor, source: str, default_agent: Agent | None = None
+    upload_channel: UploadChannel, *, by: Actor, source: str, default_agent: Agent | None = None
 ) -> Iterator[LineStore]:
     """Return a LineStore for ``on_refused`` that is flushed at the end, whatever happens."""
-    keeper = LineStore(door, by=by, source=source, default_agent=default_agent)
+    keeper = LineStore(upload_channel, by=by, source=source, default_agent=default_agent)
     try:
         yield keeper
     finally:

@@ -150,6 +150,6 @@ def _default_agents(payload: IntakePayload, by: Actor) -> Mapping[str, Agent]:
     """Return the default agents of a line that names none, as at its arrival."""
     if agent := payload.default_agent:
         return {agent.channel: agent}
-    if payload.door == UploadChannel.FILE:
+    if payload.upload_channel == UploadChannel.FILE:
         return default_agents(source=payload.source_name, by=by)
     return {}

@@ -1,4 +1,4 @@
-"""A thousand conversations through the bulk door, with broken lines among them.
+"""A thousand conversations through the bulk upload, with broken lines among them.
 
 They are real ones of several corpora and not part of the project: see
 tests/intake/test_real_conversations.py.

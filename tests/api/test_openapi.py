@@ -107,7 +107,7 @@ def test_each_operation_is_described_in_full(document: dict[str, Any]) -> None:
             assert parameter["description"], (name, parameter["name"])
 
 
-def test_everything_but_the_platforms_doors_asks_for_a_key(document: dict[str, Any]) -> None:
+def test_everything_but_the_receivers_of_platforms_asks_for_a_key(document: dict[str, Any]) -> None:
     scheme = document["components"]["securitySchemes"]["ApiKey"]
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     for name, details in operations(document):

@@ -136,7 +136,7 @@ def test_a_refused_line_is_seen_filtered_and_replayed(
 
 
 def _send(product: Product, lines: bytes) -> None:
-    """Through the bulk door, which names what it refuses."""
+    """Through the bulk upload, which names what it refuses."""
     command = [sys.executable, "manage.py", "create_api_key", "intake", "--role", "operator"]
     env = environment(DATA_DIR=str(product.data_dir))
     made = subprocess.run(command, cwd=settings.BASE_DIR, env=env, check=True, capture_output=True)

@@ -18,7 +18,7 @@ def export(**options: object) -> str:
     return out.getvalue()
 
 
-def test_jsonl_is_what_the_bulk_door_reads() -> None:
+def test_jsonl_is_what_the_bulk_upload_reads() -> None:
     agent = make_agent()
     make_conversations(agent, 3)
     other = make_conversation(make_agent(channel="chat"), language="de")

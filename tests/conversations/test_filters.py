@@ -554,7 +554,7 @@ def test_every_column_of_the_model_has_a_filter_or_a_reason() -> None:
     exempt = {
         "id": "the public id is the one that people see",
         "public_id": "filter `id`",
-        "channel": "which page or door it is",
+        "channel": "which page or command it is",
         "recording_url": "nobody looks for an address",
         "created_at": "arrival; `started_at` is what is asked for",
         "sort_at": "serves the order",

@@ -286,7 +286,7 @@ def test_export_keeps_too_many_keys_together(
     assert shown["var.a"] == "1"
 
 
-def test_selected_rows_go_to_their_door(operator: Client, calls: list[Conversation]) -> None:
+def test_selected_rows_go_to_their_page(operator: Client, calls: list[Conversation]) -> None:
     url = reverse("conversations:selected")
     ids = "id=conv_a&id=conv_b"
     one = operator.get(f"{url}?channel=voice&to=rerun&{ids}&all_matching=&query=status%3Dended")

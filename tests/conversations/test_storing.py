@@ -1,4 +1,4 @@
-"""Storing by COPY: what the database refuses, and two doors at once."""
+"""Storing by COPY: what the database refuses, and two senders at once."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -64,7 +64,7 @@ def test_text_comes_back_as_it_went() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_doors_at_once_store_each_conversation_once() -> None:
+def test_two_senders_at_once_store_each_conversation_once() -> None:
     agent = make_draft().agent
     contact = ContactInput(phone_number="+15550100")
 

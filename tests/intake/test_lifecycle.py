@@ -639,7 +639,7 @@ class TestPlatformRules:
 
 
 class TestEvents:
-    """`conversation.ended`: by every door alike, once for each end."""
+    """`conversation.ended`: by every receiver alike, once for each end."""
 
     @pytest.fixture(autouse=True)
     def _listening(self) -> None:

@@ -77,10 +77,10 @@ def stored(conversation: Conversation, want: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("door", [over_the_api, in_bulk, as_a_file])
+@pytest.mark.parametrize("send", [over_the_api, in_bulk, as_a_file])
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_what_a_line_becomes(case: dict[str, Any], door: Any, tmp_path: Path) -> None:
-    reason = door(with_agents(case), tmp_path)
+def test_what_a_line_becomes(case: dict[str, Any], send: Any, tmp_path: Path) -> None:
+    reason = send(with_agents(case), tmp_path)
     if "refused" in case:
         assert case["refused"] in reason
         assert not Conversation.objects.exists()

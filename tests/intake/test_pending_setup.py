@@ -23,7 +23,7 @@ BY = Actor.system("tests")
 
 @pytest.fixture
 def met() -> Agent:
-    """An agent that a door met first."""
+    """An agent that a source met first."""
     return create_agent(name="Agent agent_9", channel="voice", by=BY, unconfigured=True)
 
 

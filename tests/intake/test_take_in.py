@@ -1,4 +1,4 @@
-"""One rule of merging for every door, and what happens when a conversation has come in."""
+"""One rule of merging for every receiver, and what happens when a conversation has come in."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The doors of platforms over HTTP: verified, kept, mapped, taken in once (decision 0010)."""
+"""The receivers of platforms over HTTP: verified, kept, mapped, taken in once (decision 0010)."""
 
 import copy
 import json
@@ -390,7 +390,7 @@ def test_a_stranger_fills_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows[0].size == 21
 
 
-def test_an_unknown_door_is_not_found() -> None:
+def test_an_unknown_receiver_is_not_found() -> None:
     source = source_of("retell")
     source.kind = "vapi"
     assert send(source, examples.vapi()).status_code == 404

@@ -1,4 +1,4 @@
-"""Refused lines of our own doors are kept, bounded, and can be replayed."""
+"""Refused lines of our own receivers are stored, bounded, and can be replayed."""
 
 import json
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def test_a_refused_request_is_kept_as_it_came() -> None:
 
     assert answer.status_code == 422
     kept = only()
-    assert (kept.door, kept.state, kept.line) == ("api", "refused", None)
+    assert (kept.upload_channel, kept.state, kept.line) == ("api", "refused", None)
     assert (kept.external_id, kept.source_name) == ("c-1", "crm")
     assert kept.body == json.loads(body)
     assert (kept.code, kept.reason) == (
@@ -88,7 +88,7 @@ def test_the_lines_of_a_bulk_upload_are_kept_with_their_numbers() -> None:
         (error["line"], error["code"]) for error in answer["errors"]
     ]
     assert [row.line for row in kept] == [2, 3]
-    assert {row.door for row in kept} == {"bulk"}
+    assert {row.upload_channel for row in kept} == {"bulk"}
     assert answer["accepted"] == 2
 
 
@@ -100,7 +100,7 @@ def test_the_lines_of_a_file_are_kept_and_replayed_by_its_options(tmp_path: Path
         "import_conversations", str(file), agent=agent.public_id, source="crm", stdout=StringIO()
     )
     kept = only()
-    assert (kept.door, kept.source_name, kept.default_agent) == ("file", "crm", agent)
+    assert (kept.upload_channel, kept.source_name, kept.default_agent) == ("file", "crm", agent)
     assert kept.body is not None
     kept.body["status"] = "ended"
     kept.save()
@@ -144,7 +144,7 @@ def test_a_long_line_is_cut_and_cannot_be_replayed() -> None:
         replay(payload=kept, by=BY)
 
 
-def test_the_oldest_lines_of_a_door_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_lines_of_a_receiver_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rejected_lines, "PER_RECEIVER", 5)
     monkeypatch.setattr(rejected_lines, "PER_UPLOAD", 4)
     for upload in range(2):
@@ -154,9 +154,9 @@ def test_the_oldest_lines_of_a_door_make_room(monkeypatch: pytest.MonkeyPatch) -
     with storing_rejected(UploadChannel.FILE, by=BY, source="import") as keep:
         keep(RejectedLine(1, "not_json", "No."), b"{")
 
-    rows = IntakePayload.objects.filter(door="bulk").order_by("pk")
+    rows = IntakePayload.objects.filter(upload_channel="bulk").order_by("pk")
     assert [(row.line, row.body) for row in rows] == [(4, 0), (1, 1), (2, 1), (3, 1), (4, 1)]
-    assert IntakePayload.objects.filter(door="file").count() == 1
+    assert IntakePayload.objects.filter(upload_channel="file").count() == 1
 
 
 def test_what_was_refused_before_the_upload_broke_off_is_kept() -> None:

@@ -1,4 +1,4 @@
-"""Payloads of platforms through their real doors, refused, mended and replayed."""
+"""Payloads of platforms through their real receivers, refused, mended and replayed."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""`create_intake_source`: prints the path of the door alone."""
+"""`create_intake_source`: prints the path of the receiver alone."""
 
 import io
 from typing import Any
@@ -19,7 +19,7 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_the_path_of_the_door_stands_alone_on_stdout() -> None:
+def test_the_path_of_the_receiver_stands_alone_on_stdout() -> None:
     said = run("vapi", "Vapi, main", "--secret", "s3cret", "--platform-analysis", "wait")
 
     source = IntakeSource.objects.get()

@@ -37,7 +37,7 @@ def verbs() -> list[str]:
     return list(AuditEntry.objects.order_by("pk").values_list("verb", flat=True))
 
 
-def test_a_source_has_a_door_and_an_encrypted_secret() -> None:
+def test_a_source_has_a_receiver_and_an_encrypted_secret() -> None:
     source = make(name="  Retell, main ", platform_analysis="wait", wait_minutes=30)
 
     stored = IntakeSource.objects.get()
@@ -53,7 +53,7 @@ def test_a_source_has_a_door_and_an_encrypted_secret() -> None:
     assert "key_1" not in str(entry.detail)
 
 
-def test_a_platform_that_names_its_secret_later_gets_its_door_first() -> None:
+def test_a_platform_that_names_its_secret_later_gets_its_url_first() -> None:
     source = make(kind="elevenlabs", secret="")
 
     assert source.secret_set_at is None

@@ -143,7 +143,7 @@ def leave_traces_everywhere() -> dict[str, set[str]]:
     assert Caller(Role.OPERATOR).post("/conversations", body, **headers).status_code == 201
     (conversation,) = Conversation.objects.all()
     traces_of_work(conversation, agent)
-    traces_of_doors(conversation)
+    traces_of_receivers(conversation)
     traces_on_their_way(conversation)
     traces_in_contacts(conversation)
     make_follow_up(conversation, reason="zyxfollow", values={"note": "zyxasked"}, note="zyxnote")
@@ -244,7 +244,7 @@ def traces_of_work(conversation: Conversation, agent: Agent) -> None:
     )
 
 
-def traces_of_doors(conversation: Conversation) -> None:
+def traces_of_receivers(conversation: Conversation) -> None:
     """What the platform sent: taken, refused by its id, refused and unreadable; and a line."""
     source = IntakeSource.objects.create(
         kind="retell", name="Our account", secret_encrypted=b"x", created_by="tests"
@@ -264,7 +264,11 @@ def traces_of_doors(conversation: Conversation) -> None:
                 source=source, raw=b'{"id": "%s", "said": "zyxunread' % ID.encode(), **refused
             ),
             IntakePayload(
-                door="bulk", source_name="retell", external_id=ID, body=["zyxline"], **refused
+                upload_channel="bulk",
+                source_name="retell",
+                external_id=ID,
+                body=["zyxline"],
+                **refused,
             ),
         ]
     )
@@ -452,7 +456,7 @@ class TestItDoesNotComeBack:
         ingest_one(line=line(agent_id=self.agent.public_id), by=BY)
         assert erase_all() == 1
 
-    def test_the_door_refuses_it_by_name_and_keeps_nothing(self) -> None:
+    def test_the_receiver_refuses_it_by_name_and_keeps_nothing(self) -> None:
         lines = [line(agent_id=self.agent.public_id), line(agent_id=self.agent.public_id)]
         kept: list[Any] = []
         report = ingest(lines=lines, by=BY, on_refused=lambda refusal, line: kept.append(refusal))
@@ -520,7 +524,7 @@ class TestTwoAtOnce:
     def test_a_replay_that_is_at_its_payload_keeps_nobody_from_erasing_it(self) -> None:
         call = make_conversation(make_agent(), source="api", external_id=ID)
         payload = IntakePayload.objects.create(
-            door="api",
+            upload_channel="api",
             source_name="api",
             external_id=ID,
             body={},

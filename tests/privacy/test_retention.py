@@ -117,7 +117,7 @@ def test_refused_payloads_and_hashes_of_erasures_are_kept_for_a_time() -> None:
     a_call(agent, days=31)
     for days in (89, 91):
         kept = IntakePayload.objects.create(
-            door="api", source_name="api", state="refused", reason="No.", raw=b"{"
+            upload_channel="api", source_name="api", state="refused", reason="No.", raw=b"{"
         )
         IntakePayload.objects.filter(pk=kept.pk).update(received_at=ago(days=days))
     retention.purge(now=NOW)

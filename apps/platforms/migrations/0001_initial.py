@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
             name='IntakePayload',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('door', models.CharField(blank=True, choices=[('api', 'REST API'), ('bulk', 'Bulk upload'), ('file', 'File')], db_default='', max_length=10)),
+                ('upload_channel', models.CharField(blank=True, choices=[('api', 'REST API'), ('bulk', 'Bulk upload'), ('file', 'File')], db_default='', max_length=10)),
                 ('line', models.PositiveBigIntegerField(blank=True, help_text='Its number in the upload or file, from 1.', null=True)),
                 ('source_name', models.CharField(blank=True, db_default='', help_text='The `source` that a line was read for.', max_length=100)),
                 ('sent_by', models.CharField(blank=True, db_default='', max_length=200)),
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['-pk'],
                 'indexes': [models.Index(fields=['source', 'external_id'], name='intake_payload_of'), models.Index(fields=['received_at', 'id'], name='intake_payload_at'), models.Index(fields=['source', 'received_at', 'id'], name='intake_payload_source_at'), models.Index(condition=models.Q(('state', 'refused')), fields=['received_at', 'id'], name='intake_payload_refused_at'), models.Index(condition=models.Q(('replay_asked_by', ''), _negated=True), fields=['received_at', 'id'], name='intake_payload_to_replay')],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('reason', ''), ('state', 'taken')), models.Q(('state', 'refused'), models.Q(('reason', ''), _negated=True)), _connector='OR'), name='intake_payload_refused_with_reason'), models.CheckConstraint(condition=models.Q(models.Q(('body__isnull', False), ('raw', None)), models.Q(('body__isnull', True), ('raw__isnull', False)), _connector='OR'), name='intake_payload_one_body'), models.CheckConstraint(condition=models.Q(models.Q(('door', ''), ('source__isnull', False)), models.Q(('door__in', ['api', 'bulk', 'file']), ('source__isnull', True)), _connector='OR'), name='intake_payload_one_door'), models.CheckConstraint(condition=models.Q(('cut', False), ('raw__isnull', False), _connector='OR'), name='intake_payload_cut_is_raw')],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('reason', ''), ('state', 'taken')), models.Q(('state', 'refused'), models.Q(('reason', ''), _negated=True)), _connector='OR'), name='intake_payload_refused_with_reason'), models.CheckConstraint(condition=models.Q(models.Q(('body__isnull', False), ('raw', None)), models.Q(('body__isnull', True), ('raw__isnull', False)), _connector='OR'), name='intake_payload_one_body'), models.CheckConstraint(condition=models.Q(models.Q(('source__isnull', False), ('upload_channel', '')), models.Q(('source__isnull', True), ('upload_channel__in', ['api', 'bulk', 'file'])), _connector='OR'), name='intake_payload_one_receiver'), models.CheckConstraint(condition=models.Q(('cut', False), ('raw__isnull', False), _connector='OR'), name='intake_payload_cut_is_raw')],
             },
         ),
         migrations.CreateModel(

@@ -143,7 +143,7 @@ def payload_detail(request: HttpRequest, payload_id: int) -> HttpResponse:
     payload = _payload(payload_id)
     context = {
         "payload": payload,
-        "door": receiver_of(payload),
+        "receiver": receiver_of(payload),
         "code": code_words(payload.code),
         "shown": shown(payload),
         "nav": "intake",

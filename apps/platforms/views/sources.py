@@ -70,7 +70,7 @@ def _created(request: HttpRequest, source: IntakeSource, made: str) -> HttpRespo
 
 def _show_secret(request: HttpRequest, source: IntakeSource, secret: str) -> HttpResponse:
     """Show a secret that was made here, once."""
-    context = {"source": source, "secret": secret, "door": webhook_url(request, source)}
+    context = {"source": source, "secret": secret, "webhook_url": webhook_url(request, source)}
     shown = render_dialog(request, "platforms/source_secret_made.html", context | {"nav": "intake"})
     return hx_trigger(shown, **{CHANGED: None})
 
@@ -86,7 +86,7 @@ def source_detail(request: HttpRequest, source_id: str) -> HttpResponse:
     context = {
         "source": source,
         "guide": GUIDES[source.kind],
-        "door": webhook_url(request, source),
+        "webhook_url": webhook_url(request, source),
         "private": request.get_host().startswith(PRIVATE_HOSTS),
         "arrival": arrival(source),
         "agents": mapped_agents(source),

@@ -50,7 +50,7 @@ def in_base64(body: bytes, stamp: str) -> str:
 
 
 def send(source: IntakeSource, payload: Any, headers: dict[str, str] | None = None) -> Any:
-    """POST it to the door of ``source``, signed unless ``headers`` say how."""
+    """POST it to the receiver of ``source``, signed unless ``headers`` say how."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return Client(raise_request_exception=True).post(
         webhook_path(source),

@@ -1,4 +1,4 @@
-"""Genuine payloads of the platforms, each through its signed door.
+"""Genuine payloads of the platforms, each through its signed receiver.
 
 They are not part of the project: `<project>/../shared/data`, or where DEBRIEF_DATA points.
 """
