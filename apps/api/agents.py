@@ -14,11 +14,10 @@ from apps.agents.services import create_agent, publish, save_draft
 from apps.agents.templates import BY_KEY, TEMPLATES
 
 from . import lists
-from .bodies import read, read_object, respond
+from .endpoints import read, read_object, respond, write
 from .openapi import Answer, operation
 from .parameters import PAGE
 from .schemas import agents as schemas
-from .writes import write
 
 router = Router(tags=["Agents"])
 

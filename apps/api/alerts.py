@@ -17,12 +17,11 @@ from apps.alerts.models import AlertRule
 from apps.alerts.preview import preview
 
 from . import lists
-from .bodies import agent_named, read, respond
+from .endpoints import agent_named, read, respond, write
 from .openapi import Answer, operation
 from .parameters import PAGE
 from .schemas import alerts as schemas
 from .schemas.common import NothingIn
-from .writes import write
 
 router = Router(tags=["Alerts"])
 

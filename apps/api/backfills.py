@@ -26,12 +26,11 @@ from apps.runs.rollback import preview_rollback, select
 from apps.runs.schemas import BackfillSchema
 
 from . import lists
-from .bodies import read, respond
+from .endpoints import read, respond, write
 from .openapi import Answer, operation
 from .parameters import PAGE, chosen, parameter
 from .schemas import backfills as schemas
 from .schemas.common import NothingIn
-from .writes import write
 
 router = Router(tags=["Backfills"])
 

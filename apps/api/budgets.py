@@ -10,10 +10,9 @@ from apps.analysis import spending_caps
 from apps.core.errors import UserError
 
 from . import lists
-from .bodies import read, respond
+from .endpoints import read, respond, write
 from .openapi import Answer, operation
 from .schemas import budgets as schemas
-from .writes import write
 
 router = Router(tags=["Budgets"])
 

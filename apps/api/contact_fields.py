@@ -9,11 +9,10 @@ from apps.contacts.models import ContactField
 from apps.contacts.services import create_field
 
 from . import lists
-from .bodies import read, respond
+from .endpoints import read, respond, write
 from .openapi import Answer, operation
 from .parameters import PAGE
 from .schemas import contacts as schemas
-from .writes import write
 
 router = Router(tags=["Contacts"])
 

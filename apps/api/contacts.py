@@ -13,11 +13,10 @@ from apps.mappings.directory import filters, people, profile
 from apps.mappings.edits import InvalidContactValues, set_by_hand
 
 from . import lists
-from .bodies import read, respond
+from .endpoints import read, respond, write
 from .openapi import Answer, operation
 from .parameters import PAGE, contact_parameters
 from .schemas import contacts as schemas
-from .writes import write
 
 router = Router(tags=["Contacts"])
 _VALUES = ("invalid_contact_values", "contact_is_gone")

@@ -27,11 +27,10 @@ from apps.platforms.rejected_lines import store_rejected_request, storing_reject
 from apps.privacy.erasure import erase
 
 from . import lists
-from .bodies import read, read_object, require_type, respond
+from .endpoints import read, read_object, reader_of, require_type, respond, write
 from .openapi import NDJSON, Answer, operation
 from .parameters import PAGE, filter_parameters
 from .schemas import conversations as schemas
-from .writes import reader_of, write
 
 router = Router(tags=["Conversations"])
 

@@ -11,12 +11,11 @@ from apps.crm import services
 from apps.crm.models import CrmConnection, Push, PushState
 
 from . import lists
-from .bodies import read, respond
+from .endpoints import read, respond, write
 from .openapi import Answer, operation
 from .parameters import PAGE, chosen, parameter
 from .schemas import crm as schemas
 from .schemas.common import NothingIn
-from .writes import write
 
 router = Router(tags=["CRM connections"])
 

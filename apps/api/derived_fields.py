@@ -18,11 +18,10 @@ from apps.runs.derived_services import start_recompute
 from apps.runs.schemas import BackfillSchema
 
 from . import lists
-from .bodies import agent_named, read, respond
+from .endpoints import agent_named, read, respond, write
 from .openapi import Answer, operation
 from .parameters import PAGE
 from .schemas import derived_fields as schemas
-from .writes import write
 
 router = Router(tags=["Derived fields"])
 

@@ -15,11 +15,10 @@ from apps.follow_ups import services
 from apps.follow_ups.models import FollowUp, FollowUpQuerySet, FollowUpState
 
 from . import lists
-from .bodies import read, respond
+from .endpoints import read, respond, write
 from .openapi import Answer, operation
 from .parameters import PAGE, chosen, parameter
 from .schemas import follow_ups as schemas
-from .writes import write
 
 router = Router(tags=["Follow-ups"])
 

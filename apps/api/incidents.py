@@ -11,11 +11,10 @@ from apps.alerts.incidents import InvalidIncident
 from apps.alerts.models import Incident, IncidentState
 
 from . import lists
-from .bodies import read, respond
+from .endpoints import read, respond, write
 from .openapi import Answer, operation
 from .parameters import PAGE, chosen, parameter
 from .schemas import incidents as schemas
-from .writes import write
 
 router = Router(tags=["Alerts"])
 

@@ -13,7 +13,7 @@ from apps.insights.scope import Scope, read_scope
 from apps.insights.stats import stats_of
 from apps.insights.volume import volume_of
 
-from .bodies import respond
+from .endpoints import respond
 from .openapi import Answer, operation
 from .parameters import filter_parameters, parameter
 from .schemas import insights as schemas

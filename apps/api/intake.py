@@ -12,7 +12,7 @@ from apps.platforms.registry import PLATFORMS
 from apps.platforms.sources import source_at
 
 from . import limits
-from .bodies import respond
+from .endpoints import respond
 from .errors import error_response
 from .openapi import Answer, operation
 from .schemas import intake as schemas

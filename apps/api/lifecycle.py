@@ -13,10 +13,9 @@ from apps.conversations.models import Conversation
 from apps.conversations.schemas import ConversationRow
 from apps.intake import live
 
-from .bodies import read, respond
+from .endpoints import read, respond, write
 from .openapi import Answer, operation
 from .schemas import conversations as schemas
-from .writes import write
 
 router = Router(tags=["Conversations"])
 

@@ -11,7 +11,7 @@ from apps.core.pagination import page as read_page
 from apps.core.pagination import page_by_keys
 from apps.core.schemas import Schema
 
-from .bodies import respond
+from .endpoints import respond
 from .schemas.common import Page
 
 M = TypeVar("M", bound=Model)

@@ -11,10 +11,9 @@ from apps.runs.mapping_runs import estimate_summaries, preview_mappings
 from apps.runs.mapping_services import start_mapping_run
 from apps.runs.schemas import BackfillSchema
 
-from .bodies import read, respond
+from .endpoints import read, respond, write
 from .openapi import Answer, operation
 from .schemas import mapping_runs as schemas
-from .writes import write
 
 router = Router(tags=["Backfills"])
 

@@ -10,11 +10,10 @@ from apps.mappings.models import Mapping
 from apps.mappings.services import InvalidMapping, delete_mapping, save_mapping
 
 from . import lists
-from .bodies import agent_named, read, respond
+from .endpoints import agent_named, read, respond, write
 from .openapi import Answer, operation
 from .parameters import PAGE
 from .schemas import mappings as schemas
-from .writes import write
 
 router = Router(tags=["Contacts"])
 

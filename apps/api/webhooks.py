@@ -12,11 +12,10 @@ from apps.webhooks import services
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
 
 from . import lists
-from .bodies import agent_named, read, respond
+from .endpoints import agent_named, read, respond, write
 from .openapi import Answer, operation
 from .parameters import PAGE, chosen, parameter
 from .schemas import webhooks as schemas
-from .writes import write
 
 router = Router(tags=["Webhooks"])
 

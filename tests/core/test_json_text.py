@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from apps.api.bodies import read_object
+from apps.api.endpoints import read_object
 from apps.api.errors import NotJson
 from apps.conversations.inputs import LineRefused
 from apps.core.json_text import InvalidJson, _once_each, parse_json
