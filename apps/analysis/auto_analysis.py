@@ -17,7 +17,6 @@ from django.utils import timezone
 from apps.agents.models import AgentVersion
 from apps.agents.plans import Plan, plan_for_steps
 from apps.conversations.agent_lookup import Route
-from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.inputs import ConversationInput
 from apps.conversations.models import (
     AnalysisState,
@@ -27,7 +26,7 @@ from apps.conversations.models import (
     Transfer,
     Trigger,
 )
-from apps.conversations.results import set_due, set_states
+from apps.conversations.results import not_analyzable_reason, set_due, set_states
 from apps.conversations.services import GROUP
 from apps.core.database import insert_new, is_passing
 from apps.core.sampling import is_sampled

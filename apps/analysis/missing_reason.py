@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.plans import problems_of
-from apps.conversations.analyzable import NOT_ANALYZABLE
 from apps.conversations.models import API_SOURCE, AnalysisState, Conversation, Reason
+from apps.conversations.results import NOT_ANALYZABLE
 from apps.conversations.services import last_version
 from apps.core import display
 from apps.llm.errors import ErrorCode, failure_sentence

@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from apps.agents.diffs import Diff, diff_configs
 from apps.agents.plans import Plan
-from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.models import Conversation, Transcript, Transfer, Trigger
+from apps.conversations.results import not_analyzable_reason
 
 from . import transcript
 from .estimates import Estimate, estimate

@@ -8,8 +8,8 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import AgentVersion
 from apps.agents.plans import Plan, Step, plan_for_steps, plans_for_routes
-from apps.conversations.analyzable import not_analyzable_sentence
 from apps.conversations.models import Conversation, Trigger
+from apps.conversations.results import not_analyzable_sentence
 from apps.core.errors import Conflict, Example
 from apps.core.tasks import wake
 

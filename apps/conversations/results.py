@@ -1,6 +1,7 @@
-"""Results of conversations: what a new one is, and the columns, of which this is the only writer.
+"""Results of conversations: which get none and why, what a new one is, and its columns.
 
-Apps above decide the values, in transactions of their own that hold the conversations' locks.
+Only this module writes the result columns. Apps above decide the values, in transactions of their
+own that hold the conversations' locks.
 """
 
 import json
@@ -10,9 +11,55 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import Case, CharField, Value, When
 
-from .models import Trigger
+from apps.agents.models import Channel
+
+from .models import Conversation, Reason, Status, Trigger
 from .search import summary_words_text
+
+# Conversations without a result
+
+_RULES: tuple[tuple[Reason, str, tuple[object, ...]], ...] = (
+    (Reason.NOT_ENDED, "status", (Status.REGISTERED, Status.ONGOING)),
+    (Reason.NOT_CONNECTED, "status", (Status.NOT_CONNECTED,)),
+    (Reason.EMPTY, "message_count", (0,)),
+    (Reason.NO_SPEECH, "has_speech", (False,)),
+)
+"""Why no model can read a conversation: the reason that applies where a column has one of these
+values. The first match counts, in Python and in SQL."""
+
+NOT_ANALYZABLE = frozenset(reason for reason, _, _ in _RULES)
+
+
+def not_analyzable_reason(conversation: Conversation) -> Reason | None:
+    """Return why no model can read a conversation, or None where one can."""
+    for reason, column, values in _RULES:
+        if getattr(conversation, column) in values:
+            return reason
+    return None
+
+
+def not_analyzable_case() -> Case:
+    """Return `not_analyzable_reason` as an SQL expression, empty where a model can read it."""
+    return Case(
+        *(
+            When(**{f"{column}__in": values}, then=Value(reason.value))
+            for reason, column, values in _RULES
+        ),
+        default=Value(""),
+        output_field=CharField(),
+    )
+
+
+def not_analyzable_sentence(conversation: Conversation) -> str:
+    """Return why no model can read a conversation, as a message; empty where one can."""
+    reason = not_analyzable_reason(conversation)
+    kind = Channel(conversation.channel).noun(1)
+    return f"This {kind} can’t be analyzed: {reason.label}." if reason else ""
+
+
+# New results
 
 _FIRST = {Trigger.INITIAL, Trigger.IMPORTED}
 _COPIED = {Trigger.RESTORED, Trigger.COMPUTED}
@@ -48,6 +95,8 @@ class NewResult:
         """Return whether no one read the conversation for it: it was restored or recomputed."""
         return self.trigger in _COPIED
 
+
+# Result columns
 
 _COLUMNS = """
 UPDATE conversations_conversation c SET

@@ -12,9 +12,9 @@ from django.db.models.functions import Coalesce
 
 from apps.agents.plans import Plan
 from apps.analysis.model_call import longest_transcript
-from apps.conversations.analyzable import not_analyzable_case
 from apps.conversations.filters import matching
 from apps.conversations.models import Conversation, ConversationQuerySet
+from apps.conversations.results import not_analyzable_case
 from apps.core.sampling import Position, sample_end
 
 from .models import Run

@@ -9,9 +9,9 @@ from django.db import models
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.plans import Plan, plan_for_steps, plans_for_routes
 from apps.analysis.estimates import Estimate, estimate
-from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.filters import FilterSpec
 from apps.conversations.models import Conversation, ConversationQuerySet
+from apps.conversations.results import not_analyzable_reason
 from apps.core.sampling import Position
 from apps.llm.services import why_unreachable
 

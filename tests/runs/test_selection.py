@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from apps.agents.models import Agent
 from apps.agents.plans import plans_for_routes
-from apps.conversations.analyzable import not_analyzable_reason
 from apps.conversations.models import Conversation
+from apps.conversations.results import not_analyzable_reason
 from apps.runs.models import Run
 from apps.runs.options import Options
 from apps.runs.selection import Chosen, candidates, choose, readings
