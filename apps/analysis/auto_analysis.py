@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from apps.agents.models import AgentVersion
 from apps.agents.plans import Plan, plan_for_steps
-from apps.conversations.agent_lookup import Route
 from apps.conversations.inputs import ConversationInput
+from apps.conversations.lookup import Route
 from apps.conversations.models import (
     AnalysisState,
     Conversation,

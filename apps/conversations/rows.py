@@ -14,8 +14,8 @@ from apps.contacts.models import Contact
 from apps.llm.tokens import estimate_tokens
 
 from . import search
-from .agent_lookup import Route
 from .inputs import ConversationInput, Message
+from .lookup import Route
 from .models import (
     API_SOURCE,
     OPEN,

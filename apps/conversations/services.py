@@ -21,9 +21,8 @@ from apps.core.database import (
 )
 
 from . import rows
-from .agent_lookup import AgentBook, Route
-from .contacts import contacts_for
 from .inputs import ContactInput, ConversationInput, LineRefused
+from .lookup import AgentBook, Route, contacts_for
 from .merge import end_is_guessed, is_ahead, merge_list, merge_messages, merge_object, merge_scalars
 from .models import (
     OPEN,

@@ -15,9 +15,9 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from apps.conversations.contacts import delete_orphans
 from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import Conversation
+from apps.conversations.orphans import delete_orphans
 from apps.conversations.services import Result, Stored, StoreOutcome, stored_of
 
 from .models import Erased

@@ -15,8 +15,8 @@ from apps.accounts import audit, idempotency
 from apps.accounts.actors import Actor
 from apps.analysis import erasure as analyses
 from apps.conversations import exports
-from apps.conversations.contacts import delete_orphans
 from apps.conversations.models import Conversation, ConversationQuerySet
+from apps.conversations.orphans import delete_orphans
 from apps.core.database import is_passing
 from apps.crm import erasure as pushes
 from apps.intake import erased

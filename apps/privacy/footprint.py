@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from django.db.models import Count, Exists, OuterRef, Q, Sum
 
 from apps.analysis.models import Analysis
-from apps.conversations.contacts import contacts_only_of
 from apps.conversations.models import Conversation, ConversationQuerySet
+from apps.conversations.orphans import contacts_only_of
 from apps.platforms.models import IntakePayload
 from apps.platforms.payloads import payloads_of
 from apps.webhooks.models import Delivery

@@ -6,8 +6,8 @@ import pytest
 from django.db import transaction
 
 from apps.contacts.models import Contact
-from apps.conversations.contacts import contacts_for
 from apps.conversations.inputs import ContactInput
+from apps.conversations.lookup import contacts_for
 from apps.conversations.results import NewResult
 from apps.mappings import marks
 from apps.mappings.contributions import contribute

@@ -7,8 +7,8 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry
 from apps.contacts.identifiers import holder_of
 from apps.contacts.models import Contact
-from apps.conversations.contacts import contacts_for
 from apps.conversations.inputs import ContactInput
+from apps.conversations.lookup import contacts_for
 from apps.conversations.models import Conversation
 from apps.conversations.results import NewResult
 from apps.crm.models import Push, RemoteContact

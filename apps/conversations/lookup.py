@@ -1,14 +1,24 @@
-"""Find the agent and version of lines that name agents by ID."""
+"""Find what lines refer to, by one query each: agents by their IDs, contacts by number or email.
+
+An agent or a version that is unknown rejects its line. A contact that is unknown is created.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from django.db import IntegrityError, transaction
+
 from apps.agents.models import Agent, AgentVersion, AnalysisConfig
-from apps.core.database import columns_of, read_models, some_columns
+from apps.contacts.models import Contact, ContactAlias
+from apps.contacts.values import BUILT_IN_TARGETS
+from apps.contacts.writes import fill
+from apps.core.database import columns_of, insert_new, read_models, some_columns
 from apps.llm.models import LanguageModel
 
-from .inputs import ConversationInput, LineRefused
+from .inputs import ContactInput, ConversationInput, LineRefused
 from .models import TransferSetting
+
+# Agents
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +132,7 @@ class AgentBook:
         return _first_published(versions) or versions[0]
 
 
-_PARTS = (
+_AGENT_PARTS = (
     some_columns(
         AgentVersion,
         {"id", "agent_id", "number", "config_id", "published_at", "chat_idle_seconds"}
@@ -137,7 +147,7 @@ _PARTS = (
     some_columns(LanguageModel, {"id", "name", "enabled"}),
 )
 _VERSIONS = f"""
-SELECT {columns_of(*_PARTS)}
+SELECT {columns_of(*_AGENT_PARTS)}
 FROM agents_agentversion
 JOIN agents_agent ON agents_agent.id = agents_agentversion.agent_id
 JOIN agents_analysisconfig ON agents_analysisconfig.id = agents_agentversion.config_id
@@ -157,7 +167,7 @@ def _versions(
     """Yield versions of agents by ID, the newest first: the newest published one, the draft,
     and those with these numbers. Each comes with what a first analysis needs of it."""
     keys = [list(names), list(names - {""}), [agent.pk for agent in agents], list(numbers)]
-    for version, agent, config, model in read_models(_VERSIONS, keys, *_PARTS):
+    for version, agent, config, model in read_models(_VERSIONS, keys, *_AGENT_PARTS):
         config.model = model
         version.agent, version.config = agent, config
         yield version
@@ -165,3 +175,124 @@ def _versions(
 
 def _first_published(versions: Iterable[AgentVersion]) -> AgentVersion | None:
     return next((version for version in versions if version.published_at), None)
+
+
+# Contacts
+
+
+def contacts_for(people: Sequence[ContactInput]) -> dict[ContactInput, Contact]:
+    """Return the contact of each person who has a number or an email. The number decides before it.
+
+    Safe against others who make the same contact at the same moment: the first one stays.
+    """
+    wanted = [person for person in dict.fromkeys(people) if person.phone_number or person.email]
+    if not wanted:
+        return {}
+    known = _Known(wanted)
+    new: list[Contact] = []
+    for person in wanted:
+        contact = known.of(person)
+        if contact is None:
+            new.append(known.add(_filled(Contact(), known.missing(Contact(), person))))
+        elif any(contact is made for made in new):
+            known.add(_filled(contact, known.missing(contact, person)))
+    if new:
+        insert_new(new, returning="public_id")
+        known = _Known(wanted)
+    found: dict[ContactInput, Contact] = {}
+    for person in wanted:
+        contact = known.of(person)
+        if contact is not None:
+            _save(contact, known.missing(contact, person))
+            found[person] = known.add(contact)
+    return found
+
+
+_CONTACT_PARTS = (
+    some_columns(
+        Contact,
+        {"id", "public_id", "phone_number", "email", "first_name", "last_name", "provided"},
+    ),
+    some_columns(ContactAlias, {"id", "phone_number", "email"}),
+)
+_CONTACTS = f"""
+SELECT {columns_of(_CONTACT_PARTS[0])}, NULL, NULL, NULL FROM contacts_contact
+WHERE phone_number = ANY(%s) OR email = ANY(%s)
+UNION ALL
+SELECT {columns_of(*_CONTACT_PARTS)} FROM contacts_contactalias
+JOIN contacts_contact ON contacts_contact.id = contacts_contactalias.contact_id
+WHERE contacts_contactalias.phone_number = ANY(%s) OR contacts_contactalias.email = ANY(%s)
+ORDER BY {len(_CONTACT_PARTS[0].names) + 1} NULLS FIRST, 1
+"""  # noqa: S608 (columns named above)
+
+
+class _Known:
+    """Contacts by phone number and by email, their own or that of a contact merged into them.
+
+    One statement reads both: it sees a merge whole, or not at all.
+    """
+
+    def __init__(self, people: Sequence[ContactInput]) -> None:
+        self.by_phone: dict[str, Contact] = {}
+        self.by_email: dict[str, Contact] = {}
+        phones = sorted({person.phone_number for person in people} - {""})
+        emails = sorted({person.email for person in people} - {""})
+        one_each: dict[int, Contact] = {}
+        for row, alias in read_models(_CONTACTS, [phones, emails] * 2, *_CONTACT_PARTS):
+            contact = self.add(one_each.setdefault(row.pk, row))
+            if alias.phone_number:
+                self.by_phone.setdefault(alias.phone_number, contact)
+            if alias.email:
+                self.by_email.setdefault(alias.email, contact)
+
+    def add(self, contact: Contact) -> Contact:
+        if contact.phone_number:
+            self.by_phone.setdefault(contact.phone_number, contact)
+        if contact.email:
+            self.by_email.setdefault(contact.email, contact)
+        return contact
+
+    def of(self, person: ContactInput) -> Contact | None:
+        """By the number first; by the email only where that is not someone of another number."""
+        if person.phone_number in self.by_phone:
+            return self.by_phone[person.phone_number]
+        contact = self.by_email.get(person.email)
+        if contact and person.phone_number and contact.phone_number:
+            return None
+        return contact
+
+    def missing(self, contact: Contact, person: ContactInput) -> dict[str, str]:
+        """What the person brings that the contact lacks; another's number or email stays there.
+
+        Also a name that only a mapping set: it comes back when the mapped one goes.
+        """
+        return {
+            name: value
+            for name in ("phone_number", "email", "first_name", "last_name")
+            if (value := getattr(person, name))
+            and (
+                not getattr(contact, name) or (name != "email" and contact.provided.get(name) == "")
+            )
+            and not (name == "phone_number" and value in self.by_phone)
+            and not (name == "email" and value in self.by_email)
+        }
+
+
+def _filled(contact: Contact, missing: Mapping[str, str]) -> Contact:
+    for name, value in missing.items():
+        setattr(contact, name, getattr(contact, name) or value)
+        if name in BUILT_IN_TARGETS:
+            contact.provided = {**contact.provided, name: value}
+    return contact
+
+
+def _save(contact: Contact, missing: Mapping[str, str]) -> None:
+    """Add missing values; a value that someone else takes at this moment stays with them."""
+    if not missing:
+        return
+    try:
+        with transaction.atomic():
+            fill(contact.pk, missing)
+            _filled(contact, missing)
+    except IntegrityError:
+        contact.refresh_from_db()
