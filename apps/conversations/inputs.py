@@ -1,15 +1,26 @@
-"""A conversation as it was sent: read and checked, not yet stored."""
+"""A conversation as it was sent, not yet stored: its parts, and how each value is read.
 
-from collections.abc import Mapping
+A value that can't be read rejects the line in one message, which names the key and the value.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from apps.core.errors import Example, UserError
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
 
-from .models import OPEN, PLAIN_TEXT, Conversation, Status, TransferSetting
+from apps.core.errors import Example, UserError
+from apps.llm.text import sanitise
+
+from .models import PLAIN_TEXT, Conversation, Status, TransferSetting
 
 Message = dict[str, Any]
+EARLIEST_YEAR = 1980
+MAX_DEPTH = 100
+"""Of nested objects and lists."""
 
 MAX_LENGTHS = {
     "agent_id": 200,
@@ -52,8 +63,9 @@ class TransferInput:
 class ConversationInput:
     """One conversation; empty and None mean unknown to the sender.
 
-    ``agent`` is Debrief's id or the platform's; empty leaves it to the source's default. ``at``
-    of a message is ISO 8601. ``analysis`` is a result that another platform made.
+    ``agent`` is Debrief's id or the platform's; empty leaves it to the source's default. An open
+    one has no ``ended_at``: it has lasted for ``duration_ms`` so far. ``at`` of a message is
+    ISO 8601. ``analysis`` is a result that another platform made.
     """
 
     channel: str
@@ -77,11 +89,6 @@ class ConversationInput:
     messages: list[Message] = field(default_factory=list)
     transfers: tuple[TransferInput, ...] = ()
     analysis: Mapping[str, Any] | None = None
-
-    @property
-    def end(self) -> datetime | None:
-        """Return when it ended; an open one lasted for ``duration_ms`` so far and has no end."""
-        return None if self.status in OPEN else self.ended_at
 
 
 class LineRefused(UserError):
@@ -108,3 +115,142 @@ class LineRefused(UserError):
     def __init__(self, code: str, message: str, field_name: str = "") -> None:
         super().__init__(message, {field_name: message} if field_name else None)
         self.code = code  # type: ignore[misc]  # the base's is per class; lines have many
+
+
+# Values
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """Return a rejected value as it is in a message."""
+    words = sanitise(str(value))
+    return f"“{words[:limit]}…”" if len(words) > limit else f"“{words}”"
+
+
+def refuse(name: str, message: str) -> LineRefused:
+    return LineRefused("invalid_value", f"{name} {message}", name.partition("[")[0])
+
+
+def text(value: object, name: str, limit: int) -> str:
+    """Return a short text; null and missing are empty, numbers are written out (7.0 is 7)."""
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise refuse(name, f"must be a string, not {shown(value)}.")
+    if isinstance(value, float):
+        value = _spelled(value, name)
+    words = sanitise(str(value)).strip()
+    if len(words) > limit:
+        raise refuse(name, f"has at most {limit} characters, not {len(words):,}.")
+    return words
+
+
+def _spelled(value: float, name: str) -> str:
+    """Return a number as text: spreadsheets and data frames turn 4155550123 into 4155550123.0."""
+    if not math.isfinite(value):
+        raise refuse(name, "holds a number out of range.")
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else str(value)
+
+
+def choice(value: object, name: str, known: Sequence[str], *, required: bool = False) -> str:
+    """Return one of a closed list; empty where null and not required."""
+    words = text(value, name, 10_000)
+    if not words and required:
+        raise LineRefused("missing_field", f"{name} is required: {' or '.join(known)}.", name)
+    if words and words not in known:
+        raise refuse(name, f"must be one of {', '.join(known)}, not {shown(words)}.")
+    return words
+
+
+def integer(value: object, name: str, maximum: int) -> int | None:
+    """Return a whole number from 0 to ``maximum``; a fraction is rounded."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
+        raise refuse(name, f"must be a number, not {shown(value)}.")
+    if not 0 <= value <= maximum:
+        raise refuse(name, f"must be between 0 and {maximum:,}, not {shown(value)}.")
+    return round(value)
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond any float
+        return False
+
+
+def moment(value: object, name: str) -> datetime | None:
+    """Return a time: ISO 8601 (without a zone in TIME_ZONE), or seconds or milliseconds since 1970.
+
+    One before 1980 is rejected: 0, the zero dates of programming languages and the day numbers of
+    spreadsheets (45678.5) all end up there, and no call of an agent does.
+    """
+    if value is None or value == "":
+        return None
+    found: datetime | None = None
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            found = _since_1970(value)
+        elif isinstance(value, str):
+            found = parse_datetime(value.strip()) or _day(value.strip())
+        if found is not None and timezone.is_naive(found):
+            found = timezone.make_aware(found)
+        return _in_reach(found, value, name)
+    except (ValueError, OverflowError, OSError):
+        raise refuse(name, f"isn't a valid timestamp: {shown(value)}.") from None
+
+
+def _in_reach(found: datetime | None, value: object, name: str) -> datetime:
+    if found is None:
+        raise refuse(name, f"must be a timestamp such as 2025-01-31T14:00:00Z, not {shown(value)}.")
+    found = found.astimezone(UTC)
+    if not EARLIEST_YEAR <= found.year <= 2200:
+        raise refuse(name, f"is out of range: {shown(value)} is in the year {found.year}.")
+    return found
+
+
+def _since_1970(value: float) -> datetime:
+    return datetime.fromtimestamp(value / 1000 if value > 10**11 else value, UTC)
+
+
+def _day(value: str) -> datetime | None:
+    day = parse_date(value)
+    return datetime(day.year, day.month, day.day) if day else None  # noqa: DTZ001 (made aware above)
+
+
+def an_object(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise refuse(name, f"must be an object, not {shown(value)}.")
+    return value
+
+
+def a_list(value: object, name: str) -> Sequence[Any]:
+    """Return a list; null and missing are empty."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise refuse(name, f"must be a list, not {shown(value)}.")
+    return value
+
+
+def plain_object(value: object, name: str) -> dict[str, Any]:
+    """Return an object of anything, made fit for the database."""
+    if value is None:
+        return {}
+    return {sanitise(str(key)): _clean(item, name) for key, item in an_object(value, name).items()}
+
+
+def _clean(value: object, name: str, depth: int = 0) -> Any:
+    """Return a JSON value without NUL bytes and lone surrogates. Raises LineRefused for what jsonb
+    cannot hold: infinite numbers, and nesting without end."""
+    if depth > MAX_DEPTH:
+        raise refuse(name, f"is nested deeper than {MAX_DEPTH}.")
+    if isinstance(value, str):
+        return sanitise(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise refuse(name, "holds a number out of range.")
+    if isinstance(value, list):
+        return [_clean(item, name, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {sanitise(str(k)): _clean(item, name, depth + 1) for k, item in value.items()}
+    return value

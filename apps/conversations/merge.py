@@ -54,9 +54,7 @@ def merge_scalars(stored: Conversation, line: ConversationInput) -> dict[str, An
 
 
 def _value(line: ConversationInput, name: str) -> Any:
-    if name in PLAIN_TEXT:
-        return line.texts.get(name, "")
-    return line.end if name == "ended_at" else getattr(line, name)
+    return line.texts.get(name, "") if name in PLAIN_TEXT else getattr(line, name)
 
 
 def end_is_guessed(stored: Conversation) -> bool:

@@ -166,7 +166,7 @@ def new_conversation(
     public_id = conversation_id()
     given = {
         "started_at": line.started_at,
-        "ended_at": line.end,
+        "ended_at": line.ended_at,
         "duration_ms": line.duration_ms,
     }
     conversation = Conversation(

@@ -15,13 +15,13 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.analysis.auto_analysis import request_due
 from apps.analysis.imports import Imported, record_imported
-from apps.conversations import rows
+from apps.conversations import inputs, rows
 from apps.conversations.append import append_messages, lock_conversation, messages_from
 from apps.conversations.inputs import LineRefused, Message
 from apps.conversations.models import CLOSED, AnalysisState, Conversation, Status
 from apps.core.errors import Conflict, Example
 
-from . import lifecycle, values
+from . import lifecycle
 from .messages import MAX_MESSAGES, read_messages
 from .parser import read_result
 from .platform_rule import keep_beside
@@ -62,7 +62,7 @@ def append(
     and Conversation.DoesNotExist where it was erased since.
     """
     now = now or timezone.now()
-    position = values.integer(after, "after", 2**31 - 1)
+    position = inputs.integer(after, "after", 2**31 - 1)
     if messages is None:
         raise LineRefused("missing_field", "messages is required.", "messages")
     with transaction.atomic():
@@ -71,7 +71,7 @@ def append(
         if position is not None:
             new = _not_there_yet(stored, new, position)
         if stored.message_count + len(new) > MAX_MESSAGES:
-            raise values.refuse(
+            raise inputs.refuse(
                 "messages",
                 f"would be {stored.message_count + len(new):,} in all; a conversation has at most "
                 f"{MAX_MESSAGES:,}.",
@@ -122,10 +122,10 @@ class Closing:
 def read_closing(body: Mapping[str, Any]) -> Closing:
     """Return the body of a close. Raises LineRefused."""
     return Closing(
-        status=values.choice(body.get("status"), "status", CLOSED) or Status.ENDED.value,
-        ended_at=values.moment(body.get("ended_at"), "ended_at"),
-        duration_ms=values.integer(body.get("duration_ms"), "duration_ms", 10**12),
-        disconnection_reason=values.text(
+        status=inputs.choice(body.get("status"), "status", CLOSED) or Status.ENDED.value,
+        ended_at=inputs.moment(body.get("ended_at"), "ended_at"),
+        duration_ms=inputs.integer(body.get("duration_ms"), "duration_ms", 10**12),
+        disconnection_reason=inputs.text(
             body.get("disconnection_reason"), "disconnection_reason", 100
         ),
         analysis=read_result(body.get("analysis")),

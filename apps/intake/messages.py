@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any
 
+from apps.conversations import inputs
 from apps.conversations.inputs import MAX_LENGTHS, LineRefused, Message
 from apps.llm.text import sanitise
 
-from . import values
 from .content_parts import Content, ToolItem, call_content, failed, read_content, tool_call
 
 ROLES = ("agent", "user", "system", "tool_call", "tool_result", "transfer", "dtmf", "event")
@@ -58,9 +58,9 @@ def read_messages(value: object, started: datetime | None) -> list[Message]:
 
 def read_transcript(value: object, started: datetime | None) -> Transcript:
     """`read_messages`, with the places of the items among them."""
-    items = values.a_list(value, "messages")
+    items = inputs.a_list(value, "messages")
     if len(items) > MAX_MESSAGES:
-        raise values.refuse("messages", f"has {len(items):,} items, at most {MAX_MESSAGES:,}.")
+        raise inputs.refuse("messages", f"has {len(items):,} items, at most {MAX_MESSAGES:,}.")
     read = [_read(item, f"messages[{at}]", started) for at, item in enumerate(items)]
     starts = list(accumulate(map(len, read), initial=0))
     return Transcript([message for one in read for message in one], starts)
@@ -79,7 +79,7 @@ class _Item:
 
     def __init__(self, item: object, where: str, started: datetime | None) -> None:
         self.where, self.started = where, started
-        self.left = dict(values.an_object(item, where))
+        self.left = dict(inputs.an_object(item, where))
         self.role = self._role()
         self.of_tool = self.role == "tool_result"
 
@@ -92,7 +92,7 @@ class _Item:
         text = failed(content.text) if self._has_failed() else content.text
         own = {"name": name, "tool_call_id": call_id, "id": self._own_id()}
         if call_id and self.role != "tool_call" and (calls or content.calls or content.results):
-            raise values.refuse(f"{self.where}.tool_call_id", "belongs to a result of a tool.")
+            raise inputs.refuse(f"{self.where}.tool_call_id", "belongs to a result of a tool.")
         at = self._at(text)
         self._refuse_what_is_left()
         made = list(_messages(self.role, text, content, calls, own))
@@ -109,7 +109,7 @@ class _Item:
         if known is None:
             raise LineRefused(
                 "invalid_value",
-                f"{self.where}.role must be one of {', '.join(ROLES)}, not {values.shown(role)}.",
+                f"{self.where}.role must be one of {', '.join(ROLES)}, not {inputs.shown(role)}.",
                 "messages",
             )
         return known
@@ -133,9 +133,9 @@ class _Item:
         for name in ("tool_calls", "toolCalls", "function_call"):
             value = self.left.pop(name, None)
             where = f"{self.where}.{name}"
-            calls = [value] if isinstance(value, dict) else values.a_list(value or None, where)
+            calls = [value] if isinstance(value, dict) else inputs.a_list(value or None, where)
             found += [
-                tool_call(values.an_object(call, f"{where}[{at}]")) for at, call in enumerate(calls)
+                tool_call(inputs.an_object(call, f"{where}[{at}]")) for at, call in enumerate(calls)
             ]
         return found
 
@@ -152,7 +152,7 @@ class _Item:
         return any(value is _FAILURES[name] for name, value in said.items())
 
     def _id(self, name: str) -> str:
-        return values.text(
+        return inputs.text(
             self.left.pop(name, None), f"{self.where}.{name}", MAX_LENGTHS["message"]
         )
 
@@ -215,5 +215,5 @@ def _time(when: object, name: str, started: datetime | None) -> str:
         if started is None or when < 0:
             return ""
         return (started + timedelta(seconds=round(float(when), 3))).isoformat()
-    moment = values.moment(when, name)
+    moment = inputs.moment(when, name)
     return moment.isoformat() if moment else ""

@@ -6,13 +6,13 @@ metadata unread. Each rejection is one message with the value that was rejected.
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from apps.agents.models import Channel
 from apps.contacts.phone_numbers import is_withheld, normal_number, tidy_number
+from apps.conversations import inputs
 from apps.conversations.inputs import (
     MAX_LENGTHS,
     ContactInput,
@@ -33,9 +33,7 @@ from apps.core.json_text import parse_json
 from apps.core.yes_no import yes_or_no
 from apps.llm.errors import ErrorCode
 from apps.llm.schema import size_problems
-from apps.llm.text import sanitise
 
-from . import values
 from .messages import Transcript, read_transcript
 
 _KNOWN = {
@@ -70,7 +68,6 @@ _OURS: dict[str, Callable[[object], bool]] = {
 }
 """Derived keys of a conversation as Debrief writes it. Where all of them are present in that form,
 Debrief wrote the line and they are left out; else they are unknown keys."""
-MAX_DEPTH = 100
 _SUCCESS = {"call_successful", "chat_successful"}
 _OPENED = {Status.REGISTERED.value, Status.ONGOING.value, Status.NOT_CONNECTED.value}
 
@@ -103,8 +100,8 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
     if is_ours := _is_ours(body):
         body = {name: value for name, value in body.items() if name not in _OURS}
     known = {name: body.get(name) for name in _KNOWN}
-    channel = values.choice(known["channel"], "channel", Channel.values, required=True)
-    status = values.choice(known["status"], "status", Status.values) or Status.ENDED.value
+    channel = inputs.choice(known["channel"], "channel", Channel.values, required=True)
+    status = inputs.choice(known["status"], "status", Status.values) or Status.ENDED.value
     started, ended, duration = _times(known, is_open=status in OPEN)
     if known["messages"] is None and "messages" not in body and status not in _OPENED:
         raise LineRefused(
@@ -116,22 +113,22 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
         strangers["id"] = known["id"]  # neither is lost
     return ConversationInput(
         channel=channel,
-        agent=values.text(known["agent_id"], "agent_id", MAX_LENGTHS["agent_id"]),
-        agent_version=values.integer(known["agent_version"], "agent_version", 2**31 - 1),
+        agent=inputs.text(known["agent_id"], "agent_id", MAX_LENGTHS["agent_id"]),
+        agent_version=inputs.integer(known["agent_version"], "agent_version", 2**31 - 1),
         source=_source(known["source"]) or source,
         external_id=_external_id(known),
         status=status,
         started_at=started,
         ended_at=ended,
         duration_ms=duration,
-        direction=values.choice(known["direction"], "direction", Direction.values),
+        direction=inputs.choice(known["direction"], "direction", Direction.values),
         from_number=_number(known, "from_number"),
         to_number=_number(known, "to_number"),
         recording_url=_recording(known["recording_url"]),
-        texts={name: values.text(known[name], name, MAX_LENGTHS[name]) for name in PLAIN_TEXT},
+        texts={name: inputs.text(known[name], name, MAX_LENGTHS[name]) for name in PLAIN_TEXT},
         contact=contact,
         metadata=_metadata(body, known, strangers),
-        dynamic_variables=plain_object(known["dynamic_variables"], "dynamic_variables"),
+        dynamic_variables=inputs.plain_object(known["dynamic_variables"], "dynamic_variables"),
         messages=transcript.messages,
         transfers=_transfers(known["transfers"], transcript),
         analysis=read_result(known["analysis"]),
@@ -139,7 +136,7 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
 
 
 def _number(known: Mapping[str, Any], name: str) -> str:
-    return tidy_number(values.text(known[name], name, MAX_LENGTHS[name]))
+    return tidy_number(inputs.text(known[name], name, MAX_LENGTHS[name]))
 
 
 def _is_ours(body: Mapping[str, Any]) -> bool:
@@ -152,7 +149,7 @@ def read_result(value: object) -> dict[str, Any] | None:
 
     Whether it succeeded is yes or no, in whatever words a platform says it (decision 0024).
     """
-    values = plain_object(value, "analysis")
+    values = inputs.plain_object(value, "analysis")
     for name in _SUCCESS & values.keys():
         truth = yes_or_no(values[name])
         values[name] = values[name] if truth is None else truth
@@ -163,13 +160,13 @@ def read_result(value: object) -> dict[str, Any] | None:
 
 def _external_id(known: Mapping[str, Any]) -> str:
     for name in ("external_id", "id"):
-        if value := values.text(known[name], name, MAX_LENGTHS["external_id"]):
+        if value := inputs.text(known[name], name, MAX_LENGTHS["external_id"]):
             return value
     return ""
 
 
 def _source(value: object) -> str:
-    return "" if isinstance(value, dict) else values.text(value, "source", MAX_LENGTHS["source"])
+    return "" if isinstance(value, dict) else inputs.text(value, "source", MAX_LENGTHS["source"])
 
 
 def _metadata(
@@ -179,11 +176,11 @@ def _metadata(
     extra = {name: value for name, value in body.items() if name not in _KNOWN}
     if isinstance(known["source"], dict):
         extra["source"] = known["source"]
-    own = plain_object(known["metadata"], "metadata")
-    unknown = plain_object({**strangers, **extra}, "metadata")
+    own = inputs.plain_object(known["metadata"], "metadata")
+    unknown = inputs.plain_object({**strangers, **extra}, "metadata")
     for name in unknown.keys() & own.keys():
         if unknown[name] != own[name]:
-            raise values.refuse(
+            raise inputs.refuse(
                 f"metadata.{name[:60]}",
                 "already exists, and the same key next to metadata has another value.",
             )
@@ -191,27 +188,27 @@ def _metadata(
 
 
 def _times(known: Mapping[str, Any], *, is_open: bool) -> tuple[Any, Any, int | None]:
-    started = values.moment(known["started_at"], "started_at")
-    ended = values.moment(known["ended_at"], "ended_at")
-    duration = values.integer(known["duration_ms"], "duration_ms", 10**12)
+    started = inputs.moment(known["started_at"], "started_at")
+    ended = inputs.moment(known["ended_at"], "ended_at")
+    duration = inputs.integer(known["duration_ms"], "duration_ms", 10**12)
     if ended and is_open:
-        raise values.refuse("ended_at", f"says that it ended, status that it is {known['status']}.")
+        raise inputs.refuse("ended_at", f"says that it ended, status that it is {known['status']}.")
     if started and ended and ended < started:
-        raise LineRefused("invalid_value", "ended_at is before started_at.", "ended_at")
+        raise inputs.refuse("ended_at", "is before started_at.")
     if started and duration is not None:
         try:
             ended = ended or started + timedelta(milliseconds=duration)
         except OverflowError:
-            raise LineRefused("invalid_value", "duration_ms is too long.", "duration_ms") from None
-    return started, ended, duration
+            raise inputs.refuse("duration_ms", "is too long.") from None
+    return started, None if is_open else ended, duration
 
 
 def _recording(value: object) -> str:
-    url = values.text(value, "recording_url", MAX_LENGTHS["recording_url"])
+    url = inputs.text(value, "recording_url", MAX_LENGTHS["recording_url"])
     if url and not url.lower().startswith(("http://", "https://")):
         raise LineRefused(
             "invalid_value",
-            f"recording_url must start with http:// or https://, not {values.shown(url)}.",
+            f"recording_url must start with http:// or https://, not {inputs.shown(url)}.",
             "recording_url",
         )
     scheme, separator, rest = url.partition("://")
@@ -226,23 +223,23 @@ def _contact(value: object) -> tuple[ContactInput | None, dict[str, Any]]:
     number that is none, and names of someone whom no one could find again."""
     if value is None:
         return None, {}
-    given = values.an_object(value, "contact")
+    given = inputs.an_object(value, "contact")
     parts = {name: given.get(name) for name in _OF_CONTACT}
-    email = values.text(parts["email"], "contact.email", MAX_LENGTHS["email"]).strip().lower()
+    email = inputs.text(parts["email"], "contact.email", MAX_LENGTHS["email"]).strip().lower()
     if email and "@" not in email:
         raise LineRefused(
             "invalid_value",
-            f"contact.email isn't a valid email address: {values.shown(email)}.",
+            f"contact.email isn't a valid email address: {inputs.shown(email)}.",
             "contact",
         )
-    number = values.text(parts["phone_number"], "contact.phone_number", MAX_LENGTHS["phone_number"])
+    number = inputs.text(parts["phone_number"], "contact.phone_number", MAX_LENGTHS["phone_number"])
     contact = ContactInput(
         phone_number=normal_number(number),
         email=email,
-        first_name=values.text(
+        first_name=inputs.text(
             parts["first_name"], "contact.first_name", MAX_LENGTHS["first_name"]
         ),
-        last_name=values.text(parts["last_name"], "contact.last_name", MAX_LENGTHS["last_name"]),
+        last_name=inputs.text(parts["last_name"], "contact.last_name", MAX_LENGTHS["last_name"]),
     )
     known = contact if contact.phone_number or contact.email else None
     lost = {name: item for name, item in given.items() if name not in _OF_CONTACT}
@@ -259,21 +256,21 @@ _OF_TRANSFER = ("after_message", "to_agent_id", "post_call_analysis_setting")
 
 def _transfers(value: object, transcript: Transcript) -> tuple[TransferInput, ...]:
     found = []
-    for at, item in enumerate(values.a_list(value, "transfers")):
+    for at, item in enumerate(inputs.a_list(value, "transfers")):
         where = f"transfers[{at}]"
-        parts = values.an_object(item, where)
+        parts = inputs.an_object(item, where)
         for name in parts:
             if name not in _OF_TRANSFER and parts[name] not in (None, "", [], {}):
-                raise values.refuse(
+                raise inputs.refuse(
                     f"{where}.{name[:60]}", f"is unknown; known are {', '.join(_OF_TRANSFER)}."
                 )
-        after = values.integer(parts.get("after_message"), f"{where}.after_message", 10**9)
-        to_agent = values.text(
+        after = inputs.integer(parts.get("after_message"), f"{where}.after_message", 10**9)
+        to_agent = inputs.text(
             parts.get("to_agent_id"), f"{where}.to_agent_id", MAX_LENGTHS["agent_id"]
         )
         if not to_agent:
             raise LineRefused("missing_field", f"{where}.to_agent_id is required.", "transfers")
-        setting = values.choice(
+        setting = inputs.choice(
             parts.get("post_call_analysis_setting"),
             f"{where}.post_call_analysis_setting",
             TransferSetting.values,
@@ -286,28 +283,3 @@ def _transfers(value: object, transcript: Transcript) -> tuple[TransferInput, ..
             )
         )
     return tuple(found)
-
-
-def plain_object(value: object, name: str) -> dict[str, Any]:
-    """Return an object of anything, made fit for the database."""
-    if value is None:
-        return {}
-    return {
-        sanitise(str(key)): clean(item, name) for key, item in values.an_object(value, name).items()
-    }
-
-
-def clean(value: object, name: str, depth: int = 0) -> Any:
-    """Return a JSON value without NUL bytes and lone surrogates. Raises LineRefused for what jsonb
-    cannot hold: infinite numbers, and nesting without end."""
-    if depth > MAX_DEPTH:
-        raise LineRefused("invalid_value", f"{name} is nested deeper than {MAX_DEPTH}.", name)
-    if isinstance(value, str):
-        return sanitise(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise LineRefused("invalid_value", f"{name} holds a number out of range.", name)
-    if isinstance(value, list):
-        return [clean(item, name, depth + 1) for item in value]
-    if isinstance(value, dict):
-        return {sanitise(str(k)): clean(item, name, depth + 1) for k, item in value.items()}
-    return value
