@@ -6,8 +6,7 @@ from typing import Any
 from apps.core.payloads import moment
 from apps.webhooks import outbox
 from apps.webhooks.models import EventType
-from apps.webhooks.outbox import NewEvent
-from apps.webhooks.payloads import conversation_part
+from apps.webhooks.outbox import NewEvent, conversation_part
 
 from .models import FollowUp
 

@@ -1,13 +1,16 @@
-"""Files of conversations: JSON Lines, plain, gzipped or from standard input."""
+"""Files of conversations: JSON Lines, plain, gzipped or from standard input, and their agents."""
 
 import gzip
 import io
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
+from apps.accounts.actors import Actor
+from apps.agents.models import Agent, Channel
+from apps.agents.services import create_agent
 from apps.core.errors import Example, UserError
 
 MAX_LINE = 256 * 1024 * 1024
@@ -116,6 +119,37 @@ class FileProgress:
     @property
     def share(self) -> float:
         return min(1.0, self.done / self.size) if self.size else 0.0
+
+
+class DefaultAgents(Mapping[str, Agent]):
+    """Agents for lines that name none, one per channel, created when they are first needed.
+
+    Their names are “Imported calls” and “Imported chats”, with the source where it has a name.
+    """
+
+    def __init__(self, source: str, by: Actor) -> None:
+        self.source = source
+        self.by = by
+        self._made: dict[str, Agent] = {}
+
+    def __getitem__(self, channel: str) -> Agent:
+        if channel not in self._made:
+            if channel not in Channel.values:
+                raise KeyError(channel)
+            self._made[channel] = self._agent(channel)
+        return self._made[channel]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def _agent(self, channel: str) -> Agent:
+        what = "Imported calls" if channel == Channel.VOICE else "Imported chats"
+        name = what if self.source == "import" else f"{what}: {self.source}"
+        found = Agent.objects.filter(name=name, channel=channel).order_by("pk").first()
+        return found or create_agent(name=name, channel=channel, by=self.by)
 
 
 def _opened(name: str) -> "IO[bytes]":

@@ -1,4 +1,4 @@
-"""End conversations that are silent, and announce ends.
+"""End conversations that are silent.
 
 The end is one transaction: status, ``analyze_at``, and the event ``conversation.ended``. The sweep
 ends silent conversations, and requests first analyses that are due later, or whose request was
@@ -19,13 +19,9 @@ from apps.analysis.auto_analysis import Requested, defer_to_platform, request_du
 from apps.conversations import rows
 from apps.conversations.models import INACTIVITY, Conversation, Status, Transfer
 from apps.conversations.services import GROUP
-from apps.core.payloads import moment
 from apps.webhooks import outbox
-from apps.webhooks.models import EventType
-from apps.webhooks.outbox import NewEvent
-from apps.webhooks.payloads import conversation_part
 
-from .platform_rule import RulesOf
+from .platform_analysis import RulesOf
 
 SWEEP_SECONDS = 2.0
 """A sweep that has more to do than this leaves the rest to the next one."""
@@ -71,7 +67,7 @@ def _end(chats: Sequence[Conversation], now: datetime, rules_of: RulesOf | None)
         columns = _idle_columns(chat, rule.analyze_at(now) if rule else now)
     Conversation.objects.bulk_update(chats, list(columns))
     defer_to_platform(conversation_ids=[pk for pk, r in by_rule.items() if r.awaits_theirs])
-    announce_ended(pks, now=now)
+    outbox.announce_ended(pks, now=now)
 
 
 def _silent(now: datetime, limit: int) -> Any:
@@ -104,35 +100,6 @@ def _idle_columns(chat: Conversation, analyze_at: datetime | None) -> dict[str, 
     )
     everywhere = {"analysis_state": chat.analysis_state, "analysis_reason": chat.analysis_reason}
     return {**everywhere, **columns}
-
-
-# Telling others
-
-
-def announce_ended(conversation_ids: Sequence[int], *, now: datetime) -> None:
-    """Write the event ``conversation.ended`` of each; in the transaction in which they ended."""
-    if not conversation_ids or not outbox.has_subscribers(EventType.CONVERSATION_ENDED):
-        return
-    ended = Conversation.objects.filter(pk__in=set(conversation_ids)).select_related(
-        "agent", "agent_version", "contact", "attributes"
-    )
-    outbox.write([_ended_event(conversation, now) for conversation in ended.order_by("pk")])
-
-
-def _ended_event(conversation: Conversation, now: datetime) -> NewEvent:
-    payload = {
-        "event": EventType.CONVERSATION_ENDED.value,
-        "conversation_id": conversation.public_id,
-        "agent_id": conversation.agent.public_id,
-        "timestamp": moment(now),
-        "agent_version": conversation.agent_version.number,
-        "status": conversation.status,
-        "ended_at": moment(conversation.ended_at),
-        "disconnection_reason": conversation.disconnection_reason or None,
-        "message_count": conversation.message_count,
-        "conversation": conversation_part(conversation),
-    }
-    return NewEvent(EventType.CONVERSATION_ENDED, payload, conversation.agent_id, conversation.pk)
 
 
 # The sweep

@@ -20,11 +20,11 @@ from apps.conversations.append import append_messages, lock_conversation, messag
 from apps.conversations.inputs import LineRefused, Message
 from apps.conversations.models import CLOSED, AnalysisState, Conversation, Status
 from apps.core.errors import Conflict, Example
+from apps.webhooks import outbox
 
-from . import lifecycle
 from .messages import MAX_MESSAGES, read_messages
 from .parser import read_result
-from .platform_rule import keep_beside
+from .platform_analysis import keep_beside
 
 
 class OutOfStep(Conflict):
@@ -165,7 +165,7 @@ def close(
         if closing.analysis:
             given = Imported(stored, closing.analysis, at=stored.ended_at)
             record_imported([given], by=by)
-        lifecycle.announce_ended([stored.pk], now=now)
+        outbox.announce_ended([stored.pk], now=now)
     request_due(among=[stored.pk], now=now)
     return stored
 

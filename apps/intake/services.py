@@ -1,43 +1,45 @@
 """Ingest conversations: read, store, and give each its first result.
 
 A result that another platform made is stored as *imported*; what ended without one gets its
-first analysis, or the reason why not.
+first analysis, or the reason why not. A conversation that was erased is rejected.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from django.db import DatabaseError, transaction
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
-from apps.agents.models import Agent, Channel
-from apps.agents.services import create_agent
+from apps.agents.models import Agent
 from apps.analysis.auto_analysis import FirstAnalyses, defer_to_platform, request_first
-from apps.analysis.imports import Imported, record_imported
-from apps.analysis.models import Analysis
 from apps.conversations.inputs import ConversationInput, LineRefused
-from apps.conversations.models import AnalysisState, Trigger
+from apps.conversations.models import AnalysisState, Conversation
+from apps.conversations.orphans import delete_orphans
 from apps.conversations.services import (
     GROUP,
+    Result,
     Stored,
     StoreOutcome,
     StoreTimes,
     store_conversations,
     stored_of,
 )
-from apps.core.database import is_lost, is_passing, reason_to_reject
+from apps.core.database import is_lost
+from apps.webhooks import outbox
 
-from . import lifecycle
-from .erased import ERASED, refuse_erased, undo_reingested
+from .models import Erased
 from .parser import read_conversation, read_line
-from .platform_rule import PlatformRule, keep_beside
+from .platform_analysis import PlatformRule, record_theirs
 
 RawLine = str | bytes | Mapping[str, Any] | ConversationInput
-IngestResult = Stored | LineRefused
 T = TypeVar("T")
 MAX_ERRORS = 1_000
 """Rejections that a report names one by one; beyond, they are counted."""
@@ -167,39 +169,6 @@ def in_one_transaction(store: Callable[[bool], T]) -> T:
         return store(True)  # noqa: FBT003
 
 
-def default_agents(*, source: str, by: Actor) -> "DefaultAgents":
-    """Agents for lines that name none, one per channel, made when they are first needed."""
-    return DefaultAgents(source, by)
-
-
-class DefaultAgents(Mapping[str, Agent]):
-    """“Imported calls” and “Imported chats”, or those words with the source's name."""
-
-    def __init__(self, source: str, by: Actor) -> None:
-        self.source = source
-        self.by = by
-        self._made: dict[str, Agent] = {}
-
-    def __getitem__(self, channel: str) -> Agent:
-        if channel not in self._made:
-            if channel not in Channel.values:
-                raise KeyError(channel)
-            self._made[channel] = self._agent(channel)
-        return self._made[channel]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._made)
-
-    def __len__(self) -> int:
-        return len(self._made)
-
-    def _agent(self, channel: str) -> Agent:
-        what = "Imported calls" if channel == Channel.VOICE else "Imported chats"
-        name = what if self.source == "import" else f"{what}: {self.source}"
-        found = Agent.objects.filter(name=name, channel=channel).order_by("pk").first()
-        return found or create_agent(name=name, channel=channel, by=self.by)
-
-
 def _is_blank(line: RawLine) -> bool:
     return isinstance(line, str | bytes) and not line.strip()
 
@@ -212,10 +181,10 @@ def _count_refusal(report: IngestReport, refusal: RejectedLine) -> None:
 
 def _store_lines(
     lines: Sequence[RawLine], options: IngestOptions, report: IngestReport
-) -> list[IngestResult]:
+) -> list[Result]:
     """Store lines in one transaction, with the results of other platforms and the requests for
     analyses that are due. Add to the report."""
-    read = refuse_erased([_read(line, options.source) for line in lines])
+    read = _refuse_erased([_read(line, options.source) for line in lines])
     rule, clock = options.platform_analysis, options.clock()
     good = [line for line in read if isinstance(line, ConversationInput)]
     ruled = [rule.applied(line) for line in good] if rule else good
@@ -229,15 +198,20 @@ def _store_lines(
             on_new=first.decide,
             guarded=options.guarded,
         )
-        results = undo_reingested(stored)
-        pairs = list(zip(ruled, results, strict=True))
-        imported = _import_results(pairs, options)
+        results = _undo_reingested(stored)
+        pairs = zip(results, ruled, strict=True)
+        theirs = [
+            (result, line.analysis)
+            for result, line in pairs
+            if isinstance(result, Stored) and line.analysis
+        ]
+        imported = record_theirs(theirs, by=options.by, rule=rule) if theirs else {}
         outcomes = [_settled(result, imported) for result in results]
         if rule is not None or not options.analyze:
             _write_reasons(outcomes, imported, options)
         if options.analyze:
             ended = [r.conversation.pk for r in results if isinstance(r, Stored) and r.ended]
-            lifecycle.announce_ended(ended, now=clock.now)
+            outbox.announce_ended(ended, now=clock.now)
             rows = [one.conversation for one in stored_of(results)]
             report.to_analyze += first.request(rows, changed=imported)
     for result in outcomes:
@@ -265,7 +239,7 @@ def _needed(lines: Iterable[ConversationInput], options: IngestOptions) -> dict[
     return {channel: agent for channel, agent in defaults if agent is not None}
 
 
-def _settled(result: IngestResult, imported: Mapping[int, LineRefused | None]) -> IngestResult:
+def _settled(result: Result, imported: Mapping[int, LineRefused | None]) -> Result:
     """Return what the report says of a line: a new imported result is an update too."""
     if isinstance(result, LineRefused) or result.conversation.pk not in imported:
         return result
@@ -276,77 +250,8 @@ def _settled(result: IngestResult, imported: Mapping[int, LineRefused | None]) -
     return result
 
 
-def _import_results(
-    pairs: Sequence[tuple[ConversationInput, IngestResult]], options: IngestOptions
-) -> dict[int, LineRefused | None]:
-    """Record what other platforms found. By conversation: None, or why it could not be stored.
-
-    A result that is there already is not recorded again, and none that Debrief itself made is
-    replaced.
-    """
-    wanted = [
-        (result, line.analysis)
-        for line, result in pairs
-        if isinstance(result, Stored) and line.analysis
-    ]
-    known = [r.conversation.pk for r, _ in wanted if r.outcome != StoreOutcome.ACCEPTED]
-    current = _current(known)
-    by_pk = {}
-    for result, analysis in wanted:
-        conversation = result.conversation
-        if _is_news(current.get(conversation.pk), analysis):
-            by_pk[conversation.pk] = Imported(conversation, analysis, at=conversation.ended_at)
-        elif options.platform_analysis and current[conversation.pk][0] != Trigger.IMPORTED:
-            keep_beside(conversation, analysis)
-    if not by_pk:
-        return {}
-    try:
-        with transaction.atomic():
-            record_imported(list(by_pk.values()), by=options.by)
-        return dict.fromkeys(by_pk)
-    except DatabaseError:
-        return {pk: _import_alone(result, options.by) for pk, result in by_pk.items()}
-
-
-def _current(conversations: Sequence[int]) -> dict[int, tuple[str, Any]]:
-    if not conversations:
-        return {}
-    rows = Analysis.objects.current().filter(conversation__in=conversations)
-    return {row.conversation_id: _as_imported(row) for row in rows}
-
-
-def _as_imported(current: Analysis) -> tuple[str, dict[str, Any]]:
-    """Return the trigger and the values of a result as they came in, without derived fields.
-
-    An imported result whose derived fields were recomputed is still an imported one.
-    """
-    imported = current.trigger == Trigger.COMPUTED and current.config_id is None
-    return Trigger.IMPORTED.value if imported else current.trigger, current.own_output
-
-
-def _is_news(current: tuple[str, Any] | None, analysis: Mapping[str, Any]) -> bool:
-    if current is None:
-        return True
-    trigger, output = current
-    return trigger == Trigger.IMPORTED and output != analysis
-
-
-def _import_alone(result: Imported, by: Actor) -> LineRefused | None:
-    try:
-        with transaction.atomic():
-            record_imported([result], by=by)
-    except DatabaseError as error:
-        if is_passing(error):
-            raise  # nothing is wrong with it: whoever sends it again is heard
-        reason = reason_to_reject(error)
-        return LineRefused(
-            "invalid_value", f"Couldn't store analysis: {reason}. The rest is stored.", "analysis"
-        )
-    return None
-
-
 def _write_reasons(
-    results: Iterable[IngestResult],
+    results: Iterable[Result],
     imported: Mapping[int, LineRefused | None],
     options: IngestOptions,
 ) -> None:
@@ -370,3 +275,104 @@ def _write_reasons(
     elif rule and rule.awaits_theirs:
         never_comes = final and rule.rule == "theirs"
         defer_to_platform(conversation_ids=waiting, never_comes=never_comes)
+
+
+# Erased conversations: remembered by a keyed hash, which says nothing to anyone who does not know
+# the conversation's source and ID (decision 0017). A platform may send one once more.
+
+ERASED = "erased"
+"""The error code of an erased conversation. A line rejected with it is stored nowhere."""
+REMEMBERED = timedelta(days=90)
+"""How long an erased conversation is recognized; platforms stop sending again after days."""
+
+
+class ConversationErased(LineRefused):
+    """Raised when a conversation arrives that was erased. Platforms get a success response, so
+    that they stop sending it."""
+
+    status: ClassVar[int] = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            ERASED,
+            "This conversation was erased and can’t be sent again for 90 days. To send a new "
+            "conversation, use a different external_id.",
+        )
+
+
+def remember_erased(conversations: Iterable[Conversation]) -> None:
+    """Remember that these conversations were erased, in the caller's transaction."""
+    now = timezone.now()
+    Erased.objects.bulk_create(
+        [Erased(digest=_digests(*_key_of(one))[0], at=now) for one in conversations],
+        update_conflicts=True,
+        unique_fields=["digest"],
+        update_fields=["at"],
+    )
+
+
+def is_erased(*, source: str, external_id: str) -> bool:
+    """Return whether a conversation was erased recently and must not come back."""
+    return bool(_erased_among([(source, external_id)]))
+
+
+def _erased_among(keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return those of the (source, external ID) that were erased and must not come back."""
+    by_digest = {d: key for key in keys if key[1] for d in _digests(*key)}
+    if not by_digest:
+        return set()
+    with connection.cursor() as cursor:  # raw: it runs twice for every conversation that arrives
+        cursor.execute("SELECT digest FROM intake_erased WHERE digest = ANY(%s)", [list(by_digest)])
+        return {by_digest[bytes(digest)] for (digest,) in cursor}
+
+
+def _refuse_erased(
+    lines: Sequence[ConversationInput | LineRefused],
+) -> list[ConversationInput | LineRefused]:
+    """Return the lines of one group, with an error in the place of each that was erased."""
+    keys = [_key_of(line) if isinstance(line, ConversationInput) else None for line in lines]
+    gone = _erased_among(key for key in keys if key)
+    return [
+        ConversationErased() if key in gone else line for key, line in zip(keys, lines, strict=True)
+    ]
+
+
+def _undo_reingested(results: Sequence[Result]) -> list[Result]:
+    """Delete conversations that were stored while they were being erased.
+
+    Such an erasure committed after `_refuse_erased` looked and before the row was written. This
+    runs in the transaction that stored them, so it sees every such erasure.
+    """
+    fresh = [r.conversation for r in stored_of(results) if r.outcome == StoreOutcome.ACCEPTED]
+    gone = _erased_among(_key_of(c) for c in fresh)
+    if not gone:
+        return list(results)
+    again = [c for c in fresh if _key_of(c) in gone]
+    Conversation.objects.filter(pk__in=[c.pk for c in again]).delete()
+    delete_orphans(c.contact_id for c in again if c.contact_id)
+    return [
+        ConversationErased() if isinstance(r, Stored) and r.conversation in again else r
+        for r in results
+    ]
+
+
+def forget_erased(*, now: datetime) -> int:
+    """Delete what no platform is expected to send any longer. Return how many."""
+    deleted, _ = Erased.objects.filter(at__lt=now - REMEMBERED).delete()
+    return deleted
+
+
+def _key_of(line: ConversationInput | Conversation) -> tuple[str, str]:
+    return line.source, line.external_id
+
+
+def _digests(source: str, external_id: str) -> list[bytes]:
+    """Return keyed hashes, by the current SECRET_KEY first, then by earlier ones."""
+    text = f"{source}\0{external_id}".encode(errors="surrogatepass")
+    keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return [hmac.digest(_key(key), text, "sha256") for key in keys]
+
+
+@lru_cache(maxsize=8)
+def _key(secret: str) -> bytes:
+    return hashlib.sha256(b"debrief erased conversations\0" + secret.encode()).digest()

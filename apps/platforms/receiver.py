@@ -22,10 +22,9 @@ from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.services import Stored
 from apps.core.cipher import Unreadable, decrypt
 from apps.core.errors import UserError
-from apps.intake.erased import ERASED, is_erased
 from apps.intake.parser import read_conversation, read_json
-from apps.intake.platform_rule import rule_named
-from apps.intake.services import IngestOptions, in_one_transaction, store_one
+from apps.intake.platform_analysis import rule_named
+from apps.intake.services import ERASED, IngestOptions, in_one_transaction, is_erased, store_one
 from apps.llm.text import sanitise
 
 from . import payloads

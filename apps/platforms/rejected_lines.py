@@ -19,8 +19,7 @@ from apps.conversations.inputs import ConversationInput
 from apps.conversations.models import API_SOURCE
 from apps.core.errors import UserError
 from apps.core.json_text import parse_json
-from apps.intake.erased import ERASED
-from apps.intake.services import RawLine, RejectedLine
+from apps.intake.services import ERASED, RawLine, RejectedLine
 from apps.llm.text import sanitise
 
 from .models import IntakePayload, PayloadState, UploadChannel

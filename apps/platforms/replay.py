@@ -20,8 +20,8 @@ from apps.conversations.inputs import LineRefused
 from apps.core.database import is_passing
 from apps.core.errors import Conflict
 from apps.core.tasks import enqueue
-from apps.intake.erased import ERASED
-from apps.intake.services import IngestOptions, RawLine, default_agents, store_one
+from apps.intake.files import DefaultAgents
+from apps.intake.services import ERASED, IngestOptions, RawLine, store_one
 
 from . import receiver
 from .models import IntakePayload, PayloadQuerySet, PayloadState, UploadChannel
@@ -151,5 +151,5 @@ def _default_agents(payload: IntakePayload, by: Actor) -> Mapping[str, Agent]:
     if agent := payload.default_agent:
         return {agent.channel: agent}
     if payload.upload_channel == UploadChannel.FILE:
-        return default_agents(source=payload.source_name, by=by)
+        return DefaultAgents(payload.source_name, by)
     return {}

@@ -16,7 +16,7 @@ from apps.agents.models import Agent
 from apps.core.cipher import encrypt
 from apps.core.database import columns_of, read_models, some_columns
 from apps.core.errors import Conflict, UserError
-from apps.intake.platform_rule import PlatformRule, rule_named
+from apps.intake.platform_analysis import PlatformRule, rule_named
 
 from .models import IntakePayload, IntakeSource, Platform, PlatformAnalysis, SourceAgent
 from .registry import GUIDES

@@ -3,7 +3,7 @@
 Rows that refer to a conversation are deleted with it. Apps that keep a row without its content, and
 those that hold what a foreign key does not find, have a function of their own that is called here.
 The ledger keeps IDs and money, the audit log who erased what and why: neither holds content. What
-was erased is remembered by a keyed hash (`apps.intake.erased`), so that a platform that sends it
+was erased is remembered by a keyed hash (`apps.intake.services`), so that a platform that sends it
 once more does not bring it back. Decision 0017 has the reasons.
 """
 
@@ -19,7 +19,7 @@ from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.conversations.orphans import delete_orphans
 from apps.core.database import is_passing
 from apps.crm import erasure as pushes
-from apps.intake import erased
+from apps.intake.services import remember_erased
 from apps.mappings.contributions import forget_conversations
 from apps.mappings.marked_contacts import refold
 from apps.platforms.payloads import payloads_of
@@ -93,7 +93,7 @@ def _erase_group(pks: Sequence[int], by: Actor, why: str, *, wait: bool, each: b
         refold(touched, wait=True)
         # Last: a fold writes pushes that hold the values before it.
         pushes.delete_of(ids, contacts)
-        erased.remember(rows)
+        remember_erased(rows)
         _write_audit(rows, by, why, each=each)
     return set(ids)
 

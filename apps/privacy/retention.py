@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent, AgentVersion
 from apps.conversations.models import Conversation, ConversationQuerySet
-from apps.intake.erased import forget_erased
+from apps.intake.services import forget_erased
 from apps.platforms.payloads import purge_unclaimed
 
 from .erasure import erase

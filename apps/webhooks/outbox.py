@@ -1,17 +1,21 @@
 """The outbox: an event is written in the transaction of what it tells, or not at all.
 
 With no endpoint that wants it, an event costs one query of a tiny table and leaves nothing.
+The end of a conversation is announced here. Other apps build the payloads of their own events, with
+keys in the order in which they are sent, and what they say of a conversation is the same.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
 from django.utils import timezone
 
-from apps.core.payloads import body_of
+from apps.conversations.models import Conversation
+from apps.conversations.schemas import ContactSchema
+from apps.core.payloads import body_of, moment
 from apps.core.tasks import wake
 
 from .models import (
@@ -132,3 +136,50 @@ def _lock_listeners() -> list[_Listener]:
     with connection.cursor() as cursor:
         cursor.execute(_LISTENERS, _noted())
         return [_Listener(pk, frozenset(events), agent, on) for pk, events, agent, on in cursor]
+
+
+# Conversations
+
+
+def announce_ended(conversation_ids: Sequence[int], *, now: datetime) -> None:
+    """Write the event ``conversation.ended`` of each; in the transaction in which they ended."""
+    if not conversation_ids or not has_subscribers(EventType.CONVERSATION_ENDED):
+        return
+    ended = Conversation.objects.filter(pk__in=set(conversation_ids)).select_related(
+        "agent", "agent_version", "contact", "attributes"
+    )
+    write([_ended_event(conversation, now) for conversation in ended.order_by("pk")])
+
+
+def _ended_event(conversation: Conversation, now: datetime) -> NewEvent:
+    payload = {
+        "event": EventType.CONVERSATION_ENDED.value,
+        "conversation_id": conversation.public_id,
+        "agent_id": conversation.agent.public_id,
+        "timestamp": moment(now),
+        "agent_version": conversation.agent_version.number,
+        "status": conversation.status,
+        "ended_at": moment(conversation.ended_at),
+        "disconnection_reason": conversation.disconnection_reason or None,
+        "message_count": conversation.message_count,
+        "conversation": conversation_part(conversation),
+    }
+    return NewEvent(EventType.CONVERSATION_ENDED, payload, conversation.agent_id, conversation.pk)
+
+
+def conversation_part(conversation: Conversation) -> dict[str, Any]:
+    """Return the ``conversation`` object of a payload.
+
+    Reads ``contact`` and ``attributes``: select them with the row. What is unknown is null.
+    """
+    attributes = getattr(conversation, "attributes", None)
+    contact = ContactSchema.from_contact(conversation.contact)
+    return {
+        "external_id": conversation.external_id,
+        "source": conversation.source,
+        "channel": conversation.channel,
+        "started_at": moment(conversation.started_at),
+        "duration_ms": conversation.duration_ms,
+        "contact": contact.as_dict() if contact else None,
+        "metadata": attributes.metadata if attributes else {},
+    }

@@ -26,7 +26,7 @@ from apps.conversations.services import GROUP, Stored
 from apps.intake import lifecycle
 from apps.intake.lifecycle import end_idle_chats, sweep
 from apps.intake.live import Closing, OutOfStep, append, close
-from apps.intake.platform_rule import PlatformRule
+from apps.intake.platform_analysis import PlatformRule
 from apps.intake.services import ingest, ingest_one
 from apps.platforms.models import IntakePayload
 from apps.platforms.sources import create_source, rules_of

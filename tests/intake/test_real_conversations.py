@@ -19,7 +19,8 @@ from django.core.management import call_command
 from apps.accounts.actors import Actor
 from apps.conversations.filters import matching
 from apps.conversations.models import AnalysisState, Conversation, Transcript
-from apps.intake.services import default_agents, ingest
+from apps.intake.files import DefaultAgents
+from apps.intake.services import ingest
 
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("DEBRIEF_DATA") or PROJECT.parent / "shared" / "data")
@@ -43,7 +44,7 @@ def said(messages: list[dict[str, Any]]) -> list[str]:
 
 
 def test_a_sample_of_every_file() -> None:
-    agents = default_agents(source="corpus", by=BY)
+    agents = DefaultAgents("corpus", BY)
     lines = [line for path in FILES for line in islice(lines_of(path), 40)]
     report = ingest(lines=lines, by=BY, source="corpus", default_agents=agents)
     assert [error.message for error in report.errors] == []

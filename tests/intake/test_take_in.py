@@ -18,7 +18,8 @@ from apps.conversations import services
 from apps.conversations.filters import matching
 from apps.conversations.inputs import ConversationInput, LineRefused
 from apps.conversations.models import Attributes, Conversation, SearchText, Transcript, Transfer
-from apps.intake.services import IngestReport, default_agents, ingest, ingest_one
+from apps.intake.files import DefaultAgents
+from apps.intake.services import IngestReport, ingest, ingest_one
 
 pytestmark = pytest.mark.django_db
 
@@ -287,9 +288,9 @@ def test_contacts_are_one_by_number_and_by_email(agent: Agent) -> None:
 
 
 def test_default_agents(agent: Agent) -> None:
-    agents = default_agents(source="import", by=BY)
+    agents = DefaultAgents("import", BY)
     take(line(None), line(None, external_id="chat", channel="chat"), default_agents=agents)
-    take(line(None, external_id="z"), default_agents=default_agents(source="import", by=BY))
+    take(line(None, external_id="z"), default_agents=DefaultAgents("import", BY))
     assert set(Agent.objects.values_list("name", flat=True)) == {
         "Billing line",
         "Imported calls",
@@ -358,7 +359,8 @@ def test_a_group_costs_a_fixed_number_of_queries(
 
 
 @pytest.mark.parametrize(
-    "broken", ["apps.intake.services.record_imported", "apps.conversations.services._insert"]
+    "broken",
+    ["apps.intake.platform_analysis.record_imported", "apps.conversations.services._insert"],
 )
 def test_a_database_that_is_busy_is_no_fault_of_the_line(
     broken: str, monkeypatch: pytest.MonkeyPatch

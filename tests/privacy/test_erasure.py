@@ -25,10 +25,8 @@ from apps.api.schemas.conversations import BulkReport, LineError
 from apps.contacts.models import Contact, ContactAlias
 from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.crm.models import RemoteContact
-from apps.intake import erased
-from apps.intake.erased import is_erased
 from apps.intake.models import Erased
-from apps.intake.services import ingest, ingest_one
+from apps.intake.services import REMEMBERED, forget_erased, ingest, ingest_one, is_erased
 from apps.llm.models import Usage
 from apps.mappings.models import Contribution, Summary
 from apps.platforms.models import IntakePayload, IntakeSource
@@ -486,8 +484,8 @@ class TestItDoesNotComeBack:
 
     def test_it_is_forgotten_when_nobody_sends_it_any_more(self) -> None:
         now = timezone.now()
-        assert erased.forget_erased(now=now + erased.REMEMBERED - timedelta(hours=1)) == 0
-        assert erased.forget_erased(now=now + erased.REMEMBERED + timedelta(hours=1)) == 1
+        assert forget_erased(now=now + REMEMBERED - timedelta(hours=1)) == 0
+        assert forget_erased(now=now + REMEMBERED + timedelta(hours=1)) == 1
         assert not Erased.objects.exists()
 
 

@@ -24,7 +24,7 @@ from apps.core.http import (
     wants_fragment,
 )
 from apps.core.pagination import Page, page
-from apps.intake.erased import ERASED
+from apps.intake.services import ERASED
 from apps.platforms.forms import PayloadFilterForm
 from apps.platforms.models import IntakePayload, IntakeSource, PayloadState
 from apps.platforms.pages import (

@@ -16,13 +16,11 @@ from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation, Transcript
 from apps.core.database import analyze_changed
 from apps.core.errors import UserError
-from apps.intake.files import FileProgress, read_lines
+from apps.intake.files import DefaultAgents, FileProgress, read_lines
 from apps.intake.services import (
-    DefaultAgents,
     IngestReport,
     RawLine,
     RejectedLine,
-    default_agents,
     ingest,
 )
 from apps.platforms.models import UploadChannel
@@ -75,7 +73,7 @@ class Command(BaseCommand):
 
     def _agents(self, asked: str, source: str, by: Actor) -> Mapping[str, Agent]:
         if not asked:
-            return default_agents(source=source, by=by)
+            return DefaultAgents(source, by)
         agent = Agent.objects.filter(Q(public_id=asked) | Q(external_id=asked)).first()
         if agent is None:
             raise CommandError(f"There is no agent “{asked}”. Give its id, agt_….")
