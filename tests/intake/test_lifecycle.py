@@ -23,13 +23,13 @@ from apps.conversations.inputs import LineRefused
 from apps.conversations.models import Conversation, Trigger
 from apps.conversations.results import write_result_columns
 from apps.conversations.services import GROUP, Stored
-from apps.intake import lifecycle
 from apps.intake.lifecycle import end_idle_chats, sweep
 from apps.intake.live import Closing, OutOfStep, append, close
 from apps.intake.platform_analysis import PlatformRule
 from apps.intake.services import ingest, ingest_one
 from apps.platforms.models import IntakePayload
 from apps.platforms.sources import create_source, rules_of
+from apps.webhooks import outbox
 from apps.webhooks.models import Endpoint, Event
 from apps.webhooks.services import create_endpoint
 from tests.factories import make_agent, make_conversations
@@ -715,7 +715,7 @@ class TestEvents:
     ) -> None:
         Endpoint.objects.all().delete()
         with django_assert_num_queries(1):
-            lifecycle.announce_ended([1, 2, 3], now=NOON)
+            outbox.announce_ended([1, 2, 3], now=NOON)
 
 
 class TestReasons:
