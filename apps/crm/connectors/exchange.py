@@ -19,6 +19,7 @@ from .base import ConnectorError
 
 SECONDS = 30.0
 MOST_BYTES = 20_000_000
+_STORED_CHARACTERS = 4_000
 _TIMEOUT = aiohttp.ClientTimeout(total=SECONDS, sock_connect=CONNECT_SECONDS)
 _HEADERS = {
     "accept": "application/json",
@@ -44,6 +45,23 @@ class Response:
     def retry_after(self) -> timedelta | None:
         """Return what the header ``Retry-After`` asks for."""
         return retry_after(self.headers.get("Retry-After", ""), datetime.now(UTC))
+
+    @property
+    def stored_text(self) -> str:
+        """Return the beginning of the body, which is stored with a push."""
+        return self.text[:_STORED_CHARACTERS]
+
+    def error(
+        self, message: str, *, stops: bool = False, retry_after: timedelta | None = None
+    ) -> ConnectorError:
+        """Return the error for a request that the CRM took nothing of."""
+        return ConnectorError(
+            message,
+            stops=stops,
+            retry_after=retry_after,
+            status=self.status,
+            got=self.stored_text,
+        )
 
 
 async def exchange(

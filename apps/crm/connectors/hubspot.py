@@ -292,10 +292,7 @@ class HubSpot(RecordConnector):
 
     # Activities
 
-    async def log_activity(self, activity: Activity) -> ItemResult:
-        remote_id = activity.remote_id or await self.record_of(activity.person)
-        if not remote_id:
-            return ItemResult(Verdict.PARKED, self._missing_words())
+    async def log_for(self, remote_id: str, activity: Activity) -> ItemResult:
         kind, properties = _activity_properties(activity)
         if activity.activity_id:
             kind, _, record_id = activity.activity_id.partition("/")
@@ -319,7 +316,7 @@ class HubSpot(RecordConnector):
                 "The activity was deleted in HubSpot." if gone else words_of(response),
                 remote_id=remote_id,
                 sent=as_text(body),
-                got=response.text[:4_000],
+                got=response.stored_text,
                 status=response.status,
             )
         return ItemResult(

@@ -37,41 +37,31 @@ _DAY_USED: Final = (
 
 def failure(response: Response) -> ConnectorError:
     """Return the error for a request that HubSpot took nothing of."""
-    message, stops, wait = _meaning(response)
-    return ConnectorError(
-        message,
-        stops=stops,
-        retry_after=wait,
-        status=response.status,
-        got=response.text[:4_000],
-    )
-
-
-def _meaning(response: Response) -> tuple[str, bool, timedelta | None]:
-    """Return the message, whether only a person can help, and how long to wait."""
     status, words = response.status, words_of(response)
     if status == 401:
-        return _REJECTED, True, None
+        return response.error(_REJECTED, stops=True)
     if status == 403:
         scopes = ", ".join(_missing_scopes(response.data))
         denied = f"HubSpot denied access: {words}"
-        return _NO_SCOPE.format(scopes) if scopes else denied, True, None
+        return response.error(_NO_SCOPE.format(scopes) if scopes else denied, stops=True)
     if status == 429:
         return _limited(response)
     if status == _LOCKED:
-        return "HubSpot has locked the record.", False, timedelta(seconds=2)
+        return response.error("HubSpot has locked the record.", retry_after=timedelta(seconds=2))
+    wait = response.retry_after
     if status == _MIGRATION:
-        return "HubSpot is migrating the account.", False, response.retry_after
+        return response.error("HubSpot is migrating the account.", retry_after=wait)
     if status >= 500 or response.ok:
-        return f"HubSpot isn’t available ({status}): {words}", False, response.retry_after
-    return f"HubSpot returned {status}: {words}", True, None
+        return response.error(f"HubSpot isn’t available ({status}): {words}", retry_after=wait)
+    return response.error(f"HubSpot returned {status}: {words}", stops=True)
 
 
-def _limited(response: Response) -> tuple[str, bool, timedelta]:
+def _limited(response: Response) -> ConnectorError:
     data = response.data if isinstance(response.data, dict) else {}
     policy = str(data.get("policyName", ""))
     wait = response.retry_after or _WAITS.get(policy, timedelta(seconds=10))
-    return _DAY_USED if policy == "DAILY" else "HubSpot’s request limit was reached.", False, wait
+    message = _DAY_USED if policy == "DAILY" else "HubSpot’s request limit was reached."
+    return response.error(message, retry_after=wait)
 
 
 def _missing_scopes(data: Any) -> list[str]:

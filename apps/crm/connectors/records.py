@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from .base import (
     Account,
+    Activity,
     Connector,
     ConnectorError,
     ItemResult,
@@ -102,6 +103,10 @@ class RecordConnector(Connector):
     def new_values(self, draft: Draft) -> dict[str, Any]:
         """Return the values of a new record, with names and email. Raises Misfit."""
 
+    @abstractmethod
+    async def log_for(self, remote_id: str, activity: Activity) -> ItemResult:
+        """Log a conversation with the contact that has this ID, or update it."""
+
     # Of every vendor
 
     async def fields(self) -> list[RemoteField]:
@@ -135,7 +140,13 @@ class RecordConnector(Connector):
             for draft in missing:
                 results[draft.index] = _parked(draft, self._missing_words())
 
-    async def record_of(self, person: Person) -> str:
+    async def log_activity(self, activity: Activity) -> ItemResult:
+        remote_id = activity.remote_id or await self._record_of(activity.person)
+        if not remote_id:
+            return ItemResult(Verdict.PARKED, self._missing_words())
+        return await self.log_for(remote_id, activity)
+
+    async def _record_of(self, person: Person) -> str:
         """Return the ID of a contact's record; empty where there is none, or more than one."""
         change = WantedChange(person, {}, {}, {}, "", (), "")
         match = (await self.find([Draft(0, change)])).get(0)

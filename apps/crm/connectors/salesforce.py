@@ -250,10 +250,7 @@ class Salesforce(RecordConnector):
 
     # Activities
 
-    async def log_activity(self, activity: Activity) -> ItemResult:
-        remote_id = activity.remote_id or await self.record_of(activity.person)
-        if not remote_id:
-            return ItemResult(Verdict.PARKED, self._missing_words())
+    async def log_for(self, remote_id: str, activity: Activity) -> ItemResult:
         return await self.tasks.log(activity, remote_id)
 
 

@@ -86,28 +86,19 @@ def _words(errors: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def failure(response: Response) -> ConnectorError:
     """Return the error for a request that Salesforce took nothing of."""
-    message, stops, wait = _meaning(response)
-    return ConnectorError(
-        message,
-        stops=stops,
-        retry_after=wait,
-        status=response.status,
-        got=response.text[:4_000],
-    )
-
-
-def _meaning(response: Response) -> tuple[str, bool, timedelta | None]:
     errors = errors_of(response)
     found, words, status = codes(errors), words_of(errors), response.status
     if DAY_USED in found:
-        return limit_message(words), False, LIMIT_WAIT
+        return response.error(limit_message(words), retry_after=LIMIT_WAIT)
     if INVALID_SESSION in found or status == 401:
-        return f"Salesforce rejects the connected app’s tokens: {words}", True, None
+        message = f"Salesforce rejects the connected app’s tokens: {words}"
+        return response.error(message, stops=True)
     if found & RETRIED or status >= 500 or status == 429 or response.ok:
-        return f"Salesforce isn’t available ({status}): {words}", False, response.retry_after
+        message = f"Salesforce isn’t available ({status}): {words}"
+        return response.error(message, retry_after=response.retry_after)
     if status == 403:
-        return f"Salesforce denied access: {words}", True, None
-    return f"Salesforce returned {status}: {words}", True, None
+        return response.error(f"Salesforce denied access: {words}", stops=True)
+    return response.error(f"Salesforce returned {status}: {words}", stops=True)
 
 
 def limit_message(words: str) -> str:
@@ -122,16 +113,8 @@ def token_failure(response: Response) -> ConnectorError:
     """Return the error for a failed request for a token."""
     errors = errors_of(response)
     if response.status >= 500 or response.status == 429 or not errors:
-        return ConnectorError(
-            f"Salesforce isn’t available ({response.status}).",
-            retry_after=response.retry_after,
-            status=response.status,
-            got=response.text[:4_000],
-        )
+        message = f"Salesforce isn’t available ({response.status})."
+        return response.error(message, retry_after=response.retry_after)
     advice = " ".join(_TOKEN_ADVICE.get(code, "") for code in codes(errors)).strip()
-    return ConnectorError(
-        f"Salesforce issued no token. {advice} {words_of(errors)}".replace("  ", " "),
-        stops=True,
-        status=response.status,
-        got=response.text[:4_000],
-    )
+    message = f"Salesforce issued no token. {advice} {words_of(errors)}".replace("  ", " ")
+    return response.error(message, stops=True)

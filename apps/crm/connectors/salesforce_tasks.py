@@ -40,7 +40,7 @@ class Tasks:
             remote_id=remote_id,
             activity_id=task_id or str(created or ""),
             sent=as_text(task),
-            got=response.text[:4_000],
+            got=response.stored_text,
             status=response.status,
             retry_after=timedelta(seconds=10) if locked else None,
         )
