@@ -45,7 +45,7 @@ def test_the_least_and_the_most() -> None:
         analysis={"call_summary": "s"},
     )
     assert whole.started_at.isoformat() == "2025-01-31T13:00:00+00:00"
-    assert whole.ended_at.isoformat() == "2025-01-31T13:01:01+00:00"
+    assert (whole.ended_at, whole.duration_ms) == (None, 61_000)
     assert whole.messages == [
         {"role": "agent", "content": "Hello", "at": "2025-01-31T13:00:01.500000+00:00"}
     ]
@@ -54,6 +54,12 @@ def test_the_least_and_the_most() -> None:
     assert whole.texts == {"disconnection_reason": "", "language": "de-AT"}
     assert whole.recording_url == "https://example.com/A.mp3"
     assert whole.transfers[0].setting == "only_destination_agent"
+
+
+def test_the_end_follows_from_start_and_duration_once_it_has_ended() -> None:
+    times = {"started_at": "2025-01-31T14:00:00+01:00", "duration_ms": 61_000}
+    assert read(**times, status="ended").ended_at.isoformat() == "2025-01-31T13:01:01+00:00"
+    assert read(**times, status="ongoing").ended_at is None
 
 
 def test_another_form_of_a_line() -> None:
