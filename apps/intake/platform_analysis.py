@@ -8,11 +8,12 @@ from typing import Any, Literal, cast
 from django.db import DatabaseError, transaction
 
 from apps.accounts.actors import Actor
+from apps.analysis.auto_analysis import defer_to_platform, request_first
 from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.inputs import ConversationInput, LineRefused
-from apps.conversations.models import Attributes, Conversation, Trigger
-from apps.conversations.services import Stored, StoreOutcome
+from apps.conversations.models import AnalysisState, Attributes, Conversation, Trigger
+from apps.conversations.services import Result, Stored, StoreOutcome
 from apps.core.database import is_passing, reason_to_reject
 
 Rule = Literal["theirs", "ours", "wait"]
@@ -137,3 +138,31 @@ def _record_alone(result: Imported, by: Actor) -> LineRefused | None:
             "invalid_value", f"Couldn't store analysis: {reason}. The rest is stored.", "analysis"
         )
     return None
+
+
+def write_reasons(
+    results: Iterable[Result],
+    imported: Mapping[int, LineRefused | None],
+    *,
+    rule: PlatformRule | None,
+    analyze: bool,
+) -> None:
+    """Store the reason of conversations that aren't analyzed immediately: a platform's result is
+    awaited, or no model is to be asked. By the rule *ours* the request finds its own reasons."""
+    final = rule is not None and rule.final
+    waiting = [
+        result.conversation.pk
+        for result in results
+        if isinstance(result, Stored)
+        and (final or result.outcome != StoreOutcome.UNCHANGED)
+        and result.conversation.has_ended
+        and result.conversation.analysis_state == AnalysisState.NONE
+        and result.conversation.pk not in imported
+    ]
+    if not waiting:
+        return
+    if not analyze:
+        request_first(conversation_ids=waiting, ask=False)
+    elif rule and rule.awaits_theirs:
+        never_comes = final and rule.rule == "theirs"
+        defer_to_platform(conversation_ids=waiting, never_comes=never_comes)

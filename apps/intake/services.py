@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
-from apps.analysis.auto_analysis import FirstAnalyses, defer_to_platform, request_first
+from apps.analysis.auto_analysis import FirstAnalyses
 from apps.conversations.inputs import ConversationInput, LineRefused
-from apps.conversations.models import AnalysisState, Conversation
+from apps.conversations.models import Conversation
 from apps.conversations.orphans import delete_orphans
 from apps.conversations.services import (
     GROUP,
@@ -37,7 +37,7 @@ from apps.webhooks import outbox
 
 from .models import Erased
 from .parser import read_conversation, read_line
-from .platform_analysis import PlatformRule, record_theirs
+from .platform_analysis import PlatformRule, record_theirs, write_reasons
 
 RawLine = str | bytes | Mapping[str, Any] | ConversationInput
 T = TypeVar("T")
@@ -182,43 +182,44 @@ def _count_refusal(report: IngestReport, refusal: RejectedLine) -> None:
 def _store_lines(
     lines: Sequence[RawLine], options: IngestOptions, report: IngestReport
 ) -> list[Result]:
-    """Store lines in one transaction, with the results of other platforms and the requests for
-    analyses that are due. Add to the report."""
+    """Read and store lines, and add to the report. Return the result of each."""
     read = _refuse_erased([_read(line, options.source) for line in lines])
+    results = _store_read(
+        [line for line in read if isinstance(line, ConversationInput)], options, report
+    )
+    for stored in stored_of(results):
+        setattr(report, stored.outcome, getattr(report, stored.outcome) + 1)
+    following = iter(results)
+    return [line if isinstance(line, LineRefused) else next(following) for line in read]
+
+
+def _store_read(
+    lines: Sequence[ConversationInput], options: IngestOptions, report: IngestReport
+) -> list[Result]:
+    """Store conversations in one transaction, with the results of other platforms and the requests
+    for analyses that are due."""
     rule, clock = options.platform_analysis, options.clock()
-    good = [line for line in read if isinstance(line, ConversationInput)]
-    ruled = [rule.applied(line) for line in good] if rule else good
+    ruled = [rule.applied(line) for line in lines] if rule else lines
     with transaction.atomic(savepoint=False):  # whoever calls in a transaction ends it then
-        defaults = _needed(ruled, options)
         first = FirstAnalyses(clock.now)
         stored = store_conversations(
             lines=ruled,
-            default_agents=defaults,
+            default_agents=_default_agents(ruled, options),
             clock=clock,
             on_new=first.decide,
             guarded=options.guarded,
         )
         results = _undo_reingested(stored)
-        pairs = zip(results, ruled, strict=True)
-        theirs = [
-            (result, line.analysis)
-            for result, line in pairs
-            if isinstance(result, Stored) and line.analysis
-        ]
-        imported = record_theirs(theirs, by=options.by, rule=rule) if theirs else {}
+        imported = _record_theirs(ruled, results, options)
         outcomes = [_settled(result, imported) for result in results]
         if rule is not None or not options.analyze:
-            _write_reasons(outcomes, imported, options)
+            write_reasons(outcomes, imported, rule=rule, analyze=options.analyze)
         if options.analyze:
-            ended = [r.conversation.pk for r in results if isinstance(r, Stored) and r.ended]
+            ended = [one.conversation.pk for one in stored_of(results) if one.ended]
             outbox.announce_ended(ended, now=clock.now)
             rows = [one.conversation for one in stored_of(results)]
             report.to_analyze += first.request(rows, changed=imported)
-    for result in outcomes:
-        if isinstance(result, Stored):
-            setattr(report, result.outcome, getattr(report, result.outcome) + 1)
-    following = iter(outcomes)
-    return [line if isinstance(line, LineRefused) else next(following) for line in read]
+    return outcomes
 
 
 def _read(line: RawLine, source: str) -> ConversationInput | LineRefused:
@@ -232,11 +233,24 @@ def _read(line: RawLine, source: str) -> ConversationInput | LineRefused:
         return refusal
 
 
-def _needed(lines: Iterable[ConversationInput], options: IngestOptions) -> dict[str, Agent]:
+def _default_agents(lines: Iterable[ConversationInput], options: IngestOptions) -> dict[str, Agent]:
     """Return the default agents of the channels in which a line names none."""
     channels = {line.channel for line in lines if not line.agent}
     defaults = ((channel, options.default_agents.get(channel)) for channel in channels)
     return {channel: agent for channel, agent in defaults if agent is not None}
+
+
+def _record_theirs(
+    lines: Sequence[ConversationInput], results: Sequence[Result], options: IngestOptions
+) -> dict[int, LineRefused | None]:
+    """Record the results of other platforms, by conversation: None, or why one is rejected."""
+    theirs = [
+        (result, line.analysis)
+        for line, result in zip(lines, results, strict=True)
+        if isinstance(result, Stored) and line.analysis
+    ]
+    rule = options.platform_analysis
+    return record_theirs(theirs, by=options.by, rule=rule) if theirs else {}
 
 
 def _settled(result: Result, imported: Mapping[int, LineRefused | None]) -> Result:
@@ -248,33 +262,6 @@ def _settled(result: Result, imported: Mapping[int, LineRefused | None]) -> Resu
     if result.outcome == StoreOutcome.UNCHANGED:
         return Stored(result.conversation, StoreOutcome.UPDATED, result.route)
     return result
-
-
-def _write_reasons(
-    results: Iterable[Result],
-    imported: Mapping[int, LineRefused | None],
-    options: IngestOptions,
-) -> None:
-    """Store the reason of conversations that aren't analyzed immediately: a platform's result is
-    awaited, or no model is to be asked. By the rule *ours* the request finds its own reasons."""
-    rule = options.platform_analysis
-    final = rule is not None and rule.final
-    waiting = [
-        result.conversation.pk
-        for result in results
-        if isinstance(result, Stored)
-        and (final or result.outcome != StoreOutcome.UNCHANGED)
-        and result.conversation.has_ended
-        and result.conversation.analysis_state == AnalysisState.NONE
-        and result.conversation.pk not in imported
-    ]
-    if not waiting:
-        return
-    if not options.analyze:
-        request_first(conversation_ids=waiting, ask=False)
-    elif rule and rule.awaits_theirs:
-        never_comes = final and rule.rule == "theirs"
-        defer_to_platform(conversation_ids=waiting, never_comes=never_comes)
 
 
 # Erased conversations: remembered by a keyed hash, which says nothing to anyone who does not know
