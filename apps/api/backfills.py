@@ -13,7 +13,8 @@ from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.analysis.effects import UNLESS_ASKED
 from apps.conversations import filters
-from apps.core.errors import BadRequest
+from apps.core.errors import BadRequest, UserError
+from apps.core.schemas import Schema
 from apps.llm.caps import check_priced
 from apps.llm.errors import ErrorCode
 from apps.runs import rollback_services, services
@@ -93,11 +94,11 @@ def start(request: HttpRequest) -> HttpResponse:
             token=body.token,
         )
     except PreviewOutdated as outdated:
-        made, now = outdated.preview, None
-        if made is not None:
-            now = schemas.PreviewSchema.from_preview(made, token=token_for(made)).as_dict()
-        error = {"code": outdated.code, "message": outdated.message, "fields": {}}
-        return JsonResponse({"error": error, "preview": now}, status=outdated.status)
+        made = outdated.preview
+        if made is None:
+            return _with_preview(outdated, None)
+        now = schemas.PreviewSchema.from_preview(made, token=token_for(made))
+        return _with_preview(outdated, now)
     return respond(BackfillSchema.from_run(run), 201 if run.pk > newest else 200)
 
 
@@ -296,8 +297,7 @@ def rollback(request: HttpRequest, backfill_id: str) -> HttpResponse:
         )
     except rollback_services.RollbackOutdated as outdated:
         now = schemas.RollbackPreviewSchema.from_preview(outdated.preview)
-        error = {"code": outdated.code, "message": outdated.message, "fields": {}}
-        return JsonResponse({"error": error, "preview": now.as_dict()}, status=outdated.status)
+        return _with_preview(outdated, now)
     return respond(BackfillSchema.from_run(run), 202)
 
 
@@ -305,6 +305,13 @@ def _change(request: HttpRequest, backfill_id: str, change: Callable[..., Any]) 
     read(NothingIn, request)
     change(run=_run(backfill_id), by=actor_of(request))
     return respond(BackfillSchema.from_run(_run(backfill_id)))
+
+
+def _with_preview(error: UserError, preview: Schema | None) -> HttpResponse:
+    """Return the response for an outdated preview, with one of now."""
+    body = {"code": error.code, "message": error.message, "fields": error.fields}
+    now = preview.as_dict() if preview else None
+    return JsonResponse({"error": body, "preview": now}, status=error.status)
 
 
 def _run(backfill_id: str) -> Run:

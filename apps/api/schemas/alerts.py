@@ -189,11 +189,7 @@ class RulePatch(_AlertBody):
         sent = {n: v for n, v in self.given().items() if n in names and v is not None}
         if not sent:
             return None
-        return RuleIn.model_construct(
-            **{"name": "", "scope": ScopeIn(), "when": None, "rate": None, "average": None,
-               "count": None, "include_reruns": False, "close_after_hours": 24,
-               "notify": NotifyIn(), **sent}
-        )  # fmt: skip
+        return RuleIn.model_construct(name="", **sent)
 
 
 class NotificationTarget(Schema):
