@@ -100,7 +100,7 @@ def probe_due(now: datetime | None = None) -> int:
         if run.reason == PauseReason.BUDGET:
             resumed += 0 if why_capped(run, now) else resume_by_itself(run)
             continue
-        answers = [probe(model.spec(), tier=_tier(run, model)) for model in _models(run)]
+        answers = [probe(model.spec(), tier=_tier(run, model)) for model in models_left(run)]
         _charge(run, answers)
         failed = next((one for one in answers if not one.is_back), None)
         if failed is None:
@@ -130,7 +130,7 @@ def _next(now: datetime) -> Run | None:
         return run
 
 
-def _models(run: Run) -> Sequence[LanguageModel]:
+def models_left(run: Run) -> Sequence[LanguageModel]:
     """Return the models that read what is left of a run."""
     left = RunItem.objects.filter(run=run, config__model=OuterRef("pk")).unfinished()
     return list(LanguageModel.objects.filter(Exists(left)).order_by("pk"))
@@ -175,7 +175,7 @@ def resume_by_itself(run: Run) -> bool:
             run.items.stop_waiting()
             audit.record(by=Actor.system("backfill"), verb="backfill.resumed", target=run.public_id)
             wake_runners(run.options)
-            configs = AnalysisConfig.objects.filter(model__in=_models(run))
+            configs = AnalysisConfig.objects.filter(model__in=models_left(run))
             recovery.release(configs.values_list("pk", flat=True))
     return bool(moved)
 

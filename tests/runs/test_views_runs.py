@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role
 from apps.agents.models import Agent
 from apps.conversations.models import Conversation
+from apps.llm.models import LanguageModel
 from apps.privacy.erasure import erase
 from apps.runs import services
 from apps.runs.backfill_queue import BackfillQueue
@@ -237,6 +239,17 @@ def test_a_pause_by_the_provider_says_why_and_what_helps(client: Client, agent: 
     assert "The provider rejected the API key" in text(response)
     assert "Replace the model’s API key, then resume." in text(response)
     assert "<b>sk-" not in html(response)
+
+
+def test_a_rejected_api_key_leads_an_admin_to_the_model(client: Client, agent: Agent) -> None:
+    run = a_run(agent)
+    Run.objects.filter(pk=run.pk).update(state=State.PAUSED, reason="auth")
+    model = LanguageModel.objects.get()
+    page = reverse("admin:llm_languagemodel_change", args=[model.pk])
+    assert f'href="{page}"' in html(as_role(Role.ADMIN).get(url(run)))
+    for_operator = client.get(url(run))
+    assert page not in html(for_operator)
+    assert "An admin can replace the key." in text(for_operator)
 
 
 # What may be done

@@ -18,7 +18,7 @@ from apps.core.pagination import CursorError, page
 from apps.runs.budgets import balance_of
 from apps.runs.failures import failed_again, failure_groups
 from apps.runs.lanes import is_economy
-from apps.runs.models import Run, Shipment
+from apps.runs.models import PauseReason, Run, Shipment
 from apps.runs.presenters import (
     filter_words,
     item_page,
@@ -32,6 +32,7 @@ from apps.runs.presenters import (
     way_out,
 )
 from apps.runs.progress import Progress, progress_of
+from apps.runs.recovery import models_left
 
 PER_PAGE = 25
 SHOWN_BATCHES = 20
@@ -158,6 +159,7 @@ def _run_context(run: Run, progress: Progress) -> dict[str, Any]:
         "retry_cost": expected * hopeful / run.total if expected and run.total else None,
         "because": paused_because(run),
         "way_out": way_out(run),
+        "rejected_models": models_left(run) if run.reason == PauseReason.AUTH else [],
         "took": run.finished_at - run.started_at if run.finished_at and run.started_at else None,
         "links": {
             name: f"{reverse('runs:detail', args=[run.public_id])}?state={name}#items-section"
