@@ -14,7 +14,7 @@ NOTHING = "\u2013"  # stands where there is no value, so that columns do not col
 Numeric = int | float | Decimal
 
 
-_UNITS: tuple[tuple[int, str], ...] = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
+_UNITS: tuple[tuple[int, str], ...] = ((1_000_000_000, "B"), (1_000_000, "M"))
 
 
 def number(value: object) -> str:
@@ -29,11 +29,11 @@ def number(value: object) -> str:
 
 
 def compact(value: Numeric | None) -> str:
-    """Return a number whose last digits do not matter: `14.1 M`; exact below 100,000."""
+    """Return a number whose last digits do not matter: `14.1 M`; exact below a million."""
     if value is None:
         return NOTHING
     for size, unit in _UNITS:
-        if abs(float(value)) >= max(size, 100_000):
+        if abs(float(value)) >= size:
             scaled = f"{float(value) / size:.1f}".removesuffix(".0")
             return f"{scaled} {unit}"
     return number(value)
