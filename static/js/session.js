@@ -8,7 +8,7 @@
   let waiting = null;
   let said = 0;
 
-  const say = (text) => document.dispatchEvent(new CustomEvent("toast", { detail: { text, kind: "warn" } }));
+  const say = (text) => document.dispatchEvent(new CustomEvent("toast", { detail: { text, kind: "warn", topic: "session" } }));
   const sayOnce = (text) => { if (Date.now() - said > PAUSE) say(text); said = Date.now(); };
 
   const take = (token) => {
@@ -40,7 +40,7 @@
     }
     // Only who pressed something is asked: a dialog must not open under somebody who types.
     if (!["submit", "click"].includes(requestConfig.triggeringEvent?.type)) {
-      sayOnce("You were signed out because your session ended. What you typed is still here: save to sign in and continue.");
+      if (!waiting) sayOnce("You were signed out because your session ended. What you typed is still here: save to sign in and continue.");
       return;
     }
     waiting = requestConfig;
@@ -50,6 +50,8 @@
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target !== dialog || !dialog.firstElementChild) return;
     if (!dialog.open) dialog.showModal();
+    // The dialog says the same as the toast of a poll that came first.
+    for (const toast of document.querySelectorAll('.toast[data-topic="session"]')) toast.remove();
     const name = dialog.querySelector("[name=username]");
     if (!name.value) name.value = dialog.dataset.user;
     (name.value ? dialog.querySelector("[name=password]") : name).focus();

@@ -1,4 +1,4 @@
-// HX-Trigger "toast": {text, kind: ok|info|warn|bad, href, action, undo}. Also what htmx cannot swap:
+// HX-Trigger "toast": {text, kind: ok|info|warn|bad, href, action, undo, topic}. Also what htmx cannot swap:
 // a refusal or a broken connection is said, never swallowed. Text only, no markup from anywhere.
 (() => {
   const list = document.getElementById("toasts");
@@ -16,10 +16,11 @@
     toast.addEventListener("focusout", go);
   };
 
-  const say = ({ text, kind = "info", href = "", action = "", undo = "" }) => {
+  const say = ({ text, kind = "info", href = "", action = "", undo = "", topic = "" }) => {
     if (!text) return;
     const toast = document.createElement("div");
     toast.className = "toast";
+    toast.dataset.topic = topic;
     // What went wrong, and what can be acted on, stays until it is closed.
     if (kind === "bad" || href) toast.classList.add("keeps");
     const words = document.createElement("span");

@@ -160,3 +160,13 @@ def test_a_filter_is_applied_once_it_has_a_field(page: Page) -> None:
     expect(apply).to_be_disabled()
     page.locator("select[name=row-0-field]").select_option("direction", force=True)
     expect(apply).to_be_enabled()
+
+
+def test_the_dialog_replaces_the_toast_of_an_ended_session(page: Page) -> None:
+    open_prompts(page, agent())
+    page.context.clear_cookies()
+    page.evaluate("htmx.ajax('GET', '/agents/', { target: 'body', swap: 'none' })")
+    expect(page.locator("#toasts .toast")).to_contain_text("You were signed out")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#sign-in")).to_contain_text("You were signed out")
+    expect(page.locator("#toasts .toast")).to_have_count(0)
