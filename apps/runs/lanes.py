@@ -128,7 +128,7 @@ def why_lacking(models: Iterable[LanguageModel], lane: str) -> str:
     reasons = {
         f"no {CHEAPER.get(lane)} price factor under Models": lacking(rows, lane),
         f"a provider without {_NAMED.get(lane)}": [n for n, has in known.items() if has is False],
-        f"a provider that isn’t known to have {_NAMED.get(lane)} (check the connection under "
+        f"no confirmed {_NAMED.get(lane, '').removeprefix('a ')} (check the connection under "
         "Models)": [n for n, has in known.items() if has is None],
     }
     for reason, names in reasons.items():

@@ -39,6 +39,8 @@
   for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, show);
   document.addEventListener("keydown", move);
 
+  document.addEventListener("click", (event) => { if (event.target.closest("[data-print]")) window.print(); });
+
   // A tile that didn't load says so in its place, with a way to its own page.
   for (const kind of ["htmx:responseError", "htmx:sendError", "htmx:timeout"])
     document.addEventListener(kind, (event) => {

@@ -224,3 +224,10 @@ def test_more_changes_than_fit_on_a_page_are_decided_at_once(
     assert Push.objects.filter(state=state).count() == APPROVALS + 1
     late.refresh_from_db()
     assert late.state == PushState.WAITING
+
+
+def test_failed_connection_test_leads_to_the_settings(admin: Client) -> None:
+    connection = make_connection(kind="http")
+    shown = admin.post(f"/crm/{connection.public_id}/test/").text
+    assert 'role="alert"' in shown
+    assert f'href="/crm/{connection.public_id}/edit/"' in shown

@@ -74,7 +74,7 @@ def test_a_model_without_a_factor_is_named() -> None:
 @pytest.mark.parametrize(
     ("has_batches", "why"),
     [
-        (None, "has a provider that isn’t known to have a Batch API (check the connection under"),
+        (None, "has no confirmed Batch API (check the connection under Models)"),
         (False, "has a provider without a Batch API"),
     ],
 )

@@ -23,8 +23,8 @@ _WAITS: Final[Mapping[str, timedelta]] = {
     "DAILY": timedelta(hours=1),
 }
 _REJECTED: Final = (
-    "HubSpot rejected the access token. Create a new one in HubSpot, enter it here, and test the "
-    "connection."
+    "HubSpot rejected the access token. Create a new one in HubSpot, save it in this connection, "
+    "and test it."
 )
 _NO_SCOPE: Final = (
     "The HubSpot app lacks the scope {}. Add it in HubSpot, then test the connection."
