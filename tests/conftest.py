@@ -120,8 +120,8 @@ def _in_utc() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _old_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease that a test lets run out has done so: the server of this run is young, and leases
-    count only some time after its start (apps/work/leases.py)."""
-    monkeypatch.setattr("apps.work.leases.RESTART_GRACE", 0)
+    count only some time after its start (apps/work/queue.py)."""
+    monkeypatch.setattr("apps.work.queue.RESTART_GRACE", 0)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -20,8 +20,7 @@ from django.utils import timezone
 from apps.core import cipher
 from apps.core.guarded_client import GuardedClient, beginning, failure_text, retry_after
 from apps.work import backoff
-from apps.work.leases import EXPIRED, SET_LEASE, LeasedTable
-from apps.work.queue import Queue, write_outcomes
+from apps.work.queue import EXPIRED, SET_LEASE, LeasedTable, Queue, write_outcomes
 
 from .chat_bodies import chat_body
 from .models import Message, MessageKind, MessageState

@@ -13,14 +13,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.utils import timezone
 
 from apps.agents.documents import ConfigDocument
 from apps.agents.models import AnalysisConfig
 from apps.conversations.models import Conversation
 from apps.llm.errors import ErrorCode
 from apps.llm.specs import ModelSpec
-from apps.work.leases import WORN_OUT, Lease, LeasedTable
+from apps.work.queue import Lease, LeasedTable
 
 from .effects import SideEffects
 from .events import emit_events
@@ -47,11 +46,11 @@ def take(*, lane: str, limit: int, runs: Sequence[str] | None = None) -> list[in
     often fail as ``internal`` and are left out.
     """
     of_runs = None if runs is None else list(runs)
-    taken = ANALYSES.take(limit=limit, where=_CLAIMABLE, lane=lane, runs=of_runs)
+    claimed = ANALYSES.claim(limit=limit, where=_CLAIMABLE, lane=lane, runs=of_runs)
     # By itself, after the leases are committed: it locks conversations, which come before
     # analyses wherever both are locked.
-    fail_abandoned(taken.worn_out)
-    return taken.keys
+    fail_abandoned(claimed.exhausted)
+    return claimed.keys
 
 
 def fail_abandoned(analysis_ids: Sequence[int]) -> None:
@@ -65,15 +64,7 @@ def fail_abandoned(analysis_ids: Sequence[int]) -> None:
     with transaction.atomic():
         conversations = list(failed.values_list("conversation_id", flat=True))
         lock_conversations(conversations)
-        given_up = list(failed.select_for_update(no_key=True).values_list("pk", flat=True))
-        failed.update(
-            state=State.FAILED,
-            error_code=ErrorCode.INTERNAL,
-            error_message=WORN_OUT,
-            lease_until=None,
-            reserved=None,
-            finished_at=timezone.now(),
-        )
+        given_up = ANALYSES.give_up(analysis_ids)
         Conversation.objects.filter(pk__in=conversations).exclude(
             analysis_state="succeeded"
         ).update(analysis_state="failed", analysis_reason=ErrorCode.INTERNAL)

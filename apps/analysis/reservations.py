@@ -54,13 +54,13 @@ def take_first(*, limit: int, now: datetime | None = None) -> list[int]:
                 "capped": [one.cap.agent_id for one in balances],
                 "unpriced": [m.pk for m in LanguageModel.objects.all() if not m.price_known],
             }
-            taken = ANALYSES.take(limit=limit, where=f"r.lane = 'live' AND {_ALLOWED}", **held)
-            keys = _set_aside(taken.keys, balances)
+            claimed = ANALYSES.claim(limit=limit, where=f"r.lane = 'live' AND {_ALLOWED}", **held)
+            keys = _set_aside(claimed.keys, balances)
             if held["blocked"] or held["unpriced"]:
                 _mark_waiting(held)
     if not balances:
         return claims.take(lane="live", limit=limit)
-    claims.fail_abandoned(taken.worn_out)
+    claims.fail_abandoned(claimed.exhausted)
     return keys
 
 

@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from apps.core import cipher
 from apps.work.backoff import REST_AFTER
-from apps.work.leases import EXPIRED, SET_LEASE, LeasedTable
+from apps.work.queue import EXPIRED, SET_LEASE, LeasedTable
 
 from .connectors.base import Account, Activity, WantedChange
 from .connectors.registry import CONNECTORS

@@ -19,7 +19,7 @@ from apps.llm import caps
 from apps.llm.caps import CapState
 from apps.llm.pricing import SPREAD, charged_prices, cost
 from apps.llm.specs import ModelSpec, TokenUsage
-from apps.work.leases import LeasedTable
+from apps.work.queue import LeasedTable
 
 
 @dataclass(frozen=True, slots=True)

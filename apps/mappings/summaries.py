@@ -31,8 +31,7 @@ from apps.llm.services import default_model, usage_row
 from apps.llm.specs import ModelSpec
 from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.tokens import estimate_tokens
-from apps.work.leases import EXPIRED, WORN_OUT, LeasedTable
-from apps.work.queue import Queue, write_outcomes
+from apps.work.queue import EXPIRED, LeasedTable, Queue, write_outcomes
 
 from . import marks
 from .marked_contacts import values_of
@@ -110,18 +109,12 @@ class SummaryQueue(Queue[SummaryJob, SummaryOutcome]):
         if why_reached(()):
             return []  # until the caps of the installation allow it
         with transaction.atomic():
-            taken = SUMMARIES.take(limit=limit)
-            rows = Summary.objects.filter(pk__in=taken.keys).order_by("pk")
+            claimed = SUMMARIES.claim(limit=limit)
+            rows = Summary.objects.filter(pk__in=claimed.keys).order_by("pk")
             jobs = [job for row in rows if (job := _job(row)) is not None]
             requests = {job.key: ("", _highest_cost(job)) for job in jobs}
             kept = hold(SUMMARIES, requests, cap_balances())
-        Summary.objects.filter(pk__in=taken.worn_out, state=Summary.State.RUNNING).update(
-            state=Summary.State.FAILED,
-            error_code=ErrorCode.INTERNAL,
-            error_message=WORN_OUT,
-            lease_until=None,
-            reserved=None,
-        )
+        SUMMARIES.give_up(claimed.exhausted)
         return [job for job in jobs if job.key in kept]
 
     def hand_back(self, jobs: Sequence[SummaryJob]) -> None:

@@ -23,7 +23,7 @@ from apps.core.payloads import moment
 from apps.webhooks import outbox
 from apps.webhooks.models import EventType
 from apps.webhooks.outbox import NewEvent
-from apps.work.leases import Lease
+from apps.work.queue import Lease
 
 from .models import Kind, Run, SkipReason, State
 from .schemas import BackfillSchema

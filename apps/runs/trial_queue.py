@@ -24,11 +24,9 @@ from apps.analysis.results import column_row, values_if_recorded
 from apps.conversations.derived.evaluation import ResultFacts
 from apps.conversations.models import Trigger
 from apps.llm import ledger
-from apps.llm.errors import ErrorCode
 from apps.llm.models import Purpose
 from apps.llm.reservations import cap_balances, hold
-from apps.work.leases import WORN_OUT, LeasedTable
-from apps.work.queue import write_outcomes
+from apps.work.queue import LeasedTable, write_outcomes
 
 from .closing import close_finished
 from .item_claims import load_jobs
@@ -57,14 +55,14 @@ class TrialQueue(AnalysisQueue):
             queued = trials.filter(pk__in=runs, state=State.QUEUED)
             queued.update(state=State.RUNNING, started_at=timezone.now())
         with transaction.atomic():
-            taken = ITEMS.take(limit=limit, where="r.run_id = ANY(%(runs)s)", runs=list(runs))
-            jobs = load_jobs(taken.keys)
+            claimed = ITEMS.claim(limit=limit, where="r.run_id = ANY(%(runs)s)", runs=list(runs))
+            jobs = load_jobs(claimed.keys)
             # A price that was removed since the start holds nothing up: the start asks for it.
             requests = {
                 job.key: (job.agent_public_id, highest_cost_of(job) or Decimal(0)) for job in jobs
             }
             kept = hold(ITEMS, requests, cap_balances())
-        _give_up(taken.worn_out)
+        ITEMS.give_up(claimed.exhausted)
         jobs = [job for job in jobs if job.key in kept]
         # What a worker that is gone had taken of a trial that was cancelled since.
         if over := self.stopped(jobs):
@@ -107,19 +105,6 @@ class TrialQueue(AnalysisQueue):
     def finished(self) -> None:
         """Close every run that has nothing left to do."""
         close_finished()
-
-
-def _give_up(item_ids: Sequence[int]) -> None:
-    """Fail what every worker died of, so that it does not go round for ever."""
-    if item_ids:
-        RunItem.objects.filter(pk__in=item_ids, state=ItemState.RUNNING).update(
-            state=ItemState.FAILED,
-            error_code=ErrorCode.INTERNAL,
-            error_message=WORN_OUT,
-            lease_until=None,
-            reserved=None,
-            finished_at=timezone.now(),
-        )
 
 
 _RECORDED = (

@@ -17,7 +17,7 @@ from django.db import connection
 from apps.core import cipher
 from apps.core.signed_requests import Outgoing
 from apps.work.backoff import REST_AFTER
-from apps.work.leases import EXPIRED, SET_LEASE, LeasedTable
+from apps.work.queue import EXPIRED, SET_LEASE, LeasedTable
 
 PER_ENDPOINT = 8
 """Requests in flight to one endpoint, in one process."""

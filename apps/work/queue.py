@@ -1,20 +1,42 @@
-"""What a runner works on: jobs that are claimed, performed, and recorded in groups.
+"""Queues of leased rows: what a runner claims, performs, and records in groups.
 
-An outcome that can't be stored spoils no other one of its group.
+A lease is a token and a time on the row. A heartbeat moves the time on; a row whose time has
+passed belongs to no one, and the next claim takes it with a new token. After a start of the
+database no lease counts as expired for one more lease time: it may have expired while the
+database was away, and its worker may hold a response that is paid for.
 """
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID, uuid4
+
+from django.db import connection
 
 from apps.core.database import is_passing
 from apps.core.log_context import log_context
 
-from .leases import Lease, LeasedTable
-
 logger = logging.getLogger(__name__)
+
+#: How long after a start of the database no lease expires, in lease times.
+RESTART_GRACE = 1.0
+#: A row that was claimed by this many workers that died fails instead of being claimed again.
+MAX_ATTEMPTS = 5
+
+
+class Lease(Protocol):
+    """A row that a worker holds: a claimed job."""
+
+    @property
+    def key(self) -> int:
+        """Return the row's primary key."""
+
+    @property
+    def token(self) -> UUID:
+        """Return the token of this claim."""
 
 
 class Outcome(Protocol):
@@ -60,7 +82,7 @@ class Queue(ABC, Generic[J, O]):
     """
 
     name: str
-    table: LeasedTable
+    table: "LeasedTable"
     client_class: Callable[[], Any]
     ordered = False
 
@@ -152,3 +174,138 @@ def _record_one(
         else:
             return
     write([without_answer(outcome)])
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Rows leased by one claim; ``exhausted`` are those to fail, by `LeasedTable.give_up`."""
+
+    keys: list[int]
+    exhausted: list[int]
+
+
+@dataclass(frozen=True)
+class LeasedTable:
+    """A table with ``state``, ``attempts``, ``lease_token`` and ``lease_until``.
+
+    ``seconds`` is how long a lease holds without a heartbeat. ``due`` is a condition on a pending
+    row ``r`` that may be taken. ``held_as`` is the state of a leased row.
+    """
+
+    name: str
+    seconds: float
+    due: str = "true"
+    held_as: str = "running"
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Return how often a worker extends its leases."""
+        return self.seconds / 4
+
+    def values(self) -> dict[str, Any]:
+        """Return a new token and the other parameters of `EXPIRED` and `SET_LEASE`."""
+        restart = self.seconds * RESTART_GRACE
+        return {"token": uuid4(), "lease": self.seconds, "restart": restart}
+
+    def claim(self, *, limit: int, where: str = "true", **values: Any) -> Claimed:
+        """Lease up to ``limit`` pending or abandoned rows ``r``, the oldest first."""
+        # Materialized: a plan that ran the CTE again for each row would lease more than asked.
+        statement = f"""
+WITH free AS MATERIALIZED (
+  SELECT r.id FROM {self.name} r
+  WHERE {where} AND r.state IN ('pending', 'running')
+    AND (r.state = 'pending' AND {self.due} OR r.state = 'running' AND {EXPIRED})
+  ORDER BY r.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+UPDATE {self.name} r SET state = 'running', attempts = r.attempts + 1, {SET_LEASE}
+FROM free WHERE r.id = free.id
+RETURNING r.id, r.attempts"""
+        with connection.cursor() as cursor:
+            cursor.execute(statement, {**self.values(), **values, "limit": limit})
+            rows = sorted(cursor.fetchall())
+        return Claimed(
+            keys=[key for key, attempts in rows if attempts <= MAX_ATTEMPTS],
+            exhausted=[key for key, attempts in rows if attempts > MAX_ATTEMPTS],
+        )
+
+    def give_up(self, keys: Sequence[int]) -> list[int]:
+        """Fail claimed rows that stopped every worker; return those that were not done by now.
+
+        The table needs ``error_code``, ``error_message``, ``reserved``, and ``finished_at``, too.
+        """
+        if not keys:
+            return []
+        statement = f"""
+UPDATE {self.name} SET state = 'failed', error_code = 'internal', error_message = %s,
+  lease_until = NULL, reserved = NULL, finished_at = clock_timestamp()
+WHERE id = ANY(%s) AND state = 'running' RETURNING id"""
+        message = f"Failed after {MAX_ATTEMPTS} attempts because the worker stopped each time."
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [message, list(keys)])
+            return [key for (key,) in cursor.fetchall()]
+
+    def extend(self, leases: Sequence[Lease]) -> None:
+        """Extend leases that are still held: the heartbeat.
+
+        A locked row is being recorded or handed back at this moment. It needs no extension, and
+        waiting for it could be a deadlock.
+        """
+        statement = f"""
+WITH mine AS MATERIALIZED (
+  SELECT r.id FROM {self.name} r JOIN {_LEASES} ON v.id = r.id
+  WHERE r.lease_token = v.token AND r.state = '{self.held_as}' FOR UPDATE OF r SKIP LOCKED
+)
+UPDATE {self.name} r SET lease_until = {_UNTIL} FROM mine WHERE r.id = mine.id"""
+        with connection.cursor() as cursor:
+            cursor.execute(statement, {**_arrays(leases), "lease": self.seconds})
+
+    def release(self, leases: Sequence[Lease], *, setting: str = "", **values: Any) -> None:
+        """Hand back rows for which nothing was sent, with more columns set."""
+        # A delivery counts attempts when they are recorded, everything else when it is taken.
+        uncount = "" if self.held_as == "pending" else ", attempts = greatest(r.attempts - 1, 0)"
+        more = f", {setting}" if setting else ""
+        statement = f"""
+UPDATE {self.name} r SET state = 'pending', lease_token = NULL, lease_until = NULL{uncount}{more}
+FROM {_LEASES}
+WHERE r.id = v.id AND r.lease_token = v.token AND r.state = '{self.held_as}'"""
+        with connection.cursor() as cursor:
+            cursor.execute(statement, {**_arrays(leases), **values})
+
+    def put_back(self, keys: Sequence[int]) -> None:
+        """Hand back rows that the current transaction claimed."""
+        if not keys:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {self.name} SET state = 'pending', lease_token = NULL, lease_until = NULL,"
+                " attempts = greatest(attempts - 1, 0) WHERE id = ANY(%s)",
+                [list(keys)],
+            )
+
+    def lock(self, leases: Sequence[Lease]) -> dict[int, str]:
+        """Lock the rows that still have these tokens; return the state of each by its key.
+
+        A row in a final state was recorded by a transaction whose confirmation was lost.
+        """
+        statement = f"""
+SELECT r.id, r.state FROM {self.name} r JOIN {_LEASES} ON v.id = r.id
+WHERE r.lease_token = v.token ORDER BY r.id FOR UPDATE OF r"""
+        with connection.cursor() as cursor:
+            cursor.execute(statement, _arrays(leases))
+            return dict(cursor.fetchall())
+
+
+_UNTIL = "clock_timestamp() + make_interval(secs => %(lease)s)"
+_LEASES = "unnest(%(keys)s::bigint[], %(tokens)s::uuid[]) AS v(id, token)"
+#: SQL: set a new lease.
+SET_LEASE = f"lease_token = %(token)s, lease_until = {_UNTIL}"
+#: SQL: the lease of row ``r`` has expired.
+EXPIRED = (
+    "r.lease_until < clock_timestamp() AND"
+    " pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %(restart)s)"
+)
+
+
+def _arrays(leases: Iterable[Lease]) -> dict[str, Any]:
+    held = list(leases)
+    return {"keys": [lease.key for lease in held], "tokens": [lease.token for lease in held]}

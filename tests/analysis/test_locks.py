@@ -14,7 +14,7 @@ from apps.analysis.queues import LaneQueue
 from apps.analysis.results import lock_conversations
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
-from apps.work.leases import MAX_ATTEMPTS
+from apps.work.queue import MAX_ATTEMPTS
 from tests.factories import make_agent, make_conversation
 from tests.locks import Writer
 

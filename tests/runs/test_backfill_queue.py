@@ -19,7 +19,7 @@ from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.progress import progress_of
-from apps.work.leases import MAX_ATTEMPTS
+from apps.work.queue import MAX_ATTEMPTS
 from tests.factories import make_agent, make_conversation, make_conversations
 
 pytestmark = [pytest.mark.django_db]

@@ -30,7 +30,7 @@ from apps.runs.tasks import purge, run_trials, sweep
 from apps.runs.trial_queue import TrialQueue
 from apps.webhooks.models import Event
 from apps.work.host import Host
-from apps.work.leases import MAX_ATTEMPTS
+from apps.work.queue import MAX_ATTEMPTS
 from apps.work.runner import Runner
 from tests.factories import (
     edit_prompt,

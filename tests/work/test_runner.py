@@ -11,8 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from apps.work.leases import LeasedTable
-from apps.work.queue import Queue
+from apps.work.queue import LeasedTable, Queue
 from apps.work.runner import Runner
 
 

@@ -10,7 +10,7 @@ from apps.analysis.claims import ANALYSES, load_jobs
 from apps.analysis.jobs import AnalysisJob
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
-from apps.work.leases import MAX_ATTEMPTS
+from apps.work.queue import MAX_ATTEMPTS
 from tests.factories import make_agent, make_conversations
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 def jobs() -> list[AnalysisJob]:
     for conversation in make_conversations(make_agent(), 3):
         request_rerun(conversation=conversation, by=Actor.system("tests"))
-    return load_jobs(ANALYSES.take(limit=2).keys)
+    return load_jobs(ANALYSES.claim(limit=2).keys)
 
 
 def expire() -> None:
@@ -29,16 +29,16 @@ def expire() -> None:
     )
 
 
-def test_take_leases_the_oldest_pending_rows_once(jobs: list[AnalysisJob]) -> None:
+def test_a_claim_leases_the_oldest_pending_rows_once(jobs: list[AnalysisJob]) -> None:
     keys = list(Analysis.objects.order_by("pk").values_list("pk", flat=True))
     assert [job.key for job in jobs] == keys[:2]
-    assert ANALYSES.take(limit=5).keys == keys[2:]
-    assert ANALYSES.take(limit=5).keys == []
+    assert ANALYSES.claim(limit=5).keys == keys[2:]
+    assert ANALYSES.claim(limit=5).keys == []
 
 
-def test_expired_leases_are_taken_with_a_new_token(jobs: list[AnalysisJob]) -> None:
+def test_expired_leases_are_claimed_with_a_new_token(jobs: list[AnalysisJob]) -> None:
     expire()
-    assert ANALYSES.take(limit=2).keys == [job.key for job in jobs]
+    assert ANALYSES.claim(limit=2).keys == [job.key for job in jobs]
     assert ANALYSES.lock(jobs) == {}
 
 
@@ -46,17 +46,17 @@ def test_no_lease_expires_shortly_after_a_start_of_the_database(
     jobs: list[AnalysisJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_century = 100 * 365 * 86_400
-    monkeypatch.setattr("apps.work.leases.RESTART_GRACE", a_century / ANALYSES.seconds)
+    monkeypatch.setattr("apps.work.queue.RESTART_GRACE", a_century / ANALYSES.seconds)
     expire()
-    assert len(ANALYSES.take(limit=5).keys) == 1  # the one that was never taken
+    assert len(ANALYSES.claim(limit=5).keys) == 1  # the one that was never claimed
     assert set(ANALYSES.lock(jobs)) == {job.key for job in jobs}
 
 
-def test_rows_that_stopped_every_worker_are_worn_out(jobs: list[AnalysisJob]) -> None:
+def test_rows_that_stopped_every_worker_are_exhausted(jobs: list[AnalysisJob]) -> None:
     Analysis.objects.filter(pk=jobs[0].key).update(attempts=MAX_ATTEMPTS)
     expire()
-    taken = ANALYSES.take(limit=2)
-    assert (taken.keys, taken.worn_out) == ([jobs[1].key], [jobs[0].key])
+    claimed = ANALYSES.claim(limit=2)
+    assert (claimed.keys, claimed.exhausted) == ([jobs[1].key], [jobs[0].key])
 
 
 def test_extend_and_release_touch_only_leases_that_are_held(jobs: list[AnalysisJob]) -> None:
