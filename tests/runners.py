@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from apps.analysis.models import Lane
-from apps.analysis.queues import AnalysisQueue, LaneQueue
+from apps.analysis.queues import AnalysisQueue, FirstAnalysisQueue, RerunQueue
 from apps.llm.client import LlmClient
 from apps.llm.failed_request import RetryPolicy
 from apps.runs.backfill_queue import BackfillQueue
@@ -20,7 +20,12 @@ def run_lane(
     retry: RetryPolicy | None = None,
 ) -> int:
     """Let an engine work until nothing waits in the lane; how many jobs it did."""
-    source: AnalysisQueue = BackfillQueue() if lane is Lane.BACKFILL else LaneQueue(lane)
+    queues: dict[Lane, type[AnalysisQueue]] = {
+        Lane.INTERACTIVE: RerunQueue,
+        Lane.LIVE: FirstAnalysisQueue,
+        Lane.BACKFILL: BackfillQueue,
+    }
+    source = queues[lane]()
     return run_source(source, concurrency=concurrency, stopping=stopping, grace=grace, retry=retry)
 
 

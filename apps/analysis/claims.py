@@ -1,4 +1,4 @@
-"""Claim analyses: lease what waits, load what requests need, fail what kills its workers.
+"""Analyses as jobs: lease the ones that wait, load what their requests need, give them up.
 
 Analyses of a run begin as claimed, and are deleted where nothing was sent. That happens in the
 caller's transaction, which writes the items of the run.
@@ -13,20 +13,77 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import OuterRef
+from django.utils import timezone
 
 from apps.agents.documents import ConfigDocument
 from apps.agents.models import AnalysisConfig
-from apps.conversations.models import Conversation
+from apps.conversations.models import AnalysisState, Conversation
 from apps.llm.errors import ErrorCode
 from apps.llm.specs import ModelSpec
 from apps.work.queue import Lease, LeasedTable
 
-from .effects import SideEffects
-from .events import emit_events
-from .jobs import AnalysisJob
+from .effects import SideEffects, emit_events
 from .models import Analysis, State, analysis_id
 from .prompts import Facts
 from .results import lock_conversations
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """At which service tier of its provider a job asks: ``name`` is empty for the standard one.
+
+    ``falls_back``: the standard tier is asked where the other one has no capacity for long.
+    """
+
+    name: str = ""
+    falls_back: bool = False
+
+
+@dataclass(slots=True)
+class AnalysisJob:
+    """A claimed analysis with everything that a request needs; held by ``token``.
+
+    ``reserved`` is the money set aside for its request, where a budget or a cap is set.
+    """
+
+    analysis_id: int
+    public_id: str
+    token: UUID
+    conversation_id: int
+    conversation_public_id: str
+    agent_id: int
+    agent_public_id: str
+    trigger: str
+    requested_by: str
+    columns: dict[str, str]
+    config: ConfigDocument
+    config_id: int
+    config_sha256: str
+    spec: ModelSpec
+    facts: Facts
+    messages: list[dict[str, Any]]
+    lane: str
+    side_effects: SideEffects
+    backfill_public_id: str = ""
+    backfill_id: int | None = None
+    item_id: int | None = None
+    tries: int = 0
+    transcript_tokens: int | None = None
+    reserved: Decimal | None = None
+    tier: Tier = Tier()
+
+    @property
+    def key(self) -> int:
+        """Return the key of the leased row."""
+        return self.analysis_id
+
+    @property
+    def log_ids(self) -> dict[str, str]:
+        """Return the IDs that log lines about the job carry."""
+        ids = {"conversation_id": self.conversation_public_id, "analysis_id": self.public_id}
+        return ids | ({"run_id": self.backfill_public_id} if self.backfill_public_id else {})
+
 
 ANALYSES = LeasedTable(
     "analysis_analysis",
@@ -39,7 +96,7 @@ _CLAIMABLE = (
 )
 
 
-def take(*, lane: str, limit: int, runs: Sequence[str] | None = None) -> list[int]:
+def claim(*, lane: str, limit: int, runs: Sequence[str] | None = None) -> list[int]:
     """Lease up to ``limit`` waiting or abandoned analyses of a lane; return their ids.
 
     ``runs`` limits it to analyses of these backfills (public ids). Those that were abandoned too
@@ -69,6 +126,28 @@ def fail_abandoned(analysis_ids: Sequence[int]) -> None:
             analysis_state="succeeded"
         ).update(analysis_state="failed", analysis_reason=ErrorCode.INTERNAL)
         emit_events(dict.fromkeys(given_up, ()))
+
+
+def give_way(conversation_ids: Sequence[int]) -> None:
+    """End first analyses that wait, as failures: another analysis takes their place now.
+
+    Call it in a transaction that holds the locks of the conversations.
+    """
+    rows = Analysis.objects.filter(
+        conversation__in=conversation_ids, state=State.PENDING, not_before__gt=timezone.now()
+    )
+    waiting = dict(rows.order_by("pk").select_for_update().values_list("conversation", "pk"))
+    if not waiting:
+        return
+    Analysis.objects.filter(pk__in=waiting.values()).update(
+        state=State.FAILED, not_before=None, reserved=None, finished_at=timezone.now()
+    )
+    Conversation.objects.filter(pk__in=waiting, analysis_state=AnalysisState.PENDING).update(
+        analysis_state=AnalysisState.FAILED,
+        analysis_reason=Analysis.objects.filter(
+            conversation=OuterRef("pk"), pk__in=waiting.values()
+        ).values("error_code")[:1],
+    )
 
 
 _LOAD = """

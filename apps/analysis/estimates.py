@@ -1,4 +1,4 @@
-"""What analyses will cost, told before they run.
+"""What analyses will cost, told before they run: the expected cost, and the highest.
 
 Tokens of transcripts are estimated when they come in; here the constant part of the prompt, the
 schema and the expected response are added, and the model's correction by real usage is applied.
@@ -11,10 +11,12 @@ from typing import Any
 from apps.agents.documents import ConfigDocument
 from apps.agents.plans import Plan
 from apps.llm.pricing import SPREAD, charged_prices, cost
+from apps.llm.reservations import highest_cost
 from apps.llm.services import correct_estimates
 from apps.llm.specs import TokenUsage
 
-from .model_call import compiled
+from .claims import AnalysisJob, LoadedConfig
+from .model_call import compiled, output_cap
 from .models import AnalysisQuerySet, State
 from .prompts import FRAME_TOKENS, constant_part
 
@@ -59,6 +61,32 @@ def estimate(plan: Plan, *, tokens: int, sessions: int) -> Estimate:
     )
     money = cost(usage, charged_prices(spec, trigger="rerun"))
     return Estimate(sessions, usage.input, usage.output, money)
+
+
+class HighestCost:
+    """What a request of one config costs at most, by the tokens of its transcript."""
+
+    def __init__(self, config: LoadedConfig, *, trigger: str, tier: str = "") -> None:
+        self._spec = config.spec
+        self._fixed = constant_tokens(config.sha256, config.document) + FRAME_TOKENS
+        self._output = output_cap(config.document, config.spec)
+        self._trigger, self._tier = trigger, tier
+
+    def of(self, transcript_tokens: int | None) -> Decimal | None:
+        """Return the cost in US dollars; None where the price is unknown.
+
+        An unknown transcript counts as a full context.
+        """
+        tokens = None if transcript_tokens is None else transcript_tokens + self._fixed
+        return highest_cost(
+            self._spec, tokens, self._output, trigger=self._trigger, tier=self._tier
+        )
+
+
+def highest_cost_of(job: AnalysisJob) -> Decimal | None:
+    """Return what the request of a job costs at most; None where the price is unknown."""
+    config = LoadedConfig(job.config_sha256, job.config, job.spec)
+    return HighestCost(config, trigger=job.trigger).of(job.transcript_tokens)
 
 
 def learn_from(analyses: AnalysisQuerySet) -> None:

@@ -17,8 +17,7 @@ from apps.conversations.models import Conversation, Transfer, Trigger
 from apps.conversations.results import NewResult, write_result_columns
 from apps.core.errors import Conflict
 
-from .effects import UNLESS_ASKED, SideEffects
-from .events import emit_events
+from .effects import UNLESS_ASKED, SideEffects, emit_events
 from .models import Analysis, State
 from .results import (
     NewOutput,
@@ -164,8 +163,8 @@ def _new_result(row: Analysis, replaces: bool) -> NewResult:  # noqa: FBT001
         values=row.output or {},
         trigger=row.trigger,
         by=row.requested_by,
-        contacts=row.side_effects.contacts,
-        notifies=row.side_effects.webhooks != "off",
+        contacts=row.contacts,
+        notifies=row.webhooks != "off",
         replaces=replaces,
     )
 

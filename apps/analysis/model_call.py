@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -10,7 +11,7 @@ from django.utils import timezone
 from apps.agents.documents import ConfigDocument
 from apps.llm import batch_lines
 from apps.llm.client import LlmClient
-from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
+from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode, PauseReason
 from apps.llm.limits import Lane
 from apps.llm.schema import CompiledSchema, compile_strict
 from apps.llm.specs import ModelSpec, TokenUsage
@@ -18,13 +19,70 @@ from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.tokens import estimate_tokens
 
 from . import prompts
-from .jobs import AnalysisJob, AnalysisOutcome
+from .claims import AnalysisJob
 from .prompts import fence_word
 
 logger = logging.getLogger(__name__)
 
 
 MayRepeat = Callable[[TokenUsage], Awaitable[bool]]
+
+
+@dataclass(slots=True)
+class AnalysisOutcome:
+    """How a job ended. ``error_code`` is empty for a success.
+
+    ``requests`` counts what was really sent: it is paid for, also where the result is lost.
+    ``pause`` (a `PauseReason`) asks the queue to pause the run; the job itself is handed back and
+    nothing is recorded but the ledger. ``transient``: the same request may fare better later.
+    ``retry_after``: in this many seconds, as the provider says.
+    ``flex_usage`` is the part of ``usage`` that the provider reports for its flex tier; ``tier`` is
+    the one it reported last.
+    """
+
+    job: AnalysisJob
+    output: dict[str, Any] | None = None
+    missing_required: list[str] = field(default_factory=list)
+    error_code: str = ""
+    error_message: str = ""
+    raw_output: str = ""
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    flex_usage: TokenUsage = field(default_factory=TokenUsage)
+    tier: str = ""
+    usage_estimated: bool = False
+    usage_note: str = ""
+    requests: int = 0
+    latency_ms: int = 0
+    request_id: str = ""
+    messages_read: int = 0
+    truncated: bool = False
+    started_at: datetime | None = None
+    pause: str = ""
+    transient: bool = False
+    retry_after: float | None = None
+
+    @property
+    def can_wait(self) -> bool:
+        """Return whether waiting may help, without a person: anything but a rejected key."""
+        return bool(self.error_code) and (
+            self.transient or self.pause not in {"", PauseReason.AUTH.value}
+        )
+
+    def without_answer(self) -> "AnalysisOutcome":
+        """Return a failure that keeps only what the response cost: any part of it may be what the
+        database rejected.
+
+        The error itself is in the log only: a database's message holds SQL and parts of rows.
+        """
+        return replace(
+            self,
+            output=None,
+            raw_output="",
+            missing_required=[],
+            request_id="",
+            error_code=ErrorCode.INTERNAL,
+            error_message=f"Couldn’t save the result. {INTERNAL_MESSAGE}",
+        )
 
 
 async def perform(

@@ -11,17 +11,6 @@ from apps.core import display
 from apps.core.ids import public_id
 from apps.llm.errors import ErrorCode, failure_sentence
 
-from .effects import SideEffects, Webhooks
-
-__all__ = [
-    "Analysis",
-    "AnalysisQuerySet",
-    "Lane",
-    "Reservation",
-    "State",
-    "analysis_id",
-]
-
 
 def analysis_id() -> str:
     """Return a new public ID of an analysis."""
@@ -45,6 +34,14 @@ class Lane(models.TextChoices):
     INTERACTIVE = "interactive", "Reruns"
     LIVE = "live", "First analyses"
     BACKFILL = "backfill", "Backfills"
+
+
+class Webhooks(models.TextChoices):
+    """Which results are sent to webhook endpoints."""
+
+    OFF = "off", "None"
+    CHANGED = "changed", "Only where a value changed"
+    ALL = "all", "All"
 
 
 class Reservation(models.Model):
@@ -264,11 +261,6 @@ class Analysis(models.Model):
     @property
     def is_final(self) -> bool:
         return self.state not in {State.PENDING, State.RUNNING}
-
-    @property
-    def side_effects(self) -> SideEffects:
-        """Return what the analysis sets off in addition to its result."""
-        return SideEffects.model_validate({"contacts": self.contacts, "webhooks": self.webhooks})
 
     @property
     def waits_for_provider(self) -> bool:

@@ -77,10 +77,8 @@ class Links:
         return self.to("messages")
 
 
-def conversation_by_id(conv_id: str) -> Conversation:
-    """Return a conversation as its page shows it. Raise Conversation.DoesNotExist."""
-    rows = Conversation.objects.select_related("agent", "agent_version", "contact")
-    return rows.get(public_id=conv_id)
+CONVERSATIONS = Conversation.objects.select_related("agent", "agent_version", "contact")
+"""Conversations as their pages show them."""
 
 
 # The transcript

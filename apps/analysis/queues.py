@@ -1,20 +1,26 @@
-"""Queues of analyses: what they share, and those of single conversations."""
+"""Queues of analyses: what they share, and those of reruns and of first analyses."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
+from django.db import connection, transaction
 
-from apps.conversations.models import Trigger
+from apps.conversations.models import Conversation, Reason, Trigger
 from apps.llm.client import LlmClient
 from apps.llm.errors import PauseReason
+from apps.llm.models import LanguageModel
+from apps.llm.reservations import CapBalance, cap_balances, hold
 from apps.work.queue import Queue, Verdict
 
-from . import claims, record, recovery, reservations
-from .jobs import AnalysisJob, AnalysisOutcome, Recorded
-from .model_call import MayRepeat, perform
-from .models import Lane
+from . import claims, recovery
+from .claims import ANALYSES, AnalysisJob
+from .estimates import HighestCost
+from .model_call import AnalysisOutcome, MayRepeat, perform
+from .models import Analysis, Lane
+from .record import Recorded, record
 
 #: This many failures of the provider in a row, over this many seconds, and the run is paused.
 DOWN_AFTER = 20
@@ -66,7 +72,7 @@ class AnalysisQueue(Queue[AnalysisJob, AnalysisOutcome]):
         return None
 
     def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
-        record.record(outcomes, settle=self.settle)
+        record(outcomes, settle=self.settle)
 
     def settle(self, recorded: Sequence[Recorded]) -> None:
         """Update the queue's own rows. Called inside the transaction that records."""
@@ -96,24 +102,30 @@ class AnalysisQueue(Queue[AnalysisJob, AnalysisOutcome]):
         return False
 
 
-class LaneQueue(AnalysisQueue):
-    """The pending analyses of one lane, oldest first: reruns that a person waits for, or first
-    analyses."""
+class RerunQueue(AnalysisQueue):
+    """Reruns, which a person waits for, oldest first."""
 
-    def __init__(self, lane: Lane) -> None:
+    name = Lane.INTERACTIVE.value
+
+    def claim(self, limit: int) -> list[AnalysisJob]:
+        return claims.load_jobs(claims.claim(lane=self.name, limit=limit))
+
+
+class FirstAnalysisQueue(AnalysisQueue):
+    """First analyses, oldest first, as far as the spending caps allow."""
+
+    name = Lane.LIVE.value
+
+    def __init__(self) -> None:
         super().__init__()
-        self.name = lane.value
         self._waiting: set[int] = set()
 
     def claim(self, limit: int) -> list[AnalysisJob]:
-        if self.name == Lane.LIVE:
-            return claims.load_jobs(reservations.take_first(limit=limit))
-        return claims.load_jobs(claims.take(lane=self.name, limit=limit))
+        return claims.load_jobs(_claim_within_caps(limit))
 
     def hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
-        """Give up jobs; what was set aside for a first analysis is free again."""
-        setting = "reserved = NULL" if self.name == Lane.LIVE else ""
-        self.table.release(jobs, setting=setting)
+        """Give up jobs; what was set aside for them is free again."""
+        self.table.release(jobs, setting="reserved = NULL")
 
     def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
         """Record, and release what waits for a model that has answered again."""
@@ -125,8 +137,80 @@ class LaneQueue(AnalysisQueue):
             recovery.release(back)
 
     def put_off(self, outcome: AnalysisOutcome) -> bool:
-        """Let first analyses wait for their provider; for a rerun a person waits."""
-        if outcome.job.trigger != Trigger.INITIAL or not recovery.put_off(outcome):
+        """Let a first analysis wait for its provider."""
+        if not recovery.put_off(outcome):
             return False
         self._waiting.add(outcome.job.config_id)
         return True
+
+
+# Free work, and work for which money is set aside already, is never held back. Under a cap, a model
+# needs a price. An empty ID in an array is that of the installation.
+_ALLOWED = """
+(r.reserved IS NOT NULL OR NOT EXISTS (
+  SELECT 1 FROM agents_analysisconfig k JOIN llm_languagemodel m ON m.id = k.model_id
+  JOIN agents_agentversion v ON v.id = r.agent_version_id JOIN agents_agent g ON g.id = v.agent_id
+  WHERE k.id = r.config_id AND NOT m.is_local AND NOT m.free_first_run
+    AND (ARRAY['', g.public_id]::text[] && %(blocked)s::text[]
+      OR m.id = ANY(%(unpriced)s) AND ARRAY['', g.public_id]::text[] && %(capped)s::text[])))
+"""
+
+
+def _claim_within_caps(limit: int) -> list[int]:
+    """Lease first analyses as `claims.claim` does, as far as the caps allow.
+
+    The others stay pending, and their conversations say so.
+    """
+    with transaction.atomic():
+        balances = cap_balances()
+        if balances:
+            held: dict[str, list[Any]] = {
+                "blocked": [one.cap.agent_id for one in balances if one.balance.left <= 0],
+                "capped": [one.cap.agent_id for one in balances],
+                "unpriced": [m.pk for m in LanguageModel.objects.all() if not m.price_known],
+            }
+            claimed = ANALYSES.claim(limit=limit, where=f"r.lane = 'live' AND {_ALLOWED}", **held)
+            keys = _set_aside(claimed.keys, balances)
+            if held["blocked"] or held["unpriced"]:
+                _mark_waiting(held)
+    if not balances:
+        return claims.claim(lane="live", limit=limit)
+    claims.fail_abandoned(claimed.exhausted)
+    return keys
+
+
+def _set_aside(analysis_ids: Sequence[int], balances: Sequence[CapBalance]) -> list[int]:
+    """Reserve the cost of claimed analyses, hand back the ones that the caps don't cover."""
+    rows = (
+        Analysis.objects.filter(pk__in=analysis_ids)
+        .order_by("pk")
+        .values_list(
+            *("pk", "agent_version__agent__public_id", "config_id"),
+            "conversation__prompt_tokens_est",
+        )
+    )
+    configs = claims.load_configs({config for _, _, config, _ in rows if config})
+    highest = {pk: HighestCost(config, trigger=Trigger.INITIAL) for pk, config in configs.items()}
+    requests = {
+        pk: (agent, highest[config].of(tokens) if config else None)
+        for pk, agent, config, tokens in rows
+    }
+    return hold(ANALYSES, requests, balances)
+
+
+_UNMARKED = f"""
+SELECT d.id FROM analysis_analysis r
+JOIN conversations_conversation d ON d.id = r.conversation_id
+WHERE r.lane = 'live' AND r.state = 'pending' AND r.reserved IS NULL
+  AND d.analysis_state = 'pending' AND d.analysis_reason = '' AND NOT {_ALLOWED}
+ORDER BY r.id LIMIT 1000 FOR NO KEY UPDATE OF d SKIP LOCKED
+"""  # noqa: S608 (constants)
+
+
+def _mark_waiting(held: Mapping[str, list[Any]]) -> None:
+    """Store the reason on conversations whose first analyses wait for a cap."""
+    with connection.cursor() as cursor:
+        cursor.execute(_UNMARKED, held)
+        found = [pk for (pk,) in cursor.fetchall()]
+    if found:
+        Conversation.objects.filter(pk__in=found).update(analysis_reason=Reason.BUDGET)

@@ -17,8 +17,7 @@ from apps.core.database import key_array
 from apps.mappings.contributions import concerns
 
 from .copies import Copy, copy_results, outputs_of
-from .effects import SideEffects
-from .events import emit_events
+from .effects import SideEffects, emit_events
 from .results import changed_fields, distribute, retire
 
 

@@ -7,6 +7,7 @@ slow is inside: no model, no network.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -24,8 +25,8 @@ from apps.llm.specs import TokenUsage
 from apps.work.queue import write_outcomes
 
 from .claims import ANALYSES
-from .events import emit_events
-from .jobs import AnalysisOutcome, Recorded
+from .effects import emit_events
+from .model_call import AnalysisOutcome
 from .models import State
 from .results import (
     NewOutput,
@@ -37,10 +38,37 @@ from .results import (
     retire_current,
 )
 
-Settle = Callable[[Sequence[Recorded]], None]
-
 #: Longest unusable answer that is kept for a person to look at, in characters.
 RAW_LIMIT = 64_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What recording an outcome found, for the queue to settle its own rows by.
+
+    ``state_before`` is the conversation's analysis state and reason until then. ``changes`` names
+    the fields that differ from the result that was current before.
+    """
+
+    outcome: AnalysisOutcome
+    previous_id: int | None
+    state_before: tuple[str, str]
+    changes: tuple[str, ...]
+    cost: Decimal | None
+
+    @property
+    def changed(self) -> bool:
+        """Return whether any value differs."""
+        return bool(self.changes)
+
+    @property
+    def is_told(self) -> bool:
+        """Return whether the job's side effects send webhooks for this result."""
+        job = self.outcome.job
+        return job.side_effects.notifies(self.changes, failed=bool(self.outcome.error_code))
+
+
+Settle = Callable[[Sequence[Recorded]], None]
 
 
 def record(

@@ -4,7 +4,7 @@ A first analysis that met an outage or a limit is no failure yet: its row waits,
 the time of the next attempt. One success of the model lets all that wait for it continue at once.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from django.conf import settings
 from django.db import transaction
@@ -26,7 +26,7 @@ from apps.core.tasks import enqueue, wake
 from apps.llm.errors import ErrorCode
 
 from .claims import ANALYSES
-from .jobs import AnalysisOutcome
+from .model_call import AnalysisOutcome
 from .models import MOST_TRIES, Analysis, Lane, State
 from .results import lock_conversations
 
@@ -83,28 +83,6 @@ def release(config_ids: Collection[int] | None = None) -> int:
     if released:
         wake("analysis.run_engine", lane=Lane.LIVE.value)
     return released
-
-
-def give_way(conversation_ids: Sequence[int]) -> None:
-    """End first analyses that wait, as failures: another analysis takes their place now.
-
-    Call it in a transaction that holds the locks of the conversations.
-    """
-    rows = Analysis.objects.filter(
-        conversation__in=conversation_ids, state=State.PENDING, not_before__gt=timezone.now()
-    )
-    waiting = dict(rows.order_by("pk").select_for_update().values_list("conversation", "pk"))
-    if not waiting:
-        return
-    Analysis.objects.filter(pk__in=waiting.values()).update(
-        state=State.FAILED, not_before=None, reserved=None, finished_at=timezone.now()
-    )
-    Conversation.objects.filter(pk__in=waiting, analysis_state=AnalysisState.PENDING).update(
-        analysis_state=AnalysisState.FAILED,
-        analysis_reason=Analysis.objects.filter(
-            conversation=OuterRef("pk"), pk__in=waiting.values()
-        ).values("error_code")[:1],
-    )
 
 
 def failed_for(codes: Collection[str] = WAITED_FOR) -> ConversationQuerySet:

@@ -26,8 +26,7 @@ from apps.webhooks import outbox
 from apps.webhooks.models import EventType
 
 from .copies import Copy, copy_results, outputs_of
-from .effects import SideEffects
-from .events import emit_events
+from .effects import SideEffects, emit_events
 from .results import HistoryColumns, changed_fields, distribute, history_columns, retire
 
 

@@ -12,11 +12,13 @@ from apps.conversations.models import Conversation, Trigger
 from apps.conversations.results import not_analyzable_sentence
 from apps.core.errors import Conflict, Example
 from apps.core.tasks import wake
+from apps.llm.caps import BudgetReached
+from apps.llm.reservations import allowed, cap_balances, why_blocked
 
+from .claims import give_way, load_configs
 from .effects import UNLESS_ASKED, SideEffects
+from .estimates import HighestCost
 from .models import Analysis, Lane, State
-from .recovery import give_way
-from .reservations import reserve_rerun
 from .results import lock_conversations
 
 
@@ -99,7 +101,7 @@ def request_rerun(
     with transaction.atomic():
         lock_conversations([conversation.pk])
         give_way([conversation.pk])
-        reserve_rerun(analysis)
+        _reserve(analysis)
         stored = _stored(analysis)
         audit.record(
             by=by,
@@ -109,6 +111,21 @@ def request_rerun(
         )
         wake("analysis.run_engine", lane=Lane.INTERACTIVE.value)
     return stored
+
+
+def _reserve(analysis: Analysis) -> None:
+    """Set money aside for a rerun that is about to be stored. Raise BudgetReached."""
+    balances = cap_balances()
+    if not balances or analysis.config is None:
+        return
+    agent = analysis.agent_version.agent.public_id
+    config = load_configs({analysis.config.pk})[analysis.config.pk]
+    highest = HighestCost(config, trigger=Trigger.RERUN)
+    analysis.reserved = highest.of(analysis.conversation.prompt_tokens_est)
+    if allowed(balances, [(agent, analysis.reserved)]) == [True]:
+        return
+    unknown = f"The price of {config.spec.name} is unknown, which a spending cap needs."
+    raise BudgetReached(why_blocked(balances, agent) or f"{unknown} Set it under Models.")
 
 
 def _stored(analysis: Analysis) -> Analysis:

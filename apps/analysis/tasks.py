@@ -6,14 +6,14 @@ from apps.core.tasks import send
 from apps.work.host import host
 
 from .models import Lane
-from .queues import LaneQueue
+from .queues import FirstAnalysisQueue, RerunQueue
 from .services import lanes_with_work
 
 
 @shared_task(name="analysis.run_engine")
 def run_engine(*, lane: str) -> None:
     """Run the queue of a lane in this process, unless it runs already."""
-    host.run(LaneQueue(Lane(lane)))
+    host.run(RerunQueue() if lane == Lane.INTERACTIVE else FirstAnalysisQueue())
 
 
 @shared_task(name="analysis.sweep")

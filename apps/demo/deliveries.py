@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from apps.agents.models import Agent
-from apps.analysis.events import analyzed_payload
+from apps.analysis.effects import analyzed_payload
 from apps.analysis.models import Analysis
 from apps.conversations.models import Trigger
 from apps.core import cipher, signatures

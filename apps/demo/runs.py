@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from apps.agents.models import Agent
-from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
+from apps.analysis.claims import AnalysisJob
+from apps.analysis.model_call import AnalysisOutcome
 from apps.analysis.models import Analysis
 from apps.analysis.record import record
 from apps.conversations.models import Conversation, Trigger

@@ -7,11 +7,11 @@ from uuid import uuid4
 from django.db import transaction
 
 from apps.analysis import claims
-from apps.analysis.jobs import AnalysisJob, AnalysisOutcome, Recorded
-from apps.analysis.model_call import MayRepeat
+from apps.analysis.claims import AnalysisJob, give_way
+from apps.analysis.model_call import AnalysisOutcome, MayRepeat
 from apps.analysis.models import Lane
 from apps.analysis.queues import AnalysisQueue
-from apps.analysis.recovery import give_way
+from apps.analysis.record import Recorded
 
 from . import budgets, recovery
 from .closing import close_finished, give_back
@@ -43,7 +43,7 @@ class BackfillQueue(AnalysisQueue):
         if not runs:
             return []
         public_ids = [run.public_id for run in runs]
-        ids = claims.take(lane=Lane.BACKFILL.value, limit=limit, runs=public_ids)
+        ids = claims.claim(lane=Lane.BACKFILL.value, limit=limit, runs=public_ids)
         takers = _takers(runs)
         for position, run in enumerate(takers):
             wanted = limit - len(ids)

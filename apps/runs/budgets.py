@@ -1,8 +1,8 @@
 """Keep backfills within their budgets.
 
 A budget is in the run's options. Before a worker claims items, the most that their requests may
-cost is set aside (`apps.analysis.reservations`), under the lock of the run; a run whose budget is
-spent pauses until a person changes it.
+cost (`HighestCost` of `apps.analysis.estimates`) is set aside, under the lock of the run; a run
+whose budget is spent pauses until a person changes it.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import AgentVersion
-from apps.analysis.claims import load_configs
-from apps.analysis.jobs import AnalysisJob
+from apps.analysis.claims import AnalysisJob, load_configs
+from apps.analysis.estimates import HighestCost
 from apps.analysis.models import Analysis
-from apps.analysis.reservations import HighestCost, reserve_in_flight
+from apps.analysis.reservations import reserve_in_flight
 from apps.conversations.models import Trigger
 from apps.core.display import money
 from apps.core.errors import Conflict, Example

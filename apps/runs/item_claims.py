@@ -10,9 +10,9 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
-from apps.analysis.claims import NewRunAnalysis, read_jobs, start_for_run
+from apps.analysis.claims import AnalysisJob, NewRunAnalysis, read_jobs, start_for_run
 from apps.analysis.effects import side_effects_of
-from apps.analysis.jobs import AnalysisJob, Recorded
+from apps.analysis.record import Recorded
 
 from .models import ItemState, Run, State
 

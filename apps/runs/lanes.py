@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db.models import Count, Q, Sum
 from django.db.models.fields.json import KT
 
+from apps.analysis.claims import Tier
 from apps.analysis.estimates import Estimate
-from apps.analysis.jobs import Tier
 from apps.analysis.models import Analysis, State
 from apps.core.tasks import wake
 from apps.llm.connections import is_openai

@@ -17,7 +17,7 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import AnalysisConfig
 from apps.analysis import recovery
-from apps.analysis.jobs import AnalysisOutcome
+from apps.analysis.model_call import AnalysisOutcome
 from apps.analysis.recovery import pause_before
 from apps.llm import ledger
 from apps.llm.models import LanguageModel, Purpose

@@ -16,10 +16,11 @@ from django.utils import timezone
 
 from apps.agents.models import AgentVersion
 from apps.agents.plans import columns_of
-from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
+from apps.analysis.claims import AnalysisJob
+from apps.analysis.estimates import highest_cost_of
+from apps.analysis.model_call import AnalysisOutcome
 from apps.analysis.queues import AnalysisQueue
 from apps.analysis.record import RAW_LIMIT, charged_cost, ledger_rows
-from apps.analysis.reservations import highest_cost_of
 from apps.analysis.results import column_row, values_if_recorded
 from apps.conversations.derived.evaluation import ResultFacts
 from apps.conversations.models import Trigger

@@ -17,7 +17,6 @@ from apps.alerts.messages import MESSAGES, claim, work_waits
 from apps.alerts.models import AlertRule, Message
 from apps.alerts.notices import notify_due
 from apps.alerts.retention import KEPT, forget_old
-from apps.work import queue
 from tests.fakes.receiver import Answer, Receiver
 from tests.webhooks.deliveries import Clock, new_clock
 
@@ -154,7 +153,7 @@ def test_slack_that_is_down_is_retried_and_a_deleted_channel_is_not(receiver: Re
 def test_message_of_a_killed_worker_is_sent_by_the_next_one(
     receiver: Receiver, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(queue, "RESTART_GRACE", 0.0)
+    monkeypatch.setattr("apps.work.queue.RESTART_GRACE", 0.0)
     clock = new_clock()
     result_rule(channels={"slack": receiver.url})
     bad_calls(1, clock)

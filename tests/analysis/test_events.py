@@ -10,11 +10,13 @@ from django.db import transaction
 from apps.accounts.actors import Actor
 from apps.analysis import claims, record
 from apps.analysis.auto_analysis import request_first
+from apps.analysis.claims import AnalysisJob
 from apps.analysis.effects import SideEffects
 from apps.analysis.imports import Imported, record_imported, restore
-from apps.analysis.jobs import AnalysisJob, AnalysisOutcome, Recorded
-from apps.analysis.models import Analysis, Lane
-from apps.analysis.queues import LaneQueue
+from apps.analysis.model_call import AnalysisOutcome
+from apps.analysis.models import Analysis
+from apps.analysis.queues import FirstAnalysisQueue, RerunQueue
+from apps.analysis.record import Recorded
 from apps.analysis.services import request_rerun
 from apps.contacts.models import Contact
 from apps.conversations.models import Attributes, Conversation
@@ -37,12 +39,12 @@ def nothing(recorded: Sequence[Recorded]) -> None:
 def rerun(conversation: Conversation, effects: SideEffects = ALL, **output: Any) -> None:
     """A rerun that found this; with ``error_code`` one that failed."""
     request_rerun(conversation=conversation, by=BY, side_effects=effects)
-    record.record([outcome(LaneQueue(Lane.INTERACTIVE).claim(1)[0], **output)], settle=nothing)
+    record.record([outcome(RerunQueue().claim(1)[0], **output)], settle=nothing)
 
 
 def first(conversation: Conversation, **output: Any) -> None:
     request_first(conversation_ids=[conversation.pk])
-    record.record([outcome(LaneQueue(Lane.LIVE).claim(1)[0], **output)], settle=nothing)
+    record.record([outcome(FirstAnalysisQueue().claim(1)[0], **output)], settle=nothing)
 
 
 def outcome(job: AnalysisJob, *, error_code: str = "", **output: Any) -> AnalysisOutcome:
@@ -169,7 +171,7 @@ def test_one_that_workers_died_of_is_told_too() -> None:
     endpoint_to(URL)
     conversation = make_conversation(make_agent())
     request_first(conversation_ids=[conversation.pk])
-    (job,) = LaneQueue(Lane.LIVE).claim(1)
+    (job,) = FirstAnalysisQueue().claim(1)
 
     claims.fail_abandoned([job.analysis_id])
     claims.fail_abandoned([job.analysis_id])
@@ -229,7 +231,7 @@ def test_nothing_is_told_of_what_was_rolled_back() -> None:
 def claimed(how_many: int) -> list[AnalysisJob]:
     conversations = make_conversations(make_agent(), how_many)
     request_first(conversation_ids=[c.pk for c in conversations])
-    return LaneQueue(Lane.LIVE).claim(how_many)
+    return FirstAnalysisQueue().claim(how_many)
 
 
 RECORDING = 13 + 1
@@ -260,6 +262,6 @@ def test_a_rerun_that_tells_nobody_pays_nothing(django_assert_num_queries: Any) 
     conversations = make_conversations(make_agent(), 3)
     for conversation in conversations:
         request_rerun(conversation=conversation, by=BY)
-    outcomes = [outcome(j, call_summary="x") for j in LaneQueue(Lane.INTERACTIVE).claim(3)]
+    outcomes = [outcome(j, call_summary="x") for j in RerunQueue().claim(3)]
     with django_assert_num_queries(RECORDING):
         record.record(outcomes, settle=nothing)

@@ -8,9 +8,10 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.analysis import claims, record
-from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
-from apps.analysis.models import Analysis, Lane, State
-from apps.analysis.queues import LaneQueue
+from apps.analysis.claims import AnalysisJob
+from apps.analysis.model_call import AnalysisOutcome
+from apps.analysis.models import Analysis, State
+from apps.analysis.queues import RerunQueue
 from apps.analysis.results import lock_conversations
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
@@ -21,7 +22,7 @@ from tests.locks import Writer
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 BY = Actor.system("tests")
-SOURCE = LaneQueue(Lane.INTERACTIVE)
+SOURCE = RerunQueue()
 
 
 def a_job() -> AnalysisJob:

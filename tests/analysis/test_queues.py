@@ -10,9 +10,9 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
-from apps.analysis.jobs import AnalysisJob
+from apps.analysis.claims import AnalysisJob
 from apps.analysis.models import Analysis, Lane, State
-from apps.analysis.queues import LaneQueue
+from apps.analysis.queues import RerunQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.llm.client import LlmClient
@@ -162,11 +162,11 @@ def test_the_schema_takes_its_part_of_the_context(fake_llm: FakeLLM) -> None:
     assert fake_llm.total == 0
 
 
-class Faulty(LaneQueue):
+class Faulty(RerunQueue):
     """Breaks once a request is under way, as a fault in our own code would."""
 
-    def __init__(self, lane: Lane, fake: FakeLLM) -> None:
-        super().__init__(lane)
+    def __init__(self, fake: FakeLLM) -> None:
+        super().__init__()
         self.fake = fake
 
     def claim(self, limit: int) -> list[AnalysisJob]:
@@ -180,14 +180,14 @@ def test_a_fault_of_a_claim_loses_no_answer_in_flight(fake_llm: FakeLLM) -> None
     request_rerun(conversation=conversation, by=BY)
     fake_llm.set(latency=1.0)
     with pytest.raises(RuntimeError, match="broken"):
-        run_source(Faulty(Lane.INTERACTIVE, fake_llm), idle=30.0)
+        run_source(Faulty(fake_llm), idle=30.0)
     assert Analysis.objects.get().state == State.SUCCEEDED
     assert fake_llm.total == 1
 
 
 def test_an_engine_does_not_claim_its_own_work_after_an_outage(fake_llm: FakeLLM) -> None:
     request_rerun(conversation=a_conversation(fake_llm), by=BY)
-    source = LaneQueue(Lane.INTERACTIVE)
+    source = RerunQueue()
     runner = Runner(queue=source, concurrency=4)
     [job] = runner._claim(4)
     runner._held[job.analysis_id] = job
@@ -204,7 +204,7 @@ def test_a_kick_is_heard_between_two_polls(
     conversation = a_conversation(fake_llm)
     client = LlmClient()
     runner = Runner(
-        queue=LaneQueue(Lane.INTERACTIVE),
+        queue=RerunQueue(),
         concurrency=4,
         stopping=lambda: fake_llm.total > 0,
         idle=60.0,
@@ -227,11 +227,11 @@ def test_a_kick_is_heard_between_two_polls(
     assert not running._thread.is_alive()
 
 
-class KickedAtTheEnd(LaneQueue):
+class KickedAtTheEnd(RerunQueue):
     """Is kicked while its first engine ends: new work came a moment too late for it."""
 
     def __init__(self, host: Host) -> None:
-        super().__init__(Lane.INTERACTIVE)
+        super().__init__()
         self.host = host
         self.claims = 0
 
@@ -255,11 +255,11 @@ def test_work_that_comes_while_an_engine_ends_gets_another_one(
     host.close()
 
 
-class Stoppable(LaneQueue):
+class Stoppable(RerunQueue):
     """A queue whose work somebody stops once its first request is on its way."""
 
     def __init__(self, fake: FakeLLM) -> None:
-        super().__init__(Lane.INTERACTIVE)
+        super().__init__()
         self.fake = fake
         self.stops = False
 

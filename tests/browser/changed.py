@@ -26,7 +26,7 @@ def _change() -> None:
     """Complete a backfill of the Billing line that flips some values and fails sometimes."""
     from apps.agents.models import Agent
     from apps.analysis import record
-    from apps.analysis.jobs import AnalysisOutcome
+    from apps.analysis.model_call import AnalysisOutcome
     from apps.conversations.models import Conversation
     from apps.llm.specs import TokenUsage
     from apps.runs import services

@@ -11,7 +11,6 @@ from apps.crm.claims import work_waits
 from apps.crm.models import CrmConnection, Push, RemoteContact
 from apps.crm.push_queue import PushQueue
 from apps.crm.retention import KEPT, forget_old
-from apps.work import queue
 from tests.crm.pushing import change, perform, push, states
 from tests.factories import (
     make_agent,
@@ -216,7 +215,7 @@ def test_a_claim_holds_its_pushes_and_a_handed_back_one_is_free(receiver: Receiv
 def test_the_pushes_of_a_dead_worker_are_taken_by_another_with_the_same_key(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "RESTART_GRACE", 0.0)  # the database of the tests is young
+    monkeypatch.setattr("apps.work.queue.RESTART_GRACE", 0.0)  # the database of the tests is young
     make_connection(receiver.url)
     change([make_contact()], plan="pro")
     queue = PushQueue()

@@ -17,9 +17,9 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry, IdempotencyKey, Role
 from apps.agents.models import Agent
 from apps.analysis import record
-from apps.analysis.jobs import AnalysisOutcome
-from apps.analysis.models import Analysis, Lane, State
-from apps.analysis.queues import LaneQueue
+from apps.analysis.model_call import AnalysisOutcome
+from apps.analysis.models import Analysis, State
+from apps.analysis.queues import RerunQueue
 from apps.analysis.services import request_rerun
 from apps.api.schemas.conversations import BulkReport, LineError
 from apps.contacts.models import Contact, ContactAlias
@@ -407,7 +407,7 @@ class TestWorkInFlight:
         stays, gone = make_conversations(make_agent(), 2)
         for conversation in (stays, gone):
             request_rerun(conversation=conversation, by=BY)
-        jobs = LaneQueue(Lane.INTERACTIVE).claim(2)
+        jobs = RerunQueue().claim(2)
         erase(conversations=some(pk=gone.pk), by=BY, why="x")
         record.record(
             [AnalysisOutcome(j, output={"call_summary": "zyxlate"}, requests=1) for j in jobs],

@@ -5,7 +5,7 @@ from typing import Any
 
 from apps.accounts.actors import Actor
 from apps.analysis import record
-from apps.analysis.jobs import AnalysisOutcome
+from apps.analysis.model_call import AnalysisOutcome
 from apps.llm.specs import TokenUsage
 from apps.runs import services
 from apps.runs.backfill_queue import BackfillQueue

@@ -8,7 +8,8 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.analysis import record
-from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
+from apps.analysis.claims import AnalysisJob
+from apps.analysis.model_call import AnalysisOutcome
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
@@ -145,10 +146,9 @@ def test_a_conversation_rerun_meanwhile_is_done_without_paying(
     rerun = request_rerun(conversation=conversation, by=BY)
     assert source.claim(10) == []  # the rerun is at work: the item waits
     assert run.items.get().not_before is not None
-    from apps.analysis.models import Lane
-    from apps.analysis.queues import LaneQueue
+    from apps.analysis.queues import RerunQueue
 
-    queue = LaneQueue(Lane.INTERACTIVE)
+    queue = RerunQueue()
     record.record([good(job) for job in queue.claim(10)], settle=queue.settle)
     run.items.update(not_before=None)
     assert source.claim(10) == []

@@ -11,7 +11,8 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry, Role
 from apps.agents.models import Agent
 from apps.analysis import record
-from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
+from apps.analysis.claims import AnalysisJob
+from apps.analysis.model_call import AnalysisOutcome
 from apps.analysis.models import Analysis, Lane
 from apps.llm.caps import BudgetReached, PriceUnknown
 from apps.llm.models import LanguageModel, Usage

@@ -16,7 +16,7 @@ from apps.analysis import spending_caps
 from apps.analysis.auto_analysis import request_first
 from apps.analysis.missing_reason import missing_result_reason
 from apps.analysis.models import Analysis, Lane
-from apps.analysis.queues import LaneQueue
+from apps.analysis.queues import FirstAnalysisQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.llm.caps import BudgetReached, Caps, Period, PriceUnknown, cap_states, set_caps
@@ -112,7 +112,7 @@ def test_first_analyses_pass_a_cap_by_one_response(agent: Agent) -> None:
 def test_what_a_dead_worker_set_aside_holds_nothing_up(agent: Agent) -> None:
     first_analyses(agent, 3)
     cap(day="0.001")
-    queue = LaneQueue(Lane.LIVE)
+    queue = FirstAnalysisQueue()
     assert len(queue.claim(10)) == 1
     assert queue.claim(10) == []
     Analysis.objects.filter(state="running").update(
@@ -210,7 +210,7 @@ def test_the_next_day_resumes_a_run(agent: Agent) -> None:
 
 def test_a_cap_counts_requests_that_were_in_progress_before_it(agent: Agent) -> None:
     first_analyses(agent, 3)
-    queue = LaneQueue(Lane.LIVE)
+    queue = FirstAnalysisQueue()
     jobs = queue.claim(2)
     assert not Analysis.objects.exclude(reserved=None).exists()
 
@@ -236,14 +236,14 @@ def test_under_a_cap_a_first_analysis_without_a_price_waits_and_lets_others_pass
     first_analyses(agent, 2)
     cap(day="5")
 
-    assert [len(LaneQueue(Lane.LIVE).claim(1)) for _ in range(3)] == [1, 1, 0]
+    assert [len(FirstAnalysisQueue().claim(1)) for _ in range(3)] == [1, 1, 0]
     waits.refresh_from_db()
     why = missing_result_reason(waits)
     assert (why.reason, why.way_out) == ("budget", "models")
     assert "the price of mystery-1 is unknown, which a spending cap needs" in why.sentence
 
     LanguageModel.objects.filter(name="mystery-1").update(input_price=1, output_price=1)
-    assert len(LaneQueue(Lane.LIVE).claim(1)) == 1
+    assert len(FirstAnalysisQueue().claim(1)) == 1
 
 
 def test_under_a_cap_a_backfill_without_a_price_is_rejected_with_a_link(

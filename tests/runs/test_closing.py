@@ -5,7 +5,8 @@ from django.db import transaction
 
 from apps.accounts.actors import Actor
 from apps.analysis import record
-from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
+from apps.analysis.claims import AnalysisJob
+from apps.analysis.model_call import AnalysisOutcome
 from apps.conversations.models import Conversation
 from apps.llm.specs import TokenUsage
 from apps.runs import services

@@ -9,9 +9,9 @@ from apps.accounts.actors import Actor
 from apps.agents.models import DerivedField
 from apps.analysis import record
 from apps.analysis.imports import Imported, record_imported
-from apps.analysis.jobs import AnalysisOutcome
-from apps.analysis.models import Analysis, Lane
-from apps.analysis.queues import LaneQueue
+from apps.analysis.model_call import AnalysisOutcome
+from apps.analysis.models import Analysis
+from apps.analysis.queues import RerunQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.intake.services import ingest_one
@@ -86,7 +86,7 @@ def test_a_new_result_has_derived_fields_everywhere() -> None:
     )
     endpoint_to("https://example.com/hook")
     request_rerun(conversation=call, by=BY)
-    (job,) = LaneQueue(Lane.INTERACTIVE).claim(1)
+    (job,) = RerunQueue().claim(1)
     output = {"score": 90, "greeting": False}
     record.record([AnalysisOutcome(job, output=output, requests=1)], settle=lambda _: None)
     expected = {"quality": 67, "quality_passed": True, "quality_failed": ["Greeting"]}

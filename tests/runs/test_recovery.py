@@ -9,7 +9,8 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.models import AuditEntry
-from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
+from apps.analysis.claims import AnalysisJob
+from apps.analysis.model_call import AnalysisOutcome
 from apps.analysis.models import Analysis, Lane
 from apps.llm.failed_request import RetryPolicy
 from apps.llm.models import Usage

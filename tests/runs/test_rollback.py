@@ -13,7 +13,7 @@ from apps.accounts.models import AuditEntry
 from apps.analysis import record
 from apps.analysis.effects import SideEffects
 from apps.analysis.imports import Imported, record_imported, restore
-from apps.analysis.jobs import AnalysisOutcome
+from apps.analysis.model_call import AnalysisOutcome
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation

@@ -11,8 +11,9 @@ from django.test import Client
 from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
 from apps.analysis import record
+from apps.analysis.claims import AnalysisJob
 from apps.analysis.effects import SideEffects
-from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
+from apps.analysis.model_call import AnalysisOutcome
 from apps.analysis.models import Analysis
 from apps.runs import services
 from apps.runs.backfill_queue import BackfillQueue

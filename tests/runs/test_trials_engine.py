@@ -15,9 +15,9 @@ from apps.accounts.models import User
 from apps.agents.models import Agent
 from apps.analysis import spending_caps
 from apps.analysis.auto_analysis import request_first
-from apps.analysis.jobs import AnalysisOutcome
+from apps.analysis.model_call import AnalysisOutcome
 from apps.analysis.models import Analysis, Lane
-from apps.analysis.queues import LaneQueue
+from apps.analysis.queues import FirstAnalysisQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation, Transcript
 from apps.llm.caps import BudgetReached, Caps
@@ -308,13 +308,13 @@ def test_items_in_progress_hold_other_work_back(fake_llm: FakeLLM) -> None:
     assert reserved_by_agent() == {agent.public_id: item.reserved}
     request_first(conversation_ids=[c.pk for c in make_conversations(agent, 1)])
 
-    assert LaneQueue(Lane.LIVE).claim(8) == []
+    assert FirstAnalysisQueue().claim(8) == []
     with pytest.raises(BudgetReached):
         request_rerun(conversation=Conversation.objects.earliest("pk"), by=ADA)
 
     SOURCE.hand_back([job])
     assert not reserved_by_agent()
-    assert len(LaneQueue(Lane.LIVE).claim(8)) == 1
+    assert len(FirstAnalysisQueue().claim(8)) == 1
     assert SOURCE.claim(8) == []
 
 

@@ -6,8 +6,7 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
-from apps.analysis.claims import ANALYSES, load_jobs
-from apps.analysis.jobs import AnalysisJob
+from apps.analysis.claims import ANALYSES, AnalysisJob, load_jobs
 from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
 from apps.work.queue import MAX_ATTEMPTS

@@ -1,8 +1,8 @@
-"""What the views of this room share: finding a conversation, and the context of its panel."""
+"""What the views of a conversation share: its URLs, and the context of its panel."""
 
 from typing import Any
 
-from django.http import Http404, HttpRequest, QueryDict
+from django.http import HttpRequest, QueryDict
 
 from apps.analysis import pages
 from apps.analysis.missing_reason import missing_result_reason
@@ -20,22 +20,6 @@ ORIGIN_MAX = 4000
 
 #: Failed first analyses are counted up to here for the label of a button.
 RETRY_COUNTED = 1_000
-
-
-def conversation_or_404(conv_id: str) -> Conversation:
-    """Return the conversation as its page shows it."""
-    try:
-        return pages.conversation_by_id(conv_id)
-    except Conversation.DoesNotExist as error:
-        raise Http404("Conversation not found.") from error
-
-
-def analysis_or_404(conversation: Conversation, an_id: str) -> Analysis:
-    """Return one analysis of this conversation."""
-    found = pages.analyses_of(conversation).filter(public_id=an_id).first()
-    if found is None:
-        raise Http404("Analysis not found.")
-    return found
 
 
 def links_of(request: HttpRequest, conversation: Conversation) -> pages.Links:

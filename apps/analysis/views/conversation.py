@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 from django_htmx.http import reswap, retarget
 
@@ -14,8 +14,6 @@ from apps.core import display
 from apps.core.http import stop_polling, varies_by_htmx, wants_fragment
 
 from .common import (
-    analysis_or_404,
-    conversation_or_404,
     ended_run,
     links_of,
     number_in,
@@ -28,7 +26,7 @@ from .neighbors import neighbors_of
 @varies_by_htmx
 def conversation(request: HttpRequest, conv_id: str) -> HttpResponse:
     """Show the whole page; for htmx, one tab of the panel."""
-    found = conversation_or_404(conv_id)
+    found = get_object_or_404(pages.CONVERSATIONS, public_id=conv_id)
     context = panel_context(request, found)
     if wants_fragment(request):
         return render(request, "analysis/_panel.html", context)
@@ -49,7 +47,7 @@ def conversation(request: HttpRequest, conv_id: str) -> HttpResponse:
 @varies_by_htmx
 def messages(request: HttpRequest, conv_id: str) -> HttpResponse:
     """Show a window of the transcript: further down, or around a match."""
-    found = conversation_or_404(conv_id)
+    found = get_object_or_404(pages.CONVERSATIONS, public_id=conv_id)
     if not wants_fragment(request):
         page = pages.Links(found.public_id).analysis
         return HttpResponseRedirect(f"{page}?{request.GET.urlencode()}")
@@ -68,7 +66,7 @@ def messages(request: HttpRequest, conv_id: str) -> HttpResponse:
 @require_safe
 def message(request: HttpRequest, conv_id: str, index: int) -> HttpResponse:
     """Show a whole message as plain text, for those that are too long for the page."""
-    stored = pages.messages_of(conversation_or_404(conv_id))
+    stored = pages.messages_of(get_object_or_404(pages.CONVERSATIONS, public_id=conv_id))
     if index >= len(stored):
         raise Http404("Message not found.")
     return HttpResponse(
@@ -80,8 +78,8 @@ def message(request: HttpRequest, conv_id: str, index: int) -> HttpResponse:
 @varies_by_htmx
 def progress(request: HttpRequest, conv_id: str, an_id: str) -> HttpResponse:
     """Show the progress of a rerun; the last response shows old and new and ends polling."""
-    found = conversation_or_404(conv_id)
-    run = analysis_or_404(found, an_id)
+    found = get_object_or_404(pages.CONVERSATIONS, public_id=conv_id)
+    run = get_object_or_404(pages.analyses_of(found), public_id=an_id)
     links = links_of(request, found)
     if not wants_fragment(request):
         return HttpResponseRedirect(links.to("conversation", run=run.public_id))

@@ -2,6 +2,7 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods
 
 from apps.accounts.access import role_required
@@ -16,7 +17,7 @@ from apps.analysis.presentation import changes_between
 from apps.conversations.models import Conversation
 from apps.core.http import dialog_done, render_dialog, varies_by_htmx, wants_fragment
 
-from .common import analysis_or_404, conversation_or_404, links_of
+from .common import links_of
 
 DONE = "Result restored."
 
@@ -26,8 +27,8 @@ DONE = "Result restored."
 @varies_by_htmx
 def restore(request: HttpRequest, conv_id: str, an_id: str) -> HttpResponse:
     """Ask with the difference in sight; on POST restore it."""
-    found = conversation_or_404(conv_id)
-    analysis = analysis_or_404(found, an_id)
+    found = get_object_or_404(pages.CONVERSATIONS, public_id=conv_id)
+    analysis = get_object_or_404(pages.analyses_of(found), public_id=an_id)
     links = links_of(request, found)
     if request.method != "POST":
         return _dialog(request, found, analysis, links)

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.access import role_required
@@ -17,7 +18,7 @@ from apps.conversations.models import Conversation
 from apps.core.http import dialog_done, render_dialog, varies_by_htmx, wants_fragment
 from apps.llm.caps import BudgetReached
 
-from .common import conversation_or_404, links_of
+from .common import links_of
 
 CHANGED_MEANWHILE = (
     "The draft changed while this dialog was open. Review the update below and confirm again."
@@ -35,7 +36,7 @@ class RerunForm(SideEffectsForm):
 @varies_by_htmx
 def rerun(request: HttpRequest, conv_id: str) -> HttpResponse:
     """Say what a rerun would do; on POST start it, or show the dialog again with the reason."""
-    found = conversation_or_404(conv_id)
+    found = get_object_or_404(pages.CONVERSATIONS, public_id=conv_id)
     if request.method != "POST":
         return _dialog(request, found)
     form = RerunForm(request.POST)
@@ -84,7 +85,7 @@ def _dialog(
 @require_safe
 def changes(request: HttpRequest, conv_id: str) -> HttpResponse:
     """Show what the drafts have changed since the current result."""
-    found = conversation_or_404(conv_id)
+    found = get_object_or_404(pages.CONVERSATIONS, public_id=conv_id)
     standing = pages.status_of(found)
     context = {
         "conversation": found,

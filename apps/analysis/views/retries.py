@@ -2,15 +2,17 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
+from apps.analysis import pages
 from apps.analysis.recovery import retry_first as retry
 from apps.core.http import dialog_done, varies_by_htmx, wants_fragment
 
-from .common import conversation_or_404, links_of
+from .common import links_of
 
 
 @require_POST
@@ -18,7 +20,7 @@ from .common import conversation_or_404, links_of
 @varies_by_htmx
 def retry_first(request: HttpRequest, conv_id: str) -> HttpResponse:
     """Retry all first analyses like this conversation's, and return to its page."""
-    found = conversation_or_404(conv_id)
+    found = get_object_or_404(pages.CONVERSATIONS, public_id=conv_id)
     count = retry(by=actor_of(request))
     plural = "analysis" if count == 1 else "analyses"
     text = f"{count:,} {plural} queued again." if count else "Nothing to retry."

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from apps.analysis.jobs import AnalysisJob
+from apps.analysis.claims import AnalysisJob
 from apps.analysis.model_call import request_line
 from apps.analysis.prompts import TranscriptTooLong
 from apps.llm.batch_api import MOST_BYTES

@@ -17,11 +17,9 @@ from django.utils import timezone
 
 from apps.agents.models import AgentVersion
 from apps.analysis import record, reservations
-from apps.analysis.claims import load_configs, load_jobs
-from apps.analysis.jobs import AnalysisJob, AnalysisOutcome
-from apps.analysis.model_call import LineOutcome, judge_line
+from apps.analysis.claims import AnalysisJob, give_way, load_configs, load_jobs
+from apps.analysis.model_call import AnalysisOutcome, LineOutcome, judge_line
 from apps.analysis.prompts import TranscriptTooLong
-from apps.analysis.recovery import give_way
 from apps.analysis.results import lock_conversations
 from apps.conversations.models import Trigger
 from apps.llm import ledger

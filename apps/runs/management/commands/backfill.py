@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Channel
-from apps.analysis.effects import Webhooks
+from apps.analysis.models import Webhooks
 from apps.conversations.filters import FilterSpec, parse
 from apps.conversations.filters.arguments import from_arguments
 from apps.core.display import compact, money, pace, timespan
