@@ -278,7 +278,7 @@ def _analysis(c: Any) -> Any:
         config_id=c.analysis_config_id,
         agent_version_id=c.agent_version_id,
         trigger="initial",
-        lane="live",
+        priority="live",
         state="succeeded",
         is_current=True,
         requested_by="system",

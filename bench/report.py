@@ -108,7 +108,7 @@ def ended_backfill(items: int) -> Any:
 
 _RESULTS = """
 INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
-  trigger, lane, state, is_current, requested_by, backfill_public_id, output, field_order,
+  trigger, priority, state, is_current, requested_by, backfill_public_id, output, field_order,
   missing_required, truncated, messages_read, model, raw_output, error_code, error_message,
   request_id, requests, attempts, finished_at)
 SELECT 'an_{trigger}' || i.id, i.conversation_id, i.config_id, i.agent_version_id,

@@ -1,7 +1,7 @@
 """The Celery application: queues, routes and schedule.
 
-PostgreSQL knows the work, Celery only moves it: a message is a kick that may be lost, doubled or
-late. So there is no result backend, messages are acknowledged before they run, and the sweeps of
+PostgreSQL knows the work, Celery only moves it: a message is a wake-up that may be lost, doubled
+or late. So there is no result backend, messages are acknowledged before they run, and the sweeps of
 the schedule restart whatever no one holds.
 """
 
@@ -30,11 +30,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 QUEUES = ("interactive", "live", "backfill", "outbound", "maintenance")
 SWEEP_SECONDS = 3.0
 
-# Every worker process has a queue of its own on this exchange: a kick for the engines reaches all.
-ENGINES = "engines"
-_engines = Exchange(ENGINES, type="fanout", auto_delete=True)
-# A sender that has not declared the exchange takes it for a direct one, and the kick is lost.
-TO_ENGINES = {"queue": ENGINES, "declare": [_engines]}
+# Every worker process has a queue of its own on this exchange: a wake-up of runners reaches all.
+RUNNERS = "runners"
+_runners = Exchange(RUNNERS, type="fanout", auto_delete=True)
+# A sender that has not declared the exchange takes it for a direct one, and the wake-up is lost.
+TO_RUNNERS = {"queue": RUNNERS, "declare": [_runners]}
 
 app = Celery("debrief")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -54,13 +54,13 @@ app.conf.update(
     worker_cancel_long_running_tasks_on_connection_loss=True,
     # A sender never waits for a broker that is away (apps.core.tasks); a worker tries on by itself.
     broker_transport_options={"max_retries": 0, "socket_connect_timeout": 1.0},
-    task_queues=[*(Queue(name) for name in QUEUES), Broadcast(ENGINES, exchange=_engines)],
+    task_queues=[*(Queue(name) for name in QUEUES), Broadcast(RUNNERS, exchange=_runners)],
     task_create_missing_queues=False,
     task_default_queue="maintenance",
     task_routes={
-        "analysis.run_engine": TO_ENGINES,
-        "runs.run_engine": TO_ENGINES,
-        "runs.run_trials": TO_ENGINES,
+        "analysis.run_queue": TO_RUNNERS,
+        "runs.run_queue": TO_RUNNERS,
+        "runs.run_trials": TO_RUNNERS,
     },
     beat_schedule={
         # A sweep that could not start before the next one is due is worth nothing.

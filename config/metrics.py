@@ -23,11 +23,12 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 from prometheus_client.registry import Collector
 
 from apps.accounts.api_auth import session_or_key
-from apps.analysis.models import Analysis, Lane, State
+from apps.analysis.models import Analysis, State
 from apps.conversations.models import Conversation
 from apps.crm.models import CrmConnection, Push, PushState
 from apps.llm.errors import ErrorCode
 from apps.llm.models import Usage
+from apps.llm.specs import Priority
 from apps.runs.models import PauseReason, Run, RunItem
 from apps.runs.models import State as RunState
 from apps.webhooks.models import Delivery, DeliveryState, Endpoint
@@ -91,24 +92,24 @@ def _broker() -> Iterator[Metric]:
 
 
 def _analyses() -> Iterator[Metric]:
-    waiting = _gauge("analyses_waiting", "Analyses waiting for a worker.", ["lane"])
-    running = _gauge("analyses_running", "Analyses that a worker holds.", ["lane"])
-    oldest = _gauge("analyses_oldest_seconds", "Age of the oldest that waits.", ["lane"])
-    later = _gauge("analyses_postponed", "Waiting analyses to retry at a later time.", ["lane"])
+    waiting = _gauge("analyses_waiting", "Analyses waiting for a worker.", ["priority"])
+    running = _gauge("analyses_running", "Analyses that a worker holds.", ["priority"])
+    oldest = _gauge("analyses_oldest_seconds", "Age of the oldest that waits.", ["priority"])
+    later = _gauge("analyses_postponed", "Waiting analyses to retry at a later time.", ["priority"])
     postponed = Count("pk", filter=Q(not_before__gt=timezone.now(), state=State.PENDING))
     rows = (
         Analysis.objects.filter(state__in=[State.PENDING, State.RUNNING])
         .order_by()
-        .values_list("lane", "state")
+        .values_list("priority", "state")
         .annotate(how_many=Count("pk"), since=Min("created_at"), postponed=postponed)
     )
-    found = {(lane, state): figures for lane, state, *figures in rows}
-    for lane in Lane.values:
-        how_many, since, put_off = found.get((lane, State.PENDING), (0, None, 0))
-        waiting.add_metric([lane], how_many)
-        later.add_metric([lane], put_off)
-        running.add_metric([lane], found.get((lane, State.RUNNING), (0, None, 0))[0])
-        oldest.add_metric([lane], _age(since))
+    found = {(priority, state): figures for priority, state, *figures in rows}
+    for priority in Priority.values:
+        how_many, since, put_off = found.get((priority, State.PENDING), (0, None, 0))
+        waiting.add_metric([priority], how_many)
+        later.add_metric([priority], put_off)
+        running.add_metric([priority], found.get((priority, State.RUNNING), (0, None, 0))[0])
+        oldest.add_metric([priority], _age(since))
     yield from (waiting, running, oldest, later, _failures())
 
 

@@ -12,9 +12,9 @@ from django.conf import settings
 from config.embedded.program import Program
 from config.preflight import is_loopback
 
-# After the engines' own grace: time to hand back what was not answered.
+# After the runners' own grace: time to hand back what was not answered.
 HAND_BACK_SECONDS = 10.0
-# Engines hold a thread each for minutes; the rest is for short work beside them.
+# Runners hold a thread each for minutes; the rest is for short work beside them.
 WORKER_THREADS = 16
 # Slower headers, and connections that idle between two requests, are closed.
 HEADER_MILLISECONDS = 20_000
@@ -46,7 +46,7 @@ def web(*, bind: str, port: int, processes: int = 1) -> Program:
 def worker(*, queues: str = "") -> Program:
     """Return a worker of these queues (empty: all), in one process with threads.
 
-    Threads, because `worker_shutting_down` then fires in the very process that runs the engines:
+    Threads, because `worker_shutting_down` then fires in the very process that runs the runners:
     they see that they have to end, and do so within the grace time (docs/deployment.md).
     """
     options = {"--pool": "threads", "--concurrency": str(WORKER_THREADS), "--loglevel": "INFO"}

@@ -3,29 +3,29 @@
 import asyncio
 from collections.abc import Callable
 
-from apps.analysis.models import Lane
 from apps.analysis.queues import AnalysisQueue, FirstAnalysisQueue, RerunQueue
 from apps.llm.client import LlmClient
 from apps.llm.failed_request import RetryPolicy
+from apps.llm.specs import Priority
 from apps.runs.backfill_queue import BackfillQueue
 from apps.work.runner import Runner
 
 
-def run_lane(
-    lane: Lane,
+def run_queue(
+    priority: Priority,
     *,
     concurrency: int = 16,
     stopping: Callable[[], bool] = lambda: False,
     grace: float = 10.0,
     retry: RetryPolicy | None = None,
 ) -> int:
-    """Let an engine work until nothing waits in the lane; how many jobs it did."""
-    queues: dict[Lane, type[AnalysisQueue]] = {
-        Lane.INTERACTIVE: RerunQueue,
-        Lane.LIVE: FirstAnalysisQueue,
-        Lane.BACKFILL: BackfillQueue,
+    """Run one queue until nothing waits in it; how many jobs it did."""
+    queues: dict[Priority, type[AnalysisQueue]] = {
+        Priority.INTERACTIVE: RerunQueue,
+        Priority.LIVE: FirstAnalysisQueue,
+        Priority.BACKFILL: BackfillQueue,
     }
-    source = queues[lane]()
+    source = queues[priority]()
     return run_source(source, concurrency=concurrency, stopping=stopping, grace=grace, retry=retry)
 
 
@@ -38,7 +38,7 @@ def run_source(
     retry: RetryPolicy | None = None,
     idle: float = 0.0,
 ) -> int:
-    """Let an engine work until this source has nothing; how many jobs it did."""
+    """Run this queue until it has nothing; how many jobs it did."""
 
     async def work() -> int:
         client = LlmClient(retry=retry)

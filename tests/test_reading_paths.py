@@ -22,12 +22,13 @@ from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
-from apps.analysis.models import Analysis, Lane
+from apps.analysis.models import Analysis
+from apps.llm.specs import Priority
 from apps.runs.models import RunItem
 from apps.runs.trial_queue import TrialQueue
 from tests.factories import make_agent, make_conversation, make_model
 from tests.fakes.fixtures import FakeLLM
-from tests.runners import run_lane, run_source
+from tests.runners import run_queue, run_source
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -70,20 +71,20 @@ def post_a_conversation(agent: Agent, client: Client) -> None:
     body = {"agent_id": agent.public_id, "channel": "voice", "messages": messages}
     sent = {"content_type": "application/json", "headers": {"Authorization": f"Bearer {key}"}}
     client.post("/api/conversations", body, **sent)  # type: ignore[arg-type]
-    run_lane(Lane.LIVE)
+    run_queue(Priority.LIVE)
 
 
 def rerun(agent: Agent, client: Client) -> None:
     conversation = agent.conversations.get()
     client.post(f"/conversations/{conversation.public_id}/rerun/", headers=HTMX)
-    run_lane(Lane.INTERACTIVE)
+    run_queue(Priority.INTERACTIVE)
 
 
 def backfill(agent: Agent, client: Client) -> None:
     form = {"channel": "voice"}
     page = client.post("/backfills/preview/", form, headers=HTMX).content.decode()
     client.post("/backfills/new/", {**form, "token": token_in(page)}, headers=HTMX)
-    run_lane(Lane.BACKFILL)
+    run_queue(Priority.BACKFILL)
 
 
 def run_a_test(agent: Agent, client: Client) -> None:

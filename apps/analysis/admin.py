@@ -22,7 +22,7 @@ class AnalysisAdmin(ReadOnlyAdmin):
         "requested_by",
         "finished_at",
     )
-    list_filter = ("state", "trigger", "error_code", "lane")
+    list_filter = ("state", "trigger", "error_code", "priority")
     search_fields = ("=public_id", "=conversation__public_id", "=backfill_public_id")
     search_help_text = "The id of an analysis, a conversation or a backfill."
     list_select_related = ("conversation", "agent_version__agent")

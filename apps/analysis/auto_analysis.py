@@ -32,8 +32,9 @@ from apps.core.database import insert_new, is_passing
 from apps.core.sampling import is_sampled
 from apps.core.tasks import wake
 from apps.llm.errors import ErrorCode
+from apps.llm.specs import Priority
 
-from .models import Analysis, Lane
+from .models import Analysis
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +243,7 @@ def _queue(analyses: Sequence[Analysis]) -> list[int]:
     """
     made = insert_new(analyses, returning="conversation")
     if made:
-        wake("analysis.run_engine", lane=Lane.LIVE.value)
+        wake("analysis.run_queue", priority=Priority.LIVE.value)
     return made
 
 
@@ -288,7 +289,7 @@ def _first(conversation: Conversation, plan: Plan) -> Analysis:
         agent_version=plan.version,
         columns=plan.columns.as_dict(),
         trigger=Trigger.INITIAL,
-        lane=Lane.LIVE,
+        priority=Priority.LIVE,
         requested_by="system: automatic analysis",
     )
 

@@ -63,7 +63,7 @@ class AnalysisJob:
     spec: ModelSpec
     facts: Facts
     messages: list[dict[str, Any]]
-    lane: str
+    priority: str
     side_effects: SideEffects
     backfill_public_id: str = ""
     backfill_id: int | None = None
@@ -91,19 +91,19 @@ ANALYSES = LeasedTable(
     due="(r.not_before IS NULL OR r.not_before <= clock_timestamp())",
 )
 _CLAIMABLE = (
-    "r.lane = %(lane)s AND"
+    "r.priority = %(priority)s AND"
     " (%(runs)s::text[] IS NULL OR r.backfill_public_id = ANY(%(runs)s::text[]))"
 )
 
 
-def claim(*, lane: str, limit: int, runs: Sequence[str] | None = None) -> list[int]:
-    """Lease up to ``limit`` waiting or abandoned analyses of a lane; return their ids.
+def claim(*, priority: str, limit: int, runs: Sequence[str] | None = None) -> list[int]:
+    """Lease up to ``limit`` waiting or abandoned analyses of one priority; return their ids.
 
     ``runs`` limits it to analyses of these backfills (public ids). Those that were abandoned too
     often fail as ``internal`` and are left out.
     """
     of_runs = None if runs is None else list(runs)
-    claimed = ANALYSES.claim(limit=limit, where=_CLAIMABLE, lane=lane, runs=of_runs)
+    claimed = ANALYSES.claim(limit=limit, where=_CLAIMABLE, priority=priority, runs=of_runs)
     # By itself, after the leases are committed: it locks conversations, which come before
     # analyses wherever both are locked.
     fail_abandoned(claimed.exhausted)
@@ -153,7 +153,7 @@ def give_way(conversation_ids: Sequence[int]) -> None:
 _LOAD = """
 SELECT a.id, a.public_id, a.lease_token, c.id, c.public_id, g.public_id, a.trigger,
   a.requested_by, a.columns, a.config_id, c.channel, c.started_at, c.duration_ms, c.direction,
-  coalesce(t.messages, '[]'), a.backfill_public_id, a.lane, a.webhooks, a.tries,
+  coalesce(t.messages, '[]'), a.backfill_public_id, a.priority, a.webhooks, a.tries,
   c.prompt_tokens_est, a.contacts, g.id, a.reserved
 FROM analysis_analysis a
 JOIN conversations_conversation c ON c.id = a.conversation_id
@@ -220,7 +220,7 @@ def _job(row: Sequence[Any], config: LoadedConfig) -> AnalysisJob:
         ),
         messages=json.loads(row[14]),
         backfill_public_id=row[15],
-        lane=row[16],
+        priority=row[16],
         side_effects=SideEffects(contacts=row[20], webhooks=row[17]),
         tries=row[18],
         transcript_tokens=row[19],
@@ -244,7 +244,7 @@ class NewRunAnalysis:
 
 _START = """
 INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
-  trigger, lane, state, requested_by, backfill_public_id, lease_token, lease_until, attempts,
+  trigger, priority, state, requested_by, backfill_public_id, lease_token, lease_until, attempts,
   is_current, field_order, missing_required, truncated, raw_output, error_code, error_message,
   model, request_id, requests, contacts, webhooks, reserved)
 SELECT v.public_id, v.conversation_id, v.config_id, v.version_id, v.columns::jsonb, 'backfill',

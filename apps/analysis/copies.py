@@ -24,7 +24,7 @@ class Copy:
 
 _INSERT = """
 INSERT INTO analysis_analysis (public_id, conversation_id, config_id, agent_version_id, columns,
-  trigger, lane, state, is_current, requested_by, backfill_public_id, restored_from_id, output,
+  trigger, priority, state, is_current, requested_by, backfill_public_id, restored_from_id, output,
   field_order, missing_required, truncated, messages_read, model, contacts, webhooks, raw_output,
   error_code, error_message, request_id, requests, attempts, finished_at)
 SELECT v.public_id, a.conversation_id, a.config_id, a.agent_version_id, a.columns, %(trigger)s,

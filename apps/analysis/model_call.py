@@ -12,9 +12,8 @@ from apps.agents.documents import ConfigDocument
 from apps.llm import batch_lines
 from apps.llm.client import LlmClient
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode, PauseReason
-from apps.llm.limits import Lane
 from apps.llm.schema import CompiledSchema, compile_strict
-from apps.llm.specs import ModelSpec, TokenUsage
+from apps.llm.specs import ModelSpec, Priority, TokenUsage
 from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.tokens import estimate_tokens
 
@@ -185,7 +184,7 @@ def _request(job: AnalysisJob) -> tuple[prompts.Prompt, StructuredRequest]:
         original_schema=shape.original,
         max_output_tokens=cap,
         cache_key=job.config_sha256[:16],
-        lane=Lane(job.lane),
+        priority=Priority(job.priority),
         input_tokens=prompt.input_tokens,
     )
 

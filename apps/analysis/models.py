@@ -10,6 +10,7 @@ from apps.conversations.models import Conversation, Trigger
 from apps.core import display
 from apps.core.ids import public_id
 from apps.llm.errors import ErrorCode, failure_sentence
+from apps.llm.specs import Priority
 
 
 def analysis_id() -> str:
@@ -26,14 +27,6 @@ class State(models.TextChoices):
     RUNNING = "running", "Running"
     SUCCEEDED = "succeeded", "Succeeded"
     FAILED = "failed", "Failed"
-
-
-class Lane(models.TextChoices):
-    """Which queue does the work, so that a person does not wait behind a backfill."""
-
-    INTERACTIVE = "interactive", "Reruns"
-    LIVE = "live", "First analyses"
-    BACKFILL = "backfill", "Backfills"
 
 
 class Webhooks(models.TextChoices):
@@ -111,7 +104,12 @@ class Analysis(models.Model):
         default=dict, help_text="Which field feeds each history column: summary, outcome, …"
     )
     trigger = models.CharField(max_length=10, choices=Trigger.choices)
-    lane = models.CharField(max_length=12, choices=Lane.choices, default=Lane.INTERACTIVE)
+    priority = models.CharField(
+        max_length=12,
+        choices=Priority.choices,
+        default=Priority.INTERACTIVE,
+        help_text="Which queue it waits in, so that a person does not wait behind a backfill.",
+    )
     webhooks = models.CharField(
         max_length=10,
         choices=Webhooks.choices,
@@ -241,7 +239,7 @@ class Analysis(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["lane", "id"],
+                fields=["priority", "id"],
                 condition=Q(state__in=["pending", "running"]),
                 name="analysis_work",
             ),

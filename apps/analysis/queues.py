@@ -13,13 +13,14 @@ from apps.llm.client import LlmClient
 from apps.llm.errors import PauseReason
 from apps.llm.models import LanguageModel
 from apps.llm.reservations import CapBalance, cap_balances, hold
+from apps.llm.specs import Priority
 from apps.work.queue import Queue, Verdict
 
 from . import claims, recovery
 from .claims import ANALYSES, AnalysisJob
 from .estimates import HighestCost
 from .model_call import AnalysisOutcome, MayRepeat, perform
-from .models import Analysis, Lane
+from .models import Analysis
 from .record import Recorded, record
 
 #: This many failures of the provider in a row, over this many seconds, and the run is paused.
@@ -105,16 +106,16 @@ class AnalysisQueue(Queue[AnalysisJob, AnalysisOutcome]):
 class RerunQueue(AnalysisQueue):
     """Reruns, which a person waits for, oldest first."""
 
-    name = Lane.INTERACTIVE.value
+    name = Priority.INTERACTIVE.value
 
     def claim(self, limit: int) -> list[AnalysisJob]:
-        return claims.load_jobs(claims.claim(lane=self.name, limit=limit))
+        return claims.load_jobs(claims.claim(priority=self.name, limit=limit))
 
 
 class FirstAnalysisQueue(AnalysisQueue):
     """First analyses, oldest first, as far as the spending caps allow."""
 
-    name = Lane.LIVE.value
+    name = Priority.LIVE.value
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,12 +170,14 @@ def _claim_within_caps(limit: int) -> list[int]:
                 "capped": [one.cap.agent_id for one in balances],
                 "unpriced": [m.pk for m in LanguageModel.objects.all() if not m.price_known],
             }
-            claimed = ANALYSES.claim(limit=limit, where=f"r.lane = 'live' AND {_ALLOWED}", **held)
+            claimed = ANALYSES.claim(
+                limit=limit, where=f"r.priority = 'live' AND {_ALLOWED}", **held
+            )
             keys = _set_aside(claimed.keys, balances)
             if held["blocked"] or held["unpriced"]:
                 _mark_waiting(held)
     if not balances:
-        return claims.claim(lane="live", limit=limit)
+        return claims.claim(priority="live", limit=limit)
     claims.fail_abandoned(claimed.exhausted)
     return keys
 
@@ -201,7 +204,7 @@ def _set_aside(analysis_ids: Sequence[int], balances: Sequence[CapBalance]) -> l
 _UNMARKED = f"""
 SELECT d.id FROM analysis_analysis r
 JOIN conversations_conversation d ON d.id = r.conversation_id
-WHERE r.lane = 'live' AND r.state = 'pending' AND r.reserved IS NULL
+WHERE r.priority = 'live' AND r.state = 'pending' AND r.reserved IS NULL
   AND d.analysis_state = 'pending' AND d.analysis_reason = '' AND NOT {_ALLOWED}
 ORDER BY r.id LIMIT 1000 FOR NO KEY UPDATE OF d SKIP LOCKED
 """  # noqa: S608 (constants)

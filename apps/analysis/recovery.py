@@ -24,10 +24,11 @@ from apps.conversations.models import (
 )
 from apps.core.tasks import enqueue, wake
 from apps.llm.errors import ErrorCode
+from apps.llm.specs import Priority
 
 from .claims import ANALYSES
 from .model_call import AnalysisOutcome
-from .models import MOST_TRIES, Analysis, Lane, State
+from .models import MOST_TRIES, Analysis, State
 from .results import lock_conversations
 
 LONGEST_SECONDS = 120 * settings.RECOVERY_SECONDS
@@ -81,7 +82,7 @@ def release(config_ids: Collection[int] | None = None) -> int:
         rows = rows.filter(config__model__in=models)
     released = rows.update(not_before=None)
     if released:
-        wake("analysis.run_engine", lane=Lane.LIVE.value)
+        wake("analysis.run_queue", priority=Priority.LIVE.value)
     return released
 
 

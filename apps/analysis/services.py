@@ -14,11 +14,12 @@ from apps.core.errors import Conflict, Example
 from apps.core.tasks import wake
 from apps.llm.caps import BudgetReached
 from apps.llm.reservations import allowed, cap_balances, why_blocked
+from apps.llm.specs import Priority
 
 from .claims import give_way, load_configs
 from .effects import UNLESS_ASKED, SideEffects
 from .estimates import HighestCost
-from .models import Analysis, Lane, State
+from .models import Analysis, State
 from .results import lock_conversations
 
 
@@ -78,8 +79,8 @@ def request_rerun(
     version: AgentVersion | None = None,
     side_effects: SideEffects = UNLESS_ASKED,
 ) -> Analysis:
-    """Queue a rerun on the interactive lane and wake the runners. Webhooks hear of its result
-    only where ``side_effects`` say so.
+    """Queue a rerun and wake the runners. Webhooks hear of its result only where
+    ``side_effects`` say so.
 
     Raises AlreadyRunning, DraftInvalid, BudgetReached or UnableToRerun, and says why.
     """
@@ -95,7 +96,7 @@ def request_rerun(
         columns=plan.columns.as_dict(),
         **side_effects.as_dict(),
         trigger=Trigger.RERUN,
-        lane=Lane.INTERACTIVE,
+        priority=Priority.INTERACTIVE,
         requested_by=by.label,
     )
     with transaction.atomic():
@@ -109,7 +110,7 @@ def request_rerun(
             target=conversation.public_id,
             detail={"analysis": stored.public_id, "config": plan.config.name},
         )
-        wake("analysis.run_engine", lane=Lane.INTERACTIVE.value)
+        wake("analysis.run_queue", priority=Priority.INTERACTIVE.value)
     return stored
 
 
@@ -138,11 +139,11 @@ def _stored(analysis: Analysis) -> Analysis:
     return stored
 
 
-def lanes_with_work() -> list[str]:
-    """Return the lanes in which something waits, or was left by a worker that stopped."""
+def priorities_with_work() -> list[str]:
+    """Return the priorities of analyses that wait, or were left by a worker that stopped."""
     rows = Analysis.objects.filter(
         Q(not_before=None) | Q(not_before__lte=timezone.now()),
         state__in=[State.PENDING, State.RUNNING],
-        lane__in=[Lane.INTERACTIVE, Lane.LIVE],
+        priority__in=[Priority.INTERACTIVE, Priority.LIVE],
     )
-    return list(rows.order_by().values_list("lane", flat=True).distinct())
+    return list(rows.order_by().values_list("priority", flat=True).distinct())

@@ -10,7 +10,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
 
 from django.conf import settings
 from limits import RateLimitItemPerMinute
@@ -19,7 +18,7 @@ from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 
-from apps.llm.specs import ModelSpec
+from apps.llm.specs import ModelSpec, Priority
 from apps.llm.throttle import Throttle
 
 BACKFILL_SHARE = 0.8
@@ -45,16 +44,8 @@ _BROKER_PAUSE = 5.0
 _POLL = 0.25
 
 
-class Lane(StrEnum):
-    """Who asks; requests that a person waits for go first."""
-
-    INTERACTIVE = "interactive"
-    LIVE = "live"
-    BACKFILL = "backfill"
-
-
 #: By how many seconds a request may come before its turn at a model that is slowed down.
-_AHEAD = {Lane.INTERACTIVE: 10.0, Lane.LIVE: 0.5, Lane.BACKFILL: 0.0}
+_AHEAD = {Priority.INTERACTIVE: 10.0, Priority.LIVE: 0.5, Priority.BACKFILL: 0.0}
 
 
 def backfill_share(limit: int) -> int:
@@ -77,21 +68,23 @@ class Gate:
         self._was_refused = False
         self.opened = FIRST_IN_FLIGHT
         self.in_flight = 0
-        self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
+        self._waiting: dict[Priority, deque[asyncio.Future[None]]] = {
+            priority: deque() for priority in Priority
+        }
 
-    def _has_room(self, lane: Lane) -> bool:
-        if lane is not Lane.BACKFILL:
+    def _has_room(self, priority: Priority) -> bool:
+        if priority is not Priority.BACKFILL:
             return self.maximum is None or self.in_flight < self.maximum
         share = self.opened if self.maximum is None else backfill_share(self.maximum)
         return self.in_flight < min(share, self.opened)
 
-    async def enter(self, lane: Lane) -> None:
+    async def enter(self, priority: Priority) -> None:
         """Take a place, waiting for one if need be."""
-        if not self._waiting[lane] and self._has_room(lane):
+        if not self._waiting[priority] and self._has_room(priority):
             self.in_flight += 1
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[lane].append(place)
+        self._waiting[priority].append(place)
         self._grow_later()
         try:
             await place
@@ -106,8 +99,8 @@ class Gate:
         self._let_in()
 
     def _let_in(self) -> None:
-        for lane, places in self._waiting.items():
-            while places and self._has_room(lane):
+        for priority, places in self._waiting.items():
+            while places and self._has_room(priority):
                 place = places.popleft()
                 if not place.done():
                     self.in_flight += 1
@@ -125,7 +118,7 @@ class Gate:
         self.opened = FIRST_IN_FLIGHT
 
     def _grow_later(self) -> None:
-        if self._timer is None and self._waiting[Lane.BACKFILL]:
+        if self._timer is None and self._waiting[Priority.BACKFILL]:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._growth, self._grow)
 
@@ -158,11 +151,11 @@ class Rates:
         self._broker_gone_until = 0.0
         self._turns: dict[tuple[str, bool], asyncio.Lock] = {}
 
-    async def reserve(self, spec: ModelSpec, lane: Lane, tokens: int) -> None:
+    async def reserve(self, spec: ModelSpec, priority: Priority, tokens: int) -> None:
         """Wait until one request of this many tokens fits into the minute's limits."""
         if spec.requests_per_minute is None and spec.tokens_per_minute is None:
             return
-        backfill = lane is Lane.BACKFILL
+        backfill = priority is Priority.BACKFILL
         # One waiter at a time asks the broker; the others stand in line behind it.
         async with self._turns.setdefault((spec.key, backfill), asyncio.Lock()):
             for what, limit, cost in (
@@ -226,17 +219,19 @@ class Limits:
         gate.maximum = spec.max_concurrency
         return gate
 
-    async def reserve(self, spec: ModelSpec, lane: Lane, tokens: int) -> None:
+    async def reserve(self, spec: ModelSpec, priority: Priority, tokens: int) -> None:
         """Wait for the model's requests and tokens per minute, where it has such limits."""
         if spec.requests_per_minute is None and spec.tokens_per_minute is None:
             return
         if self._rates is None:
             self._rates = Rates()
-        await self._rates.reserve(spec, lane, tokens)
+        await self._rates.reserve(spec, priority, tokens)
 
-    async def turn(self, spec: ModelSpec, lane: Lane, keep_waiting: Callable[[], bool]) -> bool:
+    async def turn(
+        self, spec: ModelSpec, priority: Priority, keep_waiting: Callable[[], bool]
+    ) -> bool:
         """Wait for a turn at a model that was rate limited recently; False where the wait ended."""
-        return await self._throttle.enter(spec.key, _AHEAD[lane], keep_waiting)
+        return await self._throttle.enter(spec.key, _AHEAD[priority], keep_waiting)
 
     def answered(self, spec: ModelSpec) -> None:
         """Note that a request got through."""

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from apps.llm.client import LlmClient
 from apps.llm.failed_request import RetryPolicy
-from apps.llm.limits import Lane
 from apps.llm.replies import Message
 from apps.llm.schema import compile_strict
-from apps.llm.specs import ModelSpec
+from apps.llm.specs import ModelSpec, Priority
 from apps.llm.structured import StructuredAnswer, StructuredRequest
 
 PROBE_SECONDS = 30.0
@@ -51,7 +50,7 @@ async def _ask(spec: ModelSpec, tier: str, seconds: float) -> StructuredAnswer:
                 max_output_tokens=min(64, spec.max_output_tokens),
                 timeout=seconds,
                 service_tier=tier,
-                lane=Lane.INTERACTIVE,
+                priority=Priority.INTERACTIVE,
             )
         )
     finally:

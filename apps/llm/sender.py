@@ -161,7 +161,7 @@ class Sender:
         waited = 0.0
         tries = without_capacity = 0
         while True:
-            await self._limits.reserve(request.model, request.lane, tokens)
+            await self._limits.reserve(request.model, request.priority, tokens)
             fault = await self._gated(request, body, series)
             if isinstance(fault, ModelReply):
                 known.answered()
@@ -204,10 +204,10 @@ class Sender:
         """
         known, model = self.state(request.model), request.model
         gate = self._limits.gate(model)
-        await gate.enter(request.lane)
+        await gate.enter(request.priority)
         try:
             if not await self._limits.turn(
-                model, request.lane, lambda: self._may_wait(known, series)
+                model, request.priority, lambda: self._may_wait(known, series)
             ):
                 return known.limit_fault()
             started = time.monotonic()

@@ -1,6 +1,6 @@
 """Plain values of the app: what a model is, what a request cost.
 
-Free of the database, so that the engine's loop, the tests and the fakes can build
+Free of the database, so that the runners' loop, the tests and the fakes can build
 them by hand.
 """
 
@@ -28,6 +28,14 @@ class StructuredMode(models.TextChoices):
     STRICT = "strict", _("Strict JSON Schema")
     TOOL = "tool", _("Tool call")
     JSON = "json", _("JSON mode")
+
+
+class Priority(models.TextChoices):
+    """Who waits for a response: requests that a person waits for go first."""
+
+    INTERACTIVE = "interactive", _("Interactive")
+    LIVE = "live", _("Live")
+    BACKFILL = "backfill", _("Backfill")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from apps.llm.errors import ErrorCode, PauseReason
-from apps.llm.limits import Lane
 from apps.llm.replies import Message
 from apps.llm.schema import CompiledSchema
-from apps.llm.specs import ModelSpec, TokenUsage
+from apps.llm.specs import ModelSpec, Priority, TokenUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class StructuredRequest:
     """`flex`, or empty for the standard tier."""
     tier_fallback: bool = False
     """Whether the standard tier is asked where the other one has no capacity for long."""
-    lane: Lane = Lane.LIVE
+    priority: Priority = Priority.LIVE
     input_tokens: int | None = None
     """As estimated by the caller; for the limit of tokens per minute only."""
     on_send: Callable[[], None] | None = None

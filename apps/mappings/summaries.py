@@ -23,12 +23,11 @@ from apps.llm import ledger
 from apps.llm.caps import why_reached
 from apps.llm.client import LlmClient
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
-from apps.llm.limits import Lane
 from apps.llm.models import Purpose
 from apps.llm.reservations import cap_balances, highest_cost, hold
 from apps.llm.schema import compile_strict
 from apps.llm.services import default_model, usage_row
-from apps.llm.specs import ModelSpec
+from apps.llm.specs import ModelSpec, Priority
 from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.tokens import estimate_tokens
 from apps.work.queue import EXPIRED, LeasedTable, Queue, write_outcomes
@@ -199,7 +198,7 @@ def _request(job: SummaryJob, on_send: Callable[[], None]) -> StructuredRequest:
         schema=compile_strict(_SCHEMA, required_names=("summary",)),
         original_schema=_SCHEMA,
         max_output_tokens=min(OUTPUT_TOKENS, job.spec.max_output_tokens),
-        lane=Lane.BACKFILL,
+        priority=Priority.BACKFILL,
         on_send=on_send,
     )
 

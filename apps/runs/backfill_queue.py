@@ -9,9 +9,9 @@ from django.db import transaction
 from apps.analysis import claims
 from apps.analysis.claims import AnalysisJob, give_way
 from apps.analysis.model_call import AnalysisOutcome, MayRepeat
-from apps.analysis.models import Lane
 from apps.analysis.queues import AnalysisQueue
 from apps.analysis.record import Recorded
+from apps.llm.specs import Priority
 
 from . import budgets, recovery
 from .closing import close_finished, give_back
@@ -31,7 +31,7 @@ class BackfillQueue(AnalysisQueue):
     def __init__(self, *, tier: str | None = None) -> None:
         super().__init__()
         self._tier = tier
-        self.name = f"{Lane.BACKFILL.value}-{tier}" if tier else Lane.BACKFILL.value
+        self.name = f"{Priority.BACKFILL.value}-{tier}" if tier else Priority.BACKFILL.value
 
     def claim(self, limit: int) -> list[AnalysisJob]:
         """Take abandoned analyses first, then pending items of the active runs in turn."""
@@ -43,7 +43,7 @@ class BackfillQueue(AnalysisQueue):
         if not runs:
             return []
         public_ids = [run.public_id for run in runs]
-        ids = claims.claim(lane=Lane.BACKFILL.value, limit=limit, runs=public_ids)
+        ids = claims.claim(priority=Priority.BACKFILL.value, limit=limit, runs=public_ids)
         takers = _takers(runs)
         for position, run in enumerate(takers):
             wanted = limit - len(ids)

@@ -116,7 +116,7 @@ WHERE a.id = i.analysis_id AND b.id = i.run_id AND i.state = 'running'
 _ABANDONED = """
 SELECT a.id, a.lease_token FROM analysis_analysis a
 JOIN runs_run b ON b.public_id = a.backfill_public_id
-WHERE a.lane = 'backfill' AND a.state = 'running' AND a.lease_until < clock_timestamp()
+WHERE a.priority = 'backfill' AND a.state = 'running' AND a.lease_until < clock_timestamp()
   AND b.state IN ('paused', 'cancelling')
 """
 

@@ -29,7 +29,7 @@ from .options import ECONOMY, STANDARD, NotAvailable
 
 Load = tuple[LanguageModel, Estimate]
 
-ENGINE = "runs.run_engine"
+RUN_QUEUE = "runs.run_queue"
 """The task that runs the queue of backfills of one service tier."""
 
 LABELS = {STANDARD: "Standard", FLEX: "Flex", ECONOMY: "Economy"}
@@ -92,7 +92,7 @@ def tier_of(options: Mapping[str, Any]) -> Tier:
 
 def wake_runners(options: Mapping[str, Any]) -> None:
     """Wake the runners of the tier of a run once the current transaction commits."""
-    wake(ENGINE, tier=tier_of(options).name)
+    wake(RUN_QUEUE, tier=tier_of(options).name)
 
 
 def factor_of(model: LanguageModel, lane: str) -> Decimal | None:

@@ -10,19 +10,19 @@ from . import batches, freezing, recovery, trial_services
 from .backfill_queue import BackfillQueue
 from .closing import close_finished
 from .economy import steps
-from .lanes import ENGINE, tier_of
+from .lanes import RUN_QUEUE, tier_of
 from .models import Run
 from .progress import join_tallies
 from .trial_queue import TrialQueue
 
 
-@shared_task(name=ENGINE)
-def run_engine(*, tier: str = "") -> None:
+@shared_task(name=RUN_QUEUE)
+def run_queue(*, tier: str = "") -> None:
     """Run the queue of backfills of a service tier in this process, unless it runs already."""
     host.run(BackfillQueue(tier=tier))
 
 
-@shared_task(name=trial_services.RUN_ENGINE)
+@shared_task(name=trial_services.RUN_TRIALS)
 def run_trials() -> None:
     """Run the queue of test runs in this process, unless it runs already."""
     host.run(TrialQueue())
@@ -53,7 +53,7 @@ def sweep() -> None:
     join_tallies()
     waiting = Run.objects.backfills().claimable().values_list("options", flat=True)
     for tier in sorted({tier_of(options).name for options in waiting}):
-        send(ENGINE, queue=None, kwargs={"tier": tier})
+        send(RUN_QUEUE, queue=None, kwargs={"tier": tier})
     if Run.objects.freezing().exists() or Run.objects.retrying().exists():
         freezing.freeze_soon()
     if steps.work_waits():
@@ -61,7 +61,7 @@ def sweep() -> None:
     if batches.work_waits():
         batches.start_soon()
     if trial_services.work_waits():
-        send(trial_services.RUN_ENGINE, queue=None, kwargs={})
+        send(trial_services.RUN_TRIALS, queue=None, kwargs={})
     if recovery.due(timezone.now()):
         send("runs.probe", queue=None, kwargs={})
 

@@ -24,7 +24,7 @@ from .agreement import sign, unsign
 from .models import TRIAL_RETENTION, Kind, Run, RunItem, keep_erasures_out
 from .trial_selection import Choice, Readers, Taken
 
-RUN_ENGINE = "runs.run_trials"
+RUN_TRIALS = "runs.run_trials"
 _ERASED = "One of these conversations was erased. Review the new estimate."
 
 
@@ -143,7 +143,7 @@ def _add_items(trial: Run, *, taken: Sequence[Taken]) -> None:
         )
         for position, item in enumerate(taken, start=1)
     )
-    wake(RUN_ENGINE)
+    wake(RUN_TRIALS)
 
 
 def purge(*, now: datetime) -> int:

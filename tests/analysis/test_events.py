@@ -33,7 +33,7 @@ CHANGED = SideEffects(webhooks="changed")
 
 
 def nothing(recorded: Sequence[Recorded]) -> None:
-    """The queue lanes have no rows of their own."""
+    """These queues have no rows of their own."""
 
 
 def rerun(conversation: Conversation, effects: SideEffects = ALL, **output: Any) -> None:

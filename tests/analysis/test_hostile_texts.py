@@ -9,12 +9,13 @@ from django.test import Client
 
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
-from apps.analysis.models import Analysis, Lane
+from apps.analysis.models import Analysis
 from apps.conversations.models import Transcript
+from apps.llm.specs import Priority
 from tests.api.conftest import Caller
 from tests.factories import make_agent, make_model
 from tests.fakes.fixtures import FakeLLM
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 TEXTS = {
     "right to left": "مرحبا \u202e abc \u2066 שלום",
@@ -46,7 +47,7 @@ def test_a_hostile_text_is_only_a_text_everywhere(
     fake_llm.set(answers={"Anything else?": {"call_summary": text}})
     conversation = post(agent_on(fake_llm), text)
 
-    run_lane(Lane.LIVE)
+    run_queue(Priority.LIVE)
 
     result = Analysis.objects.get(is_current=True)
     assert result.state == "succeeded"

@@ -15,14 +15,15 @@ from apps.accounts.actors import Actor
 from apps.accounts.keys import create_api_key
 from apps.accounts.models import Role, User
 from apps.analysis.effects import SideEffects
-from apps.analysis.models import Analysis, Lane
+from apps.analysis.models import Analysis
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
+from apps.llm.specs import Priority
 from apps.webhooks.models import Event, EventType
 from tests.factories import make_agent, make_conversation, make_model
 from tests.fakes.fixtures import FakeLLM
-from tests.runners import run_lane
+from tests.runners import run_queue
 from tests.webhooks.deliveries import endpoint_to
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -44,7 +45,7 @@ def analyzed(fake: FakeLLM, answer: dict[str, Any]) -> Conversation:
     model = make_model(base_url=fake.url, api_key_env="FAKE_API_KEY")
     conversation = make_conversation(make_agent(model=model, schema=SCHEMA))
     request_rerun(conversation=conversation, by=BY, side_effects=SideEffects(webhooks="all"))
-    run_lane(Lane.INTERACTIVE, concurrency=1)
+    run_queue(Priority.INTERACTIVE, concurrency=1)
     return conversation
 
 

@@ -1,4 +1,4 @@
-"""The engine over a real database and a real server of the OpenAI protocol."""
+"""The runner over a real database and a real server of the OpenAI protocol."""
 
 import asyncio
 import time
@@ -11,12 +11,13 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.analysis.claims import AnalysisJob
-from apps.analysis.models import Analysis, Lane, State
+from apps.analysis.models import Analysis, State
 from apps.analysis.queues import RerunQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.llm.client import LlmClient
 from apps.llm.models import Usage
+from apps.llm.specs import Priority
 from apps.work.host import Host
 from apps.work.runner import Runner
 from tests.factories import (
@@ -28,15 +29,15 @@ from tests.factories import (
 )
 from tests.fakes.fixtures import FakeLLM
 from tests.locks import Writer
-from tests.runners import run_lane, run_source
+from tests.runners import run_queue, run_source
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
 
 BY = Actor.system("tests")
 
 
-def run_engine(lane: Lane = Lane.INTERACTIVE) -> int:
-    return run_lane(lane, concurrency=8)
+def work(priority: Priority = Priority.INTERACTIVE) -> int:
+    return run_queue(priority, concurrency=8)
 
 
 def a_conversation(fake: FakeLLM) -> Conversation:
@@ -47,10 +48,10 @@ def a_conversation(fake: FakeLLM) -> Conversation:
 def test_a_rerun_becomes_the_current_result(fake_llm: FakeLLM) -> None:
     conversation = a_conversation(fake_llm)
     first = request_rerun(conversation=conversation, by=BY)
-    assert run_engine() == 1
+    assert work() == 1
     edit_prompt(conversation.agent, "Write a 1–5 word summary of the call.")
     second = request_rerun(conversation=conversation, by=BY)
-    assert run_engine() == 1
+    assert work() == 1
     first.refresh_from_db()
     second.refresh_from_db()
     conversation.refresh_from_db()
@@ -83,11 +84,11 @@ def test_a_failure_keeps_the_old_result_and_says_why(
 ) -> None:
     conversation = a_conversation(fake_llm)
     request_rerun(conversation=conversation, by=BY)
-    run_engine()
+    work()
     before = Conversation.objects.values().get(pk=conversation.pk)
     fake_llm.always(kind)
     failed = request_rerun(conversation=conversation, by=BY)
-    run_engine()
+    work()
     failed.refresh_from_db()
     assert (failed.state, failed.error_code, failed.is_current) == (State.FAILED, code, False)
     assert failed.error_message
@@ -98,7 +99,7 @@ def test_a_first_failure_shows_on_the_conversation(fake_llm: FakeLLM) -> None:
     conversation = a_conversation(fake_llm)
     fake_llm.always("refusal")
     request_rerun(conversation=conversation, by=BY)
-    run_engine()
+    work()
     conversation.refresh_from_db()
     assert (conversation.analysis_state, conversation.analysis_reason) == ("failed", "refusal")
 
@@ -106,7 +107,7 @@ def test_a_first_failure_shows_on_the_conversation(fake_llm: FakeLLM) -> None:
 def test_an_engine_that_is_to_stop_hands_back_what_was_not_sent(fake_llm: FakeLLM) -> None:
     conversation = a_conversation(fake_llm)
     waiting = request_rerun(conversation=conversation, by=BY)
-    assert run_lane(Lane.INTERACTIVE, stopping=lambda: True) == 0
+    assert run_queue(Priority.INTERACTIVE, stopping=lambda: True) == 0
     waiting.refresh_from_db()
     assert (waiting.state, waiting.attempts) == (State.PENDING, 0)
     assert fake_llm.total == 0
@@ -121,7 +122,7 @@ def test_what_does_not_answer_in_time_is_handed_back_at_a_stop(fake_llm: FakeLLM
     def stopping() -> bool:
         return fake_llm.total > 0
 
-    assert run_lane(Lane.INTERACTIVE, stopping=stopping, grace=0.5) == 0
+    assert run_queue(Priority.INTERACTIVE, stopping=stopping, grace=0.5) == 0
     assert time.monotonic() - begun < 10
     waiting.refresh_from_db()
     assert waiting.state == State.PENDING
@@ -137,7 +138,7 @@ def test_a_transcript_that_does_not_fit_is_refused_without_a_request(fake_llm: F
     long = [{"role": "user", "content": "word " * 4_000}]
     conversation = make_conversation(make_agent(model=model), messages=long)
     refused = request_rerun(conversation=conversation, by=BY)
-    run_engine()
+    work()
     refused.refresh_from_db()
     assert (refused.state, refused.error_code) == (State.FAILED, "transcript_too_long")
     assert fake_llm.total == 0
@@ -156,7 +157,7 @@ def test_the_schema_takes_its_part_of_the_context(fake_llm: FakeLLM) -> None:
     agent = make_agent(model=model, schema={"type": "object", "properties": {"x": choices}})
     long = [{"role": "user", "content": "word " * 2_000}]
     refused = request_rerun(conversation=make_conversation(agent, messages=long), by=BY)
-    run_engine()
+    work()
     refused.refresh_from_db()
     assert refused.error_code == "transcript_too_long"
     assert fake_llm.total == 0
@@ -227,8 +228,8 @@ def test_a_kick_is_heard_between_two_polls(
     assert not running._thread.is_alive()
 
 
-class KickedAtTheEnd(RerunQueue):
-    """Is kicked while its first engine ends: new work came a moment too late for it."""
+class WokenAtTheEnd(RerunQueue):
+    """Is woken while its first runner ends: new work came a moment too late for it."""
 
     def __init__(self, host: Host) -> None:
         super().__init__()
@@ -249,7 +250,7 @@ def test_work_that_comes_while_an_engine_ends_gets_another_one(
 ) -> None:
     monkeypatch.setattr("apps.work.host.Runner", partial(Runner, idle=0.0))
     host = Host()
-    source = KickedAtTheEnd(host)
+    source = WokenAtTheEnd(host)
     assert host.run(source) == 0
     assert source.claims == 2
     host.close()
@@ -293,6 +294,6 @@ def test_what_waits_for_its_turn_is_withdrawn_when_its_run_stops(
 
 def test_what_waits_for_its_turn_is_handed_back_at_a_stop(fake_llm: FakeLLM) -> None:
     narrow(fake_llm, 8)
-    assert run_lane(Lane.INTERACTIVE, concurrency=8, stopping=lambda: fake_llm.total > 0) == 1
+    assert run_queue(Priority.INTERACTIVE, concurrency=8, stopping=lambda: fake_llm.total > 0) == 1
     assert fake_llm.total == 1
     assert Analysis.objects.filter(state=State.PENDING, attempts=0).count() == 7

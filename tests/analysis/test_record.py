@@ -1,4 +1,4 @@
-"""What cannot be recorded: a failure of its own, never of its neighbors or of the lane."""
+"""What cannot be recorded: a failure of its own, never of its neighbors or of the queue."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ def good(job: AnalysisJob, summary: str = "Short.") -> AnalysisOutcome:
 
 
 def nothing(recorded: Sequence[Recorded]) -> None:
-    """The queue lanes have no rows of their own."""
+    """These queues have no rows of their own."""
 
 
 def too_long(recorded: Sequence[Recorded]) -> None:

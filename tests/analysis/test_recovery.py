@@ -11,14 +11,15 @@ from apps.accounts.models import Role, User
 from apps.analysis import recovery
 from apps.analysis.auto_analysis import request_due, request_first
 from apps.analysis.missing_reason import missing_result_reason
-from apps.analysis.models import MOST_TRIES, Analysis, Lane, State
-from apps.analysis.services import lanes_with_work, request_rerun
+from apps.analysis.models import MOST_TRIES, Analysis, State
+from apps.analysis.services import priorities_with_work, request_rerun
 from apps.conversations.models import Conversation
 from apps.core.display import timespan
 from apps.llm.failed_request import RetryPolicy
+from apps.llm.specs import Priority
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
 
@@ -27,15 +28,15 @@ NO_PATIENCE = RetryPolicy(attempts=2, first_delay=0.01, limit_patience=0.2)
 
 
 def first_analyses(fake: FakeLLM, count: int) -> list[Conversation]:
-    """Conversations whose first analyses wait for an engine."""
+    """Conversations whose first analyses wait for a runner."""
     model = make_model(base_url=fake.url, api_key_env="FAKE_API_KEY")
     made = make_conversations(make_agent(model=model), count)
     request_first(conversation_ids=[c.pk for c in made])
     return made
 
 
-def work(lane: Lane = Lane.LIVE) -> None:
-    run_lane(lane, concurrency=4, retry=NO_PATIENCE)
+def work(priority: Priority = Priority.LIVE) -> None:
+    run_queue(priority, concurrency=4, retry=NO_PATIENCE)
 
 
 def shown() -> set[tuple[str, str]]:
@@ -65,7 +66,7 @@ def test_what_waiting_can_help_waits_and_then_succeeds(
         assert analysis.not_before is not None
         assert analysis.not_before > timezone.now()
         assert analysis.waits_for_provider
-    assert lanes_with_work() == []
+    assert priorities_with_work() == []
     asked = fake_llm.total
     work()
     assert fake_llm.total == asked, "nothing is sent before its time"
@@ -146,7 +147,7 @@ def test_a_rerun_takes_the_place_of_one_that_waits(fake_llm: FakeLLM) -> None:
     rerun = request_rerun(conversation=conversation, by=BY)
     first = Analysis.objects.exclude(pk=rerun.pk).get()
     assert (first.state, first.error_code) == (State.FAILED, "provider_error")
-    work(Lane.INTERACTIVE)
+    work(Priority.INTERACTIVE)
     assert shown() == {("failed", "provider_error")}, "a person waits: it fails now"
 
 

@@ -280,7 +280,7 @@ def test_a_rerun_kicks_its_engine_once_it_is_committed(
         request_rerun(conversation=make_conversation(make_agent()), by=BY)
         assert sent == []
 
-    assert sent == [("analysis.run_engine", {"lane": "interactive"})]
+    assert sent == [("analysis.run_queue", {"priority": "interactive"})]
 
 
 # First analyses and their reasons
@@ -352,12 +352,12 @@ def test_first_analyses_cost_few_queries_whatever_their_number(
     assert Analysis.objects.values("config").distinct().count() == 1
 
 
-def test_lanes_with_work_are_those_that_wait() -> None:
-    assert services.lanes_with_work() == []
+def test_priorities_with_work_are_those_that_wait() -> None:
+    assert services.priorities_with_work() == []
     request_rerun(conversation=make_conversation(make_agent()), by=BY)
     request_first(conversation_ids=[make_conversation(make_agent(), messages=HELLO).pk])
 
-    assert sorted(services.lanes_with_work()) == ["interactive", "live"]
+    assert sorted(services.priorities_with_work()) == ["interactive", "live"]
 
 
 def test_a_conversation_that_another_analysis_reads_does_not_wait_for_one_that_is_not_there() -> (

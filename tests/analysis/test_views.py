@@ -49,7 +49,7 @@ def imported(conversation: Conversation, **values: Any) -> Analysis:
 
 
 def succeeded(conversation: Conversation, **values: Any) -> Analysis:
-    """A result of the agent's draft, as an engine would have made it current."""
+    """A result of the agent's draft, as a runner would have made it current."""
     analysis = imported(conversation, **values)
     draft = conversation.agent.versions.drafts().with_config().get()
     Analysis.objects.filter(pk=analysis.pk).update(

@@ -209,7 +209,7 @@ def test_viewers_are_not_offered_what_they_cannot_do(client: Client) -> None:
     )
 
 
-# To the end, with a real engine and a server of the OpenAI protocol
+# To the end, with a real runner and a server of the OpenAI protocol
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from apps.accounts.models import Role
-from apps.analysis.models import Analysis, Lane
+from apps.analysis.models import Analysis
 from apps.conversations.models import AnalysisState, Conversation, Reason
+from apps.llm.specs import Priority
 from apps.platforms.models import IntakePayload, PayloadState
 from tests.factories import make_agent, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.intake.test_real_conversations import FILES, FOLDER, lines_of
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 from .conftest import Caller
 
@@ -79,7 +80,7 @@ def test_every_broken_line_is_named_and_the_rest_is_analysed(
 
     assert (again["unchanged"], again["refused"]) == (HOW_MANY, len(BROKEN))
 
-    run_lane(Lane.LIVE, concurrency=64)
+    run_queue(Priority.LIVE, concurrency=64)
 
     states = set(Conversation.objects.values_list("analysis_state", "analysis_reason"))
     why_not = {(AnalysisState.SKIPPED, Reason.NO_SPEECH), (AnalysisState.SKIPPED, Reason.EMPTY)}

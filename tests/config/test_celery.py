@@ -1,4 +1,4 @@
-"""What the engines rely on: a kick reaches every worker process, and SIGTERM reaches the engine."""
+"""What runners rely on: a wake-up reaches every worker process, and SIGTERM reaches the runner."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import redis
 from django.conf import settings
 
 from config import programs
-from config.celery import ENGINES, QUEUES, TO_ENGINES, app
+from config.celery import QUEUES, RUNNERS, TO_RUNNERS, app
 from config.heartbeat import worker_seen
 
 SECONDS = 30.0
@@ -21,7 +21,7 @@ SECONDS = 30.0
 
 @pytest.fixture
 def workers() -> Iterator[list["subprocess.Popen[bytes]"]]:
-    names = {"config": "tests.config.engine_worker"}
+    names = {"config": "tests.config.runner_worker"}
     argv = [names.get(part, part) for part in programs.worker().argv]
     started = [
         subprocess.Popen(
@@ -53,17 +53,17 @@ def listening(client: "redis.Redis") -> int:
     return sum(one["db"] == ours and int(one["psub"]) > 0 for one in client.client_list())
 
 
-def test_a_kick_reaches_every_process_and_sigterm_every_engine(
+def test_a_wake_up_reaches_every_process_and_sigterm_every_runner(
     workers: list["subprocess.Popen[bytes]"], tmp_path: Path
 ) -> None:
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         wait_until(lambda: listening(client) == 2)
         wait_until(lambda: worker_seen(client))
     app.send_task(
-        "tests.run_engine",
+        "tests.run_queue",
         kwargs={"folder": str(tmp_path)},
-        queue=ENGINES,
-        declare=TO_ENGINES["declare"],
+        queue=RUNNERS,
+        declare=TO_RUNNERS["declare"],
     )
     wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
 
@@ -92,14 +92,14 @@ def test_django_alone_sends_with_the_application_of_the_workers() -> None:
 
 
 def test_no_queue_keeps_results() -> None:
-    assert {queue.alias or queue.name for queue in app.conf.task_queues} == {*QUEUES, ENGINES}
+    assert {queue.alias or queue.name for queue in app.conf.task_queues} == {*QUEUES, RUNNERS}
     assert not app.conf.result_backend
     assert app.conf.task_ignore_result
 
 
-@pytest.mark.parametrize("name", ["analysis.run_engine", "runs.run_engine"])
-def test_engines_are_kicked_through_the_fanout(name: str) -> None:
-    assert app.amqp.router.route({}, name)["queue"].alias == ENGINES
+@pytest.mark.parametrize("name", ["analysis.run_queue", "runs.run_queue"])
+def test_runners_are_woken_through_the_fanout(name: str) -> None:
+    assert app.amqp.router.route({}, name)["queue"].alias == RUNNERS
 
 
 def test_nothing_in_the_schedule_outlives_its_next_turn() -> None:

@@ -16,14 +16,14 @@ from django.conf import settings
 from django.test import Client
 
 from apps.accounts.models import Role, User
-from apps.analysis.models import Lane
 from apps.core.log_context import AddIds, log_context
+from apps.llm.specs import Priority
 from config import programs
 from config.logs import JsonFormatter, logging_config
 from tests.config.running import wait_until
 from tests.fakes.fixtures import FakeLLM
 from tests.faults.runs import run_of
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_text_lines_end_with_the_ids() -> None:
 
 
 def test_a_task_logs_the_request_that_asked_for_it(tmp_path: Path) -> None:
-    names = {"config": "tests.config.engine_worker"}
+    names = {"config": "tests.config.runner_worker"}
     argv = [names.get(part, part) for part in programs.worker(queues="maintenance").argv]
     output = tmp_path / "worker.log"
     with output.open("wb") as stream:
@@ -108,7 +108,7 @@ def test_a_failed_analysis_names_itself_its_conversation_and_its_run(
     fake_llm.set(always="refusal")
     run = run_of(fake_llm, 1)
     with log_context({"request_id": "not of this job"}):
-        run_lane(Lane.BACKFILL)
+        run_queue(Priority.BACKFILL)
     item = run.items.select_related("analysis", "conversation").get()
     assert item.analysis
     assert item.conversation

@@ -64,7 +64,11 @@ def test_work_and_money_are_counted(watcher: Client) -> None:
     first, second, third = make_conversations(agent, 3)
     draft = agent.versions.get()
     Analysis.objects.create(
-        conversation=first, agent_version=draft, config=draft.config, trigger="initial", lane="live"
+        conversation=first,
+        agent_version=draft,
+        config=draft.config,
+        trigger="initial",
+        priority="live",
     )
     Analysis.objects.update(created_at=timezone.now() - timedelta(minutes=5))
     Conversation.objects.filter(pk=second.pk).update(analyze_at=timezone.now())

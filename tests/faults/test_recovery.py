@@ -6,9 +6,10 @@ import pytest
 from django.conf import settings
 
 from apps.analysis.auto_analysis import request_first
-from apps.analysis.models import Analysis, Lane
+from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation, Transcript
 from apps.core.tasks import send
+from apps.llm.specs import Priority
 from apps.runs.models import PauseReason, State
 from apps.runs.services import cancel, resume
 from tests.factories import make_conversations
@@ -26,7 +27,7 @@ def first_analyses(fake: FakeLLM, count: int) -> None:
     """Queue the first analyses of so many calls."""
     made = make_conversations(agent_of(fake), count)
     request_first(conversation_ids=[c.pk for c in made])
-    send("analysis.run_engine", queue=None, kwargs={"lane": Lane.LIVE.value})
+    send("analysis.run_queue", queue=None, kwargs={"priority": Priority.LIVE.value})
 
 
 def all_succeeded() -> bool:

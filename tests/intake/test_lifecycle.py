@@ -16,7 +16,7 @@ from apps.agents.plans import Plan, plan_for_steps
 from apps.agents.services import publish
 from apps.analysis import auto_analysis
 from apps.analysis.auto_analysis import Requested, request_due
-from apps.analysis.models import Analysis, Lane
+from apps.analysis.models import Analysis
 from apps.analysis.results import column_row, retire_current
 from apps.conversations.filters import matching
 from apps.conversations.inputs import LineRefused
@@ -27,6 +27,7 @@ from apps.intake.lifecycle import end_idle_chats, sweep
 from apps.intake.live import Closing, OutOfStep, append, close
 from apps.intake.platform_analysis import PlatformRule
 from apps.intake.services import ingest, ingest_one
+from apps.llm.specs import Priority
 from apps.platforms.models import IntakePayload
 from apps.platforms.sources import create_source, rules_of
 from apps.webhooks import outbox
@@ -115,9 +116,9 @@ class TestTheEnd:
     def test_a_call_that_ended_is_analysed_on_the_live_lane(self, agent: Agent) -> None:
         take(agent)
         analysis = Analysis.objects.get()
-        assert (analysis.trigger, analysis.lane, analysis.state) == (
+        assert (analysis.trigger, analysis.priority, analysis.state) == (
             Trigger.INITIAL,
-            Lane.LIVE,
+            Priority.LIVE,
             "pending",
         )
         assert standing() == ("ended", "pending", "")

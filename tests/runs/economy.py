@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from apps.agents.models import Agent
-from apps.analysis.models import Lane
+from apps.llm.specs import Priority
 from apps.runs import services
 from apps.runs.economy import steps
 from apps.runs.models import Run, Shipment
@@ -14,7 +14,7 @@ from apps.runs.options import Options
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.faults.runs import TESTS
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 HALF = Decimal("0.5")
 PRICES = {
@@ -50,7 +50,7 @@ def finish(run: Run, *, rounds: int = 30) -> Run:
     """Advance until the run has ended or paused and its batches are closed; ask directly too."""
     for _ in range(rounds):
         advance()
-        run_lane(Lane.BACKFILL)
+        run_queue(Priority.BACKFILL)
         run.refresh_from_db()
         if run.state in {"completed", "cancelled", "paused"} and not Shipment.objects.open():
             return run

@@ -13,10 +13,10 @@ from apps.agents.models import Agent
 from apps.analysis import record
 from apps.analysis.claims import AnalysisJob
 from apps.analysis.model_call import AnalysisOutcome
-from apps.analysis.models import Analysis, Lane
+from apps.analysis.models import Analysis
 from apps.llm.caps import BudgetReached, PriceUnknown
 from apps.llm.models import LanguageModel, Usage
-from apps.llm.specs import TokenUsage
+from apps.llm.specs import Priority, TokenUsage
 from apps.runs import budgets, services
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
@@ -26,7 +26,7 @@ from apps.runs.preview import make_preview
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.locks import Writer
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 from .test_views import as_role
 
@@ -308,11 +308,11 @@ def test_one_dollar_of_three_with_many_in_flight(fake_llm: FakeLLM) -> None:
     fake_llm.set(latency=0.05)
     run = priced_run(fake_llm, 300, dollars=3, budget="1.00")
 
-    engines = [Writer(lambda: run_lane(Lane.BACKFILL, concurrency=32)) for _ in range(2)]
+    engines = [Writer(lambda: run_queue(Priority.BACKFILL, concurrency=32)) for _ in range(2)]
     for engine in engines:
         engine.join(timeout=120)
     # Each may have ended while the rest was reserved by the other. The sweep wakes one again.
-    run_lane(Lane.BACKFILL, concurrency=32)
+    run_queue(Priority.BACKFILL, concurrency=32)
 
     run.refresh_from_db()
     assert (run.state, run.reason) == (State.PAUSED, "budget")
@@ -321,7 +321,7 @@ def test_one_dollar_of_three_with_many_in_flight(fake_llm: FakeLLM) -> None:
     assert reserved() == 0
 
     services.change_budget(run=run, budget=Decimal(10), by=BY)
-    run_lane(Lane.BACKFILL, concurrency=64)
+    run_queue(Priority.BACKFILL, concurrency=64)
     run.refresh_from_db()
     assert run.state == State.COMPLETED
 
@@ -333,7 +333,7 @@ def test_asking_again_counts_against_the_budget(fake_llm: FakeLLM, behaviour: st
     fake_llm.set(latency=0.02, always=behaviour)
     run = priced_run(fake_llm, 100, dollars=3, budget="0.50")
 
-    run_lane(Lane.BACKFILL, concurrency=32)
+    run_queue(Priority.BACKFILL, concurrency=32)
 
     run.refresh_from_db()
     assert (run.state, run.reason) == (State.PAUSED, "budget")

@@ -15,18 +15,19 @@ from apps.agents.models import Agent
 from apps.analysis import spending_caps
 from apps.analysis.auto_analysis import request_first
 from apps.analysis.missing_reason import missing_result_reason
-from apps.analysis.models import Analysis, Lane
+from apps.analysis.models import Analysis
 from apps.analysis.queues import FirstAnalysisQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.llm.caps import BudgetReached, Caps, Period, PriceUnknown, cap_states, set_caps
 from apps.llm.models import LanguageModel, Usage
+from apps.llm.specs import Priority
 from apps.runs import recovery, services
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from tests.factories import make_agent, make_conversation, make_conversations, make_model, spend
 from tests.fakes.fixtures import FakeLLM
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
 
@@ -55,9 +56,9 @@ def first_analyses(agent: Agent, count: int) -> list[Conversation]:
     return made
 
 
-def run_to_the_cap(lane: Lane, *, concurrency: int) -> None:
+def run_to_the_cap(lane: Priority, *, concurrency: int) -> None:
     """Run until nothing is claimed: a runner may end while the last requests hold money."""
-    while run_lane(lane, concurrency=concurrency):
+    while run_queue(lane, concurrency=concurrency):
         pass
 
 
@@ -85,7 +86,7 @@ def test_first_analyses_wait_at_a_cap_and_continue_when_it_is_raised(agent: Agen
     spend("1")
     cap(day="1")
 
-    assert run_lane(Lane.LIVE) == 0
+    assert run_queue(Priority.LIVE) == 0
 
     assert shown() == {("pending", "budget")}
     made[0].refresh_from_db()
@@ -93,7 +94,7 @@ def test_first_analyses_wait_at_a_cap_and_continue_when_it_is_raised(agent: Agen
     assert why.reason == "budget"
     assert "a spending cap is reached" in why.sentence
     cap(day="5")
-    assert run_lane(Lane.LIVE) == 3
+    assert run_queue(Priority.LIVE) == 3
     assert {state for state, _ in shown()} == {"succeeded"}
     assert not Analysis.objects.exclude(reserved=None).exists()
 
@@ -102,7 +103,7 @@ def test_first_analyses_pass_a_cap_by_one_response(agent: Agent) -> None:
     first_analyses(agent, 30)
     cap(day="0.02")
 
-    run_to_the_cap(Lane.LIVE, concurrency=16)
+    run_to_the_cap(Priority.LIVE, concurrency=16)
 
     costs = [row.cost or Decimal(0) for row in Usage.objects.all()]
     assert Decimal("0.02") <= sum(costs) <= Decimal("0.02") + max(costs)
@@ -133,7 +134,7 @@ def test_a_cap_of_one_agent_leaves_the_others_alone(agent: Agent) -> None:
     spend("1", agent=agent.public_id)
     cap(day="1", agent=agent.public_id)
 
-    assert run_lane(Lane.LIVE) == 2
+    assert run_queue(Priority.LIVE) == 2
     assert set(
         Conversation.objects.filter(analysis_state="pending").values_list("agent", flat=True)
     ) == {agent.pk}
@@ -145,14 +146,14 @@ def test_free_models_work_on(fake_llm: FakeLLM) -> None:
     spend("1")
     cap(day="1")
 
-    assert run_lane(Lane.LIVE) == 2
+    assert run_queue(Priority.LIVE) == 2
 
 
 def test_a_rerun_is_rejected_with_the_numbers(agent: Agent) -> None:
     conversation = make_conversation(agent)
     cap(month="1")
     request_rerun(conversation=conversation, by=BY)
-    run_lane(Lane.INTERACTIVE)
+    run_queue(Priority.INTERACTIVE)
     spend("1")
 
     with pytest.raises(BudgetReached, match=r"The monthly cap of \$1.00 is reached"):
@@ -175,7 +176,7 @@ def test_a_day_cap_in_mid_run_pauses_and_everything_completes(agent: Agent) -> N
     run = services.start(channel="voice", params={}, options=options, by=BY)
     cap(day="0.02")
 
-    run_to_the_cap(Lane.BACKFILL, concurrency=8)
+    run_to_the_cap(Priority.BACKFILL, concurrency=8)
 
     run.refresh_from_db()
     assert (run.state, run.reason) == (State.PAUSED, "budget")
@@ -190,7 +191,7 @@ def test_a_day_cap_in_mid_run_pauses_and_everything_completes(agent: Agent) -> N
     cap(day="10")
     run.refresh_from_db()
     assert recovery.probe_due(run.resume_at) == 1
-    run_lane(Lane.BACKFILL, concurrency=8)
+    run_queue(Priority.BACKFILL, concurrency=8)
     run.refresh_from_db()
     assert run.state == State.COMPLETED
 
@@ -200,7 +201,7 @@ def test_the_next_day_resumes_a_run(agent: Agent) -> None:
     run = services.start(channel="voice", params={}, options=Options(), by=BY)
     spend("1")
     cap(day="1")
-    run_lane(Lane.BACKFILL)
+    run_queue(Priority.BACKFILL)
     assert Run.objects.get().reason == "budget"
 
     assert recovery.probe_due(timezone.now() + timedelta(days=1)) == 1

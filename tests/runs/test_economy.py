@@ -6,10 +6,11 @@ from uuid import uuid4
 import pytest
 
 from apps.analysis import services as analysis_services
-from apps.analysis.models import Analysis, Lane, Reservation
+from apps.analysis.models import Analysis, Reservation
 from apps.conversations.models import Conversation
 from apps.llm.ledger import tiers_of_run
 from apps.llm.models import LanguageModel, Usage
+from apps.llm.specs import Priority
 from apps.privacy.erasure import erase
 from apps.runs import services
 from apps.runs.budgets import balance_of
@@ -20,7 +21,7 @@ from apps.runs.options import InvalidOptions, Options, read_options
 from tests.factories import make_conversations
 from tests.fakes.fixtures import FakeLLM
 from tests.faults.runs import TESTS, assert_consistent, states
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 from .economy import HALF, advance, agent_of, finish, start
 
@@ -230,7 +231,7 @@ def test_what_overtakes_a_batch_stays_current(fake_llm: FakeLLM) -> None:
     assert at_work
     erase(conversations=Conversation.objects.filter(pk=erased.pk), by=TESTS, why="test")
     analysis_services.request_rerun(conversation=rerun, by=TESTS)
-    run_lane(Lane.INTERACTIVE)
+    run_queue(Priority.INTERACTIVE)
     newer = Analysis.objects.current().get(conversation=rerun)
     busy = analysis_services.request_rerun(conversation=at_work, by=TESTS)
     advance(6)

@@ -14,10 +14,11 @@ from django.test import Client
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.analysis import services as analysis_services
-from apps.analysis.models import Analysis, Lane
+from apps.analysis.models import Analysis
 from apps.llm.failed_request import RetryPolicy
 from apps.llm.ledger import tiers_of_run
 from apps.llm.models import LanguageModel, Usage
+from apps.llm.specs import Priority
 from apps.runs import recovery, services
 from apps.runs.lanes import FLEX_SLOWNESS, LaneUnavailable, expected_seconds
 from apps.runs.models import Run, State
@@ -26,7 +27,7 @@ from apps.runs.preview import Preview, make_preview
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.faults.runs import TESTS, states
-from tests.runners import run_lane
+from tests.runners import run_queue
 from tests.runs.test_pace import seen
 
 pytestmark = [pytest.mark.django_db]
@@ -133,7 +134,7 @@ def test_scarce_capacity_fails_no_item_and_the_reported_tier_is_paid(fake_llm: F
     run = start(FLEX)
     fake_llm.set(flex_busy=9)
 
-    run_lane(Lane.BACKFILL, concurrency=3, retry=PATIENT)
+    run_queue(Priority.BACKFILL, concurrency=3, retry=PATIENT)
 
     assert reload(run).state == State.COMPLETED
     assert states(run) == {"done": 6}
@@ -153,7 +154,7 @@ def test_what_the_provider_answers_at_the_standard_tier_costs_that(fake_llm: Fak
     run = start(FLEX)
     fake_llm.set(flex="standard")
 
-    run_lane(Lane.BACKFILL, retry=PATIENT)
+    run_queue(Priority.BACKFILL, retry=PATIENT)
 
     assert states(run) == {"done": 6}
     assert tiers_of_run(run.public_id) == {"": 6}
@@ -165,7 +166,7 @@ def test_without_capacity_for_long_a_run_waits_and_resumes(fake_llm: FakeLLM) ->
     agent_of(fake_llm)
     run = start(FLEX)
     fake_llm.set(flex="busy")
-    run_lane(Lane.BACKFILL, concurrency=3, retry=IMPATIENT)
+    run_queue(Priority.BACKFILL, concurrency=3, retry=IMPATIENT)
 
     assert (reload(run).state, run.reason) == (State.PAUSED, "rate_limited")
     assert "has no flex capacity now" in run.reason_detail
@@ -176,7 +177,7 @@ def test_without_capacity_for_long_a_run_waits_and_resumes(fake_llm: FakeLLM) ->
 
     fake_llm.set(flex="ok")
     assert recovery.probe_due(run.resume_at) == 1
-    run_lane(Lane.BACKFILL, retry=IMPATIENT)
+    run_queue(Priority.BACKFILL, retry=IMPATIENT)
     assert states(run) == {"done": 6}
     assert Usage.objects.get(who="system: probe").tier == "flex"
     assert not run.items.filter(tries__gt=0).exists()
@@ -189,7 +190,7 @@ def test_a_run_may_pay_the_standard_price_instead(fake_llm: FakeLLM, flex: str) 
     run = start(OR_STANDARD)
     fake_llm.set(flex=flex)
 
-    run_lane(Lane.BACKFILL, concurrency=3, retry=IMPATIENT)
+    run_queue(Priority.BACKFILL, concurrency=3, retry=IMPATIENT)
 
     assert reload(run).state == State.COMPLETED
     assert states(run) == {"done": 6}
@@ -202,7 +203,7 @@ def test_a_model_that_the_provider_has_no_flex_for_pauses_the_run(fake_llm: Fake
     run = start(FLEX)
     fake_llm.set(flex="unknown")
 
-    run_lane(Lane.BACKFILL, concurrency=3, retry=IMPATIENT)
+    run_queue(Priority.BACKFILL, concurrency=3, retry=IMPATIENT)
 
     assert (reload(run).state, run.reason) == (State.PAUSED, "provider_down")
     assert run.reason_detail.startswith("The provider doesn't offer flex for")
@@ -216,7 +217,7 @@ def test_reruns_stay_standard(fake_llm: FakeLLM) -> None:
     assert conversation
     analysis_services.request_rerun(conversation=conversation, by=TESTS)
 
-    run_lane(Lane.INTERACTIVE)
+    run_queue(Priority.INTERACTIVE)
 
     assert fake_llm.stats()["tiers"] == {"default": 1}
     assert "service_tier" not in fake_llm.bodies[-1]

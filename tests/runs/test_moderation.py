@@ -3,13 +3,13 @@
 import pytest
 
 from apps.accounts.actors import Actor
-from apps.analysis.models import Lane
+from apps.llm.specs import Priority
 from apps.runs import services
 from apps.runs.models import State
 from apps.runs.options import Options
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
 
@@ -28,7 +28,7 @@ def test_one_rejected_conversation_of_sixty_fails_alone(fake_llm: FakeLLM) -> No
     by = Actor.system("tests")
     run = services.start(channel="voice", params={}, options=Options(), by=by)
     fake_llm.raw({"status": 403, "body": FLAGGED})
-    run_lane(Lane.BACKFILL)
+    run_queue(Priority.BACKFILL)
     run.refresh_from_db()
     assert (run.state, run.reason) == (State.COMPLETED, "")
     states = list(run.items.values_list("state", "error_code"))

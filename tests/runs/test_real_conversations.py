@@ -14,15 +14,16 @@ from django.db.models import Count
 
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
-from apps.analysis.models import Analysis, Lane
+from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.intake.services import ingest
+from apps.llm.specs import Priority
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.services import start
 from tests.factories import edit_prompt, make_agent, make_model
 from tests.fakes.fixtures import FakeLLM
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("DEBRIEF_DATA") or PROJECT.parent / "shared" / "data")
@@ -54,11 +55,11 @@ def backfill_everything(agents: dict[str, Agent], per_file: int | None) -> list[
     """Import, analyse for the first time, edit the drafts, backfill both channels to the end."""
     report = ingest(lines=lines(per_file), by=BY, source="corpus", default_agents=agents)
     assert report.refused == 0, report.errors[:3]
-    run_lane(Lane.LIVE, concurrency=32)
+    run_queue(Priority.LIVE, concurrency=32)
     for agent in agents.values():
         edit_prompt(agent, "Write a 1-5 word summary.")
     runs = [start(channel=channel, params={}, options=Options(), by=BY) for channel in agents]
-    run_lane(Lane.BACKFILL, concurrency=32)
+    run_queue(Priority.BACKFILL, concurrency=32)
     return runs
 
 

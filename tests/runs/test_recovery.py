@@ -11,9 +11,10 @@ from django.utils import timezone
 from apps.accounts.models import AuditEntry
 from apps.analysis.claims import AnalysisJob
 from apps.analysis.model_call import AnalysisOutcome
-from apps.analysis.models import Analysis, Lane
+from apps.analysis.models import Analysis
 from apps.llm.failed_request import RetryPolicy
 from apps.llm.models import Usage
+from apps.llm.specs import Priority
 from apps.runs import recovery
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.models import Run, RunItem, State
@@ -21,7 +22,7 @@ from apps.runs.progress import progress_of
 from apps.runs.services import pause
 from tests.fakes.fixtures import FakeLLM
 from tests.faults.runs import TESTS, assert_consistent, is_over, run_of, states
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -36,7 +37,7 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def work(concurrency: int = 4) -> None:
-    run_lane(Lane.BACKFILL, concurrency=concurrency, retry=NO_PATIENCE)
+    run_queue(Priority.BACKFILL, concurrency=concurrency, retry=NO_PATIENCE)
 
 
 def reload(run: Run) -> Run:
@@ -231,7 +232,7 @@ def test_the_first_analysis_that_waits_gives_way(fake_llm: FakeLLM) -> None:
         config_id=item.config_id,
         agent_version_id=item.agent_version_id,
         trigger="initial",
-        lane=Lane.LIVE,
+        priority=Priority.LIVE,
         requested_by="tests",
         tries=2,
         error_code="connection",

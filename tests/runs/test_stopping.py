@@ -5,8 +5,8 @@ import time
 import pytest
 
 from apps.accounts.actors import Actor
-from apps.analysis.models import Lane
 from apps.llm.models import Usage
+from apps.llm.specs import Priority
 from apps.runs import services
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, State
@@ -14,7 +14,7 @@ from apps.runs.options import Options
 from tests.factories import make_agent, make_conversations, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.locks import Writer
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
 
@@ -30,7 +30,7 @@ def a_run(fake: FakeLLM, items: int) -> Run:
 def test_what_was_claimed_and_not_sent_is_not_paid_for_after_a_cancel(fake_llm: FakeLLM) -> None:
     run = a_run(fake_llm, 8)
     fake_llm.set(latency=4.0)
-    engine = Writer(lambda: run_lane(Lane.BACKFILL, concurrency=2))
+    engine = Writer(lambda: run_queue(Priority.BACKFILL, concurrency=2))
     while fake_llm.total < 2:
         time.sleep(0.05)
     services.cancel(run=run, by=BY)
@@ -48,7 +48,7 @@ def test_a_request_that_was_paid_before_the_run_paused_is_in_the_ledger(
 ) -> None:
     run = a_run(fake_llm, 1)
     fake_llm.script("length", "quota")
-    run_lane(Lane.BACKFILL, concurrency=1)
+    run_queue(Priority.BACKFILL, concurrency=1)
     run.refresh_from_db()
     assert (run.state, run.reason) == (State.PAUSED, "quota")
     assert run.items.get().state == "pending"

@@ -9,10 +9,10 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import Role
 from apps.agents.models import Agent
 from apps.analysis.model_call import longest_transcript
-from apps.analysis.models import Lane
 from apps.analysis.services import request_rerun
 from apps.api.schemas.backfills import PreviewSchema
 from apps.conversations.models import Conversation
+from apps.llm.specs import Priority
 from apps.runs import services
 from apps.runs.options import Options
 from apps.runs.preview import Preview, make_preview
@@ -24,7 +24,7 @@ from tests.factories import (
     make_model,
 )
 from tests.fakes.fixtures import FakeLLM
-from tests.runners import run_lane
+from tests.runners import run_queue
 
 from .test_views import HTMX, as_role, text
 
@@ -148,7 +148,7 @@ def test_an_engine_refuses_exactly_what_the_preview_left_out(fake_llm: FakeLLM) 
     assert preview().to_analyze == 1
     for conversation in (fits, over):
         request_rerun(conversation=conversation, by=BY)
-    run_lane(Lane.INTERACTIVE, concurrency=2)
+    run_queue(Priority.INTERACTIVE, concurrency=2)
     ended = dict(Conversation.objects.values_list("pk", "analysis_reason"))
     assert ended == {fits.pk: "", over.pk: "transcript_too_long"}
     assert fake_llm.total == 1

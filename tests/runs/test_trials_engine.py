@@ -16,14 +16,14 @@ from apps.agents.models import Agent
 from apps.analysis import spending_caps
 from apps.analysis.auto_analysis import request_first
 from apps.analysis.model_call import AnalysisOutcome
-from apps.analysis.models import Analysis, Lane
+from apps.analysis.models import Analysis
 from apps.analysis.queues import FirstAnalysisQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation, Transcript
 from apps.llm.caps import BudgetReached, Caps
 from apps.llm.models import Purpose, Usage
 from apps.llm.reservations import reserved_by_agent
-from apps.llm.specs import TokenUsage
+from apps.llm.specs import Priority, TokenUsage
 from apps.runs import services, trial_services
 from apps.runs.models import Run, RunItem
 from apps.runs.tasks import purge, run_trials, sweep
@@ -41,7 +41,7 @@ from tests.factories import (
 )
 from tests.fakes.fixtures import FakeLLM
 from tests.locks import Writer
-from tests.runners import run_lane, run_source
+from tests.runners import run_queue, run_source
 
 from .trial_factories import ADA, start_trial
 
@@ -66,7 +66,7 @@ def everything_else() -> list[object]:
 def test_a_trial_shows_what_the_draft_finds_and_leaves_all_as_it_was(fake_llm: FakeLLM) -> None:
     rows = some(fake_llm)
     request_rerun(conversation=rows[0], by=ADA)
-    run_lane(Lane.INTERACTIVE)
+    run_queue(Priority.INTERACTIVE)
     edit_prompt(rows[0].agent, "Only one word.")
     before = everything_else()
     trial = start_trial(rows[0].agent)
@@ -101,7 +101,7 @@ def test_a_trial_computes_derived_fields_and_stores_them_nowhere_else(fake_llm: 
             assert {name: item.output.get(name) for name in computed} == computed
     assert everything_else() == before
     request_rerun(conversation=rows[0], by=ADA)
-    run_lane(Lane.INTERACTIVE)
+    run_queue(Priority.INTERACTIVE)
     recorded = Analysis.objects.get().output
     item = twins[0].items.get(conversation=rows[0])
     assert recorded == item.output, "as in recording"

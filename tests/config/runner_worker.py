@@ -1,4 +1,4 @@
-"""A worker's application for test_celery.py: the real one, with an engine that only waits."""
+"""A worker's application for test_celery.py: the real one, with a runner that only waits."""
 
 import logging
 import os
@@ -8,21 +8,21 @@ from pathlib import Path
 
 from celery.signals import worker_shutting_down
 
-from config.celery import TO_ENGINES, app
+from config.celery import TO_RUNNERS, app
 
 _stop = threading.Event()
-app.conf.task_routes["tests.run_engine"] = TO_ENGINES
+app.conf.task_routes["tests.run_queue"] = TO_RUNNERS
 app.conf.beat_schedule = {}
 
 
 @worker_shutting_down.connect
-def _stop_engine(**kwargs: object) -> None:
+def _stop_runner(**kwargs: object) -> None:
     _stop.set()
 
 
-@app.task(name="tests.run_engine")
-def run_engine(folder: str) -> None:
-    """Work until told to stop, then take a moment to hand back, as an engine does."""
+@app.task(name="tests.run_queue")
+def run_queue(folder: str) -> None:
+    """Work until told to stop, then take a moment to hand back, as a runner does."""
     mine = Path(folder) / str(os.getpid())
     mine.write_text("running")
     told = _stop.wait(timeout=60)
