@@ -14,6 +14,7 @@ from apps.core.validation_messages import FieldProblem, problems_of, shown
 from apps.llm.schema import Problem
 from apps.llm.schema import problems as schema_problems
 from apps.llm.schema.json_text import locate
+from apps.llm.schema.nodes import escape
 
 from .content import Content, Json, canonical_editor, plain_number
 from .documents import Columns, categories, default_columns
@@ -205,7 +206,7 @@ def _name_faults(content: Content, derived: Collection[str]) -> Iterator[Fault]:
     document = content.document()
     fields = document.own_fields()
     for name in fields:
-        pointer = "/properties/" + name.replace("~", "~0").replace("/", "~1")
+        pointer = "/properties/" + escape(name)
         fault = name_fault(name, taken)
         if not fault and name in derived:
             fault = f"{shown(name)} is the name of a derived field. Choose another name."

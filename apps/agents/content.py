@@ -117,7 +117,7 @@ def content_of(version: AgentVersion) -> Content:
             "long_transcript": version.long_transcript,
             "retention_days": version.retention_days,
         },
-        columns=Columns(version.summary_field, version.outcome_field, version.sentiment_field),
+        columns=version.columns,
     )
 
 

@@ -6,6 +6,8 @@ word by word.
 """
 
 import json
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -50,7 +52,14 @@ class Diff:
 
     @property
     def summary(self) -> str:
-        return summary_of(self)
+        """``2 prompts and 1 field changed``, ``the model changed``, ``nothing changed``."""
+        counts = Counter(change.kind for change in self.changes)
+        parts = ["the model"] if counts.pop("model", 0) else []
+        parts += [f"{count:,} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()]
+        if not parts:
+            return "nothing changed"
+        *most, last = parts
+        return f"{', '.join(most)} and {last} changed" if most else f"{last} changed"
 
 
 @dataclass(frozen=True)
@@ -70,19 +79,6 @@ def diff_contents(before: Content, after: Content) -> Diff:
 def diff_configs(before: ConfigDocument, after: ConfigDocument) -> Diff:
     """Between two configs, such as that of a result and that of the draft."""
     return _diff(_side_of_config(before), _side_of_config(after))
-
-
-def summary_of(diff: Diff) -> str:
-    """``2 prompts and 1 field changed``, ``the model changed``, ``nothing changed``."""
-    counts: dict[Kind, int] = {}
-    for change in diff.changes:
-        counts[change.kind] = counts.get(change.kind, 0) + 1
-    parts = ["the model"] if counts.pop("model", 0) else []
-    parts += [f"{count:,} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()]
-    if not parts:
-        return "nothing changed"
-    *most, last = parts
-    return f"{', '.join(most)} and {last} changed" if most else f"{last} changed"
 
 
 def field_text(schema: object, *, required: bool = False) -> str:
@@ -221,12 +217,9 @@ def _longest_rising(numbers: Sequence[int]) -> set[int]:
     tails: list[int] = []
     previous: dict[int, int | None] = {}
     for number in numbers:
-        low, high = 0, len(tails)
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (middle + 1, high) if tails[middle] < number else (low, middle)
-        previous[number] = tails[low - 1] if low else None
-        tails[low : low + 1] = [number]
+        at = bisect_left(tails, number)
+        previous[number] = tails[at - 1] if at else None
+        tails[at : at + 1] = [number]
     found: set[int] = set()
     step: int | None = tails[-1] if tails else None
     while step is not None:

@@ -15,14 +15,12 @@ from apps.llm.schema.nodes import escape
 
 from .content import Content, Json
 from .documents import Category, Schema, categories
-from .plans import rewrite_refs
+from .plans import DEFINITIONS, rewrite_refs
 from .templates import Template
 
 How = Literal["merge", "replace"]
 #: What becomes of the analysis prompt.
 PromptFate = Literal["kept", "set", "added", "replaced"]
-
-_DEFINITIONS = ("$defs", "definitions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +146,7 @@ def _merged(present: Schema, source: Source) -> Schema:
         "properties": {**(present.get("properties") or {}), **new},
         "required": [*kept, *(schema.get("required") or ())],
     }
-    for keyword in _DEFINITIONS:
+    for keyword in DEFINITIONS:
         if keyword in schema:
             merged[keyword] = {**(present.get(keyword) or {}), **schema[keyword]}
     return merged
@@ -158,7 +156,7 @@ def _with_own_definitions(schema: Schema, present: Schema) -> Schema:
     """Return the schema, its definitions renamed where the current one has the same names."""
     renamed: dict[str, str] = {}
     definitions: dict[str, Schema] = {}
-    for keyword in _DEFINITIONS:
+    for keyword in DEFINITIONS:
         there = present.get(keyword) or {}
         given = schema.get(keyword) or {}
         for name, value in given.items():

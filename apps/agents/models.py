@@ -9,7 +9,7 @@ from django.db.models.functions import Lower, Now
 from apps.core.ids import public_id
 from apps.llm.models import LanguageModel
 
-from .documents import ConfigDocument, parse_config
+from .documents import Columns, ConfigDocument, parse_config
 
 
 def agent_id() -> str:
@@ -253,6 +253,11 @@ class AgentVersion(models.Model):
     @property
     def is_draft(self) -> bool:
         return self.published_at is None
+
+    @property
+    def columns(self) -> Columns:
+        """Return the history columns that this version feeds."""
+        return Columns(self.summary_field, self.outcome_field, self.sentiment_field)
 
 
 class ConfigSave(models.Model):

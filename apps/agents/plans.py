@@ -11,6 +11,7 @@ from typing import Any
 
 from apps.llm.models import LanguageModel
 from apps.llm.schema import flat_root
+from apps.llm.schema.nodes import escape
 
 from .documents import PROMPT_REVISION, Columns, ConfigDocument, Schema, resolve
 from .models import AgentVersion, AnalysisConfig
@@ -69,7 +70,7 @@ def plan_for_steps(steps: Sequence[Step]) -> Plan:
         config=config,
         document=document,
         version=last,
-        columns=columns_of(last),
+        columns=last.columns,
         versions=versions,
         problems=tuple(p for v in dict.fromkeys(versions) for p in problems_of(v)),
     )
@@ -111,11 +112,6 @@ def plans_for_routes(routes: Iterable[str]) -> dict[str, Plan]:
     }
 
 
-def columns_of(version: AgentVersion) -> Columns:
-    """Return the history columns that a version feeds."""
-    return Columns(version.summary_field, version.outcome_field, version.sentiment_field)
-
-
 def problems_of(version: AgentVersion) -> tuple[str, ...]:
     """Return why a version cannot be run as it is, in messages; empty where it can."""
     problems = []
@@ -151,7 +147,7 @@ def _normalised(steps: Sequence[Step]) -> Sequence[Step]:
 #: One link of a chain: the transfer's setting, the destination's public id, its document.
 Link = tuple[str, str, ConfigDocument]
 
-_DEFINITIONS = ("$defs", "definitions")
+DEFINITIONS = ("$defs", "definitions")
 
 
 def merge_configs(first_id: str, first: ConfigDocument, links: Sequence[Link]) -> ConfigDocument:
@@ -209,7 +205,7 @@ def _merge_schemas(source: Schema, destination: Schema) -> Schema:
         }
     else:
         merged = dict(destination)
-    for keyword in _DEFINITIONS:
+    for keyword in DEFINITIONS:
         definitions = {**_mapping(source.get(keyword)), **_mapping(destination.get(keyword))}
         if definitions:
             merged[keyword] = definitions
@@ -226,21 +222,17 @@ def _names(value: object) -> list[str]:
 
 def _with_own_defs(document: ConfigDocument, agent_id: str) -> ConfigDocument:
     """Return the document with its definitions renamed by agent, references included."""
-    listed = [(k, n) for k in _DEFINITIONS for n in _mapping(document.schema.get(k))]
+    listed = [(k, n) for k in DEFINITIONS for n in _mapping(document.schema.get(k))]
     if not listed:
         return document
     renamed = {
-        f"#/{keyword}/{_pointer(name)}": f"#/{keyword}/{_pointer(f'{agent_id}.{name}')}"
+        f"#/{keyword}/{escape(name)}": f"#/{keyword}/{escape(f'{agent_id}.{name}')}"
         for keyword, name in listed
     }
     schema = rewrite_refs(document.schema, renamed)
     for keyword in dict.fromkeys(keyword for keyword, _ in listed):
         schema[keyword] = {f"{agent_id}.{name}": v for name, v in schema[keyword].items()}
     return replace(document, schema=schema)
-
-
-def _pointer(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def rewrite_refs(schema: Schema, renamed: dict[str, str]) -> Schema:

@@ -11,7 +11,6 @@ from django.utils import timezone
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.models import AgentVersion
-from apps.agents.plans import columns_of
 from apps.conversations.derived.evaluation import ResultFacts
 from apps.conversations.models import Conversation, Transfer, Trigger
 from apps.conversations.results import NewResult, write_result_columns
@@ -58,7 +57,7 @@ def record_imported(results: Sequence[Imported], *, by: Actor) -> list[Analysis]
         Analysis(
             conversation=result.conversation,
             agent_version=versions[result.conversation.pk],
-            columns=columns_of(versions[result.conversation.pk]).as_dict(),
+            columns=versions[result.conversation.pk].columns.as_dict(),
             trigger=Trigger.IMPORTED,
             output=dict(result.values),
             field_order=list(result.values),

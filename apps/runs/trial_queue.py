@@ -15,7 +15,6 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.agents.models import AgentVersion
-from apps.agents.plans import columns_of
 from apps.analysis.claims import AnalysisJob
 from apps.analysis.estimates import highest_cost_of
 from apps.analysis.model_call import AnalysisOutcome
@@ -163,7 +162,7 @@ def _columns(o: AnalysisOutcome, version: AgentVersion, now: datetime) -> dict[s
     return column_row(
         conversation_id=o.job.conversation_id,
         output=o.output or {},
-        columns=columns_of(version).as_dict(),
+        columns=version.columns.as_dict(),
         missing_required=o.missing_required,
         config_id=o.job.config_id,
         trigger=Trigger.RERUN,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from apps.agents.changes import merge
 from apps.agents.content import Content, canonical_editor
-from apps.agents.diffs import Diff, diff_configs, diff_contents, summary_of
+from apps.agents.diffs import Diff, diff_configs, diff_contents
 
 
 def content(**fields: Any) -> Content:
@@ -29,7 +29,7 @@ def told(diff: Diff) -> list[tuple[str, str, str]]:
 def test_nothing_changed() -> None:
     diff = diff_contents(content(), content())
     assert not diff
-    assert summary_of(diff) == "nothing changed"
+    assert diff.summary == "nothing changed"
 
 
 def test_prompts_fields_and_settings_are_counted() -> None:

@@ -116,7 +116,7 @@ def mark_configured(agent: Agent, by: Actor) -> None:
         agent.unconfigured = False
         agent.save(update_fields=["unconfigured"])
         audit.record(by=by, verb="agent.configured", target=agent.public_id)
-        # What arrived meanwhile waits for this: the room above goes on with it.
+        # What arrived meanwhile waits for this: intake, an app above, continues.
         enqueue("intake.release", queue="maintenance", agent_id=agent.public_id)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 
 from apps.llm.numbers import TOO_LARGE, holds_too_large
 from apps.llm.schema.cleanup import Cleaner
@@ -174,21 +174,14 @@ def _names(value: object) -> list[str]:
     return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
 
 
-_checkers: OrderedDict[str, Checker] = OrderedDict()
-_CACHE_SIZE = 256
-
-
 def checker(schema: Mapping[str, object]) -> Checker:
     """Return the checker of a schema, from a bounded cache keyed by its content."""
-    key = json.dumps(schema, ensure_ascii=False)
-    found = _checkers.get(key)
-    if found is None:
-        found = _checkers[key] = Checker(json.loads(key))
-        if len(_checkers) > _CACHE_SIZE:
-            _checkers.popitem(last=False)
-    else:
-        _checkers.move_to_end(key)
-    return found
+    return _checker(json.dumps(schema, ensure_ascii=False))
+
+
+@lru_cache(maxsize=256)
+def _checker(text: str) -> Checker:
+    return Checker(json.loads(text))
 
 
 def clean(answer: Mapping[str, object], schema: Mapping[str, object]) -> dict[str, object]:

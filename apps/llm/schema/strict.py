@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from urllib.parse import unquote
 
@@ -91,10 +90,6 @@ def _members(value: dict[str, object]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))[1:-1].encode()
 
 
-_cache: OrderedDict[tuple[str, tuple[str, ...]], CompiledSchema] = OrderedDict()
-_CACHE_SIZE = 256
-
-
 def compile_strict(
     schema: Mapping[str, object], required_names: Collection[str] = ()
 ) -> CompiledSchema:
@@ -105,21 +100,15 @@ def compile_strict(
     result is byte-stable. Expects a schema without ``problems``; raises ``SchemaError`` where it
     cannot be expressed. Results are cached by content.
     """
-    key = (json.dumps(schema, ensure_ascii=False), tuple(sorted(required_names)))
-    compiled = _cache.get(key)
-    if compiled is None:
-        original = allow_nulls(json.loads(key[0]))
-        compiler = _Compiler(original)
-        names = frozenset(required_names)
-        compiled = CompiledSchema(
-            original, compiler.root(names), compiler.closed, required_names=names
-        )
-        _cache[key] = compiled
-        if len(_cache) > _CACHE_SIZE:
-            _cache.popitem(last=False)
-    else:
-        _cache.move_to_end(key)
-    return compiled
+    return _compiled(json.dumps(schema, ensure_ascii=False), frozenset(required_names))
+
+
+@lru_cache(maxsize=256)
+def _compiled(text: str, required_names: frozenset[str]) -> CompiledSchema:
+    original = allow_nulls(json.loads(text))
+    compiler = _Compiler(original)
+    compiled = compiler.root(required_names)
+    return CompiledSchema(original, compiled, compiler.closed, required_names=required_names)
 
 
 class _Compiler:
