@@ -47,13 +47,6 @@ class Outcome(Protocol):
         """Return the job."""
 
 
-class Client(Protocol):
-    """What performs requests, with its connections. Opened and closed once per process."""
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-
-
 def log_ids_of(job: Lease) -> Mapping[str, str]:
     """Return the IDs that log lines about a job carry: its `log_ids`, where it has some."""
     ids: Mapping[str, str] = getattr(job, "log_ids", {})
