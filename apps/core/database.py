@@ -150,6 +150,24 @@ def reason_to_reject(error: BaseException) -> str:
     return "the database rejected one of its values"
 
 
+_BATCH = 10_000
+
+
+def run_in_batches(statement: str, **values: object) -> int:
+    """Run a statement that changes up to ``%(batch)s`` rows until none is left; return how many.
+
+    Each batch commits alone, so that no transaction is long.
+    """
+    changed = 0
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(statement, {**values, "batch": _BATCH})
+            rows: int = cursor.rowcount
+            changed += rows
+            if rows < _BATCH:
+                return changed
+
+
 def key_array(keys: Iterable[int]) -> str:
     """Return keys as the text of an array, for ``%s::bigint[]``: the driver takes far longer."""
     return f"{{{','.join(map(str, keys))}}}"

@@ -2,10 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from django.db import connection
+from apps.core.database import run_in_batches
 
 KEPT = timedelta(days=30)
-_BATCH = 10_000
 
 # Parked and failed ones wait for a person; a logged conversation keeps the ID of its activity.
 _DELETE = """
@@ -24,19 +23,5 @@ UPDATE crm_push SET request = '', response = '' WHERE id IN (
 
 
 def forget_old(now: datetime) -> int:
-    """Delete pushes that were sent or dropped more than ``KEPT`` ago; return how many rows.
-
-    In batches, so that no transaction is long.
-    """
-    return sum(_repeat(statement, now - KEPT) for statement in (_DELETE, _STRIP))
-
-
-def _repeat(statement: str, before: datetime) -> int:
-    changed = 0
-    with connection.cursor() as cursor:
-        while True:
-            cursor.execute(statement, {"before": before, "batch": _BATCH})
-            rows: int = cursor.rowcount
-            changed += rows
-            if rows < _BATCH:
-                return changed
+    """Delete pushes that were sent or dropped more than ``KEPT`` ago; return how many rows."""
+    return sum(run_in_batches(statement, before=now - KEPT) for statement in (_DELETE, _STRIP))

@@ -2,10 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from django.db import connection
+from apps.core.database import run_in_batches
 
 KEPT = timedelta(days=30)
-_BATCH = 10_000
 
 _DELIVERIES = """
 DELETE FROM webhooks_delivery WHERE id IN (
@@ -24,16 +23,5 @@ DELETE FROM webhooks_event WHERE id IN (
 
 def forget_old(now: datetime) -> int:
     """Delete deliveries that were settled more than ``KEPT`` ago, and the events that no delivery
-    holds any more; how many rows. In batches, so that no transaction is long."""
-    return sum(_delete(statement, now - KEPT) for statement in (_DELIVERIES, _EVENTS))
-
-
-def _delete(statement: str, before: datetime) -> int:
-    deleted = 0
-    with connection.cursor() as cursor:
-        while True:
-            cursor.execute(statement, {"before": before, "batch": _BATCH})
-            rows: int = cursor.rowcount
-            deleted += rows
-            if rows < _BATCH:
-                return deleted
+    holds any more; how many rows."""
+    return sum(run_in_batches(statement, before=now - KEPT) for statement in (_DELIVERIES, _EVENTS))
