@@ -294,20 +294,12 @@ class HubSpot(RecordConnector):
 
     async def log_for(self, remote_id: str, activity: Activity) -> ItemResult:
         kind, properties = _activity_properties(activity)
+        body: dict[str, Any] = {"properties": properties}
         if activity.activity_id:
             kind, _, record_id = activity.activity_id.partition("/")
-            body: dict[str, Any] = {"properties": properties}
             response = await self.request("PATCH", f"{_objects(kind)}/{record_id}", body)
         else:
-            to_contact = _CALL_TO_CONTACT if kind == "calls" else _COMMUNICATION_TO_CONTACT
-            association = {
-                "associationCategory": "HUBSPOT_DEFINED",
-                "associationTypeId": to_contact,
-            }
-            body = {
-                "properties": properties,
-                "associations": [{"to": {"id": remote_id}, "types": [association]}],
-            }
+            body["associations"] = [_with_contact(kind, remote_id)]
             response = await self.request("POST", _objects(kind), body)
         if not response.ok:
             gone = response.status == 404 and bool(activity.activity_id)
@@ -364,6 +356,13 @@ def _field(listed: Mapping[str, Any]) -> RemoteField:
         max_length=HUBSPOT_TEXT if field_type is FieldType.TEXT else None,
         several=shown == "checkbox",
     )
+
+
+def _with_contact(kind: str, remote_id: str) -> dict[str, Any]:
+    """Return the association of a new activity with its contact."""
+    to_contact = _CALL_TO_CONTACT if kind == "calls" else _COMMUNICATION_TO_CONTACT
+    association = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": to_contact}
+    return {"to": {"id": remote_id}, "types": [association]}
 
 
 def _activity_properties(activity: Activity) -> tuple[str, dict[str, str]]:
