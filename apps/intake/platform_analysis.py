@@ -26,10 +26,11 @@ result."""
 class PlatformRule:
     """An intake source's rule: use *theirs*, make *ours*, or *wait* this many minutes for theirs.
 
-    ``theirs``: their result is stored as imported, ours is never asked for automatically. ``ours``:
-    theirs is stored in the metadata under ``platform_analysis``, ours is asked for when the
-    conversation ends. ``wait``: as theirs, but ours is asked for when none came in time.
-    ``final``: the platform has said its last of this conversation, there is nothing to wait for.
+    ``theirs``: the platform's result is stored as imported, and no analysis of Debrief's is
+    requested automatically. ``ours``: it is stored in the metadata under ``platform_analysis``,
+    and an analysis is requested when the conversation ends. ``wait``: as ``theirs``, but an
+    analysis is requested when no result came in time. ``final``: the platform has said its last of
+    this conversation, there is nothing to wait for.
     """
 
     rule: Rule
@@ -74,7 +75,7 @@ def record_theirs(
     """Record what platforms found, by conversation: None, or why it could not be stored.
 
     A result that is there already is not recorded again, and none that Debrief itself made is
-    replaced: by a source's ``rule``, theirs is then kept beside it.
+    replaced: by a source's ``rule``, the platform's is then stored in the metadata.
     """
     known = [s.conversation.pk for s, _ in found if s.outcome != StoreOutcome.ACCEPTED]
     current = _current(known)
