@@ -32,7 +32,7 @@ def wants_json(request: HttpRequest) -> bool:
 
 
 def user_of(request: HttpRequest) -> User:
-    """Return the person who signed in, for pages that are theirs alone."""
+    """Return the person who signed in, for pages that only they may see."""
     if not isinstance(request.user, User):
         raise PermissionDenied("Sign in to continue.")
     return request.user

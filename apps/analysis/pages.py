@@ -199,7 +199,7 @@ def by_whom(analysis: Analysis) -> str:
 class RerunPreview:
     """What a rerun would use, what that changes since the present result, and its price.
 
-    ``known`` is False where the present result was not made by a config of ours.
+    ``known`` is False where the present result was not made by a config.
     """
 
     plan: Plan

@@ -33,7 +33,7 @@ _signer = signing.Signer(salt="debrief.cursor", sep=".")
 
 
 class CursorError(BadRequest):
-    """The cursor is not one of ours, or belongs to another sort order."""
+    """The cursor was not made here, or belongs to another sort order."""
 
     code = "invalid_cursor"
     example = Example("This page link is invalid or has expired. Start again from the first page.")

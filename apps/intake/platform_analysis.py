@@ -54,7 +54,7 @@ class PlatformRule:
         return now + timedelta(minutes=self.wait_minutes)
 
     def applied(self, line: ConversationInput) -> ConversationInput:
-        """Return the line as it is stored: by the rule *ours* their result is no result."""
+        """Return the line as it is stored: by the rule *ours* the platform's result is none."""
         if self.rule != "ours" or not line.analysis:
             return line
         return replace(line, analysis=None, metadata={**line.metadata, KEPT_AS: line.analysis})
@@ -97,7 +97,7 @@ def record_theirs(
 
 
 def keep_beside(conversation: Conversation, analysis: Mapping[str, Any]) -> None:
-    """Keep what a platform found in the metadata, where a result of ours is the current one."""
+    """Keep what a platform found in the metadata, where a result of Debrief is the current one."""
     attributes, _ = Attributes.objects.get_or_create(conversation=conversation)
     if attributes.metadata.get(KEPT_AS) != analysis:
         attributes.metadata = {**attributes.metadata, KEPT_AS: dict(analysis)}

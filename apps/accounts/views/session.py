@@ -30,7 +30,7 @@ from apps.core.http import hx_trigger, render_either, wants_fragment
 @never_cache
 @require_http_methods(["GET", "POST"])
 def login(request: HttpRequest) -> HttpResponse:
-    """Show the sign-in page; afterward on to `next`, if that is a page of ours.
+    """Show the sign-in page; afterward on to `next`, if that is a page of Debrief.
 
     Over a page whose session ended it is a dialog, and the page continues automatically.
     """

@@ -193,7 +193,7 @@ def _criteria(analysis: Mapping[str, Any]) -> _Collected:
 
 
 def _analysis(analysis: Mapping[str, Any], channel: str) -> Json | None:
-    """Return their names as ours; criteria and collected data are fields of the account's own."""
+    """Return them as a result; criteria and collected data become fields of the account."""
     kind = "chat" if channel == "chat" else "call"
     own = {name: item.get("result") for name, item in _criteria(analysis)}
     own |= {name: _value(item) for name, item in _collected(analysis)}

@@ -283,7 +283,7 @@ def _variables(told: Json, call: Mapping[str, Any]) -> Json:
 
 
 def _analysis(told: Json, call: Mapping[str, Any]) -> Json | None:
-    """Return their names as ours. An evaluation by another rubric than pass or fail is a field."""
+    """Return them as a result; an evaluation by another rubric than pass or fail is a field."""
     analysis = mapping(_one(told, call, "analysis"))
     artifact = mapping(_one(told, call, "artifact"))
     verdict = analysis.get("successEvaluation")
