@@ -25,7 +25,7 @@ from apps.llm.transport import MAX_ANSWER_BYTES, AnswerTooLongError
 
 _VAGUE_STATUSES = frozenset((200, 400, 422, 500, 502))
 _MODE_STATUSES = frozenset((400, 404, 415, 422, 500, 501))
-_TOO_LATE = frozenset((408, 409, 425))
+_TOO_LATE = frozenset((408, 409, 425, 499))
 _FAILED_BEHIND = 424
 
 _WRONG_ADDRESS = frozenset((301, 302, 303, 307, 308, 404, 405, 410))
@@ -83,10 +83,8 @@ def _effective(statuses: Iterable[int]) -> int:
     return status
 
 
-def _named(
-    body: ErrorBody, table: Iterable[tuple[ErrorKind, frozenset[str]]], codes: Iterable[str] = ()
-) -> ErrorKind | None:
-    mentioned = set(body.codes) | set(codes)
+def _named(body: ErrorBody, table: Iterable[tuple[ErrorKind, frozenset[str]]]) -> ErrorKind | None:
+    mentioned = set(body.codes)
     return next((kind for kind, names in table if names & mentioned), None)
 
 
@@ -94,16 +92,24 @@ def _by_code(body: ErrorBody) -> ErrorKind | None:
     kind = _named(body, rules.CODES)
     if kind is ErrorKind.RATE and _is_too_large(body.words):
         return ErrorKind.TOO_LONG
-    return kind
+    return None if kind is ErrorKind.TOO_LONG and _is_about_a_setting(body) else kind
+
+
+def _is_about_a_setting(body: ErrorBody) -> bool:
+    """Return whether what is too long isn't the transcript but another part of the request."""
+    return rules.SETTING.search(body.words) is not None
 
 
 def _by_broad_code(body: ErrorBody) -> ErrorKind | None:
     # Gateways put the code of the provider behind them into the text.
-    return _named(body, rules.BROAD_CODES) or _named(body, rules.CODES, _codes_in(body.words))
+    if (kind := _named(body, rules.BROAD_CODES)) is not None:
+        return kind
+    return _named(ErrorBody(codes=_codes_in(body.words)), (*rules.CODES, *rules.BROAD_CODES))
 
 
 def _codes_in(words: str) -> list[str]:
-    return [normalized(word) for word in re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", words)]
+    found = re.findall(r"\b[a-z]+(?:_[a-z]+)+\b|(?<=litellm\.)[a-z]+", words)
+    return [normalized(word) for word in found]
 
 
 def _is_too_large(words: str) -> bool:
@@ -163,7 +169,8 @@ def _about_the_account(body: ErrorBody, words: str) -> ErrorKind | None:
 
 
 def _about_the_request(body: ErrorBody, words: str, status: int) -> ErrorKind | None:
-    if rules.TOO_LONG.search(words) and not _is_answer_cap(words):
+    too_long = rules.TOO_LONG.search(words) and not _is_about_a_setting(body)
+    if too_long and not _is_answer_cap(words):
         return ErrorKind.TOO_LONG
     if rules.GENERATION.search(words):
         return ErrorKind.GENERATION
@@ -182,6 +189,8 @@ def _about_the_request(body: ErrorBody, words: str, status: int) -> ErrorKind | 
 
 def _is_answer_cap(words: str) -> bool:
     """Return whether the response's cap is too large, which no shorter transcript would help."""
+    if rules.ONLY_THE_CAP.search(words):
+        return True
     return rules.ANSWER_CAP.search(words) is not None and not re.search(
         r"context|prompt|input|messages|sequence|got -\d", words
     )

@@ -50,6 +50,8 @@ _DELAY_KEYS = {
 _MARKERS = {
     "flagged_input": "flagged_input",
     "flaggedinput": "flagged_input",
+    "input_sensitive": "flagged_input",
+    "output_sensitive": "flagged_input",
     "failed_generation": "failed_generation",
     "blockreason": "prompt_blocked",
     "block_reason": "prompt_blocked",

@@ -122,6 +122,7 @@ BROAD_CODES: tuple[tuple[ErrorKind, frozenset[str]], ...] = (
             *("RESOURCE_EXHAUSTED", "rate_limit_error", "too_many_requests", "Throttling"),
             *("throttling_error", "ThrottlingException", "AllocationQuota", "RateLimitError"),
             *("engine_overloaded_error", "quota_exceeded", "rateLimitExceeded", "requests_limit"),
+            "ServiceQuotaExceededException",
         ),
     ),
     (
@@ -132,7 +133,8 @@ BROAD_CODES: tuple[tuple[ErrorKind, frozenset[str]], ...] = (
             *("unauthorized", "unauthenticated", "InvalidApiKey", "api_key_expired"),
             *("account_deactivated", "access_terminated", "organization_disabled", "auth_error"),
             *("token_expired", "invalid_token", "invalid_credentials", "API_KEY_SERVICE_BLOCKED"),
-            *("unsupported_country_region_territory", "expired_api_key"),
+            *("unsupported_country_region_territory", "expired_api_key", "permission_denied"),
+            *("ExpiredTokenException", "UnrecognizedClientException", "AccessDeniedException"),
         ),
     ),
     (
@@ -140,7 +142,8 @@ BROAD_CODES: tuple[tuple[ErrorKind, frozenset[str]], ...] = (
         _codes(
             *("overloaded_error", "overloaded", "model_overloaded", "capacity_exceeded"),
             *("ServiceUnavailable", "service_unavailable", "unavailable", "model_loading"),
-            *("slow_down", "server_overloaded", "ServerOverloaded"),
+            *("slow_down", "server_overloaded", "ServerOverloaded", "1234"),
+            *("Timeout", "InternalServerError", "APIConnectionError", "ServiceUnavailableError"),
         ),
     ),
 )
@@ -172,12 +175,15 @@ FILTER = _words(
     r"(?:harmful|illegal|unsafe).{0,20}content|moderation: |content (?:was |is )?blocked",
     r"safety[ _](?:system|filter|check|setting|reason|classifier)",
     r"blocked (?:by|due to|because of|for).{0,60}"
-    r"(?:safety|content|moderation|guardrail|filter|sensitiv)",
+    r"(?:safety|content|moderation|guardrail|filter|sensitiv|toxic|model armor)",
+    r"blocked entity detected|\bnew_sensitive\b|guardrail raised|"
+    r"(?:failed|(?:did not|didn't) pass) (?:the )?(?:moderation|safety|content)",
+    r"\b(?:prompt|response|output|candidate)s? (?:was|were|is|has been) blocked",
     r"violat\w+.{0,60}(?:polic(?:y|ies)|guidelines?|terms)",
     r"guardrail\w* (?:intervened|blocked|policy|violat|check)|violated guardrail",
     r"\b(?:prompt|input|response|output|content)s? (?:was |were |is |has been )?"
     r"(?:rejected|blocked|refused|filtered)\b.{0,40}"
-    r"(?:polic|moderation|security|firewall|toxic|guardrail|safety)",
+    r"(?:polic|moderation|security|firewall|toxic|guardrail|safety|prohibited|hate|violen)",
     r"considered high risk|jailbreak|prompt injection|data inspection|promptfeedback",
     r"敏感|不安全|违规|不当内容",
 )
@@ -203,6 +209,10 @@ QUOTA = _words(
     r"balance (?:is )?below|trial (?:period )?(?:has |is )?(?:ended|expired|over)\b",
     r"subscription (?:is |has )?(?:been )?(?:not active|inactive|expired|ended|lapsed|cancel)",
     r"monthly (?:\w+ )?(?:limit|budget).{0,20}(?:reached|exceeded|used up|hit)\b",
+    r"(?:plan|monthly|trial|free|subscription) quota\b.{0,20}(?:exhaust|exceed|used up|reach)|"
+    r"exceed\w*.{0,20}trial quota|(?:calls|requests) ?(?:/|per) ?month\b",
+    r"payment instrument|charge your (?:card|payment)|subscription required|"
+    r"requires? a (?:paid )?(?:subscription|plan)\b",
     rf"{_MONEY}s? (?:balance )?(?:is|are|has been|have been|was|were)? ?(?:too low|exhausted|"
     r"depleted|insufficient|negative|used up|empty|not enough|exceeded|expired)",
     r"(?:exceed|reach)\w* .{0,20}(?:credit|spend(?:ing)?|usage|budget) (?:limit|cap)",
@@ -221,7 +231,7 @@ QUOTA_ADVICE = _words(
     r"exceeded your current quota|current quota|quota (?:exceeded|reached)|exceeded.{0,20}quota",
     r"billing|\bcredits?\b|payment|top up|recharge|充值",
 )
-NO_FREE_TIER = _words(r"\blimit: ?0\b")
+NO_FREE_TIER = _words(r"\blimit:? ?['\"]?0\b(?!\.)")
 AUTH = _words(
     r"(?:incorrect|invalid|wrong|expired|revoked|missing|unknown|bad|no|unrecogni[sz]ed) "
     r"(?:or (?:missing|expired|invalid) )?(?:api|access|auth\w*|bearer|subscription) ?"
@@ -236,7 +246,7 @@ AUTH = _words(
     r"provide (?:a valid|an) api key|reported as leaked|invalid x-api-key|user not found",
     r"invalid token(?! count| id| limit|s)",
     r"\bjwt\b.{0,30}(?:expired|invalid|malformed)|signature (?:has |is )?expired|log ?in fail",
-    r"permission \S+ denied on resource",
+    r"permission \S+ denied on resource|token included in the request is (?:invalid|expired)",
     r"user location is not supported|country, region, or territory not supported",
     r"令牌|身份验证|鉴权",
 )
@@ -256,13 +266,22 @@ MODEL = _words(
     r"deployment.{0,60}(?:does not exist|not found)|no endpoints found (?:for|matching)\b",
     r"no allowed providers are available|there is no model\b|no model (?:named|called)\b",
     r"must be a member.{0,40}model|(?:does not|don't|do not) have access to (?:the )?model",
+    r"not allowed to (?:use|access|sample from) (?:this |the )?model|model access (?:is )?denied|"
+    r"unable to access (?:[\w-]+ )?model|not found the model|\bmodel\b.{0,60}is blocked at",
+    r"(?:requested|specified|this) model is not supported(?! (?:with|for|by|when) )|"
+    r"model\b.{0,40}(?:end of (?:its )?life|not hosted|not currently loaded|is disabled)",
+    r"only (?:available|supported) in v1/|llm provider not provided|no available channel|"
+    r"无可用渠道",
 )
 TOO_LONG = _words(
-    r"context.?(?:length|window|size|limit)|maximum context|n_ctx|context the overflow|"
+    r"context.?(?:length|window|size|limit|overflow)|maximum context|n_ctx|context the overflow|"
     r"when context",
     r"too many (?:input |prompt )?tokens|(?:prompt|input|inputs?|messages?|text|content|query|"
-    r"conversation|sequence) (?:token )?(?:length )?(?:(?:is|are|was) )?too (?:long|large)",
-    r"token limit exceeded|exceed\w* max (?:message|input|prompt) tokens|"
+    r"conversation|sequence|blocks?|body) (?:token )?(?:length )?(?:(?:is|are|was) )?"
+    r"too (?:long|large)",
+    r"tokens? limit exceeded|exceed\w* max (?:(?:message|input|prompt) tokens|tokens? limit)|"
+    r"expected maxlength|payload size exceeds|content size limit|"
+    r"string should have at most \d+ char|input token count is [\d,]+ but|"
     r"length of (?:your|the) (?:input|prompt)\b.{0,40}exceed|"
     # What is left for the answer, after an input that fills the context.
     r"max_\w*tokens.{0,40}(?:at least|greater than|positive).{0,20}-\d",
@@ -270,21 +289,28 @@ TOO_LONG = _words(
     r"longer than the maximum (?:model |sequence )?length",
     r"max_new_tokens`? must be <=|`?inputs`? (?:tokens )?must have less than",
     r"(?:prompt|input|messages?|request|conversation)\b.{0,40}exceeds?.{0,60}\btokens?\b|"
-    r"tokens in the (?:prompt|messages|input).{0,40}(?:greater|more|exceed|larger)|"
+    r"tokens in the (?:prompt|messages|input|request).{0,40}(?:greater|more|exceed|larger)|"
     r"length of prompt_tokens|max_seq_len",
-    r"range of input length|exceeded model token limit|maximum (?:prompt|input|sequence) length",
+    r"range of input length|exceeded model token limit|"
+    r"max(?:imum)? (?:prompt|input|sequence) length",
     r"input (?:token )?(?:count|length|tokens?).{0,60}exceed|prompt tokens?.{0,40}exceed|"
     r"exceeds? the (?:maximum|max|limit|model).{0,40}(?:input|context|prompt|length)",
     r"exceeds? the maximum number of tokens allowed|tokens? exceeds? the (?:model|maximum)",
     r"reduce the (?:length|size) of|reduce (?:your|the) (?:prompt|input|messages)",
     r"too large (?:for model|to process)|payload too large|request entity too large|"
     r"prompt contains .{0,60}too large|larger than the (?:max|context|model)",
-    r"(?:超过|超出|超长).{0,12}(?:长度|上限|限制|token)|输入.{0,6}过长",
+    r"(?:超过|超出|超长).{0,12}(?:长度|上限|限制|token)|(?:输入|prompt).{0,6}(?:过长|超长)",
 )
 ANSWER_CAP = _words(
     r"max_(?:completion_|output_|new_)?tokens.{0,80}"
     r"(?:too large|at most|> \d+, which is the maximum|exceed|invalid|must be|supports|range)",
 )
+# Parts of a request whose length no shorter transcript changes.
+SETTING = _words(
+    r"(?:invalid '|\n|body\.)"
+    r"(?:user|metadata|prompt_cache_key|safety_identifier|stop|tools?|response_format)\b"
+)
+ONLY_THE_CAP = _words(r"the maximum value for `?max_")
 UNREADABLE = _words(
     r"could not parse the json body|malformed json|couldn't parse the json|json decode error|"
     r"json_invalid",
@@ -294,9 +320,10 @@ UNREADABLE = _words(
     r"not valid json body",
 )
 GENERATION = _words(
-    r"failed to generate (?:a )?(?:valid )?json|failed to call a function|"
+    r"failed to (?:generate|validate) (?:a )?(?:valid )?json|failed to call a function|"
     r"json mode (?:couldn't|could not) be met|tool call validation failed|"
-    r"failed to parse tool call|failed to parse input at pos",
+    r"(?:failed to parse|error parsing) tool call|failed to parse input at pos|"
+    r"but (?:the )?model called a tool",
     r"model (?:output|generated|produced|returned|response)(?: was| an?| is)? "
     r"(?:invalid|malformed|not valid|unparsable)",
     r"(?:generated|model) (?:output|response|answer|json) (?:does not|did not|doesn't|didn't) "
@@ -307,12 +334,13 @@ GENERATION = _words(
 MODE = _words(
     r"response_format|response[ _-]?schema|schema|\btool|function|json|\bstrict\b|grammar",
     r"structured[ _-]?output|guided|constrained|logits.?processor|xgrammar|outlines|"
-    r"output[ _](?:format|config)|additionalproperties",
+    r"\bfsm\b|output[ _]?(?:format|config)|additionalproperties",
 )
 MODE_ON_A_FAULT = _words(
     r"json[ _-]?schema|response[ _-]?(?:format|schema)|structured[ _-]?output|schema conversion|"
     r"unrecognized schema|grammar|guided[ _]?(?:json|decoding)|tool_choice|json mode",
-    r"invalid format: expected|tools?(?: use| call\w*)? (?:is |are )?(?:not |un)supported|"
+    r"target type: tool|invalid format: expected|"
+    r"tools?(?: use| call\w*)? (?:is |are )?(?:not |un)supported|"
     r"(?:does not|doesn't|not) support (?:tools?|functions?|tool use|json)|requires --jinja",
 )
 MODE_NOT_FOUND = _words(
@@ -323,6 +351,7 @@ BUSY = _words(
     r"overloaded|over capacity|at capacity|temporar\w+ (?:un)?available|temporarily|"
     r"(?:currently|still) (?:loading|unavailable|starting)|is loading|loading model|"
     r"(?:try|retry) again (?:later|shortly|in a)|service unavailable|upstream (?:error|connect)|"
-    r"model (?:has |was |is )?(?:been )?(?:crashed|unloaded)|not ready (?:for|yet)\b",
-    r"server (?:is )?busy|capacity exceeded|繁忙|稍后",
+    r"model (?:has |was |is )?(?:been )?(?:crashed|(?:un|re)loaded)|failed to load model|"
+    r"not ready (?:for|yet)\b",
+    r"server (?:is )?busy|capacity exceeded|enginedead|繁忙|稍后|网络错误",
 )
