@@ -14,14 +14,15 @@ from apps.llm.numbers import parse_float, parse_int
 from apps.llm.text import sanitise_json
 
 _SUSPECT = re.compile(r"\\u0000|\\u[dD][89a-fA-F]|[\ud800-\udfff]")
-_OPEN_THOUGHT = r"<(think(?:ing)?|reasoning|thought|reflection|scratchpad|seed:think)>"
+_OPEN_THOUGHT = r"<(think(?:ing)?|reasoning|thoughts?|reflection|scratchpad|seed:think)>"
 _CLOSED_THOUGHT = re.compile(
-    rf"\s*(?:{_OPEN_THOUGHT}.*?</\1>|\[THINK\].*?\[/THINK\]|◁think▷.*?◁/think▷)",
+    rf"\s*(?:{_OPEN_THOUGHT}.*?</\1>|\[THINK\].*?\[/THINK\]|◁think▷.*?◁/think▷|"
+    r"<\|channel>thought\b.*?<channel\|>)",
     re.DOTALL | re.IGNORECASE,
 )
 _END_OF_THOUGHT = re.compile(
-    r"</(?:think(?:ing)?|reasoning|thought|reflection|scratchpad|seed:think)>|\[/THINK\]|◁/think▷|"
-    r"<\|channel\|>\s*final\s*(?:<\|constrain\|>\s*\w+\s*)?<\|message\|>",
+    r"</(?:think(?:ing)?|reasoning|thoughts?|reflection|scratchpad|seed:think)>|\[/THINK\]|◁/think▷|"
+    r"<\|end_of_thought\|>|<\|channel\|>\s*final\s*(?:<\|constrain\|>\s*\w+\s*)?<\|message\|>",
     re.IGNORECASE,
 )
 _BEGIN_THOUGHT = re.compile(rf"\A\s*(?:{_OPEN_THOUGHT}|\[THINK\]|◁think▷)", re.IGNORECASE)
@@ -188,11 +189,13 @@ def unwrapped(value: dict[str, object], fields: Collection[str] | None) -> dict[
         return value
     for _ in range(_DEEPEST_WRAPPER):
         inner = [each for item in value.values() if (each := _inner(item))]
+        # Beside the response there may be thoughts.
+        fitting = [each for each in inner if each.keys() & names]
+        if len(fitting) == 1:
+            return fitting[0]
         if len(inner) != 1:
             return None
         value = inner[0]
-        if value.keys() & names:
-            return value
     return None
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+
+# Only these end a line of a stream: a text may hold any other kind of break.
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 def joined_events(text: str) -> dict[str, object] | None:
@@ -12,16 +16,18 @@ def joined_events(text: str) -> dict[str, object] | None:
     message: dict[str, object] = {}
     calls: dict[int, dict[str, str]] = {}
     reason: object = None
-    for line in text.splitlines():
+    for line in _LINE_END.split(text):
         event = _event(line)
         if event is None:
             continue
         whole |= {k: v for k, v in event.items() if k not in {"choices", "object"} and v}
+        if event.get("error"):
+            reason = reason or "error"
         for choice in _objects(event.get("choices"))[:1]:
             reason = choice.get("finish_reason") or reason
             if choice.get("error"):
                 whole["error"] = choice["error"]
-            _add(message, calls, choice.get("delta") or choice.get("message"))
+            _take(message, calls, choice)
     if not (whole or message or calls):
         return None
     if calls:
@@ -41,20 +47,46 @@ def _event(line: str) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def _add(message: dict[str, object], calls: dict[int, dict[str, str]], delta: object) -> None:
-    if not isinstance(delta, Mapping):
-        return
+def _take(
+    message: dict[str, object], calls: dict[int, dict[str, str]], choice: Mapping[str, object]
+) -> None:
+    """Add a choice's piece; a whole message replaces the pieces before it."""
+    if isinstance(piece := choice.get("delta"), Mapping) and piece:
+        _add(message, calls, piece)
+    elif isinstance(whole := choice.get("message"), Mapping):
+        message.clear()
+        calls.clear()
+        _add(message, calls, whole)
+    elif isinstance(choice.get("text"), str):
+        _add(message, calls, {"content": choice["text"]})
+
+
+def _add(
+    message: dict[str, object], calls: dict[int, dict[str, str]], delta: Mapping[str, object]
+) -> None:
     for key in ("content", "refusal", "reasoning_content", "reasoning"):
-        if isinstance(piece := delta.get(key), str):
+        piece = delta.get(key)
+        if isinstance(piece, list):
+            piece = "".join(str(part.get("text") or "") for part in _objects(piece))
+        if isinstance(piece, str):
             message[key] = f"{message.get(key) or ''}{piece}"
     for place, call in enumerate(_objects(delta.get("tool_calls"))):
         index = call.get("index")
-        kept = calls.setdefault(index if isinstance(index, int) else place, {})
-        function = call.get("function")
-        if isinstance(function, Mapping):
-            for key in ("name", "arguments"):
-                if isinstance(piece := function.get(key), str):
-                    kept[key] = kept.get(key, "") + piece
+        _add_call(calls.setdefault(index if isinstance(index, int) else place, {}), call)
+    if isinstance(function := delta.get("function_call"), Mapping):
+        _add_call(calls.setdefault(0, {}), {"function": function})
+
+
+def _add_call(kept: dict[str, str], call: Mapping[str, object]) -> None:
+    function = call.get("function")
+    if not isinstance(function, Mapping):
+        return
+    for key in ("name", "arguments"):
+        piece = function.get(key)
+        if isinstance(piece, dict):
+            piece = json.dumps(piece, ensure_ascii=False)
+        if isinstance(piece, str):
+            kept[key] = kept.get(key, "") + piece
 
 
 def _objects(value: object) -> list[Mapping[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -54,13 +55,24 @@ _WORDS = {
         *("too_many_tool_calls", "missing_thought_signature", "tool_use_failed"),
     ),
 }
+# Words of servers that are not listed: what they contain decides.
+_PARTS = (
+    (Finish.FILTER, re.compile(r"safety|sensitiv|filter|moderat|policy|harm|toxic|guardrail")),
+    (Finish.GENERATION, re.compile(r"malformed")),
+    (Finish.BROKEN, re.compile(r"error|abort|cancel|timeout|fail|quota|ratelimit|unfinished")),
+    (Finish.BROKEN, re.compile(r"repetition\Z|notfinished")),
+    (Finish.LENGTH, re.compile(r"max|length|limit|truncat")),
+)
 _MEANINGS = {normalized(word): finish for finish, words in _WORDS.items() for word in words}
 
 
 def finish_of(reason: object) -> Finish:
-    """Return what a finish reason means; unknown words count as done."""
+    """Return what a finish reason means; words that say nothing known count as done."""
     if isinstance(reason, Mapping):
         reason = reason.get("type") or reason.get("reason")
     if not isinstance(reason, str):
         return Finish.DONE
-    return _MEANINGS.get(normalized(reason).removeprefix("finishreason"), Finish.DONE)
+    word = normalized(reason).removeprefix("finishreason")
+    if (meaning := _MEANINGS.get(word)) is not None:
+        return meaning
+    return next((each for each, part in _PARTS if part.search(word)), Finish.DONE)

@@ -137,13 +137,14 @@ def read_reply(content: bytes, value: Mapping[str, object], tool_name: str) -> M
 def _decoded(content: bytes) -> object:
     """Return the JSON of a body; an event stream is put together as if it had not been one."""
     text = content.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
-    if text.startswith(("data:", "event:", ":", "id:")):
+    if text.startswith(("data:", "event:", ":", "id:", "retry:")):
         return joined_events(text)
     try:
         value: object = json.loads(text)
+        # Some gateways encode the body twice.
+        return json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         return None
-    return value
 
 
 _ERROR_KEYS = ("error", "errors", "detail", "base_resp", "promptFeedback", "prompt_feedback")
@@ -179,6 +180,8 @@ def _tells(error: object) -> bool:
 def _is_failure(value: Mapping[str, object]) -> bool:
     """Return whether a reply without an error key says that it is none."""
     if value.get("success") is False or value.get("object") == "error":
+        return True
+    if value.get("input_sensitive") is True or value.get("output_sensitive") is True:
         return True
     if value.get("type") == "error" or value.get("status") in ("error", "failed"):
         return True

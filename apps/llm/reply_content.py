@@ -10,9 +10,10 @@ _THOUGHTS = frozenset(("thinking", "reasoning", "redacted_thinking", "thought"))
 _CALL_LISTS = ("tool_calls", "toolCalls")
 _CALLS = ("function", "functionCall", "toolUse", "custom")
 _ARGUMENTS = ("arguments", "input", "parameters", "args")
-_ENVELOPES = ("output", "data", "result", "response")
-_TEXTS = ("output_text", "response", "generated_text", "text")
+_ENVELOPES = ("output", "data", "result", "response", "results", "outputs", "predictions")
+_TEXTS = ("output_text", "response", "generated_text", "text", "generation", "outputText")
 _ENDS = ("done_reason", "stopReason", "stop_reason", "finish_reason")
+_MESSAGE_KEYS = frozenset(("content", *_CALL_LISTS))
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 
 
@@ -48,7 +49,7 @@ def _choices(reply: Mapping[str, object]) -> Iterator[tuple[Mapping[str, object]
     own = list(_own_choices(reply))
     yield from own
     for key in () if own else _ENVELOPES:
-        if isinstance(inner := reply.get(key), dict):
+        for inner in _objects(reply.get(key)):
             for message, reason in _own_choices(inner):
                 yield message, reason or _end(reply)
 
@@ -67,7 +68,7 @@ def _own_choices(reply: Mapping[str, object]) -> Iterator[tuple[Mapping[str, obj
     for candidate in _objects(reply.get("candidates")):
         content = candidate.get("content")
         yield (content if isinstance(content, dict) else {}), candidate.get("finishReason")
-    if isinstance(message := reply.get("message"), dict) and "content" in message:
+    if isinstance(message := reply.get("message"), dict) and message.keys() & _MESSAGE_KEYS:
         yield message, _end(reply)
     if isinstance(reply.get("content"), list) and "stop_reason" in reply:
         yield {"content": reply["content"]}, reply.get("stop_reason")
@@ -97,10 +98,11 @@ def _read(message: Mapping[str, object], reason: object, tool_name: str) -> Carr
     calls = [*_calls(message), *parts.calls]
     named = [arguments for name, arguments in calls if _is_named(name, tool_name)]
     texts = [*named, parts.text, *(arguments for _, arguments in calls), _text(message, "parsed")]
+    said = [text for text in texts if text.strip()]
     reasoning = next((text for key in _REASONING if (text := _text(message, key))), parts.thoughts)
     refusal = message.get("refusal")
     return Carried(
-        next((text for text in texts if text.strip()), ""),
+        next((text for text in said if text.strip() != "{}"), said[0] if said else ""),
         refusal if isinstance(refusal, str) else parts.refusal,
         reasoning,
         reason,
@@ -175,7 +177,7 @@ class _Parts:
             self._take_text(part)
 
     def _take_text(self, part: Mapping[str, object]) -> None:
-        if isinstance(nested := part.get("parts"), list):
+        if isinstance(nested := part.get("parts") or part.get("content"), list):
             for each in nested:
                 self._take(each)
             return
