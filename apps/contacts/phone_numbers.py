@@ -11,6 +11,7 @@ import phonenumbers
 _NOISE = re.compile(r"[\s().\-/]")
 _TRAILING_ZERO = re.compile(r"(\+?[0-9]+)\.0")  # how spreadsheets and pandas write whole numbers
 _DIALED = re.compile(r"\+?[0-9*#]{3,20}")
+_WHATSAPP = re.compile(r"([0-9]{7,15})(?::[0-9]+)?@(?:s\.whatsapp\.net|c\.us)")
 _SCHEME = re.compile(r"(?i)(whatsapp|tel|callto|sms|phone|mobile):\s*(?://)?")
 _SIP = re.compile(r"(?i)<?sips?:([^@>;?]*)")
 _NAME_ADDRESS = re.compile(r"[^<]*<([^>]*)>.*")  # "Ada" <sip:+1…@host>
@@ -40,6 +41,7 @@ def normal_number(value: str) -> str:
         user = _dialed(sip[1])
         named = bool(sip[1]) and not is_withheld(sip[1]) and user not in _WITHHELD_NUMBERS
         return user if user.startswith("+") and named else text if named else ""
+    text = _WHATSAPP.sub(r"whatsapp:\1", text)
     international = text.lower().startswith("whatsapp:")  # its ids lack the plus at times
     number = _dialed(text)
     if international and number and not number.startswith("+"):

@@ -4,9 +4,12 @@ A value that can't be read rejects the line in one message, which names the key 
 """
 
 import math
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 
 from django.utils import timezone
@@ -19,6 +22,13 @@ from .models import PLAIN_TEXT, Conversation, Status, TransferSetting
 
 Message = dict[str, Any]
 EARLIEST_YEAR = 1980
+_NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
+_SINCE_1970 = re.compile(r"[0-9]{9,19}(?:\.[0-9]{1,9})?")
+_UTC = re.compile(r"\s*(?:UTC|GMT|z)\Z")
+_NAME_OF_ZONE = re.compile(r"(?<=[Z0-9])\[[A-Za-z_/+-]+\]\Z")
+_OF_MAIL = re.compile(
+    r"(?:[A-Za-z]{3}, *)?[0-9]{1,2} [A-Za-z]{3} [0-9]{4} [0-9:]{5,8} (?:GMT|UTC?|[+-][0-9]{4})"
+)
 MAX_DEPTH = 100
 """Of nested objects and lists."""
 
@@ -162,14 +172,23 @@ def choice(value: object, name: str, known: Sequence[str], *, required: bool = F
 
 
 def integer(value: object, name: str, maximum: int) -> int | None:
-    """Return a whole number from 0 to ``maximum``; a fraction is rounded."""
-    if value is None:
+    """Return a whole number from 0 to ``maximum``; a fraction is rounded, digits as text are
+    read, and an empty text is none."""
+    if value is None or value == "":
         return None
+    value = numeric(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
         raise refuse(name, f"must be a number, not {shown(value)}.")
     if not 0 <= value <= maximum:
         raise refuse(name, f"must be between 0 and {maximum:,}, not {shown(value)}.")
     return round(value)
+
+
+def numeric(value: object) -> object:
+    """Return the number that a text spells in digits, as spreadsheets write it; else the value."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return float(value) if "." in value else int(value)
+    return value
 
 
 def _finite(value: float) -> bool:
@@ -180,7 +199,8 @@ def _finite(value: float) -> bool:
 
 
 def moment(value: object, name: str) -> datetime | None:
-    """Return a time: ISO 8601 (without a zone in TIME_ZONE), or seconds or milliseconds since 1970.
+    """Return a time: ISO 8601 (without a zone in TIME_ZONE), the form of mail headers, or seconds
+    or smaller units since 1970.
 
     One before 1980 is rejected: 0, the zero dates of programming languages and the day numbers of
     spreadsheets (45678.5) all end up there, and no call of an agent does.
@@ -192,7 +212,7 @@ def moment(value: object, name: str) -> datetime | None:
         if isinstance(value, int | float) and not isinstance(value, bool):
             found = _since_1970(value)
         elif isinstance(value, str):
-            found = parse_datetime(value.strip()) or _day(value.strip())
+            found = _in_words(_visible(value))
         if found is not None and timezone.is_naive(found):
             found = timezone.make_aware(found)
         return _in_reach(found, value, name)
@@ -210,7 +230,26 @@ def _in_reach(found: datetime | None, value: object, name: str) -> datetime:
 
 
 def _since_1970(value: float) -> datetime:
-    return datetime.fromtimestamp(value / 1000 if value > 10**11 else value, UTC)
+    units = (1_000_000_000, 10**17), (1_000_000, 10**14), (1_000, 10**11)
+    divisor = next((per_second for per_second, above in units if value > above), 1)
+    return datetime.fromtimestamp(value / divisor if divisor > 1 else value, UTC)
+
+
+def _in_words(text: str) -> datetime | None:
+    """Return the time that a text names; times of Twilio are in the form of mail headers."""
+    if _SINCE_1970.fullmatch(text):
+        return _since_1970(float(text))
+    if _OF_MAIL.fullmatch(text):
+        return parsedate_to_datetime(text)
+    named = _NAME_OF_ZONE.sub("", text)
+    found = parse_datetime(_UTC.sub("Z", named)) or _day(text)
+    return None if found and named != text and timezone.is_naive(found) else found
+
+
+def _visible(text: str) -> str:
+    """Return a text without blanks around it and marks that no one sees."""
+    seen = (c for c in text if unicodedata.category(c) != "Cf")
+    return "".join(seen).replace("\N{MINUS SIGN}", "-").strip()
 
 
 def _day(value: str) -> datetime | None:

@@ -17,6 +17,7 @@ _MEDIA = {
     "image": "image",
     "input_audio": "audio",
     "audio": "audio",
+    "output_audio": "audio",
     "video_url": "video",
     "video": "video",
     "file": "file",
@@ -25,12 +26,27 @@ _MEDIA = {
 }
 _CALLS = {"tool_use", "tool_call", "function_call"}
 _RESULTS = {"tool_result", "function_call_output"}
-_OF_TEXT = {"type", "index", "id", "cache_control", "logprobs"}
+_OF_TEXT = {"type", "state", "index", "id", "cache_control", "logprobs"}
 _ARGUMENTS = ("arguments", "input", "parameters", "args")
 _OF_CALL = {"id", "call_id", "type", "index", "function", "name", *_ARGUMENTS}
 _OF_RESULT = {
     *("type", "content", "output", "is_error", "id", "cache_control"),
     *("tool_use_id", "call_id", "tool_call_id"),
+}
+# Parts of Gemini, Bedrock and the AI SDK, and their names of keys.
+_WRAPPED = {
+    "functionCall": "tool_call",
+    "functionResponse": "tool_result",
+    "toolUse": "tool_call",
+    "toolResult": "tool_result",
+}
+_TYPED = {"tool-call": "tool_call", "tool-result": "tool_result"}
+_RENAMED = {
+    "toolUseId": "call_id",
+    "toolCallId": "call_id",
+    "toolName": "name",
+    "result": "content",
+    "response": "content",
 }
 _NOT_SAID = {
     *("type", "detail", "format", "mime_type", "media_type", "mimeType", "content_type"),
@@ -68,6 +84,7 @@ def read_content(value: object, *, of_tool: bool = False) -> Content:
     if isinstance(value, str):
         return Content([value])
     parts = [value] if isinstance(value, dict) else value
+    parts = [_typed(part) for part in parts] if isinstance(parts, list) else parts
     if not isinstance(parts, list) or not _are_parts(parts, of_tool=of_tool):
         return Content([as_json(value)])
     found = Content()
@@ -102,9 +119,13 @@ def call_content(name: object, arguments: object, **more: object) -> str:
     """Return a call as it is stored. Platforms write the arguments as a text that holds JSON."""
     if isinstance(arguments, str):
         with suppress(ValueError, RecursionError):
-            arguments = json.loads(arguments)
+            arguments = json.loads(arguments, parse_constant=_refuse_constant)
     named = name.strip() if isinstance(name, str) else "" if name is None else name
     return as_json({"name": named, "arguments": arguments, **more})
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
 
 
 def failed(content: str) -> str:
@@ -143,6 +164,23 @@ def _is_part(part: Mapping[str, Any], *, of_tool: bool) -> bool:
     )
 
 
+def _typed(part: object) -> object:
+    """Return a tool call or result in the form that has a type; any other part as it is."""
+    if not isinstance(part, dict):
+        return part
+    kind = part.get("type")
+    if len(part) == 1 and (wrapper := next(iter(part))) in _WRAPPED:
+        inner, kind = part[wrapper], _WRAPPED[wrapper]
+    else:
+        inner, kind = part, _TYPED.get(kind) if isinstance(kind, str) else None
+    if kind is None or not isinstance(inner, dict):
+        return part
+    made = {_RENAMED.get(name, name): value for name, value in inner.items()} | {"type": kind}
+    if kind == "tool_result" and made.get("status") in ("success", "error"):
+        made["is_error"] = made.pop("status") == "error"
+    return made
+
+
 def _read_part(part: object, found: Content) -> None:
     if isinstance(part, str):
         found.texts.append(part)
@@ -152,6 +190,8 @@ def _read_part(part: object, found: Content) -> None:
         found.texts.append(as_json(part))
     elif kind in _TEXTS:
         found.texts.append(_text_of(part, _TEXTS[kind]))
+    elif spoken := _spoken(part, kind):
+        found.texts.append(spoken)
     elif kind in _MEDIA:
         found.texts.append(_marked(_MEDIA[kind], part))
     elif kind in _CALLS:
@@ -160,6 +200,14 @@ def _read_part(part: object, found: Content) -> None:
         found.results.append(_result_of(part))
     else:
         found.texts.append(as_json(part))
+
+
+def _spoken(part: Mapping[str, Any], kind: str) -> str:
+    """Return what was said in a part that is sound, where it has a transcript and no address."""
+    words = part.get("transcript")
+    if _MEDIA.get(kind) != "audio" or not isinstance(words, str) or list(_leaves(part)) != [words]:
+        return ""
+    return words
 
 
 def _text_of(part: Mapping[str, Any], name: str) -> str:

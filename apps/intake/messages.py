@@ -21,8 +21,17 @@ ROLE_OF = {
     "bot": "agent",
     "ai": "agent",
     "model": "agent",
+    "chatbot": "agent",
+    "virtual_agent": "agent",
     "customer": "user",
     "human": "user",
+    "caller": "user",
+    "client": "user",
+    "visitor": "user",
+    "end_user": "user",
+    "transfer_target": "transfer",
+    "tool_call_invocation": "tool_call",
+    "tool_call_result": "tool_result",
     "developer": "system",
 }
 MAX_MESSAGES = 100_000
@@ -105,7 +114,7 @@ class _Item:
             role = _TYPES[self.left.pop("type")]
         elif kind == "message":
             self.left.pop("type")
-        known = ROLE_OF.get(role) if isinstance(role, str) else None
+        known = ROLE_OF.get(role.strip().lower()) if isinstance(role, str) else None
         if known is None:
             raise LineRefused(
                 "invalid_value",
@@ -211,6 +220,7 @@ def _message(role: str, content: str, **own: Any) -> Message:
 
 def _time(when: object, name: str, started: datetime | None) -> str:
     """When it was said, in ISO 8601; seconds since a start that no one knows say nothing."""
+    when = inputs.numeric(when)
     if isinstance(when, int | float) and not isinstance(when, bool) and when < _OFFSET_BELOW:
         if started is None or when < 0:
             return ""

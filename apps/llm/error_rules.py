@@ -209,8 +209,8 @@ QUOTA = _words(
     r"balance (?:is )?below|trial (?:period )?(?:has |is )?(?:ended|expired|over)\b",
     r"subscription (?:is |has )?(?:been )?(?:not active|inactive|expired|ended|lapsed|cancel)",
     r"monthly (?:\w+ )?(?:limit|budget).{0,20}(?:reached|exceeded|used up|hit)\b",
-    r"(?:plan|monthly|trial|free|subscription) quota\b.{0,20}(?:exhaust|exceed|used up|reach)|"
-    r"exceed\w*.{0,20}trial quota|(?:calls|requests) ?(?:/|per) ?month\b",
+    r"(?:plan|monthly|free|subscription) quota\b.{0,20}(?:exhaust|exceed|used up|reach)|"
+    r"exceed\w*.{0,20}free \w+ quota|(?:calls|requests) ?(?:/|per) ?month\b",
     r"payment instrument|charge your (?:card|payment)|subscription required|"
     r"requires? a (?:paid )?(?:subscription|plan)\b",
     rf"{_MONEY}s? (?:balance )?(?:is|are|has been|have been|was|were)? ?(?:too low|exhausted|"

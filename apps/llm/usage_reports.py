@@ -14,20 +14,28 @@ from apps.llm.specs import TokenUsage
 _INPUT = (
     *("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "inputTokens"),
     *("promptTokens", "input_token_count", "prompt_eval_count", "tokens_evaluated"),
+    *("inputTokenCount", "inputTextTokenCount"),
 )
 _OUTPUT = (
     *("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count"),
     *("outputTokens", "completionTokens", "generated_token_count", "eval_count"),
-    *("tokens_predicted", "generated_tokens"),
+    *("tokens_predicted", "generated_tokens", "generation_token_count", "outputTokenCount"),
 )
 _TOTAL = ("total_tokens", "totalTokenCount", "total_token_count", "totalTokens")
 _CACHED = (
     *("cached_tokens", "prompt_cache_hit_tokens", "cachedContentTokenCount"),
     *("cached_content_token_count", "num_cached_tokens", "cached_prompt_tokens"),
-    *("cachedInputTokens", "cachedTokens"),
+    *("cachedInputTokens", "cachedTokens", "input_cached_tokens", "cache_hit_tokens"),
+    "prompt_cached_tokens",
 )
-_CACHE_READ = ("cache_read_input_tokens", "cacheReadInputTokens", "cache_read_tokens")
-_CACHE_WRITE = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cache_write_tokens")
+_CACHE_READ = (
+    *("cache_read_input_tokens", "cacheReadInputTokens", "cache_read_tokens"),
+    "cacheReadInputTokenCount",
+)
+_CACHE_WRITE = (
+    *("cache_creation_input_tokens", "cacheWriteInputTokens", "cache_write_tokens"),
+    "cacheWriteInputTokenCount",
+)
 _REASONING = (
     *("reasoning_tokens", "reasoningTokens", "thoughtsTokenCount", "thoughts_token_count"),
     "thinking_tokens",
@@ -80,6 +88,8 @@ def _places(reply: Mapping[str, object]) -> list[Mapping[str, object]]:
         reply.get("usage"),
         reply.get("usageMetadata"),
         reply.get("usage_metadata"),
+        reply.get("token_usage"),
+        reply.get("tokenUsage"),
         _inner(reply.get("x_groq"), "usage"),
         *(_inner(reply.get(envelope), "usage") for envelope in _ENVELOPES),
         *(_inner(reply.get(place), "tokens") for place in ("usage", "meta")),
@@ -144,9 +154,7 @@ class _Counts:
         thoughts_apart = thoughts_apart or self.thoughts > self.received
         if self.total is None or missing <= 0:
             believed = self.total is None
-            cache_apart = cache_apart or (
-                believed and cache_named_apart and self.cached > self.sent
-            )
+            cache_apart = cache_apart or (cache_named_apart and self.cached > self.sent)
             if cache_apart and (believed or missing < 0 or beside > self.sent):
                 self.sent += beside
             if thoughts_apart and believed:
@@ -209,7 +217,7 @@ def _count(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        number = float(value)
+        number = float(value.replace(",", "") if isinstance(value, str) else value)
         return round(number) if 0 <= number < 2**31 else None
     except (ValueError, OverflowError):
         return None

@@ -150,6 +150,10 @@ def test_where_a_line_breaks_is_told_without_a_line_of_its_own(text: bytes, mess
         ({"status": "gone"}, "“gone”"),
         ({"direction": "up"}, "“up”"),
         ({"agent_version": "three"}, "“three”"),
+        ({"agent_version": "-1"}, "“-1”"),
+        ({"started_at": "1"}, "“1”"),
+        ({"started_at": "45678.5"}, "“45678.5”"),
+        ({"started_at": "2026-01-31T14:00:00[Europe/Berlin]"}, "Berlin"),
         ({"agent_version": -1}, "“-1”"),
         ({"agent_version": 10**12}, "agent_version"),
         ({"duration_ms": -5}, "“-5”"),
@@ -183,6 +187,56 @@ def test_where_a_line_breaks_is_told_without_a_line_of_its_own(text: bytes, mess
 )
 def test_bad_values_are_refused_in_a_sentence(values: dict[str, Any], word: str) -> None:
     assert word in refused(line(**values)).message
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        1769868000,
+        1769868000000,
+        1769868000000000,
+        1769868000000000000,
+        "1769868000",
+        "1769868000000",
+        "1769868000.0",
+        "2026-01-31T14:00:00Z",
+        "2026-01-31t14:00:00z",
+        "2026-01-31 14:00:00 UTC",
+        "2026-01-31T15:00:00+01:00[Europe/Berlin]",
+        "2026-01-31T09:00:00\N{MINUS SIGN}05:00",
+        "\u200e2026-01-31T14:00:00Z ",
+        "Sat, 31 Jan 2026 14:00:00 GMT",
+        "Sat, 31 Jan 2026 14:00:00 +0000",
+        "31 Jan 2026 14:00:00 -0000",
+    ],
+)
+def test_a_time_is_read_in_the_forms_of_other_programs(spelled: object) -> None:
+    started = read(started_at=spelled).started_at
+    assert started is not None
+    assert started.isoformat() == "2026-01-31T14:00:00+00:00"
+
+
+def test_numbers_are_read_from_digits_as_text() -> None:
+    got = read(
+        duration_ms="61000.0",
+        agent_version="3",
+        started_at=1769868000,
+        messages=[{"role": "user", "content": "x", "at": "12.5"}],
+    )
+    assert (got.duration_ms, got.agent_version) == (61_000, 3)
+    assert got.messages[0]["at"] == "2026-01-31T14:00:12.500000+00:00"
+    assert read(duration_ms="").duration_ms is None
+
+
+@pytest.mark.parametrize(
+    ("role", "known"),
+    [
+        *(("User", "user"), ("ASSISTANT", "agent"), ("Bot", "agent"), ("caller", "user")),
+        *(("transfer_target", "transfer"), ("tool_call_result", "tool_result")),
+    ],
+)
+def test_a_role_is_known_by_its_names_at_other_places(role: str, known: str) -> None:
+    assert read(messages=[{"role": role, "content": "x"}]).messages[0]["role"] == known
 
 
 def test_depth_has_an_end() -> None:
