@@ -178,7 +178,13 @@ def _typed(part: object) -> object:
     made = {_RENAMED.get(name, name): value for name, value in inner.items()} | {"type": kind}
     if kind == "tool_result" and made.get("status") in ("success", "error"):
         made["is_error"] = made.pop("status") == "error"
+    if inner is not part and isinstance(words := made.get("content"), list):
+        made["content"] = [_text_part(each) for each in words]
     return made
+
+
+def _text_part(part: object) -> object:
+    return {"type": "text", **part} if isinstance(part, dict) and part.keys() == {"text"} else part
 
 
 def _read_part(part: object, found: Content) -> None:

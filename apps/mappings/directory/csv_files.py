@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,9 @@ MAX_ROWS = 200_000
 MAX_COLUMNS = 200
 MAX_CELL = 100_000
 """Characters of one cell."""
-_DELIMITERS = (",", ";", "\t")
+_DELIMITERS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r"\A\s*\"?sep=(.)\"?[ \t]*(?:\r\n|\r|\n)", re.IGNORECASE)
+"""How Excel notes the delimiter in a line before the header."""
 _BOM = "\ufeff"
 _GUARDED = tuple("=+-@\t\r")
 
@@ -39,7 +42,7 @@ def read_file(data: bytes) -> CsvText:
     if len(data) > MAX_BYTES:
         size = len(data) / 1024 / 1024
         raise UnreadableFile(f"The file has {size:.1f} MB. The maximum is 20 MB. Split it.")
-    text = _decoded(data)
+    text = _SEPARATOR_LINE.sub("", _decoded(data))
     delimiter = _delimiter_of(text)
     try:
         lines = cells(text, delimiter)

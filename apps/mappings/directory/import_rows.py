@@ -92,7 +92,7 @@ class RowReader:
     def read(self, line: int, cells: Sequence[str]) -> ImportRow:
         """Read one row, without looking at contacts."""
         row = ImportRow(line, cells)
-        if len(cells) > len(self.columns):
+        if any(cell.strip() for cell in cells[len(self.columns) :]):
             row.problem = f"The row has {len(cells)} cells, but the header has {len(self.columns)}."
             return row
         for name, cell in zip(self.columns, cells, strict=False):
