@@ -16,7 +16,7 @@ from apps.accounts.actors import Actor
 from apps.contacts.models import Contact
 from apps.mappings import edits
 from apps.mappings.directory import csv_files, imports
-from apps.mappings.directory.import_rows import guess
+from apps.mappings.directory.import_rows import RowReader, guess
 from apps.mappings.models import ContactImport, Contribution
 from apps.mappings.tasks import fold_contacts, run_import
 from tests.factories import client_as, make_contact, make_contact_field
@@ -75,6 +75,10 @@ def imported(file: ContactImport) -> ContactImport:
         (b"phone\tname\n1\tAda\n", "\t", ("phone", "name")),
         (b'"a,b";c\n1;2\n', ";", ("a,b", "c")),
         (b"email\nada@example.com\n", ",", ("email",)),
+        (b"phone|name\n1|Ada\n", "|", ("phone", "name")),
+        (b"sep=;\r\nphone;name\r\n1;Ada\r\n", ";", ("phone", "name")),
+        ('\ufeff"sep=,"\nphone,name\n1,Ada\n'.encode(), ",", ("phone", "name")),
+        (b"phone,name\r1,Ada\r\r", ",", ("phone", "name")),
     ],
 )
 def test_files_are_read_as_people_have_them(
@@ -224,3 +228,10 @@ def test_sweep_deletes_old_imports(known: Contact) -> None:
     ContactImport.objects.filter(pk=file.pk).update(touched_at=timezone.now() - timedelta(days=2))
     imports.sweep()
     assert not ContactImport.objects.exists()
+
+
+def test_a_row_may_end_in_empty_cells() -> None:
+    reader = RowReader(["phone_number", "first_name"], [])
+    row = reader.read(2, ["+14155550101", "Ada", "", " "])
+    assert (row.problem, row.values) == ("", {"first_name": "Ada"})
+    assert "3 cells" in reader.read(3, ["+14155550102", "Ada", "x"]).problem
