@@ -209,7 +209,7 @@ def _read_part(part: object, found: Content) -> None:
 
 
 def _spoken(part: Mapping[str, Any], kind: str) -> str:
-    """Return what was said in a part that is sound, where it has a transcript and no address."""
+    """Return the words of a part that is sound, where it has a transcript and no address."""
     words = part.get("transcript")
     if _MEDIA.get(kind) != "audio" or not isinstance(words, str) or list(_leaves(part)) != [words]:
         return ""

@@ -26,6 +26,8 @@ _FORMS = {
     b"PK\x03\x04": "a ZIP archive or an Excel workbook; save it as JSON Lines",
     b"\x28\xb5\x2f\xfd": "zstd; send it unpacked",
     b"BZh": "bzip2; send it unpacked",
+    b"7z\xbc\xaf": "7-Zip; send it unpacked",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as JSON Lines",
     b"\xfd7zXZ": "xz; send it unpacked",
     b"%PDF": "a PDF",
     b"PAR1": "Parquet; save it as JSON Lines",
@@ -93,17 +95,26 @@ def form_of(head: bytes) -> str:
             return f"this is {name}."
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head[:4]:
         return "this is UTF-16 or UTF-32; save it as UTF-8."
+    if head.startswith(b"--") and b"Content-Disposition:" in head[:1000]:
+        return "this is a form; send the file itself as the body (curl --data-binary @FILE)."
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     first, *more = (line.strip() for line in text.split(b"\n")) if text else (b"",)
-    rest = [line for line in more if line]
+    return _form_of_lines(first, [line for line in more if line])
+
+
+def _form_of_lines(first: bytes, rest: list[bytes]) -> str:
     objects = any(line.startswith(b"{") for line in rest)
-    if text.startswith(b"[") and not (objects and first.endswith(b"]")):
+    if first.startswith(b"[") and not (objects and first.endswith(b"]")):
         return "this is a JSON array; send one JSON object per line instead (JSON Lines)."
     if b"\r" in first and first.startswith(b"{"):
         return "its lines end with CR alone; end them with LF."
+    if first.endswith(b"},") and len(rest) > 1 and all(x.endswith(b"},") for x in rest[:-1]):
+        return "its lines end with a comma; end them with LF alone (JSON Lines)."
     is_open = first.startswith(b"{") and first.endswith((b"{", b"[", b","))
     if is_open and not (rest and rest[0].startswith(b"{")):
         return "this is JSON over several lines; send one JSON object per line (JSON Lines)."
+    if first.startswith(b"<") and not objects:
+        return "this is XML or HTML; send one JSON object per line (JSON Lines)."
     if rest and not objects and not first.startswith(b"{") and re.search(rb"[,;\t]", first):
         return "this looks like CSV; send one JSON object per line (JSON Lines)."
     return ""

@@ -96,7 +96,7 @@ def _by_code(body: ErrorBody) -> ErrorKind | None:
 
 
 def _is_about_a_setting(body: ErrorBody) -> bool:
-    """Return whether what is too long isn't the transcript but another part of the request."""
+    """Return whether another part of the request than the transcript is too long."""
     return rules.SETTING.search(body.words) is not None
 
 

@@ -44,6 +44,11 @@ LINE = b'{"channel": "voice", "messages": []}'
         (gzip.compress(LINE, mtime=0), "gzip"),
         (b"PK\x03\x04...", "Excel"),
         (b"id,channel\n1,voice\n2,voice\n", "CSV"),
+        (b"\xd0\xcf\x11\xe0...", "old Excel"),
+        (b"7z\xbc\xaf...", "7-Zip"),
+        ((LINE + b",\n") * 3, "comma"),
+        (b"<!doctype html>\n<title>Sign in</title>", "HTML"),
+        (b'--x\r\nContent-Disposition: form-data; name="f"\r\n\r\n' + LINE, "form"),
     ],
 )
 class TestTheFormOfAFile:
