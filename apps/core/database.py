@@ -153,7 +153,7 @@ def reason_to_reject(error: BaseException) -> str:
 _BATCH = 10_000
 
 
-def run_in_batches(statement: str, **values: object) -> int:
+def run_in_batches(statement: str, **values: int | float | str | datetime) -> int:
     """Run a statement that changes up to ``%(batch)s`` rows until none is left; return how many.
 
     Each batch commits alone, so that no transaction is long.
