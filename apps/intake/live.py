@@ -22,8 +22,7 @@ from apps.conversations.models import CLOSED, AnalysisState, Conversation, Statu
 from apps.core.errors import Conflict, Example
 from apps.webhooks import outbox
 
-from .messages import MAX_MESSAGES, read_messages
-from .parser import read_result
+from .parser import MAX_MESSAGES, read_messages, read_result
 from .platform_analysis import keep_beside
 
 

@@ -7,7 +7,9 @@ metadata unread. Each rejection is one message with the value that was rejected.
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from apps.agents.models import Channel
@@ -18,6 +20,7 @@ from apps.conversations.inputs import (
     ContactInput,
     ConversationInput,
     LineRefused,
+    Message,
     TransferInput,
 )
 from apps.conversations.models import (
@@ -33,8 +36,9 @@ from apps.core.json_text import parse_json
 from apps.core.yes_no import yes_or_no
 from apps.llm.errors import ErrorCode
 from apps.llm.schema import size_problems
+from apps.llm.text import sanitise
 
-from .messages import Transcript, read_transcript
+from .message_forms import ROLE_OF, read_item
 
 _KNOWN = {
     "id",
@@ -68,6 +72,7 @@ _OURS: dict[str, Callable[[object], bool]] = {
 }
 """Derived keys of a conversation as Debrief writes it. Where all of them are present in that form,
 Debrief wrote the line and they are left out; else they are unknown keys."""
+MAX_MESSAGES = 100_000
 _SUCCESS = {"call_successful", "chat_successful"}
 _OPENED = {Status.REGISTERED.value, Status.ONGOING.value, Status.NOT_CONNECTED.value}
 
@@ -107,7 +112,7 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
         raise LineRefused(
             "missing_field", "messages is required. Send [] if there are none.", "messages"
         )
-    transcript = read_transcript(known["messages"], started)
+    transcript = _read_transcript(known["messages"], started)
     contact, strangers = _contact(known["contact"])
     if not is_ours and known["id"] is not None and known["external_id"] is not None:
         strangers["id"] = known["id"]  # neither is lost
@@ -136,7 +141,8 @@ def read_conversation(body: Mapping[str, Any], *, source: str) -> ConversationIn
 
 
 def _number(known: Mapping[str, Any], name: str) -> str:
-    return tidy_number(inputs.text(known[name], name, MAX_LENGTHS[name]))
+    number = inputs.text(known[name], name, MAX_LENGTHS[name])
+    return tidy_number(number) if number else ""
 
 
 def _is_ours(body: Mapping[str, Any]) -> bool:
@@ -249,6 +255,45 @@ def _contact(value: object) -> tuple[ContactInput | None, dict[str, Any]]:
         lost["phone_number"] = number
     lost = {name: item for name, item in lost.items() if item not in (None, "", [], {})}
     return known, {"contact": lost} if lost else {}
+
+
+# Messages and transfers
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The messages; ``starts`` says how many of them come before each item that was sent, and
+    ends with their number: one item with tool calls is several messages."""
+
+    messages: list[Message]
+    starts: list[int]
+
+    def position(self, items: int) -> int:
+        """Return how many messages came before, for this many items that did."""
+        return self.starts[items] if items < len(self.starts) else items
+
+
+def read_messages(value: object, started: datetime | None) -> list[Message]:
+    """Return the messages, in order. Raises LineRefused at the first that cannot be understood."""
+    return _read_transcript(value, started).messages
+
+
+def _read_transcript(value: object, started: datetime | None) -> Transcript:
+    """Return the messages with the places of the items that were sent."""
+    items = inputs.a_list(value, "messages")
+    if len(items) > MAX_MESSAGES:
+        raise inputs.refuse("messages", f"has {len(items):,} items, at most {MAX_MESSAGES:,}.")
+    read = [_read_message(item, f"messages[{at}]", started) for at, item in enumerate(items)]
+    starts = list(accumulate(map(len, read), initial=0))
+    return Transcript([message for one in read for message in one], starts)
+
+
+def _read_message(item: object, where: str, started: datetime | None) -> list[Message]:
+    if isinstance(item, dict) and item.keys() <= {"role", "content"}:  # nearly all are that simple
+        role, content = item.get("role"), item.get("content")
+        if isinstance(content, str) and isinstance(role, str) and role in ROLE_OF:
+            return [{"role": ROLE_OF[role], "content": sanitise(content)}]
+    return read_item(item, where, started)
 
 
 _OF_TRANSFER = ("after_message", "to_agent_id", "post_call_analysis_setting")

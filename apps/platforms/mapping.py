@@ -13,7 +13,7 @@ from typing import Any
 from apps.contacts.phone_numbers import normal_number
 from apps.conversations.inputs import LineRefused
 from apps.intake.content_parts import attachments, call_content, failed, plain_text
-from apps.intake.messages import ROLE_OF
+from apps.intake.message_forms import ROLE_OF
 from apps.llm.text import sanitise
 
 Json = dict[str, Any]

@@ -1,9 +1,10 @@
-"""Messages of a line: roles and keys of other formats read, anything unknown rejected by name."""
+"""The forms in which programs write a message: roles and keys of other formats.
+
+Anything unknown is rejected by name.
+"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import accumulate
 from typing import Any
 
 from apps.conversations import inputs
@@ -34,7 +35,6 @@ ROLE_OF = {
     "tool_call_result": "tool_result",
     "developer": "system",
 }
-MAX_MESSAGES = 100_000
 _OFFSET_BELOW = 10**8
 """A smaller number is seconds since the start, a larger one a time since 1970."""
 _TEXTS = ("content", "text", "message", "body", "transcript", "utterance", "parts", "refusal")
@@ -47,39 +47,8 @@ _TYPES = {**ROLE_OF, "function_call": "tool_call", "function_call_output": "tool
 """OpenAI's responses format and LangChain write a type in the place of a role."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """The messages; ``starts`` says how many of them come before each item that was sent, and
-    ends with their number: one item with tool calls is several messages."""
-
-    messages: list[Message]
-    starts: list[int]
-
-    def position(self, items: int) -> int:
-        """Return how many messages came before, for this many items that did."""
-        return self.starts[items] if items < len(self.starts) else items
-
-
-def read_messages(value: object, started: datetime | None) -> list[Message]:
-    """Return the messages, in order. Raises LineRefused at the first that cannot be understood."""
-    return read_transcript(value, started).messages
-
-
-def read_transcript(value: object, started: datetime | None) -> Transcript:
-    """`read_messages`, with the places of the items among them."""
-    items = inputs.a_list(value, "messages")
-    if len(items) > MAX_MESSAGES:
-        raise inputs.refuse("messages", f"has {len(items):,} items, at most {MAX_MESSAGES:,}.")
-    read = [_read(item, f"messages[{at}]", started) for at, item in enumerate(items)]
-    starts = list(accumulate(map(len, read), initial=0))
-    return Transcript([message for one in read for message in one], starts)
-
-
-def _read(item: object, where: str, started: datetime | None) -> list[Message]:
-    if isinstance(item, dict) and item.keys() <= {"role", "content"}:  # nearly all are that simple
-        role, content = item.get("role"), item.get("content")
-        if isinstance(content, str) and isinstance(role, str) and role in ROLE_OF:
-            return [{"role": ROLE_OF[role], "content": sanitise(content)}]
+def read_item(item: object, where: str, started: datetime | None) -> list[Message]:
+    """Return the messages of one item of a list. Raises LineRefused where it isn't understood."""
     return _Item(item, where, started).messages()
 
 
