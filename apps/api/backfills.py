@@ -308,7 +308,7 @@ def _change(request: HttpRequest, backfill_id: str, change: Callable[..., Any]) 
 
 
 def _with_preview(error: UserError, preview: Schema | None) -> HttpResponse:
-    """Return the response for an outdated preview, with one of now."""
+    """Return the response for an outdated preview, with the current one."""
     body = {"code": error.code, "message": error.message, "fields": error.fields}
     now = preview.as_dict() if preview else None
     return JsonResponse({"error": body, "preview": now}, status=error.status)
