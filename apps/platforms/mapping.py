@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from apps.contacts.phone_numbers import normal_number
-from apps.conversations.inputs import LineRefused
+from apps.conversations.inputs import LineRefused, numeric
+from apps.core.json_text import parse_json
 from apps.intake.content_parts import attachments, call_content, failed, plain_text
 from apps.intake.message_forms import ROLE_OF
 from apps.llm.text import sanitise
@@ -29,6 +30,20 @@ def needed_id(value: object, name: str) -> str:
 def mapping(value: object) -> Mapping[str, Any]:
     """Return the object, else an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def results_in(value: object) -> Mapping[str, Any]:
+    """Return results by name: an object, one as JSON text, or a list of names and values."""
+    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
+        try:
+            value = parse_json(value)
+        except (ValueError, RecursionError):
+            return {}
+    if isinstance(value, list):
+        return {
+            name: item.get("value") for item in objects(value) if (name := text(item.get("name")))
+        }
+    return mapping(value)
 
 
 def objects(value: object) -> Iterator[Mapping[str, Any]]:
@@ -85,7 +100,8 @@ def of_unknown_role(role: str, content: str, at: float | None) -> Json:
 
 
 def number(value: object) -> float | None:
-    """Return a number that is one."""
+    """Return a number that is one, or that a text spells in digits."""
+    value = numeric(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -111,7 +111,7 @@ def _parsed(raw: bytes) -> tuple[str, Any]:
     text = raw.decode(errors="replace").replace("\0", "\ufffd")
     try:
         return text, json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text, None
 
 

@@ -77,7 +77,8 @@ def _missing_scopes(data: Any) -> list[str]:
 
 def _errors(data: Any) -> Iterator[dict[str, Any]]:
     errors = data.get("errors") if isinstance(data, dict) else None
-    yield from (one for one in errors or [] if isinstance(one, dict))
+    listed = errors if isinstance(errors, list) else []
+    yield from (one for one in listed if isinstance(one, dict))
 
 
 def words_of(response: Response) -> str:
@@ -105,7 +106,7 @@ def _property_errors(message: str) -> list[dict[str, Any]]:
     found = _LIST.search(message)
     try:
         listed = json.loads(found[0]) if found else []
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return [one for one in listed if isinstance(one, dict) and one.get("message")]
 

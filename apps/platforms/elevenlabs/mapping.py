@@ -40,7 +40,7 @@ _STATUSES = {
 }
 _UNANSWERED = {"busy", "no_answer", "no-answer", "failed"}
 _OPEN = {"registered", "ongoing"}
-_NOTHING = {"None", "null"}
+_NOTHING = {"None", "null", "Null", "NULL", "undefined"}
 """How a collected value that was not found is spelled, where the field takes text."""
 
 
@@ -138,7 +138,9 @@ def _numbers(facts: Mapping[str, Any]) -> Json:
     whatsapp = mapping(facts.get("whatsapp"))
     way = phone or sms or whatsapp
     agents = _first(way, "agent_number", "agent_phone_number")
-    theirs = _first(way, "external_number", "sms_user_phone_number", "whatsapp_user_id")
+    theirs = _first(way, "external_number", "sms_user_phone_number")
+    if not theirs and (user := _first(way, "whatsapp_user_id")):
+        theirs = f"whatsapp:{user}"
     outbound = text(way.get("direction")) == "outbound"
     if not agents and not theirs:
         return {}

@@ -18,6 +18,7 @@ from apps.platforms.mapping import (
     number,
     objects,
     of_unknown_role,
+    results_in,
     role_of,
     said,
     seconds,
@@ -59,9 +60,8 @@ def read(body: Mapping[str, Any]) -> Arrived:
     """Return a webhook's body, or the bare call or chat of its API. Raises LineRefused."""
     event = text(body.get("event"), 100)
     for kind, reader in (("call", _call), ("chat", _chat)):
-        bare = not event and f"{kind}_id" in body
-        thing = body if bare else body.get(kind)
-        if not isinstance(thing, dict):
+        thing = _thing(body, kind)
+        if not thing:
             continue
         external_id = needed_id(thing.get(f"{kind}_id"), f"{kind}_id")
         if event in _AGAIN_LATER:
@@ -75,6 +75,13 @@ def read(body: Mapping[str, Any]) -> Arrived:
             "missing_field", "event is missing. This doesn’t look like a Retell webhook."
         )
     return Arrived(event, "", note="This event isn’t about a call or chat.")
+
+
+def _thing(body: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """Return the call or chat that a body holds or is; webhooks of 2024 called it ``data``."""
+    if isinstance(named := body.get(kind), dict):
+        return named
+    return next((one for one in (mapping(body.get("data")), body) if f"{kind}_id" in one), {})
 
 
 def _call(event: str, external_id: str, call: Json) -> Arrived:
@@ -207,7 +214,7 @@ def _facts(thing: Json, kind: str) -> Json:
 
 def _analysis(analysis: Mapping[str, Any]) -> Json | None:
     """Retell's names are the built-in ones; fields of the account's own are next to them."""
-    own = mapping(analysis.get("custom_analysis_data"))
+    own = results_in(analysis.get("custom_analysis_data"))
     rest = {key: value for key, value in analysis.items() if key != "custom_analysis_data"}
     return filled({**own, **filled(rest)}) or None
 

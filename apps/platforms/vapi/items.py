@@ -42,7 +42,9 @@ def structured(value: object) -> Iterator[tuple[str, Any]]:
     items = objects(list(value.values()) if isinstance(value, dict) else value)
     for item in items:
         result = item.get("result")
-        if name := text(item.get("name")):
+        if name := text(item.get("name")) or text(item.get("key")):
             yield name, result
+        elif item and all(isinstance(inner, dict) for inner in item.values()) and result is None:
+            yield from ((key, inner.get("result", inner)) for key, inner in item.items())
         elif isinstance(result, dict):
             yield from result.items()

@@ -19,6 +19,7 @@ from apps.platforms.mapping import (
     needed_id,
     number,
     objects,
+    results_in,
     seconds,
     spoke,
     text,
@@ -290,9 +291,9 @@ def _analysis(told: Json, call: Mapping[str, Any]) -> Json | None:
     truth = worded_truth(verdict)
     own: Json = dict(structured(analysis.get("structuredDataMulti")))
     own |= dict(structured(artifact.get("structuredOutputs")))
-    own |= mapping(analysis.get("structuredData"))
+    own |= results_in(analysis.get("structuredData"))
     built_in = {
-        "call_summary": text(analysis.get("summary")),
+        "call_summary": text(analysis.get("summary")) or text(_one(told, call, "summary")),
         "call_successful": truth,
         "success_evaluation": None if truth is not None else text(verdict),
     }
