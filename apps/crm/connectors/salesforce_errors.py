@@ -78,7 +78,8 @@ def _words(errors: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for error in errors:
         code = code_of(error)
         message = str(error.get("message") or error.get("error_description") or "").strip()
-        fields = ", ".join(str(name) for name in error.get("fields") or [])
+        named = error.get("fields")
+        fields = ", ".join(map(str, named)) if isinstance(named, list) else ""
         about = f" ({fields})" if fields and fields not in message else ""
         advice = f"{_ADVICE[code]} " if code in _ADVICE else ""
         yield f"{advice}{code}: {message}{about}" if code else message
