@@ -4,12 +4,13 @@ They live in a temporary folder and end with the run. Where DATABASE_URL or REDI
 one is used instead.
 """
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_STARTED] = processes
     for program, process in zip(programs, processes, strict=True):
         _wait_until_ready(program, process)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector off what is collected: modules and tests stay for good."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
