@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -89,24 +90,15 @@ def templates() -> Iterator[Text]:
 
 def strings() -> Iterator[Text]:
     """String constants with a space in them, except docstrings and SQL."""
-    for path, tree in _modules():
-        bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                text = node.value
-                if " " in text and id(node) not in bare and not _is_sql(text):
-                    yield path, _CODE.sub("", text)
+    for path, text, is_docstring in _constants():
+        if " " in text and not is_docstring and not _is_sql(text):
+            yield path, _CODE.sub("", text)
 
 
 def docstrings() -> Iterator[Text]:
-    for path, tree in _modules():
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Expr)
-                and isinstance(node.value, ast.Constant)
-                and isinstance(node.value.value, str)
-            ):
-                yield path, _CODE.sub("", node.value.value)
+    for path, text, is_docstring in _constants():
+        if is_docstring:
+            yield path, _CODE.sub("", text)
 
 
 def docs() -> Iterator[Text]:
@@ -119,11 +111,23 @@ def docs() -> Iterator[Text]:
 KINDS = {"templates": templates, "strings": strings, "docstrings": docstrings, "docs": docs}
 
 
-def _modules() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def _constants() -> list[tuple[str, str, bool]]:
+    """Return the path and text of each string constant, and whether it is a docstring."""
+    found = []
     for folder in ("apps", "config"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            if "migrations" not in path.parts and _name(path) not in FOR_MODELS:
-                yield _name(path), ast.parse(path.read_text())
+            name = _name(path)
+            if "migrations" in path.parts or name in FOR_MODELS:
+                continue
+            nodes = list(ast.walk(ast.parse(path.read_text())))
+            bare = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+            found += [
+                (name, node.value, id(node) in bare)
+                for node in nodes
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            ]
+    return found
 
 
 def _is_sql(text: str) -> bool:
@@ -136,10 +140,14 @@ def _name(path: Path) -> str:
 
 def uses_of(kind: str) -> dict[str, list[str]]:
     """Return where each banned word is used: pattern → places."""
-    places: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for path, text in KINDS[kind]():
+        texts.setdefault(path, []).append(text)
+    places: dict[str, list[str]] = {}
+    for path, parts in texts.items():
+        whole = "\n".join(parts)  # no pattern matches across a line
         for pattern in WORDS:
-            for match in re.finditer(pattern, text, re.IGNORECASE):
+            for match in re.finditer(pattern, whole, re.IGNORECASE):
                 places.setdefault(pattern, []).append(f"{path}: “{match.group(0)}”")
     return places
 
