@@ -104,7 +104,7 @@ steps = st.lists(
 
 
 @pytest.mark.django_db
-@settings(max_examples=30, deadline=None, phases=NO_SHRINKING)
+@settings(max_examples=12, deadline=None, phases=NO_SHRINKING)
 @given(steps)
 def test_no_prompt_is_lost_and_no_edit_is_somebody_elses(steps: list[tuple[int, Any]]) -> None:
     made = agent(**with_fields(topic=dict(TOPIC), mood=dict(MOOD)))

@@ -336,7 +336,7 @@ def test_the_example_of_the_document_is_taken(
 def test_things_that_exist(
     operation: APIOperation, mode: GenerationMode, things: dict[str, str]
 ) -> None:
-    _play(operation, mode, things, 12)
+    _play(operation, mode, things, 6)
 
 
 @pytest.mark.slow

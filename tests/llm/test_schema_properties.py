@@ -14,7 +14,7 @@ from tests.fakes.instances import Dice, plan
 from tests.llm.schemas import operator_schemas
 
 quick = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 
 
