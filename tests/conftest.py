@@ -129,11 +129,13 @@ def _in_utc() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def _old_server(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _old_server() -> Iterator[None]:
     """A lease that a test lets run out has done so: the server of this run is young, and leases
     count only some time after its start (apps/work/queue.py)."""
-    monkeypatch.setattr("apps.work.queue.RESTART_GRACE", 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("apps.work.queue.RESTART_GRACE", 0)
+        yield
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
