@@ -20,6 +20,7 @@ from apps.llm.failed_request import Fault
 from apps.llm.key_masks import mask_keys
 from apps.llm.specs import ModelSpec
 from apps.llm.text import shorten
+from apps.llm.transport import trusted
 
 MOST_REQUESTS = 50_000
 MOST_BYTES = 200_000_000
@@ -93,7 +94,7 @@ class BatchApi:
             api_key=place.key,
             max_retries=0,
             timeout=seconds,
-            http_client=httpx2.Client(timeout=seconds, follow_redirects=False),
+            http_client=httpx2.Client(verify=trusted(), timeout=seconds, follow_redirects=False),
         )
 
     def __enter__(self) -> Self:

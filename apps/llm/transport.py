@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import aiohttp
@@ -20,6 +21,16 @@ _CONNECT_SECONDS = 10.0
 # The body is handed on decoded and whole, so these would lie about it.
 _DROPPED_HEADERS = frozenset((b"content-encoding", b"content-length", b"transfer-encoding"))
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """Return the certificates that servers are checked against.
+
+    Reading them takes 30 ms of CPU, so all clients of a process share them.
+    """
+    context: ssl.SSLContext = httpx2.create_ssl_context()
+    return context
 
 
 class AnswerTooLongError(Exception):
@@ -99,9 +110,8 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     def _open(self) -> aiohttp.ClientSession:
         # Looking proxies up for each request costs as much as the request: only where there are.
         proxies = any(os.environ.get(name) for name in _PROXY_VARIABLES)
-        verify: ssl.SSLContext = httpx2.create_ssl_context()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=verify, keepalive_timeout=30),
+            connector=aiohttp.TCPConnector(limit=0, ssl=trusted(), keepalive_timeout=30),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=proxies,
         )
