@@ -20,7 +20,7 @@ V = TypeVar("V", bound=Callable[..., HttpResponseBase])
 
 
 class DebriefAdminSite(AdminSite):
-    """The admin site. Its own login form would go past the limits of ours, so there is none."""
+    """The admin site, without its own login form, which would bypass Debrief's sign-in limits."""
 
     site_header = "Debrief · Django admin"
     site_title = "Debrief"

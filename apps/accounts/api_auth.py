@@ -16,7 +16,7 @@ from apps.core.errors import Refused
 class KeyAuth(HttpBearer):
     """`Authorization: Bearer dbk_…`; sets `request.actor`. A session alone opens nothing here.
 
-    `KeyAuth(Role.EDITOR)` also asks for a role: raises Refused (403) where it does not reach.
+    `KeyAuth(Role.EDITOR)` also requires a role, and raises `Refused` (403) for a lower one.
     """
 
     def __init__(self, needed: Role = Role.VIEWER) -> None:
@@ -35,7 +35,7 @@ class KeyAuth(HttpBearer):
 
 
 def require(request: HttpRequest, needed: Role) -> None:
-    """Raise Refused (403) unless the caller's role allows `needed`."""
+    """Raise `Refused` (403) unless the caller's role allows `needed`."""
     have = actor_of(request).role
     if not have.allows(needed):
         raise Refused(refusal_message(have, needed))
@@ -59,7 +59,7 @@ def session_or_key(
 
 
 def open_to_keys(patterns: Iterable[URLPattern | URLResolver]) -> None:
-    """Take the API's paths out of the login redirect: they answer 401 automatically."""
+    """Exempt the API's paths from the login redirect: they return 401 themselves."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             open_to_keys(pattern.url_patterns)

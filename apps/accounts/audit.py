@@ -12,9 +12,9 @@ def record(
 ) -> AuditEntry:
     """Add an entry, in the transaction of the change itself so that neither lives alone.
 
-    `verb` is `noun.done` (`agent.published`), `target` the public id of what it was done to,
+    `verb` is `noun.done` (`agent.published`), `target` the public ID of the changed object, and
     `detail` whatever makes the entry readable later: plain JSON values, no secrets, and no
-    words of a conversation (an erasure cannot reach them here).
+    words of a conversation (an erasure can't reach them here).
     """
     entry = _entry(by, verb, target, detail)
     entry.save(force_insert=True)

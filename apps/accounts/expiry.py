@@ -2,7 +2,7 @@
 
 With htmx a header says which of the two it is: `static/js/session.js` asks for the password over
 the page, or takes the new token, and sends the same request again. Without script the response is
-a page that holds what was sent and sends it again.
+a page that holds the submitted form and sends it again.
 """
 
 from django.conf import settings

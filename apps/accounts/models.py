@@ -259,8 +259,8 @@ NAMED = "substring(%(expressions)s from 'conv_[0-9A-Za-z]+')"
 class IdempotencyKey(models.Model):
     """The response that an API write gave, so that the same `Idempotency-Key` gets it again.
 
-    Kept 24 hours per caller, key and path. `status` is empty while the first
-    request is still running.
+    Stored for 24 hours per caller, key, and path. `status` is empty while the first request is
+    still running.
     """
 
     actor = models.CharField(max_length=200)

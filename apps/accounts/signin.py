@@ -52,8 +52,8 @@ class Backend(ModelBackend):
 def admits_demo(request: HttpRequest) -> bool:
     """Return whether the demo login works for this request: from this machine, by no proxy.
 
-    Headers of a proxy give it away. One that sends none and names us 127.0.0.1 still passes on
-    where the browser believes to be, and speaks HTTP/1.0 unless it was told otherwise.
+    A proxy's headers give it away. A proxy that sends none and calls this server 127.0.0.1 still
+    passes on the browser's own address of the page, and uses HTTP/1.0 by default.
     """
     if not settings.DEMO_LOGIN or any(name in request.headers for name in PROXY_HEADERS):
         return False
@@ -65,7 +65,7 @@ def admits_demo(request: HttpRequest) -> bool:
 
 
 def _host_of(page: str) -> str:
-    """Return the host in an address; empty where there is none, or it is no address."""
+    """Return the host in an address; empty without one, or for an invalid address."""
     try:
         return urlsplit(page).hostname or ""
     except ValueError:

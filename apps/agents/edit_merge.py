@@ -1,8 +1,8 @@
 """Merge the edits of one editor with what another one saved (decision 0029).
 
 Pure functions over the API's shape of a draft. There are always three documents: the *base* that
-a form was filled from, the form (*mine*), and the draft as it is now (*theirs*). What equals the
-base isn't an edit; where both edited the same value, mine is put on top.
+a form was filled from, the form (`mine`), and the draft as it is now (`theirs`). A value that
+equals the base isn't an edit. Where both edited the same value, the form wins.
 """
 
 import json
@@ -35,9 +35,9 @@ def only_mine(form: Mapping[str, Any], base: Mapping[str, Any]) -> Json:
 
 
 def changes_on_top(form: Mapping[str, Any], base: Json, theirs: Json) -> Json:
-    """Return the changes that bring a form's edits since ``base`` into the draft ``theirs``.
+    """Return the changes that bring a form's edits since `base` into the draft `theirs`.
 
-    A schema that is not JSON is handed on as it is: reading it names the problems.
+    A schema that isn't JSON is passed on unchanged: parsing it names the problems.
     """
     changes = only_mine(form, base)
     analysis = changes.get("analysis", {})

@@ -38,9 +38,9 @@ from .stamp import Stamp
 
 @dataclass(frozen=True, slots=True)
 class SaveResult:
-    """What a save did. ``save`` is None, and ``diff`` empty, where nothing had changed.
+    """The outcome of a save. If nothing changed, ``save`` is None and ``diff`` is empty.
 
-    ``theirs``: changes by others since the saved page was loaded.
+    `theirs` has the changes by others since the saved page was loaded.
     """
 
     version: AgentVersion

@@ -31,10 +31,10 @@ class InvalidDraft(UserError):
 
 
 class DraftConflict(Conflict):
-    """Someone else saved since this editor's page was loaded; nothing was overwritten.
+    """Raised when someone else saved since this editor's page was loaded. Nothing is overwritten.
 
-    ``theirs``: their changes; ``mine``: changes that saving on top would make; ``merged``: the
-    draft as it would then be, and ``stamp`` the state of the draft that it is made from.
+    `theirs` has the other person's changes, `mine` the changes that saving on top would make, and
+    `merged` the draft after that. `stamp` is the state of the draft that `merged` is based on.
     """
 
     code = "draft_conflict"

@@ -1,10 +1,10 @@
 """Save a tab of the editors, with htmx and without.
 
 A form is filled from a document and carries that document's stamp. The two always change
-together, so that the server can tell what its author edited (decision 0029): where the draft is
-what the form shows, htmx gets the new stamp and the editor's surroundings, and the editor
-stays untouched. Where it is not (another editor's words are in it, a prompt went back to its
-default), the response is the whole form.
+together, so that the server knows the author's edits (decision 0029). If the draft equals the form,
+htmx gets the new stamp and the editor's surroundings, and the editor stays untouched. Otherwise
+(another editor's text is in the draft, or a prompt went back to its default), the response is the
+whole form.
 """
 
 from collections.abc import Callable, Iterable
@@ -39,7 +39,7 @@ Page = Callable[[HttpRequest, DraftStatus, "SaveOutcome"], HttpResponse]
 class SaveOutcome:
     """The outcome of a save, for the page: the form and its problems.
 
-    ``content``, with its ``stamp``: shown in the form instead of the typed values. ``theirs``:
+    The form shows `content`, with its `stamp`, instead of the typed values. `theirs` has the
     changes by others in it.
     """
 
