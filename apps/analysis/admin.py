@@ -1,4 +1,4 @@
-"""Django admin of this room: analyses to look at. They are immutable."""
+"""Django admin of this app: analyses, read-only because they are immutable."""
 
 from django.contrib import admin
 

@@ -93,11 +93,12 @@ class SideEffectsForm(forms.Form):
 
 
 def emit_events(finished: Mapping[int, Sequence[str]]) -> None:
-    """Write the events of analyses that are final now: analysis → names of what it changed.
+    """Write the events of analyses that are final now: analysis → names of its changed fields.
 
-    Each as far as its side effects say. Where no endpoint listens, this is one query. Call it in
-    the transaction that records them, under the locks of their conversations: an event is there
-    if and only if its result is, and events of a conversation are in the order of results.
+    The side effects of each analysis decide which events are written. Where no endpoint listens,
+    this is one query. Call it in the transaction that records the analyses, under the locks of
+    their conversations: an event exists if and only if its result does, and the events of a
+    conversation are in the order of its results.
     """
     if not finished or not outbox.has_subscribers(
         EventType.CONVERSATION_ANALYZED, EventType.CONVERSATION_ANALYSIS_FAILED

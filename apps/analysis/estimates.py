@@ -90,9 +90,9 @@ def highest_cost_of(job: AnalysisJob) -> Decimal | None:
 
 
 def learn_from(analyses: AnalysisQuerySet) -> None:
-    """Correct the models' estimates by what their servers counted for these analyses.
+    """Correct the models' estimates by the tokens that their servers counted for these analyses.
 
-    Only what took one request and was read whole tells something; a few hundred tell enough.
+    Only analyses that took one request and read the whole transcript count. A few hundred suffice.
     """
     rows = analyses.filter(
         state=State.SUCCEEDED,

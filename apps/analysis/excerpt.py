@@ -1,4 +1,4 @@
-"""Shorten a transcript to the room that a model has, keeping its beginning and its end."""
+"""Shorten a transcript to a model's context, keeping its beginning and its end."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ class _Side:
 
 
 def beginning_and_end(lines: Sequence[str], room: int) -> Excerpt:
-    """Return both ends of a transcript that is longer than ``room`` tokens, half of the room each.
+    """Return both ends of a transcript that is longer than `room` tokens, half the tokens each.
 
-    ``lines`` are messages as a prompt shows them. Whole messages are stored where they fill the
-    room; a longer one is cut inside, with a mark that counts the omitted tokens.
+    ``lines`` are messages as a prompt shows them. Messages stay whole while they fit; a longer one
+    is truncated inside, with a mark that counts the omitted tokens.
     """
     half = max(room - _MARKS, 0) // 2
     first = _whole(lines, half)

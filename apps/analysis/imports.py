@@ -81,9 +81,9 @@ def _last_versions(conversations: Sequence[Conversation]) -> dict[int, AgentVers
 def restore(*, analysis: Analysis, by: Actor, side_effects: SideEffects = UNLESS_ASKED) -> Analysis:
     """Make an earlier result current again, as a new analysis with trigger ``restored``.
 
-    No model is asked and nothing is paid; the restored one stays where it was in the history.
-    Webhooks hear of it only where ``side_effects`` say so.
-    Raises UnableToRestore for a failure and for what is current already.
+    No model is asked and nothing is paid. The restored analysis keeps its place in the history.
+    Webhooks are sent only where ``side_effects`` say so.
+    Raises UnableToRestore for a failed analysis and for the current one.
     """
     with transaction.atomic():
         lock_conversations([analysis.conversation_id])
@@ -130,7 +130,7 @@ def _copy(analysis: Analysis, by: Actor, side_effects: SideEffects) -> Analysis:
 
 @transaction.atomic
 def _make_current(rows: list[Analysis]) -> list[Analysis]:
-    """Insert finished results and let each take the place of what was current."""
+    """Insert finished results and make each the current result of its conversation."""
     ids = [row.conversation_id for row in rows]
     lock_conversations(ids)
     previous = retire_current(ids)

@@ -31,10 +31,10 @@ MayRepeat = Callable[[TokenUsage], Awaitable[bool]]
 class AnalysisOutcome:
     """How a job ended. ``error_code`` is empty for a success.
 
-    ``requests`` counts what was really sent: it is paid for, also where the result is lost.
+    ``requests`` counts the requests that were sent: they are paid for even if the result is lost.
     ``pause`` (a `PauseReason`) asks the queue to pause the run; the job itself is handed back and
-    nothing is recorded but the ledger. ``transient``: the same request may fare better later.
-    ``retry_after``: in this many seconds, as the provider says.
+    nothing is recorded but the ledger. ``transient``: the same request may succeed later.
+    ``retry_after``: the provider's own delay in seconds.
     ``flex_usage`` is the part of ``usage`` that the provider reports for its flex tier; ``tier`` is
     the one it reported last.
     """

@@ -197,9 +197,9 @@ def by_whom(analysis: Analysis) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RerunPreview:
-    """What a rerun would use, what that changes since the present result, and its price.
+    """The config of a rerun, its differences from the current result's config, and its price.
 
-    ``known`` is False where the present result was not made by a config.
+    ``known`` is False where the current result was not made by a config.
     """
 
     plan: Plan

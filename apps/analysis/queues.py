@@ -1,4 +1,4 @@
-"""Queues of analyses: what they share, and those of reruns and of first analyses."""
+"""Queues of analyses: their base class, and those of reruns and of first analyses."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -125,11 +125,11 @@ class FirstAnalysisQueue(AnalysisQueue):
         return claims.load_jobs(_claim_within_caps(limit))
 
     def hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
-        """Give up jobs; what was set aside for them is free again."""
+        """Give up jobs and release the money reserved for them."""
         self.table.release(jobs, setting="reserved = NULL")
 
     def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
-        """Record, and release what waits for a model that has answered again."""
+        """Record outcomes, and release the analyses that wait for a model that responds again."""
         super().record(outcomes)
         answered = {o.job.config_id for o in outcomes if not o.error_code}
         self._waiting.update(o.job.config_id for o in outcomes if o.job.tries)

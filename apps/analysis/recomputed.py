@@ -76,7 +76,7 @@ def store_recomputed(
 def _new_results(
     results: Sequence[Recomputed], copies: Mapping[int, Copy], by: str, effects: SideEffects
 ) -> list[NewResult]:
-    """Return what is current now. Values are read only where a mapping wants them."""
+    """Return the results that are current now. Values are read only where a mapping needs them."""
     read = effects.contacts and concerns([one.conversation_id for one in results])
     outputs = outputs_of([copy.key for copy in copies.values()]) if read else {}
     return [

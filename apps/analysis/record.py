@@ -74,11 +74,11 @@ Settle = Callable[[Sequence[Recorded]], None]
 def record(
     outcomes: Sequence[AnalysisOutcome], *, settle: Settle, now: datetime | None = None
 ) -> None:
-    """Record a group of outcomes; what one of them breaks is retried row by row.
+    """Record a group of outcomes; if one of them breaks the group, record them one by one.
 
-    Raises OperationalError or InterfaceError when the database is away: the caller keeps the
-    outcomes and comes again. An outcome counts only while its job still holds its lease: a
-    worker that was given up for dead records nothing but what it spent.
+    Raises OperationalError or InterfaceError when the database is unavailable: the caller keeps
+    the outcomes and tries again. An outcome counts only while its job still holds its lease: a
+    worker whose leases expired records nothing but its costs.
     """
     at = now or timezone.now()
     write_outcomes(

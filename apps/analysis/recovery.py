@@ -1,7 +1,7 @@
 """First analyses that wait for their provider, and their next attempt (decision 0027).
 
-A first analysis that met an outage or a limit is no failure yet: its row waits, with the cause and
-the time of the next attempt. One success of the model lets all that wait for it continue at once.
+A first analysis that met an outage or a limit hasn't failed yet: its row waits, with the cause and
+the time of the next attempt. One success of the model releases every analysis that waits for it.
 """
 
 from collections.abc import Collection

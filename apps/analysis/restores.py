@@ -135,9 +135,9 @@ def _columns(
 def _new_results(
     wanted: Sequence[Earlier], copies: Mapping[int, Copy], by: str, effects: SideEffects
 ) -> list[NewResult]:
-    """Return what is current now; a conversation without a result says nothing.
+    """Return the results that are current now, leaving out conversations without one.
 
-    Values are read only where a mapping wants them.
+    Values are read only where a mapping needs them.
     """
     read = effects.contacts and concerns([one.conversation_id for one in wanted])
     outputs = outputs_of([one.analysis_id for one in wanted]) if read else {}

@@ -32,9 +32,9 @@ _SENTIMENT_BY_LOWER = {name.lower(): name for name in SENTIMENTS}
 class HistoryColumns:
     """The current result as a history page shows it.
 
-    ``outcome`` is the value in words, ``successful`` what it means: the value of a yes/no field or
-    of a word that says as much (“true”, “failed”, “resolved”), unknown for any other choice, and
-    false where a required field stayed empty. Column, filter and chart all read it.
+    ``outcome`` is the value in words, ``successful`` its meaning: the value of a yes/no field, or
+    of a word that means yes or no (“true”, “failed”, “resolved”), unknown for any other choice,
+    and false where a required field stayed empty. The column, filter, and chart all read it.
     """
 
     summary: str

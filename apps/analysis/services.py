@@ -1,4 +1,4 @@
-"""Request a rerun of one conversation: what it checks, uses, and costs."""
+"""Request a rerun of one conversation: its checks, its config, and its price."""
 
 from django.db import transaction
 from django.db.models import Q

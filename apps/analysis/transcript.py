@@ -1,7 +1,7 @@
 """A transcript as a person reads it: pure functions of its messages and transfers.
 
-A page shows a window of a transcript, because one may hold 10,000 messages or 5,000,000
-characters; what is left out is a link away.
+A page shows a window of a transcript, because a transcript can hold 10,000 messages or 5,000,000
+characters. A link leads to the rest.
 """
 
 import json

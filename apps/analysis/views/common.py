@@ -59,7 +59,7 @@ def panel_context(request: HttpRequest, conversation: Conversation) -> dict[str,
 
 
 def analysis_tab(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
-    """Return the current result, what is running, and the last failure."""
+    """Return the current result, the running analysis, and the last failure."""
     standing = pages.status_of(conversation)
     current = standing.current
     proposal = pages.preview_rerun(conversation, current) if current else None

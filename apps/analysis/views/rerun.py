@@ -1,4 +1,4 @@
-"""Rerun analysis: the dialog that says what it will use and cost, and the start."""
+"""Rerun analysis: the dialog with the config and the price, and the start."""
 
 from typing import Any
 
