@@ -228,7 +228,7 @@ def resume(request: HttpRequest, backfill_id: str) -> HttpResponse:
 @router.post("/{backfill_id}/cancel", **_change_of("cancelBackfill", "Cancel a backfill"))
 @write(Role.OPERATOR)
 def cancel(request: HttpRequest, backfill_id: str) -> HttpResponse:
-    """Skips pending items. Completed results are kept."""
+    """Skips pending items. Completed results stay."""
     return _change(request, backfill_id, services.cancel)
 
 

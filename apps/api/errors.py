@@ -1,4 +1,4 @@
-"""Answer every error in one form."""
+"""Return every error in one format."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -101,7 +101,7 @@ def response_of(error: UserError) -> JsonResponse:
 
 
 def add_handlers(api: NinjaAPI) -> None:
-    """Make everything that a view may raise answer in the one form."""
+    """Return any exception of a view in that format."""
 
     @api.exception_handler(UserError)
     def refused(request: HttpRequest, error: UserError) -> HttpResponse:

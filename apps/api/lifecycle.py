@@ -65,7 +65,7 @@ def close(request: HttpRequest, conversation_id: str) -> HttpResponse:
 
 @contextmanager
 def _missing_once_erased() -> Iterator[None]:
-    """Answer 404 for a conversation that is erased between finding and locking it."""
+    """Return 404 for a conversation that is erased between finding and locking it."""
     try:
         yield
     except Conversation.DoesNotExist:

@@ -85,9 +85,9 @@ def _class_of(request: HttpRequest) -> str:
 
 
 def charge(request: HttpRequest, kind: str, who: str) -> None:
-    """Count one request of this class by this caller; its response then says what is left.
+    """Count one request of this class by this caller; its response then reports the remainder.
 
-    Raises RateLimited. Nothing is counted where the class has no limit or the broker is away.
+    Raises RateLimited. Nothing is counted if the class has no limit or the broker is unavailable.
     """
     limit = settings.API_RATE_LIMITS.get(kind, 0)
     if not limit:

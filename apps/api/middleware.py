@@ -1,4 +1,4 @@
-"""Answer every error under /api/ in one form, also those that Django makes."""
+"""Return every error under /api/ in one format, including Django's own."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -27,7 +27,7 @@ _CODES = {
 
 
 class ApiAnswers:
-    """Errors of Django itself as JSON, and what is left of a limit as headers."""
+    """Return Django's own errors as JSON, and the remainder of a limit as headers."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -51,7 +51,7 @@ class ApiAnswers:
 
 
 class UnreadBodies:
-    """Answer requests whose bodies were not read, before anything is done with them."""
+    """Respond to requests whose bodies were not read, before anything else handles them."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response

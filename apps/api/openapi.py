@@ -127,10 +127,10 @@ def operation(
 ) -> Json:
     """Return the keyword arguments of a router's decorator for one operation.
 
-    ``takes`` is the schema of a JSON body, ``lines_of`` that of each line. ``refuses`` names error
+    ``takes`` is the schema of a JSON body, ``lines_of`` that of each line. `refuses` names error
     codes in addition to those of the body and those that every operation has; ``refusal_schemas``
-    replaces the schema of the errors of a status. ``signed``: the sender has no key, signs in its
-    own way, and names what it takes itself.
+    replaces the schema of the errors of a status. ``signed``: the sender has no key and signs in
+    its own way, and the operation describes its own body.
     """
     extra: Json = {
         "x-takes": takes,

@@ -9,7 +9,7 @@ _PLURAL = {"object": "objects", "text": "texts", "number": "numbers"}
 
 
 def fields_of(document: Json, schema: Json | None) -> list[Json]:
-    """The fields of a body: name, type in words, whether it must be there, what it means."""
+    """Return the fields of a body: name, type in words, whether it is required, and meaning."""
     if schema is None:
         return []
     return list(_fields(document, _resolved(document, schema), "", 0))

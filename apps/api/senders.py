@@ -1,4 +1,4 @@
-"""Whether a request that announces a large body comes from somebody who may send one."""
+"""Check that the sender of a large body is allowed to send one, before the body is read."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The REST API: one router per path (two routers on one path answer 405 for each other)."""
+"""The REST API: one router per path (of two routers on one path, one returns 405)."""
 
 from django.urls import path
 

@@ -16,12 +16,12 @@ T = TypeVar("T", bound=Schema)
 
 
 class ErrorBody(Schema):
-    """What was rejected and why."""
+    """The rejected request and the reason."""
 
     code: Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
     """For programs: stable, snake_case."""
     message: str
-    """One sentence for a person: what was rejected, and what to do."""
+    """For people: the problem, and what to do."""
     fields: dict[str, str]
     """The same per field of the body or parameter, where it is about one; else empty."""
 

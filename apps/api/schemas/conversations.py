@@ -1,4 +1,4 @@
-"""Conversations and analyses: what is sent, and what the API returns of them.
+"""Conversations and analyses, as they are sent and as the API returns them.
 
 A conversation is sent in the same form over the API, in bulk, in files and by platforms. The
 schemas of it document what `apps.intake.parser` reads.
@@ -114,7 +114,7 @@ class ConversationIn(Schema):
     source: Annotated[str | None, Field(max_length=MAX_LENGTHS["source"])] = None
     """Where it comes from. Default: `api`."""
     agent_version: Annotated[int | None, Field(ge=0, le=2**31 - 1)] = None
-    """The version that answered. Default: the newest published one."""
+    """The version that handled the conversation. Default: the newest published one."""
     status: Status | None = None
     """Default: `ended`."""
     language: Annotated[str | None, Field(max_length=MAX_LENGTHS["language"])] = None
@@ -194,7 +194,7 @@ class BulkReport(Schema):
 
     @classmethod
     def from_report(cls, report: IngestReport) -> Self:
-        """Return what became of the lines of a body."""
+        """Return the outcome of the lines of a body."""
         return cls(
             accepted=report.accepted,
             updated=report.updated,

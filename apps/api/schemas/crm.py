@@ -42,7 +42,7 @@ class ConnectionIn(Body):
 
 
 class ConnectionPatch(Body):
-    """Changes of a connection. What is left out stays; a `config` replaces all but secrets."""
+    """Changes to a connection. Omitted fields stay; `config` replaces everything but secrets."""
 
     invalid = InvalidConnection
     wrong_type = InvalidConnection

@@ -1,4 +1,4 @@
-"""Webhooks of platforms, and what they are answered."""
+"""Responses to the webhooks of platforms."""
 
 from typing import Annotated, Literal, Self
 
@@ -15,7 +15,7 @@ class Payload(Schema):
 
 
 class Received(Schema):
-    """What became of a platform's payload."""
+    """The outcome of a platform's payload."""
 
     state: Annotated[Literal["taken"], eg("taken")]
     conversation_id: Annotated[str | None, eg(examples.CONVERSATION_ID)]
