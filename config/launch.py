@@ -37,7 +37,7 @@ class Wish:
 
 
 def up(wish: Wish) -> None:
-    """Run Debrief until someone stops it. Raises Refused with the reason when it cannot run."""
+    """Run Debrief until someone stops it. Raises `Refused` with the reason if it can't run."""
     os.umask(0o077)  # whatever is written from here on, by us or our children, is ours alone
     preflight.check_bind(wish.bind)
     preflight.check_port(wish.bind, wish.port)

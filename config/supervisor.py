@@ -1,9 +1,9 @@
-"""Runs the programs of one installation: starts them, shows what they say, restarts what crashes.
+"""Run the programs of one installation: start them, show their output, restart them after a crash.
 
-Small, and our own, because no supervisor that installs from a wheel does all of it: start in
+It is written for Debrief because no supervisor that installs from a wheel does all of it: start in
 order and wait for each to respond, restart with a growing pause, stop in reverse order with a grace
 time for each, and leave nothing behind even when it is killed itself (config/embedded/leash.py
-while the kernel helps, the file of leftovers where it does not).
+where the kernel helps, otherwise the file of leftovers).
 """
 
 import contextlib

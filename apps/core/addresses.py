@@ -103,8 +103,8 @@ _REMEDY = (
 def check_url(url: str, *, resolve: Resolve | None = None) -> None:
     """Reject a URL that leads to a private address as far as that is known now.
 
-    For the form in which it is typed: what is sent is guarded by `guarded_socket`. Raises
-    PrivateAddress. A name that cannot be looked up is let pass.
+    This is for the form in which a URL is typed: `guarded_socket` guards the requests themselves.
+    Raises PrivateAddress. A name that can't be looked up passes.
     """
     if settings.WEBHOOK_ALLOW_PRIVATE_ADDRESSES:
         return

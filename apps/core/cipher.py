@@ -1,8 +1,8 @@
-"""Secrets that must be read again, such as an endpoint's signing secret, kept as ciphertext.
+"""Encrypt secrets that must be read again, such as an endpoint's signing secret.
 
-What only has to be recognized (API keys, passwords) is hashed instead. The key is derived from
-SECRET_KEY: a copy of the database alone reads nothing. Keys of SECRET_KEY_FALLBACKS still
-decrypt, so that SECRET_KEY can be changed.
+Secrets that only have to be recognized (API keys, passwords) are hashed instead. The key is
+derived from SECRET_KEY: a copy of the database alone reveals nothing. Keys of
+SECRET_KEY_FALLBACKS still decrypt, so that SECRET_KEY can be changed.
 """
 
 import base64

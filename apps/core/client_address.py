@@ -11,8 +11,8 @@ Address = IPv4Address | IPv6Address
 def client_address(request: HttpRequest) -> str:
     """Return the address that a request comes from; empty where the server knows none.
 
-    That of the connection, unless it is a trusted proxy's: then the right-most address of
-    `X-Forwarded-For` that isn't one. What stands left of it was written by the client.
+    This is the address of the connection. If that is a trusted proxy, it is the right-most
+    address of `X-Forwarded-For` that isn't one: the client wrote the addresses to its left.
     """
     peer = _parsed(request.META.get("REMOTE_ADDR", ""))
     if peer is None:

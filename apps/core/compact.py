@@ -1,7 +1,7 @@
 """Load templates without their layout: written for people, sent without the indentation.
 
-Only spaces that can't show are removed: inside tags, around comments, at the edges of block
-elements and blocks; any other run of spaces becomes one. What is preformatted stays.
+Only spaces that can't show are removed: inside tags, around comments, and at the edges of block
+elements and blocks. Any other run of spaces becomes one. Preformatted text stays.
 """
 
 import re

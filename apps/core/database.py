@@ -176,10 +176,10 @@ def key_array(keys: Iterable[int]) -> str:
 def insert_new(rows: Sequence[Model], *, returning: str) -> list[Any]:
     """Insert rows of one model, but those that break a unique constraint.
 
-    Return the column ``returning`` of those that were stored. One statement, in which a column
-    that is the same in all rows stands once and any other as an array: a fraction of what
-    ``bulk_create`` spends on parameters. Primary keys are the table's own; columns left to a
-    database default stay so.
+    Return the column ``returning`` of those that were stored. This takes one statement, in which a
+    column that is the same in all rows is one parameter and any other is an array:
+    ``bulk_create`` sends many more parameters. Primary keys are the table's own, and columns with
+    a database default use it.
     """
     if not rows:
         return []
@@ -322,6 +322,6 @@ _AS_THEY_ARE = {
 
 @cache
 def _type(field: "Field[Any, Any]") -> str:
-    """The column's type, without a length: a cast would cut what is too long, not reject it."""
+    """Return the column's type without a length: a cast would truncate long text, not reject it."""
     kind = field.db_type(connection) or "text"
     return "text" if kind.startswith("varchar") else kind

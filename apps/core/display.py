@@ -18,7 +18,7 @@ _UNITS: tuple[tuple[int, str], ...] = ((1_000_000_000, "B"), (1_000_000, "M"))
 
 
 def number(value: object) -> str:
-    """`12,904`; fractions keep up to two digits. What is not a number stays as it is."""
+    """Return `12,904`, with up to two decimals. Any other value is returned unchanged."""
     if value is None or value == "":
         return NOTHING
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
@@ -61,7 +61,7 @@ def money(value: Numeric | None) -> str:
 
 
 def price(value: Numeric | None) -> str:
-    """Return what is paid for one thing: like money, but `free` where that is nothing."""
+    """Return the price of one thing: like money, but `free` instead of zero."""
     return "free" if value is not None and not Decimal(str(value)) else money(value)
 
 
@@ -222,9 +222,9 @@ def sentiment_kind(value: str) -> str:
 def segments(
     counts: Mapping[str, int], links: Mapping[str, str], *, legend: bool
 ) -> dict[str, object]:
-    """Places and widths in percent of the parts of a segmented bar; those of nothing are left out.
+    """Return places and widths in percent of the parts of a segmented bar, without empty parts.
 
-    What is there at all is drawn at least half a percent wide: one failure among 100,000 is seen.
+    Each part is at least half a percent wide: one failure among 100,000 is visible.
     """
     total = sum(counts.values())
     parts: list[dict[str, object]] = []

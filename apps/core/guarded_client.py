@@ -25,8 +25,8 @@ _READ_BYTES = 16_384
 class _Resolver(AbstractResolver):
     """Look names up in its own threads.
 
-    One that no one answers for holds a thread for half a minute. In the loop's few threads, one
-    such endpoint would hold up all the others, and requests to models, too.
+    A name server that doesn't respond holds a thread for half a minute. In the loop's few threads,
+    one such endpoint would hold up all the others, and requests to models, too.
     """
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ def _text(body: bytes) -> str:
 
 
 def kept(headers: Mapping[str, str], body: str) -> str:
-    """Return headers, an empty line, and the body, truncated to what is stored."""
+    """Return headers, an empty line, and the body, truncated to the stored length."""
     lines = "".join(f"{name}: {value}\n" for name, value in headers.items())
     text = (lines + "\n" + body).replace("\0", "\ufffd")
     text = text.encode(errors="replace").decode()

@@ -1,8 +1,8 @@
 """What a view needs to know about htmx, and the responses that only htmx understands.
 
 One URL serves the page and its fragment. Which of the two is decided here and nowhere else:
-`request.htmx` alone is also true when the browser restores a page from history, and answering
-that with a fragment leaves the reader with half a page.
+`request.htmx` alone is also true when the browser restores a page from history, and a fragment
+would leave the reader with half a page.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,8 +45,8 @@ def render_either(
 ) -> HttpResponse:
     """Render the template `fragment` for htmx, `page` for everybody else, with `Vary` set.
 
-    Templates know by `in_dialog` which one they are in: a form that was opened as a page is sent
-    and answered as a page, so that there is never a second form of the same id over it.
+    Templates read `in_dialog` to know which one they are in: a form that was opened as a page is
+    sent as a page and returned as a page, so that no second form with its ID opens over it.
     """
     in_dialog = wants_fragment(request)
     template = fragment if in_dialog else page
@@ -71,7 +71,7 @@ def render_dialog(
 def varies_by_htmx(
     view: Callable[Concatenate[HttpRequest, P], R],
 ) -> Callable[Concatenate[HttpRequest, P], R]:
-    """Set `Vary` on whatever `view` answers; for views that call `wants_fragment` themselves."""
+    """Set `Vary` on the responses of `view`, which calls `wants_fragment` itself."""
 
     @wraps(view)
     def varied(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -119,10 +119,11 @@ def dialog_done(
     action: str = "",
     undo: str = "",
 ) -> HttpResponse:
-    """Show the response to a form in a dialog that succeeded: close it, say so, tell the page.
+    """Return the response to a successful form in a dialog: close it, say so, notify the page.
 
-    A 204, so nothing is swapped. `events` are the names of those fired for whatever shows the
-    changed data (`hx-trigger="agents:changed from:body"`). An invalid form gets a 200 instead.
+    The status is 204, so nothing is swapped. `events` are the names of browser events for the
+    elements that show the changed data (`hx-trigger="agents:changed from:body"`). An invalid form
+    gets a 200 instead.
     """
     response = hx_trigger(HttpResponse(status=204), **dict.fromkeys(["dialog:close", *events]))
     if not text:
@@ -138,6 +139,6 @@ def hx_redirect(request: HttpRequest, url: str) -> HttpResponse:
 
 
 def stop_polling(response: HttpResponse) -> HttpResponse:
-    """Mark the last response of a poll: htmx swaps it and asks no more (htmx 2, status 286)."""
+    """Mark the last response of a poll: htmx swaps it and stops polling (htmx 2, status 286)."""
     response.status_code = STOP_POLLING
     return response

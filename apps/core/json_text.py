@@ -12,7 +12,7 @@ class InvalidJson(ValueError):
 def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text, in time that grows with its length only.
 
-    Raises InvalidJson, or json.JSONDecodeError for what is no JSON at all.
+    Raises InvalidJson, or json.JSONDecodeError for text that isn't JSON.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once_each)
@@ -27,7 +27,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def invalid_number(error: ValueError) -> InvalidJson:
-    """Return what to say of a number that Python refuses to read: its own words name a switch."""
+    """Return the error for a number that Python can't read, without Python's advice on flags."""
     if "digits" in str(error):
         return InvalidJson(f"a number has more than {sys.get_int_max_str_digits():,} digits")
     return InvalidJson(str(error))

@@ -44,9 +44,9 @@ class NulIsNotFound:
 
 
 class NothingIsKept:
-    """No browser and no proxy stores a page: what was behind a login stays there after it ends.
+    """Forbid browsers and proxies to store pages, so that no page can be read after sign-out.
 
-    Static files are answered before this (WhiteNoise), and are stored.
+    WhiteNoise serves static files before this middleware runs, so they are stored.
     """
 
     def __init__(self, get_response: Answer) -> None:

@@ -1,4 +1,4 @@
-"""Read an address of another server for a person who waits: guarded, short, and cut."""
+"""Request a URL of another server while a person waits: guarded, short, and truncated."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OutboundResponse:
-    """What a server said. ``body`` is cut."""
+    """The response of a server, with a truncated ``body``."""
 
     status: int
     content_type: str

@@ -1,8 +1,8 @@
 """Base classes for request bodies and responses: each class parses, documents and serializes.
 
-What comes in is a `Body`: unknown keys and other types are rejected, in our own words and with the
-path of the field. What goes out is a `Schema` with a `from_…` method. The docstrings of fields are
-their descriptions in the OpenAPI document, `example` is shown there too.
+A request body is a `Body`: unknown keys and wrong types are rejected, with Debrief's own message
+and the path of the field. A response is a `Schema` with a `from_…` method. The docstrings of
+fields are their descriptions in the OpenAPI document, which also shows `example`.
 """
 
 import re
@@ -72,7 +72,7 @@ class MissingField(UserError):
 
 
 class InvalidValue(UserError):
-    """Raised for a value of the wrong type or outside of what is allowed."""
+    """Raised for a value of the wrong type or outside the allowed range."""
 
     code = "invalid_value"
     example = Example(
@@ -104,16 +104,16 @@ class Schema(BaseModel):
         return cls.example or {f.alias or n: _example_of(f) for n, f in required.items()}
 
     def as_dict(self) -> Json:
-        """Return what was set, as JSON values."""
+        """Return the fields that were set, as JSON values."""
         return self.model_dump(mode="json", exclude_unset=True)
 
     def as_json(self) -> str:
-        """Return what was set, as JSON text."""
+        """Return the fields that were set, as JSON text."""
         return self.model_dump_json(exclude_unset=True)
 
 
 def _example_of(field: FieldInfo) -> Any:
-    """Return the example of a field. Without one, what is optional is null and the rest empty."""
+    """Return the example of a field. Without one, an optional field is null, any other empty."""
     if field.examples:
         return field.examples[0]
     kind = field.annotation
@@ -156,7 +156,7 @@ class Body(Schema):
         return {error.code for error in errors}
 
     def given(self) -> Json:
-        """Return what was sent, by name."""
+        """Return the fields that were sent, by name."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
     @classmethod

@@ -30,8 +30,8 @@ def is_secret(text: str) -> bool:
 def headers(*, secrets_: Sequence[str], event_id: str, body: str, at: datetime) -> dict[str, str]:
     """Return the three headers of the specification, with a signature per active secret.
 
-    ``webhook-id`` is the event's: the same over all its attempts, so that a receiver can tell
-    one that it has seen.
+    ``webhook-id`` is the event's ID: it's the same for all attempts, so that a receiver can
+    recognize an event that it already has.
     """
     signed = [Webhook(secret).sign(event_id, at, body) for secret in secrets_]
     return {

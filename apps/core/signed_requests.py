@@ -23,7 +23,7 @@ _ASKS_FOR_REST = frozenset({429, 503})
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What is to be sent where. ``secrets`` are the plain signing secrets in force."""
+    """A body and its destination. ``secrets`` are the plain signing secrets in force."""
 
     url: str
     secrets: tuple[str, ...]
@@ -33,10 +33,10 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Reply:
-    """How a try ended. ``error`` says in a sentence why it does not count; empty for a success.
+    """The outcome of an attempt. ``error`` is the reason of a failure, and empty for a success.
 
-    ``status`` is None where no answer came. ``request`` and ``response`` are the texts to be kept,
-    headers first, cut; the signature is left out of them.
+    ``status`` is None without a response. ``request`` and ``response`` are the texts to store:
+    headers first, truncated, and without the signature.
     """
 
     status: int | None = None

@@ -1,4 +1,4 @@
-"""Write CSV that a spreadsheet opens without running or changing what it holds."""
+"""Write CSV that a spreadsheet opens without running or changing the values."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ _LONGEST_PLAIN = 15
 
 
 class _Echo:
-    """A file that returns what is written to it: the csv module needs one."""
+    """A file whose ``write`` returns the text: the csv module needs a file."""
 
     def write(self, text: str) -> str:
         return text
@@ -72,8 +72,10 @@ def plain_number(value: float | Decimal) -> str:
 
 
 def safe(text: str) -> str:
-    """Return text that a spreadsheet shows as it is, with an apostrophe before what it would run
-    as a formula or round as a number (decision 0033)."""
+    """Return text that a spreadsheet shows unchanged (decision 0033).
+
+    Text that it would run as a formula or round as a number gets an apostrophe in front.
+    """
     if text.lstrip(_SKIPPED).startswith(_FORMULA) and not _HARMLESS.fullmatch(text):
         return f"{_GUARD}{text}"
     return _whole(text)

@@ -122,7 +122,7 @@ def _dot(kind: str, label: object) -> SafeString:
 def bar(
     value: float | Decimal | None, maximum: float | Decimal | None, kind: str = ""
 ) -> SafeString:
-    """Return a thin bar of `value` within `maximum`. Decoration: the number stands next to it."""
+    """Return a thin bar of `value` within `maximum`. It is decoration: the number is next to it."""
     share = display.share(value, maximum)
     return format_html(
         '<svg class="bar-chart {}" aria-hidden="true"><rect width="{}%" height="100%"/></svg>',
