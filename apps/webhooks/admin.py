@@ -1,5 +1,8 @@
-"""Django admin of this room: to look things up. Endpoints come and go by their own page and the
-API, where a secret is made, shown once and encrypted."""
+"""Django admin of this app, read-only.
+
+Endpoints are created on their own page and by the API, where a secret is made, shown once, and
+encrypted.
+"""
 
 from django.contrib import admin
 

@@ -1,8 +1,8 @@
 """Claim deliveries that are due.
 
-In order per conversation and endpoint: one is given out only when no earlier one of the same
-conversation is still pending for that endpoint. Across conversations nothing waits for anything,
-but for the room that each endpoint has: a slow one does not take the places of the others.
+Deliveries stay in order per conversation and endpoint: one is claimed only when no earlier one of
+the same conversation is pending for that endpoint. Conversations don't wait for each other. Each
+endpoint has its own limit of requests in flight, so a slow one doesn't hold up the others.
 """
 
 from collections.abc import Mapping

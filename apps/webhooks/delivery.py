@@ -1,4 +1,4 @@
-"""The queue of deliveries: send what is due, in order for each conversation."""
+"""The queue of deliveries: send those that are due, in order for each conversation."""
 
 import threading
 from collections import Counter
@@ -16,7 +16,7 @@ from .record import DeliveryOutcome
 
 
 class DeliveryQueue(Queue[ClaimedDelivery, DeliveryOutcome]):
-    """Pending deliveries to endpoints. ``clock`` tells what is due."""
+    """Pending deliveries to endpoints. ``clock`` returns the current time."""
 
     name = "deliveries"
     table = DELIVERIES

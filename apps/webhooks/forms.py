@@ -1,4 +1,4 @@
-"""What people type into the pages of this room."""
+"""Forms for webhook endpoints."""
 
 from datetime import timedelta
 from typing import Any
@@ -76,7 +76,7 @@ class TestForm(forms.Form):
 
 
 class EnableForm(forms.Form):
-    """Whether to send what was missed."""
+    """Ask whether to send the missed events."""
 
     send_missed = forms.BooleanField(required=False, initial=True, label="Send missed events")
 

@@ -1,7 +1,7 @@
-"""Results on their way to other programs: who wants them, the outbox, each delivery.
+"""Results on their way to other programs: endpoints, the outbox, and deliveries.
 
-An event is written in the transaction of what it tells, and a delivery for every endpoint that
-wants it with it. So nothing is lost while an endpoint, a worker or the broker is down.
+An event is written in the transaction of the change that it reports, with a delivery for every
+endpoint that subscribes to it. Nothing is lost while an endpoint, a worker, or the broker is down.
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -62,7 +62,7 @@ class EndpointQuerySet(models.QuerySet["Endpoint"]):
 
 
 class Endpoint(models.Model):
-    """An address of another program, and what it wants to be told.
+    """An address of another program, and the events that are sent to it.
 
     ``secret_encrypted`` is the signing secret, which has to be read again to sign (a hash would
     not do); it is ciphertext of `apps.core.cipher`. The one before it signs as well until
@@ -145,7 +145,7 @@ class Endpoint(models.Model):
 
 
 class Event(models.Model):
-    """One thing that happened, as it is told: the outbox.
+    """One event as it is sent: a row of the outbox.
 
     Events of one conversation are in the order of their ids: each is written under the lock of
     the conversation's row. Across conversations ids say nothing, they are not in commit order.

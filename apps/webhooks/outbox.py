@@ -1,8 +1,8 @@
-"""The outbox: an event is written in the transaction of what it tells, or not at all.
+"""The outbox: an event is written in the transaction of the change that it reports, or not at all.
 
-With no endpoint that wants it, an event costs one query of a tiny table and leaves nothing.
-The end of a conversation is announced here. Other apps build the payloads of their own events, with
-keys in the order in which they are sent, and what they say of a conversation is the same.
+Without an endpoint that subscribes to it, an event costs one query of a tiny table and leaves
+nothing. The end of a conversation is announced here. Other apps build the payloads of their own
+events, with keys in the order in which they are sent and the same ``conversation`` object.
 """
 
 from collections.abc import Sequence
@@ -34,9 +34,9 @@ again may have them sent. For one that a person switched off nothing is noted.""
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """Something that happened, to be told to the endpoints that want it.
+    """An event for the endpoints that subscribe to it.
 
-    ``payload`` is the body with its keys in the order in which they are sent. ``agent_id`` (our
+    ``payload`` is the body with its keys in the order in which they are sent. ``agent_id`` (the
     primary key) is the agent that it concerns: None reaches only endpoints of all agents.
     Events of one ``conversation_id`` are delivered in the order in which they are written.
     """
@@ -66,10 +66,10 @@ def has_subscribers(*types: EventType) -> bool:
 
 
 def write(events: Sequence[NewEvent]) -> int:
-    """Store events with a delivery for each endpoint that wants them; how many were stored.
+    """Store events with a delivery for each subscribed endpoint; return how many were stored.
 
-    Call it inside the transaction of what the events tell; those about a conversation under the
-    lock of its row, which gives them their order. The delivery starts when that commits.
+    Call it inside the transaction of the reported changes, and for a conversation under the lock
+    of its row, which gives the events their order. The delivery starts when that commits.
     """
     listeners = _lock_listeners() if events else []
     heard = [(e, to) for e in events if (to := [x for x in listeners if x.wants(e)])]
@@ -170,7 +170,7 @@ def _ended_event(conversation: Conversation, now: datetime) -> NewEvent:
 def conversation_part(conversation: Conversation) -> dict[str, Any]:
     """Return the ``conversation`` object of a payload.
 
-    Reads ``contact`` and ``attributes``: select them with the row. What is unknown is null.
+    Reads ``contact`` and ``attributes``: select them with the row. Unknown values are null.
     """
     attributes = getattr(conversation, "attributes", None)
     contact = ContactSchema.from_contact(conversation.contact)

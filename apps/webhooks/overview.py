@@ -16,7 +16,7 @@ RECENT = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class EndpointLine:
-    """An endpoint in the list: its last try, and how many deliveries recently failed at theirs."""
+    """An endpoint in the list: its last attempt, and how many deliveries failed recently."""
 
     endpoint: Endpoint
     last: Delivery | None

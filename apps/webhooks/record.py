@@ -35,7 +35,7 @@ class DeliveryOutcome:
     at: datetime
 
     def without_answer(self) -> "DeliveryOutcome":
-        """Return what became of the attempt, without a response that can't be stored."""
+        """Return the outcome of the attempt, without a response that can't be stored."""
         reply = Reply(
             status=self.reply.status,
             error=self.reply.error and "The delivery failed, and the response couldn’t be saved.",
@@ -254,7 +254,7 @@ _SENTENCES = {
 
 
 def give_up(endpoint: Endpoint, cause: DisabledCause, *, at: datetime) -> None:
-    """Disable an endpoint that failed for good, with a notice; what waits for it is dropped.
+    """Disable an endpoint that failed for good, with a notice, and drop its pending deliveries.
 
     Call it with the endpoint's row locked.
     """
@@ -271,7 +271,7 @@ def give_up(endpoint: Endpoint, cause: DisabledCause, *, at: datetime) -> None:
 
 
 def drop_pending(endpoint: Endpoint, *, at: datetime) -> int:
-    """End what waits for a disabled endpoint; how many. What is being sent now settles itself."""
+    """Drop the pending deliveries of a disabled endpoint, but those in flight; return how many."""
     waiting = endpoint.deliveries.filter(state=DeliveryState.PENDING).exclude(lease_until__gt=Now())
     return waiting.update(
         state=DeliveryState.DROPPED, finished_at=at, lease_token=None, lease_until=None
@@ -279,7 +279,7 @@ def drop_pending(endpoint: Endpoint, *, at: datetime) -> int:
 
 
 def drop_leftovers(now: datetime) -> int:
-    """End what was written in the moment in which its endpoint was disabled; how many."""
+    """Drop deliveries written while their endpoint was being disabled; return how many."""
     dropped = 0
     for endpoint in Endpoint.objects.exclude(disabled_at=None).filter(
         deliveries__state=DeliveryState.PENDING

@@ -1,4 +1,4 @@
-"""How long what was sent is kept to be looked at and sent again."""
+"""Delete old deliveries, which can be viewed and sent again until then."""
 
 from datetime import datetime, timedelta
 
@@ -22,6 +22,8 @@ DELETE FROM webhooks_event WHERE id IN (
 
 
 def forget_old(now: datetime) -> int:
-    """Delete deliveries that were settled more than ``KEPT`` ago, and the events that no delivery
-    holds any more; how many rows."""
+    """Delete deliveries that were settled longer than `KEPT` ago, and events without a delivery.
+
+    Return the number of deleted rows.
+    """
     return sum(run_in_batches(statement, before=now - KEPT) for statement in (_DELIVERIES, _EVENTS))

@@ -25,7 +25,7 @@ OLD_SECRET_SIGNS = timedelta(hours=24)
 
 
 class InvalidEndpoint(UserError):
-    """The endpoint cannot be what was asked for; ``fields`` names what."""
+    """Raised for an invalid endpoint; ``fields`` names the invalid fields."""
 
     code = "invalid_endpoint"
     example = Example(
@@ -65,7 +65,7 @@ def create_endpoint(
 def change_endpoint(
     *, endpoint: Endpoint, url: str, events: Sequence[str], agent: Agent | None, by: Actor
 ) -> Endpoint:
-    """Let it lead elsewhere or want something else; what waits for it goes to the new address.
+    """Change the URL or the events of an endpoint. Pending deliveries go to the new URL.
 
     Raises what `create_endpoint` raises.
     """
@@ -84,7 +84,7 @@ def change_endpoint(
 
 @transaction.atomic
 def rotate_secret(*, endpoint: Endpoint, by: Actor) -> str:
-    """Give it a new secret, which is shown this once. The old one signs beside it for a day."""
+    """Create a new secret, which is shown only once. The old one signs as well for a day."""
     locked, secret = _locked(endpoint), signatures.new_secret()
     locked.old_secret_encrypted = locked.secret_encrypted
     locked.old_secret_until = timezone.now() + OLD_SECRET_SIGNS
@@ -136,7 +136,7 @@ def enable_endpoint(*, endpoint: Endpoint, by: Actor, send_missed: bool = False)
 
 @transaction.atomic
 def delete_endpoint(*, endpoint: Endpoint, by: Actor) -> None:
-    """Remove it with all its deliveries; what is on its way arrives and is not recorded."""
+    """Delete an endpoint with its deliveries. Requests in flight arrive and aren't recorded."""
     locked = Endpoint.objects.select_for_update().filter(pk=endpoint.pk).first()
     if locked is None:
         return

@@ -14,7 +14,7 @@ from .retention import forget_old
 
 @shared_task(name="webhooks.deliver")
 def deliver() -> None:
-    """Send what is due from this process, unless it does so already."""
+    """Send the deliveries that are due, unless this process does so already."""
     host.run(DeliveryQueue())
 
 

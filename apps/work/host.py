@@ -72,7 +72,7 @@ class Host:
             return await runner.run(client)
 
     def stop(self) -> None:
-        """Take no more work. Runners finish what is in flight and hand back the rest."""
+        """Stop claiming work. Runners finish the jobs in flight and hand back the rest."""
         self._stop.set()
 
     def close(self) -> None:

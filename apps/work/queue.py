@@ -98,7 +98,7 @@ class Queue(ABC, Generic[J, O]):
 
     @abstractmethod
     def record(self, outcomes: Sequence[O]) -> None:
-        """Write how a group of jobs ended, and what it cost, in one transaction."""
+        """Write the outcomes and the costs of a group of jobs, in one transaction."""
 
     def extend(self, jobs: Sequence[J]) -> None:
         """Extend the leases of jobs that this worker holds."""
@@ -125,7 +125,7 @@ class Queue(ABC, Generic[J, O]):
         return Verdict.RECORD
 
     def charge(self, outcome: O) -> None:
-        """Record what was spent on a job that was handed back or put off."""
+        """Record the cost of a job that was handed back or put off."""
 
     def finished(self) -> None:
         """Close what has nothing left to do, in a transaction of its own."""

@@ -1,7 +1,7 @@
 """Run a queue: many jobs in flight, each freed slot filled immediately.
 
 A runner is one run of a queue in one worker process. It claims jobs, performs as many at the same
-time as the queue says on the process's one event loop, and records what is finished in groups.
+time as the queue says on the process's one event loop, and records finished jobs in groups.
 Database work happens in threads; the loop never waits for it.
 """
 
@@ -111,10 +111,10 @@ class Runner(Generic[J, O]):
             await self._drain(slots)
 
     async def _record_and_hand_back(self, recorder: asyncio.Task[None]) -> None:
-        """Record what is done and hand back what is not.
+        """Record finished jobs and hand back the others.
 
-        Where recording itself broke, nothing is handed back: the leases expire, and what breaks
-        it every time is given up after a few attempts instead of being paid for without end.
+        Where recording itself broke, nothing is handed back: the leases expire, and a job that
+        breaks it every time is given up after a few attempts instead of being paid for forever.
         """
         self._ended = True
         self._has_done.set()
@@ -123,7 +123,7 @@ class Runner(Generic[J, O]):
         await self._database.run(self.queue.finished)
 
     async def _drain(self, slots: Sequence[asyncio.Task[None]]) -> None:
-        """Wait for what is in flight; once a stop is asked for, only as long as the grace."""
+        """Wait for the jobs in flight; after a stop request, only for the grace period."""
         for _ in slots:
             self._ready.put_nowait(None)
         waiting, give_up_at = set(slots), None
@@ -146,7 +146,7 @@ class Runner(Generic[J, O]):
             slot.result()
 
     def _close(self) -> None:
-        """Take no more work: something that the runner needs ended, or broke."""
+        """Stop claiming work, because something that the runner needs ended or broke."""
         self._closing = True
         self._wants_work.set()
 
@@ -184,8 +184,11 @@ class Runner(Generic[J, O]):
             await self._until_woken(0.01 if waits_for_record else POLL_SECONDS)
 
     def _claim(self, wanted: int) -> Sequence[J]:
-        """Claim in a thread. After the database was away, the leases of what is in flight may
-        have expired: they are extended first, so that a runner does not claim its own work."""
+        """Claim jobs in a thread.
+
+        After an outage of the database, the leases of the jobs in flight may have expired: they
+        are extended first, so that a runner doesn't claim its own work.
+        """
         if time.monotonic() - self._beat_at > 2 * self.queue.table.heartbeat_seconds:
             self._beat()
         return self.queue.claim(wanted)
@@ -304,8 +307,7 @@ class Runner(Generic[J, O]):
         return True
 
     async def _watch(self) -> None:
-        """Hand back what was claimed but not sent of stopped runs, and give up requests that stay
-        silent although no one wants their responses any longer."""
+        """Hand back unsent jobs of stopped runs, and give up silent requests of abandoned ones."""
         unwanted: dict[int, float] = {}
         while True:
             await asyncio.sleep(WATCH_SECONDS)
@@ -330,7 +332,7 @@ class Runner(Generic[J, O]):
         await self._hand_back(self._withdraw(stopped))
 
     async def _recorder(self) -> None:
-        """Record what is finished, in groups; the database being away only delays it."""
+        """Record finished jobs in groups; an outage of the database only delays it."""
         while True:
             await self._has_done.wait()
             if not self._done:

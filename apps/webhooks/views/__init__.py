@@ -1,1 +1,1 @@
-"""The pages of this room, all for admins: endpoints, their deliveries, the banner."""
+"""The pages of this app, all for admins: endpoints, their deliveries, and the banner."""

@@ -1,4 +1,4 @@
-"""What views of this room share."""
+"""Helpers that the views of this app share."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -26,6 +26,6 @@ def notify(request: HttpRequest, endpoint: Endpoint, text: str) -> HttpResponse:
 
 
 def redirect_deleted(request: HttpRequest, text: str) -> HttpResponse:
-    """Say that an endpoint is no more, on the list."""
+    """Redirect to the list, with a message that the endpoint was deleted."""
     messages.success(request, text)
     return hx_redirect(request, reverse("webhooks:list"))

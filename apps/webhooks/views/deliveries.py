@@ -1,4 +1,4 @@
-"""The deliveries of an endpoint: what was sent, what came back, and sending it again."""
+"""The deliveries of an endpoint: requests, responses, and sending one again."""
 
 import json
 from datetime import timedelta

@@ -110,7 +110,7 @@ def disable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @role_required(Role.ADMIN)
 def enable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
-    """Say what was missed, then send again, with it or without."""
+    """Show the missed events, then enable the endpoint and send them, or skip them."""
     endpoint = endpoint_or_404(endpoint_id)
     form = EnableForm(posted(request))
     if not form.is_valid():
