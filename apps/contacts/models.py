@@ -102,9 +102,10 @@ class Contact(models.Model):
 
 
 class ContactAlias(models.Model):
-    """A phone number or an email of a contact beside its own, such as after a merge.
+    """An additional phone number or email of a contact, such as after a merge.
 
-    What arrives with it is this contact's. No other contact has it, as its own or as an alias.
+    Conversations that arrive with it belong to this contact. No other contact has it, as its own
+    or as an alias.
     """
 
     contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="aliases")

@@ -168,8 +168,7 @@ def other_party(conversation: Conversation) -> str:
 
 
 def _outcome(conversation: Conversation) -> Any:
-    """What it means, which filters and charts read too, in the agent's own word where that says
-    the same."""
+    """Return the outcome as filters and charts read it, in the agent's own word if both agree."""
     if conversation.outcome and conversation.successful is None:
         return conversation.outcome
     own_word = conversation.outcome.lower() in {"resolved", "unresolved"}

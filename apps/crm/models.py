@@ -51,7 +51,7 @@ class PushKind(models.TextChoices):
 
 
 class PushState(models.TextChoices):
-    """Where a push stands.
+    """The state of a push.
 
     *Parked*: the CRM rejected this contact. *Failed*: retried for a day. *Dropped*: not sent,
     because it was rejected by a user or had nothing new to say.

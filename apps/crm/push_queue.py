@@ -25,7 +25,7 @@ LONGEST_SECONDS = 120.0
 
 
 class PushQueue(Queue[Batch, BatchOutcome]):
-    """Pending pushes to CRMs. ``clock`` says what is due."""
+    """Pending pushes to CRMs. ``clock`` returns the current time."""
 
     name = "pushes"
     table = PUSHES

@@ -1,4 +1,4 @@
-"""How long pushes that ended are kept to be shown."""
+"""Delete old pushes that have ended."""
 
 from datetime import datetime, timedelta
 
@@ -23,5 +23,5 @@ UPDATE crm_push SET request = '', response = '' WHERE id IN (
 
 
 def forget_old(now: datetime) -> int:
-    """Delete pushes that were sent or dropped more than ``KEPT`` ago; return how many rows."""
+    """Delete pushes that were sent or dropped longer than `KEPT` ago; return how many rows."""
     return sum(run_in_batches(statement, before=now - KEPT) for statement in (_DELETE, _STRIP))

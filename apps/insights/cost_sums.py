@@ -23,7 +23,7 @@ from .periods import Period, midnight
 
 KEPT_SECONDS = 3600
 OVER_AFTER = timedelta(minutes=10)
-"""How long after its end a day may still get what was in progress at midnight."""
+"""How long after its end a day can still get costs of requests that ran at midnight."""
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
-"""What requests cost, from the ledger alone: per agent, day, trigger and model.
+"""Costs of requests, from the ledger alone: per agent, day, trigger, and model.
 
-The ledger has every request that was paid for, failed ones too, and outlives what it speaks of.
+The ledger has every request that was paid for, failed ones too, and outlives the conversations.
 One statement sums days by everything at once; the tables are put together from its few thousand
 rows. The sums of a day that is over are stored in the cache (`cost_sums`): only today's are summed
 for each page.
@@ -169,7 +169,7 @@ def _days(rows: Iterable[CostRow], period: Period, link: "_Linker") -> list[Cost
 class _Linker:
     """Ways to the history pages: one link for each kind of conversation that was paid for.
 
-    They lead to the conversations whose present result was made in the period: the ledger has
+    They lead to the conversations whose current result was made in the period: the ledger has
     every request, a conversation only its latest result.
     """
 

@@ -241,7 +241,7 @@ class Volume:
 class Change:
     """A change of an agent's prompts or model inside the period, for a mark on the time axis.
 
-    ``bucket`` is the index of the bucket in which it happened. ``what`` is a short text.
+    ``bucket`` is the index of the bucket in which it happened, ``what`` a short description.
     """
 
     at: datetime

@@ -12,7 +12,7 @@ from apps.core.errors import BadRequest, Example
 DAYS = (7, 30, 90)
 USUAL = 30
 MOST = 366
-"""Days of one period: a chart of more is no chart."""
+"""The maximum number of days of a period: a chart can't show more."""
 
 
 class BadPeriod(BadRequest):

@@ -1,7 +1,7 @@
-"""What sampling and minimum lengths would have saved, and what they would have missed.
+"""Estimate the savings of sampling and minimum lengths, and the calls that they would miss.
 
-Asked of the first analyses that the ledger has of the last 30 days: which of their conversations
-a rule would have left out, what those cost, and how many of them turned out unsuccessful.
+The basis is the first analyses of the last 30 days in the ledger: the conversations that a rule
+would have left out, their cost, and how many of them turned out unsuccessful.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ class Saving:
 
     @property
     def said(self) -> str:
-        """Return its cost in words, never zero for what is not known."""
+        """Return its cost in words, never zero for an unknown cost."""
         if not self.unpriced:
             return money(self.cost)
         if self.unpriced == self.conversations:

@@ -24,13 +24,15 @@ result."""
 
 @dataclass(frozen=True, slots=True)
 class PlatformRule:
-    """An intake source's rule: use *theirs*, make *ours*, or *wait* this many minutes for theirs.
+    """An intake source's rule: whose analysis of a conversation becomes its result.
 
-    ``theirs``: the platform's result is stored as imported, and no analysis of Debrief's is
-    requested automatically. ``ours``: it is stored in the metadata under ``platform_analysis``,
-    and an analysis is requested when the conversation ends. ``wait``: as ``theirs``, but an
-    analysis is requested when no result came in time. ``final``: the platform has said its last of
-    this conversation, there is nothing to wait for.
+    - `theirs`: the platform's result is stored as imported, and Debrief requests no analysis
+      automatically.
+    - `ours`: the platform's result is stored in the metadata under `platform_analysis`, and an
+      analysis is requested when the conversation ends.
+    - `wait`: as `theirs`, but an analysis is requested if no result arrives in `wait_minutes`.
+
+    `final`: the platform sends nothing more about this conversation, so there is no wait.
     """
 
     rule: Rule
@@ -54,7 +56,7 @@ class PlatformRule:
         return now + timedelta(minutes=self.wait_minutes)
 
     def applied(self, line: ConversationInput) -> ConversationInput:
-        """Return the line as it is stored: by the rule *ours* the platform's result is none."""
+        """Return the line as it is stored: the rule `ours` drops the platform's result."""
         if self.rule != "ours" or not line.analysis:
             return line
         return replace(line, analysis=None, metadata={**line.metadata, KEPT_AS: line.analysis})
@@ -148,8 +150,11 @@ def write_reasons(
     rule: PlatformRule | None,
     analyze: bool,
 ) -> None:
-    """Store the reason of conversations that aren't analyzed immediately: a platform's result is
-    awaited, or no model is to be asked. By the rule *ours* the request finds its own reasons."""
+    """Store the reason of conversations that aren't analyzed immediately.
+
+    Either a platform's result is awaited, or no model is to be asked. Under the rule `ours`, the
+    request finds its own reasons.
+    """
     final = rule is not None and rule.final
     waiting = [
         result.conversation.pk

@@ -259,7 +259,7 @@ _UNABLE = re.compile(
 
 
 def is_refusal(text: str) -> bool:
-    """Return whether a response in plain words clearly says that the model won't answer.
+    """Return whether a response in plain words clearly declines the task.
 
     It must open with regret or rejection, name the declined task, be short, and hold no JSON.
     """

@@ -101,7 +101,7 @@ def reserved_by_agent() -> dict[str, Decimal]:
 
 
 def reserved_for(agent_id: str, reserved: Mapping[str, Decimal]) -> Decimal:
-    """Return what is set aside for one agent, or for everything under an empty ID."""
+    """Return the amount reserved for one agent, or for everything under an empty ID."""
     return reserved.get(agent_id, Decimal(0)) if agent_id else sum(reserved.values(), Decimal(0))
 
 

@@ -26,7 +26,7 @@ def ensure_catalogue() -> None:
     """Add what the catalog of models lacks; called by ``up`` after the migrations.
 
     Adds, never changes: an existing row stays as it is. The well-known
-    models come with their public list prices (see ``catalogue``), the bundled model where no
+    models come with their public list prices (see `catalogue`), the bundled model where no
     provider is configured, and ``DEFAULT_MODEL`` without a price where no one knows it.
     """
     rows = [LanguageModel(name=known.name, **known.fields()) for known in KNOWN_MODELS]

@@ -44,8 +44,8 @@ class Arrived:
 class SetupGuide:
     """How a source of the platform is set up.
 
-    ``origin``: the secret exists before the source (``theirs``), is made here (``ours``), or is
-    made by the platform once it knows the webhook URL (``afterwards``). ``where`` is the help of
+    ``origin``: the secret exists before the source (`theirs`), Debrief makes it (`ours`), or the
+    platform makes it once it knows the webhook URL (`afterwards`). ``where`` is the help of
     the secret when a source is created, ``where_afterwards`` when the secret is set later, if it
     differs. ``dashboard`` is where a person listens to calls.
     """

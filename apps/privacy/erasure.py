@@ -34,10 +34,10 @@ GROUP = 200
 def erase(*, conversations: ConversationQuerySet, by: Actor, why: str) -> int:
     """Erase these conversations, each whole or not at all. Return how many were erased.
 
-    ``why`` goes to the audit log ("on its page", "kept for 30 days"); it must hold no content.
+    ``why`` goes to the audit log ("on its page", "after 30 days"); it must hold no content.
     Each group is one transaction, unless the caller has one open. Rows that another transaction is
-    writing are waited for at the end. An analysis in flight ends without a result; what it costs
-    still reaches the ledger.
+    writing are waited for at the end. An analysis in flight ends without a result; its cost still
+    reaches the ledger.
     """
     wanted = list(conversations.order_by().values_list("pk", flat=True))
     few = len(wanted) <= GROUP

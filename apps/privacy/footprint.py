@@ -27,7 +27,7 @@ class Footprint:
 
 
 def footprint_of(conversations: ConversationQuerySet) -> Footprint:
-    """Count what is deleted with these conversations, in a fixed number of queries.
+    """Count the rows that are deleted with these conversations, in a fixed number of queries.
 
     Rejected payloads without an ID count only for a single conversation: the search is slow.
     """

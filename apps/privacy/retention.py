@@ -1,8 +1,8 @@
 """Erase conversations that are older than their agent's retention period.
 
 The period is a setting of the agent's latest published version, or of its draft while none is
-published. A transferred conversation follows the agent that answered it. Days count from the end,
-else from the last message, else from the start or arrival.
+published. A transferred conversation follows the agent that took it first. Days count from the
+end, else from the last message, else from the start or arrival.
 """
 
 from datetime import datetime, timedelta
@@ -38,10 +38,10 @@ def outlived(*, agent_id: int, days: int, now: datetime) -> ConversationQuerySet
 
 
 def purge(*, now: datetime) -> int:
-    """Erase what is past its retention period. Return how many conversations were erased.
+    """Erase everything past its retention period. Return how many conversations were erased.
 
-    Memories of erasures and payloads of no conversation are deleted too. Each agent's conversations
-    are erased in groups, the oldest first, so a purge that dies is continued by the next one.
+    Records of erasures and payloads without a conversation are deleted too. Each agent's
+    conversations are erased in groups, the oldest first, so the next purge continues a dead one.
     """
     gone = 0
     for pk, public_id, days in _rules():

@@ -1,4 +1,4 @@
-"""The task that deletes what is no longer stored."""
+"""The task that deletes expired data."""
 
 from celery import shared_task
 from django.utils import timezone

@@ -49,7 +49,7 @@ class ErasureRequest:
 @role_required(Role.ADMIN)
 @varies_by_htmx
 def conversation(request: HttpRequest, conv_id: str) -> HttpResponse:
-    """Show what is deleted with one conversation; on POST erase it."""
+    """List everything that is deleted with one conversation; on POST erase it."""
     found: Conversation = get_object_or_404(Conversation, public_id=conv_id)
     asked = ErasureRequest(
         conversations=Conversation.objects.filter(pk=found.pk),

@@ -101,7 +101,7 @@ class HubSpot(RecordConnector):
         return {}
 
     async def request(self, method: str, path: str, body: Any = None) -> Response:
-        """Send a request within the limits; return a success, or an error about what was sent.
+        """Send a request within the limits; return a success, or an error about the request.
 
         Raises ConnectorError for any other error.
         """

@@ -65,7 +65,7 @@ class Lookup:
     async def _read(self, id_property: str, keys: Mapping[int, str]) -> dict[str, dict[str, Any]]:
         """Return records by their value of a unique property, in lower case.
 
-        Unlike a search, reading sees what was written a moment ago.
+        Unlike a search, a read returns records that were written a moment ago.
         """
         body = {
             "idProperty": id_property,

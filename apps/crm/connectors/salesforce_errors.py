@@ -10,7 +10,7 @@ from .exchange import Response
 INVALID_SESSION: Final = "INVALID_SESSION_ID"
 DAY_USED: Final = "REQUEST_LIMIT_EXCEEDED"
 LIMIT_WAIT: Final = timedelta(hours=1)
-"""The limit counts the last 24 hours, so that room appears little by little."""
+"""The limit counts the last 24 hours, so requests become available little by little."""
 
 RETRIED: Final = frozenset(
     {
@@ -70,7 +70,7 @@ def codes(errors: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def words_of(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Return Salesforce's words with the code, and what they mean where that helps."""
+    """Return Salesforce's message with the code, and an explanation where that helps."""
     return " ".join(_words(errors))[:_LONGEST_WORDS] or "no reason given"
 
 

@@ -17,7 +17,7 @@ from apps.insights.periods import DAYS, BadPeriod, Period, last_days, read_perio
 from apps.insights.savings import savings_of
 
 DEAREST = 8
-"""Agents offered for a comparison; that of any other stands next to its own settings."""
+"""How many agents a comparison offers; any other agent has one next to its own settings."""
 
 
 @require_safe

@@ -185,13 +185,13 @@ def _checker(text: str) -> Checker:
 
 
 def clean(answer: Mapping[str, object], schema: Mapping[str, object]) -> dict[str, object]:
-    """Return ``answer`` without what stayed empty.
+    """Return a response without its empty values.
 
-    Dropped are null and blank text of root fields and of optional nested ones, objects that this
-    emptied, and fields that no one asked for (unless the schema itself speaks of additional
-    ones). Kept are an empty list (it says *none*), an empty choice that the schema offers, and
-    null in a required field whose schema names null. The one conversion is a whole number written
-    as 4.0 where only whole numbers are asked for.
+    This drops null and blank text of root fields and of optional nested ones, objects that become
+    empty, and fields that weren't requested (unless the schema allows additional ones). An empty
+    list (it means *none*), an empty choice that the schema offers, and null in a required field
+    whose schema names null stay. The only conversion is a whole number written as 4.0 where the
+    schema allows only whole numbers.
     """
     return checker(schema).clean(answer)
 

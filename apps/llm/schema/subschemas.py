@@ -1,7 +1,7 @@
 """All schemas that judge one value, gathered from ``$ref``, ``allOf`` and alternatives.
 
-A *place* is where a value of a response is. JSON Schema lets many schemas judge the same place;
-what is sent, what is cleaned and which fields exist all follow from their gathering here.
+A *place* is where a value of a response is. JSON Schema lets many schemas judge the same place.
+The schema that is sent, the cleaning, and the list of fields all use the set gathered here.
 """
 
 from __future__ import annotations
