@@ -57,6 +57,13 @@ def subscribe(report: EmailReport, user: User, *, is_on: bool) -> None:
         report.recipients.remove(user)
 
 
+def set_site(report: EmailReport, site_url: str) -> None:
+    """Store the address that the links of a report begin with, if it has none."""
+    if not report.site_url:
+        report.site_url = site_url[:300]
+        report.save(update_fields=["site_url"])
+
+
 def _note(by: Actor, done: str, report: EmailReport) -> None:
     detail = {"name": report.name, "time": report.time}
     audit.record(by=by, verb=f"email_report.{done}", target=report.public_id, detail=detail)

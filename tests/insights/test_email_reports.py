@@ -178,6 +178,7 @@ def test_member_switches_own_subscription_and_sends_a_test(client: Client, ada: 
     assert list(report.recipients.all()) == [ada]
     client.post(f"{url}test/")
     assert [sent.to for sent in outbox.outbox] == [["ada@example.com"]]
+    assert "http://testserver/insights/reports/" in outbox.outbox[0].body
     client.post(f"{url}switch/", {"on": "0"})
     assert not report.recipients.exists()
     page = client.get(url).content.decode()

@@ -129,7 +129,7 @@ def delete(request: HttpRequest, report_id: str) -> HttpResponse:
 @role_required(Role.VIEWER)
 def subscribe(request: HttpRequest, report_id: str) -> HttpResponse:
     """Turn a report on or off for oneself."""
-    found, user = _report(report_id), user_of(request)
+    found, user = _report_with_site(request, report_id), user_of(request)
     is_on = request.POST.get("on") == "1"
     email_reports.subscribe(found, user, is_on=is_on)
     messages.success(request, "Subscribed." if is_on else "Unsubscribed.")
@@ -140,7 +140,7 @@ def subscribe(request: HttpRequest, report_id: str) -> HttpResponse:
 @role_required(Role.EDITOR)
 def test(request: HttpRequest, report_id: str) -> HttpResponse:
     """Send a report to oneself, now."""
-    found, user = _report(report_id), user_of(request)
+    found, user = _report_with_site(request, report_id), user_of(request)
     if not user.email:
         messages.error(request, "Your profile has no email address. An admin can add one.")
         return redirect(LIST)
@@ -155,3 +155,10 @@ def test(request: HttpRequest, report_id: str) -> HttpResponse:
 
 def _report(report_id: str) -> EmailReport:
     return get_object_or_404(EmailReport, public_id=report_id)
+
+
+def _report_with_site(request: HttpRequest, report_id: str) -> EmailReport:
+    # The report of the demo has no address yet, and its links would lead nowhere.
+    found = _report(report_id)
+    email_reports.set_site(found, request.build_absolute_uri("/"))
+    return found
