@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from apps.accounts.actors import Actor
 from apps.accounts.models import AuditEntry, Role
@@ -376,6 +377,9 @@ def test_the_form_compares_the_estimate_with_the_budget(agent: Agent) -> None:
 
     text = client.post(reverse("runs:preview"), asked, headers={"HX-Request": "true"}).text
     assert "Stops after about" in text
+    words = " ".join(strip_tags(text).split())
+    assert ", up to the budget of $0.01." in words
+    assert "Save · up to $0.01" in words
     wrong = {**asked, "budget": "-1"}
     text = client.post(reverse("runs:preview"), wrong, headers={"HX-Request": "true"}).text
     assert "The budget must be more than $0" in text
