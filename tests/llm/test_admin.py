@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -79,3 +81,8 @@ def test_a_wrong_value_is_refused_with_a_sentence(
     assert answer.status_code == 200
     assert sentence in answer.text
     assert "llm_model_" not in answer.text, "the name of a constraint is for nobody"
+
+
+def test_admin_has_the_icon_of_the_product(admin_page: Client) -> None:
+    page = admin_page.get(reverse("admin:llm_languagemodel_changelist")).text
+    assert re.search(r'<link rel="icon" href="[^"]*img/mark[^"]*\.svg"', page)
