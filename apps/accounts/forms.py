@@ -53,7 +53,7 @@ class RoleForm(forms.Form):
 
     role = forms.ChoiceField(
         choices=Role.choices,
-        help_text="Viewer reads. Operator also reruns, backfills and exports. "
+        help_text="Viewer reads. Operator also reruns, backfills, and exports. "
         "Editor also edits agents. Admin does everything.",
         error_messages={
             "invalid_choice": "“%(value)s” isn't a role. Use viewer, operator, editor, or admin."
