@@ -69,7 +69,7 @@ def start_backfill(agent: Any, how_many: int, **side_effects: Any) -> Any:
 
 
 def done_items(run: Any, workers: Sequence[psutil.Process]) -> int:
-    """Return how many items are done; kick the engines as the scheduler would."""
+    """Return how many items are done; wake the runners as the scheduler would."""
     from apps.runs.tasks import sweep
 
     if any(worker.status() == psutil.STATUS_ZOMBIE for worker in workers):

@@ -127,7 +127,7 @@ def _measure(path: Path, url: str, schema: dict[str, Any]) -> Corpus:
 
 
 def _ended(run: Any) -> bool:
-    """Whether the run has ended; kicks the engines as the scheduler would."""
+    """Whether the run has ended; wakes the runners as the scheduler would."""
     from apps.runs.tasks import sweep
 
     sweep()

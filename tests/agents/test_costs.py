@@ -29,7 +29,7 @@ def test_the_parts_are_the_whole_and_near_what_is_sent() -> None:
     parts = sum((f.share.cost or Decimal(0) for f in found.fields), found.rest.cost + transcript)
     assert found.total.cost == parts
     assert found.total.per_thousand == found.total.cost * 1000
-    # Held against what the engine really sends: its constant text and its schema.
+    # Held against what a runner really sends: its constant text and its schema.
     document = content.document()
     _, text = constant_part(document)
     schema = estimate_tokens(json.dumps(compile_strict(document.answer_schema()).schema))

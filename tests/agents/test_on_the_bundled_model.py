@@ -92,7 +92,7 @@ def _departures(original: dict[str, Any], answer: StructuredAnswer) -> list[str]
 
 
 def _request(original: dict[str, Any]) -> StructuredRequest:
-    """Return the request that the engine would make."""
+    """Return the request that a runner would make."""
     spec = bundled_model().spec()
     config = ConfigDocument("voice", spec.name, (), json.loads(json.dumps(original)))
     cap = output_cap(config, spec)

@@ -1,6 +1,5 @@
 """Rerun analysis from the page: the dialog, the start, the progress, old beside new."""
 
-import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -12,13 +11,12 @@ from apps.accounts.actors import Actor
 from apps.accounts.models import Role, User
 from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
-from apps.analysis.queues import RerunQueue
 from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
-from apps.llm.client import LlmClient
-from apps.work.runner import Runner
+from apps.llm.specs import Priority
 from tests.factories import edit_draft, edit_prompt, make_agent, make_conversation, make_model
 from tests.fakes.fixtures import FakeLLM
+from tests.runners import run_queue
 
 pytestmark = pytest.mark.django_db
 
@@ -219,25 +217,13 @@ def answering(fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch) -> Conversatio
     return make_conversation(make_agent(model=model))
 
 
-def run_engine() -> None:
-    async def work() -> None:
-        client = LlmClient()
-        try:
-            source = RerunQueue()
-            await Runner(queue=source, concurrency=2, idle=0.0).run(client)
-        finally:
-            await client.aclose()
-
-    asyncio.run(work())
-
-
 @pytest.mark.django_db(transaction=True)
 def test_progress_ends_with_old_beside_new(operator: Client, answering: Conversation) -> None:
     imported(answering, call_summary="What it said before.", call_successful=True, gone="x")
     operator.post(url(answering), headers=HTMX)
     run = answering.analyses.get(trigger="rerun")
     waiting = operator.get(url(answering, "progress", run.public_id), headers=HTMX)
-    run_engine()
+    run_queue(Priority.INTERACTIVE, concurrency=2)
     ended = operator.get(url(answering, "progress", run.public_id), headers=HTMX)
     text = ended.content.decode()
 
@@ -260,7 +246,7 @@ def test_a_failed_rerun_says_why_and_the_old_result_stands(
     imported(answering, call_summary="What it said before.")
     fake_llm.always("not_json")
     run = request_rerun(conversation=answering, by=BY)
-    run_engine()
+    run_queue(Priority.INTERACTIVE, concurrency=2)
 
     ended = operator.get(url(answering, "progress", run.public_id), headers=HTMX)
     text = ended.content.decode()

@@ -43,7 +43,7 @@ def servers(transactional_db: None) -> Iterator[Servers]:
 @pytest.fixture
 def installation(workers: Workers, servers: Servers) -> Workers:
     """Two workers and a scheduler on the test's own servers."""
-    # A lease that outlasts the pauses between an engine's attempts to reach the database.
+    # A lease that outlasts the pauses between a runner's attempts to reach the database.
     workers.environment = {**servers.environment, "TEST_LEASE_SECONDS": "10"}
     for _ in range(2):
         workers.start()

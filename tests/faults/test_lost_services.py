@@ -30,7 +30,7 @@ def test_the_broker_is_emptied_in_mid_run(
     wait_until(lambda: is_over(run), drum=no_drum)
     assert_whole(run, fake_llm, items=ITEMS)
 
-    time.sleep(5)  # until the engines have ended: only a message starts another
+    time.sleep(5)  # until the runners have ended: only a message starts another
     servers.empty_broker()
     make_conversations(agent, 50)
     second = start_run()

@@ -309,9 +309,9 @@ def test_one_dollar_of_three_with_many_in_flight(fake_llm: FakeLLM) -> None:
     fake_llm.set(latency=0.05)
     run = priced_run(fake_llm, 300, dollars=3, budget="1.00")
 
-    engines = [Writer(lambda: run_queue(Priority.BACKFILL, concurrency=32)) for _ in range(2)]
-    for engine in engines:
-        engine.join(timeout=120)
+    runners = [Writer(lambda: run_queue(Priority.BACKFILL, concurrency=32)) for _ in range(2)]
+    for runner in runners:
+        runner.join(timeout=120)
     # Each may have ended while the rest was reserved by the other. The sweep wakes one again.
     run_queue(Priority.BACKFILL, concurrency=32)
 

@@ -36,8 +36,8 @@ def run(*arguments: str, channel: str = "voice") -> str:
 
 
 @contextmanager
-def engine() -> Iterator[None]:
-    """An engine at work in another thread, as a worker has it."""
+def runner() -> Iterator[None]:
+    """A runner at work in another thread, as a worker has it."""
     stop = threading.Event()
 
     async def work() -> None:
@@ -157,7 +157,7 @@ def test_it_waits_until_all_is_done_and_fails_if_anything_did(
     make_conversations(make_agent(model=model), 5)
     if bad:
         fake_llm.always("refusal")
-    with engine():
+    with runner():
         if bad:
             with pytest.raises(CommandError, match="refusal 5"):
                 run("--wait", "--yes")

@@ -28,7 +28,7 @@ def agent() -> Agent:
 
 
 def fail(run: Run, code: str, count: int) -> None:
-    """Let pending items fail, as an engine would."""
+    """Let pending items fail, as a runner would."""
     keys = run.items.filter(state="pending").values_list("pk", flat=True)[:count]
     run.items.filter(pk__in=list(keys)).update(
         state="failed", error_code=code, error_message="Why.", finished_at=timezone.now()

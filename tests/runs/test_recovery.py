@@ -46,7 +46,7 @@ def reload(run: Run) -> Run:
 
 
 def failing(run: Run, *, code: str, pause: str = "", **values: object) -> AnalysisOutcome:
-    """What an engine hands to the source for the next item of a run."""
+    """What a runner hands to the source for the next item of a run."""
     [job] = BackfillQueue().claim(1)
     assert job.backfill_id == run.pk
     return AnalysisOutcome(job, error_code=code, error_message="No.", pause=pause, **values)  # type: ignore[arg-type]

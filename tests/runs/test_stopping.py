@@ -1,4 +1,4 @@
-"""Runs that are stopped while their work is in flight, over a real engine and server."""
+"""Runs that are stopped while their work is in flight, over a real runner and server."""
 
 import time
 
@@ -30,11 +30,11 @@ def a_run(fake: FakeLLM, items: int) -> Run:
 def test_what_was_claimed_and_not_sent_is_not_paid_for_after_a_cancel(fake_llm: FakeLLM) -> None:
     run = a_run(fake_llm, 8)
     fake_llm.set(latency=4.0)
-    engine = Writer(lambda: run_queue(Priority.BACKFILL, concurrency=2))
+    runner = Writer(lambda: run_queue(Priority.BACKFILL, concurrency=2))
     while fake_llm.total < 2:
         time.sleep(0.05)
     services.cancel(run=run, by=BY)
-    engine.join(timeout=30)
+    runner.join(timeout=30)
     close_finished()
     run.refresh_from_db()
     assert run.state == State.CANCELLED

@@ -1,4 +1,4 @@
-"""Previews say before what an engine would refuse: a transcript longer than the model reads."""
+"""Previews say before what a runner would refuse: a transcript longer than the model reads."""
 
 from decimal import Decimal
 

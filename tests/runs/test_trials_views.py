@@ -71,7 +71,7 @@ def token_in(html: str) -> str:
 
 
 def finish(trial: Run, **values: Any) -> None:
-    """As an engine would: all that waits succeeded with this output."""
+    """As a runner would: all that waits succeeded with this output."""
     defaults = {
         "state": ItemState.DONE,
         "output": OUTPUT,

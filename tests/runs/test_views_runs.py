@@ -48,7 +48,7 @@ def a_run(agent: Agent, how_many: int = 6, *, filtered: bool = False) -> Run:
 
 
 def finish(run: Run, **counts: int) -> None:
-    """Bring items to an end as an engine would: ``changed=2, failed=1``."""
+    """Bring items to an end as a runner would: ``changed=2, failed=1``."""
     waiting = list(run.items.filter(state="pending").values_list("pk", flat=True))
     ends: dict[str, dict[str, object]] = {
         "changed": {"state": "done", "changed": True},

@@ -18,7 +18,7 @@ def chosen(agent: Agent, /, *, count: int = 5, with_agent: bool = True, **params
 
 
 def start_trial(agent: Agent, /, *, count: int = 5, with_agent: bool = True, **params: str) -> Run:
-    """A trial that was agreed to and waits for an engine."""
+    """A trial that was agreed to and waits for a runner."""
     choice = chosen(agent, count=count, with_agent=with_agent, **params)
     return trial_services.start(
         channel=agent.channel,
