@@ -11,7 +11,7 @@ from typing import Any
 
 from apps.llm.models import LanguageModel
 from apps.llm.schema import flat_root
-from apps.llm.schema.nodes import escape
+from apps.llm.schema.nodes import escape, mapping_of, names_of
 
 from .documents import PROMPT_REVISION, Columns, ConfigDocument, Schema, resolve
 from .models import AgentVersion, AnalysisConfig
@@ -192,37 +192,29 @@ def _merge_schemas(source: Schema, destination: Schema) -> Schema:
     those fields. The fields that such rules speak of stay, as optional ones.
     """
     ours, theirs = flat_root(source), flat_root(destination)
-    own = _mapping(theirs.get("properties"))
-    fields = _mapping(ours.get("properties"))
+    own = mapping_of(theirs.get("properties"))
+    fields = mapping_of(ours.get("properties"))
     inherited = {name: value for name, value in fields.items() if name not in own}
     if inherited or theirs is destination:
-        required = [name for name in _names(ours.get("required")) if name in inherited]
+        required = [name for name in names_of(ours.get("required")) if name in inherited]
         merged = {
             **theirs,
             "type": "object",
             "properties": {**inherited, **own},
-            "required": required + _names(theirs.get("required")),
+            "required": required + names_of(theirs.get("required")),
         }
     else:
         merged = dict(destination)
     for keyword in DEFINITIONS:
-        definitions = {**_mapping(source.get(keyword)), **_mapping(destination.get(keyword))}
+        definitions = {**mapping_of(source.get(keyword)), **mapping_of(destination.get(keyword))}
         if definitions:
             merged[keyword] = definitions
     return merged
 
 
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _names(value: object) -> list[str]:
-    return value if isinstance(value, list) else []
-
-
 def _with_own_defs(document: ConfigDocument, agent_id: str) -> ConfigDocument:
     """Return the document with its definitions renamed by agent, references included."""
-    listed = [(k, n) for k in DEFINITIONS for n in _mapping(document.schema.get(k))]
+    listed = [(k, n) for k in DEFINITIONS for n in mapping_of(document.schema.get(k))]
     if not listed:
         return document
     renamed = {

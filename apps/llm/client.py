@@ -16,7 +16,7 @@ from apps.llm.errors import ErrorCode, PauseReason
 from apps.llm.failed_request import Fault, RetryPolicy
 from apps.llm.key_masks import mask_keys
 from apps.llm.limits import Limits
-from apps.llm.questions import Question
+from apps.llm.questions import MESSAGE_LENGTH, Question
 from apps.llm.replies import Message, ModelReply, Rung
 from apps.llm.sender import Outcome, Sender
 from apps.llm.specs import ModelSpec, TokenUsage
@@ -28,8 +28,6 @@ _IGNORED_AFTER = 3
 _QUOTED = 4_000
 # What asking again adds to the response that it quotes: the rule that was missed.
 _REPLY_TOKENS = 500
-_MESSAGE_LENGTH = 2_000
-_OPEN_KEYWORDS = ("additionalProperties", "patternProperties", "unevaluatedProperties")
 
 
 class LlmClient:
@@ -64,8 +62,14 @@ class _Attempt(Question):
         super().__init__(request, known)
         self.sender = sender
         if request.model.tokens_per_minute is not None:
-            sent = request.input_tokens or estimate_messages(*(m["content"] for m in self.messages))
-            self.tokens = max(sent, self.cap)  # as providers charge their limit
+            self.tokens = max(self.sent_tokens, self.cap)  # as providers charge their limit
+
+    @property
+    def sent_tokens(self) -> int:
+        """Return the tokens of the question, as its caller or its texts say."""
+        return self.request.input_tokens or estimate_messages(
+            *(m["content"] for m in self.messages)
+        )
 
     async def run(self) -> StructuredAnswer:
         said, answer = await self.ask()
@@ -74,7 +78,7 @@ class _Attempt(Question):
                 return replace(answer, pause=PauseReason.BUDGET)
             answer = await self.ask_again(said, answer)
         if answer.error is ErrorCode.INVALID_OUTPUT and is_refusal(answer.raw_text):
-            message = shorten(mask_keys(answer.raw_text), _MESSAGE_LENGTH)
+            message = shorten(mask_keys(answer.raw_text), MESSAGE_LENGTH)
             return replace(answer, error=ErrorCode.REFUSAL, error_message=message)
         return answer
 
@@ -181,10 +185,8 @@ class _Attempt(Question):
         """Return whether a further paid request is allowed, of up to ``output`` tokens."""
         if self.request.may_repeat is None:
             return True
-        sent = self.request.input_tokens or estimate_messages(
-            *(m["content"] for m in self.messages)
-        )
-        return await self.request.may_repeat(TokenUsage(sent + more_input, 0, output))
+        usage = TokenUsage(self.sent_tokens + more_input, 0, output)
+        return await self.request.may_repeat(usage)
 
 
 def _rejects_tier(fault: Fault) -> bool:

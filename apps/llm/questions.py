@@ -16,12 +16,13 @@ from apps.llm.key_masks import mask_keys
 from apps.llm.pricing import FLEX
 from apps.llm.replies import Message, ModelReply, Rung, estimated_usage, request_body
 from apps.llm.schema import Verdict, checker
+from apps.llm.schema.answers import no_field
 from apps.llm.sender import ServerState
 from apps.llm.specs import TokenUsage
 from apps.llm.structured import StructuredAnswer, StructuredRequest
 from apps.llm.text import shorten
 
-_MESSAGE_LENGTH = 2_000
+MESSAGE_LENGTH = 2_000
 _OPEN_KEYWORDS = ("additionalProperties", "patternProperties", "unevaluatedProperties")
 
 
@@ -114,8 +115,7 @@ class Question:
         """Validate an object against the operator's schema."""
         answer = unwrapped(value, self.fields)
         if answer is None:
-            message = _none_of_the_fields(value)
-            return self.error(ErrorCode.INVALID_OUTPUT, message, said)
+            return self.error(ErrorCode.INVALID_OUTPUT, no_field(value), said)
         verdict: Verdict = checker(self.request.original_schema).examine(answer)
         if verdict.problems:
             return self.error(ErrorCode.INVALID_OUTPUT, "; ".join(verdict.problems), said)
@@ -133,7 +133,7 @@ class Question:
         return self.finished(
             StructuredAnswer(
                 error=code,
-                error_message=shorten(mask_keys(message), _MESSAGE_LENGTH),
+                error_message=shorten(mask_keys(message), MESSAGE_LENGTH),
                 raw_text=shorten(raw),
                 rejected=rejected,
             )
@@ -174,8 +174,3 @@ def _fields(request: StructuredRequest) -> frozenset[str] | None:
         return None
     properties = request.schema.schema.get("properties")
     return frozenset(properties) if isinstance(properties, Mapping) else None
-
-
-def _none_of_the_fields(value: Mapping[str, object]) -> str:
-    names = ", ".join(f"“{name[:60]}”" for name in list(value)[:5])
-    return f"The response has none of the requested fields, only {names}."

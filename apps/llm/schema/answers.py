@@ -73,7 +73,7 @@ class Checker:
         known = [name for name in self._order if name in missing]
         missing = [*known, *(name for name in dict.fromkeys(missing) if name not in known)]
         if not problems and self._says_nothing(answer):
-            problems = [_no_field(answer)]
+            problems = [no_field(answer)]
         in_order = {name: output[name] for name in answer if name in output}
         return Verdict(in_order, missing, problems)
 
@@ -165,7 +165,8 @@ def size_problems(output: Mapping[str, object], name: str = "") -> Iterator[str]
         yield f"{whole} has {total:,} characters. The maximum is {MAX_ANSWER_CHARACTERS:,}."
 
 
-def _no_field(answer: Mapping[str, object]) -> str:
+def no_field(answer: Mapping[str, object]) -> str:
+    """Return the problem with a response that has other fields only."""
     names = ", ".join(f"“{name[:60]}”" for name in list(answer)[:5])
     return f"The response has none of the requested fields, only {names}."
 

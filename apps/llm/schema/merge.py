@@ -6,13 +6,13 @@ the model in words (``descriptions``); the response is held to the original in a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from apps.llm.schema.json_text import Problem, SchemaError
 from apps.llm.schema.limits import contradiction
 from apps.llm.schema.nodes import Node
 from apps.llm.schema.rules import is_number
-from apps.llm.schema.subschemas import Located, Place
+from apps.llm.schema.subschemas import Place, nodes_of
 from apps.llm.schema.validation import is_valid_alone
 from apps.llm.schema.values import identity, is_type, plain_number, type_name
 
@@ -66,7 +66,7 @@ def merge(place: Place) -> Node:
     ``type`` is a list; it is missing where only alternatives say what the value is.
     """
     merged: Node = {}
-    for node in _nodes(place.nodes):
+    for node in nodes_of(place.nodes):
         for key, value in node.items():
             if key in _BOUNDS and is_number(value):
                 there = merged.get(key)
@@ -94,10 +94,6 @@ def impossible(place: Place, why: str) -> SchemaError:
     return SchemaError([Problem(place.pointer, f"No value can match this schema: {why}.")])
 
 
-def _nodes(items: Iterable[Located]) -> list[Node]:
-    return [item.schema for item in items if isinstance(item.schema, dict)]
-
-
 def _types(place: Place) -> list[str]:
     common: list[str] | None = None
     for node, _pointer in place.having("type"):
@@ -108,7 +104,7 @@ def _types(place: Place) -> list[str]:
             raise impossible(place, "its parts have no type in common")
     if common is not None:
         return common
-    nodes = _nodes(place.nodes)
+    nodes = nodes_of(place.nodes)
     if any("enum" in node or "const" in node for node in nodes):
         return []
     implied = next((name for name in map(implied_type, nodes) if name), None)
@@ -141,7 +137,7 @@ def _common_types(firsts: list[str], seconds: list[str]) -> list[str]:
 def _choices(place: Place, types: list[str]) -> list[object] | None:
     """Return the values that every ``enum`` and ``const`` and the types allow; None without any."""
     common: dict[object, object] | None = None
-    for node in _nodes(place.nodes):
+    for node in nodes_of(place.nodes):
         listed = []
         if isinstance(values := node.get("enum"), list):
             listed.append(values)
@@ -171,7 +167,7 @@ def _choices(place: Place, types: list[str]) -> list[object] | None:
 
 
 def _fits(value: object, place: Place) -> bool:
-    return all(is_valid_alone(value, node) for node in _nodes(place.nodes))
+    return all(is_valid_alone(value, node) for node in nodes_of(place.nodes))
 
 
 def types_of_choices(values: list[object]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -23,7 +23,7 @@ from apps.llm.schema.nodes import IN_PLACE, Node, escape, list_of, mapping_of, n
 from apps.llm.schema.nulls import allow_nulls
 from apps.llm.schema.roots import OWN_SCHEMA, flat_root
 from apps.llm.schema.rules import is_number
-from apps.llm.schema.subschemas import MAX_DEPTH, TOO_LARGE, Located, Place, Places
+from apps.llm.schema.subschemas import MAX_DEPTH, TOO_LARGE, Located, Place, Places, nodes_of
 from apps.llm.schema.unions import nullable, union
 
 _WORDS = ("title", "description", "$comment", "examples", "default", "deprecated", "readOnly",
@@ -127,7 +127,7 @@ class _Compiler:
     def root(self, required_names: frozenset[str]) -> Node:
         compiled: Node = {"type": "object"}
         described = self._places.gather([Located(self.own, "")], "").nodes
-        if text := describe(_nodes(described), conditional=False, whole=True):
+        if text := describe(nodes_of(described), conditional=False, whole=True):
             compiled["description"] = text
         required = names_of(self.flat.get("required"))
         fields: Node = {}
@@ -195,13 +195,13 @@ class _Compiler:
         if name:
             self._definitions[name] = compiled
             compiled = {"$ref": f"#/$defs/{escape(name)}"}
-        return _with_description(compiled, describe(_nodes(described), conditional=conditional))
+        return _with_description(compiled, describe(nodes_of(described), conditional=conditional))
 
     def _alternatives(self, place: Place) -> Node:
         """Return the branches of the first choice, each with all that is certain."""
         bare = len(place.choices) == 1 and not place.maybe and not any(
             set(node) - {*_WORDS, *IN_PLACE} - {key for key in node if key.startswith("x-")}
-            for node in _nodes(place.nodes)
+            for node in nodes_of(place.nodes)
         )  # fmt: skip
         shapes: list[Node] = []
         for branch in place.choices[0]:
@@ -360,7 +360,3 @@ def _with_description(compiled: Node, text: str) -> Node:
         text = f"{text} {compiled['description']}"
     head = {"type": compiled["type"]} if "type" in compiled else {}
     return {**head, "description": text} | {k: v for k, v in compiled.items() if k != "description"}
-
-
-def _nodes(items: Iterable[Located]) -> list[Node]:
-    return [item.schema for item in items if isinstance(item.schema, dict)]

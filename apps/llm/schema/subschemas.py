@@ -25,6 +25,11 @@ class Located:
     pointer: str
 
 
+def nodes_of(items: Iterable[Located]) -> list[Node]:
+    """Return the schemas that are objects, not booleans."""
+    return [item.schema for item in items if isinstance(item.schema, dict)]
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """What judges one value.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from apps.llm.schema.nodes import Node
+from apps.llm.schema.nodes import Node, list_of, names_of
 from apps.llm.schema.values import identity
 
 
@@ -22,7 +22,7 @@ def union(shapes: Sequence[Node]) -> Node:
     if len(unique) > 1 and all(set(s) == {"type", "enum"} for s in unique):
         kinds = {json.dumps(s["type"]) for s in unique}
         if len(kinds) == 1:
-            values = [value for s in unique for value in _list(s["enum"])]
+            values = [value for s in unique for value in list_of(s["enum"])]
             return {
                 "type": unique[0]["type"],
                 "enum": list({identity(v): v for v in values}.values()),
@@ -32,18 +32,20 @@ def union(shapes: Sequence[Node]) -> Node:
 
 def _admits_null(shape: Node) -> bool:
     if "anyOf" in shape:
-        return any(_admits_null(s) for s in _list(shape["anyOf"]) if isinstance(s, dict))
-    return "null" in _names(shape.get("type")) or shape.get("type") == "null"
+        return any(_admits_null(s) for s in list_of(shape["anyOf"]) if isinstance(s, dict))
+    return "null" in names_of(shape.get("type")) or shape.get("type") == "null"
 
 
 def _without_null(shape: Node) -> Node:
     """Return the same without null; nothing where it is null alone."""
     if "anyOf" in shape:
-        left = [p for s in _list(shape["anyOf"]) if isinstance(s, dict) and (p := _without_null(s))]
+        left = [
+            p for s in list_of(shape["anyOf"]) if isinstance(s, dict) and (p := _without_null(s))
+        ]
         return {**shape, "anyOf": left} if left else {}
     if not _admits_null(shape):
         return shape
-    types = [name for name in _names(shape["type"]) if name != "null"]
+    types = [name for name in names_of(shape["type"]) if name != "null"]
     if not types:
         return {}
     plain = {**shape, "type": types[0] if len(types) == 1 else types}
@@ -57,7 +59,7 @@ def nullable(compiled: Node) -> Node:
     if "anyOf" in compiled:
         if _admits_null(compiled):
             return compiled
-        return {**compiled, "anyOf": [*_list(compiled["anyOf"]), {"type": "null"}]}
+        return {**compiled, "anyOf": [*list_of(compiled["anyOf"]), {"type": "null"}]}
     if "$ref" in compiled:
         return {"anyOf": [compiled, {"type": "null"}]}
     kind = compiled["type"]
@@ -68,11 +70,3 @@ def nullable(compiled: Node) -> Node:
     if isinstance(values, list) and None not in values:
         compiled = {**compiled, "enum": [*values, None]}
     return compiled
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _names(value: object) -> list[str]:
-    return [name for name in _list(value) if isinstance(name, str)]
