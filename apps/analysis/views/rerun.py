@@ -67,17 +67,12 @@ def _dialog(
     error: str = "",
     notice: str = "",
 ) -> HttpResponse:
-    standing = pages.status_of(found)
-    context: dict[str, Any] = {
-        "conversation": found,
-        "links": links_of(request, found),
-        "title": pages.title_of(found),
-        "standing": standing,
-        "refusal": error or check_rerun(found, at_work=standing.at_work is not None),
+    context = _compared(request, found)
+    at_work = context["standing"].at_work is not None
+    context |= {
+        "refusal": error or check_rerun(found, at_work=at_work),
         "notice": notice,
         "form": form or RerunForm(),
-        "proposal": pages.preview_rerun(found, standing.current),
-        "nav": "calls" if found.channel == "voice" else "chats",
     }
     return render_dialog(request, "analysis/rerun.html", context)
 
@@ -86,14 +81,18 @@ def _dialog(
 def changes(request: HttpRequest, conv_id: str) -> HttpResponse:
     """Show what the drafts have changed since the current result."""
     found = get_object_or_404(pages.CONVERSATIONS, public_id=conv_id)
+    context = _compared(request, found) | {"can_rerun": pages.can_rerun(found)}
+    return render_dialog(request, "analysis/changes.html", context)
+
+
+def _compared(request: HttpRequest, found: Conversation) -> dict[str, Any]:
+    """Return what both dialogs show: the drafts next to the current result."""
     standing = pages.status_of(found)
-    context = {
+    return {
         "conversation": found,
         "links": links_of(request, found),
         "title": pages.title_of(found),
         "standing": standing,
         "proposal": pages.preview_rerun(found, standing.current),
-        "can_rerun": pages.can_rerun(found),
         "nav": "calls" if found.channel == "voice" else "chats",
     }
-    return render_dialog(request, "analysis/changes.html", context)
