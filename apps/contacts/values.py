@@ -19,6 +19,7 @@ from django.utils import timezone
 from apps.core import display
 from apps.core.validation_messages import shown
 from apps.core.yes_no import yes_or_no
+from apps.llm.text import sanitise
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 BUILT_IN_TARGETS = ("first_name", "last_name", "email")
@@ -80,7 +81,7 @@ class _Misfit(ValueError):
 def read(spec: ValueSpec, raw: object) -> Reading:
     """Return a value of this type from JSON or text, or why it doesn't fit. Never raise."""
     if isinstance(raw, str):
-        raw = raw.replace("\x00", "").strip()
+        raw = sanitise(raw).strip()
     if raw is None or raw in ("", []):
         return Reading()
     try:
@@ -112,7 +113,7 @@ def as_text(value: Value | None) -> str:
 def _text(spec: ValueSpec, raw: object) -> str:
     if isinstance(raw, dict) or (isinstance(raw, list) and any(map(_is_nested, raw))):
         raise _Misfit(f"{shown(raw)} is not text.")
-    text = display.one_line(raw)
+    text = sanitise(display.one_line(raw))
     if len(text) > spec.limit:
         raise _Misfit(f"The text has {len(text):,} characters. The maximum is {spec.limit:,}.")
     return _email(text) if spec.is_email else text
