@@ -160,7 +160,9 @@ def _about_the_account(body: ErrorBody, words: str) -> ErrorKind | None:
     if rules.AUTH.search(words):
         return ErrorKind.AUTH
     if re.search(
-        r"rate.?limit\w* (?:reached|exceeded|hit)|\A\s*rate.?limit\w*\W*\Z|too many requests", words
+        r"rate.?limit\w* (?:reached|exceeded|hit)|\A\s*rate.?limit\w*\W*\Z|too many requests|"
+        r"\bqps\b.{0,20}limit reached",
+        words,
     ):
         return ErrorKind.TOO_LONG if _is_too_large(words) else ErrorKind.RATE
     if re.search(r"exceeded your current quota|(?:enable|activate|set up) billing", words):

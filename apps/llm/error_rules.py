@@ -212,7 +212,8 @@ QUOTA = _words(
     r"(?:plan|monthly|free|subscription) quota\b.{0,20}(?:exhaust|exceed|used up|reach)|"
     r"exceed\w*.{0,20}free \w+ quota|(?:calls|requests) ?(?:/|per) ?month\b",
     r"payment instrument|charge your (?:card|payment)|subscription required|"
-    r"requires? a (?:paid )?(?:subscription|plan)\b",
+    r"requires? a (?:paid )?(?:subscription|plan)\b|plan (?:has expired|does not (?:yet )?include)|"
+    r"enter a payment method or|valid credit card|deposit funds|billing failed|limit exhausted",
     rf"{_MONEY}s? (?:balance )?(?:is|are|has been|have been|was|were)? ?(?:too low|exhausted|"
     r"depleted|insufficient|negative|used up|empty|not enough|exceeded|expired)",
     r"(?:exceed|reach)\w* .{0,20}(?:credit|spend(?:ing)?|usage|budget) (?:limit|cap)",
@@ -269,7 +270,8 @@ MODEL = _words(
     r"not allowed to (?:use|access|sample from) (?:this |the )?model|model access (?:is )?denied|"
     r"unable to access (?:[\w-]+ )?model|not found the model|\bmodel\b.{0,60}is blocked at",
     r"(?:requested|specified|this) model is not supported(?! (?:with|for|by|when) )|"
-    r"model\b.{0,40}(?:end of (?:its )?life|not hosted|not currently loaded|is disabled)",
+    r"model\b.{0,40}(?:end of (?:its )?life|not hosted|not currently loaded)|"
+    r"\bmodel [`'\"]?[\w./:@-]+[`'\"]? is disabled",
     r"only (?:available|supported) in v1/|llm provider not provided|no available channel|"
     r"无可用渠道",
 )
@@ -292,7 +294,7 @@ TOO_LONG = _words(
     r"tokens in the (?:prompt|messages|input|request).{0,40}(?:greater|more|exceed|larger)|"
     r"length of prompt_tokens|max_seq_len",
     r"range of input length|exceeded model token limit|"
-    r"max(?:imum)? (?:prompt|input|sequence) length",
+    r"max(?:imum)? (?:supported )?(?:prompt|input|sequence) length|max input char",
     r"input (?:token )?(?:count|length|tokens?).{0,60}exceed|prompt tokens?.{0,40}exceed|"
     r"exceeds? the (?:maximum|max|limit|model).{0,40}(?:input|context|prompt|length)",
     r"exceeds? the maximum number of tokens allowed|tokens? exceeds? the (?:model|maximum)",
@@ -308,7 +310,7 @@ ANSWER_CAP = _words(
 # Parts of a request whose length no shorter transcript changes.
 SETTING = _words(
     r"(?:invalid '|\n|body\.)"
-    r"(?:user|metadata|prompt_cache_key|safety_identifier|stop|tools?|response_format)\b"
+    r"(?:user|model|metadata|prompt_cache_key|safety_identifier|stop|tools?|response_format)\b"
 )
 ONLY_THE_CAP = _words(r"the maximum value for `?max_")
 UNREADABLE = _words(

@@ -164,6 +164,8 @@ def _error_in(value: Mapping[str, object]) -> object | None:
 # Tuples: servers send values of any type, and a set takes no list.
 _NO_ERROR = (0, "0", "success", "ok")
 _FINE_CODES = (0, 200, "0", "200", "success")
+_CODES = ("code", "status_code", "error_code", "errcode")
+_MESSAGES = ("message", "msg", "error_msg", "errmsg")
 _ANSWER_KEYS = frozenset(("choices", "candidates", "output", "content", "data", "response"))
 
 
@@ -185,9 +187,9 @@ def _is_failure(value: Mapping[str, object]) -> bool:
         return True
     if value.get("type") == "error" or value.get("status") in ("error", "failed"):
         return True
-    code = value.get("code", value.get("status_code"))
-    message = value.get("message", value.get("msg"))
-    return bool(code) and code not in _FINE_CODES and isinstance(message, str)
+    code = next((value[key] for key in _CODES if key in value), None)
+    said = any(isinstance(value.get(key), str) for key in _MESSAGES)
+    return bool(code) and code not in _FINE_CODES and said
 
 
 def _not_an_answer(content: bytes) -> Fault:
