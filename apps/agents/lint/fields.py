@@ -151,7 +151,7 @@ def _description_hints(field: FieldAt) -> Iterator[Suggestion]:
     telling = set(names.words(field.description)) - {"the", "a", "an", "of"}
     if len(said) < FEW_WORDS or telling <= set(names.words(field.name)):
         yield field.hint(
-            "thin_description", "Describe what qualifies, and what to answer when it's unclear."
+            "thin_description", "Describe what qualifies, and which value to use when it's unclear."
         )
     if len(said) > LONG_DESCRIPTION:
         message = f"{len(said)} words are sent with every conversation. Shorten it to save tokens."
@@ -183,7 +183,7 @@ def _text_hints(field: FieldAt) -> Iterator[Suggestion]:
         message = "As text it can be neither averaged nor compared."
         yield field.hint("text_for_number", message, mend)
     elif names.CATEGORY & set(said[-1:]):
-        message = "Free text is hard to filter. Use choices so you can group and count the answers."
+        message = "Free text is hard to filter. Use choices so you can group and count the values."
         yield field.hint("text_for_choices", message)
 
 
@@ -271,7 +271,7 @@ def _list_hints(field: FieldAt) -> Iterator[Suggestion]:
     if not _AT_MOST.search(field.description):
         mend = field.set(f"At most {LIST_END} items", maxItems=LIST_END)
         message = (
-            "Without a limit, a repeating model can fill the list until the response is cut off "
+            "Without a limit, a repeating model can fill the list until the response is truncated "
             "and fails."
         )
         yield field.hint("unbounded_list", message, mend)
