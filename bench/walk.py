@@ -104,13 +104,12 @@ def _visit(url: str) -> Iterator["Visit"]:
     from playwright.sync_api import expect, sync_playwright
 
     from tests.browser.product import PATIENCE_MS, Product, Visit
-    from tests.install_browser import ARGUMENTS, executable
+    from tests.install_browser import launch
 
-    path = executable()
     expect.set_options(timeout=PATIENCE_MS)
     until(lambda: _is_up(url), timeout=60)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = launch(playwright)
         with Visit(browser, Product(url, DATA_DIR, PASSWORD)) as window:
             window.log_in()
             yield window

@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 
 # Quiet and without the sandbox that containers do not allow.
-ARGUMENTS = [
+_ARGUMENTS = [
     "--no-sandbox",
     "--disable-quic",
     "--no-first-run",
@@ -23,14 +24,14 @@ _SYSTEM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stabl
 _DOWNLOAD_SECONDS = 300
 
 
-def executable() -> str | None:
-    """The path for Playwright's `executable_path`: None for its own, a path for the system's.
+def launch(playwright: Playwright) -> Browser:
+    """Start Playwright's own Chromium, or the system's where that does not start.
 
     Raises LookupError with the way out where neither starts.
     """
-    for candidate in (None, *filter(None, map(shutil.which, _SYSTEM))):
-        if _starts(candidate):
-            return candidate
+    for path in (None, *filter(None, map(shutil.which, _SYSTEM))):
+        with suppress(Error):
+            return playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
     raise LookupError("No Chromium starts here: run `make browser`, or install Chromium.")
 
 
@@ -38,11 +39,8 @@ def main() -> None:
     """Install what is missing, or say what a person has to do."""
     for attempt in (_nothing, _playwright, _apt):
         attempt()
-        try:
-            executable()
-        except LookupError:
-            continue
-        return
+        if _is_there():
+            return
     sys.exit(
         "The browser tests need Chromium, and neither Playwright's download nor apt-get "
         "brought it: install Chromium, then run this again."
@@ -83,11 +81,11 @@ def _try(command: list[str]) -> None:
         print("That took too long.", flush=True)
 
 
-def _starts(path: str | None) -> bool:
+def _is_there() -> bool:
     try:
         with sync_playwright() as playwright:
-            playwright.chromium.launch(executable_path=path, args=ARGUMENTS).close()
-    except Error:
+            launch(playwright).close()
+    except LookupError:
         return False
     return True
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
@@ -13,20 +12,20 @@ from apps.agents import services
 from apps.agents.models import Agent
 from apps.webhooks.models import Endpoint
 from tests.accounts.conftest import PASSWORD
+from tests.browser.axe import faults
 from tests.browser.product import open_whole
 from tests.factories.drafts import agent, draft
-from tests.install_browser import ARGUMENTS, executable
+from tests.install_browser import launch
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def chromium() -> Iterator[Browser]:
-    path = executable()
     with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
         # The driver keeps an event loop in this thread; the ORM is used beside it, not in it.
         environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        found = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        found = launch(playwright)
         expect.set_options(timeout=20_000)
         yield found
         found.close()
@@ -101,8 +100,7 @@ def test_a_draft_is_saved_after_signing_in_over_it(page: Page) -> None:
     expect(dialog.get_by_label("Username")).to_have_value("ed")
     expect(dialog.get_by_label("Password")).to_be_focused()
     assert not ids_twice(page)
-    bad = [v for v in Axe().run(page).response["violations"] if v["impact"] == "critical"]
-    assert not bad
+    assert not faults(page, "sign-in")
 
     page.keyboard.type("not this")
     page.keyboard.press("Enter")

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.test import Client
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
@@ -14,20 +13,20 @@ from pytest_django.live_server_helper import LiveServer
 from apps.accounts.models import Role, User
 from apps.agents import services
 from apps.agents.models import Agent
+from tests.browser.axe import faults
 from tests.browser.product import open_whole
 from tests.factories.drafts import ADA, TOPIC, agent, draft, with_fields
-from tests.install_browser import ARGUMENTS, executable
+from tests.install_browser import launch
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def chromium() -> Iterator[Browser]:
-    path = executable()
     with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
         # The driver keeps an event loop in this thread; the ORM is used beside it, not in it.
         environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        found = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        found = launch(playwright)
         yield found
         found.close()
 
@@ -269,9 +268,7 @@ def test_nobody_is_kept_out(page: Page, made: Agent, scheme: str) -> None:
         "versions/",
     ):
         open_tab(page, made, tab)
-        found = Axe().run(page).response["violations"]
-        serious = [v for v in found if v["impact"] in {"serious", "critical"}]
-        assert not serious, [(v["id"], [n["html"][:160] for n in v["nodes"]][:3]) for v in serious]
+        assert not faults(page, f"{tab}, {scheme}")
 
 
 def test_what_is_not_saved_is_not_published_by_mistake(page: Page, made: Agent) -> None:

@@ -25,7 +25,7 @@ from tests.browser.product import PATIENCE_MS, Product, Visit
 from tests.config.running import Running, environment
 from tests.fakes.fixtures import FakeLLM, start
 from tests.fakes.hubspot import HubSpotServer
-from tests.install_browser import ARGUMENTS, executable
+from tests.install_browser import launch
 
 READY = r"ready at (http://\S+?)/?$"
 
@@ -71,10 +71,9 @@ def running(**env: str) -> Iterator[Product]:
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """A Chromium."""
-    path = executable()
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        chromium = launch(playwright)
         yield chromium
         chromium.close()
 

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.pages import Places, find_places
 from tests.browser.product import PHONE, WIDE, Product, Visit
 from tests.config.running import Running, environment
-from tests.install_browser import ARGUMENTS, executable
+from tests.install_browser import launch
 
 SCENES = ("demo", "empty", "ugly", "readme")
 LOOKS = {
@@ -58,9 +58,8 @@ def main() -> None:
     if unknown := set(asked.scenes) - set(SCENES):
         parser.error(f"there is no scene named {', '.join(sorted(unknown))}")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    path = executable()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = launch(playwright)
         for scene in asked.scenes:
             with _running(scene) as product:
                 for look in asked.look or LOOKS:
