@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -14,9 +15,7 @@ BOM = "\ufeff"
 """Without it Excel reads UTF-8 as the encoding of the computer's region."""
 
 _GUARD = "'"
-_FORMULA = tuple("=+-@\t\r\n\x00＝＋－＠")
-#: What a spreadsheet skips before it looks whether a formula begins.
-_SKIPPED = " \u00a0\u200b\u200c\u200d\u2060\ufeff"
+_FORMULA = tuple("=+-@\t\r\n\x00")
 #: A phone number in international form and a negative number begin like a formula and are none.
 _HARMLESS = re.compile(r"\+[1-9][0-9]{6,14}|-[0-9]{1,15}(\.[0-9]+)?")
 #: A spreadsheet keeps 15 digits of a number and turns the rest into zeros.
@@ -76,9 +75,22 @@ def safe(text: str) -> str:
 
     Text that it would run as a formula or round as a number gets an apostrophe in front.
     """
-    if text.lstrip(_SKIPPED).startswith(_FORMULA) and not _HARMLESS.fullmatch(text):
+    if _begins_a_formula(text) and not _HARMLESS.fullmatch(text):
         return f"{_GUARD}{text}"
     return _whole(text)
+
+
+def _begins_a_formula(text: str) -> bool:
+    """Return whether the first character that a spreadsheet doesn't skip begins a formula.
+
+    It skips blanks and marks that no one sees, and takes signs of other widths for the same.
+    """
+    for char in text:
+        if char in _FORMULA:
+            return True
+        if char.isalnum() or not (char.isspace() or unicodedata.category(char) in {"Cf", "Cc"}):
+            return not char.isascii() and unicodedata.normalize("NFKC", char)[0] in _FORMULA
+    return False
 
 
 def _whole(text: str) -> str:

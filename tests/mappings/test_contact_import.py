@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.contacts.models import Contact
+from apps.core.spreadsheets import safe
 from apps.mappings import edits
 from apps.mappings.directory import csv_files, imports
 from apps.mappings.directory.import_rows import RowReader, guess
@@ -235,3 +236,8 @@ def test_a_row_may_end_in_empty_cells() -> None:
     row = reader.read(2, ["+14155550101", "Ada", "", " "])
     assert (row.problem, row.values) == ("", {"first_name": "Ada"})
     assert "3 cells" in reader.read(3, ["+14155550102", "Ada", "x"]).problem
+
+
+@pytest.mark.parametrize("text", ["=1", "＝1", "+14155550101", "0012", "it's", "'x'", ""])
+def test_a_cell_loses_the_apostrophe_of_an_export(text: str) -> None:
+    assert csv_files.plain(safe(text)) == text

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from apps.core.errors import Example, UserError
+from apps.core.spreadsheets import safe
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_ROWS = 200_000
@@ -73,9 +74,9 @@ def cells(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 def plain(cell: str) -> str:
     """Return a cell without the apostrophe that an export puts before what looks like a formula."""
     text = cell.strip()
-    if text.startswith("'") and (text[1:].startswith(_GUARDED) or text[1:].isdigit()):
-        return text[1:]
-    return text
+    bare = text.removeprefix("'")
+    is_guarded = bare.startswith(_GUARDED) or bare.isdigit() or safe(bare) == text
+    return bare if is_guarded else text
 
 
 def _decoded(data: bytes) -> str:
