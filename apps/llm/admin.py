@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AdminDateWidget
 from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -35,7 +34,7 @@ class ModelForm(forms.ModelForm[LanguageModel]):
     planned_from = forms.DateField(
         label="New prices from",
         required=False,
-        widget=AdminDateWidget,
+        widget=forms.DateInput(attrs={"type": "date"}),
         help_text="The change applies from the start of this day. Requests before it keep their "
         "prices.",
     )
