@@ -145,7 +145,7 @@ def _limits(wanted: Definition) -> dict[str, str]:
     if not all(math.isfinite(value) for value in limits):
         return {"threshold": "Enter a number."}
     if wanted.kind == Kind.RATE and not all(0 <= value <= 1 for value in limits):
-        return {"threshold": "A rate is from 0 to 1 (0% to 100%)."}
+        return {"threshold": "A rate is from 0% to 100%. In the API, 100% is 1."}
     if recovery is None:
         return {}
     if wanted.direction == Direction.BELOW and recovery < threshold:

@@ -65,7 +65,7 @@ class RuleForm(forms.Form):
     min_conversations = _whole(
         "min_conversations", "Minimum of conversations", 20, "With fewer there is no data."
     )
-    for_minutes = _whole("for_minutes", "Bad for, in minutes", 0, "0: alerts at once.")
+    for_minutes = _whole("for_minutes", "Bad for, in minutes", 0, "0: alerts immediately.")
     no_data = forms.ChoiceField(label="Without data", choices=NoData.choices)
     include_reruns = forms.BooleanField(
         label="Also reruns and backfills", required=False,

@@ -119,7 +119,7 @@ def test_rule_with_or_group_is_created_and_edited(editor: Client) -> None:
     [
         ({"name": ""}, "This field is required"),
         ({"threshold": ""}, "Enter a number."),
-        ({"threshold": "800"}, "A rate is from 0 to 1"),
+        ({"threshold": "800"}, "A rate is from 0% to 100%."),
         ({"recovery": "70"}, "Must be at least the threshold."),
         ({"addresses": "nonsense"}, "isn’t a valid email address"),
         ({"slack": "hooks.slack.com"}, "must start with"),
