@@ -15,8 +15,8 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import expect
 
+from tests.browser.axe import faults
 from tests.browser.product import Product, Visit
-from tests.browser.test_accessibility import faults
 from tests.config.running import environment
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]

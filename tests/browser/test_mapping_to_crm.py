@@ -17,8 +17,8 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import Locator, expect
 
+from tests.browser.axe import faults
 from tests.browser.product import Product, Visit
-from tests.browser.test_accessibility import faults
 from tests.config.running import environment
 from tests.fakes.fixtures import FakeLLM
 from tests.fakes.hubspot import TOKEN, HubSpotServer
