@@ -240,10 +240,13 @@ def only_object(text: str) -> dict[str, object] | None:
 _LONGEST_REFUSAL = 1_500
 _SORRY = re.compile(
     r"\A[\s\"'*]*(?:(?:i['’]?m|i am|we['’]re|we are) (?:very |really |truly |so )?"
-    r"(?:sorry|afraid|unable)|sorry|apologies|my apologies|unfortunately|i apologi[sz]e|"
+    r"(?:sorry|afraid|unable|not (?:able|allowed|permitted))|sorry|apologies|my apologies|"
+    r"unfortunately|i apologi[sz]e|"
     r"i (?:can['’]?t|cannot|can not|won['’]?t|will not|must decline|have to decline|decline)|"
-    r"as an ai|lo siento|je suis désolé|désolé|es tut mir leid|tut mir leid|desculpe|mi dispiace|"
-    r"抱歉|对不起|很抱歉|申し訳|죄송)",
+    r"as an ai|as a (?:large )?language model|this request violates|lo siento|"
+    r"je suis désolé|désolé|es tut mir leid|tut mir leid|desculpe|mi dispiace|"
+    r"抱歉|对不起|很抱歉|申し訳|죄송|к сожалению|извините|на жаль|przepraszam|niestety|üzgünüm|"
+    r"maalesef|عذر|آسف|أعتذر|helaas|het spijt me|tyvärr|beklager|desværre|क्षमा|माफ़|xin lỗi|maaf)",
     re.IGNORECASE,
 )
 _UNABLE = re.compile(
@@ -253,7 +256,9 @@ _UNABLE = re.compile(
     r"generate|create|support|share|participate|proceed|evaluate|summari[sz]e|with that|with this)"
     r"|\bdecline (?:to|this|that|your)\b|against my (?:guidelines|policies|programming)"
     r"|no puedo|ne peux pas|ne suis pas en mesure|kann (?:ich )?(?:\w+ ){0,4}nicht|nicht helfen"
-    r"|não posso|non posso|无法|不能|できません|できかねます|수 없습니다",
+    r"|não posso|non posso|无法|不能|できません|できかねます|수 없습니다|не (?:могу|можу)|nie mogę"
+    r"|yardımcı olam|لا يمكن|لا أستطيع|kan ik (?:\w+ ){0,2}niet|kan (?:jag|jeg) (?:inte|ikke)"
+    r"|नहीं कर सक|không thể|tidak (?:dapat|bisa)",
     re.IGNORECASE | re.DOTALL,
 )
 
