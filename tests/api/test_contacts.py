@@ -132,11 +132,9 @@ def test_contact_fields_are_created_and_listed(editor: Caller, viewer: Caller) -
     assert listed["total"] == 1
 
 
-@pytest.mark.parametrize("said", ["a\x00b\ud83d", ["a\x00b\ud83d"]])
-def test_a_value_loses_only_the_characters_that_cannot_be_stored(
-    editor: Caller, said: object
-) -> None:
+def test_a_value_loses_only_the_characters_that_cannot_be_stored(editor: Caller) -> None:
     make_contact_field("note", "text")
-    made = editor.post("/contacts", {"email": "x@example.com", "fields": {"note": said}})
+    said = {"email": "x@example.com", "fields": {"note": "a\x00b\ud83d"}}
+    made = editor.post("/contacts", said)
     assert made.status_code == 201, made.content
     assert json.loads(made.content)["fields"]["note"]["value"] == "ab\N{REPLACEMENT CHARACTER}"

@@ -61,7 +61,7 @@ def read(body: Mapping[str, Any]) -> Arrived:
     event = text(body.get("event"), 100)
     for kind, reader in (("call", _call), ("chat", _chat)):
         thing = _thing(body, kind)
-        if not thing:
+        if thing is None:
             continue
         external_id = needed_id(thing.get(f"{kind}_id"), f"{kind}_id")
         if event in _AGAIN_LATER:
@@ -77,11 +77,11 @@ def read(body: Mapping[str, Any]) -> Arrived:
     return Arrived(event, "", note="This event isn’t about a call or chat.")
 
 
-def _thing(body: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+def _thing(body: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
     """Return the call or chat that a body holds or is; webhooks of 2024 called it ``data``."""
     if isinstance(named := body.get(kind), dict):
         return named
-    return next((one for one in (mapping(body.get("data")), body) if f"{kind}_id" in one), {})
+    return next((one for one in (mapping(body.get("data")), body) if f"{kind}_id" in one), None)
 
 
 def _call(event: str, external_id: str, call: Json) -> Arrived:
