@@ -9,8 +9,8 @@ from django.db.models.expressions import Combinable
 from apps.conversations.filters import Field, FilterError, RuleFields, ValueKind
 from apps.conversations.filters.conditions import NumberColumn
 from apps.conversations.filters.errors import BadValueError
+from apps.conversations.filters.grammar import IS
 from apps.conversations.filters.json_keys import JsonKey
-from apps.conversations.filters.operators import IS
 from apps.conversations.filters.rules import Rule, read_rule
 
 from .models import AlertRule, Kind

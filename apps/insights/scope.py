@@ -14,8 +14,7 @@ from django.utils import timezone
 
 from apps.agents.models import Agent, Channel
 from apps.conversations.filters import FilterSpec, parse
-from apps.conversations.filters.groups import GROUPS, split_group
-from apps.conversations.filters.operators import IS, split_name
+from apps.conversations.filters.grammar import GROUPS, IS, split_group, split_name
 from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.core.errors import BadRequest
 

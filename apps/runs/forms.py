@@ -19,8 +19,7 @@ from apps.conversations.filters import (
     field_named,
     parse,
 )
-from apps.conversations.filters.groups import split_group
-from apps.conversations.filters.operators import split_name
+from apps.conversations.filters.grammar import split_group, split_name
 from apps.core.dollars_field import DollarsField
 from apps.llm.pricing import FLEX
 

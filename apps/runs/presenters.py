@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from apps.agents.models import Agent
 from apps.analysis.effects import side_effects_of
-from apps.conversations.filters.groups import joined, split_group
-from apps.conversations.filters.operators import operator_label, split_name
+from apps.conversations.filters.grammar import joined, operator_label, split_group, split_name
 from apps.conversations.filters.registry import static_fields
 from apps.core.display import duration, money, number, timespan
 from apps.core.pagination import CursorError, Page, page

@@ -13,7 +13,7 @@ from django.core.management import get_commands
 from apps.accounts.models import Role
 from apps.alerts.models import Cause, IncidentState, NoData, Resolution, RuleState
 from apps.api.instance import api
-from apps.conversations.filters.operators import OPERATORS
+from apps.conversations.filters.grammar import OPERATORS
 from apps.conversations.filters.registry import static_fields
 from apps.conversations.models import AnalysisState, Reason, Status, TransferSetting, Trigger
 from apps.follow_ups.models import FollowUpState, Origin

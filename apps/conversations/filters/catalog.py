@@ -16,7 +16,7 @@ from apps.agents.models import AgentVersion, AnalysisConfig, ConfigSave, Derived
 from apps.llm.schema.nodes import resolve
 from apps.llm.schema.roots import OWN_SCHEMA
 
-from .operators import ValueKind
+from .grammar import ValueKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from django.http import QueryDict
 
 from . import editor
-from .groups import free_group, split_group
+from .grammar import free_group, split_group
 from .sources import FieldSource
 
 

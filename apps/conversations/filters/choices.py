@@ -12,7 +12,7 @@ from django.db.models import Count, F, Func, TextField, Value
 from apps.agents.models import Agent
 from apps.conversations.models import Attributes, Conversation
 
-from .operators import ValueKind
+from .grammar import ValueKind
 from .registry import Field
 
 NEWEST = 20_000

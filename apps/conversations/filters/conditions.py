@@ -19,7 +19,7 @@ from apps.conversations.models import Transfer
 from . import values
 from .catalog import schema_fields
 from .errors import BadValueError
-from .operators import IS, ValueKind
+from .grammar import IS, ValueKind
 
 
 class Target(Protocol):

@@ -16,11 +16,14 @@ from urllib.parse import quote
 from django.http import QueryDict
 
 from .choices import ValueChoice
-from .groups import by_group, free_group, parameter_name, split_group
-from .operators import (
+from .grammar import (
     IS,
     ValueKind,
+    by_group,
+    free_group,
     operator_label,
+    parameter_name,
+    split_group,
     split_name,
 )
 from .registry import Field

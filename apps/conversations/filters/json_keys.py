@@ -13,7 +13,7 @@ from apps.conversations.models import Attributes
 from . import jsonb, values
 from .conditions import any_of, exists, wanted
 from .errors import BadValueError
-from .operators import IS, ValueKind
+from .grammar import IS, ValueKind
 from .values import FilterMoment
 
 Bounds = list[tuple[str, str]]

@@ -30,8 +30,8 @@ from .conditions import (
     TransferredTo,
     YesNoColumn,
 )
+from .grammar import ValueKind, operators
 from .json_keys import JsonKey
-from .operators import ValueKind, operators
 
 Choices = tuple[tuple[str, str], ...]
 
