@@ -38,8 +38,8 @@ def _measure(items: int) -> list[tuple[str, ...]]:
 
     from apps.accounts.actors import Actor
     from apps.runs.report import report_of
-    from apps.runs.rollback import Selection
-    from apps.runs.rollback_services import start_rollback
+    from apps.runs.rollbacks.services import start_rollback
+    from apps.runs.rollbacks.work import Selection
 
     run = ended_backfill(items)
     with connection.cursor() as cursor:

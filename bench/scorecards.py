@@ -41,10 +41,10 @@ def _measure(items: int) -> list[tuple[str, ...]]:
     from django.db import connection, transaction
 
     from apps.llm.models import Usage
-    from apps.runs.derived_runs import preview_recompute
-    from apps.runs.derived_services import start_recompute
-    from apps.runs.rollback import Selection
-    from apps.runs.rollback_services import start_rollback
+    from apps.runs.derived.services import start_recompute
+    from apps.runs.derived.work import preview_recompute
+    from apps.runs.rollbacks.services import start_rollback
+    from apps.runs.rollbacks.work import Selection
 
     ended_backfill(items)
     with workers(1, concurrency=8), connection.cursor() as cursor:

@@ -17,13 +17,14 @@ from apps.core.errors import BadRequest, UserError
 from apps.core.schemas import Schema
 from apps.llm.caps import check_priced
 from apps.llm.errors import ErrorCode
-from apps.runs import rollback_services, services
+from apps.runs import services
 from apps.runs.agreement import PreviewOutdated, token_for
 from apps.runs.changes import PARAMETERS, changed_items, read_change
 from apps.runs.lanes import check_lane
 from apps.runs.models import ItemState, Run
 from apps.runs.preview import PREVIEW_SECONDS, make_preview
-from apps.runs.rollback import preview_rollback, select
+from apps.runs.rollbacks import services as rollbacks
+from apps.runs.rollbacks.work import preview_rollback, select
 from apps.runs.schemas import BackfillSchema
 
 from . import lists
@@ -285,17 +286,17 @@ def rollback(request: HttpRequest, backfill_id: str) -> HttpResponse:
     body = read(schemas.RollbackIn, request)
     selection = select(_run(backfill_id), body.filters)
     if body.preview:
-        rollback_services.check_rollback(selection.run)
+        rollbacks.check_rollback(selection.run)
         made = preview_rollback(selection)
         return respond(schemas.RollbackPreviewSchema.from_preview(made))
     try:
-        run = rollback_services.start_rollback(
+        run = rollbacks.start_rollback(
             selection=selection,
             by=actor_of(request),
             token=body.token,
             side_effects=body.side_effects or UNLESS_ASKED,
         )
-    except rollback_services.RollbackOutdated as outdated:
+    except rollbacks.RollbackOutdated as outdated:
         now = schemas.RollbackPreviewSchema.from_preview(outdated.preview)
         return _with_preview(outdated, now)
     return respond(BackfillSchema.from_run(run), 202)

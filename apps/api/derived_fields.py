@@ -13,8 +13,8 @@ from apps.conversations.derived.services import (
     delete_derived_field,
     save_derived_field,
 )
-from apps.runs.derived_runs import preview_recompute
-from apps.runs.derived_services import start_recompute
+from apps.runs.derived.services import start_recompute
+from apps.runs.derived.work import preview_recompute
 from apps.runs.schemas import BackfillSchema
 
 from . import lists

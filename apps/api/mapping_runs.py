@@ -7,8 +7,8 @@ from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.conversations import filters
 from apps.core.errors import BadRequest
-from apps.runs.mapping_runs import estimate_summaries, preview_mappings
-from apps.runs.mapping_services import start_mapping_run
+from apps.runs.mappings.services import start_mapping_run
+from apps.runs.mappings.work import estimate_summaries, preview_mappings
 from apps.runs.schemas import BackfillSchema
 
 from .endpoints import read, respond, write

@@ -22,8 +22,8 @@ from apps.runs.batches import do_batch
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, RunItem
 from apps.runs.options import Options
-from apps.runs.rollback import select
-from apps.runs.rollback_services import start_rollback
+from apps.runs.rollbacks.services import start_rollback
+from apps.runs.rollbacks.work import select
 from apps.runs.services import start
 
 from .costs import MODEL, usage_of

@@ -20,10 +20,10 @@ from apps.core.tasks import enqueue, send
 from apps.llm.errors import ErrorCode
 
 from .closing import close_finished
-from .derived_runs import recompute_batch
-from .mapping_runs import apply_batch
+from .derived.work import recompute_batch
+from .mappings.work import apply_batch
 from .models import ItemState, Kind, Run, RunItem, State
-from .rollback import restore_batch
+from .rollbacks.work import restore_batch
 
 logger = logging.getLogger(__name__)
 

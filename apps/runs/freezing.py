@@ -27,13 +27,13 @@ from apps.core.tasks import enqueue, send
 
 from . import batches, retries
 from .closing import close_finished
-from .derived_runs import list_results
+from .derived.work import list_results
 from .economy import steps
 from .lanes import is_economy, wake_runners
-from .mapping_runs import list_mappings
+from .mappings.work import list_mappings
 from .models import Kind, Run, RunItem, State, keep_erasures_out
 from .options import read_options
-from .rollback import list_restores
+from .rollbacks.work import list_restores
 from .selection import EVERY_KEY, Keys, Reading, candidates, choose
 
 logger = logging.getLogger(__name__)

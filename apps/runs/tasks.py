@@ -6,14 +6,15 @@ from django.utils import timezone
 from apps.core.tasks import send
 from apps.work.host import host
 
-from . import batches, freezing, recovery, trial_services
+from . import batches, freezing, recovery
 from .backfill_queue import BackfillQueue
 from .closing import close_finished
 from .economy import steps
 from .lanes import RUN_QUEUE, tier_of
 from .models import Run
 from .progress import join_tallies
-from .trial_queue import TrialQueue
+from .trials import services as trials
+from .trials.queue import TrialQueue
 
 
 @shared_task(name=RUN_QUEUE)
@@ -22,7 +23,7 @@ def run_queue(*, tier: str = "") -> None:
     host.run(BackfillQueue(tier=tier))
 
 
-@shared_task(name=trial_services.RUN_TRIALS)
+@shared_task(name=trials.RUN_TRIALS)
 def run_trials() -> None:
     """Run the queue of test runs in this process, unless it runs already."""
     host.run(TrialQueue())
@@ -60,8 +61,8 @@ def sweep() -> None:
         send(steps.TASK, queue=None, kwargs={})
     if batches.work_waits():
         batches.start_soon()
-    if trial_services.work_waits():
-        send(trial_services.RUN_TRIALS, queue=None, kwargs={})
+    if trials.work_waits():
+        send(trials.RUN_TRIALS, queue=None, kwargs={})
     if recovery.due(timezone.now()):
         send("runs.probe", queue=None, kwargs={})
 
@@ -75,4 +76,4 @@ def probe() -> None:
 @shared_task(name="runs.purge")
 def purge() -> None:
     """Delete test runs after their retention time. Once per hour is enough."""
-    trial_services.purge(now=timezone.now())
+    trials.purge(now=timezone.now())

@@ -15,7 +15,8 @@ from apps.llm.tokens import estimate_tokens
 from apps.mappings.marked_contacts import fold_marked
 from apps.mappings.models import Summary
 from apps.mappings.summaries import PROMPT_TOKENS
-from apps.runs import batches, mapping_runs
+from apps.runs import batches
+from apps.runs.mappings import work as mapping_runs
 from apps.runs.models import Run, State
 from tests.factories import (
     make_agent,

@@ -14,7 +14,7 @@ from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.runs import services
-from apps.runs.derived_services import start_recompute
+from apps.runs.derived.services import start_recompute
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from tests.factories import make_agent, make_conversation, make_derived_field, make_draft

@@ -11,10 +11,10 @@ from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
-from apps.runs.derived_runs import preview_recompute
-from apps.runs.derived_services import start_recompute
-from apps.runs.rollback import Selection
-from apps.runs.rollback_services import start_rollback
+from apps.runs.derived.services import start_recompute
+from apps.runs.derived.work import preview_recompute
+from apps.runs.rollbacks.services import start_rollback
+from apps.runs.rollbacks.work import Selection
 from tests.factories import make_conversations, make_derived_field, make_draft
 from tests.factories.derived import PROPERTIES, SCORECARD
 

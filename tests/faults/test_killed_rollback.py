@@ -7,8 +7,8 @@ from apps.accounts.actors import Actor
 from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
-from apps.runs.rollback import Selection
-from apps.runs.rollback_services import start_rollback
+from apps.runs.rollbacks.services import start_rollback
+from apps.runs.rollbacks.work import Selection
 from tests.factories import make_agent, make_conversations
 from tests.runs.completed import backfill
 

@@ -18,12 +18,13 @@ from apps.intake.services import ingest_one
 from apps.llm.models import Usage
 from apps.mappings.marked_contacts import fold_marked
 from apps.mappings.services import save_mapping
-from apps.runs import batches, rollback_services
-from apps.runs.derived_runs import preview_recompute
-from apps.runs.derived_services import NothingToRecompute, RecomputeOutdated, start_recompute
+from apps.runs import batches
+from apps.runs.derived.services import NothingToRecompute, RecomputeOutdated, start_recompute
+from apps.runs.derived.work import preview_recompute
 from apps.runs.models import Run, State
 from apps.runs.report import report_of
-from apps.runs.rollback import preview_rollback, select
+from apps.runs.rollbacks import services as rollback_services
+from apps.runs.rollbacks.work import preview_rollback, select
 from apps.webhooks.models import Event
 from tests.factories import (
     make_agent,

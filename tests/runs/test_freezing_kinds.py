@@ -14,14 +14,14 @@ from apps.conversations.models import Conversation
 from apps.core.database import TooSlow
 from apps.runs import batches, freezing, services
 from apps.runs.closing import close_finished
-from apps.runs.derived_runs import preview_recompute
-from apps.runs.derived_services import start_recompute
-from apps.runs.mapping_runs import preview_mappings
-from apps.runs.mapping_services import start_mapping_run
+from apps.runs.derived.services import start_recompute
+from apps.runs.derived.work import preview_recompute
+from apps.runs.mappings.services import start_mapping_run
+from apps.runs.mappings.work import preview_mappings
 from apps.runs.models import Run, State
 from apps.runs.options import Options
-from apps.runs.rollback import Selection, preview_rollback
-from apps.runs.rollback_services import start_rollback, token_for
+from apps.runs.rollbacks.services import start_rollback, token_for
+from apps.runs.rollbacks.work import Selection, preview_rollback
 from tests.api.conftest import Caller
 from tests.factories import (
     client_as,

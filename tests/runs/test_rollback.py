@@ -21,12 +21,13 @@ from apps.crm.models import Push
 from apps.mappings.marked_contacts import fold_marked
 from apps.mappings.models import Contribution
 from apps.privacy.erasure import erase
-from apps.runs import batches, rollback_services, services
+from apps.runs import batches, services
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.changes import ChangeFilter
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, RunItem, State
-from apps.runs.rollback import Selection, preview_rollback, select
+from apps.runs.rollbacks import services as rollback_services
+from apps.runs.rollbacks.work import Selection, preview_rollback, select
 from apps.webhooks.models import Event
 from tests.factories import (
     make_agent,

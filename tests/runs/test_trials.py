@@ -13,9 +13,10 @@ from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.filters import parse
 from apps.conversations.models import Conversation, Transfer
-from apps.runs import agreement, services, trial_services
+from apps.runs import agreement, services
 from apps.runs.models import Run, RunItem
-from apps.runs.trial_selection import Order, choose
+from apps.runs.trials import services as trial_services
+from apps.runs.trials.selection import Order, choose
 from tests.factories import (
     edit_prompt,
     make_agent,

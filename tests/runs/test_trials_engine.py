@@ -24,10 +24,11 @@ from apps.llm.caps import BudgetReached, Caps
 from apps.llm.models import Purpose, Usage
 from apps.llm.reservations import reserved_by_agent
 from apps.llm.specs import Priority, TokenUsage
-from apps.runs import services, trial_services
+from apps.runs import services
 from apps.runs.models import Run, RunItem
 from apps.runs.tasks import purge, run_trials, sweep
-from apps.runs.trial_queue import TrialQueue
+from apps.runs.trials import services as trial_services
+from apps.runs.trials.queue import TrialQueue
 from apps.webhooks.models import Event
 from apps.work.host import Host
 from apps.work.queue import MAX_ATTEMPTS

@@ -16,8 +16,8 @@ from apps.agents.models import Agent
 from apps.agents.services import save_draft
 from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
-from apps.runs import trial_comparison
 from apps.runs.models import ItemState, Run
+from apps.runs.trials import comparison
 from tests.factories import (
     edit_prompt,
     make_agent,
@@ -325,7 +325,7 @@ def test_both_sides_count_the_same_conversations(editor: Client) -> None:
     lost.save()
     verdict = next(
         row
-        for row in trial_comparison.summaries(trial_comparison.items_of(trial), {})
+        for row in comparison.summaries(comparison.items_of(trial), {})
         if row.name == "call_successful"
     )
     assert (verdict.before.filled, verdict.before.of) == (1, 5)

@@ -9,7 +9,7 @@ from apps.accounts.models import Role
 from apps.analysis.imports import Imported, record_imported
 from apps.conversations.models import Conversation
 from apps.runs import batches
-from apps.runs.mapping_services import start_mapping_run
+from apps.runs.mappings.services import start_mapping_run
 from apps.runs.models import Run
 from tests.factories import (
     make_agent,

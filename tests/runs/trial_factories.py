@@ -3,9 +3,9 @@
 from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.conversations.filters import parse
-from apps.runs import trial_services
 from apps.runs.models import Run
-from apps.runs.trial_selection import Choice, Order, choose
+from apps.runs.trials import services as trial_services
+from apps.runs.trials.selection import Choice, Order, choose
 
 ADA = Actor.system("Ada")
 

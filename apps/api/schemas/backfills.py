@@ -15,8 +15,8 @@ from apps.runs.models import ItemState, Run, RunItem, SkipReason
 from apps.runs.options import STANDARD, OptionsIn
 from apps.runs.preview import Preview, RouteGroup
 from apps.runs.report import report_of
-from apps.runs.rollback import RollbackPreview
-from apps.runs.rollback_services import token_for
+from apps.runs.rollbacks.services import token_for
+from apps.runs.rollbacks.work import RollbackPreview
 from apps.runs.schemas import BackfillSchema, Estimate, RunUsage
 
 from . import examples

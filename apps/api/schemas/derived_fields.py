@@ -8,7 +8,7 @@ from apps.agents.models import Channel, DerivedField, DerivedType
 from apps.conversations.derived.definitions import InvalidDerivedField
 from apps.core.errors import BadRequest
 from apps.core.schemas import Body, Choice, Count, Schema, eg
-from apps.runs.derived_runs import RecomputePreview
+from apps.runs.derived.work import RecomputePreview
 
 from .common import Page
 

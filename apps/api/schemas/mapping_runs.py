@@ -7,8 +7,8 @@ from pydantic import SkipValidation
 from apps.agents.models import Channel
 from apps.core.errors import BadRequest
 from apps.core.schemas import Body, Choice, Count, Money, Schema, eg
-from apps.runs.mapping_estimate import SummaryEstimate
-from apps.runs.mapping_runs import MappingPreview
+from apps.runs.mappings.estimate import SummaryEstimate
+from apps.runs.mappings.work import MappingPreview
 
 from . import examples
 

@@ -22,9 +22,9 @@ from apps.conversations.derived.services import delete_derived_field, save_deriv
 from apps.conversations.filters import RuleFields
 from apps.core.errors import UserError
 from apps.core.http import render_dialog, render_either
-from apps.runs.derived_forms import DerivedFieldForm
-from apps.runs.derived_runs import RecomputePreview, preview_recompute
-from apps.runs.derived_services import start_recompute
+from apps.runs.derived.forms import DerivedFieldForm
+from apps.runs.derived.services import start_recompute
+from apps.runs.derived.work import RecomputePreview, preview_recompute
 
 #: Buttons of the form that ask for another drawing of it, and save nothing.
 _REDRAWS = ("more", "less", "show")

@@ -13,8 +13,8 @@ from apps.agents.models import Channel
 from apps.core.errors import UserError
 from apps.core.http import render_dialog
 from apps.runs.forms import FilterForm, channel_of, filters_in, only_looks, read_filters
-from apps.runs.mapping_runs import estimate_summaries, preview_mappings
-from apps.runs.mapping_services import start_mapping_run
+from apps.runs.mappings.services import start_mapping_run
+from apps.runs.mappings.work import estimate_summaries, preview_mappings
 
 from .backfills import respond_started
 

@@ -21,9 +21,9 @@ from apps.runs.forms import only_looks
 from apps.runs.models import Run
 from apps.runs.progress import progress_of
 from apps.runs.report_page import accuracy_of, panels, tiers_used
-from apps.runs.rollback import preview_rollback
-from apps.runs.rollback_forms import RollbackQuestion, read_rollback
-from apps.runs.rollback_services import check_rollback, start_rollback, token_for
+from apps.runs.rollbacks.forms import RollbackQuestion, read_rollback
+from apps.runs.rollbacks.services import check_rollback, start_rollback, token_for
+from apps.runs.rollbacks.work import preview_rollback
 
 from .backfills import respond_started
 

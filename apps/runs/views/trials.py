@@ -21,10 +21,11 @@ from apps.analysis.transcript import window as transcript_window
 from apps.conversations.derived.definitions import derived_properties
 from apps.core.http import hx_trigger, stop_polling, varies_by_htmx, wants_fragment
 from apps.llm.caps import why_reached
-from apps.runs import services, trial_comparison
+from apps.runs import services
 from apps.runs.models import ItemState, Run, RunItem, State
 from apps.runs.progress import progress_of_items
-from apps.runs.trial_evidence import evidence_of
+from apps.runs.trials import comparison
+from apps.runs.trials.evidence import evidence_of
 
 from .try_it import backfill_url
 
@@ -38,7 +39,7 @@ def trial(request: HttpRequest, trial_id: str) -> HttpResponse:
     """The page of a trial: of an agent among its tabs, of a backfill by itself."""
     found = _trial_or_404(trial_id)
     context = _context(request, found)
-    context["compared"] = trial_comparison.compared(context["items"], context["derived"])
+    context["compared"] = comparison.compared(context["items"], context["derived"])
     if found.agent is not None:
         context |= page_context(request, standing_of(found.agent), "try_it")
         return render(request, "trials/trial_of_agent.html", context)
@@ -56,7 +57,7 @@ def progress(request: HttpRequest, trial_id: str) -> HttpResponse:
     context = _context(request, found)
     shown = set(request.GET.get("shown", "").split("."))
     fresh = [i for i in context["items"] if i.is_final and str(i.position) not in shown]
-    context |= {"compared": trial_comparison.compared(fresh, context["derived"]), "swaps": True}
+    context |= {"compared": comparison.compared(fresh, context["derived"]), "swaps": True}
     response = render(request, "trials/_progress.html", context)
     return stop_polling(response) if context["progress"].is_over else response
 
@@ -103,7 +104,7 @@ def transcript(request: HttpRequest, trial_id: str, position: int) -> HttpRespon
     )
     if item is None:
         raise Http404("This conversation isn’t part of this test run.")
-    conversation = trial_comparison.conversation_of(item)
+    conversation = comparison.conversation_of(item)
     links = pages.Links(conversation.public_id)
     if not wants_fragment(request):
         return HttpResponseRedirect(links.analysis)
@@ -122,7 +123,7 @@ def _waits(items: Sequence[RunItem]) -> str:
 
 
 def _context(request: HttpRequest, found: Run) -> dict[str, Any]:
-    items = trial_comparison.items_of(found)
+    items = comparison.items_of(found)
     derived = derived_properties(channel=found.channel)
     ended = [item.finished_at for item in items if item.finished_at]
     back = request.GET.get("back", "").replace("\x00", "")
@@ -134,8 +135,8 @@ def _context(request: HttpRequest, found: Run) -> dict[str, Any]:
         "items": items,
         "derived": derived,
         "progress": progress_of_items(found, items),
-        "summaries": trial_comparison.summaries(items, derived),
-        "failures": trial_comparison.failures(items),
+        "summaries": comparison.summaries(items, derived),
+        "failures": comparison.failures(items),
         "shown": ".".join(str(item.position) for item in items if item.is_final),
         "drafts": _drafts(items),
         "waits": _waits(items),

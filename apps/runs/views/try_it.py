@@ -19,10 +19,10 @@ from apps.agents.views.common import agent_or_404, page_context
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
 from apps.llm.caps import unpriced_of
-from apps.runs import trial_services
 from apps.runs.forms import channel_of, only_looks
 from apps.runs.models import Run
-from apps.runs.trial_forms import TrialQuestion, read_question
+from apps.runs.trials import services
+from apps.runs.trials.forms import TrialQuestion, read_question
 
 #: Trials that an agent's page lists: those of the last days are all there are.
 LISTED = 20
@@ -76,7 +76,7 @@ def _of_agent(request: HttpRequest, agent: Agent) -> HttpResponse:
 
 
 def _start(request: HttpRequest, question: TrialQuestion) -> Run:
-    return trial_services.start(
+    return services.start(
         channel=question.channel,
         agent=question.agent,
         token=request.POST.get("token", ""),
@@ -126,7 +126,7 @@ def _dialog(
 def _figures(question: TrialQuestion) -> dict[str, Any]:
     """What the panel beside the button tells, and the token that the button sends."""
     choice = question.choice()
-    token = trial_services.token_for(choice, asked=question.hash) if choice and choice.taken else ""
+    token = services.token_for(choice, asked=question.hash) if choice and choice.taken else ""
     return {
         "question": question,
         "channel": question.channel,

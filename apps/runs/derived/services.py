@@ -9,11 +9,10 @@ from apps.accounts.actors import Actor
 from apps.agents.models import DerivedField
 from apps.analysis.effects import UNLESS_ASKED, SideEffects
 from apps.core.errors import Conflict, Example, UserError
-
-from . import batches, freezing
-from .agreement import unsign
-from .derived_runs import RecomputePreview, frozen, preview_recompute
-from .models import Kind, Run
+from apps.runs import batches, freezing
+from apps.runs.agreement import unsign
+from apps.runs.derived.work import RecomputePreview, frozen, preview_recompute
+from apps.runs.models import Kind, Run
 
 
 class NothingToRecompute(UserError):

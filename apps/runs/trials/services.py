@@ -18,11 +18,10 @@ from apps.core.errors import Conflict
 from apps.core.ids import public_id
 from apps.core.tasks import wake
 from apps.llm.caps import BudgetReached, any_cap, check_priced, why_reached
-
-from . import freezing
-from .agreement import sign, unsign
-from .models import TRIAL_RETENTION, Kind, Run, RunItem, keep_erasures_out
-from .trial_selection import Choice, Readers, Taken
+from apps.runs import freezing
+from apps.runs.agreement import sign, unsign
+from apps.runs.models import TRIAL_RETENTION, Kind, Run, RunItem, keep_erasures_out
+from apps.runs.trials.selection import Choice, Readers, Taken
 
 RUN_TRIALS = "runs.run_trials"
 _ERASED = "One of these conversations was erased. Review the new estimate."

@@ -18,10 +18,9 @@ from apps.analysis.restores import Earlier, restore_many
 from apps.conversations.filters import matching, parse
 from apps.core.database import key_array
 from apps.core.errors import BadRequest
-
-from .changes import PARAMETERS, ChangeFilter, item_ids, read_change
-from .models import Kind, Run, SkipReason
-from .selection import EVERY_KEY, Keys
+from apps.runs.changes import PARAMETERS, ChangeFilter, item_ids, read_change
+from apps.runs.models import Kind, Run, SkipReason
+from apps.runs.selection import EVERY_KEY, Keys
 
 _WHY_LEFT = """
 CASE

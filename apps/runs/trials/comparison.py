@@ -14,8 +14,7 @@ from apps.analysis.presentation import Change, field_schemas, schemas_of, value_
 from apps.analysis.results import changed_fields
 from apps.conversations.models import Conversation, Transcript
 from apps.core import display
-
-from .models import Run, RunItem
+from apps.runs.models import Run, RunItem
 
 #: Messages of a transcript that are shown at first, and characters of each.
 EXCERPT_MESSAGES = 6

@@ -8,11 +8,10 @@ from django import forms
 from django.http import QueryDict
 
 from apps.agents.models import Agent
-
-from .agreement import question_hash
-from .forms import BACKFILL_OPTIONS, FilterForm, Params, filters_in, read_filters
-from .models import MAX_TRIAL_SIZE, USUAL_TRIAL_SIZE
-from .trial_selection import Choice, Order, choose
+from apps.runs.agreement import question_hash
+from apps.runs.forms import BACKFILL_OPTIONS, FilterForm, Params, filters_in, read_filters
+from apps.runs.models import MAX_TRIAL_SIZE, USUAL_TRIAL_SIZE
+from apps.runs.trials.selection import Choice, Order, choose
 
 
 class HowManyForm(forms.Form):

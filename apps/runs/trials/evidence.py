@@ -4,8 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from apps.agents.models import AgentVersion
-
-from .models import ItemState, Kind, Run, RunItem
+from apps.runs.models import ItemState, Kind, Run, RunItem
 
 
 @dataclass(frozen=True, slots=True)

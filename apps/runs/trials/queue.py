@@ -26,11 +26,10 @@ from apps.conversations.models import Trigger
 from apps.llm import ledger
 from apps.llm.models import Purpose
 from apps.llm.reservations import cap_balances, hold
+from apps.runs.closing import close_finished
+from apps.runs.item_claims import load_jobs
+from apps.runs.models import ItemState, Run, RunItem, State
 from apps.work.queue import LeasedTable, write_outcomes
-
-from .closing import close_finished
-from .item_claims import load_jobs
-from .models import ItemState, Run, RunItem, State
 
 ITEMS = LeasedTable("runs_runitem", seconds=settings.ANALYSIS_LEASE_SECONDS)
 #: How many conversations of test runs are read at once in a process. Few, so that a person who

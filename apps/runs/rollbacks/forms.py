@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from django.http import QueryDict
 
 from apps.core.errors import UserError
-
-from .changes import NAMES, PARAMETERS, ChangeFilter, InvalidChange, read_change
-from .forms import FilterForm, Params, filters_in, read_filters
-from .models import Run
-from .report_page import change_words
-from .rollback import Selection
+from apps.runs.changes import NAMES, PARAMETERS, ChangeFilter, InvalidChange, read_change
+from apps.runs.forms import FilterForm, Params, filters_in, read_filters
+from apps.runs.models import Run
+from apps.runs.report_page import change_words
+from apps.runs.rollbacks.work import Selection
 
 _OTHER = {"contacts", "webhooks", "preview"}
 

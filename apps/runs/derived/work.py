@@ -28,10 +28,9 @@ from apps.conversations.models import (
     Conversation,
     ConversationQuerySet,
 )
-
-from .agreement import question_hash, sign
-from .models import Kind, Run, RunItem
-from .selection import Keys, freeze_results
+from apps.runs.agreement import question_hash, sign
+from apps.runs.models import Kind, Run, RunItem
+from apps.runs.selection import Keys, freeze_results
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,11 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.analysis.effects import UNLESS_ASKED, SideEffects
 from apps.core.errors import Conflict, Example, UserError
-
-from . import batches, freezing
-from .agreement import question_hash, sign, unsign
-from .models import Kind, Run
-from .rollback import RollbackPreview, Selection, preview_rollback
-from .services import UnableToChange
+from apps.runs import batches, freezing
+from apps.runs.agreement import question_hash, sign, unsign
+from apps.runs.models import Kind, Run
+from apps.runs.rollbacks.work import RollbackPreview, Selection, preview_rollback
+from apps.runs.services import UnableToChange
 
 
 class NothingToRestore(UserError):

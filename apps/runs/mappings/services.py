@@ -7,11 +7,10 @@ from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.core.errors import Conflict, Example, UserError
-
-from . import batches, freezing
-from .agreement import unsign
-from .mapping_runs import MappingPreview, estimate_summaries, preview_mappings
-from .models import Kind, Run
+from apps.runs import batches, freezing
+from apps.runs.agreement import unsign
+from apps.runs.mappings.work import MappingPreview, estimate_summaries, preview_mappings
+from apps.runs.models import Kind, Run
 
 
 class NothingToApply(UserError):
