@@ -40,11 +40,11 @@ def _measure() -> list[tuple[str, ...]]:
     from django.db import connection
 
     from apps.accounts.actors import Actor
-    from apps.runs import services
-    from apps.runs.agreement import token_for
+    from apps.runs import control, services
     from apps.runs.models import Run, State
     from apps.runs.options import Options
     from apps.runs.preview import make_preview
+    from apps.runs.services import token_for
 
     by = Actor.system("bench")
     with connection.cursor() as cursor:
@@ -58,7 +58,7 @@ def _measure() -> list[tuple[str, ...]]:
             began = time.perf_counter()
             run = services.start(**ask, by=by, token=token_for(shown))
             save = time.perf_counter() - began
-            services.pause(run=run, by=by)  # it asks no model, and is frozen all the same
+            control.pause(run=run, by=by)  # it asks no model, and is frozen all the same
 
             until(lambda: not Run.objects.get(pk=run.pk).freezing, timeout=300)
             freeze = time.perf_counter() - began
@@ -66,12 +66,12 @@ def _measure() -> list[tuple[str, ...]]:
 
             cursor.execute(_FAIL, [run.pk, FAILED])
             began = time.perf_counter()
-            services.retry_failed(run=run, by=by)
+            control.retry_failed(run=run, by=by)
             retry_click = time.perf_counter() - began
             until(lambda: Run.objects.get(pk=run.pk).retry_without is None, timeout=300)
             retry = time.perf_counter() - began
             began = time.perf_counter()
-            services.cancel(run=run, by=by)
+            control.cancel(run=run, by=by)
             click = time.perf_counter() - began
             until(lambda: Run.objects.get(pk=run.pk).state == State.CANCELLED, timeout=300)
             cancel = time.perf_counter() - began

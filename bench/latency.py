@@ -20,7 +20,7 @@ def main() -> list[tuple[str, ...]]:
     """Return the row of the median, and of the slowest but one in ten."""
     with services(), fake_model(0.2) as (_, model):
         from apps.accounts.actors import Actor
-        from apps.runs.services import cancel
+        from apps.runs.control import cancel
 
         agent, other = agent_with_calls(model, ITEMS), agent_with_calls(model, 2 * RERUNS)
         with workers(1, concurrency=IN_FLIGHT) as processes:

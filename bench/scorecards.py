@@ -81,11 +81,11 @@ def _run(start: Callable[[], Any]) -> tuple[Any, float]:
 
     The time that a busy worker needs to begin isn't part of them.
     """
-    from apps.runs.batches import start_soon
+    from apps.runs.starting import do_batches_soon
 
     began = time.perf_counter()
     run = start()
-    start_soon()
+    do_batches_soon()
     freezing = time.perf_counter() - began
 
     def over() -> bool:

@@ -17,8 +17,7 @@ from apps.core.errors import BadRequest, UserError
 from apps.core.schemas import Schema
 from apps.llm.caps import check_priced
 from apps.llm.errors import ErrorCode
-from apps.runs import services
-from apps.runs.agreement import PreviewOutdated, token_for
+from apps.runs import control, services
 from apps.runs.changes import PARAMETERS, changed_items, read_change
 from apps.runs.lanes import check_lane
 from apps.runs.models import ItemState, Run
@@ -26,6 +25,7 @@ from apps.runs.preview import PREVIEW_SECONDS, make_preview
 from apps.runs.rollbacks import services as rollbacks
 from apps.runs.rollbacks.work import preview_rollback, select
 from apps.runs.schemas import BackfillSchema
+from apps.runs.services import PreviewOutdated, token_for
 
 from . import lists
 from .endpoints import read, respond, write
@@ -214,7 +214,7 @@ def _change_of(operation_id: str, summary: str, *refuses: str) -> dict[str, Any]
 @write(Role.OPERATOR)
 def pause(request: HttpRequest, backfill_id: str) -> HttpResponse:
     """Stops sending new requests. Requests in progress still finish."""
-    return _change(request, backfill_id, services.pause)
+    return _change(request, backfill_id, control.pause)
 
 
 @router.post(
@@ -223,21 +223,21 @@ def pause(request: HttpRequest, backfill_id: str) -> HttpResponse:
 @write(Role.OPERATOR)
 def resume(request: HttpRequest, backfill_id: str) -> HttpResponse:
     """Resumes a paused backfill. Where its budget is spent, change that first."""
-    return _change(request, backfill_id, services.resume)
+    return _change(request, backfill_id, control.resume)
 
 
 @router.post("/{backfill_id}/cancel", **_change_of("cancelBackfill", "Cancel a backfill"))
 @write(Role.OPERATOR)
 def cancel(request: HttpRequest, backfill_id: str) -> HttpResponse:
     """Skips pending items. Completed results stay."""
-    return _change(request, backfill_id, services.cancel)
+    return _change(request, backfill_id, control.cancel)
 
 
 @router.post("/{backfill_id}/retry_failed", **_change_of("retryFailed", "Retry failed items"))
 @write(Role.OPERATOR)
 def retry_failed(request: HttpRequest, backfill_id: str) -> HttpResponse:
     """Queues the failed items again, with the prompts from the start of the backfill."""
-    return _change(request, backfill_id, services.retry_failed)
+    return _change(request, backfill_id, control.retry_failed)
 
 
 @router.post(
@@ -257,7 +257,7 @@ def budget(request: HttpRequest, backfill_id: str) -> HttpResponse:
     run = _run(backfill_id)
     body = read(schemas.BudgetIn, request)
     amount = None if body.budget is None else Decimal(body.budget)
-    services.change_budget(run=run, budget=amount, by=actor_of(request))
+    control.change_budget(run=run, budget=amount, by=actor_of(request))
     return respond(BackfillSchema.from_run(_run(backfill_id)))
 
 

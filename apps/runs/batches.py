@@ -9,14 +9,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
-from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.core.database import is_passing
 from apps.core.log_context import log_context
-from apps.core.tasks import enqueue, send
+from apps.core.tasks import send
 from apps.llm.errors import ErrorCode
 
 from .closing import close_finished
@@ -24,6 +23,7 @@ from .derived.work import recompute_batch
 from .mappings.work import apply_batch
 from .models import ItemState, Kind, Run, RunItem, State
 from .rollbacks.work import restore_batch
+from .starting import DO_BATCHES, SLOTS
 
 logger = logging.getLogger(__name__)
 
@@ -36,28 +36,10 @@ WORK: Mapping[str, Work] = {
     Kind.DERIVED: recompute_batch,
 }
 
-TASK = "runs.run_batches"
 BATCH = 1_000
 """Items per transaction: short enough that other writers of these conversations hardly wait."""
-SLOTS = 2
-"""Batches of a run at a time: PostgreSQL works on one while Python works on another."""
 SECONDS = 2.0
 """A task ends after this time and sends itself again, so that a worker can stop soon."""
-PER_SECOND = 5_000
-"""Items done per second, as the benchmark measures them at the least."""
-
-
-def free_estimate(items: int) -> dict[str, Any]:
-    """Return the estimate of a run, without tokens and cost."""
-    nothing = dict.fromkeys(("cost", "cost_low", "cost_high"), "0")
-    seconds = round(items / PER_SECOND, 1)
-    return {"input_tokens": 0, "output_tokens": 0, **nothing, "seconds": seconds}
-
-
-def start_soon() -> None:
-    """Let a worker begin once the current transaction commits."""
-    for _ in range(SLOTS):
-        enqueue(TASK)
 
 
 def work_waits() -> bool:
@@ -75,7 +57,7 @@ def run_batches(*, seconds: float = SECONDS) -> None:
             close_finished()
             return
         if time.monotonic() >= until:
-            send(TASK, queue=None, kwargs={})
+            send(DO_BATCHES, queue=None, kwargs={})
             return
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from django.db import connection
 
-from .models import keep_new_items_out
+from .starting import keep_new_items_out
 
 # Conversation first: the locks of items follow those of conversations everywhere.
 _FORGET = """

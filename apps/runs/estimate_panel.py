@@ -12,11 +12,11 @@ from apps.core.display import money, pace
 from apps.llm.caps import any_cap
 from apps.llm.models import LanguageModel
 
-from . import agreement
 from .lanes import CHEAPER, LABELS, LaneEstimate, lacking, why_lacking
 from .models import Run, State
 from .options import STANDARD, read_options
 from .preview import TOO_LONG, Preview, RouteGroup
+from .services import question_of, token_for
 
 #: Lines of drafts that are shown before the rest is folded.
 SHOWN_DRAFTS = 4
@@ -183,7 +183,7 @@ def estimate_panel(preview: Preview) -> EstimatePanel:
     """The words to a preview, with a token to save it by."""
     return EstimatePanel(
         preview=preview,
-        token=agreement.token_for(preview),
+        token=token_for(preview),
         drafts=_draft_lines([group for group in preview.groups if group.to_analyze]),
         reasons=tuple(
             (count, "too long for the model" if reason == TOO_LONG else str(Reason(reason).label))
@@ -195,11 +195,11 @@ def estimate_panel(preview: Preview) -> EstimatePanel:
 
 def _asked_already(preview: Preview) -> tuple[Run, ...]:
     """Runs at work that were asked the very same, so that nobody starts one twice unawares."""
-    question = agreement.asked(preview.channel, preview.filters, preview.options)
+    question = question_of(preview.channel, preview.filters, preview.options)
     return tuple(
         run
         for run in Run.objects.backfills().active().exclude(state=State.CANCELLING)
-        if agreement.asked(run.channel, run.filters, read_options(run.options)) == question
+        if question_of(run.channel, run.filters, read_options(run.options)) == question
     )
 
 

@@ -1,4 +1,4 @@
-"""Write the list of a run: at once where it is short, else in batches, in workers.
+"""Write long lists of runs in batches, in workers.
 
 A batch writes the items of a range of keys, in one transaction with how far its slot came, so that
 a worker that stops leaves nothing behind. It commits only if the run is still to be frozen. A run
@@ -6,11 +6,9 @@ never gets more items than were agreed to, whatever has changed since (decision 
 """
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -18,40 +16,28 @@ from django.db.models import QuerySet
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
-from apps.agents.models import AnalysisConfig
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
 from apps.core.database import TooSlow, analyze_changed, time_limit
 from apps.core.errors import UserError
-from apps.core.tasks import enqueue, send
+from apps.core.tasks import send
 
-from . import batches, retries
 from .closing import close_finished
+from .control import retry_batch
 from .derived.work import list_results
-from .economy import steps
-from .lanes import is_economy, wake_runners
 from .mappings.work import list_mappings
-from .models import Kind, Run, RunItem, State, keep_erasures_out
-from .options import read_options
+from .models import Kind, Run, RunItem, State
 from .rollbacks.work import list_restores
-from .selection import EVERY_KEY, Keys, Reading, candidates, choose
+from .selection import EVERY_KEY, Keys, list_candidates
+from .starting import FREEZE, SLOTS, WriteList, has_ranges, keep_erasures_out, start_work
 
 logger = logging.getLogger(__name__)
 
-TASK = "runs.freeze"
-AT_ONCE = 5_000
-"""Items that the request that starts a run writes itself: in some 100 ms."""
-SLOTS = 2
-"""Ranges of a run that are written at a time."""
 SECONDS = 5.0
 """A task ends after this time and sends itself again, so that a worker can stop soon."""
 BATCH_SECONDS = 30.0
 """A range that takes longer, some 30 times as long as usual, is written in `PARTS`."""
 PARTS = 10
-RECOUNT_SECONDS = 0.5
-"""What counting again may take of the time of a click."""
-
-Counted = TypeVar("Counted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +48,8 @@ class List:
     ``source`` returns the rows that the keys are of.
     """
 
-    write: Callable[[Run, Keys, int], int]
+    write: WriteList
     source: Callable[[Run], QuerySet[Conversation] | QuerySet[RunItem]]
-
-
-def _list_candidates(run: Run, keys: Keys, limit: int) -> int:
-    found = keys.of(candidates(run.channel, run.filters, run.as_of))
-    chosen = choose(found, frozen_readings(run), read_options(run.options))
-    return chosen.freeze(run.pk, limit=limit)
 
 
 def _conversations(run: Run) -> QuerySet[Conversation]:
@@ -81,82 +61,11 @@ def _undone_items(run: Run) -> QuerySet[RunItem]:
 
 
 LISTS: Mapping[str, List] = {
-    Kind.BACKFILL: List(_list_candidates, _conversations),
+    Kind.BACKFILL: List(list_candidates, _conversations),
     Kind.MAPPING: List(list_mappings, _conversations),
     Kind.DERIVED: List(list_results, _conversations),
     Kind.ROLLBACK: List(list_restores, _undone_items),
 }
-
-
-def recount(count: Callable[[], Counted], agreed: int | None) -> Counted | None:
-    """Count again how many items a run would have; None where that takes longer than a click may.
-
-    The run then keeps to the agreed numbers. Few items, or None for no agreement, are counted
-    however long it takes.
-    """
-    if agreed is None or agreed <= AT_ONCE:
-        return count()
-    try:
-        with time_limit(RECOUNT_SECONDS):
-            return count()
-    except TooSlow:
-        return None
-
-
-def begin(run: Run) -> None:
-    """Write the list of a new run, or let workers do it where it is long.
-
-    Call it in the transaction that makes the run, with the agreed number of items as its total.
-    """
-    if run.total <= AT_ONCE:
-        keep_erasures_out()
-        run.total = run.frozen = LISTS[run.kind].write(run, EVERY_KEY, run.total)
-        start_work(run)
-    else:
-        run.freezing = True
-        run.frozen_next = list(range(SLOTS if _has_ranges(run) else 1))
-        freeze_soon()
-    run.save(update_fields=["total", "frozen", "freezing", "frozen_next"])
-
-
-def begin_once(
-    nonce: str | None,
-    fields: Mapping[str, Any],
-    *,
-    by: Actor,
-    verb: str,
-    detail: Callable[[Run], Mapping[str, Any]],
-    write: Callable[[Run], None] = begin,
-) -> Run:
-    """Make a run and write its list; with the nonce of a run that exists, return that one.
-
-    ``nonce`` is that of the agreed preview, ``detail`` returns what the audit log says of it, and
-    ``write`` writes its items or lets workers do so.
-    """
-    fields = {**fields, "created_by": by.label}
-    nonce = nonce or secrets.token_hex(16)
-    with transaction.atomic(savepoint=False):
-        run, created = Run.objects.get_or_create(save_token=nonce, defaults=fields)
-        if created:
-            write(run)
-            audit.record(by=by, verb=verb, target=run.public_id, detail=dict(detail(run)))
-    return run
-
-
-def start_work(run: Run) -> None:
-    """Let workers take items of a run once the current transaction commits."""
-    if run.asks_model:
-        wake_runners(run.options)
-        if is_economy(run.options):
-            steps.ship_soon()
-    else:
-        batches.start_soon()
-
-
-def freeze_soon() -> None:
-    """Let workers write lists and queue failed items again once the current transaction commits."""
-    for _ in range(SLOTS):
-        enqueue(TASK)
 
 
 def run_freezing(*, seconds: float = SECONDS) -> None:
@@ -171,12 +80,12 @@ def run_freezing(*, seconds: float = SECONDS) -> None:
         if not any(more):
             return
         if time.monotonic() >= until:
-            send(TASK, queue=None, kwargs={})
+            send(FREEZE, queue=None, kwargs={})
             return
 
 
 def _queue_again(run: Run) -> bool:
-    more = retries.queue_batch(run)
+    more = retry_batch(run)
     start_work(run)
     return more
 
@@ -185,7 +94,7 @@ def freeze_batch(run: Run) -> bool:
     """Write the next items of a run. Return whether there are more to write here."""
     if not run.frozen:
         analyze_changed(Conversation, Analysis, RunItem)
-    if run.frozen_from is None and _has_ranges(run):
+    if run.frozen_from is None and has_ranges(run):
         unknown = Run.objects.freezing().filter(pk=run.pk, frozen_from=None)
         unknown.update(frozen_from=_last_key(run))
     try:
@@ -269,12 +178,6 @@ def _take_slot(run: Run) -> int | None:
     return None
 
 
-def _has_ranges(run: Run) -> bool:
-    """Return whether a list is written range by range: a sample of N is not made of samples."""
-    is_sample = run.kind == Kind.BACKFILL and read_options(run.options).sample_count is not None
-    return run.total > settings.FREEZE_BATCH and not is_sample
-
-
 def _next(run: Run, slot: int) -> tuple[Keys | None, int | None]:
     """Return the next range of a slot, and the number of the one after it; None for none.
 
@@ -282,7 +185,7 @@ def _next(run: Run, slot: int) -> tuple[Keys | None, int | None]:
     row are passed over.
     """
     at, highest, size = run.frozen_next[slot], run.frozen_from, settings.FREEZE_BATCH
-    if not _has_ranges(run):
+    if not has_ranges(run):
         return EVERY_KEY, None
     if highest is None or (key := _last_key(run, highest - at * size)) is None:
         return None, None
@@ -296,17 +199,6 @@ def _last_key(run: Run, high: int | None = None) -> int | None:
     """Return the highest key of the rows of a list, up to one."""
     keys = Keys(None, high).of(LISTS[run.kind].source(run))
     return keys.order_by("-pk").values_list("pk", flat=True).first()
-
-
-def frozen_readings(run: Run) -> dict[str, Reading]:
-    """Return how each route of a run is read, as agreed at Save."""
-    names = {entry["config"] for entry in run.plan}
-    rows = AnalysisConfig.objects.filter(sha256__in=names).values_list("sha256", "pk")
-    configs = dict(rows)
-    return {
-        entry["route"]: Reading(configs[entry["config"]], entry["agent_version"], entry["longest"])
-        for entry in run.plan
-    }
 
 
 def _give_up(run: Run, why: str) -> None:

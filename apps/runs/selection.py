@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import Case, Count, F, Q, QuerySet, Sum, When
 from django.db.models.functions import Coalesce
 
+from apps.agents.models import AnalysisConfig
 from apps.agents.plans import Plan
 from apps.analysis.model_call import longest_transcript
 from apps.conversations.filters import matching
@@ -18,7 +19,7 @@ from apps.conversations.results import not_analyzable_case
 from apps.core.sampling import Position, sample_end
 
 from .models import Run
-from .options import Options
+from .options import Options, read_options
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
@@ -193,6 +194,24 @@ def choose(
         sql += " ORDER BY m.position, m.id LIMIT %s"
         params.append(options.sample_count)
     return Chosen(sql, tuple(params))
+
+
+def list_candidates(run: Run, keys: Keys, limit: int) -> int:
+    """Write up to ``limit`` items of a backfill for the conversations with these keys."""
+    found = keys.of(candidates(run.channel, run.filters, run.as_of))
+    chosen = choose(found, frozen_readings(run), read_options(run.options))
+    return chosen.freeze(run.pk, limit=limit)
+
+
+def frozen_readings(run: Run) -> dict[str, Reading]:
+    """Return how each route of a run is read, as agreed at Save."""
+    names = {entry["config"] for entry in run.plan}
+    rows = AnalysisConfig.objects.filter(sha256__in=names).values_list("sha256", "pk")
+    configs = dict(rows)
+    return {
+        entry["route"]: Reading(configs[entry["config"]], entry["agent_version"], entry["longest"])
+        for entry in run.plan
+    }
 
 
 def freeze_results(run: Run, found: ConversationQuerySet, *, limit: int) -> int:

@@ -1,7 +1,12 @@
-"""Starting, stopping and continuing backfills."""
+"""Start a backfill, only as far as its estimate showed.
+
+The token of an estimate carries the question and the figures. Starting counts again as of the same
+moment, and is rejected where the run would do more, cost more or use other prompts.
+"""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -9,25 +14,21 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.agents.plans import Plan, plans_for_routes
 from apps.core.database import TooSlow, time_limit
+from apps.core.display import money
 from apps.core.errors import Conflict, Example, UserError
-from apps.core.tasks import enqueue
-from apps.llm.caps import BudgetReached
-from apps.llm.errors import ErrorCode
 
-from . import agreement, budgets, freezing, retries
-from .agreement import Agreement
-from .closing import close_finished
-from .economy import steps
-from .failures import can_change
-from .lanes import check_lane, is_economy
-from .models import PauseReason, Run, State
+from . import budgets, starting
+from .lanes import check_lane
+from .models import Kind, Run, State
 from .options import Options, read_options
 from .preview import PREVIEW_SECONDS, Preview, PreviewTooSlow, make_preview
-from .selection import readings
+from .selection import list_candidates, readings
+from .starting import question_hash, sign, unsign
+
+DRAFT_CHANGED = "A draft changed after this estimate. Review the new one."
 
 
 class NothingToAnalyze(UserError):
@@ -37,11 +38,36 @@ class NothingToAnalyze(UserError):
     example = Example("No conversations match these filters.")
 
 
-class UnableToChange(Conflict):
-    """The run is not in a state in which this can be done."""
+class PreviewOutdated(Conflict):
+    """What Save would do is no longer what was shown.
 
-    code = "wrong_state"
-    example = Example("Only a running backfill can be paused; this one is completed.")
+    ``preview`` has the new figures, None where counting them took too long.
+    """
+
+    code = "preview_outdated"
+    example = Example(DRAFT_CHANGED)
+
+    def __init__(self, message: str, preview: Preview | None) -> None:
+        super().__init__(message)
+        self.preview = preview
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The figures of a token, read back. ``nonce`` is the same for each Save of one form.
+
+    ``configs`` is the hash of the config by route, of the routes that were to analyze, and
+    ``sessions`` how many of each. ``estimate`` is `Preview.estimate_json`.
+    """
+
+    nonce: str
+    asked: str
+    as_of: datetime
+    to_analyze: int
+    cost: Decimal | None
+    configs: Mapping[str, str]
+    sessions: Mapping[str, int]
+    estimate: Mapping[str, Any]
 
 
 def start(
@@ -59,8 +85,8 @@ def start(
     one by a worker. Raises FilterError for an unknown or invalid filter, NothingToAnalyze for an
     empty set, and PreviewTooSlow where nothing was agreed to and counting takes too long.
     """
-    agreed = agreement.read_token(token) if token else None
-    question = agreement.asked(channel, params, options)
+    agreed = read_token(token) if token else None
+    question = question_of(channel, params, options)
     if agreed and agreed.asked == question:
         same = Run.objects.filter(save_token=agreed.nonce).first()
         if same:
@@ -78,12 +104,13 @@ def start(
     with transaction.atomic():
         if agreed and now and (twin := _twin(question, now)):
             return twin
-        return freezing.begin_once(
+        return starting.begin_once(
             agreed.nonce if agreed else None,
             {**fields, "created_at": timezone.now()},
             by=by,
             verb="backfill.started",
             detail=lambda run: {"conversations": run.total, "cost": run.estimate["cost"]},
+            write=partial(starting.begin_list, write=list_candidates),
         )
 
 
@@ -97,7 +124,7 @@ def _count_again(
 
     The run, a long one, then keeps to the agreement.
     """
-    is_long = agreed is not None and agreed.to_analyze > freezing.AT_ONCE
+    is_long = agreed is not None and agreed.to_analyze > starting.AT_ONCE
     ask = partial(
         make_preview,
         channel=channel,
@@ -106,8 +133,8 @@ def _count_again(
         as_of=agreed.as_of if agreed else None,
         seconds=None if is_long else PREVIEW_SECONDS,
     )
-    now = freezing.recount(ask, agreed.to_analyze if agreed else None)
-    if now is None and agreed and agreed.asked != agreement.asked(channel, params, options):
+    now = starting.recount(ask, agreed.to_analyze if agreed else None)
+    if now is None and agreed and agreed.asked != question_of(channel, params, options):
         raise PreviewTooSlow
     return now
 
@@ -115,7 +142,7 @@ def _count_again(
 def _check(now: Preview, agreed: Agreement | None) -> None:
     """Raise where nothing is to be analyzed, the lane is unavailable, or less was agreed to."""
     if agreed:
-        agreement.check(agreed, now)
+        check(agreed, now)
     if not now.to_analyze:
         raise NothingToAnalyze(now.why_nothing)
     check_lane(now.options.lane, now.models)
@@ -132,7 +159,7 @@ def _twin(question: str, now: Preview) -> Run | None:
     backfills = Run.objects.backfills().active().exclude(state=State.CANCELLING)
     for run in backfills.order_by("pk"):
         frozen = {entry["config"] for entry in run.plan if entry["sessions"]}
-        same = agreement.asked(run.channel, run.filters, read_options(run.options)) == question
+        same = question_of(run.channel, run.filters, read_options(run.options)) == question
         if same and configs <= frozen and _holds_all(run, now):
             return run
     return None
@@ -144,7 +171,7 @@ def _holds_all(run: Run, now: Preview) -> bool:
     While it is being frozen: whether none came in since its own moment.
     """
     try:
-        with time_limit(freezing.RECOUNT_SECONDS):
+        with time_limit(starting.RECOUNT_SECONDS):
             if not run.freezing:
                 return now.chosen.all_in(run.pk)
             then = make_preview(
@@ -153,117 +180,6 @@ def _holds_all(run: Run, now: Preview) -> bool:
             return then.to_analyze == now.to_analyze
     except TooSlow:
         return False  # what both hold is analyzed once
-
-
-def cancel(*, run: Run, by: Actor) -> None:
-    """Stop a run: what waits is skipped, what was sent is still recorded."""
-    _move(
-        run,
-        by,
-        "cancelled",
-        to=State.CANCELLING,
-        allowed=(State.QUEUED, State.RUNNING, State.PAUSED),
-    )
-    if is_economy(run.options):
-        steps.hurry(run)
-    if run.total <= freezing.AT_ONCE:
-        close_finished()
-    else:
-        enqueue("runs.sweep")  # counts the items for the event
-
-
-def pause(*, run: Run, by: Actor) -> None:
-    """Take no more work from a run until it is resumed; what was sent is still recorded."""
-    _move(
-        run,
-        by,
-        "paused",
-        to=State.PAUSED,
-        allowed=(State.QUEUED, State.RUNNING),
-        reason=PauseReason.BY_USER,
-    )
-    if is_economy(run.options):
-        steps.hurry(run)
-
-
-def resume(*, run: Run, by: Actor) -> None:
-    """Go on with a paused run; one that was paused before it began is queued again.
-
-    Raises BudgetReached where its budget is spent.
-    """
-    if run.state == State.PAUSED:
-        budgets.check_budget(run)
-    to = State.RUNNING if run.started_at else State.QUEUED
-    _move(run, by, "resumed", to=to, allowed=(State.PAUSED,), resumed_at=timezone.now())
-    run.items.stop_waiting()
-    freezing.start_work(run)
-
-
-def change_budget(
-    *, run: Run, budget: Decimal | None, by: Actor, seen: budgets.Seen | None = None
-) -> None:
-    """Set or remove the budget of a backfill, and resume it if it waited for that.
-
-    Raises what `budgets.change_budget` raises.
-    """
-    budgets.change_budget(run=run, budget=budget, by=by, seen=seen)
-    if run.state == State.PAUSED and run.reason == PauseReason.BUDGET:
-        with suppress(BudgetReached, UnableToChange):
-            resume(run=run, by=by)
-
-
-def retry_failed(*, run: Run, by: Actor, only_hopeful: bool = False) -> int:
-    """Queue the failed items of a run again, with the configs frozen at Save; how many.
-
-    ``only_hopeful`` leaves out those that would fail in the same way again. Those whose
-    conversation was erased in the meantime stay failed. A worker queues many.
-    """
-    hopeless = [code for code in ErrorCode.values if only_hopeful and not can_change(code)]
-    with transaction.atomic():
-        locked = Run.objects.select_for_update().get(pk=run.pk)
-        kind = locked.get_kind_display().lower()
-        if locked.state in {State.CANCELLING, State.CANCELLED}:
-            raise UnableToChange(
-                f"This {kind} was canceled. Start a new one to retry the failures."
-            )
-        if locked.retry_without is not None:
-            raise UnableToChange("Its failed items are being queued again.")
-        count = retries.begin(locked, without=hopeless)
-        if not count:
-            raise UnableToChange(f"This {kind} has no failures to retry.")
-        if count > retries.BATCH:
-            freezing.freeze_soon()
-        else:
-            freezing.start_work(locked)
-        audit.record(
-            by=by, verb=f"{run.kind}.retried", target=run.public_id, detail={"items": count}
-        )
-        freezing.start_work(locked)
-    run.refresh_from_db()
-    return count
-
-
-def _move(
-    run: Run,
-    by: Actor,
-    done: str,
-    *,
-    to: State,
-    allowed: Sequence[State],
-    reason: str = "",
-    **changes: Any,
-) -> None:
-    """Compare and set: of two people who click at once, one moves it and one is told."""
-    with transaction.atomic():
-        moved = Run.objects.filter(pk=run.pk, state__in=allowed).update(
-            state=to, reason=reason, reason_detail="", resume_at=None, **changes
-        )
-        run.refresh_from_db()
-        if not moved:
-            kind, state = run.get_kind_display().lower(), run.get_state_display().lower()
-            verb = done.replace("cancelled", "canceled")
-            raise UnableToChange(f"This {kind} is {state}: it can’t be {verb}.")
-        audit.record(by=by, verb=f"{run.kind}.{done}", target=run.public_id)
 
 
 def _terms(now: Preview | None, agreed: Agreement | None) -> dict[str, Any]:
@@ -283,7 +199,7 @@ def _terms(now: Preview | None, agreed: Agreement | None) -> dict[str, Any]:
     plans = plans_for_routes(agreed.configs)
     for route, plan in plans.items():
         if plan.problems or plan.config.sha256 != agreed.configs[route]:
-            raise agreement.PreviewOutdated(agreement.DRAFT_CHANGED, None)
+            raise PreviewOutdated(DRAFT_CHANGED, None)
     return {
         "plan": [_plan_entry(r, plan, agreed.sessions[r]) for r, plan in plans.items()],
         "as_of": agreed.as_of,
@@ -305,3 +221,81 @@ def _plan_entry(route: str, plan: Plan, sessions: int) -> dict[str, Any]:
         "longest": readings({route: plan})[route].longest,
         "sessions": sessions,
     }
+
+
+def token_for(preview: Preview) -> str:
+    """Return the token behind the Save button of a preview."""
+    return sign(
+        {
+            "asked": question_of(preview.channel, preview.filters, preview.options),
+            "as_of": preview.as_of.isoformat(),
+            "to_analyze": preview.to_analyze,
+            "cost": None if preview.estimate.cost is None else str(preview.estimate.cost),
+            "configs": _configs(preview),
+            "sessions": {g.route: g.to_analyze for g in preview.groups if g.to_analyze},
+            "estimate": preview.estimate_json(),
+        },
+        kind=Kind.BACKFILL,
+    )
+
+
+def read_token(token: str) -> Agreement:
+    """Return the agreement of a token. Raises InvalidToken."""
+    data = unsign(token, kind=Kind.BACKFILL)
+    cost = data.pop("cost")
+    return Agreement(
+        **{**data, "as_of": datetime.fromisoformat(data["as_of"])},
+        cost=None if cost is None else Decimal(cost),
+    )
+
+
+def question_of(channel: str, filters: Mapping[str, Sequence[str]], options: Options) -> str:
+    """Return the `question_hash` of a backfill. A budget asks for nothing more."""
+    return question_hash(channel, filters, replace(options, budget=None).as_dict())
+
+
+def check(agreement: Agreement, preview: Preview) -> None:
+    """Raise PreviewOutdated where the figures grew or the prompts changed since they were shown."""
+    if agreement.asked != question_of(preview.channel, preview.filters, preview.options):
+        raise PreviewOutdated(
+            "The filters changed after this estimate. Review the new one.",
+            preview,
+        )
+    if _edited(agreement.configs, _configs(preview)):
+        raise PreviewOutdated(DRAFT_CHANGED, preview)
+    if preview.to_analyze > agreement.to_analyze:
+        raise PreviewOutdated(
+            f"Now {preview.to_analyze:,} conversations match (was {agreement.to_analyze:,}). "
+            "Review the new estimate.",
+            preview,
+        )
+    if _grew(agreement.cost, preview.estimate.cost):
+        raise PreviewOutdated(
+            f"The estimated cost is now {money(preview.estimate.cost)} "
+            f"(was {money(agreement.cost)}). Review it before starting.",
+            preview,
+        )
+
+
+def _grew(before: Decimal | None, now: Decimal | None) -> bool:
+    """Whether the figure that people see became larger.
+
+    Estimates follow the usage that is seen while other runs work: what moves below the digits
+    that were shown is no other price. One that became known was agreed to unknown.
+    """
+    if before is None or now is None:
+        return before is not None
+    return now > before and money(now) != money(before)
+
+
+def _edited(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Whether any route is read with another config than was shown. Fewer routes are no edit."""
+    shown = set(before.values())
+    return any(
+        before.get(route, config if config in shown else "") != config
+        for route, config in now.items()
+    )
+
+
+def _configs(preview: Preview) -> dict[str, str]:
+    return {g.route: g.plan.config.sha256 for g in preview.groups if g.to_analyze}

@@ -6,7 +6,7 @@ from django.utils import timezone
 from apps.core.tasks import send
 from apps.work.host import host
 
-from . import batches, freezing, recovery
+from . import batches, freezing, recovery, starting
 from .backfill_queue import BackfillQueue
 from .closing import close_finished
 from .economy import steps
@@ -29,13 +29,13 @@ def run_trials() -> None:
     host.run(TrialQueue())
 
 
-@shared_task(name=batches.TASK)
+@shared_task(name=starting.DO_BATCHES)
 def run_batches() -> None:
     """Do the next batches of runs that ask no model."""
     batches.run_batches()
 
 
-@shared_task(name=freezing.TASK)
+@shared_task(name=starting.FREEZE)
 def freeze() -> None:
     """Write the next items of runs whose lists are being frozen, and queue failed ones again."""
     freezing.run_freezing()
@@ -56,11 +56,11 @@ def sweep() -> None:
     for tier in sorted({tier_of(options).name for options in waiting}):
         send(RUN_QUEUE, queue=None, kwargs={"tier": tier})
     if Run.objects.freezing().exists() or Run.objects.retrying().exists():
-        freezing.freeze_soon()
+        starting.freeze_soon()
     if steps.work_waits():
         send(steps.TASK, queue=None, kwargs={})
     if batches.work_waits():
-        batches.start_soon()
+        starting.do_batches_soon()
     if trials.work_waits():
         send(trials.RUN_TRIALS, queue=None, kwargs={})
     if recovery.due(timezone.now()):

@@ -17,7 +17,7 @@ from apps.conversations.models import Conversation
 from apps.llm.caps import Caps, cap_states
 from apps.llm.models import LanguageModel, Usage
 from apps.llm.reservations import reserved_by_agent
-from apps.runs import services
+from apps.runs import control, services
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.preview import make_preview
@@ -73,7 +73,7 @@ def test_two_workers_and_a_kill_keep_a_budget(fake_llm: FakeLLM, workers: Worker
     sums = Usage.objects.aggregate(spent=Sum("cost"), dearest=Max("cost"))
     assert 1 <= sums["spent"] <= 1 + sums["dearest"]
 
-    services.change_budget(run=run, budget=Decimal(10), by=TESTS)
+    control.change_budget(run=run, budget=Decimal(10), by=TESTS)
     wait_until(lambda: is_over(run), timeout=120)
     assert_whole(run, fake_llm, items=ITEMS, repeated=2 * workers.concurrency)
 

@@ -13,7 +13,7 @@ from apps.accounts.actors import Actor
 from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation
-from apps.runs import services
+from apps.runs import control, services
 from apps.runs.derived.services import start_recompute
 from apps.runs.models import Run, State
 from apps.runs.options import Options
@@ -49,7 +49,7 @@ def test_a_killed_list_is_completed_once(
     settings.FREEZE_BATCH = BATCH
     workers.environment = {"TEST_FREEZE_BATCH": str(BATCH)}
     run = start()
-    services.pause(run=run, by=TESTS)
+    control.pause(run=run, by=TESTS)
     with _one_slot_held(run):
         workers.start()
         wait_until(lambda: _frozen(run) > 0, timeout=120, every=0.01)

@@ -14,11 +14,11 @@ from apps.analysis.models import State as AnalysisState
 from apps.analysis.services import AlreadyRunning, request_rerun
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
+from apps.runs.control import cancel, resume
 from apps.runs.models import PauseReason, Run, State
 from apps.runs.options import Options
 from apps.runs.preview import make_preview
 from apps.runs.progress import progress_of
-from apps.runs.services import cancel, resume
 from tests.factories import make_conversations
 from tests.fakes.fixtures import FakeLLM
 

@@ -10,8 +10,8 @@ from apps.analysis.models import Analysis
 from apps.conversations.models import Conversation, Transcript
 from apps.core.tasks import send
 from apps.llm.specs import Priority
+from apps.runs.control import cancel, resume
 from apps.runs.models import PauseReason, State
-from apps.runs.services import cancel, resume
 from tests.factories import make_conversations
 from tests.fakes.fixtures import FakeLLM
 

@@ -10,7 +10,7 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.conversations.models import Conversation
 from apps.llm.models import LanguageModel
-from apps.runs import agreement, services
+from apps.runs import control, services, starting
 from apps.runs.models import Run, RunItem, State
 from apps.runs.options import Options
 from apps.runs.preview import make_preview
@@ -30,7 +30,7 @@ def agent() -> Agent:
 
 def token(options: Options | None = None, **params: list[str]) -> str:
     shown = make_preview(channel="voice", params=params, options=options or Options())
-    return agreement.token_for(shown)
+    return services.token_for(shown)
 
 
 def save(token: str, options: Options | None = None, **params: list[str]) -> Run:
@@ -40,7 +40,7 @@ def save(token: str, options: Options | None = None, **params: list[str]) -> Run
 
 
 def test_a_token_says_what_was_shown(agent: Agent) -> None:
-    read = agreement.read_token(token(agent=[agent.public_id]))
+    read = services.read_token(token(agent=[agent.public_id]))
     assert read.to_analyze == 3
     assert read.configs == {str(agent.pk): agent.versions.get().config.sha256}
     assert read.cost is not None
@@ -48,47 +48,47 @@ def test_a_token_says_what_was_shown(agent: Agent) -> None:
 
 @pytest.mark.parametrize("spoil", ["", "made-up", "x:y:z"])
 def test_a_token_that_is_not_ours_is_refused(agent: Agent, spoil: str) -> None:
-    with pytest.raises(agreement.InvalidToken):
-        agreement.read_token(spoil)
+    with pytest.raises(starting.InvalidToken):
+        services.read_token(spoil)
 
 
 def test_a_token_that_was_changed_is_refused(agent: Agent) -> None:
     good = token()
     middle = len(good) // 3
-    with pytest.raises(agreement.InvalidToken):
+    with pytest.raises(starting.InvalidToken):
         save(good[:middle] + ("A" if good[middle] != "A" else "B") + good[middle + 1 :])
-    with pytest.raises(agreement.InvalidToken):
+    with pytest.raises(starting.InvalidToken):
         save(signing.dumps({"nonce": "x"}, salt="another.purpose"))
     assert not Run.objects.exists()
 
 
 def test_a_token_of_yesterday_is_refused(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     old = token()
-    monkeypatch.setattr(agreement, "MAX_AGE_SECONDS", -1)
-    with pytest.raises(agreement.InvalidToken, match="This estimate has expired"):
+    monkeypatch.setattr(starting, "MAX_AGE_SECONDS", -1)
+    with pytest.raises(starting.InvalidToken, match="This estimate has expired"):
         save(old)
     assert not Run.objects.exists()
 
 
 def test_a_token_of_other_filters_or_options_saves_nothing(agent: Agent) -> None:
     narrow = token(agent=[agent.public_id], status=["ended"])
-    with pytest.raises(agreement.PreviewOutdated, match="filters"):
+    with pytest.raises(services.PreviewOutdated, match="filters"):
         save(narrow)
-    with pytest.raises(agreement.PreviewOutdated, match="filters"):
+    with pytest.raises(services.PreviewOutdated, match="filters"):
         save(token(), Options(include_analyzed=True))
     assert not Run.objects.exists()
 
 
 def test_the_order_of_filters_and_values_is_no_other_question() -> None:
-    one = agreement.asked("voice", {"a": ["1", "2"], "b": ["3"]}, Options())
-    assert one == agreement.asked("voice", {"b": ["3"], "a": ["2", "1"]}, Options())
-    assert one != agreement.asked("chat", {"a": ["1", "2"], "b": ["3"]}, Options())
+    one = services.question_of("voice", {"a": ["1", "2"], "b": ["3"]}, Options())
+    assert one == services.question_of("voice", {"b": ["3"], "a": ["2", "1"]}, Options())
+    assert one != services.question_of("chat", {"a": ["1", "2"], "b": ["3"]}, Options())
 
 
 def test_a_used_token_with_other_filters_does_not_lead_to_the_old_run(agent: Agent) -> None:
     used = token()
     save(used)
-    with pytest.raises(agreement.PreviewOutdated, match="filters"):
+    with pytest.raises(services.PreviewOutdated, match="filters"):
         save(used, agent=[agent.public_id])
     assert Run.objects.count() == 1
 
@@ -97,7 +97,7 @@ def test_more_than_was_shown_is_refused_and_less_is_not(agent: Agent) -> None:
     waiting = make_conversation(agent, status="ongoing")
     shown = token()
     Conversation.objects.filter(pk=waiting.pk).update(status="ended")
-    with pytest.raises(agreement.PreviewOutdated, match="Now 4 conversations match"):
+    with pytest.raises(services.PreviewOutdated, match="Now 4 conversations match"):
         save(shown)
     Conversation.objects.filter(pk=waiting.pk).update(status="not_connected")
     one = Conversation.objects.filter(pk__lt=waiting.pk).first()
@@ -110,7 +110,7 @@ def test_a_dearer_price_is_refused_and_a_cheaper_one_is_not(agent: Agent) -> Non
     make_conversations(agent, 2_000)
     shown = token()
     LanguageModel.objects.update(input_price=1, output_price=3)
-    with pytest.raises(agreement.PreviewOutdated, match="The estimated cost is now"):
+    with pytest.raises(services.PreviewOutdated, match="The estimated cost is now"):
         save(shown)
     LanguageModel.objects.update(input_price="0.01", output_price="0.01")
     assert save(shown).total == 2_003
@@ -125,7 +125,7 @@ def test_a_price_that_moves_below_what_was_shown_is_the_same_price(agent: Agent)
 def test_an_edited_draft_is_named_as_the_reason(agent: Agent) -> None:
     shown = token()
     edit_prompt(agent, "Other.")
-    with pytest.raises(agreement.PreviewOutdated, match="draft changed"):
+    with pytest.raises(services.PreviewOutdated, match="draft changed"):
         save(shown)
 
 
@@ -185,12 +185,12 @@ def test_the_same_question_with_other_prompts_is_a_new_run(agent: Agent) -> None
 
 def test_a_cancelled_run_is_no_twin(agent: Agent) -> None:
     run = save(token())
-    services.cancel(run=run, by=BY)
+    control.cancel(run=run, by=BY)
     assert save(token()) != run
 
 
 def test_a_run_paused_before_it_began_begins_when_it_is_resumed(agent: Agent) -> None:
     run = save(token())
-    services.pause(run=run, by=BY)
-    services.resume(run=run, by=BY)
+    control.pause(run=run, by=BY)
+    control.resume(run=run, by=BY)
     assert run.state == State.QUEUED

@@ -15,7 +15,7 @@ from apps.analysis.services import request_rerun
 from apps.conversations.models import Conversation
 from apps.llm.models import Usage
 from apps.llm.specs import TokenUsage
-from apps.runs import services
+from apps.runs import control, services
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.models import Run, State
 from apps.runs.options import Options
@@ -173,7 +173,7 @@ def test_a_run_cancelled_while_its_worker_died_still_ends(
     make_conversations(agent, 2)
     run = start()
     source.claim(1)
-    services.cancel(run=run, by=BY)
+    control.cancel(run=run, by=BY)
     assert Run.objects.get().state == State.CANCELLING
     Analysis.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     source.finished()

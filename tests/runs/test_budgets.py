@@ -18,7 +18,7 @@ from apps.analysis.models import Analysis
 from apps.llm.caps import BudgetReached, PriceUnknown
 from apps.llm.models import LanguageModel, Usage
 from apps.llm.specs import Priority, TokenUsage
-from apps.runs import budgets, services
+from apps.runs import budgets, control, services
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, State
@@ -131,7 +131,7 @@ def test_a_pause_releases_what_a_dead_worker_set_aside(agent: Agent, source: Bac
     source.claim(50)
     Analysis.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
 
-    services.pause(run=run, by=BY)
+    control.pause(run=run, by=BY)
     close_finished()
 
     balance = budgets.balance_of(run)
@@ -165,10 +165,10 @@ def test_resuming_needs_a_larger_budget(agent: Agent, source: BackfillQueue) -> 
     run.refresh_from_db()
 
     with pytest.raises(BudgetReached, match=r"The budget of \$0.001 is spent"):
-        services.resume(run=run, by=BY)
-    services.change_budget(run=run, budget=Decimal("0.0015"), by=BY)
+        control.resume(run=run, by=BY)
+    control.change_budget(run=run, budget=Decimal("0.0015"), by=BY)
     assert (run.state, run.reason) == (State.PAUSED, "budget")  # still spent
-    services.change_budget(run=run, budget=Decimal(1), by=BY)
+    control.change_budget(run=run, budget=Decimal(1), by=BY)
 
     assert (run.state, run.reason) == (State.RUNNING, "")
     record.record([good(job) for job in source.claim(10)], settle=source.settle)
@@ -189,7 +189,7 @@ def test_a_budget_set_in_mid_run_counts_what_is_in_flight(
     run = start(None)
     jobs = source.claim(10)
 
-    services.change_budget(run=run, budget=Decimal("0.02"), by=BY)
+    control.change_budget(run=run, budget=Decimal("0.02"), by=BY)
 
     assert all(a.reserved for a in Analysis.objects.filter(pk__in=[j.analysis_id for j in jobs]))
     assert source.claim(10) == []
@@ -199,7 +199,7 @@ def test_a_budget_that_is_removed_sets_the_run_free(agent: Agent, source: Backfi
     make_conversations(agent, 10)
     run = start("0.001")
     source.claim(10)
-    services.change_budget(run=run, budget=None, by=BY)
+    control.change_budget(run=run, budget=None, by=BY)
 
     assert len(source.claim(10)) == 9
 
@@ -208,10 +208,10 @@ def test_who_saw_another_budget_is_asked_to_look_again(agent: Agent) -> None:
     make_conversations(agent, 3)
     run = start("1")
     seen = budgets.Seen(Decimal(1))
-    services.change_budget(run=run, budget=Decimal(2), by=BY, seen=seen)
+    control.change_budget(run=run, budget=Decimal(2), by=BY, seen=seen)
 
     with pytest.raises(budgets.BudgetChanged, match=r"changed to \$2.00 in the meantime"):
-        services.change_budget(run=run, budget=Decimal(3), by=BY, seen=seen)
+        control.change_budget(run=run, budget=Decimal(3), by=BY, seen=seen)
     run.refresh_from_db()
     assert budgets.budget_of(run.options) == 2
 
@@ -223,7 +223,7 @@ def test_of_two_people_who_change_the_budget_at_once_one_is_told(agent: Agent) -
 
     def change(to: int) -> str:
         try:
-            services.change_budget(
+            control.change_budget(
                 run=Run.objects.get(pk=run.pk),
                 budget=Decimal(to),
                 by=BY,
@@ -245,10 +245,10 @@ def test_of_two_people_who_change_the_budget_at_once_one_is_told(agent: Agent) -
 def test_the_budget_of_an_ended_run_is_fixed(agent: Agent) -> None:
     make_conversations(agent, 3)
     run = start("1")
-    services.cancel(run=run, by=BY)
+    control.cancel(run=run, by=BY)
 
     with pytest.raises(budgets.BudgetFixed, match="This backfill is canceled"):
-        services.change_budget(run=run, budget=Decimal(2), by=BY)
+        control.change_budget(run=run, budget=Decimal(2), by=BY)
 
 
 def test_a_model_without_a_price_is_named(source: BackfillQueue) -> None:
@@ -259,7 +259,7 @@ def test_a_model_without_a_price_is_named(source: BackfillQueue) -> None:
         start("1")
     run = start(None)
     with pytest.raises(PriceUnknown, match="mystery-1"):
-        services.change_budget(run=run, budget=Decimal(1), by=BY)
+        control.change_budget(run=run, budget=Decimal(1), by=BY)
     url = reverse("runs:budget", args=[run.public_id])
     page = as_role(Role.ADMIN).post(url, {"budget": "1"}).content.decode()
     assert f"/admin/llm/languagemodel/{unpriced.pk}/change/" in page
@@ -321,7 +321,7 @@ def test_one_dollar_of_three_with_many_in_flight(fake_llm: FakeLLM) -> None:
     assert 1 <= spent_on(run) <= 1 + dearest
     assert reserved() == 0
 
-    services.change_budget(run=run, budget=Decimal(10), by=BY)
+    control.change_budget(run=run, budget=Decimal(10), by=BY)
     run_queue(Priority.BACKFILL, concurrency=64)
     run.refresh_from_db()
     assert run.state == State.COMPLETED

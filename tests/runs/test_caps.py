@@ -186,7 +186,7 @@ def test_a_day_cap_in_mid_run_pauses_and_everything_completes(agent: Agent) -> N
     assert run.resume_at is not None
     assert recovery.probe_due(run.resume_at) == 0
     with pytest.raises(BudgetReached):
-        services.resume(run=run, by=BY)
+        control.resume(run=run, by=BY)
 
     cap(day="10")
     run.refresh_from_db()

@@ -9,7 +9,7 @@ from apps.analysis.claims import AnalysisJob
 from apps.analysis.model_call import AnalysisOutcome
 from apps.conversations.models import Conversation
 from apps.llm.specs import TokenUsage
-from apps.runs import services
+from apps.runs import control, services
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, State
@@ -43,7 +43,7 @@ def test_a_run_is_not_closed_over_items_that_are_queued_again() -> None:
     run = a_run()
     record.record([failed(job) for job in SOURCE.claim(1)], settle=SOURCE.settle)
     with transaction.atomic():
-        services.retry_failed(run=run, by=BY)
+        control.retry_failed(run=run, by=BY)
         closing = Writer(close_finished)
         closing.join()
     close_finished()
@@ -55,7 +55,7 @@ def test_a_run_is_not_closed_over_items_that_are_queued_again() -> None:
 def test_a_paused_run_with_nothing_left_is_completed() -> None:
     run = a_run()
     jobs = SOURCE.claim(1)
-    services.pause(run=run, by=BY)
+    control.pause(run=run, by=BY)
     record.record([good(job) for job in jobs], settle=SOURCE.settle)
     close_finished()
     run.refresh_from_db()
@@ -66,7 +66,7 @@ def test_what_a_failed_try_cost_stays_in_the_sum() -> None:
     run = a_run()
     record.record([failed(job) for job in SOURCE.claim(1)], settle=SOURCE.settle)
     once = progress_of(run)
-    services.retry_failed(run=run, by=BY)
+    control.retry_failed(run=run, by=BY)
     record.record([good(job) for job in SOURCE.claim(1)], settle=SOURCE.settle)
     both = progress_of(run)
     assert once.cost

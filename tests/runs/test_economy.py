@@ -12,7 +12,7 @@ from apps.llm.ledger import tiers_of_run
 from apps.llm.models import LanguageModel, Usage
 from apps.llm.specs import Priority
 from apps.privacy.erasure import erase
-from apps.runs import services
+from apps.runs import control
 from apps.runs.budgets import balance_of
 from apps.runs.economy import packing, results, steps
 from apps.runs.economy.contents import LineName
@@ -120,7 +120,7 @@ def test_an_expired_batch_keeps_its_output_and_the_rest_is_sent_again(
     assert "2 batches in a row" in run.reason_detail
     assert states(run) == {"done": 6, "pending": 2}
     fake_llm.set(batches={})
-    services.resume(run=run, by=TESTS)
+    control.resume(run=run, by=TESTS)
     assert states(finish(run)) == {"done": 8}
     assert_consistent(current=8)
     assert fake_llm.total == 0
@@ -164,7 +164,7 @@ def test_a_file_that_fails_validation_pauses_with_the_words_of_the_provider(
     assert (run.state, run.reason) == (State.PAUSED, "batches")
     assert run.reason_detail == "This line is not parseable as valid JSON."
     assert states(run) == {"pending": 6}
-    services.resume(run=run, by=TESTS)
+    control.resume(run=run, by=TESTS)
     assert states(finish(run)) == {"done": 6}
 
 
@@ -178,7 +178,7 @@ def test_a_provider_without_batches_is_named(fake_llm: FakeLLM) -> None:
     # It is remembered until there is one.
     assert LanguageModel.objects.get().has_batches is False
     fake_llm.set(batches={})
-    services.resume(run=run, by=TESTS)
+    control.resume(run=run, by=TESTS)
     assert states(finish(run)) == {"done": 6}
     assert LanguageModel.objects.get().has_batches
 
@@ -196,14 +196,14 @@ def test_stopping_cancels_the_batch_and_records_what_comes_back(
     advance(5)
     assert states(run) == {"running": 8}
     assert Shipment.objects.get().status == "in_progress"
-    (services.pause if by_pause else services.cancel)(run=run, by=TESTS)
+    (control.pause if by_pause else control.cancel)(run=run, by=TESTS)
     run = finish(run)
 
     assert shipments() == [("cancelled", 8, 2, 6)]
     if by_pause:
         assert states(run) == {"done": 2, "pending": 6}
         fake_llm.set(batches={})
-        services.resume(run=run, by=TESTS)
+        control.resume(run=run, by=TESTS)
         assert states(finish(run)) == {"done": 8}
     else:
         assert (run.state, states(run)) == (State.CANCELLED, {"done": 2, "skipped": 6})
@@ -215,7 +215,7 @@ def test_a_run_that_is_stopped_before_its_file_is_sent_sends_nothing(fake_llm: F
     agent_of(fake_llm)
     run = start()
     assert [packing.pack(one) for one in packing.waiting_runs()] == [6]
-    services.pause(run=run, by=TESTS)
+    control.pause(run=run, by=TESTS)
     finish(run)
     assert states(run) == {"pending": 6}
     assert fake_llm.stats()["batches"]["sizes"] == []
@@ -260,7 +260,7 @@ def test_a_budget_is_reserved_at_the_price_of_batches(fake_llm: FakeLLM) -> None
     assert balance is not None
     each = balance.reserved / 6
     assert each > 0
-    services.cancel(run=whole, by=TESTS)
+    control.cancel(run=whole, by=TESTS)
     finish(whole)
     after = balance_of(whole)
     assert after is not None

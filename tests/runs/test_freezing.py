@@ -13,10 +13,10 @@ from apps.accounts.models import AuditEntry, Role
 from apps.agents.models import Agent
 from apps.conversations.models import Conversation
 from apps.privacy.erasure import erase
-from apps.runs import agreement, freezing, services
+from apps.runs import control, freezing, services, starting
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
-from apps.runs.models import Run, State, keep_erasures_out
+from apps.runs.models import Run, State
 from apps.runs.options import Options
 from apps.runs.preview import make_preview
 from apps.runs.progress import progress_of
@@ -43,7 +43,7 @@ def agent() -> Agent:
 
 @pytest.fixture(autouse=True)
 def batches_of_three(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    monkeypatch.setattr(freezing, "AT_ONCE", 2)
+    monkeypatch.setattr(starting, "AT_ONCE", 2)
     settings.FREEZE_BATCH = 3
 
 
@@ -55,7 +55,7 @@ def start(token: str | None = None, options: Options | None = None) -> Run:
 
 def token(options: Options | None = None) -> str:
     shown = make_preview(channel="voice", params={}, options=options or Options())
-    return agreement.token_for(shown)
+    return services.token_for(shown)
 
 
 def erase_some(conversations: Iterable[Conversation]) -> None:
@@ -106,7 +106,7 @@ def test_a_sample_is_that_of_the_preview(agent: Agent) -> None:
     make_conversations(agent, 2 * MANY)
     options = Options(sample_count=5)
     shown = make_preview(channel="voice", params={}, options=options)
-    run = start(agreement.token_for(shown), options)
+    run = start(services.token_for(shown), options)
     freezing.run_freezing()
     assert refreshed(run).total == 5
     assert shown.chosen.all_in(run.pk)
@@ -144,11 +144,11 @@ def test_two_saves_of_a_freezing_run_are_one(agent: Agent) -> None:
 def test_a_paused_run_goes_on_freezing_and_waits(agent: Agent) -> None:
     make_conversations(agent, MANY)
     run = start()
-    services.pause(run=run, by=BY)
+    control.pause(run=run, by=BY)
     freezing.run_freezing()
     assert (refreshed(run).state, refreshed(run).freezing) == (State.PAUSED, False)
     assert BackfillQueue().claim(MANY) == []
-    services.resume(run=run, by=BY)
+    control.resume(run=run, by=BY)
     assert len(BackfillQueue().claim(MANY)) == MANY
 
 
@@ -156,7 +156,7 @@ def test_a_run_canceled_while_freezing_does_nothing_more(agent: Agent) -> None:
     make_conversations(agent, MANY)
     run = start()
     freezing.freeze_batch(run)
-    services.cancel(run=run, by=BY)
+    control.cancel(run=run, by=BY)
     assert not freezing.freeze_batch(run)
     close_finished()
     run = refreshed(run)
@@ -206,7 +206,7 @@ def test_an_item_of_a_canceled_run_is_skipped_for_everyone(agent: Agent) -> None
     make_conversations(agent, MANY)
     run = start()
     freezing.run_freezing()
-    services.cancel(run=run, by=BY)
+    control.cancel(run=run, by=BY)
     close_finished()
     shown = items_of(run, "skipped")
     assert len(shown) == MANY
@@ -233,7 +233,7 @@ def test_an_erasure_waits_for_a_batch_and_finds_its_items(agent: Agent) -> None:
     made = make_conversations(agent, MANY)
     run = start()
     with transaction.atomic():
-        keep_erasures_out()
+        starting.starting.keep_erasures_out()
         eraser = Writer(lambda: erase_some(made))
         eraser.wait_blocked()
         freezing.run_freezing()
@@ -248,7 +248,7 @@ def test_save_answers_where_counting_again_takes_too_long(
     make_conversations(agent, MANY)
     form = token()
     shown = make_preview(channel="voice", params={}, options=Options())
-    monkeypatch.setattr(freezing, "RECOUNT_SECONDS", 0.05)
+    monkeypatch.setattr(starting, "RECOUNT_SECONDS", 0.05)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE conversations_conversation IN ACCESS EXCLUSIVE MODE")
         saver = Writer(lambda: start(form))
@@ -267,10 +267,10 @@ def test_a_changed_draft_is_refused_without_counting(
     make_conversations(agent, MANY)
     form = token()
     edit_prompt(agent, "Something else.")
-    monkeypatch.setattr(freezing, "RECOUNT_SECONDS", 0.05)
+    monkeypatch.setattr(starting, "RECOUNT_SECONDS", 0.05)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE conversations_conversation IN ACCESS EXCLUSIVE MODE")
         saver = Writer(lambda: start(form))
-        with pytest.raises(agreement.PreviewOutdated, match="draft changed"):
+        with pytest.raises(services.PreviewOutdated, match="draft changed"):
             saver.join()
     assert not Run.objects.exists()

@@ -12,7 +12,7 @@ from apps.accounts.models import Role
 from apps.analysis.imports import Imported, record_imported
 from apps.conversations.models import Conversation
 from apps.core.database import TooSlow
-from apps.runs import batches, freezing, services
+from apps.runs import batches, control, freezing, services, starting
 from apps.runs.closing import close_finished
 from apps.runs.derived.services import start_recompute
 from apps.runs.derived.work import preview_recompute
@@ -45,7 +45,7 @@ Start = Callable[[], Run]
 
 @pytest.fixture(autouse=True)
 def batches_of_three(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    monkeypatch.setattr(freezing, "AT_ONCE", 2)
+    monkeypatch.setattr(starting, "AT_ONCE", 2)
     settings.FREEZE_BATCH = 3
 
 
@@ -105,7 +105,7 @@ def test_a_long_list_is_written_in_batches_and_then_worked(start: Start) -> None
 def test_a_run_canceled_while_freezing_changes_nothing(start: Start) -> None:
     run = start()
     freezing.freeze_batch(run)
-    services.cancel(run=run, by=BY)
+    control.cancel(run=run, by=BY)
     assert not freezing.freeze_batch(run)
     close_finished()
     batches.run_batches(seconds=600)
@@ -116,11 +116,11 @@ def test_a_run_canceled_while_freezing_changes_nothing(start: Start) -> None:
 @pytest.mark.parametrize("start", KINDS)
 def test_a_paused_run_goes_on_freezing_and_waits(start: Start) -> None:
     run = start()
-    services.pause(run=run, by=BY)
+    control.pause(run=run, by=BY)
     freezing.run_freezing(seconds=600)
     batches.run_batches(seconds=600)
     assert (refreshed(run).state, run.items.filter(state="pending").count()) == ("paused", MANY)
-    services.resume(run=refreshed(run), by=BY)
+    control.resume(run=refreshed(run), by=BY)
     batches.run_batches(seconds=600)
     assert refreshed(run).state == State.COMPLETED
 

@@ -7,7 +7,7 @@ from django.db import connection
 
 from apps.accounts.actors import Actor
 from apps.analysis.models import Analysis
-from apps.runs import agreement, services
+from apps.runs import services
 from apps.runs.models import Run, RunItem
 from apps.runs.options import Options
 from apps.runs.preview import make_preview
@@ -21,7 +21,7 @@ CLICKS = 10
 def test_ten_clicks_at_once_start_one_backfill(tabs: int) -> None:
     make_conversations(make_agent(), 5)
     shown = [
-        agreement.token_for(make_preview(channel="voice", params={}, options=Options()))
+        services.token_for(make_preview(channel="voice", params={}, options=Options()))
         for _ in range(tabs)
     ]
 

@@ -17,9 +17,9 @@ from apps.llm.models import Usage
 from apps.llm.specs import Priority
 from apps.runs import recovery
 from apps.runs.backfill_queue import BackfillQueue
+from apps.runs.control import pause
 from apps.runs.models import Run, RunItem, State
 from apps.runs.progress import progress_of
-from apps.runs.services import pause
 from tests.fakes.fixtures import FakeLLM
 from tests.faults.runs import TESTS, assert_consistent, is_over, run_of, states
 from tests.runners import run_queue

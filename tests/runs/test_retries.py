@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts.models import AuditEntry, Role
-from apps.runs import freezing, retries, services
+from apps.runs import control, freezing
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, State
@@ -19,7 +19,7 @@ FAILED, HOPELESS = 7, 1
 
 @pytest.fixture(autouse=True)
 def batches_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "BATCH", 3)
+    monkeypatch.setattr(control, "RETRY_BATCH", 3)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def refreshed(run: Run) -> Run:
 
 
 def test_the_click_is_answered_before_items_are_queued(run: Run) -> None:
-    assert services.retry_failed(run=run, by=BY, only_hopeful=True) == FAILED
+    assert control.retry_failed(run=run, by=BY, only_hopeful=True) == FAILED
     assert (run.state, run.finished_at, run.retried) == (State.RUNNING, None, FAILED)
     assert failed(run) == FAILED + HOPELESS
     close_finished()
@@ -54,17 +54,17 @@ def test_the_click_is_answered_before_items_are_queued(run: Run) -> None:
 
 
 def test_a_second_click_queues_nothing_twice(run: Run) -> None:
-    services.retry_failed(run=run, by=BY)
-    with pytest.raises(services.UnableToChange, match="are being queued again"):
-        services.retry_failed(run=run, by=BY)
+    control.retry_failed(run=run, by=BY)
+    with pytest.raises(control.UnableToChange, match="are being queued again"):
+        control.retry_failed(run=run, by=BY)
     page = client_as(Role.OPERATOR).get(f"/backfills/{run.public_id}/").content.decode()
     assert "Queuing failed items again." in page
     assert "/retry-failed/" not in page
 
 
 def test_what_fails_once_more_stays_failed(run: Run) -> None:
-    services.retry_failed(run=run, by=BY)
-    assert retries.queue_batch(run)
+    control.retry_failed(run=run, by=BY)
+    assert control.retry_batch(run)
     again = run.items.filter(state="pending")
     assert again.count() == 3
     again.update(state="failed", error_code="timeout", finished_at=timezone.now())
@@ -73,17 +73,17 @@ def test_what_fails_once_more_stays_failed(run: Run) -> None:
 
 
 def test_a_canceled_run_queues_no_more(run: Run) -> None:
-    services.retry_failed(run=run, by=BY)
-    assert retries.queue_batch(run)
-    services.cancel(run=run, by=BY)
-    assert not retries.queue_batch(run)
+    control.retry_failed(run=run, by=BY)
+    assert control.retry_batch(run)
+    control.cancel(run=run, by=BY)
+    assert not control.retry_batch(run)
     close_finished()
     assert (refreshed(run).state, refreshed(run).retry_without) == (State.CANCELLED, None)
     assert failed(run) == FAILED + HOPELESS - 3
 
 
 def test_a_paused_run_goes_on_queuing(run: Run) -> None:
-    services.retry_failed(run=run, by=BY)
-    services.pause(run=run, by=BY)
+    control.retry_failed(run=run, by=BY)
+    control.pause(run=run, by=BY)
     freezing.run_freezing(seconds=600)
     assert (refreshed(run).state, failed(run)) == (State.PAUSED, 0)

@@ -21,7 +21,7 @@ from apps.crm.models import Push
 from apps.mappings.marked_contacts import fold_marked
 from apps.mappings.models import Contribution
 from apps.privacy.erasure import erase
-from apps.runs import batches, services
+from apps.runs import batches, control, starting
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.changes import ChangeFilter
 from apps.runs.closing import close_finished
@@ -258,8 +258,8 @@ def test_more_than_was_shown_is_not_rolled_back() -> None:
     run = backfill([{"call_summary": "New."}, {"call_summary": "New."}, "timeout"])
     selection = Selection(run)
     token = rollback_services.token_for(preview_rollback(selection))
-    services.retry_failed(run=run, by=BY)
-    with pytest.raises(services.UnableToChange):
+    control.retry_failed(run=run, by=BY)
+    with pytest.raises(control.UnableToChange):
         rollback_services.start_rollback(selection=selection, by=BY, token=token)
     outcomes = [AnalysisOutcome(job, output={"call_summary": "Late."}) for job in SOURCE.claim(1)]
     record.record(outcomes, settle=SOURCE.settle)
@@ -280,13 +280,13 @@ def test_a_rollback_pauses_resumes_and_is_canceled(monkeypatch: pytest.MonkeyPat
     undone = rollback_services.start_rollback(selection=Selection(run), by=BY)
     assert batches.do_batch(undone) == 2
 
-    services.pause(run=undone, by=BY)
+    control.pause(run=undone, by=BY)
     batches.run_batches(seconds=600)
     assert undone.items.filter(state="done").count() == 2
 
-    services.resume(run=undone, by=BY)
+    control.resume(run=undone, by=BY)
     assert batches.do_batch(undone) == 2
-    services.cancel(run=undone, by=BY)
+    control.cancel(run=undone, by=BY)
     batches.run_batches(seconds=600)
     undone.refresh_from_db()
     assert undone.state == State.CANCELLED
@@ -311,7 +311,7 @@ def test_as_many_batches_run_at_a_time_as_a_run_has_slots(
         selection=Selection(backfill([{"call_summary": "New."}] * 4)), by=BY
     )
     other_worker.set_autocommit(False)
-    slots = [f"batch {slot} of {undone.public_id}" for slot in range(batches.SLOTS)]
+    slots = [f"batch {slot} of {undone.public_id}" for slot in range(starting.SLOTS)]
     take = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
     with other_worker.cursor() as cursor:
         for slot in slots[:-1]:
@@ -333,13 +333,13 @@ def test_a_rollback_is_paused_while_a_batch_runs(other_worker: BaseDatabaseWrapp
     with other_worker.cursor() as cursor:
         cursor.execute("SELECT id FROM runs_runitem WHERE run_id = %s FOR UPDATE", [undone.pk])
 
-        services.pause(run=undone, by=BY)
+        control.pause(run=undone, by=BY)
 
         batches.run_batches(seconds=600)
         undone.refresh_from_db()
         assert undone.state == State.PAUSED
     other_worker.rollback()
-    services.resume(run=undone, by=BY)
+    control.resume(run=undone, by=BY)
     batches.run_batches(seconds=600)
     undone.refresh_from_db()
     assert undone.state == State.COMPLETED

@@ -9,7 +9,7 @@ from apps.accounts.models import AuditEntry
 from apps.agents.models import Agent
 from apps.conversations.filters import FilterError
 from apps.conversations.models import Conversation
-from apps.runs import agreement, services
+from apps.runs import control, services
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.models import Run, RunItem, State
 from apps.runs.options import Options
@@ -50,7 +50,7 @@ def test_save_freezes_what_matches_with_the_drafts_of_that_moment(agent: Agent) 
 
 def test_a_second_save_of_the_same_form_starts_nothing(agent: Agent) -> None:
     make_conversations(agent, 2)
-    token = agreement.token_for(preview())
+    token = services.token_for(preview())
     first = start(token=token)
     second = start(token=token)
     assert first == second
@@ -76,9 +76,9 @@ def test_a_bad_filter_starts_nothing(agent: Agent, params: dict[str, list[str]])
 def test_save_refuses_when_more_match_than_was_shown(agent: Agent) -> None:
     make_conversations(agent, 2)
     waiting = make_conversation(agent, status="ongoing")
-    token = agreement.token_for(preview())
+    token = services.token_for(preview())
     Conversation.objects.filter(pk=waiting.pk).update(status="ended")
-    with pytest.raises(agreement.PreviewOutdated) as refused:
+    with pytest.raises(services.PreviewOutdated) as refused:
         start(token=token)
     assert refused.value.preview is not None
     assert refused.value.preview.to_analyze == 3
@@ -88,7 +88,7 @@ def test_save_refuses_when_more_match_than_was_shown(agent: Agent) -> None:
 def test_what_came_in_after_the_preview_is_not_taken(agent: Agent) -> None:
     make_conversations(agent, 2)
     shown = preview()
-    token = agreement.token_for(shown)
+    token = services.token_for(shown)
     Conversation.objects.update(created_at=shown.as_of)
     late = make_conversation(agent)
     Conversation.objects.filter(pk=late.pk).update(created_at="2999-01-01T00:00Z")
@@ -97,9 +97,9 @@ def test_what_came_in_after_the_preview_is_not_taken(agent: Agent) -> None:
 
 def test_save_refuses_when_a_draft_was_edited_since(agent: Agent) -> None:
     make_conversations(agent, 2)
-    token = agreement.token_for(preview())
+    token = services.token_for(preview())
     edit_prompt(agent, "Other.")
-    with pytest.raises(agreement.PreviewOutdated, match="draft changed"):
+    with pytest.raises(services.PreviewOutdated, match="draft changed"):
         start(token=token)
 
 
@@ -112,21 +112,21 @@ def test_nothing_to_analyse_says_why(agent: Agent) -> None:
 def test_cancel_skips_what_waits(agent: Agent) -> None:
     make_conversations(agent, 3)
     run = start()
-    services.cancel(run=run, by=BY)
+    control.cancel(run=run, by=BY)
     run.refresh_from_db()
     assert run.state == State.CANCELLED
     assert {item.shown_state for item in run.items.all()} == {"skipped"}
     assert {item.shown_skip_reason for item in run.items.all()} == {"canceled"}
-    with pytest.raises(services.UnableToChange, match="is canceled"):
-        services.cancel(run=run, by=BY)
+    with pytest.raises(control.UnableToChange, match="is canceled"):
+        control.cancel(run=run, by=BY)
 
 
 def test_a_paused_run_gives_out_nothing_until_it_is_resumed(agent: Agent) -> None:
     make_conversations(agent, 3)
     run = start()
-    services.pause(run=run, by=BY)
+    control.pause(run=run, by=BY)
     assert BackfillQueue().claim(10) == []
-    services.resume(run=run, by=BY)
+    control.resume(run=run, by=BY)
     assert len(BackfillQueue().claim(10)) == 3
 
 
@@ -135,9 +135,9 @@ def test_resume_writes_only_the_items_that_were_put_off(agent: Agent) -> None:
     run = start()
     put_off = run.items.earliest("pk")
     run.items.filter(pk=put_off.pk).update(not_before="2999-01-01T00:00Z")
-    services.pause(run=run, by=BY)
+    control.pause(run=run, by=BY)
     before = versions_of(run)
-    services.resume(run=run, by=BY)
+    control.resume(run=run, by=BY)
     after = versions_of(run)
     assert [pk for pk in after if after[pk] != before[pk]] == [put_off.pk]
     assert len(BackfillQueue().claim(10)) == 3
@@ -157,9 +157,9 @@ def test_retry_failed_opens_a_completed_run_again(agent: Agent) -> None:
     BackfillQueue().finished()
     run.refresh_from_db()
     assert run.state == State.COMPLETED
-    assert services.retry_failed(run=run, by=BY) == 2
+    assert control.retry_failed(run=run, by=BY) == 2
     run.refresh_from_db()
     assert run.state == State.RUNNING
     assert run.finished_at is None
-    with pytest.raises(services.UnableToChange, match="no failures"):
-        services.retry_failed(run=run, by=BY)
+    with pytest.raises(control.UnableToChange, match="no failures"):
+        control.retry_failed(run=run, by=BY)

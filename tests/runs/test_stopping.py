@@ -33,7 +33,7 @@ def test_what_was_claimed_and_not_sent_is_not_paid_for_after_a_cancel(fake_llm: 
     runner = Writer(lambda: run_queue(Priority.BACKFILL, concurrency=2))
     while fake_llm.total < 2:
         time.sleep(0.05)
-    services.cancel(run=run, by=BY)
+    control.cancel(run=run, by=BY)
     runner.join(timeout=30)
     close_finished()
     run.refresh_from_db()

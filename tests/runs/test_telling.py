@@ -15,7 +15,7 @@ from apps.analysis.claims import AnalysisJob
 from apps.analysis.effects import SideEffects
 from apps.analysis.model_call import AnalysisOutcome
 from apps.analysis.models import Analysis
-from apps.runs import services
+from apps.runs import control, services
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.closing import close_finished
 from apps.runs.models import Run
@@ -111,7 +111,7 @@ def test_a_run_of_several_agents_concerns_none_of_them_alone() -> None:
 def test_one_that_was_cancelled_says_so() -> None:
     endpoint_to(URL)
     make_conversation(make_agent())
-    services.cancel(run=start(), by=BY)
+    control.cancel(run=start(), by=BY)
     assert [p["state"] for p in told(EventType.BACKFILL_COMPLETED)] == ["cancelled"]
 
 

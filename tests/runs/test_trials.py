@@ -13,7 +13,7 @@ from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.conversations.filters import parse
 from apps.conversations.models import Conversation, Transfer
-from apps.runs import agreement, services
+from apps.runs import control, starting
 from apps.runs.models import Run, RunItem
 from apps.runs.trials import services as trial_services
 from apps.runs.trials.selection import Order, choose
@@ -166,7 +166,7 @@ def test_other_prompts_or_another_question_than_shown_are_refused() -> None:
     token = trial_services.token_for(chosen(agent), asked="q")
 
     def refusal(asked: str = "q", token: str = token) -> str:
-        with pytest.raises((trial_services.TrialOutdated, agreement.InvalidToken)) as refused:
+        with pytest.raises((trial_services.TrialOutdated, starting.InvalidToken)) as refused:
             trial_services.start(channel="voice", agent=agent, token=token, asked=asked, by=ADA)
         return refused.value.message
 
@@ -183,9 +183,9 @@ def test_cancelling_ends_what_waits_once() -> None:
     agent = make_agent()
     make_conversations(agent, 2)
     trial = start_trial(agent)
-    services.cancel(run=trial, by=ADA)
-    with pytest.raises(services.UnableToChange):
-        services.cancel(run=trial, by=Actor.system("Bob"))
+    control.cancel(run=trial, by=ADA)
+    with pytest.raises(control.UnableToChange):
+        control.cancel(run=trial, by=Actor.system("Bob"))
     assert set(trial.items.values_list("state", flat=True)) == {"skipped"}
     assert not trial_services.work_waits()
     assert AuditEntry.objects.filter(verb="trial.cancelled").count() == 1

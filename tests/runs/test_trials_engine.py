@@ -24,7 +24,6 @@ from apps.llm.caps import BudgetReached, Caps
 from apps.llm.models import Purpose, Usage
 from apps.llm.reservations import reserved_by_agent
 from apps.llm.specs import Priority, TokenUsage
-from apps.runs import services
 from apps.runs.models import Run, RunItem
 from apps.runs.tasks import purge, run_trials, sweep
 from apps.runs.trials import services as trial_services
@@ -202,7 +201,7 @@ def test_what_was_not_sent_is_handed_back_or_is_over_where_cancelled(fake_llm: F
     SOURCE.hand_back(SOURCE.claim(1))
     assert list(trial.items.values_list("state", "attempts")) == [("pending", 0)] * 2
     held = SOURCE.claim(2)
-    services.cancel(run=trial, by=ADA)
+    control.cancel(run=trial, by=ADA)
     assert SOURCE.stopped(held) == held
     SOURCE.hand_back(held)
     assert set(trial.items.values_list("state", flat=True)) == {"skipped"}
@@ -211,7 +210,7 @@ def test_what_was_not_sent_is_handed_back_or_is_over_where_cancelled(fake_llm: F
 def test_what_a_dead_worker_held_of_a_cancelled_trial_is_not_sent(fake_llm: FakeLLM) -> None:
     trial = start_trial(some(fake_llm, 1)[0].agent)
     SOURCE.claim(1)
-    services.cancel(run=trial, by=ADA)
+    control.cancel(run=trial, by=ADA)
     RunItem.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert SOURCE.claim(1) == []
     assert trial.items.get().state == "skipped"

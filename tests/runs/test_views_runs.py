@@ -16,7 +16,7 @@ from apps.agents.models import Agent
 from apps.conversations.models import Conversation
 from apps.llm.models import LanguageModel
 from apps.privacy.erasure import erase
-from apps.runs import services
+from apps.runs import control, services
 from apps.runs.backfill_queue import BackfillQueue
 from apps.runs.models import Run, State
 from apps.runs.options import Options
@@ -89,7 +89,7 @@ def test_a_line_tells_what_was_asked_and_how_far_it_is(client: Client, agent: Ag
 def test_the_list_polls_only_while_something_is_at_work(client: Client, agent: Agent) -> None:
     run = a_run(agent)
     assert "every 2s" in html(client.get("/backfills/", headers=HTMX))
-    services.cancel(run=run, by=BY)
+    control.cancel(run=run, by=BY)
     fragment = client.get("/backfills/", headers=HTMX)
     assert "every 2s" not in html(fragment)
     assert "<html" not in html(fragment)
@@ -374,8 +374,8 @@ def test_erased_conversations_leave_the_page_and_its_counts_whole(
     after = progress_of(run)
     assert (after.done, after.failed, after.cost) == (before.done, before.failed, before.cost)
     assert (after.skipped, after.left) == (1, 0)  # what was not finished is not to be done
-    with pytest.raises(services.UnableToChange):
-        services.retry_failed(run=run, by=BY)
+    with pytest.raises(control.UnableToChange):
+        control.retry_failed(run=run, by=BY)
 
 
 # A model that costs nothing

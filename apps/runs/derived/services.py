@@ -1,6 +1,7 @@
 """Start the recomputation of a derived field, only as far as its preview showed."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
@@ -9,10 +10,10 @@ from apps.accounts.actors import Actor
 from apps.agents.models import DerivedField
 from apps.analysis.effects import UNLESS_ASKED, SideEffects
 from apps.core.errors import Conflict, Example, UserError
-from apps.runs import batches, freezing
-from apps.runs.agreement import unsign
-from apps.runs.derived.work import RecomputePreview, frozen, preview_recompute
+from apps.runs import starting
+from apps.runs.derived.work import RecomputePreview, frozen, list_results, preview_recompute
 from apps.runs.models import Kind, Run
+from apps.runs.starting import unsign
 
 
 class NothingToRecompute(UserError):
@@ -52,16 +53,17 @@ def start_recompute(
         "channel": field.channel,
         "options": {"derived": frozen(field), "side_effects": side_effects.as_dict()},
         "as_of": now,
-        "estimate": batches.free_estimate(preview.results),
+        "estimate": starting.free_estimate(preview.results),
         "total": preview.listed,
         "created_at": now,
     }
-    return freezing.begin_once(
+    return starting.begin_once(
         agreed["nonce"] if agreed else None,
         fields,
         by=by,
         verb="derived_run.started",
         detail=lambda run: {"field": field.name, "results": run.total},
+        write=partial(starting.begin_list, write=list_results),
     )
 
 
@@ -71,7 +73,7 @@ def _checked(field: DerivedField, agreed: Mapping[str, Any] | None) -> Recompute
     if agreed and agreed["asked"] != shown.question:
         raise RecomputeOutdated("The derived field changed after this preview. Preview again.")
     known = agreed["listed"] if agreed else None
-    now = freezing.recount(lambda: preview_recompute(field), known)
+    now = starting.recount(lambda: preview_recompute(field), known)
     if now is None:
         assert agreed is not None
         counts = (agreed["listed"], agreed["results"], agreed["changed"])

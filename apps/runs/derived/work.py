@@ -28,9 +28,9 @@ from apps.conversations.models import (
     Conversation,
     ConversationQuerySet,
 )
-from apps.runs.agreement import question_hash, sign
 from apps.runs.models import Kind, Run, RunItem
 from apps.runs.selection import Keys, freeze_results
+from apps.runs.starting import question_hash, sign
 
 
 @dataclass(frozen=True, slots=True)

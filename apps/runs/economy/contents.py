@@ -10,7 +10,7 @@ from apps.analysis.model_call import request_line
 from apps.analysis.prompts import TranscriptTooLong
 from apps.llm.batch_api import MOST_BYTES
 from apps.llm.errors import INTERNAL_MESSAGE, ErrorCode
-from apps.runs.item_claims import load_jobs
+from apps.runs.backfill_queue import load_jobs
 from apps.runs.models import Shipment
 
 logger = logging.getLogger(__name__)

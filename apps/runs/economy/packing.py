@@ -22,7 +22,7 @@ from apps.llm.batch_api import MOST_REQUESTS, QUEUE_FULL
 from apps.llm.models import LanguageModel
 from apps.llm.pricing import BATCH
 from apps.runs import budgets
-from apps.runs.item_claims import Picked, finish_without_request, pick, start_run
+from apps.runs.backfill_queue import Picked, finish_without_request, pick, start_run
 from apps.runs.models import PauseReason, Run, Shipment, ShipmentState, State
 from apps.runs.recovery import pause_for
 

@@ -29,8 +29,8 @@ from apps.llm.models import Purpose, Usage
 from apps.llm.pricing import BATCH
 from apps.llm.services import usage_row
 from apps.llm.specs import TokenUsage
+from apps.runs.backfill_queue import Picked, attach, insert_analyses, settle
 from apps.runs.closing import give_back
-from apps.runs.item_claims import Picked, attach, insert_analyses, settle
 from apps.runs.models import ItemState, RunItem, Shipment, SkipReason
 
 from .contents import LineName

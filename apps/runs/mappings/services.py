@@ -1,16 +1,22 @@
 """Start a run that applies mappings, only as far as its preview showed."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
 
 from apps.accounts.actors import Actor
 from apps.core.errors import Conflict, Example, UserError
-from apps.runs import batches, freezing
-from apps.runs.agreement import unsign
-from apps.runs.mappings.work import MappingPreview, estimate_summaries, preview_mappings
+from apps.runs import starting
+from apps.runs.mappings.work import (
+    MappingPreview,
+    estimate_summaries,
+    list_mappings,
+    preview_mappings,
+)
 from apps.runs.models import Kind, Run
+from apps.runs.starting import unsign
 
 
 class NothingToApply(UserError):
@@ -40,12 +46,13 @@ def start_mapping_run(
     preview = _checked(channel, params, agreed)
     if not preview.conversations:
         raise NothingToApply
-    return freezing.begin_once(
+    return starting.begin_once(
         agreed["nonce"] if agreed else None,
         _fields(preview),
         by=by,
         verb="mapping.started",
         detail=lambda run: {"conversations": run.total, "contacts": preview.contacts},
+        write=partial(starting.begin_list, write=list_mappings),
     )
 
 
@@ -57,7 +64,7 @@ def _checked(
     if agreed and agreed["asked"] != shown.question:
         raise ApplyOutdated("The filters changed after this preview. Preview again.")
     known = agreed["conversations"] if agreed else None
-    now = freezing.recount(lambda: preview_mappings(channel, params), known)
+    now = starting.recount(lambda: preview_mappings(channel, params), known)
     if now is None:
         assert agreed is not None
         return MappingPreview(channel, params, agreed["conversations"], agreed["contacts"])
@@ -84,7 +91,7 @@ def _fields(preview: MappingPreview) -> dict[str, Any]:
 
 def _estimate(preview: MappingPreview) -> dict[str, Any]:
     """Return the cost of the run, and of combining texts after it at most."""
-    found = batches.free_estimate(preview.conversations)
+    found = starting.free_estimate(preview.conversations)
     if summaries := estimate_summaries(preview):
         unknown = summaries.cost is None
         found |= dict.fromkeys(("cost", "cost_high"), None if unknown else str(summaries.cost))

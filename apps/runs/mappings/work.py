@@ -14,10 +14,10 @@ from apps.conversations.filters import matching
 from apps.conversations.models import AnalysisState, ConversationQuerySet
 from apps.conversations.results import NewResult
 from apps.mappings.contributions import contribute
-from apps.runs.agreement import question_hash, sign
 from apps.runs.mappings.estimate import SummaryEstimate, expected_summaries
 from apps.runs.models import Kind, Run
 from apps.runs.selection import Keys, freeze_results
+from apps.runs.starting import question_hash, sign
 
 
 @dataclass(frozen=True, slots=True)

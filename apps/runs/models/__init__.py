@@ -6,8 +6,6 @@ from .item import (
     RunItem,
     RunItemQuerySet,
     SkipReason,
-    keep_erasures_out,
-    keep_new_items_out,
 )
 from .run import (
     ACTIVE,
@@ -45,8 +43,6 @@ __all__ = [
     "ShipmentState",
     "SkipReason",
     "State",
-    "keep_erasures_out",
-    "keep_new_items_out",
     "run_id",
     "shipment_id",
 ]

@@ -1,6 +1,6 @@
 """The items of runs: one conversation each, and the sums of how they end."""
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import F, Q, Value
 
 from apps.agents.models import AgentVersion, AnalysisConfig
@@ -34,10 +34,6 @@ class RunItemQuerySet(models.QuerySet["RunItem"]):
     def unfinished(self) -> "RunItemQuerySet":
         return self.filter(state__in=["pending", "running"])
 
-    def has_unfinished(self) -> bool:
-        """Return whether any is unfinished, by two looks into an index however many there are."""
-        return any(self.filter(state=state).exists() for state in ("running", "pending"))
-
     def failed(self) -> "RunItemQuerySet":
         return self.filter(state="failed")
 
@@ -46,31 +42,12 @@ class RunItemQuerySet(models.QuerySet["RunItem"]):
         self.filter(state="pending", not_before__isnull=False).update(not_before=None)
 
 
-_KEY = "conversations of run items"
-
-
-def keep_erasures_out() -> None:
-    """Let erasures wait until the current transaction has written its items.
-
-    Items have no foreign key to their conversations. With this lock, an erasure finds every item
-    that was written, and no item is written for a conversation that is gone.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", [_KEY])
-
-
-def keep_new_items_out() -> None:
-    """Let writers of items wait until the current transaction has deleted its conversations."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [_KEY])
-
-
 class RunItem(models.Model):
     """One conversation of a run, with the config that it is read with.
 
     Four foreign keys are not checked by the database for each of a million items (decision 0052):
-    `keep_erasures_out` locks out what deletes conversations, and configs and versions are never
-    deleted.
+    `keep_erasures_out` of `starting` locks out what deletes conversations, and configs and versions
+    are never deleted.
     A pending item of a canceled run is skipped (`Run.skips_pending`).
 
     The conversation is empty once it was erased: the item then is what was counted and paid, and

@@ -1,6 +1,7 @@
 """Start the rollback of a run, only as far as its preview showed."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
@@ -9,11 +10,11 @@ from django.utils import timezone
 from apps.accounts.actors import Actor
 from apps.analysis.effects import UNLESS_ASKED, SideEffects
 from apps.core.errors import Conflict, Example, UserError
-from apps.runs import batches, freezing
-from apps.runs.agreement import question_hash, sign, unsign
+from apps.runs import starting
+from apps.runs.control import UnableToChange
 from apps.runs.models import Kind, Run
-from apps.runs.rollbacks.work import RollbackPreview, Selection, preview_rollback
-from apps.runs.services import UnableToChange
+from apps.runs.rollbacks.work import RollbackPreview, Selection, list_restores, preview_rollback
+from apps.runs.starting import question_hash, sign, unsign
 
 
 class NothingToRestore(UserError):
@@ -78,13 +79,14 @@ def start_rollback(
         restore, listed = _checked(selection, agreed)
         if not restore:
             raise NothingToRestore
-        estimate = batches.free_estimate(restore)
-        return freezing.begin_once(
+        estimate = starting.free_estimate(restore)
+        return starting.begin_once(
             agreed["nonce"] if agreed else None,
             {**_fields(selection, side_effects), "estimate": estimate, "total": listed},
             by=by,
             verb="rollback.started",
             detail=lambda _: {"of": run.public_id, "conversations": restore},
+            write=partial(starting.begin_list, write=list_restores),
         )
 
 
@@ -116,7 +118,7 @@ def _checked(selection: Selection, agreed: Mapping[str, Any] | None) -> tuple[in
             "The filters changed after this preview. Review it again.", preview_rollback(selection)
         )
     known = agreed["listed"] if agreed else None
-    now = freezing.recount(lambda: preview_rollback(selection), known)
+    now = starting.recount(lambda: preview_rollback(selection), known)
     if now is None:
         assert agreed is not None
         return agreed["restore"], agreed["listed"]

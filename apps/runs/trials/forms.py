@@ -8,9 +8,9 @@ from django import forms
 from django.http import QueryDict
 
 from apps.agents.models import Agent
-from apps.runs.agreement import question_hash
 from apps.runs.forms import BACKFILL_OPTIONS, FilterForm, Params, filters_in, read_filters
 from apps.runs.models import MAX_TRIAL_SIZE, USUAL_TRIAL_SIZE
+from apps.runs.starting import question_hash
 from apps.runs.trials.selection import Choice, Order, choose
 
 
@@ -70,7 +70,7 @@ class TrialQuestion(FilterForm):
 
     @property
     def hash(self) -> str:
-        """A name of the question, see `agreement.question_hash`."""
+        """A name of the question, see `starting.question_hash`."""
         params = self.spec.as_params() if self.spec else {}
         options = dict(self.form.cleaned_data) if self.is_clear else {}
         return question_hash(

@@ -26,8 +26,8 @@ from apps.conversations.models import Trigger
 from apps.llm import ledger
 from apps.llm.models import Purpose
 from apps.llm.reservations import cap_balances, hold
+from apps.runs.backfill_queue import load_jobs
 from apps.runs.closing import close_finished
-from apps.runs.item_claims import load_jobs
 from apps.runs.models import ItemState, Run, RunItem, State
 from apps.work.queue import LeasedTable, write_outcomes
 

@@ -18,9 +18,9 @@ from apps.core.errors import Conflict
 from apps.core.ids import public_id
 from apps.core.tasks import wake
 from apps.llm.caps import BudgetReached, any_cap, check_priced, why_reached
-from apps.runs import freezing
-from apps.runs.agreement import sign, unsign
-from apps.runs.models import TRIAL_RETENTION, Kind, Run, RunItem, keep_erasures_out
+from apps.runs import starting
+from apps.runs.models import TRIAL_RETENTION, Kind, Run, RunItem
+from apps.runs.starting import keep_erasures_out, sign, unsign
 from apps.runs.trials.selection import Choice, Readers, Taken
 
 RUN_TRIALS = "runs.run_trials"
@@ -92,7 +92,7 @@ def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Acto
         "created_at": timezone.now(),
     }
     with transaction.atomic():
-        return freezing.begin_once(
+        return starting.begin_once(
             agreed.nonce,
             fields,
             by=by,

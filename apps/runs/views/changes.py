@@ -18,7 +18,7 @@ from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, wants_fragment
 from apps.llm.caps import unpriced_of
 from apps.llm.models import LanguageModel
-from apps.runs import services
+from apps.runs import control
 from apps.runs.budgets import BudgetChanged, balance_of, budget_of
 from apps.runs.forms import BudgetForm
 from apps.runs.models import PauseReason, Run
@@ -34,7 +34,7 @@ def pause(request: HttpRequest, public_id: str) -> HttpResponse:
     run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
 
     def change() -> str:
-        services.pause(run=run, by=actor_of(request))
+        control.pause(run=run, by=actor_of(request))
         return _said(run, "paused", "Requests already in progress will finish.")
 
     return _answer(request, run, change)
@@ -47,7 +47,7 @@ def resume(request: HttpRequest, public_id: str) -> HttpResponse:
     run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
 
     def change() -> str:
-        services.resume(run=run, by=actor_of(request))
+        control.resume(run=run, by=actor_of(request))
         return _said(run, "resumed")
 
     return _answer(request, run, change)
@@ -60,7 +60,7 @@ def retry_failed(request: HttpRequest, public_id: str) -> HttpResponse:
     run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
 
     def change() -> str:
-        count = services.retry_failed(run=run, by=actor_of(request), only_hopeful=True)
+        count = control.retry_failed(run=run, by=actor_of(request), only_hopeful=True)
         return f"Retrying {count:,} {Channel(run.channel).noun(count)}."
 
     return _answer(request, run, change)
@@ -76,7 +76,7 @@ def cancel(request: HttpRequest, public_id: str) -> HttpResponse:
         return render_dialog(request, "runs/backfill_cancel.html", context)
 
     def change() -> str:
-        services.cancel(run=run, by=actor_of(request))
+        control.cancel(run=run, by=actor_of(request))
         return f"{_said(run, 'canceled')} Completed results are kept."
 
     return _answer(request, run, change)
@@ -93,7 +93,7 @@ def budget(request: HttpRequest, public_id: str) -> HttpResponse:
     unpriced: Sequence[LanguageModel] = ()
     if form.is_valid():
         try:
-            services.change_budget(
+            control.change_budget(
                 run=run,
                 budget=form.cleaned_data["budget"],
                 by=actor_of(request),

@@ -21,7 +21,7 @@ from apps.analysis.transcript import window as transcript_window
 from apps.conversations.derived.definitions import derived_properties
 from apps.core.http import hx_trigger, stop_polling, varies_by_htmx, wants_fragment
 from apps.llm.caps import why_reached
-from apps.runs import services
+from apps.runs import control
 from apps.runs.models import ItemState, Run, RunItem, State
 from apps.runs.progress import progress_of_items
 from apps.runs.trials import comparison
@@ -81,9 +81,9 @@ def cancel(request: HttpRequest, trial_id: str) -> HttpResponse:
     """Ask for nothing more."""
     found = _trial_or_404(trial_id)
     try:
-        services.cancel(run=found, by=actor_of(request))
+        control.cancel(run=found, by=actor_of(request))
         text = "Test run canceled."
-    except services.UnableToChange:
+    except control.UnableToChange:
         text = "This test run already finished."
     if wants_fragment(request):
         return hx_trigger(HttpResponse(status=204), **{"trial:changed": None})
