@@ -16,7 +16,7 @@ from apps.conversations.filters import (
     editor,
     parse,
 )
-from apps.conversations.filters.editor import EditorRow
+from apps.conversations.filters.rows import EditorRow
 from apps.conversations.filters.rules import params_of_rule, rule_of_params
 from apps.core.errors import UserError
 

@@ -8,6 +8,7 @@ from django.http import QueryDict
 
 from apps.agents.models import Agent
 from apps.conversations.filters import FilterError, RuleFields, editor
+from apps.conversations.filters.rows import EditorRow
 from apps.conversations.filters.rules import Document, params_of_rule, read_rule, rule_of_params
 
 from .models import Applies, FollowUpRule
@@ -102,7 +103,7 @@ class ConditionRows:
             params = QueryDict()
         return None if params is None else cls(params, checked=False)
 
-    def rows(self) -> list[editor.EditorRow]:
+    def rows(self) -> list[EditorRow]:
         """Return the rows, and an empty one where there is no other."""
         params: Mapping[str, list[str]] = dict(self._params.lists())
         drawn = editor.rows_of(self._fields, params, self.errors)

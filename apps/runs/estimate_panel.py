@@ -12,9 +12,9 @@ from apps.core.display import money, pace
 from apps.llm.caps import any_cap
 from apps.llm.models import LanguageModel
 
-from .lanes import CHEAPER, LABELS, LaneEstimate, lacking, why_lacking
+from .lanes import CHEAPER, LaneEstimate, lacking, why_lacking
 from .models import Run, State
-from .options import STANDARD, read_options
+from .options import LABELS, STANDARD, read_options
 from .preview import TOO_LONG, Preview, RouteGroup
 from .services import question_of, token_for
 

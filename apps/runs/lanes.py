@@ -25,14 +25,13 @@ from apps.llm.pricing import BATCH, FLEX
 from apps.llm.specs import ANY_SERVER
 
 from .models import Shipment
-from .options import ECONOMY, STANDARD, NotAvailable
+from .options import ECONOMY, LABELS, STANDARD, NotAvailable
 
 Load = tuple[LanguageModel, Estimate]
 
 RUN_QUEUE = "runs.run_queue"
 """The task that runs the queue of backfills of one service tier."""
 
-LABELS = {STANDARD: "Standard", FLEX: "Flex", ECONOMY: "Economy"}
 CHEAPER = {FLEX: "flex", ECONOMY: "batch"}
 """The lanes with a price of their own, and the price factor that each needs."""
 _NAMED = {FLEX: "a flex tier", ECONOMY: "a Batch API"}

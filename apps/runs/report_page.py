@@ -13,9 +13,9 @@ from apps.core.display import compact, money, number, one_line, timespan
 from apps.llm.ledger import tiers_of_run
 
 from .changes import ChangeFilter, Span
-from .lanes import LABELS, TIERS
+from .lanes import TIERS
 from .models import Run, RunItem
-from .options import STANDARD
+from .options import LABELS, STANDARD
 from .progress import Progress
 from .report import FieldReport, Transition, report_of
 

@@ -12,8 +12,8 @@ from django.urls import reverse
 from apps.accounts.models import Role, User
 from apps.agents.models import Agent
 from apps.conversations.models import Conversation
-from apps.runs.forms import BACKFILL_OPTIONS, OptionsForm
 from apps.runs.models import Run, RunItem
+from apps.runs.options import BACKFILL_OPTIONS, OptionsForm
 from tests.factories import (
     edit_prompt,
     make_agent,

@@ -8,6 +8,7 @@ from django.http import QueryDict
 
 from . import editor
 from .grammar import free_group, split_group
+from .rows import EditorRow
 from .sources import FieldSource
 
 
@@ -19,7 +20,7 @@ class ChipForm:
     new filter.
     """
 
-    row: editor.EditorRow
+    row: EditorRow
     others: list[tuple[str, str]]
     alternative: str = ""
 

@@ -1,92 +1,40 @@
-"""Filter rows: the add-a-row editor of the history pages and of the backfill modal.
+"""Filters in forms: rows of the add-a-row editor, and the form that was read from them.
 
 A row of a form is ``row-N-field``, ``row-N-op`` and ``row-N-value`` (repeated for several values;
 ``row-N-high`` is the upper end of *between*, ``row-N-any`` the OR group that it belongs to).
 Where a form has several editors, the names of each begin with a prefix of its own (`part_of`).
-`params_of` turns a submitted form into the
-grammar's parameters, `rows_of` turns parameters back into rows, with the error of each at its row.
+`params_of` turns a submitted form into the grammar's parameters, `rows_of` turns parameters back
+into rows, with the error of each at its row. `FilterForm` is both, for conversations.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from urllib.parse import quote
+from typing import Any
 
-from django.http import QueryDict
+from django.http import Http404, QueryDict
 
-from .choices import ValueChoice
-from .grammar import (
-    IS,
-    ValueKind,
-    by_group,
-    free_group,
-    operator_label,
-    parameter_name,
-    split_group,
-    split_name,
-)
-from .registry import Field
-from .sources import FieldSource, Groups
-from .values import read_moment
+from apps.agents.models import Channel
+
+from .errors import FilterError
+from .grammar import IS, by_group, free_group, parameter_name, split_group, split_name
+from .registry import field_named
+from .rows import SECONDS, EditorRow, draw, first_operator, times, together
+from .sources import ConversationFields, FieldSource
+from .spec import FilterSpec, parse
+
+Params = dict[str, list[str]]
 
 _NAME = re.compile(r"row-(\d{1,4})-(field|op|value|high|was|any)")
-_FIRST_OPERATOR = {ValueKind.TEXT: "contains", ValueKind.NUMBER: "gte", ValueKind.TIME: "between"}
 NEW_GROUP = "any"
 """What the button that adds an OR group asks for."""
-_SECONDS = {"duration_ms"}
-"""Stored in milliseconds, read and written by people in seconds."""
-
-
-@dataclass(frozen=True)
-class EditorRow:
-    """One row as the template draws it. ``control`` names how its values are edited."""
-
-    number: int
-    field: Field | None
-    operator: str
-    values: tuple[str, ...]
-    operators: tuple[tuple[str, str], ...]
-    groups: Groups
-    choices: tuple[ValueChoice, ...]
-    control: str
-    url: str
-    """Where a new row of the same editor is drawn."""
-    error: str = ""
-    group: str = ""
-    prefix: str = ""
-
-    @property
-    def name(self) -> str:
-        """Return what the names of its controls begin with."""
-        return f"{self.prefix}row-{self.number}"
-
-    @property
-    def row_url(self) -> str:
-        """Return the URL that draws this very row again."""
-        return f"{self.url}&n={self.number}"
-
-    @property
-    def unit(self) -> str:
-        return "seconds" if self.field and self.field.name in _SECONDS else ""
-
-    @property
-    def low(self) -> str:
-        return self.values[0] if self.values else ""
-
-    @property
-    def high(self) -> str:
-        return self.values[1] if len(self.values) > 1 else ""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Values to type: those there are, and room for one more where several may be."""
-        return (*self.values, "") if self.values and self.operator in {IS, "ne"} else self.values
-
-
-def new_row_url(source: FieldSource, prefix: str = "") -> str:
-    """Return the URL that draws a new row; ``prefix`` begins the names of its controls."""
-    return f"{source.row_url}&prefix={quote(prefix)}" if prefix else source.row_url
+#: Names in the forms that are not filters.
+_NOT_FILTERS = {
+    *("channel", "csrfmiddlewaretoken", "token", "look", "show", "add", "remove", "drop"),
+    *("sort", "columns", "cursor", "all_matching"),
+}
+#: Submit buttons that only ask to be shown something, without script or in another dialog.
+_LOOKS = ("look", "show", "add", "drop", "remove")
 
 
 def is_form(data: QueryDict) -> bool:
@@ -166,9 +114,19 @@ def rows_of(
         group, rest = split_group(parameter)
         name, operator = split_name(rest)
         error = (errors or {}).get(parameter, "")
-        values = tuple(params[parameter])
-        asked = _Asked(number, name, operator, values, error, group=group, prefix=prefix)
-        rows.append(_row(source, asked, groups))
+        rows.append(
+            draw(
+                source,
+                groups,
+                number,
+                name=name,
+                operator=operator,
+                values=tuple(params[parameter]),
+                error=error,
+                group=group,
+                prefix=prefix,
+            )
+        )
     return rows
 
 
@@ -181,10 +139,16 @@ def row_of_form(
     if name != data.get(f"row-{number}-was", name):
         field = source.named(name)
         operator, values = (first_operator(field) if field else IS), []
-    given = tuple(value for value in values if value)
-    group = _group(data, number)
-    asked = _Asked(number, name, operator, given, group=group, prefix=prefix)
-    return _row(source, asked, source.groups())
+    return draw(
+        source,
+        source.groups(),
+        number,
+        name=name,
+        operator=operator,
+        values=tuple(value for value in values if value),
+        group=_group(data, number),
+        prefix=prefix,
+    )
 
 
 def added_to(data: QueryDict) -> str:
@@ -204,23 +168,7 @@ def new_row(
     number = max(numbers, default=-1) + 1
     if group == NEW_GROUP:
         group = free_group(_group(data, taken) for taken in numbers)
-    return _row(source, _Asked(number, "", IS, group=group, prefix=prefix), source.groups())
-
-
-def together(rows: Sequence[EditorRow]) -> list[EditorRow]:
-    """Return the rows in their order, those of an OR group after the first of it."""
-    first: dict[str, int] = {}
-    for place, row in enumerate(rows):
-        first.setdefault(row.group or row.name, place)
-    return sorted(rows, key=lambda row: first[row.group or row.name])
-
-
-def first_operator(field: Field) -> str:
-    """Return the operator that a row begins with: the one that is asked most for this kind."""
-    wanted = _FIRST_OPERATOR.get(field.kind, IS)
-    if field.counted and field.kind is ValueKind.TEXT:
-        wanted = IS
-    return wanted if wanted in field.operators else field.operators[0]
+    return draw(source, source.groups(), number, group=group, prefix=prefix)
 
 
 def _numbers(data: QueryDict) -> list[int]:
@@ -237,97 +185,148 @@ def _answer(data: QueryDict, number: int) -> tuple[str, list[str]]:
     """Operator and values of a row as the grammar writes them."""
     operator = data.get(f"row-{number}-op", "")
     values = [value for value in data.getlist(f"row-{number}-value") if value.strip()]
-    if data.get(f"row-{number}-field") in _SECONDS and operator != "isset":
-        values = [_times(value, 1000) for value in values]
+    if data.get(f"row-{number}-field") in SECONDS and operator != "isset":
+        values = [times(value, 1000) for value in values]
     high = data.get(f"row-{number}-high", "").strip()
     if operator == "between":
-        if high and data.get(f"row-{number}-field") in _SECONDS:
-            high = _times(high, 1000)
+        if high and data.get(f"row-{number}-field") in SECONDS:
+            high = times(high, 1000)
         return operator, [f"{values[0] if values else ''},{high}"]
     return operator, values or [""]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    number: int
+@dataclass(frozen=True)
+class Kept:
+    """A filter that no row shows: a selection of rows, or what is no filter at all.
+
+    It stays in the form until a person removes it, so that it never falls away unseen.
+    """
+
     name: str
-    operator: str
-    values: tuple[str, ...] = ()
-    error: str = ""
-    group: str = ""
-    prefix: str = ""
+    values: list[str]
+    message: str
 
 
-def _row(source: FieldSource, asked: _Asked, groups: Groups) -> EditorRow:
-    name, operator, values = asked.name, asked.operator, asked.values
-    field = source.named(name) if name else None
-    if field and not any(name == option for _, options in groups for option, _ in options):
-        groups = (*groups, (field.group, ((field.name, field.label),)))
-    if operator == "between" and values:
-        low, _, high = values[0].partition(",")
-        values = (low, high)
-    if name in _SECONDS and operator != "isset":
-        values = tuple(_times(value, Decimal("0.001")) for value in values)
-    control = _control(field, operator, values)
-    return EditorRow(
-        number=asked.number,
-        field=field,
-        operator=operator,
-        values=values,
-        operators=_operators(field),
-        groups=groups,
-        choices=_choices(field, source, values) if control in {"choices", "text"} else (),
-        control=control,
-        url=new_row_url(source, asked.prefix),
-        error=asked.error,
-        group=asked.group,
-        prefix=asked.prefix,
-    )
+@dataclass(frozen=True)
+class FilterForm:
+    """The filters of a form that was read. ``spec`` is None where one of them is wrong.
+
+    ``given`` are the filters as they were typed, ``errors`` a message by parameter; ``row_of``
+    is the parameter by the number of the submitted row, ``spare_row`` the group in which an empty
+    row is added: `NEW_GROUP` for one of its own, "1" for none, empty for no row.
+    """
+
+    channel: str
+    given: Params
+    spec: FilterSpec | None
+    errors: dict[str, str]
+    row_of: dict[str, str]
+    spare_row: str
+
+    @property
+    def search(self) -> str:
+        """The words that are searched for, which are a filter without a row."""
+        return " ".join(self.given.get("q", []))
+
+    @property
+    def chosen_ids(self) -> list[str]:
+        """Conversations that were selected on a history page, which no row has room for."""
+        return [] if self._has_row("id") else self.given.get("id", [])
+
+    @property
+    def kept(self) -> list[Kept]:
+        """Filters that no row can show."""
+        return [
+            Kept(name, values, self.errors.get(name, ""))
+            for name, values in self.given.items()
+            if name != "q" and not self._has_row(name)
+        ]
+
+    @property
+    def waiting(self) -> list[str]:
+        """Labels of the rows in which a field was chosen and no value yet."""
+        return [self._label(name) or name for name in self._without_value()]
+
+    @property
+    def row_messages(self) -> list[tuple[str, str]]:
+        """A message for each submitted row, empty where it is valid, or not yet filled in."""
+        told = self._without_value()
+        messages = []
+        for number, parameter in self.row_of.items():
+            messages.append((number, "" if parameter in told else self.errors.get(parameter, "")))
+            told.add(parameter)
+        return messages
+
+    def rows(self) -> list[EditorRow]:
+        """Return the filter rows as the template draws them."""
+        filters = {
+            name: values
+            for name, values in self.given.items()
+            if name != "q" and self._has_row(name)
+        }
+        drawn = rows_of(ConversationFields(self.channel), filters, self.errors)
+        if self.spare_row:
+            taken = QueryDict(mutable=True)
+            for row in drawn:
+                taken.update({f"{row.name}-field": "", f"{row.name}-any": row.group})
+            taken["add"] = self.spare_row
+            group = added_to(taken)
+            added = new_row(ConversationFields(self.channel), taken, group=group)
+            drawn = together([*drawn, added])
+        return drawn
+
+    def _without_value(self) -> set[str]:
+        return {
+            name for name in self.errors if not "".join(self.given.get(name, [])).strip(" ,")
+        } & set(self.row_of.values())
+
+    def _has_row(self, parameter: str) -> bool:
+        """Return whether a row shows it. A selection on a history page is shown by its number."""
+        if parameter == "id" and len(self.given.get("id", [])) > 1:
+            return "id" in self.row_of.values()
+        return self._label(parameter) is not None
+
+    def _label(self, parameter: str) -> str | None:
+        field = field_named(split_name(split_group(parameter)[1])[0], self.channel)
+        return field.label if field else None
 
 
-def _operators(field: Field | None) -> tuple[tuple[str, str], ...]:
-    if field is None:
-        return ()
-    return tuple((operator, operator_label(operator, field.kinds)) for operator in field.operators)
+def channel_of(data: QueryDict) -> Channel:
+    """Return the channel that a form or an address names. Raises Http404 for another, or none."""
+    channel = data.get("channel", "")
+    if channel not in Channel.values:
+        raise Http404("channel must be voice or chat.")
+    return Channel(channel)
 
 
-def _choices(
-    field: Field | None, source: FieldSource, values: tuple[str, ...]
-) -> tuple[ValueChoice, ...]:
-    if field is None or not (field.counted or field.choices or field.name == "transferred_to"):
-        return ()
-    offered = source.choices(field)
-    known = {choice.value for choice in offered}
-    chosen = [ValueChoice(value, value) for value in values if value and value not in known]
-    return (*(chosen if field.kind is not ValueKind.TEXT else []), *offered)
+def only_looks(data: QueryDict) -> bool:
+    """Return whether a form was sent to be shown again, not to start anything."""
+    return any(name in data for name in _LOOKS)
 
 
-def _control(field: Field | None, operator: str, values: tuple[str, ...]) -> str:
-    """Return which piece of the template edits the values."""
-    if field is None:
-        return "none"
-    if operator == "isset":
-        return "yes_no"
-    if operator == "between":
-        return "date_range" if field.kind is ValueKind.TIME and _are_days(values) else "range"
-    if field.kinds in {(ValueKind.CHOICE,), (ValueKind.YES_NO,)}:
-        return "choices"
-    if field.kinds == (ValueKind.TIME,):
-        return "date" if _are_days(values) else "text"
-    return "number" if field.kinds == (ValueKind.NUMBER,) else "text"
+def filters_in(data: QueryDict, *, other: Collection[str]) -> Params:
+    """Return the filters of a form or an address. ``other`` are its names that are none."""
+    return {
+        name: values
+        for name, values in params_of(data).lists()
+        if name not in {*_NOT_FILTERS, *other, data.get("remove", "")}
+        and not (name == "q" and not "".join(values).strip())  # a search box that was emptied
+    }
 
 
-def _are_days(values: tuple[str, ...]) -> bool:
-    """Return whether a browser's date field can show the values."""
+def read_filters(channel: str, given: Params, data: QueryDict) -> dict[str, Any]:
+    """Return the values of a `FilterForm`. Nothing that is wrong is left out."""
+    spec: FilterSpec | None = None
+    errors: dict[str, str] = {}
     try:
-        return all(read_moment(value).end is not None for value in values if value)
-    except ValueError:
-        return False
-
-
-def _times(text: str, factor: int | Decimal) -> str:
-    """Return a number in another unit; other text is left for the grammar to reject."""
-    try:
-        return f"{(Decimal(text.strip()) * factor).normalize():f}" if len(text) < 20 else text
-    except InvalidOperation:
-        return text
+        spec = parse(channel, given)
+    except FilterError as error:
+        errors = error.errors
+    return {
+        "channel": channel,
+        "given": given,
+        "spec": spec,
+        "errors": errors,
+        "row_of": {str(n): name for n, name in parameters_by_row(data).items()},
+        "spare_row": data.get("add", ""),
+    }

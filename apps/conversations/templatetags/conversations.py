@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from apps.conversations.filters import Field, ValueKind, source_of
-from apps.conversations.filters.editor import new_row_url
+from apps.conversations.filters.rows import new_row_url
 from apps.conversations.history_list import head_of, is_figure, value_of
 from apps.conversations.models import EXCERPT, AnalysisState, Conversation, Reason
 from apps.core import display

@@ -10,6 +10,7 @@ from apps.accounts.models import Role
 from apps.agents.models import Channel
 from apps.conversations.filters import ConversationFields, editor, source_of
 from apps.conversations.filters.chip_forms import chip_form
+from apps.conversations.filters.rows import EditorRow
 from apps.core.http import hx_trigger, render_either
 
 PAGES = {Channel.VOICE: "conversations:calls", Channel.CHAT: "conversations:chats"}
@@ -49,9 +50,7 @@ def filter_row(request: HttpRequest) -> HttpResponse:
     return hx_trigger(response, **{"filters:changed": None})
 
 
-def _drawn(
-    request: HttpRequest, row: editor.EditorRow, channel: str, *, alone: bool
-) -> HttpResponse:
+def _drawn(request: HttpRequest, row: EditorRow, channel: str, *, alone: bool) -> HttpResponse:
     """Show a row, in a group of its own where a new group was asked for."""
     context = {
         "row": row,

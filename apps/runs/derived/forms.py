@@ -10,7 +10,7 @@ from django.http import QueryDict
 from apps.agents.models import Agent, Channel, DerivedField, DerivedType
 from apps.conversations.derived.services import revision_of
 from apps.conversations.filters import RuleFields, editor, params_of_rule, rule_of_params
-from apps.conversations.filters.editor import EditorRow
+from apps.conversations.filters.rows import EditorRow
 from apps.core.errors import UserError
 
 _BLOCK = re.compile(r"c(\d{1,2})-")

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from django.http import QueryDict
 
+from apps.conversations.filters.editor import FilterForm, Params, filters_in, read_filters
 from apps.core.errors import UserError
 from apps.runs.changes import NAMES, PARAMETERS, ChangeFilter, InvalidChange, read_change
-from apps.runs.forms import FilterForm, Params, filters_in, read_filters
 from apps.runs.models import Run
 from apps.runs.report_page import change_words
 from apps.runs.rollbacks.work import Selection

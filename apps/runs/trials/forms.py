@@ -8,8 +8,9 @@ from django import forms
 from django.http import QueryDict
 
 from apps.agents.models import Agent
-from apps.runs.forms import BACKFILL_OPTIONS, FilterForm, Params, filters_in, read_filters
+from apps.conversations.filters.editor import FilterForm, Params, filters_in, read_filters
 from apps.runs.models import MAX_TRIAL_SIZE, USUAL_TRIAL_SIZE
+from apps.runs.options import BACKFILL_OPTIONS
 from apps.runs.starting import question_hash
 from apps.runs.trials.selection import Choice, Order, choose
 

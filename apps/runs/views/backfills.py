@@ -15,6 +15,7 @@ from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.agents.models import Channel
+from apps.conversations.filters.editor import channel_of, only_looks
 from apps.core.display import ago
 from apps.core.errors import UserError
 from apps.core.http import dialog_done, hx_trigger, render_dialog, varies_by_htmx, wants_fragment
@@ -23,8 +24,8 @@ from apps.llm.models import LanguageModel
 from apps.llm.services import proposed_sample
 from apps.runs import services
 from apps.runs.estimate_panel import estimate_panel
-from apps.runs.forms import Question, channel_of, only_looks, read_question
 from apps.runs.models import Run
+from apps.runs.options import Question, read_question
 from apps.runs.preview import (
     PREVIEW_SECONDS,
     PreviewTooSlow,

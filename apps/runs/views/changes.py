@@ -20,8 +20,8 @@ from apps.llm.caps import unpriced_of
 from apps.llm.models import LanguageModel
 from apps.runs import control
 from apps.runs.budgets import BudgetChanged, balance_of, budget_of
-from apps.runs.forms import BudgetForm
 from apps.runs.models import PauseReason, Run
+from apps.runs.options import BudgetForm
 from apps.runs.progress import progress_of
 
 CHANGED = "backfills:changed"
@@ -32,12 +32,8 @@ CHANGED = "backfills:changed"
 def pause(request: HttpRequest, public_id: str) -> HttpResponse:
     """Take no more work from a run until it is resumed."""
     run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
-
-    def change() -> str:
-        control.pause(run=run, by=actor_of(request))
-        return _said(run, "paused", "Requests already in progress will finish.")
-
-    return _answer(request, run, change)
+    more = "Requests already in progress will finish." if run.asks_model else ""
+    return _change(request, run, control.pause, "paused", more)
 
 
 @require_POST
@@ -45,12 +41,7 @@ def pause(request: HttpRequest, public_id: str) -> HttpResponse:
 def resume(request: HttpRequest, public_id: str) -> HttpResponse:
     """Go on with a paused run."""
     run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
-
-    def change() -> str:
-        control.resume(run=run, by=actor_of(request))
-        return _said(run, "resumed")
-
-    return _answer(request, run, change)
+    return _change(request, run, control.resume, "resumed")
 
 
 @require_POST
@@ -74,12 +65,7 @@ def cancel(request: HttpRequest, public_id: str) -> HttpResponse:
     if request.method != "POST":
         context = {"run": run, "progress": progress_of(run), "nav": "backfills"}
         return render_dialog(request, "runs/backfill_cancel.html", context)
-
-    def change() -> str:
-        control.cancel(run=run, by=actor_of(request))
-        return f"{_said(run, 'canceled')} Completed results are kept."
-
-    return _answer(request, run, change)
+    return _change(request, run, control.cancel, "canceled", "Completed results are kept.")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -129,10 +115,16 @@ def _budget_said(run: Run) -> str:
     return changed
 
 
-def _said(run: Run, done: str, more: str = "") -> str:
-    """Return what was done to a run of any kind. ``more`` is about the requests of a model."""
-    more = more if run.asks_model else ""
-    return f"{run.get_kind_display()} {done}. {more}".strip()
+def _change(
+    request: HttpRequest, run: Run, change: Callable[..., None], done: str, more: str = ""
+) -> HttpResponse:
+    """Pause, resume, or cancel a run, and say so; ``more`` follows what was done."""
+
+    def changed() -> str:
+        change(run=run, by=actor_of(request))
+        return f"{run.get_kind_display()} {done}. {more}".strip()
+
+    return _answer(request, run, changed)
 
 
 def _answer(request: HttpRequest, run: Run, change: Callable[[], str]) -> HttpResponse:

@@ -10,9 +10,15 @@ from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.agents.models import Channel
+from apps.conversations.filters.editor import (
+    FilterForm,
+    channel_of,
+    filters_in,
+    only_looks,
+    read_filters,
+)
 from apps.core.errors import UserError
 from apps.core.http import render_dialog
-from apps.runs.forms import FilterForm, channel_of, filters_in, only_looks, read_filters
 from apps.runs.mappings.services import start_mapping_run
 from apps.runs.mappings.work import estimate_summaries, preview_mappings
 

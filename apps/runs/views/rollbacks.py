@@ -13,11 +13,11 @@ from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
 from apps.agents.models import Channel
 from apps.analysis.effects import SideEffectsForm
+from apps.conversations.filters.editor import only_looks
 from apps.core.display import ago
 from apps.core.errors import UserError
 from apps.core.http import render_dialog, render_either
 from apps.runs.failures import failure_groups
-from apps.runs.forms import only_looks
 from apps.runs.models import Run
 from apps.runs.progress import progress_of
 from apps.runs.report_page import accuracy_of, panels, tiers_used

@@ -16,10 +16,10 @@ from apps.accounts.models import Role
 from apps.agents.models import Agent, Channel
 from apps.agents.pages import standing_of
 from apps.agents.views.common import agent_or_404, page_context
+from apps.conversations.filters.editor import channel_of, only_looks
 from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
 from apps.llm.caps import unpriced_of
-from apps.runs.forms import channel_of, only_looks
 from apps.runs.models import Run
 from apps.runs.trials import services
 from apps.runs.trials.forms import TrialQuestion, read_question

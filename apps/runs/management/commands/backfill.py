@@ -19,9 +19,9 @@ from apps.core.errors import UserError
 from apps.runs import services
 from apps.runs.estimate_panel import EstimatePanel, estimate_panel
 from apps.runs.failures import failures_of
-from apps.runs.lanes import LABELS, check_lane
+from apps.runs.lanes import check_lane
 from apps.runs.models import Run, State
-from apps.runs.options import STANDARD, WAIT, Options, read_options
+from apps.runs.options import LABELS, STANDARD, WAIT, Options, read_options
 from apps.runs.presenters import paused_because, way_out
 from apps.runs.preview import make_preview
 from apps.runs.progress import Progress, progress_of
