@@ -43,7 +43,7 @@ from tests.fakes.fixtures import FakeLLM
 from tests.locks import Writer
 from tests.runners import run_queue, run_source
 
-from .trial_factories import ADA, start_trial
+from .factories import ADA, start_trial
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fake_key")]
 SOURCE = TrialQueue()

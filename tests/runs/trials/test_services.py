@@ -25,7 +25,7 @@ from tests.factories import (
     make_model,
 )
 
-from .trial_factories import ADA, chosen, start_trial
+from .factories import ADA, chosen, start_trial
 
 pytestmark = [pytest.mark.django_db]
 

@@ -20,8 +20,7 @@ from tests.factories import (
     make_model,
 )
 from tests.runs.completed import BY
-
-from .test_views import HTMX, as_role, text
+from tests.runs.test_views import HTMX, as_role, text
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 

@@ -26,7 +26,7 @@ from tests.factories import (
     make_model,
 )
 
-from .trial_factories import ADA, start_trial
+from .factories import ADA, start_trial
 
 pytestmark = [pytest.mark.django_db]
 HTMX = {"HX-Request": "true"}

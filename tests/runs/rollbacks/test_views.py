@@ -15,8 +15,7 @@ from apps.runs.models import Run
 from apps.runs.options import Options
 from tests.factories import make_agent, make_conversations
 from tests.runs.completed import BY, backfill
-
-from .test_views import HTMX, as_role, html, text
+from tests.runs.test_views import HTMX, as_role, html, text
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
