@@ -1,5 +1,7 @@
 """The items of runs: one conversation each, and the sums of how they end."""
 
+from typing import Any
+
 from django.db import models
 from django.db.models import F, Q, Value
 
@@ -42,10 +44,14 @@ class RunItemQuerySet(models.QuerySet["RunItem"]):
         self.filter(state="pending", not_before__isnull=False).update(not_before=None)
 
 
+_UNCHECKED: dict[str, Any] = {"db_index": False, "db_constraint": False}
+"""Of foreign keys that the database doesn't check."""
+
+
 class RunItem(models.Model):
     """One conversation of a run, with the config that it is read with.
 
-    Four foreign keys are not checked by the database for each of a million items (decision 0052):
+    Its foreign keys are not checked by the database for each of a million items (decision 0052):
     `keep_erasures_out` of `starting` locks out what deletes conversations, and configs and versions
     are never deleted.
     A pending item of a canceled run is skipped (`Run.skips_pending`).
@@ -55,9 +61,7 @@ class RunItem(models.Model):
     of two columns, made by a migration: an index less than two of one column would need.
     """
 
-    run = models.ForeignKey(
-        Run, on_delete=models.CASCADE, related_name="items", db_index=False, db_constraint=False
-    )
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="items", **_UNCHECKED)
     position = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text="Of a trial's item: its place on the page."
     )
@@ -67,22 +71,19 @@ class RunItem(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        db_index=False,
-        db_constraint=False,
+        **_UNCHECKED,
     )
     config = models.ForeignKey(
         AnalysisConfig,
         on_delete=models.PROTECT,
         related_name="+",
-        db_index=False,
-        db_constraint=False,
+        **_UNCHECKED,
     )
     agent_version = models.ForeignKey(
         AgentVersion,
         on_delete=models.PROTECT,
         related_name="+",
-        db_index=False,
-        db_constraint=False,
+        **_UNCHECKED,
     )
     state = models.CharField(max_length=10, choices=ItemState.choices, default=ItemState.PENDING)
     not_before = models.DateTimeField(
@@ -96,8 +97,7 @@ class RunItem(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        db_index=False,
-        db_constraint=False,
+        **_UNCHECKED,
     )
     previous_analysis = models.ForeignKey(
         Analysis,
@@ -105,8 +105,7 @@ class RunItem(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        db_index=False,
-        db_constraint=False,
+        **_UNCHECKED,
         help_text="What was current when this one was recorded, or when the trial began.",
     )
     previous_state = models.CharField(
@@ -130,8 +129,7 @@ class RunItem(models.Model):
         null=True,
         blank=True,
         related_name="items",
-        db_index=False,
-        db_constraint=False,
+        **_UNCHECKED,
         help_text="The batch of its provider that it is part of.",
     )
     direct = models.BooleanField(
