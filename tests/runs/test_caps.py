@@ -22,7 +22,7 @@ from apps.conversations.models import Conversation
 from apps.llm.caps import BudgetReached, Caps, Period, PriceUnknown, cap_states, set_caps
 from apps.llm.models import LanguageModel, Usage
 from apps.llm.specs import Priority
-from apps.runs import recovery, services
+from apps.runs import control, recovery, services
 from apps.runs.models import Run, State
 from apps.runs.options import Options
 from tests.factories import make_agent, make_conversation, make_conversations, make_model, spend

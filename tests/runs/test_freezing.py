@@ -233,7 +233,7 @@ def test_an_erasure_waits_for_a_batch_and_finds_its_items(agent: Agent) -> None:
     made = make_conversations(agent, MANY)
     run = start()
     with transaction.atomic():
-        starting.starting.keep_erasures_out()
+        starting.keep_erasures_out()
         eraser = Writer(lambda: erase_some(made))
         eraser.wait_blocked()
         freezing.run_freezing()

@@ -7,7 +7,7 @@ import pytest
 from apps.accounts.actors import Actor
 from apps.llm.models import Usage
 from apps.llm.specs import Priority
-from apps.runs import services
+from apps.runs import control, services
 from apps.runs.closing import close_finished
 from apps.runs.models import Run, State
 from apps.runs.options import Options

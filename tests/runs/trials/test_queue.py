@@ -24,6 +24,7 @@ from apps.llm.caps import BudgetReached, Caps
 from apps.llm.models import Purpose, Usage
 from apps.llm.reservations import reserved_by_agent
 from apps.llm.specs import Priority, TokenUsage
+from apps.runs import control
 from apps.runs.models import Run, RunItem
 from apps.runs.tasks import purge, run_trials, sweep
 from apps.runs.trials import services as trial_services
