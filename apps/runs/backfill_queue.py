@@ -35,7 +35,7 @@ from .lanes import is_economy, tier_of
 from .models import ItemState, PauseReason, Run, RunItem, State
 
 RETRY_SECONDS = 5
-"""How long an item is left alone while another analysis of its conversation is at work."""
+"""How long an item is left alone while another analysis of its conversation is running."""
 
 
 class BackfillQueue(AnalysisQueue):

@@ -1,6 +1,6 @@
 """Start a backfill, only as far as its estimate showed.
 
-The token of an estimate carries the question and the figures. Starting counts again as of the same
+The token of an estimate carries the question and the numbers. Starting counts again as of the same
 moment, and is rejected where the run would do more, cost more or use other prompts.
 """
 

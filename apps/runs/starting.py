@@ -34,8 +34,10 @@ AT_ONCE = 5_000
 RECOUNT_SECONDS = 0.5
 """What counting again may take of the time of a click."""
 
-FREEZE, DO_BATCHES = "runs.freeze", "runs.run_batches"
-"""The tasks that write long lists, and that do the work of runs without a model."""
+FREEZE = "runs.freeze"
+"""The task that writes long lists."""
+DO_BATCHES = "runs.run_batches"
+"""The task that does the work of runs without a model."""
 SLOTS = 2
 """Ranges of a list that are written at a time, and batches of a run without a model."""
 

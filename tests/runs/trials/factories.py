@@ -5,7 +5,7 @@ from apps.agents.models import Agent
 from apps.conversations.filters import parse
 from apps.runs.models import Run
 from apps.runs.trials import services as trial_services
-from apps.runs.trials.selection import Choice, Order, choose
+from apps.runs.trials.services import Choice, Order, choose
 
 ADA = Actor.system("Ada")
 
