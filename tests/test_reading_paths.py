@@ -25,7 +25,7 @@ from apps.agents.models import Agent
 from apps.analysis.models import Analysis
 from apps.llm.specs import Priority
 from apps.runs.models import RunItem
-from apps.runs.trials.queue import TrialQueue
+from apps.runs.test_runs.queue import TrialQueue
 from tests.factories import make_agent, make_conversation, make_model
 from tests.fakes.fixtures import FakeLLM
 from tests.runners import run_queue, run_source

@@ -13,8 +13,8 @@ from .economy import steps
 from .lanes import RUN_QUEUE, tier_of
 from .models import Run
 from .progress import join_tallies
-from .trials import services as trials
-from .trials.queue import TrialQueue
+from .test_runs import services as trials
+from .test_runs.queue import TrialQueue
 
 
 @shared_task(name=RUN_QUEUE)

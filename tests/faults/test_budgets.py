@@ -23,7 +23,7 @@ from apps.runs.options import Options
 from apps.runs.preview import make_preview
 from tests.factories import make_conversations
 from tests.fakes.fixtures import FakeLLM
-from tests.runs.trials.factories import start_trial
+from tests.runs.test_runs.factories import start_trial
 
 from .harness import Workers, wait_until
 from .runs import TESTS, agent_of, assert_consistent, assert_whole, done, is_over, states

@@ -24,8 +24,8 @@ from apps.llm.caps import why_reached
 from apps.runs import control
 from apps.runs.models import ItemState, Run, RunItem, State
 from apps.runs.progress import progress_of_items
-from apps.runs.trials import comparison
-from apps.runs.trials.evidence import evidence_of
+from apps.runs.test_runs import comparison
+from apps.runs.test_runs.evidence import evidence_of
 
 from .try_it import backfill_url
 

@@ -21,8 +21,8 @@ from apps.core.errors import UserError
 from apps.core.http import hx_redirect, render_dialog, varies_by_htmx
 from apps.llm.caps import unpriced_of
 from apps.runs.models import Run
-from apps.runs.trials import services
-from apps.runs.trials.forms import TrialQuestion, read_question
+from apps.runs.test_runs import services
+from apps.runs.test_runs.forms import TrialQuestion, read_question
 
 #: Trials that an agent's page lists: those of the last days are all there are.
 LISTED = 20

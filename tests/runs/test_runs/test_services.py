@@ -15,8 +15,8 @@ from apps.conversations.filters import parse
 from apps.conversations.models import Conversation, Transfer
 from apps.runs import control, starting
 from apps.runs.models import Run, RunItem
-from apps.runs.trials import services as trial_services
-from apps.runs.trials.services import Order, choose
+from apps.runs.test_runs import services as trial_services
+from apps.runs.test_runs.services import Order, choose
 from tests.factories import (
     edit_prompt,
     make_agent,

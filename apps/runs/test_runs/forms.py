@@ -12,7 +12,7 @@ from apps.conversations.filters.editor import FilterForm, Params, filters_in, re
 from apps.runs.models import MAX_TRIAL_SIZE, USUAL_TRIAL_SIZE
 from apps.runs.options import BACKFILL_OPTIONS
 from apps.runs.starting import question_hash
-from apps.runs.trials.services import Choice, Order, choose
+from apps.runs.test_runs.services import Choice, Order, choose
 
 
 class HowManyForm(forms.Form):

@@ -27,8 +27,8 @@ from apps.llm.specs import Priority, TokenUsage
 from apps.runs import control
 from apps.runs.models import Run, RunItem
 from apps.runs.tasks import purge, run_trials, sweep
-from apps.runs.trials import services as trial_services
-from apps.runs.trials.queue import TrialQueue
+from apps.runs.test_runs import services as trial_services
+from apps.runs.test_runs.queue import TrialQueue
 from apps.webhooks.models import Event
 from apps.work.host import Host
 from apps.work.queue import MAX_ATTEMPTS

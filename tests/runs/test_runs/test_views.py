@@ -17,7 +17,7 @@ from apps.agents.services import save_draft
 from apps.analysis.imports import Imported, record_imported
 from apps.analysis.models import Analysis
 from apps.runs.models import ItemState, Run
-from apps.runs.trials import comparison
+from apps.runs.test_runs import comparison
 from tests.factories import (
     edit_prompt,
     make_agent,

@@ -210,14 +210,14 @@ def _has_result_of(conversation: Conversation, plan: Plan) -> bool:
 
 
 class TrialOutdated(Conflict):
-    """What would run is no longer what was shown."""
+    """Raised where a test run would no longer do what its estimate showed."""
 
     code = "trial_outdated"
 
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What was shown beside the button, read back."""
+    """The token of an estimate, read back."""
 
     nonce: str
     asked: str

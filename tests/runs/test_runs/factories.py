@@ -4,8 +4,8 @@ from apps.accounts.actors import Actor
 from apps.agents.models import Agent
 from apps.conversations.filters import parse
 from apps.runs.models import Run
-from apps.runs.trials import services as trial_services
-from apps.runs.trials.services import Choice, Order, choose
+from apps.runs.test_runs import services as trial_services
+from apps.runs.test_runs.services import Choice, Order, choose
 
 ADA = Actor.system("Ada")
 
