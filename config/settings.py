@@ -132,6 +132,7 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "django_filters",
     "django_htmx",
     "django_jsonform",
     "heroicons",

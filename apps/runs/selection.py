@@ -162,7 +162,7 @@ def choose(
 ) -> Chosen:
     """What of the candidates is analyzed when their routes are read in this way.
 
-    All values travel as parameters; the text is the filter's own SQL and the constants here.
+    All values travel as parameters; the text is the FilterSet's own SQL and the constants here.
     """
     columns = found.annotate(position=Position(F("public_id"))).values_list(
         "pk", "route", "why", "present", "position", "prompt_tokens_est", "sort_at"

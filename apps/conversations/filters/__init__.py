@@ -4,16 +4,18 @@
 """
 
 from .errors import FilterError
+from .filterset import DEFAULT_SORT, Condition, ConversationFilterSet
 from .grammar import ValueKind, operator_label, operators
 from .registry import Field, field_named, fields, static_fields
 from .rules import Rule, params_of_rule, read_rule, rule_of_params
 from .sources import ConversationFields, FieldSource, RuleFields, source_of
-from .spec import DEFAULT_SORT, Condition, FilterSpec, Sort, matching, parse
+from .spec import FilterSpec, Sort, matching, parse
 
 __all__ = [
     "DEFAULT_SORT",
     "Condition",
     "ConversationFields",
+    "ConversationFilterSet",
     "Field",
     "FieldSource",
     "FilterError",

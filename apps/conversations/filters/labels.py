@@ -9,9 +9,9 @@ from apps.agents.models import Agent
 from apps.contacts.models import Contact
 from apps.core import display
 
+from .filterset import Condition
 from .grammar import ValueKind, joined, operator_label, split_group, split_name
 from .sources import FieldSource
-from .spec import Condition
 
 _SHOWN = 3
 

@@ -17,10 +17,10 @@ from django.db.models import Q
 from django.http import QueryDict
 
 from .errors import BadValueError, FilterError
+from .filterset import Condition, condition_of, unsupported
 from .grammar import GROUPS, IS, OPERATORS, ValueKind, parameter_name, split_group, split_name
 from .labels import condition_text
 from .sources import FieldSource
-from .spec import Condition, condition_of, unsupported
 
 Document = dict[str, Any]
 

@@ -6,7 +6,7 @@ A custom field is ``fields.NAME``. The rest are the columns of a contact.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Q, QuerySet
 from django.urls import reverse
@@ -23,9 +23,10 @@ from apps.conversations.filters.conditions import (
     Target,
     TimeColumn,
 )
+from apps.conversations.filters.filterset import StrictFilterSet
 from apps.conversations.filters.json_keys import JsonKey, JsonMoment
 from apps.conversations.filters.sources import Groups, grouped
-from apps.conversations.filters.spec import Filterable, Params, Spec, understand
+from apps.conversations.filters.spec import Params, Spec, understand
 from apps.conversations.filters.values import read_phone
 
 from .columns import Column, columns_of, usual_names
@@ -103,10 +104,8 @@ def _target(defined: ContactField, kind: ValueKind, choices: Sequence[tuple[str,
     return JsonKey("fields", defined.name, (kind,), choices)
 
 
-class ContactFields(Filterable):
+class ContactFields:
     """What contacts can be filtered by, read once per request."""
-
-    default_sort = DEFAULT_SORT
 
     @cached_property
     def custom(self) -> list[ContactField]:
@@ -124,16 +123,33 @@ class ContactFields(Filterable):
     def named(self, name: str) -> Field | None:
         return self.by_name.get(name)
 
-    def unknown_name(self, parameter: str, name: str) -> str:
-        if name.startswith("fields."):
-            return f"There is no contact field “{name.removeprefix('fields.')[:60]}”."
-        return super().unknown_name(parameter, name)
-
     def groups(self) -> Groups:
         return grouped(self.by_name.values())
 
     def choices(self, field: Field) -> Sequence[ValueChoice]:
         return [ValueChoice(value, label) for value, label in field.choices]
+
+
+class ContactFilterSet(StrictFilterSet):
+    """The filter behind the page, the export and the API."""
+
+    default_sort = DEFAULT_SORT
+
+    class Meta:
+        model = Contact
+        fields: list[str] = []
+
+    def __init__(self, data: MultiValueDict[str, str], *, source: ContactFields) -> None:
+        self.source = source
+        super().__init__(data, Contact.objects.all())
+
+    def named(self, name: str) -> Field | None:
+        return self.source.named(name)
+
+    def unknown_name(self, parameter: str, name: str) -> str:
+        if name.startswith("fields."):
+            return f"There is no contact field “{name.removeprefix('fields.')[:60]}”."
+        return super().unknown_name(parameter, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +164,7 @@ class ContactSpec(Spec):
 
     def queryset(self) -> QuerySet[Contact]:
         """The contacts that match, in no particular order."""
-        rows = self.select(Contact.objects.order_by())
+        rows = cast("QuerySet[Contact]", self.filterset.qs.order_by())
         return rows.filter(search(self.q)) if self.q else rows
 
     def of_the_page(self) -> dict[str, list[str]]:
@@ -171,7 +187,7 @@ def parse(params: Params, source: ContactFields | None = None) -> ContactSpec:
     except FilterError as error:
         errors, shown = error.errors, []
     try:
-        spec = understand(given, source)
+        spec = understand(given, lambda data: ContactFilterSet(data, source=source))
     except FilterError as error:
         raise FilterError({**error.errors, **errors}) from None
     if errors:
@@ -181,7 +197,7 @@ def parse(params: Params, source: ContactFields | None = None) -> ContactSpec:
         spec.q,
         spec.sort,
         (),
-        spec.default_sort,
+        spec.filterset,
         source=source,
         shown=tuple(shown),
     )
