@@ -47,7 +47,7 @@ def give_back(leases: Sequence[Lease]) -> None:
 
 
 def close_finished() -> None:
-    """Settle what was left behind and close every run that has nothing left to do."""
+    """Settle orphaned items and close every run that has nothing left to do."""
     _settle_orphans()
     for run in Run.objects.active():
         try:
@@ -59,10 +59,11 @@ def close_finished() -> None:
 
 
 def _close(run: Run) -> bool:
-    """Close a run with nothing left to do; whether it was closed here and now.
+    """Close a run with nothing left to do; return whether this call closed it.
 
-    The run is locked before its items are looked at: whoever queues failed ones again waits, and
-    finds it closed, or is seen here. One that somebody else is closing is left to them.
+    The run is locked before its items are read: a retry of failed items waits and finds the run
+    closed, or has queued them before and is seen here. A run that another process is closing is
+    skipped.
     """
     with transaction.atomic():
         locked = Run.objects.select_for_update(no_key=True, skip_locked=True)
@@ -142,10 +143,10 @@ def _settle_orphans() -> None:
 
 
 def _announce_completed(run: Run) -> None:
-    """Write the event of a run that has ended, cancelled ones included: its state says which.
+    """Write the event of a run that has ended, also of a canceled one: its state says which.
 
-    Call it in the transaction that closes the run. A run that read with one agent's prompts
-    concerns that agent; one of several reaches only endpoints of all agents.
+    Call it in the transaction that closes the run. A run that used one agent's prompts concerns
+    that agent; a run with several reaches only endpoints of all agents.
     """
     if not outbox.has_subscribers(EventType.BACKFILL_COMPLETED):
         return
@@ -163,7 +164,7 @@ def _announce_completed(run: Run) -> None:
 
 
 def _completed_payload(run: Run) -> dict[str, Any]:
-    """The body of ``backfill.completed``: the run as ``GET /api/backfills/{id}`` answers it."""
+    """Return the body of ``backfill.completed``: the same as ``GET /api/backfills/{id}``."""
     shown = BackfillSchema.from_run(run).as_dict()
     names = ("created_at", "started_at", "finished_at")
     times = {name: moment(getattr(run, name)) for name in names}

@@ -182,7 +182,7 @@ class Speed:
 
 
 def expected_seconds(loads: Sequence[Load], *, lane: str = STANDARD) -> float:
-    """Return the seconds that these loads will take in one worker process, in a lane."""
+    """Return the seconds that one worker process will need for these loads, in a lane."""
     tier = FLEX if lane == FLEX else ""
     by_model: dict[int, tuple[LanguageModel, Estimate]] = {}
     for model, load in loads:
@@ -238,9 +238,8 @@ def _alone(model: LanguageModel, load: Estimate, seconds: float) -> float:
 def _speeds(models: Sequence[LanguageModel]) -> dict[tuple[str, str], Speed]:
     """Return the speed of these models, by name and tier: `flex` or empty for the standard one.
 
-    By recent successes only: a failure is no speed.
-
-    Nor is the first response of a model that reads the constant part of a prompt only then.
+    Only recent successes count. The first response of a model that then reads the constant part of
+    a prompt doesn't count either.
     """
     recent = Analysis.objects.order_by("-pk").values("pk")[:_LOOK_BACK]
     slow = [model.name for model in models if model.spec().server.first_answer_is_slow]

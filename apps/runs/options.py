@@ -68,7 +68,7 @@ class Options:
         return self.sample_count is not None or self.sample_percent is not None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the API shows and what is stored with the run."""
+        """Return the options as the API shows them and as they are stored with the run."""
         sample: dict[str, Any] | None = None
         if self.sample_count is not None:
             sample = {"count": self.sample_count}

@@ -1,4 +1,4 @@
-"""What pages say about a run: its filters, its options, its pace, why it stands still."""
+"""Texts about a run for pages: its filters, its options, its pace, and why it is waiting."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,9 +63,9 @@ class FilterWords:
 
 
 def filter_words(runs: Sequence[Run]) -> dict[int, list[FilterWords]]:
-    """The filters of each run, by its key, in one query for all.
+    """Return the filters of each run by its key, in one query for all.
 
-    Drawn from what was kept, so that a run stays readable when a field of it is gone.
+    They come from the stored labels, so that a run stays readable after a field is deleted.
     """
     ids = {
         value

@@ -36,10 +36,10 @@ TOO_LONG_WAY_OUT = (
 
 @dataclass(frozen=True, slots=True)
 class RouteGroup:
-    """The sessions of one route: who is on it, what reads them and how many there are.
+    """The conversations of one route: its agents, the config that reads them, and their number.
 
     ``already`` of them have a result of exactly this config; ``tokens`` are those of the
-    transcripts that are analysed; ``too_long`` do not fit into the model's context.
+    transcripts to analyze; ``too_long`` don't fit into the model's context.
     """
 
     route: str
@@ -60,10 +60,10 @@ class RouteGroup:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The figures of a backfill at a moment. ``to_analyze`` is what Save would freeze.
+    """The numbers of a backfill at a moment. Save would freeze ``to_analyze`` conversations.
 
-    ``not_analyzable`` counts by reason, ``left_out`` by the sentence that names the agent whose
-    draft has errors. ``lanes`` are those that are offered, the standard one first.
+    ``not_analyzable`` counts by reason, ``left_out`` by the message that names the agent whose
+    draft has errors. ``lanes`` are the available ones, the standard one first.
     """
 
     channel: str
@@ -232,7 +232,7 @@ def _make_preview(
 def _without_too_long(
     rows: list[dict[str, Any]], found: QuerySet[Any], longest: Mapping[str, int | None]
 ) -> list[dict[str, Any]]:
-    """Split off what an engine would refuse as too long; one more query where there is any."""
+    """Split off transcripts that are too long for their model, in one more query if any are."""
     met = {
         row["route"]: limit
         for row in rows
@@ -255,7 +255,7 @@ def _without_too_long(
 def _sort_out(
     rows: Sequence[Mapping[str, Any]], plans: Mapping[str, Plan], options: Options
 ) -> tuple[list[RouteGroup], dict[str, int], list[tuple[str, int]]]:
-    """Rows of the aggregate into: what is analysed by route, what cannot be, and who is out."""
+    """Sort rows of the aggregate: analyzable by route, not analyzable by reason, and left out."""
     groups: dict[str, RouteGroup] = {}
     skipped: Counter[str] = Counter()
     left_out: Counter[str] = Counter()

@@ -30,8 +30,8 @@ PRIOR = 4
 class Progress:
     """Counts of a run. ``done`` is ``changed`` and ``unchanged`` together; the rest is disjoint.
 
-    ``rate`` is items done per second recently; failures are no speed. ``seconds_left`` is None
-    where nothing moves. ``cost`` is what was paid so far, None where a price is unknown.
+    ``rate`` is items done per second recently, without failures. ``seconds_left`` is None while
+    the run isn't running. ``cost`` is the amount paid so far, None if a price is unknown.
     """
 
     total: int
@@ -189,8 +189,10 @@ def _progress(run: Run, row: Mapping[str, Any]) -> Progress:
 
 
 def _recent_rate(run: Run, row: Mapping[str, Any]) -> float:
-    """Items done per second in the shortest window that holds enough of them, tempered by the
-    pace that was announced. Nothing moves while a run stands."""
+    """Return the items done per second in the shortest window with enough of them.
+
+    The announced pace dampens it. It is 0 while a run isn't running.
+    """
     if run.state != State.RUNNING or run.started_at is None:
         return 0.0
     moving = (timezone.now() - (run.resumed_at or run.started_at)).total_seconds()

@@ -1,7 +1,7 @@
-"""Runs that a provider paused go on by themselves once it answers again (decision 0027).
+"""Resume runs that a provider paused once it responds again (decision 0027).
 
-Whether it does is asked with one tiny request per model, at growing intervals, by one worker at a
-time. A refused key and an empty account wait for a person.
+One worker at a time sends one tiny request per model, at growing intervals, to find out. A rejected
+key and an empty account wait for a person.
 """
 
 import logging
@@ -33,9 +33,9 @@ logger = logging.getLogger(__name__)
 LONGEST_SECONDS = 20 * settings.RECOVERY_SECONDS
 """The longest pause between two probes: 5 minutes."""
 MOST_PROBES = 300
-"""After so many probes, a day, a run waits for a person."""
+"""After this many probes, about a day, a run waits for a person."""
 MOST_TRIES = 4
-"""An item fails at this attempt, while its provider answers others."""
+"""An item fails at this attempt if its provider responds to others."""
 ITEM_SECONDS = 60 * settings.RECOVERY_SECONDS
 """The longest pause between two attempts of an item: 15 minutes."""
 
@@ -93,7 +93,7 @@ def due(now: datetime) -> bool:
 
 
 def probe_due(now: datetime | None = None) -> int:
-    """Ask the providers of runs whose time has come, and resume those that may go on; how many."""
+    """Probe the providers of runs that are due, and resume runs; return how many resumed."""
     now = now or timezone.now()
     resumed = 0
     while (run := _next(now)) is not None:
@@ -131,7 +131,7 @@ def _next(now: datetime) -> Run | None:
 
 
 def models_left(run: Run) -> Sequence[LanguageModel]:
-    """Return the models that read what is left of a run."""
+    """Return the models that read the remaining items of a run."""
     left = RunItem.objects.filter(run=run, config__model=OuterRef("pk")).unfinished()
     return list(LanguageModel.objects.filter(Exists(left)).order_by("pk"))
 
@@ -160,7 +160,7 @@ def _charge(run: Run, answers: Sequence[Probe]) -> None:
 
 
 def resume_by_itself(run: Run) -> bool:
-    """Go on with a run whose provider answers; whether it was still paused for it."""
+    """Resume a run whose provider responds; return whether the run was still paused for it."""
     with transaction.atomic():
         capped = Q(reason=PauseReason.BUDGET, resume_at__isnull=False)
         waits = Run.objects.filter(Q(reason__in=BY_ITSELF) | capped, pk=run.pk, state=State.PAUSED)

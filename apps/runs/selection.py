@@ -121,7 +121,7 @@ NOTHING = Chosen(
 class Reading:
     """How the conversations of a route are read, by the keys of config and version.
 
-    Transcripts of more than ``longest`` tokens are refused; None for no limit.
+    Transcripts of more than ``longest`` tokens are rejected; None for no limit.
     """
 
     config_id: int
@@ -143,7 +143,7 @@ def readings(plans: Mapping[str, Plan]) -> dict[str, Reading]:
 
 
 def too_long(found: QuerySet[Any], longest: Mapping[str, int | None]) -> list[dict[str, Any]]:
-    """Count the candidates that these limits refuse, by route and config of their result."""
+    """Count the candidates beyond these limits, by route and config of their result."""
     routes: dict[int, list[str]] = {}
     for route, limit in longest.items():
         if limit is not None:

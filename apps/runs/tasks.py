@@ -69,7 +69,7 @@ def sweep() -> None:
 
 @shared_task(name="runs.probe")
 def probe() -> None:
-    """Ask the providers that runs wait for, and go on with those that answer."""
+    """Probe the providers that runs wait for, and resume the runs of those that respond."""
     recovery.probe_due()
 
 

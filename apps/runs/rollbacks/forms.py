@@ -16,7 +16,7 @@ _OTHER = {"contacts", "webhooks", "preview"}
 
 @dataclass(frozen=True)
 class RollbackQuestion(FilterForm):
-    """The dialog as it was read. ``change_problem`` says what is wrong with ``changes``."""
+    """The dialog as it was read. ``change_problem`` is the error of ``changes``."""
 
     run: Run
     changes: Params

@@ -1,4 +1,4 @@
-"""A trial as a page shows it: each conversation side by side, and each field over all of them."""
+"""A test run as a page shows it: each conversation side by side, and each field over all."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,7 +65,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One conversation of a trial: what stood there and what the draft found."""
+    """One conversation of a test run: the previous result and the draft's result."""
 
     item: RunItem
     title: str
@@ -85,7 +85,7 @@ class Compared:
 
 
 def items_of(trial: Run) -> list[RunItem]:
-    """The items with everything that is told of them, in one query."""
+    """Return the items with everything that the page shows of them, in one query."""
     rows = trial.items.order_by("position").select_related(
         "conversation__agent",
         "conversation__contact",
@@ -109,7 +109,7 @@ def compared(items: Iterable[RunItem], derived: Mapping[str, Any]) -> list[Compa
 
 
 def conversation_of(item: RunItem) -> Conversation:
-    """Return the conversation of a trial's item, which is deleted together with it."""
+    """Return the conversation of a test run's item, which is deleted together with it."""
     assert item.conversation is not None
     return item.conversation
 
@@ -218,8 +218,10 @@ def _held_now(item: RunItem, name: str) -> object:
 
 
 def _has_few_values(schema: object) -> bool:
-    """Whether a field's values repeat, so that counting them says something: choices, lists, yes
-    and no. A sentence or a date is different each time."""
+    """Return whether a field's values repeat, so that counts are useful: choices, lists, yes/no.
+
+    A text or a date is different each time.
+    """
     rules = schema if isinstance(schema, dict) else {}
     kinds = rules.get("type", "string")
     kinds = {kinds} if isinstance(kinds, str) else set(kinds)
@@ -265,7 +267,7 @@ def _asked(item: RunItem) -> tuple[str, ...]:
 
 
 def _asked_before(item: RunItem) -> set[str]:
-    """What the result before was asked for: nobody counts a field empty that nobody asked for."""
+    """Return the fields that the previous result was asked for; only they can count as empty."""
     before = item.previous_analysis
     if before is None:
         return set()
@@ -280,7 +282,10 @@ def _schemas(item: RunItem) -> dict[str, Any]:
 
 
 def _beginnings(conversation_ids: Sequence[int]) -> dict[int, list[transcript.Message]]:
-    """The first messages of each transcript, cut, in one query that reads no transcript whole."""
+    """Return the first messages of each transcript, truncated, in one query.
+
+    The query reads no transcript whole.
+    """
     first = Func(
         F("messages"),
         template=f"jsonb_path_query_array(%(expressions)s, '$[0 to {EXCERPT_MESSAGES - 1}]')",

@@ -1,4 +1,4 @@
-"""Sum up the last trial of a draft, for the person who is about to publish it."""
+"""Summarize the last test run of a draft, for the person who is about to publish it."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from apps.runs.models import ItemState, Kind, Run, RunItem
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The last trial of a draft: how many of its conversations succeeded, and why others failed."""
+    """The last test run of a draft: how many conversations succeeded, and why others failed."""
 
     trial: Run
     total: int
@@ -21,7 +21,7 @@ class Evidence:
 
 
 def evidence_of(draft: AgentVersion) -> Evidence | None:
-    """The last trial that this draft took part in, in two queries; None where there is none."""
+    """Return the last test run with this draft, in two queries; None without one."""
     latest = RunItem.objects.filter(run__kind=Kind.TRIAL, agent_version=draft).order_by("-run_id")
     found = latest.select_related("run").first()
     if found is None:

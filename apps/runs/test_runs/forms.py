@@ -1,4 +1,4 @@
-"""What the form of a trial asks: filter rows, how many, which of them first."""
+"""The form of a test run: filter rows, how many conversations, and which of them first."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -40,9 +40,9 @@ class HowManyForm(forms.Form):
 
 @dataclass(frozen=True)
 class TrialQuestion(FilterForm):
-    """The form of a trial that was read.
+    """The form of a test run as it was read.
 
-    ``carried`` are the options of the backfill whose drafts are tried, to return to it with them.
+    ``carried`` has the options of the backfill whose drafts are tested, to return to its form.
     """
 
     agent: Agent | None
@@ -60,7 +60,7 @@ class TrialQuestion(FilterForm):
 
     @property
     def sentences(self) -> list[str]:
-        """What is wrong with it, each in a sentence."""
+        """Return the errors of the form, as messages."""
         of_form = (str(error) for errors in self.form.errors.values() for error in errors)
         return [*self.errors.values(), *of_form]
 

@@ -38,7 +38,7 @@ AT_ONCE = 8
 
 
 class TrialQueue(AnalysisQueue):
-    """Items of all trials. A job's ``analysis_id`` is the key of its item: there is no analysis."""
+    """Items of all test runs. A job's ``analysis_id`` is the key of its item."""
 
     name = "trials"
     table = ITEMS
@@ -71,8 +71,9 @@ class TrialQueue(AnalysisQueue):
     def record(self, outcomes: Sequence[AnalysisOutcome]) -> None:
         """Record a group of outcomes with their costs, in one transaction.
 
-        What was spent is in the ledger also where the item is not ours any more, or was erased
-        with its conversation. Raises OperationalError or InterfaceError when the database is away.
+        The ledger gets the costs even if another worker holds the item now, or the item was erased
+        with its conversation. Raises OperationalError or InterfaceError when the database is
+        unavailable.
         """
         at = timezone.now()
         write_outcomes(
@@ -82,7 +83,7 @@ class TrialQueue(AnalysisQueue):
         )
 
     def hand_back(self, jobs: Sequence[AnalysisJob]) -> None:
-        """What was not sent waits again, or is over where its trial was cancelled."""
+        """Release unsent items, or skip them if their test run was canceled."""
         with transaction.atomic():
             ITEMS.release(jobs, setting="reserved = NULL")
             RunItem.objects.filter(
@@ -92,13 +93,13 @@ class TrialQueue(AnalysisQueue):
             ).update(state=ItemState.SKIPPED, finished_at=timezone.now())
 
     def stopped(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
-        """The jobs of trials that were cancelled since they were claimed."""
+        """Return the jobs of test runs that were canceled since they were claimed."""
         rows = RunItem.objects.filter(pk__in=[job.analysis_id for job in jobs])
         going = set(rows.exclude(run__state=State.CANCELLING).values_list("pk", flat=True))
         return [job for job in jobs if job.analysis_id not in going]
 
     def abandoned(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
-        """Return the jobs of trials that were canceled."""
+        """Return the jobs of test runs that were canceled."""
         return self.stopped(jobs)
 
     def finished(self) -> None:

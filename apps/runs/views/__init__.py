@@ -1,1 +1,1 @@
-"""The pages of this room: the form with its preview, the list, one run, the banner."""
+"""The pages of this app: the form with its preview, the list, one run, and the banner."""

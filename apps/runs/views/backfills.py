@@ -1,4 +1,4 @@
-"""The form that starts a backfill, its live figures, and the menu that leads to it."""
+"""The form that starts a backfill, its live numbers, and the menu that leads to it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -41,7 +41,7 @@ PAGES = {Channel.VOICE: "conversations:calls", Channel.CHAT: "conversations:chat
 def actions(request: HttpRequest) -> HttpResponse:
     """The Actions menu of a history page, for the filters of that page.
 
-    It draws itself anew when the page's address changes; htmx then tells the address.
+    It is rendered again when the page's address changes; htmx then sends the address.
     """
     channel = channel_of(request.GET)
     query = request.GET.copy()
@@ -73,7 +73,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_POST
 @role_required(Role.OPERATOR)
 def preview(request: HttpRequest) -> HttpResponse:
-    """The figures for the form as it stands, while it is being edited. Nothing is written."""
+    """Show the numbers for the current form while it is edited. Nothing is written."""
     question = read_question(channel_of(request.POST), request.POST)
     context = {"question": question, "channel": question.channel, "swaps": True}
     return render(request, "runs/_figures.html", context | _figures(question))
@@ -96,7 +96,7 @@ def preview_count(request: HttpRequest) -> HttpResponse:
 
 
 def _save(request: HttpRequest, question: Question) -> HttpResponse:
-    """Start the run that was agreed to, or show the form again with what stands against it."""
+    """Start the run of the preview, or show the form again with the error."""
     if question.spec is None or question.options is None:
         return _form(request, question, refusal="Can’t start this backfill. Fix the errors above.")
     token = request.POST.get("token", "")
@@ -142,7 +142,7 @@ def _form(
     refusal: str = "",
     unpriced: Sequence[LanguageModel] = (),
 ) -> HttpResponse:
-    """The form with its figures. The dialog opens at once and then asks for them itself."""
+    """Show the form. The dialog opens immediately, without numbers, and then requests them."""
     opening = wants_fragment(request) and request.method != "POST" and not question.errors
     context = {
         "question": question,

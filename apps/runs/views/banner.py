@@ -1,4 +1,4 @@
-"""The slim line on the history pages while a run is at work."""
+"""The slim line on the history pages while a run is in progress."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -23,7 +23,7 @@ SEEN = "run"
 def banner(request: HttpRequest) -> HttpResponse:
     """The newest run that is active, or the end of the one that the page has watched.
 
-    It asks again by itself only while something is active; a new run wakes it by an event.
+    It polls only while a run is active; an event of a new run starts it again.
     """
     active = list(Run.objects.lasting().active())
     run = active[0] if active else _watched(request.GET.get(SEEN, ""))

@@ -69,7 +69,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
 @never_cache
 @role_required(Role.VIEWER)
 def detail(request: HttpRequest, public_id: str) -> HttpResponse:
-    """One run. For htmx only its items, which are filtered and paged by themselves."""
+    """Show one run. htmx gets only its items, which have their own filters and pages."""
     run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
     progress = progress_of(run)
     items = item_page(run, request.GET)
@@ -115,10 +115,9 @@ def neighbors(request: HttpRequest, public_id: str, conversation_id: str) -> Htt
 @never_cache
 @role_required(Role.VIEWER)
 def progress(request: HttpRequest, public_id: str) -> HttpResponse:
-    """How far a run is, asked every second while it is active; the last answer ends that.
+    """Show the progress of a run, polled every second while it is active.
 
-    ``seen`` is the state that the page shows at its top: where it is another by now, the top is
-    sent along.
+    ``seen`` is the state at the top of the page: if it has changed, the top is sent along.
     """
     run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
     if not wants_fragment(request):

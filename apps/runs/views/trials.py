@@ -1,4 +1,4 @@
-"""One trial: how far it is, what it found beside what stood there, and the way on from it."""
+"""One test run: its progress, its results next to the previous ones, and the next steps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +36,7 @@ BACK_MAX = 4000
 @require_safe
 @role_required(Role.VIEWER)
 def trial(request: HttpRequest, trial_id: str) -> HttpResponse:
-    """The page of a trial: of an agent among its tabs, of a backfill by itself."""
+    """Show a test run: of an agent among the agent's tabs, of a backfill on its own page."""
     found = _trial_or_404(trial_id)
     context = _context(request, found)
     context["compared"] = comparison.compared(context["items"], context["derived"])
@@ -50,7 +50,7 @@ def trial(request: HttpRequest, trial_id: str) -> HttpResponse:
 @role_required(Role.VIEWER)
 @varies_by_htmx
 def progress(request: HttpRequest, trial_id: str) -> HttpResponse:
-    """How far it is, with what was finished since the page last asked (``?shown=1.3``)."""
+    """Show the progress, with the items finished since the last poll (``?shown=1.3``)."""
     found = _trial_or_404(trial_id)
     if not wants_fragment(request):
         return HttpResponseRedirect(_url(found))
@@ -66,7 +66,7 @@ def progress(request: HttpRequest, trial_id: str) -> HttpResponse:
 @role_required(Role.VIEWER)
 @varies_by_htmx
 def evidence(request: HttpRequest, agent_id: str) -> HttpResponse:
-    """What the last trial of an agent's draft showed, for who is about to publish it."""
+    """Show the last test run of an agent's draft to the person who is about to publish it."""
     agent = agent_or_404(agent_id)
     if not wants_fragment(request):
         return HttpResponseRedirect(reverse("runs:try_it", args=[agent_id]))
@@ -95,7 +95,7 @@ def cancel(request: HttpRequest, trial_id: str) -> HttpResponse:
 @role_required(Role.VIEWER)
 @varies_by_htmx
 def transcript(request: HttpRequest, trial_id: str, position: int) -> HttpResponse:
-    """The transcript of one conversation of a trial, as far as one page shows it."""
+    """Show the transcript of one conversation of a test run, as far as it fits on one page."""
     item = (
         _trial_or_404(trial_id)
         .items.select_related("conversation__contact")

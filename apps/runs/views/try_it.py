@@ -1,4 +1,4 @@
-"""Asking for a trial: the tab *Try it* of an agent, and the dialog that a backfill opens."""
+"""Request a test run: the tab *Test* of an agent, and the dialog that a backfill opens."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -31,7 +31,7 @@ LISTED = 20
 @require_http_methods(["GET", "POST"])
 @role_required(Role.VIEWER)
 def try_it(request: HttpRequest, agent_id: str) -> HttpResponseBase:
-    """The tab: what to try the draft on and for how much, and the trials of the last days."""
+    """Show the tab: the conversations to test the draft on, the cost, and recent test runs."""
     agent = agent_or_404(agent_id)
     if request.method == "POST":
         return _of_agent(request, agent)
@@ -124,7 +124,7 @@ def _dialog(
 
 
 def _figures(question: TrialQuestion) -> dict[str, Any]:
-    """What the panel beside the button tells, and the token that the button sends."""
+    """Return the numbers next to the button, and the token that the button sends."""
     choice = question.choice()
     token = services.token_for(choice, asked=question.hash) if choice and choice.taken else ""
     return {
@@ -137,7 +137,7 @@ def _figures(question: TrialQuestion) -> dict[str, Any]:
 
 
 def backfill_url(channel: str, query: str) -> str:
-    """The backfill form with these filters; the room is above."""
+    """Return the URL of the backfill form with these filters; empty without that page."""
     try:
         url = reverse("runs:new")
     except NoReverseMatch:

@@ -1,4 +1,4 @@
-"""``manage.py backfill``: the figures of a backfill, and the backfill, from a shell."""
+"""``manage.py backfill``: estimate or start a backfill from a shell."""
 
 import sys
 import time
@@ -122,7 +122,7 @@ class Command(BaseCommand):
             self._wait(run)
 
     def _show(self, spec: FilterSpec, options: Options) -> EstimatePanel:
-        """Print the figures of the preview."""
+        """Print the numbers of the preview."""
         preview = make_preview(channel=spec.channel or "", params=spec.as_params(), options=options)
         figures = estimate_panel(preview)
         estimate = preview.estimate
@@ -209,7 +209,7 @@ class Command(BaseCommand):
 
 
 def _sample(text: str | None) -> dict[str, Any] | None:
-    """``500`` or ``5%``; what is neither is left for the options to refuse."""
+    """Read ``500`` or ``5%``. The options reject any other text."""
     if text is None:
         return None
     if text.endswith("%"):
