@@ -1,4 +1,7 @@
-"""Every URL by every role, against the table in access_table.py, on things that exist."""
+"""Every URL by every role, against the table in access_table.py, on things that exist.
+
+No browser and no proxy may store what any of them answers: a page, a redirect, or an error.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,6 +96,12 @@ def _verdict(response: Any) -> str:
     return "error" if response.status_code == 500 else "allowed"
 
 
+def _is_stored(response: Any) -> bool:
+    """Whether browsers or proxies may keep a response."""
+    control = response.headers["Cache-Control"]
+    return "no-store" not in control or "private" not in control
+
+
 def _expected(needed: Role | None, role: Role | None) -> str:
     if needed is PUBLIC:
         return "allowed"
@@ -102,7 +111,9 @@ def _expected(needed: Role | None, role: Role | None) -> str:
 
 
 @pytest.mark.parametrize("url", PAGES, ids=_id)
-def test_each_role_gets_as_far_as_the_table_says(url: Url, world: World) -> None:
+def test_each_role_gets_as_far_as_the_table_says_and_nothing_is_stored(
+    url: Url, world: World
+) -> None:
     assert url.key in ACCESS, f"{url.key} has no row in tests/accounts/access_table.py: add one"
     path = url.path(world.things, otherwise="none-such")
     body, kind = ("{}", "application/json") if url.is_api else ("", FORM)
@@ -114,12 +125,15 @@ def test_each_role_gets_as_far_as_the_table_says(url: Url, world: World) -> None
                 transaction.set_rollback(True)  # a sign-out must not spoil the next method
             verdict = _verdict(response)
             assert verdict == _expected(needed, role), (method, path, role, response.status_code)
+            assert not _is_stored(response), (method, path, role)
 
 
 @pytest.mark.parametrize("url", ADMIN_URLS, ids=_id)
-def test_django_admin_is_for_admins(url: Url, world: World) -> None:
+def test_django_admin_is_for_admins_and_nothing_is_stored(url: Url, world: World) -> None:
     path = url.path({})
-    verdicts = {role: _verdict(world.client(role, api=False).get(path)) for role in (None, *Role)}
+    responses = {role: world.client(role, api=False).get(path) for role in (None, *Role)}
+    assert not any(map(_is_stored, responses.values()))
+    verdicts = {role: _verdict(response) for role, response in responses.items()}
     admins = verdicts.pop(Role.ADMIN)
 
     # What is read-only is forbidden to admins too.
