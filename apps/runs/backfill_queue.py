@@ -72,7 +72,7 @@ class BackfillQueue(AnalysisQueue):
         return self._with_items(claims.load_jobs(ids), {run.pk: run for run in runs})
 
     def _claim_from(self, run: Run, limit: int) -> list[int]:
-        """Claim items of one run, settling without a request those that meanwhile are done."""
+        """Claim items of one run, and settle those that were done in the meantime."""
         with transaction.atomic():
             if run.state == State.QUEUED:
                 start_run(run)
@@ -116,7 +116,7 @@ class BackfillQueue(AnalysisQueue):
         give_back(jobs)
 
     def stopped(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
-        """The jobs of runs that were paused or cancelled since they were claimed."""
+        """Return the jobs of runs that were paused or canceled since they were claimed."""
         runs = {job.backfill_id for job in jobs if job.backfill_id is not None}
         going = set(Run.objects.claimable().filter(pk__in=runs).values_list("pk", flat=True))
         return [job for job in jobs if job.backfill_id not in going]
@@ -137,14 +137,14 @@ class BackfillQueue(AnalysisQueue):
         return True
 
     def put_off(self, outcome: AnalysisOutcome) -> bool:
-        """Let the item wait a little: an outage is no fault of its own."""
+        """Let the item wait a little: the item didn't cause the outage."""
         if not outcome.transient or not recovery.put_off(outcome):
             return False
         self.hand_back([outcome.job])
         return True
 
     def abandoned(self, jobs: Sequence[AnalysisJob]) -> list[AnalysisJob]:
-        """The jobs of runs that were cancelled."""
+        """Return the jobs of runs that were canceled."""
         runs = {job.backfill_id for job in jobs if job.backfill_id is not None}
         cancelled = Run.objects.filter(pk__in=runs, state=State.CANCELLING)
         ids = set(cancelled.values_list("pk", flat=True)) if runs else set()
@@ -198,10 +198,10 @@ ORDER BY i.id LIMIT %(limit)s FOR UPDATE OF i SKIP LOCKED FOR NO KEY UPDATE OF c
 def pick(run: Run, limit: int, *, where: str = "true", **more: Any) -> list[Picked]:
     """Lock pending items ``i``, unless the run was stopped a moment ago.
 
-    An item whose conversation meanwhile has a result of this very config is *done*: a rerun by
-    hand was quicker, and nothing is paid twice. Conversations are locked too, so
-    that no such result comes between this look and the claim; one that is just being written
-    is left for the next claim.
+    An item whose conversation got a result of the same config in the meantime is *done*: a rerun
+    was faster, and nothing is paid twice. Conversations are locked too, so that no result arrives
+    between this check and the claim. A conversation that is being written is left to the next
+    claim.
     """
     still = Run.objects.claimable().filter(pk=run.pk).select_for_update(no_key=True)
     options = still.values_list("options", flat=True).first()
@@ -221,7 +221,7 @@ def pick(run: Run, limit: int, *, where: str = "true", **more: Any) -> list[Pick
 
 
 def finish_without_request(item_ids: Sequence[int]) -> None:
-    """Done by somebody else: the current analysis is what the item would have made."""
+    """Mark items as done whose conversation already has the result that they would make."""
     if not item_ids:
         return
     with connection.cursor() as cursor:

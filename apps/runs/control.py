@@ -39,7 +39,7 @@ class UnableToChange(Conflict):
 
 
 def cancel(*, run: Run, by: Actor) -> None:
-    """Stop a run: what waits is skipped, what was sent is still recorded."""
+    """Cancel a run: pending items are skipped, and requests in flight are still recorded."""
     _move(
         run,
         by,
@@ -56,7 +56,7 @@ def cancel(*, run: Run, by: Actor) -> None:
 
 
 def pause(*, run: Run, by: Actor) -> None:
-    """Take no more work from a run until it is resumed; what was sent is still recorded."""
+    """Pause a run until it is resumed. Requests in flight are still recorded."""
     _move(
         run,
         by,
@@ -70,9 +70,9 @@ def pause(*, run: Run, by: Actor) -> None:
 
 
 def resume(*, run: Run, by: Actor) -> None:
-    """Go on with a paused run; one that was paused before it began is queued again.
+    """Resume a paused run; one that was paused before it began is queued again.
 
-    Raises BudgetReached where its budget is spent.
+    Raises BudgetReached if its budget is spent.
     """
     if run.state == State.PAUSED:
         budgets.check_budget(run)
@@ -134,7 +134,7 @@ def _move(
     reason: str = "",
     **changes: Any,
 ) -> None:
-    """Compare and set: of two people who click at once, one moves it and one is told."""
+    """Compare and set the state: if two people click at the same time, the second gets an error."""
     with transaction.atomic():
         moved = Run.objects.filter(pk=run.pk, state__in=allowed).update(
             state=to, reason=reason, reason_detail="", resume_at=None, **changes

@@ -1,4 +1,4 @@
-"""A preview as pages and the command tell it: figures with their words."""
+"""A preview as pages and the command show it: numbers with their labels."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _FEW = 20
 
 @dataclass(frozen=True, slots=True)
 class DraftNote:
-    """How a draft differs from what was published last: “2 prompts changed since V4”."""
+    """How a draft differs from the last published version: “2 prompts changed since V4”."""
 
     text: str
     href: str = ""
@@ -45,7 +45,7 @@ class DraftLine:
 
 @dataclass(frozen=True)
 class EstimatePanel:
-    """Everything that stands in the preview panel."""
+    """The content of the preview panel."""
 
     preview: Preview
     token: str
@@ -55,7 +55,7 @@ class EstimatePanel:
 
     @property
     def noun(self) -> str:
-        """*call* or *calls*, as the number to analyse wants it."""
+        """Return *call* or *calls*, by the number of conversations to analyze."""
         return Channel(self.preview.channel).noun(self.preview.to_analyze)
 
     @property
@@ -64,7 +64,7 @@ class EstimatePanel:
 
     @property
     def everything(self) -> bool:
-        """Whether no filter stands in the way: all conversations of the channel are meant."""
+        """Return whether there is no filter, so that all conversations of the channel match."""
         return not self.preview.filters
 
     @property
@@ -84,7 +84,7 @@ class EstimatePanel:
 
     @property
     def cost(self) -> str:
-        """As it stands in the Save button: “$7.24”, “free”, or “price unknown”."""
+        """Return the text in the Save button: “$7.24”, “free”, or “price unknown”."""
         return "free" if self.is_free else money(self.preview.estimate.cost)
 
     @property
@@ -99,7 +99,7 @@ class EstimatePanel:
 
     @property
     def unpriced(self) -> list[str]:
-        """Models whose price nobody has set."""
+        """Return the names of models without a price."""
         return sorted({line.model for line in self.drafts if not line.price_known})
 
     @property
@@ -194,7 +194,7 @@ def estimate_panel(preview: Preview) -> EstimatePanel:
 
 
 def _asked_already(preview: Preview) -> tuple[Run, ...]:
-    """Runs at work that were asked the very same, so that nobody starts one twice unawares."""
+    """Return active runs with the same request, so that a second one isn't started by accident."""
     question = question_of(preview.channel, preview.filters, preview.options)
     return tuple(
         run

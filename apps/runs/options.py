@@ -222,7 +222,7 @@ class OptionsForm(SideEffectsForm):
     )
     options: Options | None = None
     proposed: int | None = None
-    """The sample that nobody asked for: it is explained beside its field."""
+    """The sample that the form proposes: the page explains it next to its field."""
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -249,7 +249,7 @@ class OptionsForm(SideEffectsForm):
 
     @property
     def lane_fields(self) -> list[forms.BoundField]:
-        """Return the fields of the lane, which stay in the form where there are no figures."""
+        """Return the fields of the lane, which stay in the form if there are no numbers."""
         return [self[name] for name in ("lane", "flex_unavailable", "batch_expired")]
 
     @property

@@ -32,16 +32,16 @@ DRAFT_CHANGED = "A draft changed after this estimate. Review the new one."
 
 
 class NothingToAnalyze(UserError):
-    """No conversation would be analysed, so there is nothing to start."""
+    """Raised when no conversation would be analyzed, so there is nothing to start."""
 
     code = "nothing_to_analyze"
     example = Example("No conversations match these filters.")
 
 
 class PreviewOutdated(Conflict):
-    """What Save would do is no longer what was shown.
+    """Raised when Save would do something else than the preview showed.
 
-    ``preview`` has the new figures, None where counting them took too long.
+    ``preview`` has the new numbers, None if counting them took too long.
     """
 
     code = "preview_outdated"
@@ -54,7 +54,7 @@ class PreviewOutdated(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The figures of a token, read back. ``nonce`` is the same for each Save of one form.
+    """The numbers of a token, read back. ``nonce`` is the same for each Save of one form.
 
     ``configs`` is the hash of the config by route, of the routes that were to analyze, and
     ``sessions`` how many of each. ``estimate`` is `Preview.estimate_json`.
@@ -78,12 +78,12 @@ def start(
     by: Actor,
     token: str | None = None,
 ) -> Run:
-    """Queue a run of what matches; the same run for a second Save of the same form.
+    """Queue a run of the matching conversations, or return the one of an earlier Save of the form.
 
-    With a ``token`` of a preview, the set is what matched then, and PreviewOutdated is raised
-    where count, cost or prompts are no longer what was shown. A short list is frozen here, a long
+    With the ``token`` of a preview, the set is the one that matched then, and PreviewOutdated is
+    raised if count, cost, or prompts differ from the preview. A short list is frozen here, a long
     one by a worker. Raises FilterError for an unknown or invalid filter, NothingToAnalyze for an
-    empty set, and PreviewTooSlow where nothing was agreed to and counting takes too long.
+    empty set, and PreviewTooSlow if there is no token and counting takes too long.
     """
     agreed = read_token(token) if token else None
     question = question_of(channel, params, options)
@@ -255,7 +255,7 @@ def question_of(channel: str, filters: Mapping[str, Sequence[str]], options: Opt
 
 
 def check(agreement: Agreement, preview: Preview) -> None:
-    """Raise PreviewOutdated where the figures grew or the prompts changed since they were shown."""
+    """Raise PreviewOutdated if the numbers grew or the prompts changed since the preview."""
     if agreement.asked != question_of(preview.channel, preview.filters, preview.options):
         raise PreviewOutdated(
             "The filters changed after this estimate. Review the new one.",
@@ -278,10 +278,10 @@ def check(agreement: Agreement, preview: Preview) -> None:
 
 
 def _grew(before: Decimal | None, now: Decimal | None) -> bool:
-    """Whether the figure that people see became larger.
+    """Return whether the price on the page became larger.
 
-    Estimates follow the usage that is seen while other runs work: what moves below the digits
-    that were shown is no other price. One that became known was agreed to unknown.
+    Estimates follow the usage of other runs, so a change below the displayed digits isn't a new
+    price. A price that became known was accepted while it was unknown.
     """
     if before is None or now is None:
         return before is not None
@@ -289,7 +289,7 @@ def _grew(before: Decimal | None, now: Decimal | None) -> bool:
 
 
 def _edited(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
-    """Whether any route is read with another config than was shown. Fewer routes are no edit."""
+    """Return whether a route has another config than in the preview. Fewer routes are fine."""
     shown = set(before.values())
     return any(
         before.get(route, config if config in shown else "") != config

@@ -64,7 +64,7 @@ def sign(data: Mapping[str, Any], *, kind: Kind) -> str:
 
 
 def unsign(token: str, *, kind: Kind) -> dict[str, Any]:
-    """Return the data of a token. Raises InvalidToken for one that is expired or not ours."""
+    """Return the data of a token. Raises InvalidToken for an expired or foreign one."""
     try:
         data: dict[str, Any] = signing.loads(
             token, salt=f"runs.{kind.value}", max_age=MAX_AGE_SECONDS

@@ -197,9 +197,9 @@ def _answer(data: QueryDict, number: int) -> tuple[str, list[str]]:
 
 @dataclass(frozen=True)
 class Kept:
-    """A filter that no row shows: a selection of rows, or what is no filter at all.
+    """A filter that no row shows: a selection of conversations, or an invalid filter.
 
-    It stays in the form until a person removes it, so that it never falls away unseen.
+    It stays in the form until a person removes it, so that it never disappears unnoticed.
     """
 
     name: str

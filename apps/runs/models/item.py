@@ -56,14 +56,14 @@ class RunItem(models.Model):
     are never deleted.
     A pending item of a canceled run is skipped (`Run.skips_pending`).
 
-    The conversation is empty once it was erased: the item then is what was counted and paid, and
-    has no words (decision 0017). That its analyses are of its own conversation is a foreign key
+    The conversation is empty once it was erased: the item then has its count and its cost, and no
+    content (decision 0017). That its analyses are of its own conversation is a foreign key
     of two columns, made by a migration: an index less than two of one column would need.
     """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="items", **_UNCHECKED)
     position = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="Of a trial's item: its place on the page."
+        null=True, blank=True, help_text="For items of test runs: the position on the page."
     )
     conversation = models.ForeignKey(
         Conversation,
@@ -89,7 +89,7 @@ class RunItem(models.Model):
     not_before = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="Left alone until then: another analysis is at work, or its provider failed.",
+        help_text="Not claimed before: another analysis is running, or its provider failed.",
     )
     analysis = models.ForeignKey(
         Analysis,
@@ -106,7 +106,7 @@ class RunItem(models.Model):
         blank=True,
         related_name="+",
         **_UNCHECKED,
-        help_text="What was current when this one was recorded, or when the trial began.",
+        help_text="The current analysis when the item was recorded or the test run began.",
     )
     previous_state = models.CharField(
         max_length=10,
@@ -121,7 +121,7 @@ class RunItem(models.Model):
     tries = models.PositiveIntegerField(
         default=0,
         db_default=0,
-        help_text="How often its provider could not be asked while it answered others.",
+        help_text="How often its provider failed while it responded to others.",
     )
     shipment = models.ForeignKey(
         Shipment,
@@ -144,11 +144,11 @@ class RunItem(models.Model):
         db_default="",
         help_text="Why it was skipped.",
     )
-    output = models.JSONField(null=True, blank=True, help_text="Of a trial only.")
+    output = models.JSONField(null=True, blank=True, help_text="For test runs only.")
     missing_required = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     truncated = models.BooleanField(default=False, db_default=False)
     raw_output = models.TextField(
-        blank=True, db_default="", help_text="Of a trial, where the response was not usable."
+        blank=True, db_default="", help_text="For test runs: a response that was not usable."
     )
     error_code = models.CharField(max_length=30, blank=True, choices=ErrorCode.choices)
     error_message = models.TextField(blank=True)
@@ -157,7 +157,7 @@ class RunItem(models.Model):
     output_tokens = models.PositiveIntegerField(default=0, db_default=0)
     latency_ms = models.PositiveIntegerField(null=True, blank=True)
     lease_token = models.UUIDField(
-        null=True, blank=True, help_text="Of a trial's item. A backfill leases analyses."
+        null=True, blank=True, help_text="For items of test runs. A backfill leases analyses."
     )
     lease_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0, db_default=0)

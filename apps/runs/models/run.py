@@ -25,9 +25,9 @@ def run_id() -> str:
 class Kind(models.TextChoices):
     """What a run is for.
 
-    A backfill records its results on the conversations. A trial, which pages call a test run,
-    tries drafts: its results stay on its items and are deleted after some days. A rollback puts
-    back the results that were current before another run. A mapping run applies mappings to
+    A backfill records its results on the conversations. A test run (`TRIAL`) tries drafts: its
+    results stay on its items and are deleted after some days. A rollback restores the results
+    that were current before another run. A mapping run applies mappings to
     current results. A recomputation gives past results the values of a derived field. None of
     these three asks a model.
     """
@@ -108,12 +108,12 @@ class RunQuerySet(models.QuerySet["Run"]):
 
 
 class Run(models.Model):
-    """What was asked, by whom, and how far it is. Counts are read from the items.
+    """A request, its author, and its progress. Counts are read from the items.
 
     ``plan`` freezes what each route of agents is read with: a list of ``{"route",
     "agent_version", "config", "columns", "sessions"}``. ``save_token`` makes a second Save of the
-    same form find the first one. A trial has an ``agent`` where the draft of that agent reads
-    every conversation; without one, each is read with the drafts of its own route.
+    same form find the first one. A test run with an ``agent`` reads every conversation with the
+    draft of that agent; without one, it reads each with the drafts of its own route.
     """
 
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.BACKFILL)
@@ -137,7 +137,7 @@ class Run(models.Model):
     estimate = models.JSONField(default=dict)
     left_out = models.JSONField(
         default=list,
-        help_text="Conversations that a trial could not read: their ids, and why.",
+        help_text="Conversations that a test run could not read: their IDs, and why.",
     )
     save_token = models.CharField(max_length=64, unique=True)
     total = models.PositiveIntegerField(

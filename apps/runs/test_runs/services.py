@@ -66,7 +66,10 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a trial would read. ``looked_at`` counts what was examined to find it."""
+    """The conversations of a test run before it starts.
+
+    ``looked_at`` counts the conversations that were examined to find them.
+    """
 
     taken: tuple[Taken, ...]
     left_out: tuple[LeftOut, ...]
@@ -91,7 +94,7 @@ class Choice:
 
     @property
     def unpriced(self) -> list[str]:
-        """Models whose price nobody has set."""
+        """Return the names of models without a price."""
         models = {plan.config.model for plan in self.plans}
         return sorted(m.name for m in models if not m.price_known and not m.is_local)
 
@@ -155,11 +158,11 @@ def _batches(rows: ConversationQuerySet, order: Order, size: int) -> Iterator[li
 
 
 class Readers:
-    """What reads a conversation by its route, and whether its model can be asked at all.
+    """Find the plan that reads a conversation by its route, and check that its model is reachable.
 
-    An agent's draft reads every conversation of a trial: folded along the route where the agent
-    is on it, as a rerun does, and by itself where the agent is not. So the draft of an agent that
-    has no conversations yet can be tried on those of another.
+    An agent's draft reads every conversation of its test run. If the agent is on the route, the
+    draft is merged along it, as in a rerun; otherwise it reads alone. So the draft of an agent
+    without conversations can be tested on those of another.
     """
 
     def __init__(self, agent: Agent | None) -> None:
@@ -177,7 +180,7 @@ class Readers:
         return self._plans
 
     def refusal(self, plan: Plan) -> str:
-        """Why nothing can be read with a plan, in a sentence; empty where it can."""
+        """Return why a plan can't read conversations, as a message; empty if it can."""
         if plan.problems:
             return " ".join(plan.problems)
         model = plan.config.model
@@ -245,10 +248,10 @@ def token_for(choice: Choice, *, asked: str) -> str:
 
 
 def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Actor) -> Run:
-    """Queue what was agreed to and kick the engines; the same trial for a second click.
+    """Queue the test run of a token and wake the runners; a second click returns the same run.
 
-    Raises TrialOutdated where the question, the prompts or the conversations are not those that
-    were shown, and InvalidToken. Nothing is saved as an analysis, now or later.
+    Raises TrialOutdated if the question, the prompts, or the conversations differ from the
+    preview, and InvalidToken. Nothing is ever saved as an analysis.
     """
     agreed = Agreed(**unsign(token, kind=Kind.TRIAL))
     if agreed.asked != asked or not agreed.conversations:
@@ -289,7 +292,7 @@ def start(*, channel: str, agent: Agent | None, token: str, asked: str, by: Acto
 
 
 def _as_agreed(agreed: Agreed, agent: Agent | None) -> list[Taken]:
-    """The conversations of a token with what reads them now, which must be what was shown."""
+    """Return the conversations of a token with their plans, which must equal the preview's."""
     rows = Conversation.objects.in_bulk(agreed.conversations)
     if len(rows) < len(agreed.conversations):
         raise TrialOutdated(_ERASED)
@@ -328,7 +331,7 @@ def _add_items(trial: Run, *, taken: Sequence[Taken]) -> None:
 
 
 def purge(*, now: datetime) -> int:
-    """Throw away trials that were kept long enough; how many. The ledger keeps what they cost."""
+    """Delete test runs past their retention; return how many. The ledger keeps their costs."""
     over = Run.objects.trials().filter(created_at__lt=now - TRIAL_RETENTION)
     count = over.count()
     over.delete()

@@ -30,7 +30,7 @@ CHANGED = "backfills:changed"
 @require_POST
 @role_required(Role.OPERATOR)
 def pause(request: HttpRequest, public_id: str) -> HttpResponse:
-    """Take no more work from a run until it is resumed."""
+    """Pause a run until it is resumed."""
     run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
     more = "Requests already in progress will finish." if run.asks_model else ""
     return _change(request, run, control.pause, "paused", more)
@@ -39,7 +39,7 @@ def pause(request: HttpRequest, public_id: str) -> HttpResponse:
 @require_POST
 @role_required(Role.OPERATOR)
 def resume(request: HttpRequest, public_id: str) -> HttpResponse:
-    """Go on with a paused run."""
+    """Resume a paused run."""
     run = get_object_or_404(Run.objects.lasting(), public_id=public_id)
     return _change(request, run, control.resume, "resumed")
 
@@ -118,7 +118,7 @@ def _budget_said(run: Run) -> str:
 def _change(
     request: HttpRequest, run: Run, change: Callable[..., None], done: str, more: str = ""
 ) -> HttpResponse:
-    """Pause, resume, or cancel a run, and say so; ``more`` follows what was done."""
+    """Pause, resume, or cancel a run, and say so; ``more`` follows in the message."""
 
     def changed() -> str:
         change(run=run, by=actor_of(request))
