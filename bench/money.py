@@ -50,10 +50,10 @@ SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """One file backfilled: input tokens told before and counted after, requests and sessions."""
+    """One file backfilled: input tokens estimated and counted, requests, conversations."""
 
     name: str
-    sessions: int
+    conversations: int
     requests: int
     told: int
     counted: int
@@ -117,7 +117,7 @@ def _measure(path: Path, url: str, schema: dict[str, Any]) -> Corpus:
     done = Analysis.objects.current().filter(backfill_public_id=run.public_id)
     return Corpus(
         name,
-        sessions=done.count(),
+        conversations=done.count(),
         requests=sums["requests"],
         told=told,
         counted=sums["input"],
@@ -178,15 +178,15 @@ def _many_fields() -> dict[str, Any]:
 
 
 def _requests(corpora: list[Corpus]) -> tuple[str, ...]:
-    sessions = sum(c.sessions for c in corpora)
+    conversations = sum(c.conversations for c in corpora)
     ours = sum(c.counted for c in corpora)
     one_by_one = sum(c.one_by_one for c in corpora)
     fields = len(SCHEMA["properties"]) + 3
     return (
         "S11",
-        f"{sessions:,} real sessions, {fields} fields: requests and input tokens a session",
-        f"{sum(c.requests for c in corpora) / sessions:.3f}; {ours / sessions:,.0f}",
-        f"a request for each field: {fields}; {one_by_one / sessions:,.0f}",
+        f"{conversations:,} real conversations, {fields} fields: requests and input tokens each",
+        f"{sum(c.requests for c in corpora) / conversations:.3f}; {ours / conversations:,.0f}",
+        f"a request for each field: {fields}; {one_by_one / conversations:,.0f}",
         f"{ours / one_by_one:.2f} of the tokens",
         "—",
         "one request",

@@ -16,14 +16,14 @@ import psutil
 from bench.backfills import agent_with_calls, fake_model, rate_of, start_backfill
 from bench.ground import DATA_DIR, cpu_seconds, services, workers
 
-SESSIONS = 3_000
+CONVERSATIONS = 3_000
 IN_FLIGHT = 64
 ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round: sessions a second of ours and of the bare loop, CPU milliseconds a session."""
+    """One round: conversations a second here and in the bare loop, CPU milliseconds each."""
 
     ours: float
     bare: float
@@ -65,14 +65,14 @@ def _row(name: str, what: str, latency: float, postgres: psutil.Process) -> tupl
 
 def _rounds(latency: float, postgres: psutil.Process) -> list[Round]:
     with fake_model(latency) as (fake, model):
-        agent = agent_with_calls(model, SESSIONS)
+        agent = agent_with_calls(model, CONVERSATIONS)
         found = []
         with workers(1, concurrency=IN_FLIGHT) as processes:
-            _ours(agent, min(SESSIONS, 300), processes[0], postgres)  # warm, as a worker is
+            _ours(agent, min(CONVERSATIONS, 300), processes[0], postgres)  # warm, as a worker is
             bodies = fake.bodies
             for _ in range(ROUNDS):
                 bare = _bare(fake.url, bodies)
-                rate, cpu_worker, cpu_database = _ours(agent, SESSIONS, processes[0], postgres)
+                rate, cpu_worker, cpu_database = _ours(agent, CONVERSATIONS, processes[0], postgres)
                 found.append(Round(rate, bare["rate"], cpu_worker, cpu_database, bare["cpu_ms"]))
         return found
 
@@ -80,7 +80,7 @@ def _rounds(latency: float, postgres: psutil.Process) -> list[Round]:
 def _ours(
     agent: Any, how_many: int, worker: psutil.Process, postgres: psutil.Process
 ) -> tuple[float, float, float]:
-    """Backfill so many; sessions a second and CPU milliseconds a session of both sides."""
+    """Backfill this many; return conversations a second and CPU milliseconds of both sides."""
     before = cpu_seconds(worker), cpu_seconds(postgres)
     rate = rate_of(start_backfill(agent, how_many), [worker])
     after = cpu_seconds(worker), cpu_seconds(postgres)
@@ -90,7 +90,7 @@ def _ours(
 
 def _bare(url: str, bodies: list[dict[str, Any]]) -> dict[str, float]:
     path = DATA_DIR / "requests.json"
-    path.write_text(json.dumps([bodies[i % len(bodies)] for i in range(SESSIONS)]))
+    path.write_text(json.dumps([bodies[i % len(bodies)] for i in range(CONVERSATIONS)]))
     command = [sys.executable, "-m", "bench.bare", url, str(path), str(IN_FLIGHT)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     answer: dict[str, float] = json.loads(done.stdout)

@@ -26,9 +26,9 @@ LEARN_FROM = 500
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Expected tokens and money of some sessions. ``cost`` is None where a price is unknown."""
+    """Expected tokens and money. ``cost`` is None where a price is unknown."""
 
-    sessions: int = 0
+    conversations: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost: Decimal | None = Decimal(0)
@@ -36,7 +36,7 @@ class Estimate:
     def __add__(self, other: "Estimate") -> "Estimate":
         unknown = self.cost is None or other.cost is None
         return Estimate(
-            self.sessions + other.sessions,
+            self.conversations + other.conversations,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             None if unknown else (self.cost or Decimal(0)) + (other.cost or Decimal(0)),
@@ -51,16 +51,16 @@ class Estimate:
         return None if self.cost is None else self.cost * (1 + SPREAD)
 
 
-def estimate(plan: Plan, *, tokens: int, sessions: int) -> Estimate:
-    """Return tokens and cost of ``sessions`` conversations with ``tokens`` of transcript in all."""
+def estimate(plan: Plan, *, tokens: int, conversations: int) -> Estimate:
+    """Return tokens and cost of conversations with ``tokens`` of transcript in all."""
     spec = plan.config.model.spec()
     fixed = constant_tokens(plan.config.sha256, plan.document) + FRAME_TOKENS
     usage = TokenUsage(
-        input=round((tokens + fixed * sessions) * spec.token_correction),
-        output=expected_answer_tokens(plan.document) * sessions,
+        input=round((tokens + fixed * conversations) * spec.token_correction),
+        output=expected_answer_tokens(plan.document) * conversations,
     )
     money = cost(usage, charged_prices(spec, trigger="rerun"))
-    return Estimate(sessions, usage.input, usage.output, money)
+    return Estimate(conversations, usage.input, usage.output, money)
 
 
 class HighestCost:

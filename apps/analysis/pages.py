@@ -215,7 +215,7 @@ def preview_rerun(conversation: Conversation, current: Analysis | None) -> Rerun
     differs = config is not None and config.pk != plan.config.pk
     return RerunPreview(
         plan=plan,
-        estimate=estimate(plan, tokens=conversation.prompt_tokens_est, sessions=1),
+        estimate=estimate(plan, tokens=conversation.prompt_tokens_est, conversations=1),
         diff=diff_configs(config.parsed(), plan.document) if config and differs else Diff(),
         known=config is not None,
     )

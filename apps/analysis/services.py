@@ -140,7 +140,7 @@ def _stored(analysis: Analysis) -> Analysis:
 
 
 def priorities_with_work() -> list[str]:
-    """Return the priorities of analyses that wait, or were left by a worker that stopped."""
+    """Return the priorities of analyses that wait or run: a worker may have stopped with them."""
     rows = Analysis.objects.filter(
         Q(not_before=None) | Q(not_before__lte=timezone.now()),
         state__in=[State.PENDING, State.RUNNING],

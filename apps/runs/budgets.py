@@ -85,7 +85,7 @@ def balance_of(run: Run) -> Balance | None:
 
 def check_plan(plan: Sequence[Mapping[str, Any]], budget: Decimal | None) -> None:
     """Raise PriceUnknown where a budget or a cap needs a price that a model of a plan lacks."""
-    used = [entry for entry in plan if entry["sessions"]]
+    used = [entry for entry in plan if entry["conversations"]]
     if budget is None and not any_cap({entry["agent"] for entry in used}):
         return
     models = LanguageModel.objects.filter(name__in={entry["model"] for entry in used})
@@ -147,7 +147,7 @@ def _within_caps(
 
 def why_capped(run: Run, now: datetime | None = None) -> str:
     """Return why a cap holds a run back; empty where none does."""
-    return why_reached({entry["agent"] for entry in run.plan if entry["sessions"]}, now)
+    return why_reached({entry["agent"] for entry in run.plan if entry["conversations"]}, now)
 
 
 def pause_for_budget(run: Run, balance: Balance) -> None:

@@ -150,7 +150,7 @@ def _announce_completed(run: Run) -> None:
     """
     if not outbox.has_subscribers(EventType.BACKFILL_COMPLETED):
         return
-    agents = {entry["agent"] for entry in run.plan if entry["sessions"]}
+    agents = {entry["agent"] for entry in run.plan if entry["conversations"]}
     agent = Agent.objects.filter(public_id__in=agents).first() if len(agents) == 1 else None
     outbox.write(
         [

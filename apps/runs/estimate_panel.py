@@ -33,12 +33,12 @@ class DraftNote:
 
 @dataclass(frozen=True, slots=True)
 class DraftLine:
-    """One draft, or one fold of several, and how many sessions it reads."""
+    """One draft, or one fold of several, and how many conversations it reads."""
 
     label: str
     model: str
     price_known: bool
-    sessions: int
+    conversations: int
     notes: tuple[DraftNote, ...]
     folded: bool
 
@@ -213,7 +213,7 @@ def _draft_lines(groups: Sequence[RouteGroup]) -> tuple[DraftLine, ...]:
             label=group.label,
             model=group.plan.config.model.name,
             price_known=group.plan.config.model.price_known,
-            sessions=group.to_analyze,
+            conversations=group.to_analyze,
             notes=tuple(notes.pop(v.pk) for v in group.plan.versions if v.pk in notes),
             folded=len(group.plan.versions) > 1,
         )

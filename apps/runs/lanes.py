@@ -147,7 +147,7 @@ def check_lane(lane: str, models: Iterable[LanguageModel]) -> None:
 def lane_estimates(loads: Sequence[Load]) -> list[LaneEstimate]:
     """Return the estimate of each lane that all these models have, the standard one first."""
     lanes = [LaneEstimate(STANDARD, _sum(loads), expected_seconds(loads))]
-    used = [model for model, load in loads if load.sessions]
+    used = [model for model, load in loads if load.conversations]
     for lane in CHEAPER if used else ():
         if not why_lacking(used, lane):
             reduced = [(model, _reduced(load, factor_of(model, lane))) for model, load in loads]
@@ -177,7 +177,7 @@ class Speed:
     def seconds(self, load: Estimate) -> float:
         """Return the seconds of all the requests of a load, one after the other."""
         if not self.tokens_per_second:
-            return load.sessions * self.seconds_per_answer
+            return load.conversations * self.seconds_per_answer
         return (load.input_tokens + load.output_tokens) / self.tokens_per_second
 
 
@@ -186,7 +186,7 @@ def expected_seconds(loads: Sequence[Load], *, lane: str = STANDARD) -> float:
     tier = FLEX if lane == FLEX else ""
     by_model: dict[int, tuple[LanguageModel, Estimate]] = {}
     for model, load in loads:
-        if load.sessions:
+        if load.conversations:
             before = by_model.get(model.pk, (model, Estimate()))[1]
             by_model[model.pk] = model, before + load
     if lane == ECONOMY:
@@ -221,13 +221,13 @@ def _in_batches(model: LanguageModel, load: Estimate) -> float:
 def _alone(model: LanguageModel, load: Estimate, seconds: float) -> float:
     """Return what a load takes if nothing but its model is slow: by the share of the model's
     requests in flight and of its limits per minute that a backfill really gets."""
-    slots = min(settings.ANALYSIS_CONCURRENCY, load.sessions)
+    slots = min(settings.ANALYSIS_CONCURRENCY, load.conversations)
     if model.max_concurrency:
         slots = min(slots, backfill_share(model.max_concurrency))
-    expected = max(seconds / slots, seconds / load.sessions)
+    expected = max(seconds / slots, seconds / load.conversations)
     if model.requests_per_minute:
         per_minute = backfill_share(model.requests_per_minute)
-        expected = max(expected, 60 * (load.sessions / per_minute - 1))
+        expected = max(expected, 60 * (load.conversations / per_minute - 1))
     if model.tokens_per_minute:
         tokens = load.input_tokens + load.output_tokens
         per_minute = backfill_share(model.tokens_per_minute)

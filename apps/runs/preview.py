@@ -1,6 +1,6 @@
 """What a backfill would do, counted before it is paid for.
 
-One aggregate over the matching conversations, grouped by route and by the config of the present
+One aggregate over the matching conversations, grouped by route and by the config of the current
 result; the rest is arithmetic on a handful of groups.
 """
 
@@ -55,7 +55,7 @@ class RouteGroup:
 
     @property
     def estimate(self) -> Estimate:
-        return estimate(self.plan, tokens=self.tokens, sessions=self.to_analyze)
+        return estimate(self.plan, tokens=self.tokens, conversations=self.to_analyze)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +196,8 @@ def _make_preview(
 ) -> Preview:
     found = candidates(channel, params, as_of)
     rows: list[dict[str, Any]] = list(
-        found.values("route", "why", "present").annotate(
-            sessions=Count("pk"),
+        found.values("route", "why", "current_config").annotate(
+            conversations=Count("pk"),
             tokens=Coalesce(Sum("prompt_tokens_est"), 0),
             longest=Max("prompt_tokens_est"),
         )
@@ -217,12 +217,12 @@ def _make_preview(
         filters=params,
         options=options,
         as_of=as_of,
-        matching=sum(row["sessions"] for row in rows),
+        matching=sum(row["conversations"] for row in rows),
         already_analyzed=sum(group.already for group in groups),
         not_analyzable=skipped,
         left_out=left_out,
         groups=sorted(groups, key=lambda group: (-group.to_analyze, group.route)),
-        to_analyze=lanes[0].estimate.sessions,
+        to_analyze=lanes[0].estimate.conversations,
         lanes=lanes,
         reading=reading,
         chosen=chosen,
@@ -240,14 +240,16 @@ def _without_too_long(
         and (limit := longest.get(row["route"])) is not None
         and row["longest"] > limit
     }
-    refused = {(row["route"], row["present"]): row for row in too_long(found, met)}
+    refused = {(row["route"], row["current_config"]): row for row in too_long(found, met)}
     split = []
     for row in rows:
-        over = refused.get((row["route"], row["present"])) if row["why"] == ANALYZABLE else None
+        over = (
+            refused.get((row["route"], row["current_config"])) if row["why"] == ANALYZABLE else None
+        )
         if over is None:
             split.append(row)
             continue
-        left = {name: row[name] - over[name] for name in ("sessions", "tokens")}
+        left = {name: row[name] - over[name] for name in ("conversations", "tokens")}
         split += [{**row, **left}, {**row, **over, "why": TOO_LONG}]
     return split
 
@@ -262,9 +264,9 @@ def _sort_out(
     for row in rows:
         plan = plans[row["route"]]
         if row["why"] not in {ANALYZABLE, TOO_LONG}:
-            skipped[row["why"]] += row["sessions"]
+            skipped[row["why"]] += row["conversations"]
         elif plan.problems:
-            left_out[" ".join(plan.problems)] += row["sessions"]
+            left_out[" ".join(plan.problems)] += row["conversations"]
         else:
             group = groups.get(row["route"]) or RouteGroup(row["route"], plan)
             groups[row["route"]] = _with_row(group, row, options)
@@ -274,19 +276,19 @@ def _sort_out(
 
 
 def _with_row(group: RouteGroup, row: Mapping[str, Any], options: Options) -> RouteGroup:
-    already = row["present"] == group.plan.config.pk
+    already = row["current_config"] == group.plan.config.pk
     taken = options.include_analyzed or not already
     if row["why"] == TOO_LONG:
         # A result that is there already is no reason to say that there can be none.
         return replace(
             group,
-            already=group.already + (0 if taken else row["sessions"]),
-            too_long=group.too_long + (row["sessions"] if taken else 0),
+            already=group.already + (0 if taken else row["conversations"]),
+            too_long=group.too_long + (row["conversations"] if taken else 0),
         )
     return replace(
         group,
-        to_analyze=group.to_analyze + (row["sessions"] if taken else 0),
-        already=group.already + (row["sessions"] if already else 0),
+        to_analyze=group.to_analyze + (row["conversations"] if taken else 0),
+        already=group.already + (row["conversations"] if already else 0),
         tokens=group.tokens + (row["tokens"] if taken else 0),
     )
 

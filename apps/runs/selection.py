@@ -30,14 +30,14 @@ ANALYZABLE = ""
 def candidates(channel: str, params: Mapping[str, Sequence[str]], as_of: datetime) -> QuerySet[Any]:
     """The matching conversations that had come in by ``as_of``, in no order, annotated.
 
-    ``why``: why no model can read it, empty where one can. ``present``: the config of a result
+    ``why``: why no model can read it, empty where one can. ``current_config``: that of a result
     that counts as already analyzed: current, successful and not stale.
     Raises FilterError for filters that are unknown or invalid: never all rows.
     """
     found = matching(channel=channel, params=params).filter(created_at__lte=as_of).order_by()
     return found.annotate(
         why=not_analyzable_case(),
-        present=Case(
+        current_config=Case(
             When(Q(analysis_state="succeeded", stale=False), then=F("analysis_config_id")),
             default=None,
         ),
@@ -153,8 +153,10 @@ def too_long(found: QuerySet[Any], longest: Mapping[str, int | None]) -> list[di
     refused = Q()
     for limit, names in routes.items():
         refused |= Q(route__in=names, prompt_tokens_est__gt=limit)
-    rows = found.filter(refused, why=ANALYZABLE).values("route", "present")
-    return list(rows.annotate(sessions=Count("pk"), tokens=Coalesce(Sum("prompt_tokens_est"), 0)))
+    rows = found.filter(refused, why=ANALYZABLE).values("route", "current_config")
+    return list(
+        rows.annotate(conversations=Count("pk"), tokens=Coalesce(Sum("prompt_tokens_est"), 0))
+    )
 
 
 def choose(
@@ -165,7 +167,7 @@ def choose(
     All values travel as parameters; the text is the FilterSet's own SQL and the constants here.
     """
     columns = found.annotate(position=Position(F("public_id"))).values_list(
-        "pk", "route", "why", "present", "position", "prompt_tokens_est", "sort_at"
+        "pk", "route", "why", "current_config", "position", "prompt_tokens_est", "sort_at"
     )
     try:
         base, base_params = columns.query.sql_with_params()
@@ -173,10 +175,10 @@ def choose(
         return NOTHING
     sql = (
         "SELECT m.id, m.route, p.config_id, p.version_id, m.tokens, m.sort_at"
-        f" FROM ({base}) AS m(id, route, why, present, position, tokens, sort_at)"
+        f" FROM ({base}) AS m(id, route, why, current_config, position, tokens, sort_at)"
         " JOIN unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
         " AS p(route, config_id, version_id, longest) ON p.route = m.route"
-        " WHERE m.why = '' AND (%s OR m.present IS DISTINCT FROM p.config_id)"
+        " WHERE m.why = '' AND (%s OR m.current_config IS DISTINCT FROM p.config_id)"
         " AND (p.longest IS NULL OR m.tokens <= p.longest)"
     )
     params: list[Any] = [

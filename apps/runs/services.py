@@ -57,7 +57,7 @@ class Agreement:
     """The numbers of a token, read back. ``nonce`` is the same for each Save of one form.
 
     ``configs`` is the hash of the config by route, of the routes that were to analyze, and
-    ``sessions`` how many of each. ``estimate`` is `Preview.estimate_json`.
+    ``conversations`` how many of each. ``estimate`` is `Preview.estimate_json`.
     """
 
     nonce: str
@@ -66,7 +66,7 @@ class Agreement:
     to_analyze: int
     cost: Decimal | None
     configs: Mapping[str, str]
-    sessions: Mapping[str, int]
+    conversations: Mapping[str, int]
     estimate: Mapping[str, Any]
 
 
@@ -158,7 +158,7 @@ def _twin(question: str, now: Preview) -> Run | None:
     configs = {group.plan.config.sha256 for group in now.groups if group.to_analyze}
     backfills = Run.objects.backfills().active().exclude(state=State.CANCELLING)
     for run in backfills.order_by("pk"):
-        frozen = {entry["config"] for entry in run.plan if entry["sessions"]}
+        frozen = {entry["config"] for entry in run.plan if entry["conversations"]}
         same = question_of(run.channel, run.filters, read_options(run.options)) == question
         if same and configs <= frozen and _holds_all(run, now):
             return run
@@ -201,14 +201,14 @@ def _terms(now: Preview | None, agreed: Agreement | None) -> dict[str, Any]:
         if plan.problems or plan.config.sha256 != agreed.configs[route]:
             raise PreviewOutdated(DRAFT_CHANGED, None)
     return {
-        "plan": [_plan_entry(r, plan, agreed.sessions[r]) for r, plan in plans.items()],
+        "plan": [_plan_entry(r, plan, agreed.conversations[r]) for r, plan in plans.items()],
         "as_of": agreed.as_of,
         "estimate": dict(agreed.estimate),
         "total": agreed.to_analyze,
     }
 
 
-def _plan_entry(route: str, plan: Plan, sessions: int) -> dict[str, Any]:
+def _plan_entry(route: str, plan: Plan, conversations: int) -> dict[str, Any]:
     return {
         "route": route,
         "label": plan.label,
@@ -219,7 +219,7 @@ def _plan_entry(route: str, plan: Plan, sessions: int) -> dict[str, Any]:
         "model": plan.config.model.name,
         "columns": plan.columns.as_dict(),
         "longest": readings({route: plan})[route].longest,
-        "sessions": sessions,
+        "conversations": conversations,
     }
 
 
@@ -232,7 +232,7 @@ def token_for(preview: Preview) -> str:
             "to_analyze": preview.to_analyze,
             "cost": None if preview.estimate.cost is None else str(preview.estimate.cost),
             "configs": _configs(preview),
-            "sessions": {g.route: g.to_analyze for g in preview.groups if g.to_analyze},
+            "conversations": {g.route: g.to_analyze for g in preview.groups if g.to_analyze},
             "estimate": preview.estimate_json(),
         },
         kind=Kind.BACKFILL,

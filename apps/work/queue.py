@@ -254,7 +254,7 @@ UPDATE {self.name} r SET lease_until = {_UNTIL} FROM mine WHERE r.id = mine.id""
 
     def release(self, leases: Sequence[Lease], *, setting: str = "", **values: Any) -> None:
         """Hand back rows for which nothing was sent, with more columns set."""
-        # A delivery counts attempts when they are recorded, everything else when it is taken.
+        # What is held as pending counts an attempt when it is recorded, anything else when claimed.
         uncount = "" if self.held_as == "pending" else ", attempts = greatest(r.attempts - 1, 0)"
         more = f", {setting}" if setting else ""
         statement = f"""

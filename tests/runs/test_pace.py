@@ -27,8 +27,8 @@ pytestmark = pytest.mark.django_db
 BY = Actor.system("tests")
 
 
-def load(sessions: int, tokens: int = 1_000) -> Estimate:
-    return Estimate(sessions, sessions * tokens, 0, Decimal(0))
+def load(conversations: int, tokens: int = 1_000) -> Estimate:
+    return Estimate(conversations, conversations * tokens, 0, Decimal(0))
 
 
 def seen(agent: Agent, count: int, *, ms: int, tokens: int = 1_000, **values: Any) -> None:

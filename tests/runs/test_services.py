@@ -44,7 +44,7 @@ def test_save_freezes_what_matches_with_the_drafts_of_that_moment(agent: Agent) 
     assert run.total == run.items.count() == 3
     assert set(run.items.values_list("config_id", flat=True)) == frozen
     assert after.config_id not in frozen
-    assert run.plan[0]["sessions"] == 3
+    assert run.plan[0]["conversations"] == 3
     assert AuditEntry.objects.filter(verb="backfill.started", target=run.public_id).count() == 1
 
 

@@ -111,9 +111,9 @@ class Run(models.Model):
     """A request, its author, and its progress. Counts are read from the items.
 
     ``plan`` freezes what each route of agents is read with: a list of ``{"route",
-    "agent_version", "config", "columns", "sessions"}``. ``save_token`` makes a second Save of the
-    same form find the first one. A test run with an ``agent`` reads every conversation with the
-    draft of that agent; without one, it reads each with the drafts of its own route.
+    "agent_version", "config", "columns", "conversations"}``. ``save_token`` makes a second Save
+    of the same form find the first one. A test run with an ``agent`` reads every conversation
+    with the draft of that agent; without one, it reads each with the drafts of its own route.
     """
 
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.BACKFILL)

@@ -53,7 +53,7 @@ class Taken:
 
     @property
     def estimate(self) -> Estimate:
-        return estimate(self.plan, tokens=self.conversation.prompt_tokens_est, sessions=1)
+        return estimate(self.plan, tokens=self.conversation.prompt_tokens_est, conversations=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,9 @@ def detail(request: HttpRequest, public_id: str) -> HttpResponse:
         context |= _run_context(run, progress) | {
             "asked": filter_words([run])[run.pk],
             "options": option_words(run),
-            "plan": [entry for entry in run.plan if entry["sessions"]] if run.asks_model else [],
+            "plan": [entry for entry in run.plan if entry["conversations"]]
+            if run.asks_model
+            else [],
         }
     return render_either(
         request,

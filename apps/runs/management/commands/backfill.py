@@ -138,7 +138,7 @@ class Command(BaseCommand):
             say(f"  {count:,} left out: {reason}")
         for line in figures.drafts:
             notes = ", ".join(note.text for note in line.notes)
-            say(f"  {line.sessions:,} with {line.label} ({notes}), {line.model}")
+            say(f"  {line.conversations:,} with {line.label} ({notes}), {line.model}")
         say(f"{preview.to_analyze:,} to analyze as of {timezone.localtime(preview.as_of):%H:%M:%S}")
         if preview.to_analyze:
             between = f" ({money(estimate.low)} to {money(estimate.high)})" if estimate.cost else ""
