@@ -572,3 +572,9 @@ def test_every_column_of_the_model_has_a_filter_or_a_reason() -> None:
     }
     columns = {field.name for field in Conversation._meta.concrete_fields}
     assert columns - set(exempt) <= PARAMETERS
+
+
+def test_an_operator_that_a_field_forgot_is_an_error_instead_of_another_operator() -> None:
+    for name, value in {"status": "ended", "language": "en", "stale": "true"}.items():
+        with pytest.raises(NotImplementedError, match="operator matches"):
+            static_fields("voice")[name].target.condition("matches", [value])

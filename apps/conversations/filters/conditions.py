@@ -67,7 +67,7 @@ class TextColumn:
             equal = any_of([Q(**{f"{p}__iexact": t}) for p in self.paths for t in texts])
         else:
             equal = any_of([Q(**{f"{p}__in": texts}) for p in self.paths])
-        return ~equal if operator == "ne" else equal
+        return is_or_not(operator, equal)
 
     def unset(self) -> Q:
         """Return the rows without a value."""
@@ -124,7 +124,7 @@ class NumberColumn:
         read = [self.read(operator, item) for item in raw]
         if operator in {IS, "ne"}:
             equal = Q(**{f"{self.path}__in": [numbers[0] for numbers in read]})
-            return ~equal if operator == "ne" else equal
+            return is_or_not(operator, equal)
         return any_of([self._compare(operator, numbers) for numbers in read])
 
     def _compare(self, operator: str, numbers: tuple[Any, ...]) -> Q:
@@ -186,7 +186,7 @@ class ChoiceColumn:
                 known = ", ".join(value for value in self.choices if value)
                 raise BadValueError(f"must be one of {known}, not {values.shorten(item)}.")
         equal = Q(**{f"{self.path}__in": list(raw)})
-        return ~equal if operator == "ne" else equal
+        return is_or_not(operator, equal)
 
 
 class SentimentColumn(TextColumn):
@@ -230,7 +230,8 @@ class YesNoColumn:
     def condition(self, operator: str, raw: Sequence[str]) -> Q:
         if operator == "isset":
             return Q(**{f"{self.path}__isnull": not wanted(raw)})
-        return Q(**{f"{self.path}__in": sorted({values.read_yes_no(item) for item in raw})})
+        equal = Q(**{f"{self.path}__in": sorted({values.read_yes_no(item) for item in raw})})
+        return is_or_not(operator, equal)
 
 
 class Identity:
@@ -238,7 +239,7 @@ class Identity:
 
     def condition(self, operator: str, raw: Sequence[str]) -> Q:
         equal = Q(public_id__in=[values.read_text(item).strip() for item in raw])
-        return ~equal if operator == "ne" else equal
+        return is_or_not(operator, equal)
 
 
 class AgentColumn:
@@ -251,7 +252,7 @@ class AgentColumn:
         if operator == "isset":
             return ~Q(pk__in=[]) if wanted(raw) else Q(pk__in=[])
         equal = Q(agent__in=agent_pks(raw, self.channel))
-        return ~equal if operator == "ne" else equal
+        return is_or_not(operator, equal)
 
 
 class TransferredTo:
@@ -262,7 +263,7 @@ class TransferredTo:
         if operator == "isset":
             return exists(Exists(transfers), wanted(raw))
         found = Exists(transfers.filter(to_version__agent__in=agent_pks(raw, None)))
-        return exists(found, operator != "ne")
+        return is_or_not(operator, Q(found))
 
 
 class ContactColumn:
@@ -281,7 +282,7 @@ class ContactColumn:
             texts += [text.lower() for text in texts]  # emails are kept in lower case
             found = TextColumn(*self._EXACT).condition(IS, texts)
         matching = Q(contact__in=Contact.objects.filter(found).values("pk"))
-        return ~matching if operator == "ne" else matching
+        return matching if operator in _TEXT_LOOKUPS else is_or_not(operator, matching)
 
 
 class ConfigColumn:
@@ -291,7 +292,7 @@ class ConfigColumn:
         if operator == "isset":
             return Q(analysis_config__isnull=not wanted(raw))
         equal = Q(analysis_config__in=[pk for item in raw for pk in self._found(item)])
-        return ~equal if operator == "ne" else equal
+        return is_or_not(operator, equal)
 
     def _found(self, raw: str) -> list[int]:
         start = raw.strip().casefold().removeprefix("sha256:")
@@ -319,6 +320,16 @@ def agent_pks(raw: Sequence[str], channel: str | None) -> list[int]:
         which = f"{channel} agent" if channel else "agent"
         raise BadValueError(f"knows no {which} {values.shorten(missing)}; give its id, agt_….")
     return list(found.values())
+
+
+def is_or_not(operator: str, equal: Q) -> Q:
+    """Return the rows that are equal, or for ``ne`` the others.
+
+    Raises NotImplementedError for an operator that the grammar has and a field forgot.
+    """
+    if operator not in {IS, "ne"}:
+        raise NotImplementedError(f"No condition is written for the operator {operator}.")
+    return ~equal if operator == "ne" else equal
 
 
 def exists(found: Exists, positive: bool) -> Q:  # noqa: FBT001  (the answer, not a switch)
