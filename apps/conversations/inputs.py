@@ -29,6 +29,8 @@ _NAME_OF_ZONE = re.compile(r"(?<=[Z0-9])\[[A-Za-z_/+-]+\]\Z")
 _OF_MAIL = re.compile(
     r"(?:[A-Za-z]{3}, *)?[0-9]{1,2} [A-Za-z]{3} [0-9]{4} [0-9:]{5,8} (?:GMT|UTC?|[+-][0-9]{4})"
 )
+_LONGEST_TIME = 100
+"""Characters. A longer text could keep the patterns above busy for minutes."""
 MAX_DEPTH = 100
 """Of nested objects and lists."""
 
@@ -237,6 +239,8 @@ def _since_1970(value: float) -> datetime:
 
 def _in_words(text: str) -> datetime | None:
     """Return the time that a text names; times of Twilio are in the form of mail headers."""
+    if len(text) > _LONGEST_TIME:
+        return None
     if _SINCE_1970.fullmatch(text):
         return _since_1970(float(text))
     if _OF_MAIL.fullmatch(text):

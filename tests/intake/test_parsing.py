@@ -153,6 +153,7 @@ def test_where_a_line_breaks_is_told_without_a_line_of_its_own(text: bytes, mess
         ({"agent_version": "-1"}, "“-1”"),
         ({"started_at": "1"}, "“1”"),
         ({"started_at": "45678.5"}, "“45678.5”"),
+        ({"started_at": f"2026-01-31{' ' * 200_000}x"}, "“2026-01-31"),
         ({"started_at": "2026-01-31T14:00:00[Europe/Berlin]"}, "Berlin"),
         ({"agent_version": -1}, "“-1”"),
         ({"agent_version": 10**12}, "agent_version"),
