@@ -177,7 +177,8 @@ FILTER = _words(
     r"blocked (?:by|due to|because of|for).{0,60}"
     r"(?:safety|content|moderation|guardrail|filter|sensitiv|toxic|model armor)",
     r"blocked entity detected|\bnew_sensitive\b|guardrail raised|"
-    r"(?:failed|(?:did not|didn't) pass) (?:the )?(?:moderation|safety|content)",
+    r"(?:failed|(?:did not|didn't) pass) (?:the )?"
+    r"(?:moderation|safety|content (?:filter|moderation|safety|polic|security|inspection))",
     r"\b(?:prompt|response|output|candidate)s? (?:was|were|is|has been) blocked",
     r"violat\w+.{0,60}(?:polic(?:y|ies)|guidelines?|terms)",
     r"guardrail\w* (?:intervened|blocked|policy|violat|check)|violated guardrail",
@@ -213,7 +214,8 @@ QUOTA = _words(
     r"exceed\w*.{0,20}free \w+ quota|(?:calls|requests) ?(?:/|per) ?month\b",
     r"payment instrument|charge your (?:card|payment)|subscription required|"
     r"requires? a (?:paid )?(?:subscription|plan)\b|plan (?:has expired|does not (?:yet )?include)|"
-    r"enter a payment method or|valid credit card|deposit funds|billing failed|limit exhausted",
+    r"enter a payment method or|valid credit card|deposit funds|billing failed|"
+    r"(?:(?:week|month)ly|usage|credit) limit exhausted",
     rf"{_MONEY}s? (?:balance )?(?:is|are|has been|have been|was|were)? ?(?:too low|exhausted|"
     r"depleted|insufficient|negative|used up|empty|not enough|exceeded|expired)",
     r"(?:exceed|reach)\w* .{0,20}(?:credit|spend(?:ing)?|usage|budget) (?:limit|cap)",
@@ -308,9 +310,12 @@ ANSWER_CAP = _words(
     r"(?:too large|at most|> \d+, which is the maximum|exceed|invalid|must be|supports|range)",
 )
 # Parts of a request whose length no shorter transcript changes.
+_SETTING = r"(?:user|model|metadata|prompt_cache_key|safety_identifier|stop|tools?|response_format)"
 SETTING = _words(
-    r"(?:invalid '|\n|body\.)"
-    r"(?:user|model|metadata|prompt_cache_key|safety_identifier|stop|tools?|response_format)\b"
+    rf"(?:invalid '|body\.){_SETTING}\b",
+    # As the parameter of an error, which is a line of its own, or as the path before its message.
+    rf"\n{_SETTING}(?:[.\[]\S*)?(?: ?\n|\Z)",
+    rf"(?:\A|\n){_SETTING}[.\[]\S*: ",
 )
 ONLY_THE_CAP = _words(r"the maximum value for `?max_")
 UNREADABLE = _words(
@@ -322,7 +327,8 @@ UNREADABLE = _words(
     r"not valid json body",
 )
 GENERATION = _words(
-    r"failed to (?:generate|validate) (?:a )?(?:valid )?json|failed to call a function|"
+    r"failed to (?:generate|validate) (?:a )?(?:valid )?json\b(?! schema)|"
+    r"failed to call a function|"
     r"json mode (?:couldn't|could not) be met|tool call validation failed|"
     r"(?:failed to parse|error parsing) tool call|failed to parse input at pos|"
     r"but (?:the )?model called a tool",
