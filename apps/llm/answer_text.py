@@ -257,8 +257,9 @@ _UNABLE = re.compile(
     r"|\bdecline (?:to|this|that|your)\b|against my (?:guidelines|policies|programming)"
     r"|no puedo|ne peux pas|ne suis pas en mesure|kann (?:ich )?(?:\w+ ){0,4}nicht|nicht helfen"
     r"|não posso|non posso|无法|不能|できません|できかねます|수 없습니다|не (?:могу|можу)|nie mogę"
-    r"|yardımcı olam|لا يمكن|لا أستطيع|kan ik (?:\w+ ){0,2}niet|kan (?:jag|jeg) (?:inte|ikke)"
-    r"|नहीं कर सक|không thể|tidak (?:dapat|bisa)",
+    r"|yardımcı olam(?:am\b|ay[ıi]z|ıyoru)|لا يمكن|لا أستطيع"
+    r"|kan ik (?:\w+ ){0,2}niet|kan (?:jag|jeg) (?:inte|ikke)|नहीं कर सक|không thể"
+    r"|tidak (?:dapat|bisa)",
     re.IGNORECASE | re.DOTALL,
 )
 

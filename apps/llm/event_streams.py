@@ -53,12 +53,16 @@ def _take(
     """Add a choice's piece; a whole message replaces the pieces before it."""
     if isinstance(piece := choice.get("delta"), Mapping) and piece:
         _add(message, calls, piece)
-    elif isinstance(whole := choice.get("message"), Mapping):
+    elif isinstance(whole := choice.get("message"), Mapping) and _says_something(whole):
         message.clear()
         calls.clear()
         _add(message, calls, whole)
     elif isinstance(choice.get("text"), str):
         _add(message, calls, {"content": choice["text"]})
+
+
+def _says_something(message: Mapping[str, object]) -> bool:
+    return any(message.get(key) for key in ("content", "refusal", "tool_calls", "function_call"))
 
 
 def _add(
