@@ -43,7 +43,7 @@ class Actor:
 
     @classmethod
     def system(cls, name: str) -> Self:
-        """Return what Debrief does automatically, such as the sweep or the engine."""
+        """Return what Debrief does automatically, such as the sweep or a runner."""
         return cls(f"system: {name}"[:LABEL_MAX], Role.ADMIN, None, AuditEntry.Via.SYSTEM)
 
 

@@ -26,7 +26,7 @@ from .lanes import LaneEstimate, lane_estimates
 from .options import Options
 from .selection import ANALYZABLE, Chosen, Reading, candidates, choose, readings, too_long
 
-#: Why an engine would refuse a transcript without asking a model.
+#: Why a runner would reject a transcript without asking a model.
 TOO_LONG = str(ErrorCode.TRANSCRIPT_TOO_LONG)
 TOO_LONG_WAY_OUT = (
     "Let the agent keep the beginning and the end of long transcripts, or choose a model with a "

@@ -56,9 +56,9 @@ def first_analyses(agent: Agent, count: int) -> list[Conversation]:
     return made
 
 
-def run_to_the_cap(lane: Priority, *, concurrency: int) -> None:
+def run_to_the_cap(priority: Priority, *, concurrency: int) -> None:
     """Run until nothing is claimed: a runner may end while the last requests hold money."""
-    while run_queue(lane, concurrency=concurrency):
+    while run_queue(priority, concurrency=concurrency):
         pass
 
 
