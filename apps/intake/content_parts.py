@@ -176,6 +176,8 @@ def _typed(part: object) -> object:
     if kind is None or not isinstance(inner, dict):
         return part
     made = {_RENAMED.get(name, name): value for name, value in inner.items()} | {"type": kind}
+    if len(made) < len({*inner, "type"}):
+        return part  # two keys of one meaning: neither is lost
     if kind == "tool_result" and made.get("status") in ("success", "error"):
         made["is_error"] = made.pop("status") == "error"
     if inner is not part and isinstance(words := made.get("content"), list):
