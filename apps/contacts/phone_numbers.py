@@ -14,7 +14,7 @@ _DIALED = re.compile(r"\+?[0-9*#]{3,20}")
 _WHATSAPP = re.compile(r"([0-9]{7,15})(?::[0-9]+)?@(?:s\.whatsapp\.net|c\.us)")
 _SCHEME = re.compile(r"(?i)(whatsapp|tel|callto|sms|phone|mobile):\s*(?://)?")
 _SIP = re.compile(r"(?i)<?sips?:([^@>;?]*)")
-_NAME_ADDRESS = re.compile(r"[^<]*<([^>]*)>.*")  # "Ada" <sip:+1…@host>
+_NAME_ADDRESS = re.compile(r"\A[^<]*<([^>]*)>.*")  # "Ada" <sip:+1…@host>
 _KEYPAD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 _WITHHELD = re.compile(
     r"(an(onymous|onym)?|restricted|unknown|blocked|unavailable|private|withheld|hidden"

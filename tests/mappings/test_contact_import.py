@@ -241,3 +241,8 @@ def test_a_row_may_end_in_empty_cells() -> None:
 @pytest.mark.parametrize("text", ["=1", "＝1", "+14155550101", "0012", "it's", "'x'", ""])
 def test_a_cell_loses_the_apostrophe_of_an_export(text: str) -> None:
     assert csv_files.plain(safe(text)) == text
+
+
+def test_a_long_cell_is_no_phone_number() -> None:
+    row = RowReader(["phone_number"], []).read(2, ["not a number " * 7_000])
+    assert "is not a phone number" in row.problem
