@@ -63,7 +63,7 @@ class TrialQueue(AnalysisQueue):
             kept = hold(ITEMS, requests, cap_balances())
         ITEMS.give_up(claimed.exhausted)
         jobs = [job for job in jobs if job.key in kept]
-        # What a worker that is gone had taken of a trial that was cancelled since.
+        # Items of a test run that was canceled after a worker that is gone had claimed them.
         if over := self.stopped(jobs):
             self.hand_back(over)
         return [job for job in jobs if job not in over]
