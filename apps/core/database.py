@@ -9,7 +9,14 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.db.models import (
     BooleanField,
     CharField,
@@ -19,6 +26,7 @@ from django.db.models import (
     IntegerField,
     JSONField,
     Model,
+    QuerySet,
     TextField,
 )
 from django.db.models.expressions import DatabaseDefault
@@ -166,6 +174,15 @@ def run_in_batches(statement: str, **values: int | float | str | datetime) -> in
             changed += rows
             if rows < _BATCH:
                 return changed
+
+
+def sql_of(rows: QuerySet[Any, Any]) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement of a query set and its parameters, also of one without any rows.
+
+    Django raises EmptyResultSet where it sees that a filter matches nothing.
+    """
+    sql, params = rows.query.get_compiler(DEFAULT_DB_ALIAS, elide_empty=False).as_sql()
+    return sql, tuple(params)
 
 
 def key_array(keys: Iterable[int]) -> str:

@@ -29,6 +29,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Coalesce, NullIf
 
 from apps.conversations.models import OPEN, Conversation, ConversationQuerySet
+from apps.core.database import sql_of
 
 from .fields import FieldType, InsightField, Source
 
@@ -138,7 +139,7 @@ def read_values(rows: ConversationQuerySet, field: InsightField, place: Combinab
         rounded = _Json(F(field.path) / field.step * field.step)
         columns = {"place": place, "k": _key_or_gap(rounded), "exact": F(field.path)}
         grouped = _GROUPED_BY_STEP
-    inner, params = rows.order_by().annotate(**columns).values(*columns).query.sql_with_params()
+    inner, params = sql_of(rows.order_by().annotate(**columns).values(*columns))
     outer = {FieldType.LIST: _LIST, FieldType.NUMBER: _NUMBER}.get(kind, _CHOICE)
     if kind == FieldType.NUMBER and not isinstance(place, Bucket):
         outer = f"{_X} {_SUMS}"
@@ -351,7 +352,5 @@ def read_totals(rows: ConversationQuerySet, place: Combinable) -> list[Totals]:
             cost or Decimal(0),
             n - priced if state == "succeeded" else 0,
         )
-        for place, state, reason, status, n, cost, priced in _in_parallel(
-            *found.query.sql_with_params()
-        )
+        for place, state, reason, status, n, cost, priced in _in_parallel(*sql_of(found))
     ]

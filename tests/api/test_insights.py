@@ -87,6 +87,15 @@ def test_filters_fields_and_breakdown(viewer: Caller) -> None:
     assert "previous" not in found["fields"]["resolved"]
 
 
+@pytest.mark.parametrize("filters", [{"q": "xylophone"}, {"agent__isset": "false"}])
+def test_a_filter_that_nothing_can_match_leaves_zero(
+    viewer: Caller, filters: dict[str, str]
+) -> None:
+    make_generated(3)
+    found = read(viewer.get("/insights", **PERIOD, channel="voice", **filters))
+    assert (found["conversations"], found["analyzed"]) == (0, 0)
+
+
 def test_both_channels_without_one(viewer: Caller) -> None:
     make_generated(20)
     found = read(viewer.get("/insights", **PERIOD))
