@@ -61,6 +61,8 @@ def append(
     and Conversation.DoesNotExist where it was erased since.
     """
     now = now or timezone.now()
+    if isinstance(after, str):  # a count of the caller's program, not a value of a spreadsheet
+        raise inputs.refuse("after", f"must be a number, not {inputs.shown(after)}.")
     position = inputs.integer(after, "after", 2**31 - 1)
     if messages is None:
         raise LineRefused("missing_field", "messages is required.", "messages")
