@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Case, Count, F, Q, QuerySet, Sum, When
 from django.db.models.functions import Coalesce
@@ -16,6 +15,7 @@ from apps.analysis.model_call import longest_transcript
 from apps.conversations.filters import matching
 from apps.conversations.models import Conversation, ConversationQuerySet
 from apps.conversations.results import not_analyzable_case
+from apps.core.database import sql_of
 from apps.core.sampling import Position, sample_end
 
 from .models import Run
@@ -76,7 +76,7 @@ class Chosen:
     params: tuple[Any, ...]
 
     def totals(self) -> dict[str, tuple[int, int]]:
-        """Sessions and transcript tokens by route."""
+        """Return conversations and transcript tokens by route."""
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT route, count(*), coalesce(sum(tokens), 0)"
@@ -107,14 +107,6 @@ class Chosen:
                 (run_id, *self.params, limit),
             )
             return int(cursor.rowcount)
-
-
-#: What is taken of nothing.
-NOTHING = Chosen(
-    "SELECT NULL::bigint AS id, NULL::text AS route, NULL::bigint AS config_id,"
-    " NULL::bigint AS version_id, 0 AS tokens, NULL::timestamptz AS sort_at WHERE false",
-    (),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +161,7 @@ def choose(
     columns = found.annotate(position=Position(F("public_id"))).values_list(
         "pk", "route", "why", "current_config", "position", "prompt_tokens_est", "sort_at"
     )
-    try:
-        base, base_params = columns.query.sql_with_params()
-    except EmptyResultSet:  # a search without a hit, say: Django knows without asking
-        return NOTHING
+    base, base_params = sql_of(columns)
     sql = (
         "SELECT m.id, m.route, p.config_id, p.version_id, m.tokens, m.sort_at"
         f" FROM ({base}) AS m(id, route, why, current_config, position, tokens, sort_at)"
@@ -221,10 +210,7 @@ def freeze_results(run: Run, found: ConversationQuerySet, *, limit: int) -> int:
 
     For runs that ask no model: the config of an item is that of its result.
     """
-    try:
-        sql, values = found.values("pk").query.sql_with_params()
-    except EmptyResultSet:
-        return 0
+    sql, values = sql_of(found.values("pk"))
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO runs_runitem (run_id, conversation_id, config_id, agent_version_id,"

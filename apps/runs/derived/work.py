@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.fields.json import KeyTransform
@@ -28,6 +27,7 @@ from apps.conversations.models import (
     Conversation,
     ConversationQuerySet,
 )
+from apps.core.database import sql_of
 from apps.runs.models import Kind, Run, RunItem
 from apps.runs.selection import Keys, freeze_results
 from apps.runs.starting import question_hash, sign
@@ -145,10 +145,7 @@ def _groups(
         for key, name in zip(held, definition.names, strict=True)
     }
     columns = ["in_scope", *held, *matches]
-    try:
-        sql, params = rows.annotate(**values).values_list(*columns).query.sql_with_params()
-    except EmptyResultSet:
-        return []
+    sql, params = sql_of(rows.annotate(**values).values_list(*columns))
     places = ", ".join(str(place + 1) for place in range(len(columns)))
     with connection.cursor() as cursor:
         cursor.execute(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connection
 
 from apps.contacts.values import TEXT_LIMIT
 from apps.conversations.models import ConversationQuerySet
+from apps.core.database import sql_of
 from apps.llm.models import LanguageModel
 from apps.llm.pricing import Expected, expected
 from apps.llm.services import default_model
@@ -131,10 +131,7 @@ GROUP BY g.model_id ORDER BY g.model_id
 
 
 def _load(found: ConversationQuerySet, step: int) -> list[_Row]:
-    try:
-        sql, values = found.values("pk", "contact").query.sql_with_params()
-    except EmptyResultSet:
-        return []
+    sql, values = sql_of(found.values("pk", "contact"))
     with connection.cursor() as cursor:
         cursor.execute(_LOAD.format(found=sql), [*values, step, TEXT_LIMIT])
         return [_Row(*row) for row in cursor.fetchall()]

@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connection
 
 from apps.conversations.filters import matching
 from apps.conversations.models import AnalysisState, ConversationQuerySet
 from apps.conversations.results import NewResult
+from apps.core.database import sql_of
 from apps.mappings.contributions import contribute
 from apps.runs.mappings.estimate import SummaryEstimate, expected_summaries
 from apps.runs.models import Kind, Run
@@ -51,10 +51,7 @@ def _found(channel: str, params: Mapping[str, Sequence[str]]) -> ConversationQue
 
 def preview_mappings(channel: str, params: Mapping[str, Sequence[str]]) -> MappingPreview:
     """Count the conversations and contacts of a mapping run, in one query."""
-    try:
-        sql, values = _found(channel, params).values("pk", "contact").query.sql_with_params()
-    except EmptyResultSet:
-        return MappingPreview(channel, params, 0, 0)
+    sql, values = sql_of(_found(channel, params).values("pk", "contact"))
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT count(*), count(DISTINCT contact) FROM ({sql}) AS s(pk, contact)", values

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connection
 
 from apps.analysis.effects import side_effects_of
 from apps.analysis.restores import Earlier, restore_many
 from apps.conversations.filters import matching, parse
-from apps.core.database import key_array
+from apps.core.database import key_array, sql_of
 from apps.core.errors import BadRequest
 from apps.runs.changes import PARAMETERS, ChangeFilter, item_ids, read_change
 from apps.runs.models import Kind, Run, SkipReason
@@ -69,8 +68,9 @@ class Selection:
         if keys.high is not None:
             conditions.append("o.id <= %(high)s")
         if self.params:
-            found = matching(channel=self.run.channel, params=self.params).order_by()
-            conditions.append(f"o.conversation_id IN ({_named(*_sql_of(found), 'm', values)})")
+            rows = matching(channel=self.run.channel, params=self.params).order_by()
+            found = sql_of(rows.values("pk"))
+            conditions.append(f"o.conversation_id IN ({_named(*found, 'm', values)})")
         if self.change is not None:
             one = item_ids(self.run.pk, self.run.public_id, self.change)
             conditions.append(f"o.id IN ({_named(*one, 'c', values)})")
@@ -79,14 +79,6 @@ class Selection:
             f" o.previous_analysis_id, {_WHY_LEFT} AS why {_STANDING}"
             f" WHERE {' AND '.join(conditions)}"
         ), values
-
-
-def _sql_of(found: Any) -> tuple[str, Sequence[Any]]:
-    try:
-        sql, params = found.values("pk").query.sql_with_params()
-    except EmptyResultSet:  # a search without a hit, say: Django knows without asking
-        return "SELECT NULL::bigint WHERE false", ()
-    return sql, params
 
 
 def _named(sql: str, params: Sequence[Any], prefix: str, values: dict[str, Any]) -> str:
