@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.work import backoff
-from apps.work.queue import write_outcomes
+from apps.work.queue import make_due, write_outcomes
 
 from .claims import Batch, Item
 from .connectors.base import ConnectorError, ItemResult, Verdict
@@ -80,70 +80,50 @@ def _write_group(outcomes: Sequence[BatchOutcome]) -> None:
         _lock_contacts(items)
         ids = {o.job.connection_id for o in ordered}
         rows = CrmConnection.objects.select_for_update(no_key=True).filter(pk__in=ids)
-        health = {crm.pk: _Health.of(crm) for crm in rows.order_by("pk")}
+        connections = {crm.pk: _ConnectionState.of(crm) for crm in rows.order_by("pk")}
         group = _Group(_lock_pushes(items))
         for outcome in ordered:
-            if crm := health.get(outcome.job.connection_id):
+            if crm := connections.get(outcome.job.connection_id):
                 crm.note(outcome)
                 _settle(outcome, group)
         _write_contacts(group)
         _write_pushes(group.pushes)
-        for crm in health.values():
+        for crm in connections.values():
             crm.write()
 
 
 @dataclass(slots=True)
-class _Health:
+class _ConnectionState:
     """A connection as it was, and as the group leaves it."""
 
     crm: CrmConnection
-    failures: int
-    since: datetime | None
-    rest: datetime | None
+    health: backoff.Health
     error: str
-    recovered_at: datetime | None = None
     stopped: tuple[datetime, str] | None = None
 
     @classmethod
-    def of(cls, crm: CrmConnection) -> "_Health":
-        return cls(crm, crm.consecutive_failures, crm.failing_since, crm.rest_until, crm.last_error)
+    def of(cls, crm: CrmConnection) -> "_ConnectionState":
+        return cls(crm, backoff.Health.of(crm), crm.last_error)
 
     def note(self, outcome: BatchOutcome) -> None:
-        """Take a request into account."""
+        """Count a request."""
         error, at = outcome.error, outcome.at
         if error is None:
-            if self.failures >= backoff.REST_AFTER:
-                self.recovered_at = at
-            self.failures, self.since, self.rest, self.error = 0, None, None, ""
+            self.health.succeed(at)
+            self.error = ""
             return
-        self.failures += 1
-        self.since = self.since or at
+        self.health.fail(at, error.retry_after)
         self.error = error.message
         if error.stops:
             self.stopped = (at, error.message)
-        rest = backoff.rest_until(
-            failures=self.failures, since=self.since, now=at, retry_after=error.retry_after
-        )
-        self.rest = rest or self.rest
 
     def write(self) -> None:
-        crm = self.crm
-        CrmConnection.objects.filter(pk=crm.pk).update(
-            consecutive_failures=self.failures,
-            failing_since=self.since,
-            rest_until=self.rest,
-            last_error=self.error,
-        )
-        if self.recovered_at and self.since is None:
-            _expedite_pending(crm, self.recovered_at)
+        crm, health = self.crm, self.health
+        CrmConnection.objects.filter(pk=crm.pk).update(**health.columns(), last_error=self.error)
+        if health.up_since:
+            make_due(crm.pushes.filter(state=PushState.PENDING), health.up_since)
         if self.stopped and crm.is_enabled:
             _stop(crm, *self.stopped)
-
-
-def _expedite_pending(crm: CrmConnection, now: datetime) -> None:
-    """Make pending pushes due now: the CRM was down and is up again."""
-    waiting = crm.pushes.filter(state=PushState.PENDING, lease_token=None, not_before__gt=now)
-    waiting.update(not_before=now)
 
 
 def _stop(crm: CrmConnection, at: datetime, reason: str) -> None:

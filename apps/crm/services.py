@@ -17,6 +17,7 @@ from apps.accounts.actors import Actor
 from apps.core import cipher, signatures
 from apps.core.addresses import check_url
 from apps.core.errors import Conflict, Example, UserError
+from apps.work.queue import make_due
 
 from . import mapping
 from .claims import account_of
@@ -211,8 +212,7 @@ def enable_connection(*, connection: CrmConnection, by: Actor) -> None:
             disabled_at=None, disabled_cause="", disabled_reason="", consecutive_failures=0,
             failing_since=None, rest_until=None, last_error="",
         )  # fmt: skip
-        waiting = crm.pushes.filter(state=PushState.PENDING, lease_token=None)
-        waiting.update(not_before=timezone.now())
+        make_due(crm.pushes.filter(state=PushState.PENDING), timezone.now())
         _note(by, "enabled", crm)
     wake_pushes()
 

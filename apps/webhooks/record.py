@@ -17,7 +17,7 @@ from apps.accounts import audit
 from apps.accounts.actors import Actor
 from apps.core.signed_requests import Reply
 from apps.work import backoff
-from apps.work.queue import write_outcomes
+from apps.work.queue import make_due, write_outcomes
 
 from .claims import ClaimedDelivery
 from .models import DeliveryState, DisabledCause, Endpoint
@@ -67,30 +67,32 @@ def _write_group(outcomes: Sequence[DeliveryOutcome]) -> None:
             if row is None or endpoint is None:
                 continue
             if not row.is_test:
-                _note(endpoint, outcome)
+                endpoint.note(outcome)
             rows.append(_settled(row, endpoint, outcome))
         _write_deliveries(rows)
         for endpoint in endpoints.values():
-            _write_endpoint(endpoint)
+            endpoint.write()
 
 
 @dataclass(slots=True)
-class _Health:
+class _EndpointState:
     """An endpoint as it was, and as the group leaves it."""
 
     endpoint: Endpoint
-    failures: int
-    since: datetime | None
-    rest: datetime | None
+    health: backoff.Health
     gone: bool = False
     failed_at: datetime | None = None
-    recovered_at: datetime | None = None
 
-    @property
-    def changed(self) -> bool:
-        now = (self.failures, self.since, self.rest)
-        was = self.endpoint
-        return now != (was.consecutive_failures, was.failing_since, was.rest_until)
+    def note(self, outcome: DeliveryOutcome) -> None:
+        """Count an attempt."""
+        reply, at = outcome.reply, outcome.at
+        if reply.ok:
+            self.health.succeed(at)
+            self.failed_at = None
+            return
+        self.health.fail(at, reply.retry_after if reply.asks_for_rest else None)
+        self.failed_at = at
+        self.gone = self.gone or reply.gone
 
     @property
     def cause(self) -> DisabledCause | None:
@@ -99,8 +101,19 @@ class _Health:
             return None
         if self.gone:
             return DisabledCause.GONE
-        failing = self.failed_at and self.since and self.failed_at - self.since >= backoff.DAY
+        since = self.health.since
+        failing = self.failed_at and since and self.failed_at - since >= backoff.DAY
         return DisabledCause.FAILING if failing else None
+
+    def write(self) -> None:
+        endpoint, health = self.endpoint, self.health
+        if health != backoff.Health.of(endpoint):
+            Endpoint.objects.filter(pk=endpoint.pk).update(**health.columns())
+        if health.up_since:
+            make_due(endpoint.deliveries.filter(state=DeliveryState.PENDING), health.up_since)
+        if cause := self.cause:
+            assert self.failed_at  # a cause is a failure
+            give_up(endpoint, cause, at=self.failed_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +125,9 @@ class _Held:
     is_test: bool
 
 
-def _lock_endpoints(ids: set[int]) -> dict[int, _Health]:
+def _lock_endpoints(ids: set[int]) -> dict[int, _EndpointState]:
     rows = Endpoint.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
-    return {e.pk: _Health(e, e.consecutive_failures, e.failing_since, e.rest_until) for e in rows}
+    return {one.pk: _EndpointState(one, backoff.Health.of(one)) for one in rows}
 
 
 # The tries of a round are those since its first; more than are kept make no difference.
@@ -138,31 +151,10 @@ def _lock_deliveries(outcomes: Sequence[DeliveryOutcome]) -> dict[int, _Held]:
         return {row[0]: _Held(*row[1:]) for row in cursor.fetchall()}
 
 
-def _note(health: _Health, outcome: DeliveryOutcome) -> None:
-    """Take a try into account for the endpoint."""
-    reply, at = outcome.reply, outcome.at
-    if reply.ok:
-        if health.failures >= backoff.REST_AFTER:
-            health.recovered_at = at
-        health.failures, health.since, health.rest, health.failed_at = 0, None, None, None
-        return
-    health.failures += 1
-    health.since = health.since or at
-    health.failed_at = at
-    health.gone = health.gone or reply.gone
-    rest = backoff.rest_until(
-        failures=health.failures,
-        since=health.since,
-        now=at,
-        retry_after=reply.retry_after if reply.asks_for_rest else None,
-    )
-    health.rest = rest or health.rest
-
-
-def _settled(held: _Held, health: _Health, outcome: DeliveryOutcome) -> dict[str, Any]:
+def _settled(held: _Held, endpoint: _EndpointState, outcome: DeliveryOutcome) -> dict[str, Any]:
     reply, at = outcome.reply, outcome.at
     first = held.first_attempt_at or at
-    state, again = _next(held, first, health, outcome)
+    state, again = _next(held, first, endpoint, outcome)
     final = state != DeliveryState.PENDING
     return {
         "id": outcome.job.key,
@@ -186,7 +178,7 @@ def _settled(held: _Held, health: _Health, outcome: DeliveryOutcome) -> dict[str
 
 
 def _next(
-    held: _Held, first: datetime, health: _Health, outcome: DeliveryOutcome
+    held: _Held, first: datetime, endpoint: _EndpointState, outcome: DeliveryOutcome
 ) -> tuple[DeliveryState, datetime | None]:
     """Return the state of a delivery after this attempt, and the time of the next one."""
     reply = outcome.reply
@@ -199,7 +191,7 @@ def _next(
     )
     if again is None:
         return DeliveryState.FAILED, None
-    if not health.endpoint.is_enabled:
+    if not endpoint.endpoint.is_enabled:
         return DeliveryState.DROPPED, None
     return DeliveryState.PENDING, again
 
@@ -223,28 +215,6 @@ def _write_deliveries(rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         with connection.cursor() as cursor:
             cursor.execute(_WRITE, [TRIES_KEPT, json.dumps(rows, default=str, ensure_ascii=False)])
-
-
-def _write_endpoint(health: _Health) -> None:
-    endpoint = health.endpoint
-    if health.changed:
-        Endpoint.objects.filter(pk=endpoint.pk).update(
-            consecutive_failures=health.failures,
-            failing_since=health.since,
-            rest_until=health.rest,
-        )
-    if health.recovered_at and health.since is None:
-        _expedite_pending(endpoint, health.recovered_at)
-    if cause := health.cause:
-        assert health.failed_at  # a cause is a failure
-        give_up(endpoint, cause, at=health.failed_at)
-
-
-def _expedite_pending(endpoint: Endpoint, now: datetime) -> None:
-    """Make pending deliveries due now: the endpoint was down and is up again."""
-    endpoint.deliveries.filter(
-        state=DeliveryState.PENDING, lease_token=None, not_before__gt=now
-    ).update(not_before=now)
 
 
 _SENTENCES = {

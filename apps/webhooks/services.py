@@ -15,6 +15,7 @@ from apps.core import cipher, signatures
 from apps.core.addresses import check_url, url_problem
 from apps.core.errors import Conflict, Example, UserError
 from apps.core.payloads import body_of
+from apps.work.queue import make_due
 
 from . import examples, outbox
 from .models import Delivery, DeliveryState, DisabledCause, Endpoint, Event, EventType, event_id
@@ -226,9 +227,7 @@ def _may_be_sooner(endpoint: Endpoint) -> bool:
 
 def _sooner(deliveries: QuerySet[Delivery]) -> int:
     """Let deliveries that wait for their next try have it now, unless one is on its way."""
-    now = timezone.now()
-    waiting = deliveries.filter(state=DeliveryState.PENDING, lease_token=None, not_before__gt=now)
-    return waiting.update(not_before=now)
+    return make_due(deliveries.filter(state=DeliveryState.PENDING), timezone.now())
 
 
 def _check_enabled(endpoint: Endpoint) -> None:

@@ -1,7 +1,9 @@
 """When a request is retried, and how long a failing receiver is left alone. No I/O."""
 
 import random
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Protocol, Self
 
 DAY = timedelta(days=1)
 """How long a request is retried."""
@@ -47,6 +49,54 @@ def rest_until(
     if failures >= REST_AFTER:
         rest = _jittered(min(max((now - since) / 4, _REST_SHORTEST), _REST_LONGEST))
     return now + max(rest, min(retry_after or rest, DAY))
+
+
+class Receiver(Protocol):
+    """A row that keeps how its receiver has been failing."""
+
+    consecutive_failures: int
+    failing_since: datetime | None
+    rest_until: datetime | None
+
+
+@dataclass(slots=True)
+class Health:
+    """A receiver's failures in a row, and until when it rests."""
+
+    failures: int
+    since: datetime | None
+    rest: datetime | None
+    recovered_at: datetime | None = None
+
+    @classmethod
+    def of(cls, receiver: Receiver) -> Self:
+        return cls(receiver.consecutive_failures, receiver.failing_since, receiver.rest_until)
+
+    def succeed(self, at: datetime) -> None:
+        """Count a request that the receiver took."""
+        if self.failures >= REST_AFTER:
+            self.recovered_at = at
+        self.failures, self.since, self.rest = 0, None, None
+
+    def fail(self, at: datetime, retry_after: timedelta | None) -> None:
+        """Count a failure. ``retry_after``: how long the receiver asked to be left alone."""
+        self.failures += 1
+        self.since = self.since or at
+        rest = rest_until(failures=self.failures, since=self.since, now=at, retry_after=retry_after)
+        self.rest = rest or self.rest
+
+    @property
+    def up_since(self) -> datetime | None:
+        """Return since when a receiver that had been resting is up; None where it isn't."""
+        return self.recovered_at if self.since is None else None
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of the receiver's row."""
+        return {
+            "consecutive_failures": self.failures,
+            "failing_since": self.since,
+            "rest_until": self.rest,
+        }
 
 
 def _jittered(wait: timedelta) -> timedelta:

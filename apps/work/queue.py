@@ -10,11 +10,13 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from apps.core.database import is_passing
 from apps.core.log_context import log_context
@@ -167,6 +169,11 @@ def _record_one(
         else:
             return
     write([without_answer(outcome)])
+
+
+def make_due(rows: QuerySet[Any, Any], now: datetime) -> int:
+    """Let rows that wait for a later time be claimed now, but those in flight; return how many."""
+    return rows.filter(lease_token=None, not_before__gt=now).update(not_before=now)
 
 
 @dataclass(frozen=True, slots=True)
