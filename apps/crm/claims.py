@@ -5,8 +5,8 @@ and those that the CRM has by now are left out.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -57,6 +57,11 @@ class Item:
     def values(self) -> Mapping[str, Any]:
         return self.change.wanted if self.change else {}
 
+    @property
+    def is_silent(self) -> bool:
+        """Return whether there is nothing new to send."""
+        return self.change is None and self.activity is None
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -77,16 +82,16 @@ class Batch:
         return self.items[0].token
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Taken:
-    """Leased pushes of one connection."""
+    """Leased pushes of one connection and kind, those of each request together."""
 
     connection: CrmConnection
     kind: PushKind
-    claimed: dict[int, ClaimedPush] = field(default_factory=dict)
+    requests: Sequence[Sequence[ClaimedPush]]
 
 
-# A batch has pushes of one kind: that of the push that has been due for longest.
+# A claim has pushes of one kind: that of the push that has been due for longest.
 _TAKE = f"""
 WITH due AS MATERIALIZED (
   SELECT r.id FROM crm_push r
@@ -119,34 +124,36 @@ def take(*, busy: Mapping[int, int], limit: int, now: datetime) -> list[Taken]:
     """Lease due pushes for up to ``limit`` requests; ``busy`` counts the requests that this
     process is sending now, by connection."""
     found: list[Taken] = []
+    left = limit
     for crm in open_connections(now):
         connector = CONNECTORS.get(crm.kind)
         if connector is None:
             continue
         resting = crm.consecutive_failures >= REST_AFTER
         room = (1 if resting else connector.in_flight) - busy.get(crm.pk, 0)
-        while room > 0 and len(found) < limit:
-            taken = _take(crm, 1 if resting else connector.batch_size, now)
-            if not taken.claimed:
-                break
+        size = 1 if resting else connector.batch_size
+        while (requests := min(room, left)) > 0 and (taken := _take(crm, size, requests, now)):
             found.append(taken)
-            room -= 1
+            room -= len(taken.requests)
+            left -= len(taken.requests)
     return found
 
 
-def _take(crm: CrmConnection, size: int, now: datetime) -> Taken:
+def _take(crm: CrmConnection, size: int, requests: int, now: datetime) -> Taken | None:
+    """Lease pushes for up to a number of requests, with up to ``size`` contacts each."""
     values = PUSHES.values() | {"connection": crm.pk, "now": now}
     with connection.cursor() as cursor:
         cursor.execute(_NEXT_KIND, values)
         row = cursor.fetchone()
-        taken = Taken(crm, PushKind(row[0] if row else PushKind.FIELDS))
         if row is None:
-            return taken
-        limit = size if taken.kind == PushKind.FIELDS else 1
-        cursor.execute(_TAKE, values | {"kind": taken.kind.value, "limit": limit})
-        for key, revision, is_first in cursor.fetchall():
-            taken.claimed[key] = ClaimedPush(key, values["token"], revision, is_first)
-    return taken
+            return None
+        kind = PushKind(row[0])
+        size = size if kind == PushKind.FIELDS else 1
+        cursor.execute(_TAKE, values | {"kind": kind.value, "limit": size * requests})
+        rows = cursor.fetchall()
+    pushes = [ClaimedPush(key, values["token"], *others) for key, *others in rows]
+    groups = [pushes[at : at + size] for at in range(0, len(pushes), size)]
+    return Taken(crm, kind, groups) if groups else None
 
 
 def account_of(crm: CrmConnection) -> Account:

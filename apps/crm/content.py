@@ -12,48 +12,36 @@ from apps.contacts.values import ValueSpec
 from apps.conversations.models import Conversation
 from apps.core import cipher
 
-from .claims import Batch, Item, Taken, account_of, unreadable_account
+from .claims import Batch, ClaimedPush, Item, Taken, account_of, unreadable_account
 from .connectors.base import Account, Activity, FieldType, Person, WantedChange
 from .models import CrmConnection, Kind, Push, PushKind, RemoteContact
 from .values import canonical, digest, same, specs, values_of
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Prepared:
-    """A taken group: the request to send, and the pushes that have nothing new to say."""
+    """The requests to send, and the pushes that have nothing new to say."""
 
-    batch: Batch | None
+    batches: list[Batch]
     silent: list[Item]
 
 
 def prepare(taken: Taken) -> Prepared:
-    """Read the contacts of these pushes and return the request to send now."""
-    pushes = {
-        push.pk: push
-        for push in Push.objects.filter(pk__in=taken.claimed).select_related("contact")
-    }
-    content = _Content(taken.connection, list(pushes.values()))
-    items: list[Item] = []
-    silent: list[Item] = []
-    for key, claimed in taken.claimed.items():
-        push = pushes.get(key)
-        if push is None:  # its contact was deleted just now
-            continue
-        if taken.kind == PushKind.ACTIVITY:
-            activity = content.activity(push)
-            item = Item(claimed, push.contact_id, activity=activity)
-        else:
-            change = content.change(push, is_first=claimed.is_first)
-            item = Item(claimed, push.contact_id, change=change)
-        (silent if item.activity is None and item.change is None else items).append(item)
-    return Prepared(_batch(taken.connection, items), silent)
-
-
-def _batch(crm: CrmConnection, items: Sequence[Item]) -> Batch | None:
-    if not items:
-        return None
+    """Read the contacts of these pushes and return the requests to send now."""
+    crm = taken.connection
+    keys = [claimed.key for request in taken.requests for claimed in request]
+    pushes = Push.objects.filter(pk__in=keys).select_related("contact").in_bulk()
+    content = _Content(crm, list(pushes.values()))
     account, problem = _account(crm)
-    return Batch(crm.pk, crm.kind, account, tuple(items), problem)
+    prepared = Prepared([], [])
+    for request in taken.requests:
+        # A push that is missing lost its contact just now.
+        held = [(claimed, pushes[claimed.key]) for claimed in request if claimed.key in pushes]
+        items = [content.item(taken.kind, claimed, push) for claimed, push in held]
+        prepared.silent.extend(item for item in items if item.is_silent)
+        if news := tuple(item for item in items if not item.is_silent):
+            prepared.batches.append(Batch(crm.pk, crm.kind, account, news, problem))
+    return prepared
 
 
 def _account(crm: CrmConnection) -> tuple[Account, str]:
@@ -87,6 +75,13 @@ class _Content:
         )
         logged = {push.conversation_id for push in pushes if push.conversation_id}
         self.conversations = Conversation.objects.defer("analysis_data").in_bulk(logged)
+
+    def item(self, kind: PushKind, claimed: ClaimedPush, push: Push) -> Item:
+        """Return a push with its content."""
+        if kind == PushKind.ACTIVITY:
+            return Item(claimed, push.contact_id, activity=self.activity(push))
+        change = self.change(push, is_first=claimed.is_first)
+        return Item(claimed, push.contact_id, change=change)
 
     def change(self, push: Push, *, is_first: bool) -> WantedChange | None:
         """Return what to write of the contact; None where the CRM has all of it."""

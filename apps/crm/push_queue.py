@@ -46,8 +46,7 @@ class PushQueue(Queue[Batch, BatchOutcome]):
         for taken in take(busy=busy, limit=limit, now=now):
             prepared = prepare(taken)
             record.end_silent(prepared.silent, now)
-            if prepared.batch:
-                jobs.append(prepared.batch)
+            jobs += prepared.batches
         with self._lock:
             self._busy.update(job.connection_id for job in jobs)
         return jobs
