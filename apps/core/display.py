@@ -60,6 +60,14 @@ def money(value: Numeric | None) -> str:
     return f"-${text}" if amount < 0 else f"${text}"
 
 
+def rate(value: Decimal | None) -> str:
+    """Return a price per million tokens with all its digits: `$2.00`, `$0.075`, `$2.125`."""
+    if value is None:
+        return NOTHING
+    whole, _, digits = f"{value:,f}".partition(".")
+    return f"${whole}.{digits.rstrip('0').ljust(2, '0')}"
+
+
 def price(value: Numeric | None) -> str:
     """Return the price of one thing: like money, but `free` instead of zero."""
     return "free" if value is not None and not Decimal(str(value)) else money(value)

@@ -1,7 +1,6 @@
 """Django admin for models and their prices, and the ledger to read."""
 
 from datetime import datetime, time
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -11,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from apps.accounts.admin_base import AuditedAdmin, ReadOnlyAdmin
-from apps.core.display import NOTHING, money
+from apps.core.display import NOTHING, money, rate
 from apps.llm.connection_checks import ask_for_batches, batches_sentence, check_connection
 from apps.llm.connections import is_openai
 from apps.llm.models import LanguageModel, Usage
@@ -155,16 +154,16 @@ class LanguageModelAdmin(AuditedAdmin):
         return super().changelist_view(request, {**(extra_context or {}), "subtitle": subtitle})
 
     @admin.display(description="input price", ordering="input_price")
-    def input(self, model: LanguageModel) -> Decimal | None:
-        return model.prices.input
+    def input(self, model: LanguageModel) -> str:
+        return rate(model.prices.input)
 
     @admin.display(description="cached price", ordering="cached_price")
-    def cached(self, model: LanguageModel) -> Decimal | None:
-        return model.prices.cached
+    def cached(self, model: LanguageModel) -> str:
+        return rate(model.prices.cached)
 
     @admin.display(description="output price", ordering="output_price")
-    def output(self, model: LanguageModel) -> Decimal | None:
-        return model.prices.output
+    def output(self, model: LanguageModel) -> str:
+        return rate(model.prices.output)
 
     @admin.display(description="planned prices")
     def planned(self, model: LanguageModel) -> str:
@@ -239,8 +238,8 @@ class LanguageModelAdmin(AuditedAdmin):
 
 
 def _texts(prices: Prices) -> str:
-    cached = "" if prices.cached is None else f"{money(prices.cached)} cached, "
-    return f"{money(prices.input)} in, {cached}{money(prices.output)} out"
+    cached = "" if prices.cached is None else f"{rate(prices.cached)} cached, "
+    return f"{rate(prices.input)} in, {cached}{rate(prices.output)} out"
 
 
 @admin.register(Usage)

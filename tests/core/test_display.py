@@ -34,6 +34,24 @@ def test_number(value: object, shown: str) -> None:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
+        ("2.000000", "$2.00"),
+        ("0.075000", "$0.075"),
+        ("2.125000", "$2.125"),
+        ("1200.000000", "$1,200.00"),
+        ("0E-6", "$0.00"),
+    ],
+)
+def test_a_price_per_million_tokens_has_all_its_digits(value: str, shown: str) -> None:
+    assert display.rate(Decimal(value)) == shown
+
+
+def test_an_unknown_price_per_million_tokens() -> None:
+    assert display.rate(None) == display.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
         (None, display.NOTHING),
         (1204, "1,204"),
         (100_000, "100,000"),

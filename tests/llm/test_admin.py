@@ -1,4 +1,5 @@
 import re
+from decimal import Decimal
 
 import pytest
 from django.test import Client
@@ -30,6 +31,15 @@ def test_prices_are_edited_and_audited(admin_page: Client) -> None:
     model.refresh_from_db()
     assert (str(model.input_price), model.free_first_run) == ("0.400000", True)
     assert AuditEntry.objects.filter(verb="languagemodel.changed").exists()
+
+
+def test_the_list_shows_prices_as_people_write_them(admin_page: Client) -> None:
+    LanguageModel.objects.create(name="m", input_price=Decimal(2), output_price=Decimal("0.075"))
+
+    page = admin_page.get(reverse("admin:llm_languagemodel_changelist")).text
+
+    for shown in ("$2.00", "$0.075"):
+        assert f">{shown}</td>" in page
 
 
 def test_half_a_price_is_refused_with_a_sentence(admin_page: Client) -> None:
