@@ -43,12 +43,12 @@ class Coverage:
 
     @property
     def sentence(self) -> str:
-        """Return “1,180 of 1,240; 60 not analyzed”."""
+        """Return “1,180 of 1,240 (60 not analyzed)”."""
         said = f"{self.counted:,} of {self.total:,}"
         missing = self.total - self.analyzed
         parts = [f"{missing:,} not analyzed"] if missing else []
         parts += [f"{o.n:,} {o.label}" for o in self.left_out if o.code in OF_RESULTS]
-        return "; ".join([said, ", ".join(parts)]) if parts else said
+        return f"{said} ({', '.join(parts)})" if parts else said
 
 
 NO_VALUE, OTHER_TYPE, NOT_ASKED = "no_value", "other_type", "not_asked"

@@ -268,7 +268,7 @@ def test_nobody_is_kept_out(page: Page, made: Agent, scheme: str) -> None:
         "versions/",
     ):
         open_tab(page, made, tab)
-        assert not faults(page, f"{tab}, {scheme}")
+        assert not faults(page, f"{tab}, {scheme}", whole=True)
 
 
 def test_what_is_not_saved_is_not_published_by_mistake(page: Page, made: Agent) -> None:

@@ -368,7 +368,7 @@ def test_values_of_an_earlier_type_are_left_out() -> None:
     assert isinstance(stats, ChoiceStats)
     assert {s.value: s.rate.yes for s in stats.shares} == {"a": 1, "b": 1}
     assert [(o.code, o.n) for o in stats.coverage.left_out] == [("other_type", 2)]
-    assert stats.coverage.sentence == "2 of 4; 2 with a value of another type"
+    assert stats.coverage.sentence == "2 of 4 (2 with a value of another type)"
 
 
 def test_results_that_lack_the_field_are_told_apart_from_empty_ones() -> None:
