@@ -1,17 +1,19 @@
 """Forms of connections, and the filter of pushes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 
 from apps.contacts.models import Contact
+from apps.contacts.values import ValueSpec
 
-from .connectors.base import Connector, Setting
+from .connectors.base import Connector, RemoteField, Setting
 from .connectors.registry import CONNECTORS
-from .mapping import as_read
+from .mapping import as_read, fits
 from .models import CrmConnection, PushState
 from .services import NAME_LENGTH, Wanted
-from .values import labels
+from .values import labels, specs
 
 _MAP = "field_map."
 _PLAIN = {"autocomplete": "off", "spellcheck": "false"}
@@ -38,17 +40,14 @@ class ConnectionForm(forms.Form):
 
     def _add_map(self, connector: type[Connector], connection: CrmConnection) -> None:
         remote = as_read(connection.remote_fields or [])
-        choices = [("", "Not sent")] + [
-            (one.name, f"{one.label} ({one.name})") for one in remote.values() if one.writable
-        ]
+        kinds = specs()
         for name, label in labels().items():
             field: forms.Field = forms.CharField(
                 label=label, required=False, max_length=200, widget=forms.TextInput(attrs=_PLAIN)
             )
             if connector.has_field_list:
-                known = connection.field_map.get(name)
-                extra = [(known, known)] if known and known not in remote else []
-                field = forms.ChoiceField(label=label, required=False, choices=choices + extra)
+                choices = _targets(kinds[name], remote, connection.field_map.get(name, ""))
+                field = forms.ChoiceField(label=label, required=False, choices=choices)
             self.fields[_MAP + name] = field
             self.mapped.append(_MAP + name)
 
@@ -90,6 +89,20 @@ class ConnectionForm(forms.Form):
             approval=bool(data.get("approval")),
             site_url=site_url,
         )
+
+
+def _targets(
+    spec: ValueSpec, remote: Mapping[str, RemoteField], mapped: str
+) -> list[tuple[str, str]]:
+    """Return the CRM fields that a contact field can go to, and the one that it goes to now."""
+    found = {
+        one.name: f"{one.label} ({one.name})"
+        for one in remote.values()
+        if one.name == mapped or fits(spec, one)
+    }
+    if mapped:
+        found.setdefault(mapped, mapped)
+    return [("", "Not sent"), *found.items()]
 
 
 def _initial(connection: CrmConnection) -> dict[str, Any]:

@@ -55,4 +55,13 @@ def _problem(spec: ValueSpec, target: str, remote: Mapping[str, RemoteField]) ->
         return (
             f"The CRM has no field “{target[:60]}”. Test the connection to read its fields again."
         )
+    return _mismatch(spec, field)
+
+
+def fits(spec: ValueSpec, field: RemoteField) -> bool:
+    """Return whether a contact field can be mapped to this field of the CRM."""
+    return not _mismatch(spec, field)
+
+
+def _mismatch(spec: ValueSpec, field: RemoteField) -> str:
     return mismatch(FieldType(spec.type), field, spec.choices) or ""
