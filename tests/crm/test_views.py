@@ -1,6 +1,7 @@
 """Pages of CRM connections: what can be added, what was sent, and what waits for approval."""
 
 import re
+from dataclasses import asdict
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Role, User
 from apps.contacts.models import Contact
+from apps.crm.connectors.base import FieldType, RemoteField
 from apps.crm.connectors.registry import CONNECTORS
 from apps.crm.models import CrmConnection, Push, PushState
 from apps.crm.views.pushes import APPROVALS
@@ -231,3 +233,55 @@ def test_failed_connection_test_leads_to_the_settings(admin: Client) -> None:
     shown = admin.post(f"/crm/{connection.public_id}/test/").text
     assert 'role="alert"' in shown
     assert f'href="/crm/{connection.public_id}/edit/"' in shown
+
+
+def test_connection_test_reloads_the_page_behind_the_dialog(admin: Client) -> None:
+    place = f"/crm/{make_connection(kind='http').public_id}/test/"
+
+    assert "HX-Trigger" not in admin.get(place).headers
+    assert "crm:changed" in admin.post(place).headers["HX-Trigger"]
+
+
+def test_each_contact_field_is_offered_the_crm_fields_of_its_type(admin: Client) -> None:
+    make_contact_field("score", "number")
+    remote = [
+        asdict(RemoteField(name, name.title(), FieldType(kind), writable=name != "made"))
+        for name, kind in [("note", "text"), ("points", "number"), ("since", "date"),
+                           ("made", "text"), ("origin", "other")]
+    ]  # fmt: skip
+    crm = make_connection(
+        kind="hubspot", remote_fields=remote, fields_read_at=timezone.now(),
+        field_map={"email": "since", "last_name": "gone"},
+    )  # fmt: skip
+
+    page = admin.get(f"/crm/{crm.public_id}/edit/").text
+
+    def offered(name: str) -> list[str]:
+        [select] = re.findall(rf'name="field_map.{name}".*?</select>', page, re.DOTALL)
+        return re.findall(r'value="(\w+)"', select)
+
+    assert offered("first_name") == ["note"]
+    assert offered("score") == ["note", "points"]
+    # A mapping that no longer fits stays as it is until an admin changes it.
+    assert offered("email") == ["note", "since"]
+    assert offered("last_name") == ["note", "gone"]
+
+
+@pytest.mark.parametrize("action", ["edit", "disable", "enable"])
+def test_change_loads_the_page_with_its_new_title_and_buttons(admin: Client, action: str) -> None:
+    place = f"/crm/{make_connection().public_id}/"
+    form = {"name": "Renamed", "url": "https://8.8.8.8/contacts"}
+
+    done = admin.post(f"{place}{action}/", form, headers={"HX-Request": "true"})
+
+    assert done.headers["HX-Redirect"] == place
+
+
+def test_disabled_connection_says_once_that_it_is_disabled(admin: Client) -> None:
+    crm = make_connection()
+    admin.post(f"/crm/{crm.public_id}/disable/")
+
+    page = admin.get(f"/crm/{crm.public_id}/").text
+
+    assert "<strong>Disabled by boss.</strong>" in page
+    assert "<strong>Disabled.</strong>" not in page

@@ -162,7 +162,7 @@ def test_an_endpoint_is_edited(admin: Client) -> None:
     done = admin.post(path(endpoint, "edit/"), data, headers=HTMX)
 
     endpoint.refresh_from_db()
-    assert done.status_code == 204
+    assert done.headers["HX-Redirect"] == path(endpoint)
     assert (endpoint.url, endpoint.events, endpoint.agent) == (
         "https://example.org/x", [ENDED], agent,
     )  # fmt: skip
@@ -181,12 +181,14 @@ def test_off_and_on_again_says_what_was_missed(admin: Client) -> None:
     happened()
     assert "1 pending event" in admin.get(path(endpoint, "disable/")).text
 
-    assert "1 pending events" in toast(admin.post(path(endpoint, "disable/"), headers=HTMX))
+    off = admin.post(path(endpoint, "disable/"), headers=HTMX)
+    assert off.headers["HX-Redirect"] == path(endpoint)  # its buttons change as well
+    assert "1 pending event won’t" in admin.get(path(endpoint)).text
     assert "Already disabled" in admin.get(path(endpoint, "disable/")).text
     assert "1 missed event</strong>" in admin.get(path(endpoint, "enable/")).text
     page = admin.post(path(endpoint, "enable/"), {"send_missed": "on"}, follow=True)
 
-    assert "Sending 1 missed events" in page.text
+    assert "Sending 1 missed event." in page.text
     assert Delivery.objects.get().state == DeliveryState.PENDING
 
 
@@ -205,6 +207,7 @@ def test_a_test_is_sent_and_watched(admin: Client, receiver: Receiver) -> None:
 
     waiting = admin.post(url, {"events": [ENDED]}, headers=HTMX)
     (watch,) = re.findall(r'hx-get="([^"]+tested[^"]+)"', waiting.text)
+    assert "webhooks:changed" in waiting.headers["HX-Trigger"]  # for the list behind the dialog
     assert "every 1s" in admin.get(watch.replace("&amp;", "&"), headers=HTMX).text
     deliver()
     done = admin.get(watch.replace("&amp;", "&"), headers=HTMX)
@@ -281,8 +284,9 @@ def test_one_and_all_failed_are_sent_again(admin: Client, receiver: Receiver) ->
     assert "already queued" in toast(admin.post(url, headers=HTMX))
     assert "Delivery queued" not in admin.post(url, follow=True).text
     assert "<dd>1</dd>" in admin.get(path(endpoint, "again/")).text
-    assert "1 deliveries" in toast(
-        admin.post(path(endpoint, "again/"), {"since": "day"}, headers=HTMX)
+    assert (
+        toast(admin.post(path(endpoint, "again/"), {"since": "day"}, headers=HTMX))
+        == "1 delivery queued."
     )
     nothing = admin.post(path(endpoint, "again/"), {"since": "day"}, headers=HTMX)
     assert "No failed deliveries in this period." in nothing.text

@@ -3,7 +3,7 @@
 from django.contrib import messages
 from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
@@ -14,14 +14,7 @@ from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
 from apps.accounts.responses import posted
 from apps.core.errors import UserError
-from apps.core.http import (
-    dialog_done,
-    hx_redirect,
-    hx_trigger,
-    render_dialog,
-    render_either,
-    wants_fragment,
-)
+from apps.core.http import hx_redirect, hx_trigger, render_dialog, render_either
 from apps.crm import services
 from apps.crm.connectors.registry import CONNECTORS
 from apps.crm.forms import ConnectionForm
@@ -37,11 +30,9 @@ def connection_or_404(connection_id: str) -> CrmConnection:
 
 
 def notify(request: HttpRequest, connection: CrmConnection, text: str) -> HttpResponse:
-    """Show a message: next to the dialog, or on the connection's page without script."""
-    if wants_fragment(request):
-        return dialog_done(text, CHANGED)
+    """Load the connection's page with a message: its title and buttons may have changed too."""
     messages.success(request, text)
-    return redirect("crm:detail", connection.public_id)
+    return hx_redirect(request, reverse("crm:detail", args=[connection.public_id]))
 
 
 @require_safe
@@ -127,6 +118,8 @@ def test(request: HttpRequest, connection_id: str) -> HttpResponse:
             context["findings"] = services.run_test(connection, actor_of(request))
         except UserError as error:
             context["problem"] = error.message
+        shown = render_dialog(request, "crm/test.html", context)
+        return hx_trigger(shown, **{CHANGED: None})
     return render_dialog(request, "crm/test.html", context)
 
 

@@ -2,10 +2,10 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
-from apps.core.http import dialog_done, hx_redirect, wants_fragment
+from apps.core.http import hx_redirect
 from apps.webhooks.models import Endpoint
 
 CHANGED = "webhooks:changed"
@@ -17,12 +17,10 @@ def endpoint_or_404(endpoint_id: str) -> Endpoint:
     return get_object_or_404(Endpoint.objects.select_related("agent"), public_id=endpoint_id)
 
 
-def notify(request: HttpRequest, endpoint: Endpoint, text: str) -> HttpResponse:
-    """Say what happened: next to the dialog, or on the endpoint's page without script."""
-    if wants_fragment(request):
-        return dialog_done(text, CHANGED)
+def redirect_changed(request: HttpRequest, endpoint: Endpoint, text: str) -> HttpResponse:
+    """Load the endpoint's page with a message: its title and buttons may have changed too."""
     messages.success(request, text)
-    return redirect("webhooks:detail", endpoint.public_id)
+    return hx_redirect(request, reverse("webhooks:detail", args=[endpoint.public_id]))
 
 
 def redirect_deleted(request: HttpRequest, text: str) -> HttpResponse:

@@ -22,6 +22,7 @@ from apps.core.errors import UserError
 from apps.core.http import (
     ToastKind,
     dialog_done,
+    hx_trigger,
     render_dialog,
     render_either,
     stop_polling,
@@ -32,7 +33,7 @@ from apps.webhooks import overview, services
 from apps.webhooks.forms import SINCE, AgainForm, DeliveriesForm, TestForm
 from apps.webhooks.models import Delivery, Endpoint
 
-from .common import CHANGED, endpoint_or_404, notify
+from .common import CHANGED, endpoint_or_404
 
 PER_PAGE = 50
 SLOW_TO_SETTLE = timedelta(minutes=1)
@@ -122,7 +123,11 @@ def failed_again(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         except services.UnableToSend as error:
             add_refusal(form, error)
         else:
-            return notify(request, endpoint, f"{count:,} deliveries queued.")
+            text = f"{count:,} {'delivery' if count == 1 else 'deliveries'} queued."
+            if wants_fragment(request):
+                return dialog_done(text, CHANGED)
+            messages.success(request, text)
+            return redirect("webhooks:detail", endpoint_id)
     now = timezone.now()
     failed = [
         (label, services.failed_since(endpoint, now - back).count())
@@ -147,7 +152,8 @@ def test(request: HttpRequest, endpoint_id: str) -> HttpResponse:
             add_refusal(form, error)
         else:
             if wants_fragment(request):
-                return render_dialog(request, "webhooks/tested.html", _tested(endpoint, sent))
+                shown = render_dialog(request, "webhooks/tested.html", _tested(endpoint, sent))
+                return hx_trigger(shown, **{CHANGED: None})
             query = urlencode({"event": [d.event.public_id for d in sent]}, doseq=True)
             return redirect(f"{reverse('webhooks:tested', args=[endpoint_id])}?{query}")
     return render_dialog(request, "webhooks/test.html", {"endpoint": endpoint, "form": form})

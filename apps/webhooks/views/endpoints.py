@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.defaultfilters import pluralize
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -17,7 +18,7 @@ from apps.webhooks.forms import EnableForm, EndpointForm
 from apps.webhooks.models import EventType
 from apps.webhooks.services import missed
 
-from .common import CHANGED, endpoint_or_404, notify, redirect_deleted
+from .common import CHANGED, endpoint_or_404, redirect_changed, redirect_deleted
 
 
 @require_safe
@@ -72,7 +73,7 @@ def edit(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         except UserError as error:
             add_refusal(form, error)
         else:
-            return notify(request, endpoint, "Endpoint updated.")
+            return redirect_changed(request, endpoint, "Endpoint updated.")
     context = {
         "form": form,
         "endpoint": endpoint,
@@ -103,8 +104,8 @@ def disable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         context = {"endpoint": endpoint, "waiting": waiting}
         return render_dialog(request, "webhooks/disable.html", context)
     dropped = services.disable_endpoint(endpoint=endpoint, by=actor_of(request))
-    lost = f" {dropped:,} pending events won’t be sent." if dropped else ""
-    return notify(request, endpoint, f"Endpoint disabled.{lost}")
+    lost = f" {dropped:,} pending event{pluralize(dropped)} won’t be sent." if dropped else ""
+    return redirect_changed(request, endpoint, f"Endpoint disabled.{lost}")
 
 
 @require_http_methods(["GET", "POST"])
@@ -119,8 +120,8 @@ def enable(request: HttpRequest, endpoint_id: str) -> HttpResponse:
     sent = services.enable_endpoint(
         endpoint=endpoint, by=actor_of(request), send_missed=form.cleaned_data["send_missed"]
     )
-    more = f" Sending {sent:,} missed events." if sent else ""
-    return notify(request, endpoint, f"Endpoint enabled.{more}")
+    more = f" Sending {sent:,} missed event{pluralize(sent)}." if sent else ""
+    return redirect_changed(request, endpoint, f"Endpoint enabled.{more}")
 
 
 @require_http_methods(["GET", "POST"])
