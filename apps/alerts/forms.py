@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from django import forms
 from django.http import QueryDict
@@ -24,15 +24,15 @@ from .definitions import MOST, NAME_LENGTH, Definition
 from .incidents import NOTE_LENGTH
 from .models import AlertRule, ChannelKind, Direction, IncidentState, Kind, NoData
 
+Choices: TypeAlias = list[tuple[str, str | list[tuple[str, str]]]]
+
 EACH = "each"
 _PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 _WATCHABLE = {ValueKind.YES_NO, ValueKind.CHOICE, ValueKind.NUMBER}
 _SPLIT = re.compile(r"[\s,;]+")
-#: What a field of a definition is called on the form.
-_NAMES = {
-    "recovery": "recovery", "threshold": "threshold", "field": "field", "value": "value",
-    "channel": "scope", "slack": "slack", "teams": "teams",
-}  # fmt: skip
+#: What a setting of a definition is called on the form, where the names differ; None: the form
+#: as a whole.
+_NAMES: dict[str, str | None] = {"channel": "scope", "when": None}
 
 
 def _whole(name: str, label: str, initial: int, help_text: str = "") -> forms.IntegerField:
@@ -162,11 +162,23 @@ class RuleForm(forms.Form):
         shown = False
         for name, message in error.fields.items():
             target = _NAMES.get(name, name)
-            if target in self.fields:
+            if target is None or target in self.fields:
                 self.add_error(target, message)
                 shown = True
         if not shown:
             self.add_error(None, error.message)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a row of the conditions or a required field is still to be filled in."""
+        errors = [one for found in self.errors.as_data().values() for one in found]
+        return bool(self.row_errors) or any(error.code == "required" for error in errors)
+
+    def first_problem(self) -> str:
+        """Return the first error, with the label of its field."""
+        name, messages = next(iter(self.errors.items()))
+        label = self.fields[name].label if name in self.fields else ""
+        return f"{label}: {messages[0]}" if label else str(messages[0])
 
     def _channels(self) -> dict[str, str | None]:
         found: dict[str, str | None] = {}
@@ -209,18 +221,26 @@ class RuleForm(forms.Form):
             named.append((self.rule.agent.public_id, self.rule.agent.name))
         noun = Channel(self.channel).noun()
         self._choose("scope", [("", f"All {noun}"), (EACH, "Each agent separately"), *named])
-        names = [name for _, options in self.source.groups() for name, _ in options]
-        known = [self.source.named(name) for name in names]
-        found = [(f.name, f.label) for f in known if f and set(f.kinds) & _WATCHABLE]
-        if self.rule and self.rule.field and self.rule.field not in dict(found):
-            found.append((self.rule.field, self.rule.field))
-        self._choose("field", [("", "Conditions below"), *found])
+        self._choose("field", [("", "Conditions below"), *self._watchable()])
         members = self.fields["members"]
         assert isinstance(members, forms.ModelMultipleChoiceField)
         members.queryset = User.objects.filter(is_active=True).exclude(email="").order_by("pk")
         self.fields["scope"].required = False
 
-    def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
+    def _watchable(self) -> Choices:
+        """Return the fields that a rule can watch, in the groups of the filters."""
+        groups: Choices = []
+        known: set[str] = set()
+        for label, options in self.source.groups():
+            fields = [self.source.named(name) for name, _ in options]
+            found = [(f.name, f.label) for f in fields if f and set(f.kinds) & _WATCHABLE]
+            known.update(name for name, _ in found)
+            if found:
+                groups.append((label, found))
+        stored = self.rule.field if self.rule else ""
+        return [*groups, (stored, stored)] if stored and stored not in known else groups
+
+    def _choose(self, name: str, choices: Choices) -> None:
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)
         field.choices = choices

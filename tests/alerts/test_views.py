@@ -1,5 +1,6 @@
 """The pages of alerts: what they show, what they reject, and what people do on them."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -149,6 +150,31 @@ def test_preview_of_the_form_counts(editor: Client) -> None:
     page = editor.post("/alerts/rules/preview/", {"channel": "voice"}).content.decode()
     assert "Complete the form" in page
     assert not AlertRule.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"threshold": "800"}, "Threshold: A rate is from 0% to 100%."),
+        ({"kind": "average", "field": ""}, "Field: Choose a field."),
+        ({"window_hours": "0"}, "Window, in hours: "),
+        ({"kind": "result", "field": ""}, ">Add at least one condition."),
+    ],
+)
+def test_preview_names_a_problem_by_the_label_of_its_field(
+    editor: Client, changes: dict[str, str], problem: str
+) -> None:
+    quality_agent()
+    page = editor.post("/alerts/rules/preview/", RATE | changes).content.decode()
+    assert problem in page
+
+
+def test_fields_to_watch_are_grouped_by_agent(editor: Client) -> None:
+    quality_agent()
+    page = editor.get("/alerts/rules/new/").content.decode()
+    [select] = re.findall(r'<select name="field".*?</select>', page, re.DOTALL)
+    assert '<optgroup label="Conversation">' in select
+    assert select.count("<optgroup") > 1
 
 
 def test_page_of_a_rule_shows_its_messages(editor: Client) -> None:

@@ -202,12 +202,14 @@ def _preview_of_form(form: RuleForm) -> dict[str, Any]:
     """Return the preview of a form that may be unfinished."""
     form.fields["name"].required = False
     if not form.is_valid():
-        return {"problem": "", "waits": True}
+        return {"waits": True} if form.is_unfinished else {"problem": form.first_problem()}
     try:
         return _drawn(services.unsaved(form.definition()))
     except UserError as error:
-        unfinished = "threshold" in error.fields and not form.data.get("threshold")
-        return {"waits": True} if unfinished else {"problem": error.message}
+        if "threshold" in error.fields and not form.data.get("threshold"):
+            return {"waits": True}
+        form.add_problems(error)
+        return {"problem": form.first_problem()}
 
 
 def _drawn(rule: AlertRule) -> dict[str, Any]:
