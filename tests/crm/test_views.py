@@ -131,6 +131,18 @@ def test_some_changes_are_decided_and_others_wait(
     assert states == {pushes[0].pk: state, pushes[1].pk: PushState.WAITING}
 
 
+@pytest.mark.parametrize("action", ["approve", "reject"])
+def test_deciding_on_nothing_asks_for_a_selection(admin: Client, action: str) -> None:
+    push = make_push(wanted={"first_name": "Ada"}, state=PushState.WAITING)
+    place = f"/crm/{push.connection.public_id}/approval/"
+
+    page = admin.post(place, {"action": action, "shown": f"{push.public_id}:1"}, follow=True)
+
+    assert "Select at least one contact." in page.text
+    push.refresh_from_db()
+    assert push.state == PushState.WAITING
+
+
 def test_connection_without_mapped_fields_says_that_nothing_is_sent(admin: Client) -> None:
     crm = make_connection(kind="hubspot", field_map={})
     place = f"/crm/{crm.public_id}/"

@@ -28,6 +28,8 @@ from .connections import CHANGED, connection_or_404
 
 PER_PAGE = 50
 APPROVALS = 100
+_SELECTED = ("approve", "reject")
+"""Actions on the selected changes only."""
 _SWITCHES = (
     ("create_missing", "Creates missing contacts"),
     ("log_conversations", "Logs conversations"),
@@ -147,7 +149,10 @@ def approval(request: HttpRequest, connection_id: str) -> HttpResponse:
     """Show the changes that wait for approval, and approve or reject them as they were shown."""
     connection = connection_or_404(connection_id)
     if request.method == "POST":
-        messages.success(request, _decide(request, connection))
+        if request.POST.get("action") in _SELECTED and "push" not in request.POST:
+            messages.warning(request, "Select at least one contact.")
+        else:
+            messages.success(request, _decide(request, connection))
         return redirect("crm:approval", connection_id)
     rows = connection.pushes.filter(state=PushState.WAITING).select_related("contact")
     try:
