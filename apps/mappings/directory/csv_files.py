@@ -50,7 +50,7 @@ def read_file(data: bytes) -> CsvText:
         header = next(lines, (0, []))[1]
         rows = sum(1 for _ in lines)
     except csv.Error as error:
-        raise UnreadableFile(f"The file isn't valid CSV: {error}.") from None
+        raise UnreadableFile(f"The file isn’t valid CSV: {error}.") from None
     header = [name.strip() for name in header]
     if not any(header):
         raise UnreadableFile("The file is empty. The first line must name the columns.")
@@ -82,7 +82,7 @@ def plain(cell: str) -> str:
 def _decoded(data: bytes) -> str:
     """Decode UTF-8 with or without a byte order mark, else Windows-1252 as old programs write."""
     if b"\x00" in data:
-        raise UnreadableFile("The file isn't a CSV file. Save the sheet as CSV UTF-8.")
+        raise UnreadableFile("The file isn’t a CSV file. Save the sheet as CSV UTF-8.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from apps.accounts import audit
 from apps.accounts.actors import Actor
+from apps.accounts.models import AuditEntry, Role
 from apps.contacts.identifiers import holders_of
 from apps.contacts.models import Contact, ContactField, Origin
 from apps.core.errors import Conflict, Example, UserError
@@ -199,7 +200,7 @@ def _import(group: Sequence[ImportRow], by: str) -> None:
     import_values(
         rows={row.contact.pk: row.values for row in with_values if row.contact},
         at={row.contact.pk: row.at for row in with_values if row.contact and row.at},
-        by=Actor.system(by),
+        by=Actor(by, Role.EDITOR, via=AuditEntry.Via.SYSTEM),
     )
 
 

@@ -7,7 +7,6 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
-from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
 from apps.contacts.models import ContactField
 from apps.core.errors import UserError
@@ -29,7 +28,6 @@ def upload(request: HttpRequest) -> HttpResponse:
         try:
             stored = imports.upload(filename=file.name, data=file.read(), by=actor_of(request))
         except UserError as error:
-            add_refusal(form, error)
             form.add_error("file", error.message)
         else:
             return redirect("contacts:import_check", stored.public_id)
