@@ -130,6 +130,14 @@ def test_a_refused_filter_lists_nothing_and_says_why(
     assert "Unknown filter “colour”." in html(viewer, f"{CALLS}?colour=red")
 
 
+def test_valid_filters_next_to_a_refused_one_read_as_usual(
+    viewer: Client, calls: list[Conversation]
+) -> None:
+    page = html(viewer, f"{CALLS}?colour=red&agent__isset=true&analysis_cost__isset=false")
+    assert 'Remove filter: Agent is set"' in page
+    assert 'Remove filter: Cost is not set"' in page
+
+
 def test_nothing_matches(viewer: Client, calls: list[Conversation]) -> None:
     page = html(viewer, f"{CALLS}?status=ongoing")
     assert "No calls match" in page

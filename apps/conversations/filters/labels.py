@@ -87,14 +87,17 @@ def refused_chips(
     for parameter, follows in joined(params):
         if parameter in {"q", "sort", "columns"}:
             continue
-        given = params[parameter]
+        given = list(params[parameter])
         name, operator = split_name(split_group(parameter)[1])
         field = source.named(name)
+        label = operator_label(operator, field.kinds if field else ())
+        if operator == "isset" and given in (["true"], ["false"]):
+            label, given = ("is set" if given == ["true"] else "is not set"), []
         drawn.append(
             Chip(
                 parameter=parameter,
                 label=field.label if field else name,
-                operator=operator_label(operator, field.kinds if field else ()),
+                operator=label,
                 values=tuple(given),
                 without=urlencode({n: v for n, v in params.items() if n != parameter}, doseq=True),
                 error=errors.get(parameter, ""),
