@@ -10,7 +10,7 @@ from .models import AlertRule, Direction, Kind
 def value_text(rule: AlertRule, value: float | None) -> str:
     """Return a value as people read it: `76.5%` for a rate, `3:41` for an average duration."""
     if value is None:
-        return "—"
+        return "–"
     if is_duration(rule):
         return duration(value)
     if rule.kind == Kind.RATE:
