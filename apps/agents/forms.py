@@ -77,10 +77,10 @@ class AgentForm(forms.Form):
         choices=Channel.choices,
         initial=Channel.VOICE,
         widget=forms.RadioSelect,
-        help_text="Determines the built-in fields. You can't change this later.",
+        help_text="Determines the built-in fields. You can’t change this later.",
         error_messages={
             "required": "Choose voice or chat.",
-            "invalid_choice": "“%(value)s” isn't a valid channel. Use voice or chat.",
+            "invalid_choice": "“%(value)s” isn’t a valid channel. Use voice or chat.",
         },
     )
     model = LanguageModelField(
@@ -128,7 +128,7 @@ class PublishForm(forms.Form):
     title = forms.CharField(
         max_length=200,
         required=False,
-        widget=forms.TextInput(attrs={"autofocus": True, "placeholder": "What changed (optional)"}),
+        widget=forms.TextInput(attrs={"autofocus": True, "placeholder": "What changed"}),
     )
     note = forms.CharField(
         required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 3})

@@ -61,9 +61,9 @@ class RuleForm(forms.Form):
     recovery = forms.FloatField(
         label="Recovers at", required=False, help_text="Empty: at the threshold."
     )
-    window_hours = _whole("window_hours", "Window, in hours", 24)
+    window_hours = _whole("window_hours", "Window in hours", 24)
     min_conversations = _whole(
-        "min_conversations", "Minimum of conversations", 20, "With fewer there is no data."
+        "min_conversations", "Minimum conversations", 20, "Fewer count as no data."
     )
     for_minutes = _whole("for_minutes", "Bad for, in minutes", 0, "0: alerts immediately.")
     no_data = forms.ChoiceField(label="Without data", choices=NoData.choices)

@@ -23,7 +23,7 @@ class RuleForm(forms.Form):
     agent = forms.ChoiceField(
         required=False,
         label="Agent",
-        help_text="The rule of an agent takes the place of the rule for all agents.",
+        help_text="An agent’s own rule replaces the rule for all agents.",
     )
     applies = forms.ChoiceField(
         label="Results", choices=Applies.choices, initial=Applies.FIRST, widget=forms.RadioSelect

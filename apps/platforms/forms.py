@@ -94,7 +94,7 @@ class AgentForm(forms.Form):
     """Match a platform's agent with a Debrief agent."""
 
     external_id = forms.CharField(
-        label="Agent at the platform",
+        label="Platform agent",
         max_length=200,
         help_text="The agent ID in the platform’s payloads",
         widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
@@ -129,8 +129,8 @@ class PayloadFilterForm(forms.Form):
         widget=forms.TextInput(
             attrs={
                 "type": "search",
-                "placeholder": "Id, event or reason",
-                "aria-label": "Search ids, events and reasons",
+                "placeholder": "ID, event, or reason",
+                "aria-label": "Search IDs, events, and reasons",
                 "data-key": "/",
             }
         ),

@@ -116,7 +116,7 @@ def test_a_refused_line_is_seen_filtered_and_replayed(
     window.settle()
     expect(page.locator("#payloads")).not_to_contain_text("Bulk upload")
     page.locator("label:has([value=refused])").click()
-    page.get_by_placeholder("Id, event or reason").press_sequentially("browser-")
+    page.get_by_placeholder("ID, event, or reason").press_sequentially("browser-")
     expect(page.locator("#payloads .row-link")).to_have_count(1)
     expect(page).to_have_url(f"{product.url}/intake/?q=browser-&source=&state=refused")
 

@@ -97,7 +97,7 @@ def test_the_dialog_shows_the_numbers_and_starts_once(client: Client) -> None:
 
     dialog, said = html(opened), text(opened)
     assert "3 calls previous result restored" in said
-    assert "1 of them had no result and will have none again" in said
+    assert "1 of them had no result before and will have none" in said
     assert "1 left alone analyzed again since" in said
     assert 'name="contacts"' in dialog
     assert 'name="webhooks"' in dialog
