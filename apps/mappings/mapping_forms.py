@@ -29,7 +29,7 @@ class MappingForm(forms.Form):
     agent = forms.ChoiceField(
         required=False,
         label="Agent",
-        help_text="The mapping of an agent takes precedence over the one for all agents.",
+        help_text="An agent’s own mapping replaces the one for all agents.",
     )
     contact_field = forms.ChoiceField(label="Contact field")
     mode = forms.ChoiceField(

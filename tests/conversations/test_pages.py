@@ -105,6 +105,15 @@ def test_every_column_can_be_shown(viewer: Client, calls: list[Conversation]) ->
     assert "Ada" in page
 
 
+def test_an_empty_list_sends_only_admins_to_settings(viewer: Client) -> None:
+    links = ('href="/intake/">Connect', 'href="/api-keys/">Create')
+    page = html(viewer, CALLS)
+    assert "No calls yet" in page
+    assert not any(link in page for link in links)
+    page = html(client_as("admin"), CALLS)
+    assert all(link in page for link in links)
+
+
 def parse_fields() -> dict[str, bool]:
     from apps.conversations.filters import fields
 

@@ -212,7 +212,7 @@ class TestTheRetentionSetting:
         assert "3 calls are older than 30 days today." in self.note(admin, agent, "30")
         assert "because no version is published yet" in self.note(admin, agent, "30")
         assert "No calls are older than 50 days today." in self.note(admin, agent, "50")
-        assert "Data retention indefinitely." in self.note(admin, agent, "")
+        assert "Calls stay indefinitely." in self.note(admin, agent, "")
         assert "From 1 to 36,500 days." in self.note(admin, agent, "0")
         publish(agent=agent, by=Actor("Ada", Role.ADMIN))
         assert "within an hour of publishing this draft" in self.note(admin, agent, "30")
