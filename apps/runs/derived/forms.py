@@ -15,6 +15,9 @@ from apps.core.errors import UserError
 
 _BLOCK = re.compile(r"c(\d{1,2})-")
 _PLAIN = {"autocomplete": "off", "spellcheck": "false"}
+_CONDITIONS = ("rule", "when")
+"""Settings that hold the conditions of a block."""
+_NO_CONDITION = "Add at least one condition."
 _PATH = re.compile(r"(rule|cases|scorecard\.(?:points|knock_outs))(?:\[(\d+)\])?")
 
 
@@ -124,7 +127,8 @@ class DerivedFieldForm(forms.Form):
             if name in self.fields:
                 self.add_error(name, message)
             elif block is not None:
-                block.errors.append(_without_path(message))
+                is_empty = block.when is None and path.rpartition(".")[2] in _CONDITIONS
+                block.errors.append(_NO_CONDITION if is_empty else _without_path(message))
             else:
                 self.add_error(None, message)
 

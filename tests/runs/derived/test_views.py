@@ -89,7 +89,17 @@ def test_what_is_wrong_is_said_at_its_place_and_nothing_is_lost(editor: Client) 
     assert "Points must be a whole number from 1 to 1,000, not “many”." in page
     assert 'value="many"' in page
     page = editor.post(NEW, {**CHECKS, "c0-row-0-field": ""}).content.decode()
+    assert "Add at least one condition." in page
     assert not DerivedField.objects.exists()
+
+
+@pytest.mark.parametrize("action", ["", "preview"])
+def test_yes_no_field_without_conditions_asks_for_one(editor: Client, action: str) -> None:
+    results(0)
+    form = {"name": "angry", "label": "Angry", "agent": "", "c0-row-0-field": "", action: "1"}
+    page = editor.post("/derived-fields/new/?type=boolean&channel=voice", form).content.decode()
+    assert "Add at least one condition." in page
+    assert "must be an object" not in page
 
 
 def test_checks_are_added_and_removed_without_saving(editor: Client) -> None:
