@@ -180,3 +180,18 @@ def test_a_recording_that_does_not_load_says_why(
     expect(reason).to_contain_text("The recording can’t be played.")
     expect(reason).to_contain_text("isn’t a recording")
     expect(reason.get_by_role("link", name="Open the link")).to_be_visible()
+
+
+def test_a_style_set_by_script_does_not_follow_into_a_swapped_form(
+    visit: Callable[..., Visit],
+) -> None:
+    """The content policy would block it, and the window fails on what the console reports."""
+    window = visit()
+    page = window.open("/crm/")
+    page.locator("#new-http").click()
+    dialog = window.dialog()
+    dialog.get_by_label("URL").fill("ftp://example.com/")
+    dialog.get_by_label("Name").evaluate("field => { field.style.color = 'red'; }")
+    dialog.get_by_role("button", name="Create connection").click()
+    expect(dialog.locator("[aria-invalid=true]")).not_to_have_count(0)
+    expect(dialog.get_by_label("Name")).not_to_have_attribute("style", re.compile("."))
