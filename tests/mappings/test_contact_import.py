@@ -216,6 +216,12 @@ def test_pages_lead_from_the_file_to_the_figures(known: Contact, editor: Client)
     assert "already started" in editor.post(there, {"step": "import"}).text
 
 
+def test_first_values_leave_out_empty_cells(editor: Client) -> None:
+    file = stored("phone,name\n+14155550101,Ada\n+14155550102,\n+14155550103,Bo\n")
+    page = editor.get(f"/contacts/import/{file.public_id}/").text
+    assert "Ada · Bo" in page
+
+
 def test_bad_file_stands_at_its_input(editor: Client) -> None:
     sent = SimpleUploadedFile("people.xlsx", b"PK\x00\x01")
     page = editor.post("/contacts/import/", {"file": sent})

@@ -77,7 +77,7 @@ def _context(file: ContactImport, sent: list[str]) -> dict[str, object]:
         "file": file,
         "targets": targets(ContactField.objects.all()),
         "columns": [
-            (name, column, [row[at] for row in rows])
+            (name, column, [row[at] for row in rows if row[at].strip()])
             for at, (name, column) in enumerate(zip(file.header, columns, strict=True))
         ],
         "counts": counts,
