@@ -32,9 +32,15 @@ class Naps:
 
     def __init__(self) -> None:
         self.taken: list[float] = []
+        self._begin = self.now()
 
     async def __call__(self, seconds: float) -> None:
         self.taken.append(seconds)
+
+    @property
+    def passed(self) -> float:
+        """How long it took: what a slow machine takes for itself need not be slept."""
+        return self.now() - self._begin
 
     def now(self) -> float:
         """Seconds, those slept included."""
@@ -201,7 +207,8 @@ async def test_a_rate_limit_is_waited_for_however_often_it_is_met(
     answer = await client.complete(request(fake_llm))
     assert valid(answer)
     assert answer.requests == 11
-    assert 10 <= sum(naps.taken) < 60
+    assert naps.passed >= 10
+    assert sum(naps.taken) < 60
 
 
 async def test_retry_after_is_obeyed_by_everybody(
@@ -209,7 +216,8 @@ async def test_retry_after_is_obeyed_by_everybody(
 ) -> None:
     fake_llm.script("429_retry_after:7")
     assert valid(await client.complete(request(fake_llm)))
-    assert 7 <= sum(naps.taken) <= 9
+    assert naps.passed >= 7
+    assert sum(naps.taken) <= 9
     assert valid(await client.complete(request(fake_llm, text="Another call.")))
 
 
@@ -220,7 +228,8 @@ async def test_a_provider_that_refuses_everybody_pauses_the_run(
     asked = [client.complete(request(fake_llm, text=f"Call {n}")) for n in range(10)]
     for answer in await asyncio.gather(*asked):
         assert (answer.error, answer.pause) == (ErrorCode.RATE_LIMITED, PauseReason.RATE_LIMITED)
-    assert 60 <= sum(naps.taken) < 120
+    assert naps.passed >= 60
+    assert sum(naps.taken) < 120
     assert fake_llm.total < 30
     fake_llm.always("ok")
     assert valid(await client.complete(request(fake_llm)))

@@ -91,7 +91,8 @@ async def test_without_capacity_for_long_the_run_is_to_pause(
     assert (answer.error, answer.pause) == (ErrorCode.RATE_LIMITED, PauseReason.RATE_LIMITED)
     assert answer.transient
     assert "fake-model has no flex capacity now. The provider says:" in answer.error_message
-    assert PATIENCE <= sum(naps.taken) < 2 * PATIENCE
+    assert naps.passed >= PATIENCE
+    assert sum(naps.taken) < 2 * PATIENCE
     assert answer.usage.total == 0
     assert valid(await client.complete(request(fake_llm))), "the standard tier is open"
 
