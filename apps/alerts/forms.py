@@ -120,10 +120,13 @@ class RuleForm(forms.Form):
         return [self[f"remove_{kind}"] for kind in self._stored_channels()]
 
     def clean(self) -> dict[str, Any]:
-        """Reject conditions that can't be read."""
+        """Reject conditions that can't be read, and rates that aren't percentages."""
         data = super().clean() or {}
         if self.row_errors:
             self.add_error(None, "Fix the conditions.")
+        for name in ("threshold", "recovery") if data.get("kind") == Kind.RATE else ():
+            if data.get(name) is not None and not 0 <= data[name] <= 100:
+                self.add_error(name, "Must be from 0% to 100%.")
         return data
 
     def definition(self) -> Definition:

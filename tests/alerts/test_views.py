@@ -120,7 +120,7 @@ def test_rule_with_or_group_is_created_and_edited(editor: Client) -> None:
     [
         ({"name": ""}, "This field is required"),
         ({"threshold": ""}, "Enter a number."),
-        ({"threshold": "800"}, "A rate is from 0% to 100%."),
+        ({"threshold": "800"}, "Must be from 0% to 100%."),
         ({"recovery": "70"}, "Must be at least the threshold."),
         ({"addresses": "nonsense"}, "isn’t a valid email address"),
         ({"slack": "hooks.slack.com"}, "must start with"),
@@ -155,9 +155,9 @@ def test_preview_of_the_form_counts(editor: Client) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"threshold": "800"}, "Threshold: A rate is from 0% to 100%."),
+        ({"threshold": "800"}, "Threshold: Must be from 0% to 100%."),
         ({"kind": "average", "field": ""}, "Field: Choose a field."),
-        ({"window_hours": "0"}, "Window, in hours: "),
+        ({"window_hours": "0"}, "Window in hours: Must be at least 1."),
         ({"kind": "result", "field": ""}, ">Add at least one condition."),
     ],
 )
