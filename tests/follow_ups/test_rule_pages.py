@@ -88,7 +88,7 @@ def test_a_rule_is_created_edited_and_deleted(editor: Client, agent: Agent) -> N
         ({"row-0-field": "", "row-0-was": ""}, "Add at least one condition."),
         ({"row-0-value": ""}, "lead_quality"),
         ({"applies": "sometimes"}, "sometimes"),
-        ({"due_days": "-1"}, "greater than or equal to 0"),
+        ({"due_days": "-1"}, "Must be at least 0."),
     ],
 )
 def test_a_wrong_rule_is_said_and_not_saved(

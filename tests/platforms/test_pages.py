@@ -430,7 +430,7 @@ def test_a_secret_set_later_has_the_help_of_its_platform(
         ({"name": "Retell, main"}, "A source named “Retell, main” already exists"),
         ({"secret": ""}, "Enter the secret"),
         ({"secret": "two words"}, "spaces or invalid characters"),
-        ({"wait_minutes": "0"}, "greater than or equal to 1"),
+        ({"wait_minutes": "0"}, "Must be at least 1."),
         ({"platform_analysis": "both"}, "both is not one of"),
     ],
 )
