@@ -8,8 +8,8 @@ from tests.schedule import Schedule
 @pytest.mark.parametrize(
     ("test", "unit"),
     [
-        ("tests/browser/test_conflict.py::test_an_impatient_save_starts_one_run", "browser"),
-        ("tests/browser/test_try_it.py::test_a[wide-light]", "browser"),
+        ("tests/config/test_up.py::test_a_taken_port_is_one_line", "up"),
+        ("tests/browser/test_try_it.py::test_a[wide-light]", "tests/browser/test_try_it.py"),
         ("tests/faults/test_slow_clients.py::test_slow_bodies[a form]", "faults"),
         ("tests/faults/test_mid_run.py::test_a[401]", "tests/faults/test_mid_run.py::test_a[401]"),
         ("tests/core/test_display.py::test_number", "tests/core/test_display.py"),

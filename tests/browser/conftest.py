@@ -3,9 +3,9 @@
 The provider answers at once and always well: what a real model says is no test of a page. The
 bundled model has a test of its own.
 
-They are of one xdist group, so that one worker starts them once. Both end with the package:
-Playwright's synchronous interface keeps an event loop running, which tests of coroutines after
-it would stumble over.
+In a run of several processes each file starts them anew, so that no work that a file leaves to the
+worker delays another's. Both end with the package: Playwright's synchronous interface keeps an
+event loop running, which tests of coroutines after it would stumble over.
 """
 
 import subprocess

@@ -11,7 +11,7 @@ from tests.browser.axe import faults
 from tests.browser.pages import Places
 from tests.browser.product import PHONE, WIDE, Visit
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser]
 
 SLOW = pytest.mark.slow
 LOOKS = [

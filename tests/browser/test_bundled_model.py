@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.conftest import running
 from tests.browser.product import Product, Visit
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser]
 
 #: Seconds on a quiet machine, minutes where other tests share it.
 READING_MS = 400_000

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.browser.pages import Places
 from tests.browser.product import Visit
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser]
 
 SENTIMENT = "Prompt for User sentiment"
 INSTRUCTIONS = "Analysis prompt"

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.product import Visit
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser]
 
 
 def test_a_value_leads_from_its_call_through_an_edit_to_a_merge(

@@ -19,7 +19,7 @@ from tests.browser.axe import faults
 from tests.browser.product import Product, Visit
 from tests.config.running import environment
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser]
 
 
 def test_a_new_source_hands_its_secret_out_once_and_waits(visit: Callable[..., Visit]) -> None:

@@ -23,7 +23,7 @@ from tests.config.running import environment
 from tests.fakes.fixtures import FakeLLM
 from tests.fakes.hubspot import TOKEN, HubSpotServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser]
 
 PHONE = "+12025550177"
 #: Seconds on a quiet machine.

@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 from tests.browser.product import Product, Visit
 from tests.fakes.receiver import Receiver
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser]
 
 NAME = "Front desk line"
 #: Seconds on a quiet machine.

@@ -15,7 +15,7 @@ from tests.browser.pages import Places
 from tests.browser.product import PHONE, Product, Visit
 from tests.config.running import environment
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser]
 
 
 def test_a_field_is_found_by_typing(visit: Callable[..., Visit]) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.browser.pages import Places
 from tests.browser.product import Visit
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser]
 
 
 def test_filter_and_open_without_script(visit: Callable[..., Visit], places: Places) -> None:
