@@ -14,14 +14,14 @@ def posted(request: HttpRequest) -> QueryDict | None:
     return request.POST if request.method == "POST" else None
 
 
-def done(request: HttpRequest, to: str, message: str) -> HttpResponse:
+def done(request: HttpRequest, to: str, message: str, *, event: str = "") -> HttpResponse:
     """Say what happened: on the page `to`, or next to the dialog, whose page is sent to look again.
 
-    The event is named for the page: `people:changed` for `accounts:people`, and
-    `mappings:changed` for `mappings:list`.
+    Where `to` is a URL, the event has to be given. Else it is named for the page: `people:changed`
+    for `accounts:people`, and `mappings:changed` for `mappings:list`.
     """
     if wants_fragment(request):
-        return dialog_done(message, changed(to))
+        return dialog_done(message, event or changed(to))
     messages.success(request, message)
     return redirect(to)
 

@@ -3,22 +3,20 @@
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts.access import role_required, user_of
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
-from apps.accounts.responses import posted
+from apps.accounts.responses import done, posted
 from apps.agents.models import Channel
 from apps.conversations import saved_views
 from apps.conversations.models import SavedView
 from apps.conversations.saved_view_forms import SavedViewForm
 from apps.core.errors import UserError
-from apps.core.http import dialog_done, render_dialog, render_either, varies_by_htmx, wants_fragment
+from apps.core.http import render_dialog, render_either, varies_by_htmx
 
 from .filters import PAGES, channel_of
 
@@ -89,7 +87,7 @@ def new(request: HttpRequest) -> HttpResponse:
         except UserError as error:
             _refuse(form, error)
         else:
-            return _done(request, "View saved.", _url_of(view))
+            return done(request, _url_of(view), "View saved.", event=CHANGED)
     return _form(request, form, channel, None)
 
 
@@ -119,7 +117,7 @@ def edit(request: HttpRequest, view_id: str) -> HttpResponse:
             _refuse(form, error)
         else:
             view.refresh_from_db()
-            return _done(request, "View updated.", _url_of(view))
+            return done(request, _url_of(view), "View updated.", event=CHANGED)
     return _form(request, form, view.channel, view)
 
 
@@ -131,7 +129,7 @@ def delete(request: HttpRequest, view_id: str) -> HttpResponse:
     view = saved_views.editable_view(view_id, user_of(request))
     if request.method == "POST":
         saved_views.delete(view=view, by=actor_of(request))
-        return _done(request, "View deleted.", _list_url(view.channel))
+        return done(request, _list_url(view.channel), "View deleted.", event=CHANGED)
     context = {"view": view, "back": _list_url(view.channel), "nav": _nav(view.channel)}
     return render_dialog(request, "conversations/saved_view_delete.html", context)
 
@@ -148,13 +146,6 @@ def _form(
         "nav": _nav(channel),
     }
     return render_dialog(request, "conversations/saved_view_form.html", context)
-
-
-def _done(request: HttpRequest, text: str, url: str) -> HttpResponse:
-    if wants_fragment(request):
-        return dialog_done(text, CHANGED)
-    messages.success(request, text)
-    return redirect(url)
 
 
 def _refuse(form: SavedViewForm, error: UserError) -> None:

@@ -1,11 +1,11 @@
 """What the views of contacts share."""
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
 
+from apps.accounts.responses import done
 from apps.contacts.models import Contact
-from apps.core.http import dialog_done, wants_fragment
 
 CHANGED = "contacts:changed"
 """The event after which what shows contacts loads itself again."""
@@ -18,7 +18,5 @@ def contact_or_404(contact_id: str) -> Contact:
 
 def changed(request: HttpRequest, contact: Contact, text: str) -> HttpResponse:
     """Say what happened: next to the dialog, or on the contact's page without script."""
-    if wants_fragment(request):
-        return dialog_done(text, CHANGED)
-    messages.success(request, text)
-    return redirect("contacts:detail", contact.public_id)
+    url = reverse("contacts:detail", args=[contact.public_id])
+    return done(request, url, text, event=CHANGED)

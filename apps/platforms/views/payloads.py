@@ -12,10 +12,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.models import Role
+from apps.accounts.responses import done
 from apps.agents.models import Agent, Channel
 from apps.core.errors import UserError
 from apps.core.http import (
-    dialog_done,
     hx_redirect,
     hx_trigger,
     render_dialog,
@@ -212,13 +212,10 @@ def replay_all(request: HttpRequest) -> HttpResponse:
 
 
 def _replay_asked(request: HttpRequest, asked: int) -> HttpResponse:
-    done = f"Replaying {asked:,} payload{'s' * (asked != 1)}."
+    text = f"Replaying {asked:,} payload{'s' * (asked != 1)}."
     if not asked:
-        done = "Nothing left to replay."
-    if wants_fragment(request):
-        return dialog_done(done, CHANGED)
-    messages.success(request, done)
-    return redirect(_back(request))
+        text = "Nothing left to replay."
+    return done(request, _back(request), text, event=CHANGED)
 
 
 def _back(request: HttpRequest) -> str:

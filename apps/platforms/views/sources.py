@@ -14,10 +14,9 @@ from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
-from apps.accounts.responses import posted
+from apps.accounts.responses import done, posted
 from apps.core.errors import UserError
 from apps.core.http import (
-    dialog_done,
     hx_redirect,
     hx_trigger,
     render_dialog,
@@ -200,8 +199,4 @@ def _form(
 
 
 def _done(request: HttpRequest, source: IntakeSource, message: str) -> HttpResponse:
-    """Say what happened, next to the dialog or on the source's page."""
-    if wants_fragment(request):
-        return dialog_done(message, CHANGED)
-    messages.success(request, message)
-    return redirect(source_url(source))
+    return done(request, source_url(source), message, event=CHANGED)

@@ -17,7 +17,7 @@ from apps.accounts.access import role_required
 from apps.accounts.actors import actor_of
 from apps.accounts.forms import add_refusal
 from apps.accounts.models import Role
-from apps.accounts.responses import posted
+from apps.accounts.responses import done, posted
 from apps.core.errors import UserError
 from apps.core.http import (
     ToastKind,
@@ -124,10 +124,8 @@ def failed_again(request: HttpRequest, endpoint_id: str) -> HttpResponse:
             add_refusal(form, error)
         else:
             text = f"{count:,} {'delivery' if count == 1 else 'deliveries'} queued."
-            if wants_fragment(request):
-                return dialog_done(text, CHANGED)
-            messages.success(request, text)
-            return redirect("webhooks:detail", endpoint_id)
+            url = reverse("webhooks:detail", args=[endpoint_id])
+            return done(request, url, text, event=CHANGED)
     now = timezone.now()
     failed = [
         (label, services.failed_since(endpoint, now - back).count())
