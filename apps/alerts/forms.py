@@ -124,10 +124,15 @@ class RuleForm(forms.Form):
         data = super().clean() or {}
         if self.row_errors:
             self.add_error(None, "Fix the conditions.")
-        for name in ("threshold", "recovery") if data.get("kind") == Kind.RATE else ():
-            if data.get(name) is not None and not 0 <= data[name] <= 100:
-                self.add_error(name, "Must be from 0% to 100%.")
+        if data.get("kind") == Kind.RATE:
+            self._check_percent("threshold")
+            self._check_percent("recovery")
         return data
+
+    def _check_percent(self, name: str) -> None:
+        value = self.cleaned_data.get(name)
+        if value is not None and not 0 <= value <= 100:
+            self.add_error(name, "Must be from 0% to 100%.")
 
     def definition(self) -> Definition:
         """Return what the form asks for; it must be valid."""

@@ -29,7 +29,7 @@ def connection_or_404(connection_id: str) -> CrmConnection:
     return get_object_or_404(CrmConnection, public_id=connection_id)
 
 
-def notify(request: HttpRequest, connection: CrmConnection, text: str) -> HttpResponse:
+def redirect_changed(request: HttpRequest, connection: CrmConnection, text: str) -> HttpResponse:
     """Load the connection's page with a message: its title and buttons may have changed too."""
     messages.success(request, text)
     return hx_redirect(request, reverse("crm:detail", args=[connection.public_id]))
@@ -101,7 +101,7 @@ def edit(request: HttpRequest, connection_id: str) -> HttpResponse:
         except UserError as error:
             add_refusal(form, error)
         else:
-            return notify(request, connection, "Connection updated.")
+            return redirect_changed(request, connection, "Connection updated.")
     connector = CONNECTORS[connection.kind]
     context = {"form": form, "connection": connection, "connector": connector}
     return render_dialog(request, "crm/connection_form.html", context)
@@ -131,7 +131,7 @@ def enable(request: HttpRequest, connection_id: str) -> HttpResponse:
     if request.method != "POST":
         return _confirm(request, connection, "enable")
     services.enable_connection(connection=connection, by=actor_of(request))
-    return notify(request, connection, "Connection enabled.")
+    return redirect_changed(request, connection, "Connection enabled.")
 
 
 @require_http_methods(["GET", "POST"])
@@ -142,7 +142,7 @@ def disable(request: HttpRequest, connection_id: str) -> HttpResponse:
     if request.method != "POST":
         return _confirm(request, connection, "disable")
     services.disable_connection(connection=connection, by=actor_of(request))
-    return notify(request, connection, "Connection disabled.")
+    return redirect_changed(request, connection, "Connection disabled.")
 
 
 @require_http_methods(["GET", "POST"])
