@@ -42,7 +42,7 @@ def rule_lines() -> list[RuleLine]:
     found = []
     for rule in rows.annotate(open=Count("incidents", filter=is_open)).order_by("name"):
         values = [s.value for s in rule.standings.all()]
-        value = value_text(rule, values[0]) if len(values) == 1 else "–"
+        value = value_text(rule, values[0] if len(values) == 1 else None)
         found.append(RuleLine(rule, state_of(rule), condition_text(rule), value, rule.open))
     return found
 

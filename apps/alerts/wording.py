@@ -1,7 +1,7 @@
 """Rules and incidents in words: the same on pages, in mails, and in webhooks."""
 
 from apps.conversations.filters import FilterError
-from apps.core.display import duration, number, timespan
+from apps.core.display import NOTHING, duration, number, timespan
 
 from .conditions import condition_words, field_of, text_of
 from .models import AlertRule, Direction, Kind
@@ -10,7 +10,7 @@ from .models import AlertRule, Direction, Kind
 def value_text(rule: AlertRule, value: float | None) -> str:
     """Return a value as people read it: `76.5%` for a rate, `3:41` for an average duration."""
     if value is None:
-        return "–"
+        return NOTHING
     if is_duration(rule):
         return duration(value)
     if rule.kind == Kind.RATE:

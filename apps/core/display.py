@@ -54,17 +54,17 @@ def money(value: Numeric | None) -> str:
     if abs(amount) < 1:
         places = max(2, 1 - amount.adjusted())
     rounded = abs(amount).quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
-    text = f"{rounded:,f}"
-    whole, _, digits = text.partition(".")
-    text = f"{whole}.{digits.rstrip('0').ljust(2, '0')}"
-    return f"-${text}" if amount < 0 else f"${text}"
+    return f"-{_dollars(rounded)}" if amount < 0 else _dollars(rounded)
 
 
 def rate(value: Decimal | None) -> str:
     """Return a price per million tokens with all its digits: `$2.00`, `$0.075`, `$2.125`."""
-    if value is None:
-        return NOTHING
-    whole, _, digits = f"{value:,f}".partition(".")
+    return NOTHING if value is None else _dollars(value)
+
+
+def _dollars(amount: Decimal) -> str:
+    """Return all digits of an amount but the zeros at its end, at least two behind the point."""
+    whole, _, digits = f"{amount:,f}".partition(".")
     return f"${whole}.{digits.rstrip('0').ljust(2, '0')}"
 
 

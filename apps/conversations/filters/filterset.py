@@ -20,7 +20,15 @@ from apps.conversations.models import Conversation
 
 from . import values
 from .errors import BadValueError, FilterError
-from .grammar import IS, group_problem, operator_label, parameter_name, split_group, split_name
+from .grammar import (
+    IS,
+    group_problem,
+    isset_label,
+    operator_label,
+    parameter_name,
+    split_group,
+    split_name,
+)
 from .registry import Field, field_named
 
 DEFAULT_SORT = "-started_at"
@@ -48,7 +56,7 @@ class Condition:
     def operator_label(self) -> str:
         """Return the operator in words; with ``isset`` the response is part of it."""
         if self.operator == "isset":
-            return "is set" if values.read_yes_no(self.values[0]) else "is not set"
+            return isset_label(values.read_yes_no(self.values[0]))
         label = operator_label(self.operator, self.field.kinds)
         return "is any of" if label == "is" and len(self.values) > 1 else label
 

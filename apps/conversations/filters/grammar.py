@@ -73,6 +73,11 @@ def operator_label(operator: str, kinds: tuple[ValueKind, ...]) -> str:
     return _LABELS[operator]
 
 
+def isset_label(is_set: bool) -> str:  # noqa: FBT001 (the value of the filter)
+    """Return how pages call the operator with its value."""
+    return _LABELS["isset"] if is_set else "is not set"
+
+
 def split_name(name: str) -> tuple[str, str]:
     """``FIELD__OP`` as field and operator.
 

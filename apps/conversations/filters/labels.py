@@ -10,7 +10,7 @@ from apps.contacts.models import Contact
 from apps.core import display
 
 from .filterset import Condition
-from .grammar import ValueKind, joined, operator_label, split_group, split_name
+from .grammar import ValueKind, isset_label, joined, operator_label, split_group, split_name
 from .sources import FieldSource
 
 _SHOWN = 3
@@ -92,7 +92,7 @@ def refused_chips(
         field = source.named(name)
         label = operator_label(operator, field.kinds if field else ())
         if operator == "isset" and given in (["true"], ["false"]):
-            label, given = ("is set" if given == ["true"] else "is not set"), []
+            label, given = isset_label(given == ["true"]), []
         drawn.append(
             Chip(
                 parameter=parameter,
